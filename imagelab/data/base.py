@@ -1,0 +1,105 @@
+"""What a dataset is: a frozen recipe that turns (split, count, seed) into images and what is known of them.
+
+Three splits never share an image: ``train`` (generation 0), ``heldout`` (the reference of every distance, and
+the floor) and ``reserve`` (fresh real data for the regimes that ask for it). A dataset that knows the truth of
+its images (rare attributes, freckle lists) hands it over beside the pixels; a generator never sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ..images import check_images
+
+__all__ = ["BadFile", "Data", "DataRecipe", "Sample", "Split"]
+
+Split = Literal["train", "heldout", "reserve"]
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that the intake scan refused: its path and the reason, in words for a person."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images and what is known of them.
+
+    Attributes:
+        images: uint8 [N,C,H,W].
+        attributes: name -> bool [N], the ground truth of each image where the dataset knows it.
+        sources: where each image came from (a file name, a renderer address), N entries or none.
+        freckles: per image float32 [K,5]: x px, y px, radius px, contrast, visible 0/1; None where unknown.
+        twins: uint8 [N,C,H,W], the same images without freckles, where the dataset can make them.
+    """
+
+    images: np.ndarray
+    attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
+    sources: tuple[str, ...] = ()
+    freckles: tuple[np.ndarray, ...] | None = None
+    twins: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Check the form of the images and the lengths of what belongs to them."""
+        n = len(check_images(self.images))
+        for name, column in self.attributes.items():
+            if column.shape != (n,) or column.dtype != bool:
+                raise ValueError(f"attribute {name!r}: expected bool [{n}], got {column.dtype} {column.shape}")
+        if self.sources and len(self.sources) != n:
+            raise ValueError(f"sources: expected {n} entries or none, got {len(self.sources)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class DataRecipe(BaseModel):
+    """Common ground of all dataset recipes: frozen settings, no unknown key. Not a dataset by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@runtime_checkable
+class Data(Protocol):
+    """The dataset protocol. Implementations are frozen pydantic models with a literal ``kind``.
+
+    Class attributes:
+        kind: the word that names it in JSON and on the command line.
+        panel: the metrics that suit it, keys of ``imagelab.metrics.METRICS``.
+    """
+
+    kind: str
+    panel: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of every image."""
+        ...
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """How many images each split can give; None where there is no end (a renderer)."""
+        ...
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return n images of a split, the same ones for the same (recipe, seed); a larger n begins with a smaller one's.
+
+        Raises:
+            ValueError: if the split holds fewer than n, or nothing usable was found: with what was expected and found.
+        """
+        ...
+
+    def card(self) -> str:
+        """One paragraph for the report: what this is, where it comes from, its licence, what it is not."""
+        ...
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """The files the intake scan refused, with reasons; empty for datasets that read no user files."""
+        ...

@@ -1,0 +1,120 @@
+"""What a generator is: a frozen recipe that is fitted to images, and a model that samples more.
+
+``recipe.fit(images, seed, bench) -> Model``; ``model.sample(seeds) -> uint8``. The recipe is a setting and never
+changes; the model is a result. A generator sees pixels and nothing of where they came from, so it cannot cheat.
+Training length is counted in images seen, never in epochs, so that training sets of different size compare.
+
+Recipe modules import no torch at the top, so that a whole experiment is validated before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Bench", "Diverged", "Generator", "GeneratorRecipe", "Interrupted", "Model", "TrainRecord"]
+
+
+class Interrupted(Exception):
+    """Training stopped because it was asked to; what was learned so far lies in the bench's checkpoint."""
+
+
+class Diverged(ValueError):
+    """Training or sampling left the numbers: NaN or a runaway loss. The message says where and what to change."""
+
+
+@dataclass(frozen=True)
+class TrainRecord:
+    """One line of ``train.jsonl``.
+
+    Attributes:
+        images_seen: images read so far, of ``images_total``.
+        loss: the recipe's training loss, mean since the last record.
+        seconds: wall time since training began (of this process).
+        terms: the loss's named parts, and whatever else helps (learning rate, gradient norm).
+    """
+
+    images_seen: int
+    images_total: int
+    loss: float
+    seconds: float
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how the work is done; nothing here may change what comes out beyond kernel rounding.
+
+    Attributes:
+        device: a torch device name, "cpu" or "cuda:0".
+        batch: images a sampling (and reconstruction) batch.
+        tell: called with a TrainRecord now and then, at most a few times a second.
+        stop: asked between steps; when it answers True, training saves its checkpoint and raises Interrupted.
+        checkpoint: file for the state inside a generation (weights, optimiser, EMA, step), written atomically now and
+            then and read back on resume so that the result is the same to the byte on CPU; None for no checkpoint.
+    """
+
+    device: str = "cpu"
+    batch: int = 256
+    tell: Callable[[TrainRecord], None] = lambda record: None
+    stop: Callable[[], bool] = lambda: False
+    checkpoint: Path | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A fitted generator.
+
+    Attributes:
+        reconstructs: whether :meth:`reconstruct` means anything for this family.
+    """
+
+    reconstructs: bool
+
+    def sample(self, seeds: np.ndarray) -> np.ndarray:
+        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]. An image's noise depends on its seed alone."""
+        ...
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Return the model's copy of given images: uint8 [N,C,H,W] -> the same form; the photocopy of a photograph."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model as diffusers' save_pretrained does (config JSON + safetensors)."""
+        ...
+
+
+class GeneratorRecipe(BaseModel):
+    """Common ground of all generator recipes: frozen settings, no unknown key. Not a generator by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """The recipe protocol. Implementations are frozen pydantic models with a literal ``kind``."""
+
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """A few words for plots and tables, such as "VAE" or "PPCA, k = 64"."""
+        ...
+
+    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> Model:
+        """Return a model fitted to uint8 [N,C,H,W]. The same images, seed and machine give the same model.
+
+        Raises:
+            ValueError: if the images do not suit the settings (size, count), saying what to change.
+            Diverged: if training ran away. Interrupted: if ``bench.stop`` said so.
+        """
+        ...
+
+    def load(self, folder: Path, bench: Bench) -> Model:
+        """Read back what :meth:`Model.save` wrote."""
+        ...
