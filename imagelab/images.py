@@ -65,7 +65,9 @@ def to_bytes(signed: Tensor) -> Tensor:
     """
     if not bool(signed.isfinite().all()):
         bad = int((~signed.isfinite()).sum())
-        raise ValueError(f"cannot publish images: {bad} of {signed.numel()} values are NaN or infinite (the model diverged)")
+        raise ValueError(
+            f"cannot publish images: {bad} of {signed.numel()} values are NaN or infinite (the model diverged)"
+        )
     levels = ((signed.float() + 1.0) * 127.5).round().clamp(0, 255)
     return levels.byte()
 

@@ -89,7 +89,7 @@ class Data(Protocol):
         ...
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n images of a split, the same ones for the same (recipe, seed); a larger n begins with a smaller one's.
+        """Return n images of a split, the same ones for the same (recipe, n, seed).
 
         Raises:
             ValueError: if the split holds fewer than n, or nothing usable was found: with what was expected and found.
