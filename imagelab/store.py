@@ -27,11 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from .images import read_npy
+from .images import read_npy, tile, write_png
 from .measurement import Measurement
-from .pool import REAL, RESERVE, Pool
+from .pool import REAL, RESERVE, Archive, Pool
 
-__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_atomic", "write_npy"]
+__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_atomic", "write_npy", "write_shard"]
 
 SCHEMA = 1
 """Version of this layout. A folder of another version is refused, never guessed at."""
@@ -165,6 +165,12 @@ class RunFolder:
         with np.load(self.shard_path(generation, line) / "pool.npz", allow_pickle=False) as columns:
             return Pool(columns["generation"], columns["line"], columns["row"])
 
+    def founding(self) -> Archive:
+        """Return the archive as it is before generation 1: the real set and the reserve."""
+        real = Pool.of(0, REAL, range(len(self.images(0, REAL))))
+        reserve = len(self.images(0, RESERVE)) if (self.shard_path(0) / "reserve.npy").exists() else 0
+        return Archive(real, Pool.of(0, RESERVE, range(reserve)))
+
     # -- measurements
 
     def mend(self) -> None:
@@ -238,6 +244,14 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """Write an array as NPY without pickling; meant for files inside a partial shard."""
     with path.open("wb") as stream:
         np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[Measurement]) -> None:
+    """Write what every shard holds into its partial folder: images, ledger, measurements and a grid for the eye."""
+    write_npy(shard / "images.npy", images)
+    np.savez(shard / "pool.npz", generation=pool.generation, line=pool.line, row=pool.row)
+    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")
+    write_png(shard / "grid.png", tile(images[:64], columns=8, scale=max(1, 128 // images.shape[3])))
 
 
 def _sync(path: Path) -> None:

@@ -8,7 +8,7 @@ its images (rare attributes, freckle lists) hands it over beside the pixels; a g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,6 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..images import check_images
+from ..measurement import Measurement
+from ..pool import REAL
 
 __all__ = ["BadFile", "Data", "DataRecipe", "Sample", "Split"]
 
@@ -59,6 +61,27 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def examples(self, count: int) -> np.ndarray:
+        """Return images worth following by eye: freckled ones first where that is known, else the first ones."""
+        freckled = self.attributes.get("freckled", np.zeros(len(self), bool))
+        return self.images[np.argsort(~freckled, kind="stable")[:count]]
+
+    def truth(self) -> list[Measurement]:
+        """Return what the dataset knows for certain: visible freckles a face and the share of every attribute."""
+        known = []
+        if self.freckles is not None:
+            visible = np.array([marks[:, 4].sum() for marks in self.freckles], np.float64)
+            error = float(visible.std(ddof=1) / len(visible) ** 0.5) if len(visible) > 1 else None
+            how = "the renderer's own list"
+            known.append(
+                Measurement("truth/freckles", float(visible.mean()), "freckles/face", stderr=error, estimator=how)
+            )
+        for name, column in self.attributes.items():
+            known.append(
+                Measurement(f"truth/{name}", float(column.mean()), "share", estimator="the dataset's own list")
+            )
+        return [replace(m, n_fake=len(self), line=REAL) for m in known]
 
 
 class DataRecipe(BaseModel):

@@ -1,0 +1,152 @@
+"""The generation loop: read this file first, aloud.
+
+Generation 0 of the archive is real images. Then, generation after generation, on every line: the regime picks a
+pool, the recipe is fitted to those images, the model samples new ones from per-image seeds, the metrics read what
+came out, and the shard is committed to the run folder. That is all; everything else is recipes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .config import Experiment
+from .generators import Bench, Model, TrainRecord
+from .images import read_npy
+from .measurement import Measurement
+from .metrics import Evidence, ImageSet, measure
+from .pool import REAL, Archive, Pool
+from .seeds import image_seeds, stream, stream_seed
+from .store import CHECKPOINT, RunFolder, write_npy, write_shard
+
+__all__ = ["Made", "run"]
+
+BLANKS = 256  # freckle-free control faces copied through every model: enough for a rate known to about 0.05 a face
+
+
+@dataclass(frozen=True)
+class Made:
+    """One shard is finished: generation 0 (line REAL), or what a line made of a generation."""
+
+    generation: int
+    line: int
+    measurements: tuple[Measurement, ...]
+
+
+def run(experiment: Experiment, folder: RunFolder, bench: Bench) -> Iterator[Made]:
+    """Run every generation that is not yet in the folder, yielding each shard as it is committed.
+
+    Args:
+        experiment: the question.
+        folder: where the answer goes; finished shards in it are not made again.
+        bench: device, batch, and the callbacks for progress and interruption.
+
+    Raises:
+        ValueError: for data that do not suffice.
+        Diverged, Interrupted: from training (see generators/base.py).
+    """
+    if not folder.has(0):
+        yield _found(experiment, folder, bench)
+    floors = {m.name: m for m in folder.measurements() if m.generation == 0}
+    archive = folder.founding()
+    rows = range(len(archive.real))
+    for generation in range(1, experiment.generations + 1):
+        for line in range(len(experiment.lines)):
+            if not folder.has(generation, line):
+                yield _make(experiment, folder, bench, archive, floors, line)
+        archive = archive.add(
+            generation, {line: Pool.of(generation, line, rows) for line in range(len(experiment.lines))}
+        )
+
+
+def _found(experiment: Experiment, folder: RunFolder, bench: Bench) -> Made:
+    """Found the archive: generation 0, real images, and the floor on which every later distance stands."""
+    seed, data = experiment.seed, experiment.data
+    there = data.available(seed)
+    n = min(experiment.images, there["train"] or experiment.images)
+    real = data.load("train", n, seed)
+    heldout = data.load("heldout", min(experiment.heldout, there["heldout"] or experiment.heldout), seed)
+    fresh = experiment.regime.reserve(n, experiment.generations)
+
+    shard = folder.begin(0)
+    write_npy(shard / "heldout.npy", heldout.images)
+    if fresh:
+        write_npy(shard / "reserve.npy", data.load("reserve", fresh, seed).images)
+    blank = None if heldout.twins is None else heldout.twins[:BLANKS]
+    if blank is not None:
+        write_npy(shard / "blank.npy", blank)
+    np.savez(shard / "truth.npz", **real.attributes)  # pyright: ignore[reportArgumentType]
+    for name in ("probe.npy", "photocopy.npy"):
+        write_npy(shard / name, heldout.examples(experiment.probe))
+
+    measured = _measure(experiment, shard, shard, real.images, blank, bench)
+    measurements = real.truth() + [m.at(0, REAL, floor=m) for m in measured]
+    write_shard(shard, real.images, Pool.of(0, REAL, range(n)), measurements)
+    folder.commit(0)
+    return Made(0, REAL, tuple(measurements))
+
+
+def _make(
+    experiment: Experiment,
+    folder: RunFolder,
+    bench: Bench,
+    archive: Archive,
+    floors: Mapping[str, Measurement],
+    line: int,
+) -> Made:
+    """Make one shard: pick, fit, sample, copy, measure, commit."""
+    generation, n = archive.generation + 1, len(archive.real)
+    seed, recipe = experiment.seed, experiment.lines[line]
+    pool = experiment.regime(archive, line, n, stream(seed, "pool", generation, line))
+
+    shard = folder.begin(generation, line)
+    with (shard / "train.jsonl").open("w") as log:
+        logged = replace(bench, checkpoint=shard / CHECKPOINT, tell=_and_log(bench.tell, log.write))
+        model = recipe.fit(folder.gather(pool), stream_seed(seed, "train", generation, line), logged)
+    model.save(shard / "model")
+    images = model.sample(image_seeds(seed, "sample", generation, line, range(n)))
+    write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.probe))))
+    blank = _photocopy(model, folder, shard, generation, line)
+
+    measured = _measure(experiment, folder.shard_path(0), shard, images, blank, bench)
+    measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
+    measurements += [m.at(generation, line) for m in experiment.regime.predictions(generation, n)]
+    write_shard(shard, images, pool, measurements)
+    folder.commit(generation, line)
+    return Made(generation, line, tuple(measurements))
+
+
+def _photocopy(model: Model, folder: RunFolder, shard: Path, generation: int, line: int) -> np.ndarray | None:
+    """Copy the photocopies of the generation before once more; return the blank control copied by this model."""
+    if not model.reconstructs:
+        return None
+    original = folder.shard_path(generation - 1, line) / "photocopy.npy"
+    write_npy(shard / "photocopy.npy", model.reconstruct(read_npy(original)))
+    blank = folder.shard_path(0) / "blank.npy"
+    return model.reconstruct(read_npy(blank)) if blank.exists() else None
+
+
+def _measure(
+    experiment: Experiment, real: Path, shard: Path, images: np.ndarray, blank: np.ndarray | None, bench: Bench
+) -> list[Measurement]:
+    """Take the run's panel of metrics: these images against the held-out real ones, features kept in both shards."""
+    evidence = Evidence(
+        real=ImageSet(read_npy(real / "heldout.npy"), real / "features"),
+        fake=ImageSet(images, shard / "features"),
+        blank=None if blank is None else ImageSet(blank),
+        seed=stream_seed(experiment.seed, "measure"),
+        device=bench.device,
+    )
+    return measure(evidence, experiment.panel)
+
+
+def _and_log(tell: Callable[[TrainRecord], None], write: Callable[[str], object]) -> Callable[[TrainRecord], None]:
+    def both(record: TrainRecord) -> None:
+        write(json.dumps(asdict(record)) + "\n")
+        tell(record)
+
+    return both
