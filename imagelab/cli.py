@@ -1,0 +1,210 @@
+"""The doors: ``imagelab run``, ``resume``, ``report``, ``doctor``, and :func:`launch`, the same door for a script.
+
+Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
+The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was
+wrong, 130 interrupted (and can be resumed).
+"""
+
+from __future__ import annotations
+
+import errno
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict
+from pydantic import ValidationError
+from rich.console import Console
+
+from . import __version__
+from .config import Experiment, Runtime, explain, read_config
+from .store import RunFolder
+
+__all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
+
+UNIONS = ("data", "regime", "generator")
+SHORT = {"--on-bad": "--data.on-bad"}
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+app = App(
+    name="imagelab",
+    version=__version__,
+    help="Watch an image model collapse, and measure it.",
+    result_action="return_value",
+)
+
+
+@app.command(name="run", help_flags=[])
+def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
+    """Run an experiment file and write its report: imagelab run FILE [--setting value ...].
+
+    FILE is a Python experiment (experiments/photocopy.py), a JSON or YAML file of settings, or a run's config.json.
+    `imagelab run FILE --help` lists every setting.
+    """
+    if not tokens or tokens[0].startswith("-"):
+        parse(Experiment(), ["--help"], "imagelab run FILE")
+        return 0 if tokens and tokens[0] in ("--help", "-h") else 2
+    return execute(parse(load_experiment(Path(tokens[0])), tokens[1:], f"imagelab run {tokens[0]}"))
+
+
+@app.command
+def resume(run: Path, *, device: str = "auto", batch: int = 256, threads: int = 0) -> int:
+    """Go on with an interrupted run from its last finished step.
+
+    Parameters
+    ----------
+    run
+        The run folder, such as runs/photocopy-1a2b3c4d.
+    device
+        auto, cpu, cuda or cuda:1.
+    batch
+        Images in a sampling batch.
+    threads
+        CPU threads; 0 leaves the choice to torch.
+    """
+    folder = RunFolder.open(run)
+    runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
+    experiment = Experiment(**folder.config["experiment"], runtime=runtime)
+    if experiment.signature != folder.config["signature"]:
+        raise ValueError(
+            f"{run}: its config.json was changed by hand (signature {folder.config['signature']}, the settings give "
+            f"{experiment.signature}). Run the changed settings as a new run: imagelab run {run}/config.json"
+        )
+    return execute(experiment, folder)
+
+
+@app.command
+def report(run: Path, *, output: Path | None = None) -> int:
+    """Write a run's report: one self-contained HTML page, and pictures ready for a slide.
+
+    Parameters
+    ----------
+    run
+        The run folder, finished or not.
+    output
+        Folder for the report; RUN/report if not given.
+    """
+    from .report import write_report
+
+    RunFolder.open(run)
+    out.print(f"report: {write_report(run, output)}", markup=False)
+    return 0
+
+
+@app.command
+def doctor() -> int:
+    """Say what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
+    from .doctor import examine
+
+    for line in examine():
+        out.print(line, markup=False)
+    return 0
+
+
+def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run an experiment as a program: command-line overrides, progress, report, exit code.
+
+    ``python experiments/photocopy.py --generations 3`` and ``imagelab run experiments/photocopy.py --generations 3``
+    are the same.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    source = f"python {Path(sys.argv[0]).name}"
+    sys.exit(_guard(lambda: execute(parse(experiment, words, source))))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Enter the ``imagelab`` command."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Return the experiment that a file holds.
+
+    Raises:
+        ValueError: naming the file, if it is missing or holds no experiment.
+    """
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such experiment file. Expected a .py, .json or .yaml file.")
+    if path.suffix == ".py":
+        found = runpy.run_path(str(path)).get("experiment")
+        if not isinstance(found, Experiment):
+            raise ValueError(f"{path}: expected a variable `experiment = Experiment(...)`, got {type(found).__name__}")
+        return found
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        raise ValueError(f"{path}: expected a .py, .json or .yaml file")
+    try:
+        return Experiment(**read_config(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}:\n{explain(error)}") from error
+
+
+def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experiment:
+    """Return the experiment with command-line settings laid over it.
+
+    A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``.
+    """
+    words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
+    settings = experiment.model_dump(mode="json", exclude_none=True)
+    for union in UNIONS:
+        if _kind_given(words, union) not in (None, settings[union]["kind"]):
+            del settings[union]
+    found: list[Experiment] = []
+    inner = App(name=source, config=Dict(settings, source=source), result_action="return_value", version_flags=[])
+
+    def take(*, experiment: Annotated[Experiment, Parameter(name="*")] = experiment) -> None:
+        found.append(experiment)
+
+    take.__doc__ = "Settings of the experiment; each may be given on the command line."
+    inner.default(take)
+    inner(words, exit_on_error=False, print_error=False)
+    if not found:  # --help was asked for and printed
+        sys.exit(0)
+    return found[0]
+
+
+def _kind_given(words: Sequence[str], union: str) -> str | None:
+    for index, word in enumerate(words):
+        head, _, tail = word.partition("=")
+        if head == f"--{union}.kind":
+            return tail or (words[index + 1] if index + 1 < len(words) else None)
+    return None
+
+
+def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
+    """Run what is not yet there, then write the report. Returns the exit code."""
+    from .progress import Watch
+
+    with Watch(experiment, out, err) as watch:
+        return watch.go(folder)
+
+
+def _guard(work: Callable[[], Any]) -> int:
+    """Run a command and turn what its user can mend into one message; a fault of ours keeps its traceback."""
+    try:
+        return int(work())
+    except ValidationError as error:
+        return _say(explain(error), 2)
+    except CycloptsError as error:
+        fault = error.__cause__
+        return _say(explain(fault) if isinstance(fault, ValidationError) else str(error), 2)
+    except ValueError as error:
+        return _say(str(error), 1)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = " The disk is full: free some space and resume; what is finished is kept." if full else ""
+        return _say(f"{error}.{advice}" if advice else str(error), 1)
+    except KeyboardInterrupt:
+        return _say("stopped at once; finished generations are kept", 130)
+
+
+def _say(message: str, code: int) -> int:
+    err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
+    return code

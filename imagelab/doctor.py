@@ -1,0 +1,39 @@
+"""What this machine has, said plainly; nothing is changed, nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from . import __version__
+from .bench import PACKAGES
+from .metrics.weights import status
+
+__all__ = ["examine"]
+
+
+def examine() -> list[str]:
+    """Return the findings as lines of text. Imports torch."""
+    import torch
+
+    lines = [f"imagelab {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"]
+    lines += [f"  {name} {_version(name)}" for name in PACKAGES]
+    lines.append(f"processor: {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        lines += [f"device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    else:
+        lines.append("device: no CUDA; runs go on the CPU")
+    lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free here")
+    lines.append("weights for FID and LPIPS (without them the metrics in seeded feature spaces are used):")
+    return lines + [f"  {line}" for line in status()]
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing: install imagelab again (pip install -e .)"
