@@ -47,7 +47,7 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
     if held is not None and needed > held:
         raise ValueError(
             f"regime {experiment.regime.kind}: {needed} fresh real images are needed for {experiment.generations} "
-            f"generations, the dataset's reserve holds {held}. Use fewer generations, a smaller real_fraction or more data."
+            f"generations, the dataset's reserve holds {held}. Use fewer generations, less real_fraction or more data."
         )
     return {**sizes, "reserve": needed}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -108,7 +108,7 @@ class Archive:
 
     real: Pool
     reserve: Pool
-    made: Mapping[tuple[int, int], Pool] = MappingProxyType({})
+    made: Mapping[tuple[int, int], Pool] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def generation(self) -> int:

@@ -6,7 +6,8 @@ real set in every regime; the regimes differ from generation 2 on. The same arch
 always give the same pool.
 
 References:
-    AI models collapse when trained on recursively generated data (Shumailov et al. 2024), doi:10.1038/s41586-024-07566-y.
+    AI models collapse when trained on recursively generated data (Shumailov et al. 2024),
+        doi:10.1038/s41586-024-07566-y.
     Self-consuming generative models go MAD (Alemohammad et al. 2024), arXiv:2307.01850.
     Is model collapse inevitable? (Gerstgrasser et al. 2024), arXiv:2404.01413.
     Collapse or thrive? (Kazdan et al. 2024), arXiv:2410.16713.

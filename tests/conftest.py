@@ -1,0 +1,33 @@
+"""Fixtures: every test gets its own cache folder, so no test sees what another, or the user, has rendered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("IMAGELAB_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261122)
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder of twelve sound pictures of mixed sizes."""
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(12):
+        height, width = rng.integers(70, 120, 2)
+        coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        Image.fromarray(coarse).resize((int(width), int(height))).save(folder / f"picture-{index:02d}.jpg", quality=92)
+    return folder
