@@ -1,0 +1,22 @@
+"""Datasets: where generation 0 comes from. One file a dataset, one row each in :data:`DATASETS`.
+
+Importing this package imports neither torch nor scikit-image nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import BadFile, Data, DataRecipe, Sample, Split
+from .folder import Folder
+from .textures import Textures
+
+__all__ = ["DATASETS", "AnyData", "BadFile", "Data", "DataRecipe", "Folder", "Sample", "Split", "Textures"]
+
+DATASETS = {"textures": Textures, "folder": Folder}
+"""Every dataset recipe under the word that names it in JSON and on the command line."""
+
+AnyData = Annotated[Textures | Folder, Field(discriminator="kind")]
+"""Any dataset recipe, decoded by its ``kind``."""
