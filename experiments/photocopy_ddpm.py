@@ -2,7 +2,7 @@
 
 Question:  does a diffusion loop lose variety and fine detail the way a VAE loop does, or another way?
 Command:   imagelab run experiments/photocopy_ddpm.py
-           on a GPU: imagelab run experiments/photocopy_ddpm.py --data.size 64 --generator.patch 1 --generator.images-seen 2000000
+           on a GPU: the same with --data.size 64 --generator.patch 1 --generator.images-seen 2000000
 Hardware:  see "Seen"; freckles cannot be counted at 32 px, they are a tint there.
 Expect:    two-sided spectra: an under-trained diffusion model may add noise at high frequency while structure is lost.
 Refuted by: band powers and distances that stay at the real-against-real floor.

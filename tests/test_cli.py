@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagelab.cli import load_experiment, main, parse
+from imagelab.config import Experiment
+from imagelab.data import Faces, Folder, Textures
+from imagelab.generators import Gaussian, Vae
+from imagelab.store import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TINY = """
+from imagelab import Experiment, Gaussian, Replace, Textures, launch
+experiment = Experiment(
+    name="tiny", data=Textures(size=16), regime=Replace(), generator=Gaussian(components=8), generations=2,
+    images=24, heldout=12, probe=4, metrics=("pixel_variance", "hf_ratio"),
+)
+if __name__ == "__main__":
+    launch(experiment)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with a tiny experiment file in it."""
+    (tmp_path / "tiny.py").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(list(words))
+    return int(left.value.code or 0)
+
+
+# -- settings
+
+
+def test_command_line_lies_over_the_file_and_the_file_over_the_defaults():
+    experiment = Experiment(data=Textures(size=32), generations=5, generator=Vae(latent=9))
+    merged = parse(experiment, ["--generations", "3", "--generator.width=16"], "test")
+    assert (merged.generations, merged.data, merged.generator) == (3, Textures(size=32), Vae(latent=9, width=16))
+
+
+def test_dashes_and_underscores_are_the_same():
+    for word in ("--generator.images-seen", "--generator.images_seen"):
+        generator = parse(Experiment(generator=Vae()), [word, "77"], "test").generator
+        assert isinstance(generator, Vae) and generator.images_seen == 77
+
+
+def test_a_new_kind_starts_from_its_own_defaults():
+    experiment = Experiment(data=Faces(size=32), generator=Vae(latent=9), arms=(Gaussian(components=3),))
+    merged = parse(experiment, ["--data.kind", "folder", "--data.path", "x", "--generator.kind=gaussian"], "test")
+    assert isinstance(merged.data, Folder) and merged.data.size == 64
+    assert merged.generator == Gaussian()
+    assert merged.arms == (Gaussian(components=3),)
+
+
+def test_on_bad_has_a_short_name():
+    data = parse(Experiment(), ["--data.kind", "folder", "--data.path", "x", "--on-bad", "stop"], "test").data
+    assert isinstance(data, Folder) and data.on_bad == "stop"
+
+
+def test_arms_can_be_left_out():
+    assert parse(Experiment(arms=(Gaussian(),)), ["--empty-arms"], "test").arms == ()
+
+
+def test_every_shipped_experiment_is_an_experiment():
+    files = [path for path in (ROOT / "experiments").glob("*.py") if "launch(experiment)" in path.read_text()]
+    assert {"photocopy", "photocopy_ddpm", "textures", "smoke"} <= {path.stem for path in files}
+    assert all(isinstance(load_experiment(path), Experiment) for path in files)
+
+
+# -- the main way
+
+
+def test_run_resume_and_report_end_with_a_page(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("run", "tiny.py") == 0
+    (folder,) = (here / "runs").iterdir()
+    page = folder / "report" / "index.html"
+    assert page.is_file() and str(page.relative_to(here)) in capsys.readouterr().out
+    before = (folder / "metrics.jsonl").read_bytes()
+
+    assert command("run", "tiny.py") == 0
+    assert "nothing is run again" in capsys.readouterr().out
+    assert command("run", str(folder / "config.json")) == 0
+    assert "nothing is run again" in capsys.readouterr().out
+    assert command("resume", str(folder)) == 0
+    assert command("report", str(folder)) == 0
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    assert len(list((here / "runs").iterdir())) == 1
+
+
+def test_the_script_is_the_same_door_as_the_command(here: Path):
+    assert command("run", "tiny.py", "--generations", "1") == 0
+    words = [sys.executable, "tiny.py", "--generations", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=here, env=_environment())
+    assert done.returncode == 0 and "nothing is run again" in done.stdout, done.stderr
+
+
+def test_provenance_says_who_ran_what_with_which_tools(here: Path):
+    command("run", "tiny.py")
+    (folder,) = (here / "runs").iterdir()
+    record = RunFolder.open(folder).provenance
+    assert record["packages"]["torch"] and record["device"] == "cpu" and record["n"] == 24
+    assert record["labels"]["0"].startswith("PPCA") and record["data"]["card"]
+
+
+def test_users_own_pictures_work_and_the_truncated_one_is_named(
+    here: Path, picture_folder: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+):
+    Image.fromarray(rng.integers(0, 256, (80, 90), np.uint8)).save(picture_folder / "grey.png")
+    Image.fromarray(rng.integers(0, 256, (80, 90, 4), np.uint8)).save(picture_folder / "clear.png")
+    turned = Image.fromarray(rng.integers(0, 256, (80, 90, 3), np.uint8))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(picture_folder / "turned.jpg", exif=exif)
+    whole = (picture_folder / "picture-00.jpg").read_bytes()
+    (picture_folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+
+    words = ("run", "tiny.py", "--data.kind", "folder", "--data.path", str(picture_folder), "--data.size", "16")
+    assert command(*words) == 0
+    assert "cut.jpg" in capsys.readouterr().err
+    (folder,) = (here / "runs").iterdir()
+    assert [Path(bad["path"]).name for bad in RunFolder.open(folder).provenance["data"]["bad_files"]] == ["cut.jpg"]
+    assert command(*words, "--on-bad", "stop") == 1
+    assert "cut.jpg" in capsys.readouterr().err
+
+
+# -- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "tiny.py", "--generatons", "3"], 2, "--generations"),
+        (["run", "tiny.py", "--data.sise", "3"], 2, "--data.size"),
+        (["run", "tiny.py", "--images", "many"], 2, "images"),
+        (["run", "tiny.py", "--images", "1"], 2, "greater than or equal to 4"),
+        (["run", "tiny.py", "--metrics", "beauty"], 2, "beauty"),
+        (["rnu", "tiny.py"], 2, "run"),
+        (["run", "none.py"], 1, "no such experiment file"),
+        (["run", "tiny.py", "--data.kind", "folder"], 2, "data.path"),
+        (["run", "tiny.py", "--data.kind", "folder", "--data.path", "nowhere"], 1, "nowhere"),
+        (["run", "tiny.py", "--data.kind", "folder", "--data.path", "empty"], 1, "empty"),
+        (["run", "tiny.py", "--data.kind", "folder", "--data.path", "small"], 1, "5 x 5"),
+        (["run", "tiny.py", "--runtime.device", "cuda:7"], 1, "cuda:7"),
+        (["run", "tiny.py", "--runtime.device", "gpu"], 2, "runtime.device"),
+        (["run", "broken.json"], 1, "broken.json"),
+        (["run", "notes.txt"], 1, "notes.txt"),
+        (["run", "other.json"], 1, "schema 99"),
+        (["resume", "empty"], 1, "not a run folder"),
+        (["report", "nowhere"], 1, "not a run folder"),
+        (["report", "oldrun"], 1, "schema 99"),
+    ],
+)
+def test_a_mistake_gets_one_clear_message(
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, message: str
+):
+    (here / "empty").mkdir()
+    (here / "small").mkdir()
+    Image.new("RGB", (5, 5)).save(here / "small" / "five.png")
+    (here / "broken.json").write_text('{"schema": 1, "experiment": {')
+    (here / "other.json").write_text('{"schema": 99, "experiment": {}}')
+    (here / "notes.txt").write_text("hello")
+    (here / "oldrun").mkdir()
+    (here / "oldrun" / "config.json").write_text(json.dumps({"schema": 99, "signature": "x", "experiment": {}}))
+
+    assert command(*words) == code
+    told = capsys.readouterr().err
+    assert message in told, told
+    assert "Traceback" not in told and "errors.pydantic.dev" not in told
+    assert not list(here.rglob("*.partial"))
+
+
+def test_a_config_changed_by_hand_is_not_resumed_as_the_old_run(here: Path, capsys: pytest.CaptureFixture[str]):
+    command("run", "tiny.py")
+    (folder,) = (here / "runs").iterdir()
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 5'))
+    assert command("resume", str(folder)) == 1
+    assert "changed by hand" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    import errno
+
+    import imagelab.lab
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imagelab.lab, "write_shard", full)
+        assert command("run", "tiny.py") == 1
+    assert "disk is full" in capsys.readouterr().err
+    assert not list(here.rglob("*.partial"))
+    assert command("run", "tiny.py") == 0
+
+
+def test_interrupting_exits_130_and_prints_the_command_that_goes_on(here: Path):
+    slow = TINY.replace("Gaussian(components=8)", "Vae(latent=4, width=8, images_seen=4_000_000)").replace(
+        "Gaussian,", "Vae,"
+    )
+    (here / "slow.py").write_text(slow)
+    command_line = [sys.executable, "-m", "imagelab", "run", "slow.py"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command_line, stdout=pipe, stderr=pipe, text=True, cwd=here, env=_environment())
+    assert process.stdout
+    for line in process.stdout:
+        if "generation 0" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, told
+    assert "imagelab resume" in told and "Traceback" not in told
+
+
+# -- what is light stays light
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["run", "tiny.py", "--help"], ["report", "RUN"]])
+def test_help_and_report_need_no_torch(here: Path, words: list[str]):
+    command("run", "tiny.py")
+    (folder,) = (here / "runs").iterdir()
+    words = [str(folder) if word == "RUN" else word for word in words]
+    code = f"""
+import sys
+from imagelab.cli import main
+try:
+    main({words!r})
+except SystemExit as left:
+    print("CODE", left.code or 0, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=_environment())
+    assert done.stdout.strip().splitlines()[-1] == "CODE 0 False", done.stdout + done.stderr
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

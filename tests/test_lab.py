@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagelab.config import Experiment, Runtime
+from imagelab.data import Folder, Textures
+from imagelab.generators import Bench, Gaussian, Interrupted, Vae
+from imagelab.images import read_npy
+from imagelab.lab import run
+from imagelab.pool import REAL, Pool
+from imagelab.regimes import Accumulate, Fresh, Mix, Regime, Replace
+from imagelab.store import RunFolder
+
+PANEL = ("pixel_variance", "hf_ratio", "kernel")
+
+
+def tiny(tmp_path: Path, **changes) -> Experiment:
+    settings = {
+        "name": "tiny",
+        "data": Textures(size=16),
+        "generator": Gaussian(components=8),
+        "generations": 2,
+        "images": 24,
+        "heldout": 12,
+        "probe": 4,
+        "metrics": PANEL,
+        "runtime": Runtime(device="cpu", runs=tmp_path / "runs"),
+    }
+    return Experiment(**{**settings, **changes})
+
+
+def carry_out(experiment: Experiment, bench: Bench | None = None) -> RunFolder:
+    folder = RunFolder.create(experiment.folder, experiment.config())
+    list(run(experiment, folder, bench or Bench()))
+    return folder
+
+
+def digests(folder: RunFolder) -> dict[str, str]:
+    kept = [*folder.path.rglob("images.npy"), *folder.path.rglob("probe.npy"), *folder.path.rglob("metrics.jsonl")]
+    return {str(p.relative_to(folder.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
+
+
+def test_a_run_makes_every_generation_of_every_line(tmp_path: Path):
+    folder = carry_out(tiny(tmp_path, arms=(Gaussian(components=2),)))
+    assert folder.shards() == [(0, REAL), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert folder.images(2, 1).shape == (24, 3, 16, 16)
+
+
+def test_the_same_question_gives_the_same_bytes(tmp_path: Path):
+    first = digests(carry_out(tiny(tmp_path / "a")))
+    assert first == digests(carry_out(tiny(tmp_path / "b")))
+    assert first != digests(carry_out(tiny(tmp_path / "c", seed=1)))
+
+
+def test_asking_twice_runs_nothing_again(tmp_path: Path):
+    experiment = tiny(tmp_path)
+    folder = carry_out(experiment)
+    assert list(run(experiment, folder, Bench())) == []
+
+
+def test_a_lost_generation_is_made_again_to_the_byte(tmp_path: Path):
+    import shutil
+
+    experiment = tiny(tmp_path)
+    folder = carry_out(experiment)
+    whole = digests(folder)
+    shutil.rmtree(folder.shard_path(2))
+    folder.mend()
+    carry_out(experiment)
+    assert digests(folder) == whole
+
+
+def test_every_image_knows_what_its_model_was_trained_on(tmp_path: Path):
+    folder = carry_out(tiny(tmp_path))
+    assert folder.pool(1) == Pool.of(0, REAL, range(24))
+    assert folder.pool(2) == Pool.of(1, 0, range(24))
+
+
+@pytest.mark.parametrize("regime", [Accumulate(), Accumulate(subsample=True), Mix(), Fresh()], ids=lambda r: r.kind)
+def test_every_regime_runs_through_the_same_loop(tmp_path: Path, regime: Regime):
+    folder = carry_out(tiny(tmp_path, regime=regime))
+    assert folder.has(2)
+    if isinstance(regime, Fresh):
+        assert read_npy(folder.shard_path(0) / "reserve.npy").shape[0] == 6
+
+
+def test_every_distance_stands_beside_its_floor(tmp_path: Path):
+    measured = carry_out(tiny(tmp_path)).measurements()
+    floors = {m.name: m.value for m in measured if m.generation == 0 and m.line == REAL}
+    later = [m for m in measured if m.generation > 0 and not m.predicted and m.value is not None]
+    assert later and all(m.floor == floors[m.name] for m in later)
+    assert {m.name.split("/")[0] for m in later} == set(PANEL)
+
+
+def test_theory_is_written_beside_the_measurement(tmp_path: Path):
+    predicted = [m for m in carry_out(tiny(tmp_path, regime=Replace())).measurements() if m.predicted]
+    np.testing.assert_allclose([m.value for m in predicted], [1 - 1 / 24, (1 - 1 / 24) ** 2])
+
+
+def test_the_probe_is_drawn_from_the_same_seeds_every_generation(tmp_path: Path):
+    folder = carry_out(tiny(tmp_path, regime=Mix(real_fraction=1.0)))
+    first, second = (read_npy(folder.shard_path(g) / "probe.npy") for g in (1, 2))
+    np.testing.assert_array_equal(first, second)  # same training set, same seeds: a closed form answers the same
+
+
+def test_photocopies_are_copies_of_copies(tmp_path: Path):
+    folder = carry_out(tiny(tmp_path))
+    copies = [read_npy(folder.shard_path(g) / "photocopy.npy").astype(float) for g in (0, 1, 2)]
+    first, second = (np.abs(copies[g] - copies[0]).mean() for g in (1, 2))
+    assert 0 < first < second
+
+
+def test_a_folder_with_fewer_images_gives_all_it_has(tmp_path: Path, picture_folder: Path):
+    folder = carry_out(tiny(tmp_path, data=Folder(path=picture_folder, size=16)))
+    held = len(read_npy(folder.shard_path(0) / "heldout.npy"))
+    assert len(folder.images(0, REAL)) + held == 12 and held >= 2
+
+
+def test_stopping_keeps_what_is_finished_and_going_on_gives_the_same_bytes(tmp_path: Path):
+    net = Vae(latent=4, width=8, images_seen=600, batch=8)
+    whole = digests(carry_out(tiny(tmp_path / "a", generator=net)))
+    experiment, asked = tiny(tmp_path / "b", generator=net), []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 100  # in the middle of generation 2
+
+    with pytest.raises(Interrupted):
+        carry_out(experiment, Bench(stop=stop))
+    folder = RunFolder.open(experiment.folder)
+    assert folder.has(1) and not folder.has(2)
+    assert digests(carry_out(experiment)) == whole
+
+
+def test_the_sampling_batch_moves_at_most_one_level_in_a_thousand_values(tmp_path: Path):
+    net = Vae(latent=4, width=8, images_seen=400, batch=8)
+    wide = carry_out(tiny(tmp_path / "a", generator=net, generations=1), Bench(batch=24)).images(1).astype(int)
+    narrow = carry_out(tiny(tmp_path / "b", generator=net, generations=1), Bench(batch=5)).images(1).astype(int)
+    difference = np.abs(wide - narrow)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
