@@ -1,0 +1,37 @@
+"""Generators: what learns from images and makes more of them.
+
+``GENERATORS`` is the whole family, one row a kind; ``AnyGenerator`` is the union that pydantic decodes by ``kind``.
+Importing this room loads neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Bench, Diverged, Generator, GeneratorRecipe, Interrupted, Model, TrainRecord
+from .ddpm import Ddpm
+from .gaussian import Gaussian
+from .vae import Vae
+
+__all__ = [
+    "GENERATORS",
+    "AnyGenerator",
+    "Bench",
+    "Ddpm",
+    "Diverged",
+    "Gaussian",
+    "Generator",
+    "GeneratorRecipe",
+    "Interrupted",
+    "Model",
+    "TrainRecord",
+    "Vae",
+]
+
+GENERATORS: dict[str, type[GeneratorRecipe]] = {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm}
+"""Every generator by its ``kind``."""
+
+AnyGenerator = Annotated[Gaussian | Vae | Ddpm, Field(discriminator="kind")]
+"""The union of all generators; pydantic picks the class by ``kind``."""

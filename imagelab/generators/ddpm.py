@@ -1,0 +1,216 @@
+"""Denoising diffusion with the U-Net and the samplers of diffusers.
+
+x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; samplers walk from
+noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact net
+(``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
+
+References:
+    Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
+    Denoising diffusion implicit models (Song et al. 2021), arXiv:2010.02502.
+    DPM-Solver++ (Lu et al. 2022), arXiv:2211.01095.
+    Progressive distillation (v-prediction; Salimans and Ho 2022), arXiv:2202.00512.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..images import check_images
+from ..seeds import normal
+from .base import Bench, GeneratorRecipe
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+    from torch import Tensor, nn
+
+__all__ = ["Ddpm", "DdpmModel"]
+
+WEIGHT_LIMIT = 25.0
+"""Largest weight of the x-prediction loss, reached at the smallest noise."""
+
+
+class Ddpm(GeneratorRecipe):
+    """A diffusion model; the defaults suit 64 px on a GPU.
+
+    Attributes:
+        channels: width of each resolution level; every level but the first halves the size.
+        blocks: residual blocks a level.
+        attention: self-attention at the coarsest level.
+        patch: side of the pixel block folded into channels before the net, 1 for none. Patches of 2 or 4 make the net
+            far cheaper; use prediction "sample" with them. diffusers' own pipeline can draw from the saved model only
+            with patch 1.
+        images_seen: length of the training. batch: images a step. learning_rate: peak rate of Adam.
+        ema: highest decay of the weight average (warmed up), 0 for none.
+        prediction: what the net learns: the noise, v, or the image ("sample"; weighted by 1 / (1 - a_t), at most 25).
+        noise_steps: length of the noise schedule. schedule: its shape.
+        sampler: "ddpm" (ancestral), "ddim" (deterministic) or "dpm++" (second order, deterministic). steps: how many.
+    """
+
+    kind: Literal["ddpm"] = "ddpm"
+    channels: tuple[int, ...] = Field(default=(64, 128, 256), min_length=1)
+    blocks: int = Field(default=2, ge=1)
+    attention: bool = True
+    patch: int = Field(default=1, ge=1)
+    images_seen: int = Field(default=2_000_000, ge=1)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=3e-4, gt=0.0)
+    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
+    noise_steps: int = Field(default=1000, ge=2)
+    schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
+    sampler: Literal["ddpm", "ddim", "dpm++"] = "ddpm"
+    steps: int = Field(default=250, ge=1)
+
+    @property
+    def label(self) -> str:
+        """Name for plots and tables."""
+        return f"DDPM, {self.sampler} x {self.steps}"
+
+    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> DdpmModel:
+        """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
+
+        Raises:
+            ValueError: if the sides are no multiple of patch x 2^(levels - 1). Diverged, Interrupted: see base.py.
+        """
+        from .training import Plan, fingerprint, train
+
+        self._check(images)
+        net, scheduler = self._net(images.shape[1], images.shape[2], seed), self._training_scheduler()
+        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
+        mark = fingerprint(self.model_dump_json(), images, seed)
+        trained: Any = train(net, self._loss(net, scheduler), images, plan, seed, bench, mark)
+        return DdpmModel(trained, self, bench)
+
+    def load(self, folder: Path, bench: Bench) -> DdpmModel:
+        """Read back what :meth:`DdpmModel.save` (or ``DDPMPipeline.save_pretrained``) wrote."""
+        from diffusers import UNet2DModel
+
+        net = UNet2DModel.from_pretrained(str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False)
+        return DdpmModel(net.to(bench.device).eval(), self, bench)
+
+    def _check(self, images: np.ndarray) -> None:
+        check_images(images)
+        height, width = images.shape[2:]
+        unit = self.patch * 2 ** (len(self.channels) - 1)
+        if height != width or height % unit:
+            raise ValueError(
+                f"Ddpm: expected square images with a side that is a multiple of {unit} (patch {self.patch}, "
+                f"{len(self.channels)} levels), got {height} x {width}. Resize, or use fewer levels or a smaller patch."
+            )
+
+    def _net(self, image_channels: int, side: int, seed: int) -> UNet2DModel:
+        import torch
+        from diffusers import UNet2DModel
+
+        from ..seeds import stream_seed
+
+        levels, folded = len(self.channels), image_channels * self.patch**2
+        group = max(size for size in (32, 16, 8, 4, 2, 1) if all(width % size == 0 for width in self.channels))
+        deepest = ("AttnDownBlock2D", "AttnUpBlock2D") if self.attention else ("DownBlock2D", "UpBlock2D")
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
+            torch.manual_seed(stream_seed(seed, "weights"))
+            return UNet2DModel(
+                sample_size=side // self.patch,
+                in_channels=folded,
+                out_channels=folded,
+                layers_per_block=self.blocks,
+                block_out_channels=self.channels,
+                down_block_types=("DownBlock2D",) * (levels - 1) + (deepest[0],),
+                up_block_types=(deepest[1],) + ("UpBlock2D",) * (levels - 1),
+                norm_num_groups=min(group, 8),
+                attention_head_dim=8,
+                add_attention=self.attention,
+            )
+
+    def _training_scheduler(self) -> Any:
+        from diffusers import DDPMScheduler
+
+        return DDPMScheduler(
+            num_train_timesteps=self.noise_steps,
+            beta_schedule=self.schedule,
+            prediction_type=self.prediction,
+            timestep_spacing="trailing",
+        )
+
+    def _sampling_scheduler(self) -> Any:
+        from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+        base = self._training_scheduler()
+        if self.sampler == "ddim":
+            return DDIMScheduler.from_config(base.config)
+        if self.sampler == "dpm++":
+            return DPMSolverMultistepScheduler.from_config(base.config, algorithm_type="dpmsolver++", solver_order=2)
+        return base
+
+    def _loss(self, net: nn.Module, scheduler: Any) -> Any:
+        import torch
+        from torch.nn import functional
+
+        def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+            clean = functional.pixel_unshuffle(images, self.patch)
+            device = clean.device
+            times = torch.randint(self.noise_steps, (len(clean),), generator=noise, device=device)
+            added = torch.randn(clean.shape, generator=noise, device=device)
+            noisy = scheduler.add_noise(clean, added, times)
+            answer = net(noisy, times).sample.float()
+            if self.prediction == "epsilon":
+                return (answer - added).square().mean(), {}
+            if self.prediction == "v_prediction":
+                return (answer - scheduler.get_velocity(clean, added, times)).square().mean(), {}
+            weight = (1 / (1 - scheduler.alphas_cumprod.to(device)[times])).clamp(max=WEIGHT_LIMIT)
+            error = (answer - clean).square().mean((1, 2, 3))
+            return (weight * error).mean(), {"error": error.mean().detach()}
+
+        return loss
+
+
+@dataclass(frozen=True, eq=False)
+class DdpmModel:
+    """A trained diffusion model.
+
+    Attributes:
+        net: diffusers' UNet2DModel, on the bench's device. recipe: the settings. bench: device and batch.
+    """
+
+    net: UNet2DModel
+    recipe: Ddpm
+    bench: Bench
+    reconstructs: bool = False
+
+    def sample(self, seeds: np.ndarray) -> np.ndarray:
+        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; every draw of noise hangs on the seed alone."""
+        from .batches import publish_in_batches
+
+        return publish_in_batches(self._draw, seeds, self.bench.batch)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Raise ValueError: a diffusion model has no code to copy an image through (``reconstructs`` is False)."""
+        raise ValueError("Ddpm: a diffusion model does not reconstruct; use a Vae or a Gaussian for photocopies")
+
+    def _draw(self, seeds: np.ndarray) -> Tensor:
+        import torch
+        from torch.nn import functional
+
+        config: Any = self.net.config
+        scheduler: Any = self.recipe._sampling_scheduler()
+        scheduler.set_timesteps(self.recipe.steps)
+        shape = (config.in_channels, config.sample_size, config.sample_size)
+        state = torch.from_numpy(normal(seeds, shape)).to(self.bench.device)
+        # one CPU generator an image: what an ancestral sampler adds on its way hangs on the image's seed alone, too
+        sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        extra = {"generator": sources} if self.recipe.sampler == "ddpm" else {}
+        for time in scheduler.timesteps:
+            answer = self.net(state, time.to(self.bench.device)).sample
+            state = scheduler.step(answer, time, state, **extra).prev_sample
+        return functional.pixel_shuffle(state, self.recipe.patch)
+
+    def save(self, folder: Path) -> None:
+        """Write model_index.json, unet/ and scheduler/, as ``DDPMPipeline.from_pretrained`` reads them (patch 1)."""
+        from diffusers import DDPMPipeline
+
+        DDPMPipeline(self.net, self.recipe._training_scheduler()).save_pretrained(str(folder), safe_serialization=True)

@@ -1,0 +1,276 @@
+"""The one training loop. It counts in images seen, and a run cut anywhere goes on to the same bytes.
+
+Everything random in step n follows from (seed, n) alone: which images are read (a walk through one shuffled pass
+after another, so that every image is read equally often) and the noise of the loss (a generator seeded afresh each
+step). Resuming therefore needs only weights, optimiser, average and n. The training set lies on the device as one
+uint8 tensor and is turned into floats batch by batch.
+
+The weights that are kept are an exponential moving average whose decay is warmed up, min(ema, (1 + n) / (10 + n)),
+so that short runs do not publish their beginnings.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from ..images import to_signed
+from ..seeds import stream, stream_seed
+from .base import Bench, Diverged, Interrupted, TrainRecord
+
+__all__ = ["Plan", "fingerprint", "train"]
+
+log = logging.getLogger(__name__)
+
+RUNAWAY = 1e4
+"""A loss a value beyond this is called divergence; sound losses of this room are of order 1 to 100."""
+
+Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+"""(float [B,C,H,W] in -1..1, the step's noise source) -> (mean loss, its named parts)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast.
+
+    Attributes:
+        images_seen: length of the training, in images read; the last batch is cut so that it is met exactly.
+        batch: images a step.
+        learning_rate: peak rate of Adam, reached after a linear warm-up, held, and lowered to nothing by a half cosine.
+        warm_up: share of the run, 0..1, in which the rate rises. decay: share in which it falls.
+        ema: the highest decay of the weight average, 0 for none.
+        clip: largest gradient norm.
+        record_seconds: least time between two TrainRecords. checkpoint_seconds: time between two checkpoints.
+    """
+
+    images_seen: int
+    batch: int
+    learning_rate: float
+    warm_up: float = 0.05
+    decay: float = 0.5
+    ema: float = 0.995
+    clip: float = 1.0
+    record_seconds: float = 0.25
+    checkpoint_seconds: float = 30.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return math.ceil(self.images_seen / self.batch)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        progress = step / self.steps
+        rise = min(1.0, (step + 1) / max(1.0, self.warm_up * self.steps))
+        fall = (
+            1.0
+            if progress <= 1 - self.decay
+            else (1 + math.cos(math.pi * (progress - 1 + self.decay) / self.decay)) / 2
+        )
+        return self.learning_rate * rise * fall
+
+
+def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
+    """Return the SHA-256 of what a training depends on: recipe JSON, images and seed."""
+    digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|".encode())
+    digest.update(np.ascontiguousarray(images))
+    return digest.hexdigest()
+
+
+def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
+    """Return which images make up the reads ``start .. start + size`` of an endless walk through shuffled passes."""
+    reads = np.arange(start, start + size)
+    passes = {int(turn): stream(seed, "order", row=int(turn)).permutation(count) for turn in np.unique(reads // count)}
+    return np.array([passes[int(read // count)][read % count] for read in reads])
+
+
+@dataclass
+class State:
+    """What a training carries from step to step, and what a checkpoint holds."""
+
+    net: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by a name that :meth:`restore` knows."""
+        named = {f"net.{key}": value for key, value in self.net.state_dict().items()}
+        named |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        for index, entries in self.optimiser.state_dict()["state"].items():
+            named |= {f"optimiser.{index}.{key}": value for key, value in entries.items()}
+        return {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
+
+    def restore(self, named: dict[str, Tensor], step: int) -> None:
+        """Take up where :meth:`tensors` was called."""
+        part = lambda name: {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}  # noqa: E731
+        self.net.load_state_dict(part("net."))
+        self.average.load_state_dict(part("average."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser.").items():
+            index, entry = key.split(".")
+            moments.setdefault(int(index), {})[entry] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.step = step
+
+    def update_average(self, ema: float) -> None:
+        """Move the average towards the weights after step ``self.step`` (counted from 1)."""
+        decay = min(ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
+            for kept, new in zip(self.average.buffers(), self.net.buffers(), strict=True):
+                kept.copy_(new)
+
+
+def write_checkpoint(path: Path, state: State, mark: str) -> None:
+    """Write the state whole or not at all, with the mark of the training it belongs to and a digest of itself."""
+    tensors = state.tensors()
+    metadata = {"fingerprint": mark, "step": str(state.step), "digest": _digest(tensors)}
+    partial = path.with_name(path.name + ".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("wb") as stream_out:
+        stream_out.write(to_safetensors(tensors, metadata))
+        stream_out.flush()
+        os.fsync(stream_out.fileno())
+    partial.replace(path)
+
+
+def read_checkpoint(path: Path, state: State, mark: str) -> bool:
+    """Take up the checkpoint if it belongs to this training and is whole; say why in the log if not."""
+    if not path.exists():
+        return False
+    try:
+        with safe_open(str(path), framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            if metadata.get("fingerprint") != mark:
+                log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
+                return False
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (no iterator of its own)
+        if _digest(tensors) != metadata.get("digest"):
+            raise ValueError("its digest does not match")
+    except (SafetensorError, OSError, ValueError) as error:
+        log.warning("%s: damaged checkpoint (%s); starting over", path, error)
+        return False
+    state.restore(tensors, int(metadata["step"]))
+    log.info("%s: going on at step %d", path, state.step)
+    return True
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass
+class Ledger:
+    """Adds up losses between two records."""
+
+    plan: Plan
+    bench: Bench
+    began: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    steps: int = 0
+    loss: float = 0.0
+    terms: dict[str, float] = field(default_factory=dict)
+
+    def add(self, step: int, loss: float, terms: dict[str, float]) -> None:
+        """Count one step, and tell the bench when it is time (always after the last step)."""
+        self.steps += 1
+        self.loss += loss
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value
+        now = time.monotonic()
+        if step < self.plan.steps and now - self.told < self.plan.record_seconds:
+            return
+        seen = min(step * self.plan.batch, self.plan.images_seen)
+        means = {name: value / self.steps for name, value in self.terms.items()}
+        self.bench.tell(TrainRecord(seen, self.plan.images_seen, self.loss / self.steps, now - self.began, means))
+        self.told, self.steps, self.loss, self.terms = now, 0, 0.0, {}
+
+
+def check(loss: float, step: int, plan: Plan) -> None:
+    """Raise Diverged unless the loss is a number of sound size."""
+    if math.isfinite(loss) and abs(loss) < RUNAWAY:
+        return
+    raise Diverged(
+        f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. Lower learning_rate "
+        f"(now {plan.learning_rate:g}; try {plan.learning_rate / 4:g}) or raise batch (now {plan.batch})."
+    )
+
+
+def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int, bench: Bench, mark: str) -> nn.Module:
+    """Train the net in place and return the moving average of its weights, in eval mode, on the bench's device.
+
+    Args:
+        net: what is trained; ``loss`` must call this very object.
+        loss: (signed images, noise source) -> (loss, named parts).
+        images: uint8 [N,C,H,W].
+        plan: length, batch, rates.
+        seed: of batch order and noise.
+        bench: device, telling, stopping, checkpoint file.
+        mark: :func:`fingerprint` of this training; a checkpoint with another mark is not taken up.
+
+    Raises:
+        Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
+        Diverged: when the loss is NaN or beyond ``RUNAWAY``.
+    """
+    from accelerate import Accelerator
+
+    on_cpu = bench.device == "cpu"
+    if not on_cpu:
+        torch.cuda.set_device(bench.device)
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")
+    data = torch.from_numpy(images).to(bench.device)
+    net.to(bench.device).train()
+    average = copy.deepcopy(net).requires_grad_(False)
+    optimiser = torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
+    state = State(net, average, optimiser)
+    if bench.checkpoint is not None:
+        read_checkpoint(bench.checkpoint, state, mark)
+    ledger, saved = Ledger(plan, bench), time.monotonic()
+    noise = torch.Generator(bench.device)
+    while state.step < plan.steps:
+        if bench.stop():
+            if bench.checkpoint is not None:
+                write_checkpoint(bench.checkpoint, state, mark)
+            raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
+        start = state.step * plan.batch
+        size = min(plan.batch, plan.images_seen - start)
+        rows = torch.from_numpy(batch_rows(seed, len(images), start, size)).to(bench.device)
+        noise.manual_seed(stream_seed(seed, "noise", row=state.step))
+        with accelerator.autocast():
+            value, terms = loss(to_signed(data[rows]), noise)
+        check(value.item(), state.step, plan)
+        accelerator.backward(value)
+        norm = accelerator.clip_grad_norm_(net.parameters(), plan.clip)
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate(state.step)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        state.step += 1
+        state.update_average(plan.ema)
+        ledger.add(
+            state.step, value.item(), {name: float(part) for name, part in terms.items()} | {"gradient": float(norm)}
+        )
+        if bench.checkpoint is not None and time.monotonic() - saved > plan.checkpoint_seconds:
+            write_checkpoint(bench.checkpoint, state, mark)
+            saved = time.monotonic()
+    if bench.checkpoint is not None:
+        bench.checkpoint.unlink(missing_ok=True)
+    return average.eval()
