@@ -1,0 +1,85 @@
+"""A content-addressed shelf for rendered sets: a cache may be lost, spoiled or locked, and nothing but time is.
+
+One uncompressed NPZ a (recipe, split, n, seed), named by the SHA-256 of all that changes its pixels. It is written
+beside its name and renamed when whole; a file that cannot be read is rendered anew; a folder that cannot be written is
+worked without.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["cache_folder", "cached"]
+
+_LOG = logging.getLogger(__name__)
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def cache_folder() -> Path:
+    """Return where rendered faces are kept: ``$IMAGELAB_CACHE/faces``, else ``~/.cache/imagelab/faces``."""
+    root = os.environ.get("IMAGELAB_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "imagelab") / "faces"
+
+
+def cached(name: str, expected: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
+    """Return the arrays stored under a name, or make and store them.
+
+    Args:
+        name: the content address (a hash), without an ending.
+        expected: array name -> shape that a whole file holds; None-free, -1 for any length.
+        make: renders the arrays.
+    """
+    path = cache_folder() / f"{name}.npz"
+    found = _read(path, expected)
+    if found is not None:
+        return found
+    arrays = make()
+    _write(path, arrays)
+    return arrays
+
+
+def _read(path: Path, expected: Mapping[str, tuple[int, ...]]) -> Arrays | None:
+    try:
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        _LOG.warning("cached faces %s cannot be read (%s); rendering them again", path.name, error)
+        return None
+    if arrays.keys() == expected.keys() and all(_fits(arrays[key].shape, shape) for key, shape in expected.items()):
+        return arrays
+    _LOG.warning("cached faces %s do not have the expected form; rendering them again", path.name)
+    return None
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    return len(shape) == len(expected) and all(e in (-1, s) for s, e in zip(shape, expected, strict=True))
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        _LOG.warning("faces are not cached (%s); the run goes on without", error)
+        _forget(partial)
+
+
+def _forget(partial: Path) -> None:
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.debug("could not remove %s (%s)", partial, error)
