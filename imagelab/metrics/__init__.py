@@ -1,0 +1,166 @@
+"""The metrics: one literal table, a row an instrument.
+
+Read :class:`~imagelab.metrics.base.Metric` for what a row says, and ``measure`` for how a panel of them is taken.
+Importing this package costs no torch; each instrument imports what it needs when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ..measurement import Measurement
+from . import diversity, frechet, kernel, perceptual, spectrum
+from .base import Evidence, ImageSet, Metric, NotMeasurable
+
+__all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
+
+METRICS: dict[str, Metric] = {
+    "spectrum": Metric(
+        spectrum.spectrum,
+        title="Power spectrum",
+        unit="dB",
+        what="How much detail of each size the images hold, octave by octave, against real images.",
+        blind="Where the detail sits and what it shows: noise, hair and freckles of one size are one to it.",
+        better="two-sided",
+        least=64,
+        cite=spectrum.CITE,
+        gives=("band_power", "band_headroom", "radial_power", "spectrum", "spectral_slope", "log_spectral_distance"),
+    ),
+    "hf_ratio": Metric(
+        spectrum.hf_ratio,
+        title="Share of fine detail",
+        unit="share",
+        what="Which share of the images' energy is finer than a quarter of the pixel grid's limit.",
+        blind="It is a sharpness measure: noise raises it as detail does.",
+        better="two-sided",
+        least=64,
+        cite=spectrum.CITE,
+    ),
+    "pixel_variance": Metric(
+        diversity.pixel_variance,
+        title="Pixel variance",
+        unit="ratio",
+        what="How much the images differ from each other, pixel by pixel, against how much real ones do.",
+        blind="Whether they differ by content or by noise.",
+        better="two-sided",
+        least=64,
+        cite=diversity.CITE,
+    ),
+    "tone": Metric(
+        diversity.tone,
+        title="Tone",
+        unit="of full scale",
+        what="How bright, how rich in contrast and how colourful the images are.",
+        blind="Everything but these three averages.",
+        better="two-sided",
+        least=64,
+        gives=("brightness", "contrast", "colourfulness"),
+    ),
+    "frechet": Metric(
+        frechet.frechet,
+        title="Fréchet distance in random features (FD, not FID)",
+        unit="",
+        what="How far the made images are from the real ones as a crowd, seen through three random networks.",
+        blind="What does not move mean and spread of the features; single freckles hardly do.",
+        better="lower",
+        least=1000,
+        cite=frechet.CITE,
+        gives=("frechet", "frechet_corrected"),
+    ),
+    "kernel": Metric(
+        kernel.kernel,
+        title="Kernel distance in random features (KD, not KID)",
+        unit="",
+        what="How far the made images are from the real ones as a crowd, unbiased at any number of images.",
+        blind="What random networks do not notice.",
+        better="lower",
+        least=100,
+        cite=kernel.CITE,
+    ),
+    "perceptual_diversity": Metric(
+        perceptual.perceptual_diversity,
+        title="Perceptual diversity in random features (PD, not LPIPS)",
+        unit="",
+        what="How different two made images look on average, seen through a random network.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=50,
+        cite=perceptual.CITE,
+    ),
+    "lpips": Metric(
+        perceptual.lpips_diversity,
+        title="LPIPS diversity (AlexNet)",
+        unit="",
+        what="How different two made images look on average, as calibrated on people's judgements.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=50,
+        cite=perceptual.CITE,
+        needs=("alexnet",),
+        gives=("lpips_diversity",),
+    ),
+    "lpips_vgg": Metric(
+        partial(perceptual.lpips_diversity, net="vgg"),
+        title="LPIPS diversity (VGG)",
+        unit="",
+        what="How different two made images look on average, as calibrated on people's judgements.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=50,
+        cite=perceptual.CITE,
+        needs=("vgg16",),
+        gives=("lpips_diversity",),
+    ),
+}
+"""Every instrument by the name that configs and the command line use."""
+
+
+def row_of(name: str) -> str | None:
+    """Return the row of ``METRICS`` that gives the measurement of this name, None where no row does.
+
+    Example:
+        >>> row_of("band_power/16-32")
+        'spectrum'
+    """
+    stem = name.partition("/")[0]
+    return next((row for row, metric in METRICS.items() if stem in (metric.gives or (row,))), None)
+
+
+def measure(evidence: Evidence, names: Sequence[str]) -> list[Measurement]:
+    """Take a panel of metrics.
+
+    A metric that cannot be taken from these images, or whose weights are not on this machine, answers with
+    measurements that say why they are missing; any other error is the caller's to see.
+
+    Args:
+        evidence: the images.
+        names: keys of ``METRICS``, measured in this order.
+
+    Raises:
+        ValueError: for an unknown name, or sets that differ in form.
+    """
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    found = []
+    for name in names:
+        metric = METRICS[name]
+        try:
+            found += metric.measure(evidence)
+        except NotMeasurable as reason:
+            found += [_missing(evidence, stem, metric, str(reason)) for stem in metric.gives or (name,)]
+    return found
+
+
+def _missing(evidence: Evidence, stem: str, metric: Metric, reason: str) -> Measurement:
+    return Measurement(
+        stem,
+        None,
+        metric.unit,
+        n_real=len(evidence.real),
+        n_fake=len(evidence.fake),
+        better=metric.better,
+        missing=reason,
+        cite=metric.cite,
+    )

@@ -16,7 +16,11 @@ import numpy as np
 from ..images import check_images
 from ..measurement import Direction, Measurement
 
-__all__ = ["Evidence", "ImageSet", "Metric"]
+__all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable"]
+
+
+class NotMeasurable(ValueError):
+    """Raised inside a metric where these images allow no value; its text is the reason, fit for a report."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,7 @@ class Metric:
         blind: one sentence: what it does not see.
         better: its direction. least: the smallest n we would trust.
         cite: the source. needs: names of weights that must be present locally, empty for none.
+        gives: what its measurements are called in front of the slash; empty where that is the row's own name.
     """
 
     measure: Callable[[Evidence], list[Measurement]]
@@ -83,3 +88,4 @@ class Metric:
     least: int
     cite: str = ""
     needs: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()

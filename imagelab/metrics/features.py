@@ -1,0 +1,200 @@
+"""Features: one pass of an extractor over a set serves every metric that reads it.
+
+``features(image_set, space)`` answers from the set's memory, from its cache folder, or by running the extractor, in
+this order. The name of a cache file hashes all that changes the numbers: the images' bytes, the space with the digest
+of its weights, the resize in front of it, the kind of device, and the version of this code.
+
+What a random net calls a feature may hardly ever be alive, and dividing such a channel by its spread makes it the
+loudest of all. :func:`feature_pair` therefore drops channels whose spread is below a thousandth of the median, and
+standardises the rest, both by the reference set alone, so that generations are measured with one ruler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import randconv
+from .base import Evidence, ImageSet, NotMeasurable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["SPACES", "Space", "batches", "feature_pair", "features", "full_precision"]
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it whenever the numbers of any space change
+BATCH = 256
+DEAD = 1e-3  # of the median spread
+RULER = 10  # reference images below which a spread is no unit to measure in
+
+
+@dataclass(frozen=True)
+class Space:
+    """A feature space.
+
+    Attributes:
+        name: its name, as it stands in measurements.
+        extractor: device -> (uint8 tensor [B,C,H,W] on that device -> float32 [B,D]); loads weights, so call it once.
+        digest: SHA-256 of its weights, at least 8 hex digits.
+        resize: the resize kernel in front of it, "" for none.
+        standardise: whether distances are taken in units of the reference set's spread.
+        needs: names of weights that must be present locally.
+    """
+
+    name: str
+    extractor: Callable[[str], Callable[[Tensor], Tensor]]
+    digest: Callable[[], str]
+    resize: str = ""
+    standardise: bool = True
+    needs: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and first 8 digits of the digest: what ``Measurement.feature_space`` says."""
+        return f"{self.name}@{self.digest()[:8]}"
+
+
+def _random(seed: int) -> Space:
+    return Space(
+        f"randconv-s{seed}",
+        lambda device: lambda batch: randconv.statistics(batch, seed),
+        lambda: randconv.digest(seed),
+    )
+
+
+SPACES: dict[str, Space] = {
+    "randconv-s0": _random(0),
+    "randconv-s1": _random(1),
+    "randconv-s2": _random(2),
+}
+"""The feature spaces by name."""
+
+
+def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray:
+    """Return the features of a set: float32 [N,D], remembered in the set and cached on disk where it has a folder.
+
+    Args:
+        image_set: the images.
+        space: a key of ``SPACES``.
+        device: torch device to compute on.
+
+    Raises:
+        ValueError: for an unknown space, or images the space cannot read.
+        WeightsMissing: where the space's weights are not on this machine.
+    """
+    if space not in SPACES:
+        raise ValueError(f"features: unknown space {space!r}; there are {', '.join(SPACES)}")
+    chosen = SPACES[space]
+    kind = device.partition(":")[0]
+    slot = f"features {chosen.label} {kind}"
+    if slot not in image_set.memory:
+        path = _cache_path(image_set, chosen, kind)
+        found = _read(path, len(image_set)) if path else None
+        if found is None:
+            found = _extract(image_set.images, chosen, device)
+            if path:
+                _write(path, found)
+        image_set.memory[slot] = found
+    return image_set.memory[slot]
+
+
+def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of reference and generated images as distances take them: two float64 arrays [N,D].
+
+    In a standardised space, channels whose spread over the reference is below 1e-3 of the median channel's are
+    dropped, and mean and spread of the reference become 0 and 1.
+
+    Raises:
+        NotMeasurable: where no distance can be taken: fewer than two images in a set, fewer than ten reference images
+            to standardise by, values that are NaN or infinite, or a reference in which no channel varies.
+    """
+    if min(len(evidence.real), len(evidence.fake)) < 2:
+        raise NotMeasurable("needs at least 2 images in each set")
+    real, fake = (features(each, space, evidence.device).astype(np.float64) for each in (evidence.real, evidence.fake))
+    for name, each in (("reference", real), ("generated", fake)):
+        bad = int((~np.isfinite(each)).any(axis=1).sum())
+        if bad:
+            raise NotMeasurable(f"features of {bad} {name} images are NaN or infinite")
+    if not SPACES[space].standardise:
+        return real, fake
+    if len(real) < RULER:
+        raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
+    mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
+    # float32 features of identical images differ by rounding alone; that is no spread
+    alive = (spread > DEAD * np.median(spread)) & (spread > 1e-6 * np.abs(mean))
+    if not alive.any():
+        raise NotMeasurable("no feature varies over the reference images: they are all the same")
+    return (real[:, alive] - mean[alive]) / spread[alive], (fake[:, alive] - mean[alive]) / spread[alive]
+
+
+def batches(images: np.ndarray, device: str, size: int = BATCH) -> Iterator[Tensor]:
+    """Yield the images as uint8 tensors [B,C,H,W] on the device."""
+    import torch
+
+    for first in range(0, len(images), size):
+        yield torch.from_numpy(np.ascontiguousarray(images[first : first + size])).to(device)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Run without gradients and without TF32 or half-precision shortcuts: a metric is not the place to save bits."""
+    import torch
+
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
+def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
+    with full_precision():
+        extractor = space.extractor(device)
+        return np.concatenate([extractor(batch).float().cpu().numpy() for batch in batches(images, device)])
+
+
+def _cache_path(image_set: ImageSet, space: Space, kind: str) -> Path | None:
+    if image_set.cache is None:
+        return None
+    digest = hashlib.sha256(np.ascontiguousarray(image_set.images).data).hexdigest()
+    said = [VERSION, digest, image_set.images.shape, space.name, space.digest(), space.resize, kind]
+    key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return image_set.cache / f"{space.name}-{key}.npy"
+
+
+def _read(path: Path, count: int) -> np.ndarray | None:
+    """Return the cached features, or None where there are none or the file is not whole."""
+    if not path.exists():
+        return None
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        log.warning("%s: damaged feature cache (%s); computing the features again", path, error)
+        return None
+    if found.dtype != np.float32 or found.ndim != 2 or len(found) != count:
+        log.warning("%s: expected float32 [%d,D], got %s %s; computing again", path, count, found.dtype, found.shape)
+        return None
+    return found
+
+
+def _write(path: Path, found: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as stream:
+        np.save(stream, found)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)

@@ -1,0 +1,72 @@
+"""How sure a number is: the delete-a-group jackknife.
+
+Both sets are cut at random into g groups, the statistic is computed g times with one group left out of each set,
+and from the values theta_(-j) follow
+
+    standard error   sqrt((g - 1) / g * sum_j (theta_(-j) - mean)^2)
+    corrected value  g theta - (g - 1) mean,  which removes a bias that falls like 1/n.
+
+Never a bootstrap with replacement for distances between distributions: its doubled rows add the bias of a small
+sample once more (a Fréchet distance of .05: plain .0996, bootstrap .149, jackknife .048).
+
+References:
+    Bias and confidence in not-quite large samples (Tukey 1958), doi:10.1214/aoms/1177706647.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..seeds import stream
+
+__all__ = ["GROUPS", "Jackknifed", "jackknife"]
+
+GROUPS = 10
+"""Groups a set is cut into: the standard error itself is then known to about a quarter."""
+
+
+@dataclass(frozen=True)
+class Jackknifed:
+    """A value, its standard error, and the value without its 1/n bias; the last two None where sets are too small."""
+
+    value: float
+    stderr: float | None
+    corrected: float | None
+
+
+def jackknife(
+    statistic: Callable[[np.ndarray, np.ndarray], float], n_real: int, n_fake: int, seed: int, groups: int = GROUPS
+) -> Jackknifed:
+    """Return the statistic of two sets with its jackknifed standard error and bias correction.
+
+    Group j is left out of both sets at once: they are independent, so their variances add, and both biases shrink
+    in the same proportion. With fewer than ``groups`` images in a set, each image is a group.
+
+    Args:
+        statistic: (rows of the real set, rows of the fake set), both int64 arrays -> number.
+        n_real: images in the real set. n_fake: images in the fake set.
+        seed: seed of the cut into groups.
+        groups: number of groups g, >= 2.
+
+    Example:
+        >>> x = np.arange(20.0)
+        >>> mean = jackknife(lambda real, fake: float(x[fake].mean()), 20, 20, seed=0, groups=20)
+        >>> round(mean.value, 6), round(mean.stderr / (x.std(ddof=1) / 20**0.5), 6)
+        (9.5, 1.0)
+    """
+    if groups < 2:
+        raise ValueError(f"jackknife: expected at least 2 groups, got {groups}")
+    value = float(statistic(np.arange(n_real), np.arange(n_fake)))
+    g = min(groups, n_real, n_fake)
+    if g < 2 or min(n - -(-n // g) for n in (n_real, n_fake)) < 2:  # a set left with fewer than two has no spread
+        return Jackknifed(value, None, None)
+    rng = stream(seed, "jackknife")
+    cuts = [np.array_split(rng.permutation(n), g) for n in (n_real, n_fake)]
+    left = [[np.sort(np.concatenate(cut[:j] + cut[j + 1 :])) for cut in cuts] for j in range(g)]
+    values = np.array([statistic(real, fake) for real, fake in left])
+    mean = values.mean()
+    stderr = float(np.sqrt((g - 1) / g * np.sum((values - mean) ** 2)))
+    return Jackknifed(value, stderr, float(g * value - (g - 1) * mean))

@@ -1,0 +1,114 @@
+"""The kernel distance: squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / D + 1)^3.
+
+    MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{ij} k(x_i, y_j)
+
+over all pairs of both sets: unbiased at any n (so it may come out below zero), deterministic, no subsets drawn.
+Its standard error is the delete-one jackknife of both sets, exact from row sums of the kernel; between sets of one
+distribution, where the statistic is degenerate, that error is on the cautious side (about 1.4 times too large).
+Lower is better. The distance to prefer below 2,000 images.
+
+References:
+    Demystifying MMD GANs (Binkowski et al. 2018), arXiv:1801.01401 (Kernel Inception Distance). Differs from it: all
+    pairs instead of the mean over random subsets.
+    A kernel two-sample test (Gretton et al. 2012), JMLR 13:723-773.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..measurement import Measurement
+from .base import Evidence, NotMeasurable
+from .features import SPACES, feature_pair
+
+__all__ = ["kernel", "kernel_distance", "kernel_row"]
+
+CITE = "arXiv:1801.01401"
+RANDOM_SPACES = ("randconv-s0", "randconv-s1", "randconv-s2")
+BLOCK = 1024
+
+
+def kernel_distance(real: np.ndarray, fake: np.ndarray) -> tuple[float, float | None]:
+    """Return the unbiased MMD^2 of two sets of features and its standard error.
+
+    Args:
+        real: float [N,D]. fake: float [M,D]; N, M >= 2.
+
+    Returns:
+        (MMD^2, standard error); the error is None below three images a set.
+
+    Raises:
+        ValueError: for sets of fewer than two, or of different D.
+    """
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
+        raise ValueError(f"kernel: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    within = [_within(each) for each in (real, fake)]  # row sums, the diagonal left out
+    across = _across(real, fake)
+    value = _mmd(within[0].sum(), within[1].sum(), across[0].sum(), len(real), len(fake))
+    if min(len(real), len(fake)) < 3:
+        return value, None
+    total = within[0].sum(), within[1].sum(), across[0].sum()
+    n, m = len(real), len(fake)
+    without_real = _mmd(total[0] - 2 * within[0], total[1], total[2] - across[0], n - 1, m)
+    without_fake = _mmd(total[0], total[1] - 2 * within[1], total[2] - across[1], n, m - 1)
+    variance = sum(
+        (len(each) - 1) / len(each) * np.sum((each - each.mean()) ** 2) for each in (without_real, without_fake)
+    )
+    return float(value), float(np.sqrt(variance))
+
+
+def _mmd(within_real, within_fake, across, n: int, m: int):
+    """Return MMD^2 from sums of kernel values over ordered pairs; the sums may be arrays."""
+    return within_real / (n * (n - 1)) + within_fake / (m * (m - 1)) - 2.0 * across / (n * m)
+
+
+def _kernel(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    base = left @ right.T / left.shape[1] + 1.0
+    return base * base * base
+
+
+def _within(points: np.ndarray) -> np.ndarray:
+    """Return sum_{j != i} k(x_i, x_j) for each i: float64 [N]."""
+    blocks = [_kernel(points[first : first + BLOCK], points).sum(axis=1) for first in range(0, len(points), BLOCK)]
+    own = np.einsum("nd,nd->n", points, points) / points.shape[1] + 1.0
+    return np.concatenate(blocks) - own**3
+
+
+def _across(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of k(x_i, y_j) over j for each i, and over i for each j."""
+    rows, columns = [], np.zeros(len(right))
+    for first in range(0, len(left), BLOCK):
+        block = _kernel(left[first : first + BLOCK], right)
+        rows.append(block.sum(axis=1))
+        columns += block.sum(axis=0)
+    return np.concatenate(rows), columns
+
+
+def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
+    """Return the kernel distance in one space under ``name``."""
+    chosen = SPACES[space]
+    form = Measurement(
+        name,
+        0.0,
+        n_real=len(evidence.real),
+        n_fake=len(evidence.fake),
+        better="lower",
+        estimator="unbiased MMD^2, (x.y/D+1)^3, all pairs"
+        + (", standardised by the reference" if chosen.standardise else ""),
+        feature_space=chosen.label,
+        resize=chosen.resize,
+        cite=CITE,
+    )
+    try:
+        value, stderr = kernel_distance(*feature_pair(evidence, space))
+    except NotMeasurable as error:
+        return replace(form, value=None, missing=str(error))
+    return replace(form, value=value, stderr=stderr)
+
+
+def kernel(evidence: Evidence) -> list[Measurement]:
+    """Return ``kernel/SPACE`` in the three random spaces; their spread is the control."""
+    return [kernel_row(evidence, space, f"kernel/{space}") for space in RANDOM_SPACES]

@@ -1,0 +1,87 @@
+"""A feature space that nobody trained: a small random convolutional net, the same on every machine.
+
+Three strided convolutions with He-normal weights drawn from a named stream, ReLU after each, no bias. Of every
+channel of every layer the features keep the mean and the standard deviation over the positions: 2 (16 + 32 + 64) = 224
+numbers. It works from 16 px to 256 px without any resizing, needs no download, and has seen no picture in its life; so
+it is the control beside learned spaces, not a substitute: the letters FID and LPIPS never stand on it.
+Three seeds show how far a result hangs on the draw.
+
+References:
+    What's the best multi-stage architecture for object recognition? (Jarrett et al. 2009),
+    doi:10.1109/ICCV.2009.5459469: random filters as features.
+    Delving deep into rectifiers (He et al. 2015), arXiv:1502.01852: the scale of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..images import to_signed
+from ..seeds import stream
+from .base import NotMeasurable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LAYERS", "SMALLEST", "digest", "layers", "statistics", "weights"]
+
+LAYERS = ((3, 16, 5), (16, 32, 3), (32, 64, 3))
+"""(channels in, channels out, kernel) of each layer; every one has stride 2."""
+
+SMALLEST = 16  # pixels a side: the last layer still has 2 x 2 positions
+
+
+@cache
+def weights(seed: int) -> tuple[np.ndarray, ...]:
+    """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k)."""
+    rng = stream(seed, "randconv")
+    shapes = [(out, into, kernel, kernel) for into, out, kernel in LAYERS]
+    return tuple((rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[1:]))).astype(np.float32) for s in shapes)
+
+
+@cache
+def digest(seed: int) -> str:
+    """Return the SHA-256 of the weights' bytes (little-endian float32), 64 hex digits."""
+    return hashlib.sha256(b"".join(w.astype("<f4").tobytes() for w in weights(seed))).hexdigest()
+
+
+def layers(images: Tensor, seed: int) -> list[Tensor]:
+    """Return the activations of each layer.
+
+    Args:
+        images: uint8 [B,C,H,W], C = 1 (taken as three equal channels) or 3, at least 16 px a side.
+        seed: which of the random nets.
+
+    Returns:
+        float32 [B,16,H/2,W/2], [B,32,H/4,W/4], [B,64,H/8,W/8], all >= 0.
+
+    Raises:
+        NotMeasurable: for images smaller than 16 px.
+    """
+    import torch
+
+    if min(images.shape[-2:]) < SMALLEST:
+        size = f"{images.shape[-2]} x {images.shape[-1]}"
+        raise NotMeasurable(f"needs images of at least {SMALLEST} px a side, got {size}")
+    signal, maps = to_signed(images).expand(-1, 3, -1, -1), []
+    for weight in weights(seed):
+        filters = torch.from_numpy(weight).to(signal.device)
+        signal = torch.relu(torch.nn.functional.conv2d(signal, filters, stride=2, padding=weight.shape[-1] // 2))
+        maps.append(signal)
+    return maps
+
+
+def statistics(images: Tensor, seed: int) -> Tensor:
+    """Return the features: mean and standard deviation of each channel of each layer, float32 [B,224]."""
+    import torch
+
+    found = []
+    for each in layers(images, seed):
+        flat = each.flatten(2)
+        variance, mean = torch.var_mean(flat, 2, correction=0)
+        found += [mean, variance.sqrt()]
+    return torch.cat(found, 1)
