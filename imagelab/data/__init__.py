@@ -10,13 +10,14 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import BadFile, Data, DataRecipe, Sample, Split
+from .faces import Faces
 from .folder import Folder
 from .textures import Textures
 
-__all__ = ["DATASETS", "AnyData", "BadFile", "Data", "DataRecipe", "Folder", "Sample", "Split", "Textures"]
+__all__ = ["DATASETS", "AnyData", "BadFile", "Data", "DataRecipe", "Faces", "Folder", "Sample", "Split", "Textures"]
 
-DATASETS = {"textures": Textures, "folder": Folder}
+DATASETS = {"faces": Faces, "textures": Textures, "folder": Folder}
 """Every dataset recipe under the word that names it in JSON and on the command line."""
 
-AnyData = Annotated[Textures | Folder, Field(discriminator="kind")]
+AnyData = Annotated[Faces | Textures | Folder, Field(discriminator="kind")]
 """Any dataset recipe, decoded by its ``kind``."""
