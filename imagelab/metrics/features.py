@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import randconv
+from . import inception, randconv
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:
@@ -77,6 +77,14 @@ SPACES: dict[str, Space] = {
     "randconv-s0": _random(0),
     "randconv-s1": _random(1),
     "randconv-s2": _random(2),
+    inception.NAME: Space(
+        inception.NAME,
+        inception.inception,
+        lambda: inception.DIGEST,
+        inception.RESIZE,
+        standardise=False,
+        needs=(inception.NAME,),
+    ),
 }
 """The feature spaces by name."""
 

@@ -22,8 +22,9 @@ import numpy as np
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
 from .features import SPACES, feature_pair
+from .inception import NAME as INCEPTION
 
-__all__ = ["kernel", "kernel_distance", "kernel_row"]
+__all__ = ["kernel", "kernel_distance", "kernel_row", "kid"]
 
 CITE = "arXiv:1801.01401"
 RANDOM_SPACES = ("randconv-s0", "randconv-s1", "randconv-s2")
@@ -112,3 +113,8 @@ def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
 def kernel(evidence: Evidence) -> list[Measurement]:
     """Return ``kernel/SPACE`` in the three random spaces; their spread is the control."""
     return [kernel_row(evidence, space, f"kernel/{space}") for space in RANDOM_SPACES]
+
+
+def kid(evidence: Evidence) -> list[Measurement]:
+    """Return ``kid``: the distance in Inception's features, and in no others."""
+    return [kernel_row(evidence, INCEPTION, "kid")]
