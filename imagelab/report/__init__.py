@@ -1,0 +1,11 @@
+"""The report: from a run folder to one self-contained HTML page, and grids of pictures ready for a slide.
+
+Reads run folders only and never imports torch.
+"""
+
+from __future__ import annotations
+
+from .grids import write_grids
+from .page import write_report
+
+__all__ = ["write_grids", "write_report"]

@@ -1,0 +1,316 @@
+"""Curves and spectra as inline SVG that follows the page's light or dark theme.
+
+Matplotlib draws with placeholder colours; the finished SVG then has them replaced by CSS variables and
+``currentColor``, so one figure serves both themes, print and screen. Text stays text. The bytes depend on the numbers
+alone: fixed hash salt, no date, ids prefixed with the figure's name so that many figures live in one page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..measurement import Measurement
+from .headline import NBSP, Z95, number
+from .read import Run, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Curve", "bands", "cividis", "lines", "spectra"]
+
+INK, MUTED, RULE = "#0a0b0c", "#0a0b1c", "#0a0b2c"
+MARKERS = "osD^vP"
+SIZE = (4.7, 3.1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One finished figure: inline SVG and the sentence that stands for it where it cannot be seen."""
+
+    svg: str
+    alt: str
+
+
+def _line_colour(line: int) -> str:
+    return f"#0c0d{min(line, 5):02x}"
+
+
+def _band_colour(order: int) -> str:
+    return f"#0d0d{min(order, 15):02x}"
+
+
+def _step_colour(step: int) -> str:
+    return f"#0e{step // 256:02x}{step % 256:02x}"
+
+
+def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | None = None) -> Curve | None:
+    """Draw one metric over the generations: every line, its error band, the real-against-real floor, theory, a control.
+
+    Args:
+        run: the run.
+        names: the metric, and after it repeats of it (other random features), drawn thin for the main line.
+        key: a word unique on the page.
+        ylabel: what the axis counts, with its unit.
+        control: name of a control measurement, drawn dotted; None for none.
+
+    Returns:
+        The figure, or None where no generation has a value.
+    """
+    name = names[0]
+    shown = [line for line in run.lines if run.series(name, line)]
+    if not shown:
+        return None
+    figure, axes = _axes(ylabel, run)
+    ends = [_floor(axes, run, name)]
+    for repeat in names[1:]:
+        axes.plot(*_points(run, repeat, 0), color=_line_colour(0), linewidth=0.8, alpha=0.6)
+    for line in shown:
+        ends.append(_draw(axes, run, name, line))
+    for line in run.lines:
+        ends.append(_theory(axes, run, name, line))
+    if control and run.series(control):
+        x, y = _points(run, control, 0)
+        axes.plot(x, y, color=MUTED, linestyle=":", marker="x", markersize=5, linewidth=1.5)
+        ends.append((float(y[-1]), "blank control", MUTED))
+    _finish(axes, run, [end for end in ends if end])
+    return Curve(_svg(figure, key), _tell(run, name, shown, ylabel))
+
+
+def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
+    """Draw every spectral band of the main line over the generations, in dB, coarse to fine."""
+    names = [name for name in names if run.series(name)]
+    if not names:
+        return None
+    figure, axes = _axes(ylabel, run)
+    axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
+    ends = []
+    for order, name in enumerate(names):
+        colour = _band_colour(order)
+        x, y = _points(run, name, 0)
+        _band(axes, run, name, 0, colour)
+        axes.plot(x, y, color=colour, marker=MARKERS[order % len(MARKERS)], markersize=4.5, linewidth=1.8)
+        ends.append((float(y[-1]), name.rpartition("/")[2].replace("-", "–"), colour))
+    _finish(axes, run, ends, zero=False)
+    finest = run.series(names[-1])[-1]
+    alt = f"{len(names)} bands of detail size over the generations; {ylabel}. "
+    return Curve(
+        _svg(figure, key), alt + f"The finest band ends at {finest.value:.1f} dB in generation {finest.generation}."
+    )
+
+
+def spectra(run: Run, key: str) -> Curve | None:
+    """Draw the radial power spectrum of every generation of the main line, log-log, real in the text's colour."""
+    names = sorted((n for n in run.names if re.fullmatch(r"radial_power/\d+", n)), key=lambda n: int(n.split("/")[1]))
+    if not names or not any(run.real(name) or run.series(name) for name in names):
+        return None
+    figure, axes = _axes("power", run, size=(7.2, 4.2))
+    ends = []
+    for generation in run.generations:
+        found = [run.real(n) if generation == 0 else run.at(n, generation) for n in names]
+        points = [(int(m.name.split("/")[1]), m.value) for m in found if m and m.value and m.value > 0]
+        if not points:
+            continue
+        x, y = zip(*points, strict=True)
+        colour = INK if generation == 0 else _step_colour(generation)
+        axes.plot(x, y, color=colour, linewidth=2.4 if generation == 0 else 1.5, zorder=4 if generation == 0 else 3)
+        if generation in (0, 1, run.last) or generation == run.last // 2:
+            ends.append((float(y[-1]), "real" if generation == 0 else f"gen. {generation}", colour))
+    _logarithmic(axes, int(names[-1].split("/")[1]))
+    _rounding(axes, run)
+    _labels(axes, ends)
+    count = len(run.generations)
+    alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
+    return Curve(_svg(figure, key), alt)
+
+
+def cividis(count: int, low: float, high: float) -> list[str]:
+    """Return ``count`` colours of the cividis map between two of its positions 0..1, as #rrggbb."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["cividis"](position)) for position in np.linspace(low, high, max(count, 1))]
+
+
+def _axes(ylabel: str, run: Run, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=size)
+    axes = figure.add_axes((0.145, 0.165, 0.62 if size == SIZE else 0.73, 0.79))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(RULE)
+    axes.tick_params(colors=MUTED, labelsize=10, length=3, width=0.8)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_ylabel(ylabel, color=MUTED, fontsize=10)
+    axes.set_xlabel("generation (0 = real images)", color=MUTED, fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=11))
+    axes.set_xlim(-0.2, max(run.last, 1) + 0.2)
+    return figure, axes
+
+
+def _points(run: Run, name: str, line: int) -> tuple[np.ndarray, np.ndarray]:
+    real = run.real(name)
+    measured = [*([real] if real else []), *run.series(name, line)]
+    return np.array([m.generation for m in measured]), np.array([m.value for m in measured], float)
+
+
+def _band(axes: Axes, run: Run, name: str, line: int, colour: str) -> None:
+    real = run.real(name)
+    known = [m for m in [*([real] if real else []), *run.series(name, line)] if m.stderr is not None]
+    if known:
+        x, y = [m.generation for m in known], np.array([m.value for m in known], float)
+        half = Z95 * np.array([m.stderr for m in known], float)
+        axes.fill_between(x, y - half, y + half, color=colour, alpha=0.18, linewidth=0)
+
+
+def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
+    colour, (x, y) = _line_colour(line), _points(run, name, line)
+    _band(axes, run, name, line, colour)
+    marker = MARKERS[line % len(MARKERS)]
+    axes.plot(
+        x, y, color=colour, marker=marker, markersize=4.5, linewidth=2.2 if line == 0 else 1.6, zorder=4 - 0.1 * line
+    )
+    return float(y[-1]), run.label(line, 18), colour
+
+
+def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:
+    real = run.real(name)
+    if real is None or real.value is None:
+        return None
+    axes.axhline(real.value, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
+    if real.stderr is not None:
+        half = Z95 * real.stderr
+        axes.axhspan(real.value - half, real.value + half, color=INK, alpha=0.10, linewidth=0)
+    return real.value, "real vs real" if real.better == "lower" else "real", INK
+
+
+def _theory(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str] | None:
+    predicted = run.series(name, line, predicted=True)
+    main = run.series(name, 0, predicted=True)
+    if not predicted or (line > 0 and [m.value for m in predicted] == [m.value for m in main]):
+        return None
+    x, y = [m.generation for m in predicted], [float(m.value or 0) for m in predicted]
+    axes.plot(x, y, color=_line_colour(line), linestyle="--", linewidth=1.4)
+    return y[-1], "theory" if line == 0 else f"theory, {run.label(line, 12)}", _line_colour(line)
+
+
+def _logarithmic(axes: Axes, finest: int) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    octaves = [2**k for k in range(finest.bit_length())]
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlim(1, max(finest, 2))
+    axes.set_xticks(octaves, [str(octave) for octave in octaves])
+    axes.set_xlabel("detail: cycles an image, from coarse to fine")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda power, _: number(power).removeprefix("1.00" + NBSP + "×" + NBSP))
+    )
+
+
+def _rounding(axes: Axes, run: Run) -> None:
+    """Mark the power that rounding to 8 bits adds at every frequency; what lies below cannot be told."""
+    floor = run.real("spectrum/floor")
+    if floor is not None and floor.value:
+        axes.axhline(floor.value, color=MUTED, linewidth=1, linestyle=":")
+        axes.text(1.1, floor.value, "8-bit rounding", color=MUTED, fontsize=9.5, va="bottom")
+
+
+def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool = True) -> None:
+    if zero and all(y >= 0 for y, _, _ in ends):  # error bands may reach below nothing, counts cannot
+        high = axes.get_ylim()[1]
+        axes.set_ylim(-0.02 * high, high)
+    _labels(axes, ends)
+
+
+def _labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Write each curve's name at its end, pushed apart so that none covers another."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    x = axes.get_xlim()[1]
+    wanted = sorted(
+        ((float(to_axes.transform((x, y))[1]), text, colour) for y, text, colour in ends), key=lambda e: e[0]
+    )
+    gap, heights = 0.075, [height for height, _, _ in wanted]
+    for k in range(1, len(heights)):
+        heights[k] = max(heights[k], heights[k - 1] + gap)
+    ceiling = 0.99
+    for k in reversed(range(len(heights))):
+        heights[k] = min(heights[k], ceiling)
+        ceiling = heights[k] - gap
+    for height, (_, text, colour) in zip(heights, wanted, strict=True):
+        axes.text(
+            1.03,
+            height,
+            plain(text, 20),
+            transform=axes.transAxes,
+            color=colour,
+            va="center",
+            fontsize=10.5,
+            parse_math=False,
+        )
+
+
+def _tell(run: Run, name: str, shown: list[int], ylabel: str) -> str:
+    """Return the curve in words: first and last value of every line."""
+    real = run.real(name)
+    parts = [f"{plain(ylabel)} over {run.last} generations."]
+    if real and real.value is not None:
+        parts.append(f"Real images: {real.value:.3g}.")
+    for line in shown:
+        measured = run.series(name, line)
+        first, last = measured[0], measured[-1]
+        parts.append(
+            f"{run.label(line)}: {_said(first)}, {_said(last)}."
+            if first is not last
+            else f"{run.label(line)}: {_said(last)}."
+        )
+    return " ".join(parts)
+
+
+def _said(m: Measurement) -> str:
+    return f"{m.value:.3g} in generation {m.generation}"
+
+
+def _svg(figure: Figure, key: str) -> str:
+    """Return the figure as a fragment of HTML: no fixed size, themed colours, ids of its own, no reference outside."""
+    from matplotlib import rc_context
+
+    stream = io.StringIO()
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": key,
+        "font.family": "sans-serif",
+        "text.parse_math": False,
+    }
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = (
+        re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
+    )
+    svg = re.sub(r'(?<=\sid=")|(?<=url\(#)|(?<=xlink:href="#)', f"{key}-", svg).replace("xlink:href", "href")
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    return _themed(svg).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
+
+
+def _themed(svg: str) -> str:
+    for colour, variable in ((INK, "currentColor"), (MUTED, "var(--muted)"), (RULE, "var(--rule)")):
+        svg = svg.replace(colour, variable)
+    svg = re.sub(r"#0c0d([0-9a-f]{2})", lambda m: f"var(--line-{int(m[1], 16)})", svg)
+    svg = re.sub(r"#0d0d([0-9a-f]{2})", lambda m: f"var(--band-{int(m[1], 16)})", svg)
+    return re.sub(r"#0e([0-9a-f]{4})", lambda m: f"var(--step-{int(m[1], 16)})", svg)

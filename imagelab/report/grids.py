@@ -1,0 +1,179 @@
+"""Grids of pictures: rows of a page, and whole slides of 1920 x 1080 pixels.
+
+Pictures are enlarged by whole pixels only (nearest neighbour), so nothing is invented or smoothed; every slide says
+so, names its run and its generations in words and in its PNG text, and marks synthetic rows as synthetic.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..images import tile, write_png
+from .read import Run, plain, read_run
+
+__all__ = ["LIMIT", "Row", "page_rows", "write_grids"]
+
+LIMIT = 1_000_000
+"""The most bytes a slide's PNG may have, and the most that the pictures of one strip may add to a page."""
+
+WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
+MOST_ROWS = 6
+INK, MUTED, PAPER = (23, 23, 23), (110, 110, 110), 255
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a strip for the page: its generation and its pictures, side by side, as a PNG data URI."""
+
+    generation: int
+    uri: str
+
+
+def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[list[Row], int]:
+    """Return the strip's rows at one pixel a pixel (the page enlarges them), and how many columns they have.
+
+    Args:
+        pictures: generation -> uint8 [P,C,H,W].
+        columns: at most so many pictures a row; fewer where the strip would outgrow LIMIT bytes.
+    """
+    columns = min(columns, *(len(images) for images in pictures.values()))
+    while True:
+        encoded = {g: _png(tile(images[:columns], columns, gap=2)) for g, images in pictures.items()}
+        total = sum(map(len, encoded.values()))
+        if total <= LIMIT or columns == 1:
+            break
+        columns = max(1, min(columns - 1, columns * LIMIT // total))
+    return [Row(g, "data:image/png;base64," + base64.b64encode(png).decode()) for g, png in encoded.items()], columns
+
+
+def write_grids(run: Path, out: Path) -> list[Path]:
+    """Write the slides of a run: strip.png, photocopy.png (where there are copies) and first-and-last.png.
+
+    Args:
+        run: a run folder. out: the folder for the PNGs, made if needed.
+
+    Returns:
+        The files written. None is larger than LIMIT bytes; rows and columns are left out to keep to that, never pixels.
+
+    Raises:
+        ValueError: if the run folder is damaged.
+    """
+    return draw_slides(read_run(Path(run)), Path(out))
+
+
+def draw_slides(view: Run, out: Path) -> list[Path]:
+    """Write the slides of a run that is read already; see :func:`write_grids`."""
+    out.mkdir(parents=True, exist_ok=True)
+    probe, copies = view.pictures("probe"), view.pictures("photocopy")
+    label, written = view.label(0), []
+    if probe:
+        title = f"{label}: images from the same random seeds, generation after generation"
+        written.append(_slide(view, probe, out / "strip.png", title))
+    if copies:
+        title = f"{label}: a photocopy of a photocopy: each generation copies the copies before it"
+        written.append(_slide(view, copies, out / "photocopy.png", title))
+    either = copies or probe
+    if either and view.last > 0:
+        ends = {generation: either[generation] for generation in (min(either), max(either))}
+        title = f"{label}: first and last"
+        written.append(_slide(view, ends, out / "first-and-last.png", title))
+    return written
+
+
+def caption(generation: int) -> str:
+    """Return the words beside a row."""
+    return "real" if generation == 0 else f"generation {generation}"
+
+
+def _chosen(generations: Sequence[int]) -> list[int]:
+    """Return at most MOST_ROWS generations, evenly spaced, with the first and the last."""
+    if len(generations) <= MOST_ROWS:
+        return list(generations)
+    steps = np.linspace(0, len(generations) - 1, MOST_ROWS).round().astype(int)
+    return [generations[step] for step in steps]
+
+
+def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str) -> Path:
+    """Draw one slide, with as many columns as fit the frame and the byte limit."""
+    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures))}
+    height, width = next(iter(chosen.values())).shape[2:]
+    room = (HEIGHT - TOP - BOTTOM) // len(chosen) - GAP
+    scale = max(1, room // height)
+    across = (WIDTH - 2 * MARGIN - CAPTION + GAP) // (width * scale + GAP)
+    columns = max(1, min(across, *(len(images) for images in chosen.values())))
+    while True:
+        write_png(path, _compose(view, chosen, title, columns, scale), _text(view, chosen, title))
+        if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
+            return path
+        columns, scale = (columns - 1, scale) if columns > 1 else (columns, scale - 1)
+
+
+def _compose(view: Run, chosen: Mapping[int, np.ndarray], title: str, columns: int, scale: int) -> np.ndarray:
+    rows = {g: tile(images[:columns], columns, scale, GAP, PAPER) for g, images in chosen.items()}
+    high, wide = next(iter(rows.values())).shape[:2]
+    canvas = Image.new("RGB", (WIDTH, max(HEIGHT, TOP + len(rows) * (high + GAP) + BOTTOM)), "white")
+    draw = ImageDraw.Draw(canvas)
+    left = MARGIN + CAPTION + max(0, (WIDTH - 2 * MARGIN - CAPTION - wide) // 2)
+    top = TOP + max(0, (HEIGHT - TOP - BOTTOM - len(rows) * (high + GAP) + GAP) // 2)
+    _write(draw, (MARGIN, 48), title, 40, INK, WIDTH - 2 * MARGIN, bold=True)
+    for order, (generation, pixels) in enumerate(rows.items()):
+        y = top + order * (high + GAP)
+        canvas.paste(Image.fromarray(pixels), (left, y))
+        draw.text((left - 24, y + high // 2), caption(generation), INK, _font(30, generation == 0), anchor="rm")
+    enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
+    note = f"{view.name} · imagelab · {enlarged} · all rows but the first are synthetic images"
+    _write(draw, (MARGIN, canvas.height - 56), note, 22, MUTED, WIDTH - 2 * MARGIN)
+    return np.asarray(canvas)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    size: int,
+    colour: tuple[int, int, int],
+    room: int,
+    bold: bool = False,
+) -> None:
+    """Write one line of text, made smaller, and at last cut, until it fits the room."""
+    text = plain(text, 140)
+    while size > 16 and draw.textlength(text, _font(size, bold)) > room:
+        size -= 2
+    while len(text) > 2 and draw.textlength(text, _font(size, bold)) > room:
+        text = text[:-2] + "…"
+    draw.text(at, text, colour, _font(size, bold))
+
+
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    from matplotlib import get_data_path
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def _text(view: Run, chosen: Mapping[int, np.ndarray], title: str) -> dict[str, str]:
+    made = ", ".join(str(generation) for generation in chosen if generation > 0) or "none"
+    return {
+        "Title": plain(title, 200),
+        "Software": f"imagelab {plain(view.provenance.get('imagelab', ''))}".strip(),
+        "imagelab:run": view.name,
+        "imagelab:generations": ", ".join(str(generation) for generation in chosen),
+        "Description": (
+            f"Rows of generation {made} are synthetic images made by a generative model ({view.label(0)}); "
+            "the row marked real is generation 0, the images that the run began with."
+        ),
+        "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia",
+    }
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,274 @@
+"""Numbers into sentences: the headline of a run and the few figures that stand under it.
+
+A headline states what was counted in the last generation beside what was counted in real images, each with its 95 %
+interval (1.96 standard errors), and leaves the verdict to a second sentence that asks whether chance could have done
+the same. What is counted depends on what was measured: freckles, else the finest detail, else a distance.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ..measurement import Measurement
+from .read import Run
+
+__all__ = ["Fact", "Headline", "facts", "finest_band", "headline", "interval", "number", "share_of_energy"]
+
+Z95 = 1.96
+NBSP = "\u00a0"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+FED = {
+    "replace": "training on its own output",
+    "accumulate": "training on real images and everything it has made",
+    "mix": "training on its own output mixed with the same real images",
+    "fresh": "training on its own output mixed with new real images",
+}
+NOUNS = {"faces": "face", "textures": "texture"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The sentence that a run comes to, and the sentences that keep it honest."""
+
+    sentence: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure under the headline: what it is, its last value, and the values to hold it against.
+
+    Attributes:
+        label: what is counted. value: the main line's last value. beside: (who, value) pairs. note: the fine print.
+    """
+
+    label: str
+    value: str
+    beside: tuple[tuple[str, str], ...]
+    note: str
+
+
+def number(value: float, error: float | None = None) -> str:
+    r"""Return a number as print sets it, with as many digits as its error leaves meaningful.
+
+    Args:
+        value: the number. error: half width of its interval; None for a number without one (three digits are shown).
+
+    Example:
+        >>> number(0.4132, 0.0961).replace("\u00a0", " ")
+        '0.41 ± 0.10'
+        >>> number(-12.34)
+        '−12.3'
+        >>> number(1.234e-6, 1.1e-7).replace("\u00a0", " ")
+        '(1.23 ± 0.11) × 10⁻⁶'
+    """
+    size = max(abs(value), error or 0.0)
+    if size == 0:
+        return "0" if error is None else f"0{NBSP}±{NBSP}0"
+    exponent = math.floor(math.log10(size))
+    if exponent < -3 or exponent > 6:
+        inner = number(value / 10**exponent, None if error is None else error / 10**exponent)
+        inner = inner if error is None else f"({inner})"
+        return f"{inner}{NBSP}×{NBSP}10{str(exponent).translate(SUPERSCRIPTS)}"
+    if error == 0:
+        return f"{number(value)}{NBSP}±{NBSP}0"
+    if error:
+        leading = math.floor(math.log10(error))
+        decimals = max(0, -leading + (error / 10**leading < 2))
+    else:
+        decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:,.{decimals}f}"
+    text = text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+    return text if error is None else f"{text}{NBSP}±{NBSP}{error:,.{decimals}f}"
+
+
+def interval(m: Measurement) -> str:
+    """Return a measurement as "value ± half of its 95 % interval", or the bare value where its error is unknown."""
+    assert m.value is not None
+    return number(m.value, None if m.stderr is None else Z95 * m.stderr)
+
+
+def share_of_energy(decibel: float) -> str:
+    """Return 10^(dB/10) in words for a reader.
+
+    Example:
+        >>> share_of_energy(-12.2), share_of_energy(3.5), share_of_energy(-33.0)
+        ('6 %', '2.2 times', '0.05 %')
+    """
+    ratio = 10 ** (decibel / 10)
+    if ratio >= 2:
+        return f"{ratio:.1f}{NBSP}times".replace(NBSP, " ")
+    return f"{100 * ratio:.0f} %" if ratio > 0.01 else f"{100 * ratio:.1g} %"
+
+
+def finest_band(run: Run) -> str | None:
+    """Return the name of the finest octave measured in made images, or None; the corners beyond it do not count."""
+    edges = {}
+    for name in run.names:
+        match = re.fullmatch(r"band_power/(\d+)-(\d+)", name)
+        if match and run.series(name):
+            edges[int(match[1]), int(match[2])] = name
+    tops = {high for _, high in edges}
+    octaves = [edge for edge in edges if edge[0] - 1 not in tops]
+    return edges[max(octaves)] if octaves else None
+
+
+def headline(run: Run) -> Headline:
+    """Return what the run comes to, from the first of: freckles, finest detail, a distance, nothing measured."""
+    if run.last == 0:
+        return Headline("No generation is finished yet.", ("Below are the real images that this run begins with.",))
+    for write in (_freckles, _detail, _distance):
+        written = write(run)
+        if written is not None:
+            return written
+    return Headline(
+        f"{_after(run)}, there are images to look at and no number to quote.",
+        ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
+    )
+
+
+def _after(run: Run) -> str:
+    regime = run.experiment.get("regime")
+    kind = regime.get("kind") if isinstance(regime, dict) else None
+    plural = "generation" if run.last == 1 else "generations"
+    if run.last == 1:
+        return "After 1 generation, trained on real images only"
+    return f"After {run.last} {plural} of {FED.get(str(kind), 'training in a loop')}"
+
+
+def _noun(run: Run) -> str:
+    data = run.experiment.get("data")
+    return NOUNS.get(str(data.get("kind")) if isinstance(data, dict) else "", "image")
+
+
+def freckle_name(run: Run) -> str | None:
+    """Return the freckle count to quote: corrected for the counter's errors where that could be done throughout."""
+    for name in ("freckles/corrected", "freckles/count"):
+        if run.real(name) and run.at(name, run.last):
+            return name
+    return None
+
+
+def _freckles(run: Run) -> Headline | None:
+    name = freckle_name(run)
+    real, last = (run.real(name), run.at(name, run.last)) if name else (None, None)
+    if name is None or real is None or last is None or not real.value:
+        return None
+    noun = _noun(run)
+    nothing = last.value is not None and last.value <= Z95 * (last.stderr or 0.0)
+    drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
+    drawn = drawn if nothing else f"{interval(last)} freckles {_a(noun)}"
+    sentence = f"{_after(run)}, the {run.label(0)} draws {drawn}; the real {noun}s had {interval(real)}."
+    remarks = [_chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
+    blank = run.at("freckles/blank", run.last)
+    if blank is not None and blank.value is not None:
+        remarks.append(f"On freckle-free faces copied through the same model, the counter finds {interval(blank)}.")
+    return Headline(sentence, tuple(filter(None, remarks)))
+
+
+def _detail(run: Run) -> Headline | None:
+    name = finest_band(run)
+    last = run.at(name, run.last) if name else None
+    if name is None or last is None or last.value is None:
+        return None
+    band, noun = name.rpartition("/")[2].replace("-", "–"), _noun(run)
+    kept = share_of_energy(last.value)
+    if last.value > 0:
+        claim = f"the {run.label(0)}’s {noun}s carry {kept} the energy of real ones in their finest detail"
+        claim = claim if "times" in kept else claim.replace(f"{kept} the", f"{kept} of the")
+    else:
+        claim = f"the {run.label(0)} keeps {kept} of the energy that real {noun}s have in their finest detail"
+    remarks = [f"That is {interval(last)} dB at {band} cycles an image."]
+    if last.value > 0:
+        remarks.append("More is not better: noise is fine detail too.")
+    real = run.real(name)
+    if real is not None:
+        remarks.append(f"Real images against other real images give {interval(real)} dB.")
+        remarks.append(_chance(last, real))
+    remarks.append(_arms(run, name, "dB"))
+    return Headline(f"{_after(run)}, {claim}.", tuple(filter(None, remarks)))
+
+
+def _distance(run: Run) -> Headline | None:
+    for name in run.names:
+        last, real = run.at(name, run.last), run.real(name)
+        if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
+            sentence = (
+                f"{_after(run)}, the {run.label(0)}’s {_noun(run)}s stand {interval(last)} away from real ones; "
+                f"two sets of real {_noun(run)}s stand {interval(real)} apart."
+            )
+            remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, "away"))
+            return Headline(sentence, tuple(filter(None, remarks)))
+    return None
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _chance(last: Measurement, real: Measurement) -> str:
+    """Say whether the difference stands above its own error."""
+    if last.value is None or real.value is None or last.stderr is None or real.stderr is None:
+        return "No standard error is known, so chance is not ruled out."
+    error = math.hypot(last.stderr, real.stderr)
+    if error == 0:
+        return ""
+    z = abs(last.value - real.value) / error
+    if z < Z95:
+        return f"The difference is {z:.1f} standard errors: chance alone could give it."
+    return (
+        f"The difference is {z:,.0f} standard errors." if z < 1000 else "The difference is over 1,000 standard errors."
+    )
+
+
+def _arms(run: Run, name: str, unit: str) -> str:
+    """Say what the control models gave under the same regime."""
+    found = [(run.label(line), run.at(name, run.last, line)) for line in run.lines if line > 0]
+    told = [f"{label} gives {interval(m)} {unit}" for label, m in found if m is not None]
+    return f"Fed the same way, {'; '.join(told)}." if told else ""
+
+
+def facts(run: Run) -> list[Fact]:
+    """Return up to four figures for the strip under the headline: freckles, finest detail, diversity, distance."""
+    if run.last == 0:
+        return []
+    wanted = [
+        (freckle_name(run), "Freckles a face"),
+        (finest_band(run), "Finest detail left"),
+        (_first(run, "perceptual_diversity", "lpips_diversity", "pixel_variance"), "Diversity"),
+        (_first(run, "frechet", "fid", "kernel", "kid"), "Distance from real"),
+    ]
+    return [_fact(run, name, label) for name, label in wanted if name and run.at(name, run.last)]
+
+
+def _first(run: Run, *families: str) -> str | None:
+    named = (name for family in families for name in run.names if name.split("/")[0] == family)
+    return next((name for name in named if run.at(name, run.last)), None)
+
+
+def _fact(run: Run, name: str, label: str) -> Fact:
+    say = _percent if name.startswith("band_power/") else interval
+    last, real = run.at(name, run.last), run.real(name)
+    assert last is not None
+    beside = [("two real sets" if real.better == "lower" else "real", say(real))] if real else []
+    for line in run.lines[1:3]:
+        arm = run.at(name, run.last, line)
+        if arm is not None:
+            beside.append((run.label(line, 20), say(arm)))
+    note = "" if name.startswith("freckles") else name
+    if say is _percent:
+        band = name.rpartition("/")[2].replace("-", "–")
+        note = f"energy at {band} cycles an image: {interval(last)} dB"
+    return Fact(label, say(last), tuple(beside), note)
+
+
+def _percent(m: Measurement) -> str:
+    """Return a log-ratio in dB as a share of the real energy, with its interval by the delta method."""
+    assert m.value is not None
+    share = 100 * 10 ** (m.value / 10)
+    half = None if m.stderr is None else Z95 * m.stderr * share * math.log(10) / 10
+    text = number(share, half)
+    return f"{text}{NBSP}%"

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagelab.measurement import Direction, Measurement
+
+BANDS = ("1-2", "2-4", "4-8", "8-16")
+
+
+def blurred(images: np.ndarray, times: int) -> np.ndarray:
+    """uint8 [N,C,H,W] -> the same, smoothed so many times with [1 2 1]/4 on both axes."""
+    soft = images.astype(float)
+    for _ in range(times):
+        for axis in (2, 3):
+            soft = (np.roll(soft, 1, axis) + 2 * soft + np.roll(soft, -1, axis)) / 4
+    return soft.round().astype(np.uint8)
+
+
+def measured(generation: int, line: int, n: int) -> list[Measurement]:
+    """What a photocopying loop gives: freckles and fine detail fade, distances grow; a control arm stays."""
+    fade = 0.5**generation if line <= 0 else 0.97**generation
+    loss = generation * (line <= 0)
+    found: list[Measurement] = []
+
+    def put(name: str, value: float, error: float | None, better: Direction = "two-sided", unit: str = "") -> None:
+        m = Measurement(name, value, unit, stderr=error, better=better, n_real=1024, n_fake=n)
+        found.append(m.at(generation, line))
+
+    put("freckles/count", 6.5 * fade + 0.2, 0.11, "higher", "freckles/face")
+    put("freckles/corrected", 6.2 * fade, 0.05 + 0.1 * fade, "higher", "freckles/face")
+    put("freckles/blank", 0.2 + 0.05 * loss, 0.03, "lower", "freckles/face")
+    put("freckles/prevalence", 0.41 * fade, 0.012, unit="share")
+    put("hf_ratio", 0.05 * fade, 0.001)
+    put("pixel_variance", 1.0 - 0.03 * loss, 0.01, unit="ratio")
+    put("kernel/randconv-s0", 0.02 * (1 - fade) + 1e-5, 2e-4, "lower")
+    put("perceptual_diversity/randconv-s0", 0.3 * (0.6 + 0.4 * fade), 0.002)
+    for repeat in range(3):
+        put(f"frechet/randconv-s{repeat}", 0.8 + (12 + repeat) * (1 - fade), 0.1, "lower")
+    for order, band in enumerate(BANDS):
+        put(f"band_power/{band}", -0.12 * order**2 * loss, 0.1, unit="dB")
+    for radius in range(1, 17):
+        put(f"radial_power/{radius:02d}", 0.02 * radius**-2.4 * fade ** (radius / 32), None, "none", "power")
+    missing = Measurement("lpips_diversity/alex", None, missing="weights alexnet-owt-7be5be79.pth are not here")
+    found.append(missing.at(generation, line))
+    if generation > 0:
+        theory = Measurement("pixel_variance", (1 - 1 / n) ** generation, "ratio", predicted=True, cite="doi:10.1038/x")
+        found.append(theory.at(generation, line))
+    else:
+        put("spectrum/floor", (1 / 255) ** 2 / 12 / 16**2, None, "none", "power")
+    return found
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a small run folder by hand, in exactly the layout of imagelab/store.py."""
+
+    def make(
+        name: str = "photocopy-1a2b3c4d",
+        generations: int = 3,
+        planned: int | None = None,
+        faces: np.ndarray | None = None,
+        copies: bool = True,
+        keep: Callable[[Measurement], bool] = lambda m: True,
+        labels: Sequence[str] = ("VAE", "PPCA, k = 128"),
+        experiment: dict[str, Any] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> Path:
+        run = tmp_path / name
+        noise = np.random.default_rng(7).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
+        faces = blurred(noise, 1) if faces is None else faces
+        run.mkdir(parents=True)
+        question = {
+            "name": "photocopy",
+            "title": "A photocopy of a photocopy",
+            "data": {"kind": "faces", "size": faces.shape[3]},
+            "regime": {"kind": "replace"},
+            "generator": {"kind": "vae"},
+            "arms": [{"kind": "gaussian", "components": 128}],
+            "generations": planned or max(generations, 1),
+            "images": 2048,
+            "heldout": 1024,
+            "seed": 0,
+        }
+        config = {"schema": 1, "signature": "1a2b3c4d", "experiment": {**question, **(experiment or {})}}
+        (run / "config.json").write_text(json.dumps(config))
+        known = {
+            "imagelab": "0.1.0",
+            "git": {"commit": "7a9cde6", "dirty": False},
+            "python": "3.11.7",
+            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+            "device": "cpu",
+            "platform": "Linux",
+            "data": {
+                "card": "Faces drawn by a program; no person is shown.",
+                "counts": {"train": 2048, "heldout": 1024},
+                "bad_files": [{"path": "broken.png", "reason": "image file is truncated"}],
+            },
+            "labels": {str(line): label for line, label in enumerate(labels)},
+            "n": 2048,
+        }
+        (run / "provenance.json").write_text(json.dumps({**known, **(provenance or {})}))
+        lines: list[Measurement] = []
+        for generation in range(generations + 1):
+            for line in (0, 1) if generation else (-1,):
+                shard = run / (f"gen-{generation:03d}" + (f"-line-{line}" if line > 0 else ""))
+                shard.mkdir()
+                np.save(shard / "probe.npy", blurred(faces[::-1].copy(), generation))
+                if copies:
+                    np.save(shard / "photocopy.npy", blurred(faces, generation if line <= 0 else 0))
+                if generation:
+                    record = {
+                        "images_seen": 9000,
+                        "images_total": 9000,
+                        "loss": 0.1 * generation,
+                        "seconds": 61.0,
+                        "terms": {},
+                    }
+                    (shard / "train.jsonl").write_text(json.dumps(record) + "\n")
+                lines += [m for m in measured(generation, line, 2048) if keep(m)]
+        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in lines))
+        return run
+
+    return make

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from imagelab.measurement import Measurement
+from imagelab.report import curves
+from imagelab.report.read import read_run
+
+MakeRun = Callable[..., Path]
+
+
+def test_a_figure_is_themed_whole_and_of_fixed_bytes(make_run: MakeRun) -> None:
+    run = read_run(make_run())
+    first = curves.lines(run, ["freckles/corrected"], "a", "freckles a face", "freckles/blank")
+    again = curves.lines(run, ["freckles/corrected"], "a", "freckles a face", "freckles/blank")
+    assert first is not None and again is not None
+    assert first.svg == again.svg
+    assert ElementTree.fromstring(first.svg).tag == "svg"
+    assert "var(--line-0)" in first.svg and "currentColor" in first.svg
+    assert not re.search(r"#0[a-f]0[a-f]|http|clip-path: url\((?!#a-)", first.svg)
+
+
+def test_labels_are_text_and_name_lines_floor_and_control(make_run: MakeRun) -> None:
+    figure = curves.lines(read_run(make_run()), ["freckles/corrected"], "a", "freckles", "freckles/blank")
+    assert figure is not None
+    words = set(ElementTree.fromstring(figure.svg).itertext())
+    assert {"VAE", "PPCA, k = 128", "real", "blank control"} <= words
+
+
+def test_theory_is_drawn_once_and_dashed(make_run: MakeRun) -> None:
+    figure = curves.lines(read_run(make_run()), ["pixel_variance"], "a", "ratio")
+    assert figure is not None
+    assert list(ElementTree.fromstring(figure.svg).itertext()).count("theory") == 1
+
+
+def test_nothing_is_drawn_of_what_was_never_measured(make_run: MakeRun) -> None:
+    run = read_run(make_run(keep=lambda m: m.name == "hf_ratio"))
+    assert curves.lines(run, ["freckles/count"], "a", "freckles") is None
+    assert curves.bands(run, ["band_power/1-2"], "a", "dB") is None
+    assert curves.spectra(run, "a") is None
+
+
+def test_the_description_says_the_last_value_of_every_line(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=2))
+    figure = curves.lines(run, ["hf_ratio"], "a", "share")
+    assert figure is not None
+    for line in (0, 1):
+        last = run.at("hf_ratio", 2, line)
+        assert last is not None and f"{last.value:.3g} in generation 2" in figure.alt
+
+
+def test_spectra_show_every_generation_and_the_rounding_floor(make_run: MakeRun) -> None:
+    figure = curves.spectra(read_run(make_run(generations=3)), "a")
+    assert figure is not None
+    for step in (1, 2, 3):
+        assert f"var(--step-{step})" in figure.svg
+    assert "8-bit rounding" in figure.svg and "mathdefault" not in figure.svg
+
+
+def test_a_gap_in_a_series_is_no_obstacle(make_run: MakeRun) -> None:
+    def keep(m: Measurement) -> bool:
+        return not (m.name == "hf_ratio" and m.generation == 2)
+
+    assert curves.lines(read_run(make_run(keep=keep)), ["hf_ratio"], "a", "share") is not None

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagelab.measurement import Measurement
+from imagelab.report.headline import facts, finest_band, headline, number
+from imagelab.report.read import read_run
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.41, 0.1, "0.41 ± 0.10"),
+        (6.21, 0.23, "6.2 ± 0.2"),
+        (-0.001, 0.2, "0.0 ± 0.2"),
+        (-12.34, None, "−12.3"),
+        (12345.6, 78.0, "12,346 ± 78"),
+        (0.0, None, "0"),
+        (0.0, 0.0, "0 ± 0"),
+        (2.0, 0.0, "2.00 ± 0"),
+        (3.2e-8, 4e-9, "(3.2 ± 0.4) × 10⁻⁸"),
+    ],
+)
+def test_numbers_carry_the_digits_that_their_error_allows(value: float, error: float | None, text: str) -> None:
+    assert number(value, error).replace("\u00a0", " ") == text
+
+
+def test_each_regime_is_told_in_its_own_words(make_run: MakeRun) -> None:
+    told = set()
+    for kind in ("replace", "accumulate", "mix", "fresh", "unheard-of"):
+        run = read_run(make_run(name=kind, generations=2, experiment={"regime": {"kind": kind}}))
+        told.add(headline(run).sentence.split(",")[0])
+    assert len(told) == 5
+
+
+def test_one_generation_is_never_said_to_have_fed_on_its_own_output(make_run: MakeRun) -> None:
+    assert "own output" not in headline(read_run(make_run(generations=1))).sentence
+
+
+def test_a_change_within_its_error_is_said_to_be_chance(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=1))
+    wide = tuple(replace(m, stderr=50.0) if m.name.startswith("freckles") else m for m in run.measurements)
+    assert "chance alone could give it" in " ".join(headline(replace(run, measurements=wide)).remarks)
+    assert "chance alone could give it" not in " ".join(headline(run).remarks)
+
+
+def test_the_control_arm_is_told_beside_the_main_line(make_run: MakeRun) -> None:
+    assert "PPCA, k = 128" in " ".join(headline(read_run(make_run())).remarks)
+
+
+def test_gained_energy_is_not_sold_as_detail(make_run: MakeRun) -> None:
+    run = read_run(make_run(keep=lambda m: m.name.startswith("band_power")))
+    louder = tuple(replace(m, value=abs(m.value or 0.0) * 3 + 0.5) for m in run.measurements)
+    told = headline(replace(run, measurements=louder))
+    assert "noise is fine detail too" in " ".join(told.remarks)
+
+
+def test_a_count_that_could_not_be_corrected_falls_back_to_the_raw_count(make_run: MakeRun) -> None:
+    def keep(m: Measurement) -> bool:
+        return m.name != "freckles/corrected" or m.generation < 3
+
+    sentence = headline(read_run(make_run(generations=3, keep=keep))).sentence
+    assert "6.7" in sentence and "freckles a face" in sentence
+
+
+def test_corners_of_the_spectrum_are_not_the_finest_octave(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=1))
+    corner = replace(next(m for m in run.series("band_power/8-16")), name="band_power/17-23")
+    assert finest_band(replace(run, measurements=(*run.measurements, corner))) == "band_power/8-16"
+
+
+def test_facts_end_with_the_last_generation_and_hold_real_beside_it(make_run: MakeRun) -> None:
+    found = facts(read_run(make_run(generations=3)))
+    assert [fact.label for fact in found] == [
+        "Freckles a face",
+        "Finest detail left",
+        "Diversity",
+        "Distance from real",
+    ]
+    assert all(len(fact.beside) == 2 for fact in found)
