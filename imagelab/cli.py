@@ -10,23 +10,32 @@ from __future__ import annotations
 import errno
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 from rich.console import Console
 
 from . import __version__
 from .config import Experiment, Runtime, explain, read_config
+from .data import DATASETS
+from .generators import GENERATORS
+from .regimes import REGIMES
 from .store import RunFolder
 
 __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
 
-UNIONS = ("data", "regime", "generator")
+FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
 SHORT = {"--on-bad": "--data.on-bad"}
+NO_ARMS = "--no-arms"
+
+
+class UsageError(ValueError):
+    """The command line asks for something that is not there; exit code 2."""
+
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -150,32 +159,52 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     """Return the experiment with command-line settings laid over it.
 
     A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``.
+    Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
     """
     words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
-    settings = experiment.model_dump(mode="json", exclude_none=True)
-    for union in UNIONS:
-        if _kind_given(words, union) not in (None, settings[union]["kind"]):
-            del settings[union]
+    arms = () if NO_ARMS in words else experiment.arms
+    words = [word for word in words if word != NO_ARMS]
+    settings = experiment.model_dump(mode="json", exclude_none=True, exclude={"arms"})
+    chosen = {union: _chosen(words, union, settings[union]["kind"]) for union in FAMILIES}
+    for union, recipe in chosen.items():
+        if settings[union]["kind"] != recipe.model_fields["kind"].default:
+            settings[union] = {}
+    fields = {union: (recipe, _default(recipe, getattr(experiment, union))) for union, recipe in chosen.items()}
+    concrete: Any = create_model("Settings", __base__=Experiment, **cast(Any, fields))
     found: list[Experiment] = []
+
+    def take(*, settings: Any = None) -> None:
+        found.append(settings)
+
+    take.__doc__ = "Settings of this experiment. Another --data.kind, --regime.kind or --generator.kind has others."
+    take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
     inner = App(name=source, config=Dict(settings, source=source), result_action="return_value", version_flags=[])
-
-    def take(*, experiment: Annotated[Experiment, Parameter(name="*")] = experiment) -> None:
-        found.append(experiment)
-
-    take.__doc__ = "Settings of the experiment; each may be given on the command line."
     inner.default(take)
     inner(words, exit_on_error=False, print_error=False)
     if not found:  # --help was asked for and printed
         sys.exit(0)
-    return found[0]
+    return Experiment(
+        **{name: getattr(found[0], name) for name in Experiment.model_fields if name != "arms"}, arms=arms
+    )
 
 
-def _kind_given(words: Sequence[str], union: str) -> str | None:
+def _default(recipe: type[BaseModel], present: BaseModel) -> Any:
+    """What a family's field holds when nothing is said of it: the present recipe, or the new kind's own defaults."""
+    if isinstance(present, recipe):
+        return present
+    return ... if any(field.is_required() for field in recipe.model_fields.values()) else recipe()
+
+
+def _chosen(words: Sequence[str], family: str, present: str) -> type[BaseModel]:
+    """The recipe class that the command line names for a family, or the present one."""
+    kind = present
     for index, word in enumerate(words):
         head, _, tail = word.partition("=")
-        if head == f"--{union}.kind":
-            return tail or (words[index + 1] if index + 1 < len(words) else None)
-    return None
+        if head == f"--{family}.kind":
+            kind = tail or (words[index + 1] if index + 1 < len(words) else "")
+    if kind not in FAMILIES[family]:
+        raise UsageError(f"--{family}.kind: expected one of {', '.join(FAMILIES[family])}, got {kind!r}")
+    return FAMILIES[family][kind]
 
 
 def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
@@ -195,6 +224,8 @@ def _guard(work: Callable[[], Any]) -> int:
     except CycloptsError as error:
         fault = error.__cause__
         return _say(explain(fault) if isinstance(fault, ValidationError) else str(error), 2)
+    except UsageError as error:
+        return _say(str(error), 2)
     except ValueError as error:
         return _say(str(error), 1)
     except OSError as error:

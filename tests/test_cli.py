@@ -72,7 +72,7 @@ def test_on_bad_has_a_short_name():
 
 
 def test_arms_can_be_left_out():
-    assert parse(Experiment(arms=(Gaussian(),)), ["--empty-arms"], "test").arms == ()
+    assert parse(Experiment(arms=(Gaussian(),)), ["--no-arms"], "test").arms == ()
 
 
 def test_every_shipped_experiment_is_an_experiment():
