@@ -250,7 +250,7 @@ def fresh_moments_limit(n_real: int, n_synthetic: int, scale: float = 1.0) -> tu
 def weighted_mean_error(weight: float) -> float:
     """Return N Var(mean)/s0^2 for ever, when model t+1's mean is w (mean of N fresh) + (1-w) (mean of N samples of t).
 
-    [w^2 + (1-w)^2] / [1 - (1-w)^2] for a known variance, 0 < w <= 1; least, (sqrt 5 - 1)/2 as well, at w = GOLDEN_WEIGHT [He].
+    [w^2 + (1-w)^2] / [1 - (1-w)^2] for a known variance, 0 < w <= 1; least at w = GOLDEN_WEIGHT, and equal to it [He].
     """
     other = 1 - weight
     return (weight**2 + other**2) / (1 - other**2)
