@@ -1,9 +1,9 @@
 """The network that the letters FID and KID mean: Inception v3 of 2015-12-05, as TensorFlow ran it.
 
-Its features are the 2048 averages before the classifier. Three things set it apart from torchvision's Inception v3, whose
-layers are used here: images are enlarged to 299 px by TensorFlow 1's bilinear rule (the source of pixel i is exactly
-i * in/out, with no half-pixel shift) and scaled as (x - 128) / 128; average pooling leaves out the padding; and the last
-block pools by maximum. The weights are looked for on this machine only (weights.py).
+Its features are the 2048 averages before the classifier. Three things set it apart from torchvision's Inception v3,
+whose layers are used here: images are enlarged to 299 px by TensorFlow 1's bilinear rule (the source of pixel i is
+exactly i * in/out, with no half-pixel shift) and scaled as (x - 128) / 128; average pooling leaves out the padding; and
+the last block pools by maximum. The weights are looked for on this machine only (weights.py).
 
 References:
     GANs trained by a two time-scale update rule (Heusel et al. 2017), arXiv:1706.08500.
