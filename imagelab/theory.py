@@ -71,10 +71,8 @@ def replace_log_variance(generation: int, n: int, unbiased: bool = False, dimens
     """Return E ln det(Sigma_t Sigma_0^-1) under replace: how a typical run collapses while the mean may not.
 
     t [sum_{i=1..d} psi((N-i)/2) + d ln 2 - d ln(divisor)], the Bartlett decomposition of a Wishart matrix. For
-    Gaussian data. With the unbiased estimator and d = 1 it falls by about 1/N a generation while v_t stays 1.
-
-    Args:
-        dimensions: d < N, the number of values an image.
+    Gaussian data, d = ``dimensions`` < N. With the unbiased estimator and d = 1 it falls by about 1/N a generation
+    while v_t stays 1.
 
     Example:
         >>> round(replace_log_variance(10, 100, unbiased=True), 4)
@@ -106,18 +104,22 @@ def replace_distance(generation: int, n: int, unbiased: bool = False) -> float:
     return offset + variance + 1 - 2 * deviation**generation
 
 
-def accumulate_variance(generation: int, n: int) -> float:
+def accumulate_variance(generation: int, n: int, added: float = 0.0) -> float:
     """Return v_t when every model sees the real set and all samples ever made: prod_k (1 - 1/(N k^2)).
 
     k = 1..t: the pool of model k holds k N images [Kazdan]; N is what each generation adds. m_t = 1 - v_t. Exact for
-    Gaussian samples.
+    Gaussian samples. With q ``added`` to what is published, v_k = v + q/k - (v + q)/(N k^2) for k > 1.
 
     Example:
         >>> round(accumulate_variance(2, 10), 9)
         0.8775
     """
     _check(generation, n)
-    return math.prod(1.0 - 1.0 / (n * k * k) for k in range(1, generation + 1))
+    variance = 1.0
+    for k in range(1, generation + 1):
+        new = added if k > 1 else 0.0  # model 1 sees real images only
+        variance += new / k - (variance + new) / (n * k * k)
+    return variance
 
 
 def accumulate_variance_limit(n: int) -> float:
@@ -170,10 +172,8 @@ def mix_moments(generation: int, n_real: int, n_synthetic: int) -> tuple[float, 
     f, real = n_synthetic / n, 1.0 - 1.0 / n_real
     variance, apart = 1.0 - 1.0 / n, f / (n * (1 - f))
     for _ in range(generation - 1):
-        variance, apart = (
-            (1 - f) * real + f * (1 - 1 / n) * variance + f * (1 - f) * apart,
-            f * f * apart + f * variance / n,
-        )
+        spread = (1 - f) * real + f * (1 - 1 / n) * variance + f * (1 - f) * apart
+        variance, apart = spread, f * f * apart + f * variance / n
     return variance, apart + (1 - 2 * f**generation) / n_real
 
 
@@ -313,8 +313,7 @@ def ddim_erosion(variance: np.ndarray, alpha_bar: np.ndarray) -> np.ndarray:
 
     Args:
         variance: l >= 0, variances of the data's modes in the sampler's units (images in -1..1). Any shape.
-        alpha_bar: [S+1], in the order in which the sampler visits them: rising from near 0 to the last value, 1 for a
-            sampler that ends on the clean image.
+        alpha_bar: [S+1], in the order of sampling: rising from near 0 to 1, where the clean image is.
     """
     alpha_bar, mode = np.asarray(alpha_bar, np.float64), np.asarray(variance, np.float64)[..., None]
     if alpha_bar.ndim != 1 or len(alpha_bar) < 2 or (np.diff(alpha_bar) <= 0).any() or not 0 < alpha_bar[0] < 1:

@@ -114,11 +114,15 @@ def test_the_distance_to_the_truth_grows_as_theory_says(unbiased: bool) -> None:
 
 def test_rounding_what_is_published_adds_its_known_variance() -> None:
     level = 0.5
+    added = level**2 / 12
     _, variances = loop(replace, 5, rounded=level)
-    laws = [theory.replace_variance(t, N, added=level**2 / 12) for t in TIMES]
-    assert_law(variances, laws)
+    assert_law(variances, [theory.replace_variance(t, N, added=added) for t in TIMES])
     with pytest.raises(AssertionError, match="from the law"):
         assert_law(variances, [theory.replace_variance(t, N) for t in TIMES])
+    _, variances = loop(accumulate, 17, rounded=level)
+    assert_law(variances, [theory.accumulate_variance(t, N, added=added) for t in TIMES])
+    with pytest.raises(AssertionError, match="from the law"):
+        assert_law(variances, [theory.accumulate_variance(t, N) for t in TIMES])
 
 
 def test_accumulate_loses_the_product_and_no_more() -> None:
