@@ -24,8 +24,9 @@ def paint_brows(face: Face, frame: Frame, albedo: Canvas, shine: np.ndarray) -> 
     e = face.eyes
     for side in (-1, 1):
         where = frame.cut(side * e.spacing, e.height - e.brow_height - 0.02, e.width * 1.6, 0.13)
-        x = (side * frame.U[where] - e.spacing) * (1 / (e.width * 1.32))
-        centre = e.height - e.brow_height - 0.046 * e.brow_arch * (1 - 1.1 * (x - 0.22) ** 2) + 0.026 * e.brow_tilt * x
+        x = (side * frame.U[where] - e.spacing - 0.022) * (1 / (e.width * 1.26))
+        bend = np.where(x < 0.2, np.float32(0.55), np.float32(1.15)) * (x - 0.2) ** 2  # a high inner end looks kind
+        centre = e.height - e.brow_height - 0.050 * e.brow_arch * (1 - bend) + 0.022 * e.brow_tilt * x
         thick = e.brow_thickness * step(-1.15, -0.70, x) * (1 - 0.68 * step(-0.1, 1.1, x))
         y = (frame.V[where] - centre) / np.maximum(thick, 1e-3)
         mask = step(1.25, 0.40, np.abs(y)) * (np.abs(x) < 1.12)

@@ -40,10 +40,10 @@ class FreckleStyle:
 
 
 _COUNTABLE = {
-    32: FreckleStyle(0.058, 0.12, 1.45, 0.70, 6.0, 1.7),
-    64: FreckleStyle(0.0425, 0.16, 1.50, 0.65, 8.0, 2.0),
-    128: FreckleStyle(0.0270, 0.20, 1.40, 0.60, 11.0, 2.1),
-    256: FreckleStyle(0.0190, 0.22, 1.40, 0.55, 13.0, 2.1),
+    32: FreckleStyle(0.058, 0.10, 1.40, 0.85, 9.0, 1.7),
+    64: FreckleStyle(0.0415, 0.14, 1.40, 0.80, 15.0, 1.9),
+    128: FreckleStyle(0.0260, 0.18, 1.40, 0.70, 15.0, 2.1),
+    256: FreckleStyle(0.0190, 0.22, 1.40, 0.60, 16.0, 2.1),
 }
 _FINE = {
     32: FreckleStyle(0.0280, 0.25, 1.15, 0.22, 9.0, 2.3),
@@ -87,13 +87,20 @@ class Freckles:
 
 
 def sample_freckles(rng: np.random.Generator, head: Head, style: FreckleStyle) -> Freckles:
-    """Draw the freckles of one face: at least three are tried, heavy-tailed in number."""
+    """Draw the freckles of one face: three or more, heavy-tailed in number."""
+    while True:
+        drawn = _draw_freckles(rng, head, style)
+        if len(drawn) >= 3:
+            return drawn
+
+
+def _draw_freckles(rng: np.random.Generator, head: Head, style: FreckleStyle) -> Freckles:
     level = rng.beta(1.1, 2.2)
     mean = style.few * np.exp(style.growth * level)
     n = min(int(rng.negative_binomial(2.2, 2.2 / (2.2 + mean))) + 6, 260)
     u, v = _positions(rng, n, level)
     radius = style.radius * np.exp(np.clip(rng.standard_normal(n), -2, 2) * style.spread)
-    contrast = np.clip(rng.gamma(8, 0.1, n) * (0.80 + 0.4 * level), style.contrast, 1.6)
+    contrast = np.clip(rng.gamma(8, 0.1, n) * (0.75 + 0.4 * level) + 0.5 * (style.contrast - 0.22), style.contrast, 1.7)
     ellipse = rng.uniform(-0.25, 0.25, n)
     keep = _thin(u, v, radius, np.flatnonzero(_allowed(u, v, radius, head)), style.spacing)
     return Freckles(u[keep], v[keep], radius[keep], contrast[keep], ellipse[keep])
@@ -141,10 +148,11 @@ def _thin(u: np.ndarray, v: np.ndarray, r: np.ndarray, order: np.ndarray, spacin
 def stamp(frame: Frame, freckles: Freckles) -> np.ndarray:
     """Return the melanin that the freckles add, float32 [h,w] on the frame; overlaps saturate."""
     melanin = np.zeros_like(frame.X)
-    _, _, facing = project(frame.head, freckles.u, freckles.v)
+    x, y, facing = project(frame.head, freckles.u, freckles.v)
+    columns, rows = to_pixels(frame.head, x, y, frame.n)
     for i in np.flatnonzero(facing > 0.12).tolist():
         u, v, r = float(freckles.u[i]), float(freckles.v[i]), float(freckles.radius[i])
-        where = frame.cut(u, v, 1.7 * r, 1.7 * r)
+        where = frame.around(float(columns[i]), float(rows[i]), 1.7 * r, 1.7 * r)
         du, dv = frame.U[where] - u, frame.V[where] - v
         e = float(freckles.ellipse[i])
         q = (du * du * (1 + e) + dv * dv * (1 - e)) * (1 / (r * r))
@@ -167,8 +175,8 @@ def truth(freckles: Freckles, head: Head, bare: np.ndarray) -> np.ndarray:
 
     Returns:
         float32 [K,5]: x px, y px (pixel centres at whole numbers), radius px, contrast, visible 0/1. A freckle is
-        visible where it is turned to the viewer by more than 75 degrees from edge-on (cosine above 0.25) and over 80 %
-        of the skin at and around its centre shows.
+        visible where it is turned from the viewer by less than 75 degrees (cosine above 0.25) and over 80 % of the
+        naked skin shows at its centre and on four sides of it.
     """
     size = len(bare)
     x, y, facing = project(head, freckles.u, freckles.v)

@@ -112,4 +112,4 @@ def finish_nose(face: Face, frame: Frame, skin: Canvas) -> None:
     nostril *= bell((v - 0.018 + 0.12 * (u - width * 0.5)) * (0.95 / 0.0155))
     ring = np.sqrt((u - width * 0.72) ** 2 + (v + 0.012) ** 2) - 0.062
     crease = bell(ring * (1 / 0.013)) * step(width * 0.85, width * 1.05, u) * step(-0.09, -0.03, v)
-    skin.darken((1 - 0.52 * nostril) * (1 - 0.15 * crease), where)
+    skin.darken((1 - 0.46 * nostril) * (1 - 0.13 * crease), where)

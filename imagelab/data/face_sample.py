@@ -150,7 +150,7 @@ def sample_face(rng: np.random.Generator) -> Face:
     presentation = draw.beta(0.8, 0.8)
     tone = draw.uniform(0, 9)
     age = draw.beta(1.6, 2.4)
-    smile = 0.22 + 0.78 * draw.beta(1.7, 1.5)
+    smile = 0.28 + 0.72 * draw.beta(1.7, 1.5)
     return Face(
         presentation=presentation,
         head=_head(draw, presentation),

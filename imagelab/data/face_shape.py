@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .face_latent import Face, Head
 __all__ = ["Frame", "Relief", "bump", "half_width", "lattice", "outline", "project", "relief", "slopes", "to_pixels"]
 
 _SKULL = (2.5, 0.5)
-_LUT = 1024
+_LUT = 512
 _LUT_TOP = 1.7
 _HEIGHTS = np.linspace(-_LUT_TOP, _LUT_TOP, _LUT)
 
@@ -70,7 +70,8 @@ class Frame:
 
     Attributes:
         window: (rows, columns) of the canvas.
-        X, Y: head coordinates. U, V: texture coordinates. w: half-width of the outline at Y. All float32 [h,w].
+        X, Y: head coordinates, float32 [h,w]. U, V, w, worked out when first asked for: texture coordinates and the
+            half-width of the outline at Y.
         pixel: size of a pixel in head units.
         n: side of the whole canvas in pixels.
     """
@@ -79,36 +80,55 @@ class Frame:
     window: Window
     X: np.ndarray
     Y: np.ndarray
-    U: np.ndarray
-    V: np.ndarray
-    w: np.ndarray
     pixel: float
     n: int
 
     @classmethod
     def of(cls, head: Head, n: int, left: float, right: float, top: float, bottom: float) -> Frame:
         """Build the frame that holds the box left..right x top..bottom of head coordinates."""
-        corners_x = np.array([left, right, left, right])
-        corners_y = np.array([top, top, bottom, bottom])
-        px, py = to_pixels(head, corners_x, corners_y, n)
-        rows = slice(max(int(py.min()), 0), min(int(py.max()) + 2, n))
-        cols = slice(max(int(px.min()), 0), min(int(px.max()) + 2, n))
+        c, s = math.cos(head.roll), math.sin(head.roll)
+        x = [c * across - s * down for across in (left, right) for down in (top, bottom)]
+        y = [s * across + c * down for across in (left, right) for down in (top, bottom)]
+        first_row, last_row = (int((head.y + head.scale * edge + 1) * n / 2 - 0.5) for edge in (min(y), max(y)))
+        first_col, last_col = (int((head.x + head.scale * edge + 1) * n / 2 - 0.5) for edge in (min(x), max(x)))
+        rows = slice(min(max(first_row, 0), n), min(max(last_row + 2, 0), n))
+        cols = slice(min(max(first_col, 0), n), min(max(last_col + 2, 0), n))
         dx = (lattice(n)[cols] - head.x) * (1 / head.scale)
         dy = ((lattice(n)[rows] - head.y) * (1 / head.scale))[:, None]
-        c, s = math.cos(head.roll), math.sin(head.roll)
-        x, y = c * dx + s * dy, c * dy - s * dx
-        table = np.maximum(half_width(head, _HEIGHTS), 0.02).astype(np.float32)
-        w = table.take(_lut_index(y))
-        sine = np.clip(x / w, -0.998, 0.998)
+        return cls(head, (rows, cols), c * dx + s * dy, c * dy - s * dx, 2 / n / head.scale, n)
+
+    @cached_property
+    def w(self) -> np.ndarray:
+        """Half-width of the outline at Y."""
+        return _look_up(self.Y, np.maximum(half_width(self.head, _HEIGHTS), 0.02))[0]
+
+    @cached_property
+    def _turned(self) -> tuple[np.ndarray, np.ndarray]:
+        sine = self.X / self.w
+        np.maximum(sine, -0.998, out=sine)
+        np.minimum(sine, 0.998, out=sine)
         cosine = np.sqrt(1 - sine * sine)
-        u = w * (sine * math.cos(head.yaw) - cosine * math.sin(head.yaw))
-        v = y - head.pitch * cosine * (1 - 0.6 * np.minimum(y * y, 1))
-        return cls(head, (rows, cols), x, y, u, v, w, 2 / n / head.scale, n)
+        u = self.w * (sine * math.cos(self.head.yaw) - cosine * math.sin(self.head.yaw))
+        cosine *= self.head.pitch
+        cosine *= 1 - 0.6 * np.minimum(self.Y * self.Y, 1)
+        return u, self.Y - cosine
+
+    @property
+    def U(self) -> np.ndarray:
+        """Texture coordinate across."""
+        return self._turned[0]
+
+    @property
+    def V(self) -> np.ndarray:
+        """Texture coordinate down."""
+        return self._turned[1]
 
     def soft(self, distance: np.ndarray) -> np.ndarray:
         """Return an anti-aliased mask: 1 where the signed distance (head units) is inside, below zero."""
-        e = 1.2 * self.pixel
-        return step(e, -e, distance)
+        mask = distance * (-0.5 / self.pixel)
+        mask += 0.5
+        np.maximum(mask, 0, out=mask)
+        return np.minimum(mask, 1, out=mask)
 
     def cut(self, u: float, v: float, reach_u: float, reach_v: float) -> Window:
         """Return the window, within this frame, that holds the texture box (u, v) +- reach."""
@@ -116,7 +136,10 @@ class Frame:
         c, s = math.cos(self.head.roll), math.sin(self.head.roll)
         across = self.head.x + self.head.scale * (c * x - s * y)
         down = self.head.y + self.head.scale * (s * x + c * y)
-        column, row = (across + 1) * self.n / 2 - 0.5, (down + 1) * self.n / 2 - 0.5
+        return self.around((across + 1) * self.n / 2 - 0.5, (down + 1) * self.n / 2 - 0.5, reach_u, reach_v)
+
+    def around(self, column: float, row: float, reach_u: float, reach_v: float) -> Window:
+        """Return the window about a pixel of the canvas that holds texture offsets up to the reaches (head units)."""
         half_u = 1.25 * (reach_u + 0.12 * reach_v) / self.pixel + 1
         half_v = 1.10 * (reach_v + 0.12 * reach_u) / self.pixel + 1
         top, left = self.window[0].start, self.window[1].start
@@ -128,11 +151,23 @@ class Frame:
         return rows, cols
 
 
-def _lut_index(y: np.ndarray) -> np.ndarray:
+def _look_up(y: np.ndarray, *tables: np.ndarray) -> list[np.ndarray]:
+    """Return functions of the height, tabulated at ``_HEIGHTS``, at every pixel; interpolated, or moire would show."""
     scale = (_LUT - 1) / (2 * _LUT_TOP)
-    index = (y * scale + (_LUT_TOP * scale + 0.5)).astype(np.int32)
-    np.maximum(index, 0, out=index)
-    return np.minimum(index, _LUT - 1, out=index)
+    place = y * scale
+    place += _LUT_TOP * scale
+    np.maximum(place, 0, out=place)
+    np.minimum(place, _LUT - 1.001, out=place)
+    index = place.astype(np.int32)
+    place -= index
+    found = []
+    for table in tables:
+        entries = table.astype(np.float32)
+        rise = np.append(np.diff(entries), np.float32(0)).take(index)
+        rise *= place
+        rise += entries.take(index)
+        found.append(rise)
+    return found
 
 
 def _project_one(head: Head, u: float, v: float) -> tuple[float, float]:
@@ -154,14 +189,13 @@ def _project_one(head: Head, u: float, v: float) -> tuple[float, float]:
 def outline(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Return r (1 on the outline, 0 in the middle) and the approximate signed distance to the outline, head units."""
     power, roundness = _exponents(frame.head, _HEIGHTS)
-    heights = np.minimum(np.abs(_HEIGHTS), 1.6) ** power
-    index = _lut_index(frame.Y)
+    inverse, heights = _look_up(frame.Y, 1 / roundness, np.minimum(np.abs(_HEIGHTS), 1.6) ** power)
     across = np.maximum(np.abs(frame.X), 1e-6)
     across *= 1 / frame.head.width
     np.log(across, out=across)
-    across *= (1 / roundness).astype(np.float32).take(index)
+    across *= inverse
     r = np.exp(across, out=across)
-    r += heights.astype(np.float32).take(index)
+    r += heights
     down, right = slopes(r, frame.pixel)
     steep = np.sqrt(right * right + down * down)
     return r, (r - 1) / np.maximum(steep, 0.3)
@@ -171,10 +205,10 @@ def slopes(field: np.ndarray, pixel: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the derivatives of a field down and to the right, by central differences (one-sided at the border)."""
     down, right = np.empty_like(field), np.empty_like(field)
     np.subtract(field[2:], field[:-2], out=down[1:-1])
-    down *= 0.5 / pixel
+    down[1:-1] *= 0.5 / pixel
     down[0], down[-1] = (field[1] - field[0]) / pixel, (field[-1] - field[-2]) / pixel
     np.subtract(field[:, 2:], field[:, :-2], out=right[:, 1:-1])
-    right *= 0.5 / pixel
+    right[:, 1:-1] *= 0.5 / pixel
     right[:, 0], right[:, -1] = (field[:, 1] - field[:, 0]) / pixel, (field[:, -1] - field[:, -2]) / pixel
     return down, right
 

@@ -23,7 +23,7 @@ S_MEL = np.array([0.48, 0.88, 1.28], np.float32)[:, None, None]
 S_HB = np.array([0.10, 0.78, 0.62], np.float32)[:, None, None]
 """Absorbance of one unit of haemoglobin in R, G, B."""
 
-_RAMP = ("efcdb4", "e9c2a6", "e6bd98", "dcaf88", "c99a72", "a87852", "885e41", "6c4733", "513829", "432f26")
+_RAMP = ("e9c4aa", "e5bc9f", "e2b791", "d9ac85", "c99a72", "a87852", "885e41", "704a35", "5a3e2d", "4c352a")
 _TONES = [linear(c) for c in _RAMP]
 _PAINT_FADE = np.float32(0.88)
 
@@ -132,7 +132,7 @@ def _scar(scar: tuple[float, float, float, float], frame: Frame, canvas: Canvas,
     halo = step(0.040, 0.020, across) * step(half * 1.05, half * 0.9, along)
     stitch = along * (1 / 0.06)
     ticks = step(0.1, 0.03, np.abs(stitch - np.floor(stitch) - 0.5)) * step(0.045, 0.035, across) * ends
-    canvas.paint(base * np.array([0.80, 0.42, 0.40], np.float32)[:, None, None], np.maximum(halo, 0.8 * ticks) * 0.75)
+    canvas.paint(base * np.array([0.70, 0.33, 0.33], np.float32)[:, None, None], np.maximum(halo, 0.9 * ticks) * 0.85)
     canvas.paint(base * np.array([1.25, 1.05, 1.0], np.float32)[:, None, None], step(0.016, 0.006, across) * ends * 0.8)
 
 
@@ -229,7 +229,7 @@ def _occlusion(face: Face, frame: Frame, surface: Relief, area: MouthArea) -> np
             where, hill = bump(frame, side * u, v, su, sv)
             occlusion[where] -= amount * hill
     under_lip = m.height + m.lower + 0.098 * m.open + 0.045
-    for amount, v, su, sv in ((0.18, m.nose_base + 0.055, m.nose_width, 0.036), (0.13, under_lip, 0.13, 0.035)):
+    for amount, v, su, sv in ((0.13, m.nose_base + 0.055, m.nose_width, 0.036), (0.13, under_lip, 0.13, 0.035)):
         where, hill = bump(frame, 0.0, v, su, sv)
         occlusion[where] -= amount * hill
     return occlusion

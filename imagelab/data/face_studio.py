@@ -67,8 +67,12 @@ def record(split: str, seed: int, row: int, rare: Sequence[str]) -> Face:
     return face
 
 
-def draw(order: Order) -> dict[str, np.ndarray]:
+def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
     """Draw all faces of an order, here.
+
+    Args:
+        order: which rows, and their attributes.
+        faces: the order's records, where the caller has them already.
 
     Returns:
         images and twins, uint8 [N,3,s,s]; freckles float32 [sum K,5] and counts int64 [N], the K of each face.
@@ -80,7 +84,7 @@ def draw(order: Order) -> dict[str, np.ndarray]:
     style = freckle_style(order.freckle_look, order.size)
     for i in range(n):
         row = order.start + i
-        face = record(order.split, order.seed, row, order.rare[i])
+        face = faces[i] if faces is not None else record(order.split, order.seed, row, order.rare[i])
         freckles = Freckles.none()
         if order.freckled[i]:
             freckles = sample_freckles(stream(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
@@ -92,11 +96,11 @@ def draw(order: Order) -> dict[str, np.ndarray]:
     return {"images": images, "twins": twins, "freckles": np.concatenate(lists), "counts": counts}
 
 
-def draw_together(order: Order, processes: int) -> dict[str, np.ndarray]:
+def draw_together(order: Order, processes: int, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
     """Draw an order with so many helper processes (1: none); the same arrays as :func:`draw`."""
     n = len(order.freckled)
     if processes <= 1:
-        return draw(order)
+        return draw(order, faces)
     share = min(_SHARE, -(-n // processes))
     parts = [order.part(low, min(low + share, n)) for low in range(0, n, share)]
     with ThreadPoolExecutor(processes) as crew:

@@ -210,7 +210,7 @@ class Faces(DataRecipe):
             rare=_names(rare, n),
             freckled=tuple(freckled.tolist()),
         )
-        arrays = draw_together(order, len(os.sched_getaffinity(0)) if n >= _PARALLEL_FROM else 1)
+        arrays = draw_together(order, _cores() if n >= _PARALLEL_FROM else 1, faces)
         attributes = self._describe(faces, rare, freckled)
         return {**arrays, "attributes": np.stack(list(attributes.values()))}
 
@@ -220,6 +220,11 @@ def _check(split: str, n: int) -> None:
         raise ValueError(f"split: expected one of {', '.join(_SPLITS)}, got {split!r}")
     if n < 1:
         raise ValueError(f"n: expected at least 1 face, got {n}")
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _names(rare: Mapping[str, np.ndarray], n: int) -> tuple[tuple[str, ...], ...]:
