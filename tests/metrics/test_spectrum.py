@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from imagelab.metrics.spectrum import (
 )
 
 
-def named(measurements):
+def named(measurements) -> dict[str, Any]:
     return {m.name: m for m in measurements}
 
 
@@ -198,7 +200,9 @@ def test_rounding_to_bytes_adds_the_floor_that_is_stated():
 def test_headroom_tells_a_band_that_holds_nothing_but_rounding():
     y, x = np.mgrid[:64, :64]
     rng = np.random.default_rng(10)
-    soft = [0.5 + 0.3 * np.sin(2 * np.pi * (x + rng.random() * 64) / 64) * np.sin(2 * np.pi * y / 64) for _ in range(30)]
+    soft = [
+        0.5 + 0.3 * np.sin(2 * np.pi * (x + rng.random() * 64) / 64) * np.sin(2 * np.pi * y / 64) for _ in range(30)
+    ]
     found = named(spectrum(Evidence(grey_set(np.array(soft)), grey_set(np.array(soft)))))
     assert found["band_headroom/16-32"].value == pytest.approx(0.0, abs=1.5)
     assert found["band_headroom/1-2"].value > 40

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagelab.metrics.frechet import fid, frechet, frechet_distance, frechet_infinity, frechet_rows
+
+
+def with_moments(mean: np.ndarray, variance: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return [N,D] whose sample mean and covariance are exactly mean and diag(variance); N > D."""
+    basis, _ = np.linalg.qr(np.column_stack([np.ones(n), rng.standard_normal((n, len(mean)))]))
+    return mean + basis[:, 1:] * np.sqrt(variance * (n - 1))
+
+
+@pytest.mark.parametrize(("n", "dimensions"), [(300, 40), (40, 300), (50, 50)])
+def test_a_set_has_no_distance_to_itself_nor_to_its_own_rows_in_another_order(n, dimensions, rng):
+    x = rng.standard_normal((n, dimensions)) / np.arange(1, dimensions + 1)
+    assert abs(frechet_distance(x, x)) < 1e-12
+    assert abs(frechet_distance(x, x[::-1])) < 1e-12
+
+
+def test_unit_gaussians_one_apart_in_every_dimension_are_d_apart(rng):
+    zero, one = (with_moments(np.full(64, m), np.ones(64), 200, rng) for m in (0.0, 1.0))
+    assert frechet_distance(zero, one) == pytest.approx(64.0, abs=1e-9)
+
+
+def test_two_thousand_and_forty_eight_dimensions_one_apart_are_2048_apart(rng):
+    x = rng.standard_normal((50, 2048))
+    assert frechet_distance(x, x + 1.0) == pytest.approx(2048.0, abs=1e-8)
+
+
+def test_four_times_the_covariance_diag_1_to_16_is_136_apart(rng):
+    variance = np.arange(1.0, 17.0)
+    narrow, wide = (with_moments(np.zeros(16), scale * variance, 60, rng) for scale in (1.0, 4.0))
+    assert frechet_distance(narrow, wide) == pytest.approx(136.0, abs=1e-9)
+
+
+def test_a_shift_costs_its_squared_length(rng):
+    x, shift = rng.standard_normal((30, 5)), rng.standard_normal(5)
+    assert frechet_distance(x, x + shift) == pytest.approx(np.sum(shift**2), abs=1e-10)
+
+
+@pytest.mark.parametrize(("n", "m", "dimensions"), [(90, 60, 12), (9, 14, 12), (9, 60, 12)])
+def test_it_equals_the_textbook_trace_of_the_symmetric_root(n, m, dimensions, rng):
+    x, y = rng.standard_normal((n, dimensions)), 0.3 + rng.standard_normal((m, dimensions)) @ rng.random((12, 12))
+    s1, s2 = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    values, vectors = np.linalg.eigh(s1)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    eigen = np.linalg.eigvalsh(root @ s2 @ root)
+    gap = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2)
+    expected = gap + np.trace(s1) + np.trace(s2) - 2 * np.sqrt(eigen.clip(0)).sum()
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(y, x) == pytest.approx(frechet_distance(x, y), rel=1e-12)
+
+
+def test_a_far_origin_costs_no_digits(rng):
+    x, y = rng.standard_normal((200, 8)), rng.standard_normal((150, 8))
+    assert frechet_distance(x + 1e6, y + 1e6) == pytest.approx(frechet_distance(x, y), rel=1e-8)
+
+
+def test_the_plain_distance_is_biased_and_infinity_is_not(rng):
+    plain, infinite = [], []
+    for _ in range(30):
+        x, y = rng.standard_normal((400, 10)), rng.standard_normal((400, 10))
+        plain.append(frechet_distance(x, y))
+        infinite.append(frechet_infinity(x, y, seed=0))
+    assert np.mean(plain) > 0.05
+    assert abs(np.mean(infinite)) < 0.01
+
+
+def test_infinity_is_seeded_and_refuses_tiny_sets(rng):
+    x, y = rng.standard_normal((60, 4)), rng.standard_normal((50, 4))
+    assert frechet_infinity(x, y, seed=1) == frechet_infinity(x, y, seed=1) != frechet_infinity(x, y, seed=2)
+    assert frechet_infinity(x, y, seed=1, points=3) != frechet_infinity(x, y, seed=1)
+    with pytest.raises(ValueError, match=">= 10 images"):
+        frechet_infinity(x[:9], y, seed=1)
+
+
+@pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((1, 3), (5, 3)), ((3,), (5, 3))])
+def test_sets_that_do_not_belong_together_are_refused(shapes):
+    with pytest.raises(ValueError, match="expected"):
+        frechet_distance(np.zeros(shapes[0]), np.zeros(shapes[1]))
+
+
+def test_rows_name_their_space_and_carry_an_error(pictures, evidence):
+    found: list[Any] = frechet(evidence(pictures(60, 32, seed=1), pictures(50, 32, seed=2)))
+    assert [m.name for m in found][:2] == ["frechet/randconv-s0", "frechet_corrected/randconv-s0"]
+    assert len({m.feature_space for m in found}) == 3
+    for plain, corrected in zip(found[::2], found[1::2], strict=True):
+        assert corrected.value < plain.value
+        assert plain.stderr == corrected.stderr > 0
+        assert (plain.n_real, plain.n_fake, plain.better, plain.seed) == (60, 50, "lower", 1)
+
+
+def test_brighter_pictures_are_further_than_other_draws(pictures, evidence):
+    real, fake = pictures(80, 32, seed=1), pictures(80, 32, seed=2)
+    near: Any
+    far: Any
+    near, far = (frechet(evidence(real, each))[0] for each in (fake, np.minimum(fake, 225) + 30))
+    assert far.value > near.value + 3 * far.stderr
+
+
+@pytest.mark.parametrize(("n_real", "n_fake", "reason"), [(1, 9, "at least 2"), (9, 9, "at least 10"), (40, 1, "2")])
+def test_too_few_images_are_a_gap_with_a_reason(n_real, n_fake, reason, pictures, evidence):
+    found = frechet(evidence(pictures(n_real, 32), pictures(n_fake, 32)))
+    assert all(m.value is None and reason in m.missing for m in found)
+
+
+def test_two_images_have_a_distance_but_no_correction(pictures, evidence):
+    plain, corrected = frechet_rows(evidence(pictures(12, 32), pictures(2, 32)), "randconv-s0", "frechet/randconv-s0")
+    assert plain.value is not None and plain.stderr is None
+    assert "at least 3" in corrected.missing
+
+
+def test_the_letters_fid_wait_for_inception(pictures, evidence):
+    found = fid(evidence(pictures(12, 32), pictures(12, 32)))
+    assert [m.name for m in found] == ["fid", "fid_corrected"]
+    assert all(m.value is None and "inception-2015-12-05-6726825d.pth" in m.missing for m in found)
