@@ -12,10 +12,9 @@ import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Dict
 from pydantic import BaseModel, ValidationError, create_model
 from rich.console import Console
 
@@ -164,40 +163,47 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     arms = () if NO_ARMS in words else experiment.arms
     words = [word for word in words if word != NO_ARMS]
-    settings = experiment.model_dump(mode="json", exclude_none=True, exclude={"arms"})
-    chosen = {union: _chosen(words, union, settings[union]["kind"]) for union in FAMILIES}
-    for union, recipe in chosen.items():
-        if settings[union]["kind"] != recipe.model_fields["kind"].default:
-            settings[union] = {}
-    fields = {union: (recipe, _default(recipe, getattr(experiment, union))) for union, recipe in chosen.items()}
-    concrete: Any = create_model("Settings", __base__=Experiment, **cast(Any, fields))
-    found: list[Experiment] = []
+    fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], ())}
+    for family in FAMILIES:
+        present: BaseModel = getattr(experiment, family)
+        recipe = _chosen(words, family, present)
+        required = any(field.is_required() for field in recipe.model_fields.values())
+        settled = _settled(present) if isinstance(present, recipe) else recipe
+        fields[family] = (settled, ... if required and settled is recipe else settled())
+    concrete = _settled(experiment, **fields)
+    found: list[BaseModel] = []
 
     def take(*, settings: Any = None) -> None:
-        found.append(settings)
+        found.append(settings or concrete())
 
     take.__doc__ = "Settings of this experiment. Another --data.kind, --regime.kind or --generator.kind has others."
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
-    inner = App(name=source, config=Dict(settings, source=source), result_action="return_value", version_flags=[])
+    inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
     inner.default(take)
     inner(words, exit_on_error=False, print_error=False)
     if not found:  # --help was asked for and printed
         sys.exit(0)
-    return Experiment(
-        **{name: getattr(found[0], name) for name in Experiment.model_fields if name != "arms"}, arms=arms
-    )
+    return Experiment(**{**found[0].model_dump(), "arms": arms})
 
 
-def _default(recipe: type[BaseModel], present: BaseModel) -> Any:
-    """What a family's field holds when nothing is said of it: the present recipe, or the new kind's own defaults."""
-    if isinstance(present, recipe):
-        return present
-    return ... if any(field.is_required() for field in recipe.model_fields.values()) else recipe()
+def _settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:
+    """The class of these settings with their present values as defaults, so that help shows what would really run."""
+    fields = dict(replaced)
+    for name, field in type(present).model_fields.items():
+        value = getattr(present, name)
+        if name in fields:
+            continue
+        if isinstance(value, BaseModel):
+            nested = _settled(value)
+            fields[name] = (nested, nested())
+        else:
+            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, value)
+    return create_model(type(present).__name__, __base__=type(present), __doc__=type(present).__doc__, **fields)
 
 
-def _chosen(words: Sequence[str], family: str, present: str) -> type[BaseModel]:
+def _chosen(words: Sequence[str], family: str, present: BaseModel) -> type[BaseModel]:
     """The recipe class that the command line names for a family, or the present one."""
-    kind = present
+    kind = getattr(present, "kind", "")
     for index, word in enumerate(words):
         head, _, tail = word.partition("=")
         if head == f"--{family}.kind":
