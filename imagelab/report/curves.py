@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..measurement import Measurement
-from .headline import NBSP, Z95, number
+from .headline import Z95, power_of_ten
 from .read import Run, plain
 
 if TYPE_CHECKING:
@@ -215,9 +215,7 @@ def _logarithmic(axes: Axes, finest: int) -> None:
     axes.set_xticks(octaves, [str(octave) for octave in octaves])
     axes.set_xlabel("detail: cycles an image, from coarse to fine")
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda power, _: number(power).removeprefix("1.00" + NBSP + "×" + NBSP))
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda power, _: power_of_ten(round(np.log10(power)))))
 
 
 def _rounding(axes: Axes, run: Run) -> None:
@@ -304,7 +302,8 @@ def _svg(figure: Figure, key: str) -> str:
         re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
     )
     svg = re.sub(r'(?<=\sid=")|(?<=url\(#)|(?<=xlink:href="#)', f"{key}-", svg).replace("xlink:href", "href")
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the page's own typeface, not the layout's
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     return _themed(svg).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
 
 

@@ -24,7 +24,7 @@ LIMIT = 1_000_000
 """The most bytes a slide's PNG may have, and the most that the pictures of one strip may add to a page."""
 
 WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
-MOST_ROWS = 6
+MOST_ROWS, LEAST_COLUMNS = 6, 4
 INK, MUTED, PAPER = (23, 23, 23), (110, 110, 110), 255
 
 
@@ -45,7 +45,7 @@ def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[lis
     """
     columns = min(columns, *(len(images) for images in pictures.values()))
     while True:
-        encoded = {g: _png(tile(images[:columns], columns, gap=2)) for g, images in pictures.items()}
+        encoded = {g: _row_png(images[:columns]) for g, images in pictures.items()}
         total = sum(map(len, encoded.values()))
         if total <= LIMIT or columns == 1:
             break
@@ -80,9 +80,11 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
         title = f"{label}: a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))
     either = copies or probe
-    if either and view.last > 0:
+    if max(either, default=0) > 0:
         ends = {generation: either[generation] for generation in (min(either), max(either))}
-        title = f"{label}: first and last"
+        times = "photocopy" if view.last == 1 else f"photocopy, {view.last} times over"
+        what = f"and their {times}" if copies else f"and what generation {view.last} draws"
+        title = f"{label}: real images {what}"
         written.append(_slide(view, ends, out / "first-and-last.png", title))
     return written
 
@@ -105,7 +107,8 @@ def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str
     chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures))}
     height, width = next(iter(chosen.values())).shape[2:]
     room = (HEIGHT - TOP - BOTTOM) // len(chosen) - GAP
-    scale = max(1, room // height)
+    widest = (WIDTH - 2 * MARGIN - CAPTION) // LEAST_COLUMNS - GAP
+    scale = max(1, min(room // height, widest // width))
     across = (WIDTH - 2 * MARGIN - CAPTION + GAP) // (width * scale + GAP)
     columns = max(1, min(across, *(len(images) for images in chosen.values())))
     while True:
@@ -173,7 +176,12 @@ def _text(view: Run, chosen: Mapping[int, np.ndarray], title: str) -> dict[str, 
     }
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _row_png(images: np.ndarray) -> bytes:
+    """Encode pictures side by side; the gap is transparent, by a grey that no picture holds, where there is one."""
+    grey = images if images.shape[1] == 1 else images[:, :1][(images == images[:, :1]).all(axis=1, keepdims=True)]
+    free = np.setdiff1d(np.arange(255, -1, -1), grey)
+    level = int(free[-1]) if len(free) else 255
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    key = {"transparency": (level, level, level)} if len(free) else {}
+    Image.fromarray(tile(images, len(images), gap=2, background=level)).save(stream, "PNG", optimize=True, **key)
     return stream.getvalue()

@@ -72,7 +72,7 @@ def number(value: float, error: float | None = None) -> str:
     if exponent < -3 or exponent > 6:
         inner = number(value / 10**exponent, None if error is None else error / 10**exponent)
         inner = inner if error is None else f"({inner})"
-        return f"{inner}{NBSP}×{NBSP}10{str(exponent).translate(SUPERSCRIPTS)}"
+        return f"{inner}{NBSP}×{NBSP}{power_of_ten(exponent)}"
     if error == 0:
         return f"{number(value)}{NBSP}±{NBSP}0"
     if error:
@@ -83,6 +83,11 @@ def number(value: float, error: float | None = None) -> str:
     text = f"{value:,.{decimals}f}"
     text = text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
     return text if error is None else f"{text}{NBSP}±{NBSP}{error:,.{decimals}f}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return 10 to a whole power as print sets it."""
+    return "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
 def interval(m: Measurement) -> str:
@@ -165,7 +170,8 @@ def _freckles(run: Run) -> Headline | None:
     remarks = [_chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
     blank = run.at("freckles/blank", run.last)
     if blank is not None and blank.value is not None:
-        remarks.append(f"On freckle-free faces copied through the same model, the counter finds {interval(blank)}.")
+        found = f"the counter finds {interval(blank)} that are not there."
+        remarks.append(f"On freckle-free faces copied through the same model, {found}")
     return Headline(sentence, tuple(filter(None, remarks)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     html = _environment().get_template("page.html").render(**_context(view))
     slides = draw_slides(view, folder)
     assert all(slide.exists() for slide in slides)
-    write_atomic(folder / "index.html", html)
+    write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 
@@ -141,7 +142,9 @@ def _context(run: Run) -> dict[str, Any]:
         "palette": _palette(run),
         "table": _table(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],
-        "config": json.dumps(run.experiment, indent=2, ensure_ascii=False),
+        "config": _json(run.experiment),
+        "command": shlex.quote(run.name),
+        "version": plain(run.provenance.get("imagelab", "")),
         "card": plain(_data(run).get("card") or "No dataset card was written.", 4000),
         "counts": _flat(_data(run).get("counts") or {}),
         "bad_files": _bad_files(run),
@@ -163,7 +166,7 @@ def _notes(run: Run) -> list[str]:
     notes = []
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
-        notes.append(f"This run is unfinished: {done} made so far.")
+        notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” goes on with it.")
     few = {row for name in run.names if (row := row_of(name)) and any(_too_few(m) for m in run.series(name))}
     if few:
         titles = ", ".join(METRICS[row].title for row in METRICS if row in few)
@@ -204,7 +207,11 @@ def _strips(run: Run) -> list[Strip]:
             )
             title = f"A photocopy of a photocopy: {label}"
             strips.append(_strip(line, "copies", title, text, copies, "copied again and again"))
-        if probe and (line == 0 or not copies):
+        if max(probe, default=0) == 0 and not copies:
+            if probe and line == 0:
+                text = "What the run begins with. Generations will stand below them as they are finished."
+                strips.append(_strip(line, "probe", "The real images", text, probe, ""))
+        elif probe and (line == 0 or not copies):
             text = (
                 f"What the {label} of each generation draws from the same random seeds, one seed a column. The real "
                 "row shows real images, not counterparts of the columns below."
@@ -242,9 +249,10 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     if stem in BANDED:
         curve = curves.bands(run, names, identity, BANDED[stem])
     else:
-        unit = run.series(names[0])[0].unit
+        m = run.series(names[0])[0]
+        axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
         control = "freckles/blank" if key in ("freckles/count", "freckles/corrected") else None
-        curve = curves.lines(run, names, identity, plain(unit or title, 44), control)
+        curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
     what = METRICS[row].what if row else ""
     return curve and Panel(title, what, _small(run, names), Markup(curve.svg), curve.alt)
@@ -275,9 +283,9 @@ def _small(run: Run, names: list[str]) -> str:
 def _palette(run: Run) -> dict[str, list[str]]:
     steps = max(run.last, 1)
     return {
-        "light": curves.cividis(steps, 0.05, 0.82),
+        "light": curves.cividis(steps, 0.05, 0.72),
         "dark": curves.cividis(steps, 0.35, 1.0),
-        "band_light": curves.cividis(6, 0.82, 0.05),
+        "band_light": curves.cividis(6, 0.72, 0.05),
         "band_dark": curves.cividis(6, 1.0, 0.35),
     }
 
@@ -294,8 +302,8 @@ def _table(run: Run) -> list[dict[str, Any]]:
         assert some is not None
         rows.append(
             {
-                "name": name,
-                "unit": some.unit,
+                "name": plain(name),
+                "unit": plain(some.unit),
                 "real": interval(real) if real else "",
                 "first": interval(series[0]) if series else "",
                 "last": interval(run.at(name, run.last) or series[-1]) if series else "",
@@ -336,6 +344,12 @@ def _sample(run: Run) -> str:
         f"seed {plain(run.experiment.get('seed', '?'))}",
     ]
     return ", ".join(filter(None, pieces))
+
+
+def _json(value: object) -> str:
+    """Return indented JSON in which every character that would not print, or would turn the text round, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
 
 
 def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:

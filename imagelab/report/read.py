@@ -142,7 +142,7 @@ class Run:
         for m in self.measurements:
             if m.value is None:
                 counts[m.name, m.missing] = counts.get((m.name, m.missing), 0) + 1
-        return [(name, reason, count) for (name, reason), count in counts.items()]
+        return [(plain(name), plain(reason, 300), count) for (name, reason), count in counts.items()]
 
     def pictures(self, kind: str, line: int = 0) -> dict[int, np.ndarray]:
         """Return generation -> uint8 [P,C,H,W] of ``probe`` or ``photocopy`` for one line, real images (0) first.

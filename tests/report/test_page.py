@@ -95,6 +95,7 @@ def test_the_report_imports_no_torch(make_run: MakeRun) -> None:
         "$x_1^{2",
         "🙂" * 300,
         "\u202eلون عربي",
+        "half \ud83d a letter",
         "a\nb\x00c",
         '"><img src=x onerror=alert(1)>',
     ],
