@@ -15,6 +15,13 @@ from .base import Evidence, ImageSet, Metric, NotMeasurable
 
 __all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
 
+
+def _freckles(evidence: Evidence) -> list[Measurement]:
+    from . import freckles  # reads its calibration and scipy's filters, which nobody else needs
+
+    return freckles.measure(evidence)
+
+
 METRICS: dict[str, Metric] = {
     "spectrum": Metric(
         spectrum.spectrum,
@@ -56,6 +63,16 @@ METRICS: dict[str, Metric] = {
         better="two-sided",
         least=64,
         gives=("brightness", "contrast", "colourfulness"),
+    ),
+    "freckles": Metric(
+        _freckles,
+        title="Freckles",
+        unit="freckles/face",
+        what="How many freckles a made face has left, counted by a counter that knows how many it misses and invents.",
+        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels.",
+        better="two-sided",
+        least=200,
+        cite="doi:10.1093/oxfordjournals.aje.a112510",
     ),
     "frechet": Metric(
         frechet.frechet,

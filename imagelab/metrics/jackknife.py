@@ -54,7 +54,7 @@ def jackknife(
     Example:
         >>> x = np.arange(20.0)
         >>> mean = jackknife(lambda real, fake: float(x[fake].mean()), 20, 20, seed=0, groups=20)
-        >>> round(mean.value, 6), round(float(mean.stderr) / (x.std(ddof=1) / 20**0.5), 6)
+        >>> round(mean.value, 6), round(float(mean.stderr / x.std(ddof=1) * 20**0.5), 6)
         (9.5, 1.0)
     """
     if groups < 2:

@@ -29,6 +29,8 @@ from imagelab.metrics.perceptual import (
 )
 from imagelab.metrics.weights import WEIGHTS, WeightsMissing
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight.*:UserWarning")  # torchvision, about how lpips calls it
+
 
 @pytest.fixture(scope="module")
 def random_lpips() -> Any:
