@@ -90,11 +90,11 @@ class RandomField(DataRecipe):
         """One paragraph: what is known of these pictures, and that they show nothing."""
         saturated = math.erfc(127.5 / (self.contrast * math.sqrt(2)))
         return (
-            f"Gaussian random fields of {self.size} x {self.size} pixels with spectrum S(f) ~ f^-{self.slope:g}, pixel "
-            f"standard deviation {self.contrast:g} grey levels, computed and not photographed. Every Fourier mode is an "
-            f"independent Gaussian of known variance, so the effect of every loop can be compared with theory. "
-            f"Rounding to 8 bit adds 1/12 level^2 to every mode; {saturated:.1e} of the pixels saturate. They show nothing: no "
-            f"shapes, no rare kinds, so they say nothing of lost tails or lost structure."
+            f"Gaussian random fields of {self.size} x {self.size} pixels with spectrum S(f) ~ f^-{self.slope:g}; the "
+            f"standard deviation of a pixel is {self.contrast:g} grey levels. They are computed, not photographed: "
+            f"every Fourier mode is an independent Gaussian of known variance, so a loop can be compared with theory. "
+            f"Rounding to 8 bit adds 1/12 level^2 to every mode; {saturated:.1e} of the pixels saturate. They show "
+            f"nothing: no shapes, no rare kinds, so they say nothing of lost tails or lost structure."
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
