@@ -32,7 +32,7 @@ def cached(name: str, expected: Mapping[str, tuple[int, ...]], make: Callable[[]
 
     Args:
         name: the content address (a hash), without an ending.
-        expected: array name -> shape that a whole file holds; None-free, -1 for any length.
+        expected: array name -> shape that a whole file holds, -1 for any length.
         make: renders the arrays.
     """
     path = cache_folder() / f"{name}.npz"

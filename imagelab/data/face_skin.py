@@ -147,7 +147,7 @@ def _beard(face: Face, frame: Frame, area: MouthArea, canvas: Canvas, shine: np.
     lip_zone *= step(-m.upper - 0.045, -m.upper + 0.005, area.down)
     soul_patch = step(0.04, 0.02, u[area.where]) * step(0, 0.02, area.down - area.gap - m.lower)
     zone[area.where] *= 1 - np.maximum(lip_zone, area.lips) * (1 - soul_patch)
-    hairs = noise(frame.U * 85 + v * 14, v * 28, face.texture + 31)
+    hairs = noise(frame.U * 110 + v * 20, v * 46, face.texture + 31)
     opacity = np.minimum(density * zone * (0.55 + 0.75 * hairs), 0.93)
     canvas.paint(face.hair.colour * (0.5 + 0.9 * hairs), opacity)
     shine *= 1 - 0.7 * zone * density

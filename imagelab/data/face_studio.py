@@ -75,11 +75,12 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
         faces: the order's records, where the caller has them already.
 
     Returns:
-        images and twins, uint8 [N,3,s,s]; freckles float32 [sum K,5] and counts int64 [N], the K of each face.
+        images, uint8 [N,3,s,s]; counts, int64 [N], how many freckles each face has; freckles, float32 [sum of counts,5];
+        twins, uint8 [M,3,s,s], of the M faces with freckles only (the others are their own twins).
     """
     n = len(order.freckled)
     images = np.empty((n, 3, order.size, order.size), np.uint8)
-    twins = np.empty_like(images)
+    twins = np.empty((sum(order.freckled), *images.shape[1:]), np.uint8)
     lists: list[np.ndarray] = [np.zeros((0, 5), np.float32)]
     style = freckle_style(order.freckle_look, order.size)
     for i in range(n):
@@ -90,7 +91,9 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
             freckles = sample_freckles(stream(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
         paint = stream(order.seed, f"faces/{order.split}/paint", row=row)
         portrait = render(face, freckles, order.size, order.supersample, paint)
-        images[i], twins[i] = portrait.image, portrait.twin
+        images[i] = portrait.image
+        if order.freckled[i]:
+            twins[sum(order.freckled[:i])] = portrait.twin
         lists.append(portrait.freckles)
     counts = np.array([len(entry) for entry in lists[1:]], np.int64)
     return {"images": images, "twins": twins, "freckles": np.concatenate(lists), "counts": counts}

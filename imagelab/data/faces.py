@@ -104,12 +104,14 @@ class Faces(DataRecipe):
         else:
             arrays = self._draw(split, n, seed)
         ends = np.cumsum(arrays["counts"])[:-1]
+        twins = arrays["images"].copy()
+        twins[arrays["counts"] > 0] = arrays["twins"]
         return Sample(
             images=arrays["images"],
             attributes=dict(zip(self._columns(), arrays["attributes"], strict=True)),
             sources=tuple(f"faces:{split}:{row}" for row in range(n)),
             freckles=tuple(np.split(arrays["freckles"], ends)),
-            twins=arrays["twins"],
+            twins=twins,
         )
 
     def attributes(self, split: Split, n: int, seed: int) -> dict[str, np.ndarray]:
@@ -144,9 +146,9 @@ class Faces(DataRecipe):
         return hashlib.sha256(json.dumps(address, sort_keys=True).encode()).hexdigest()
 
     def _form(self, n: int) -> dict[str, tuple[int, ...]]:
-        pictures = (n, *self.shape)
-        columns = (len(self._columns()), n)
-        return {"images": pictures, "twins": pictures, "freckles": (-1, 5), "counts": (n,), "attributes": columns}
+        """Return the shapes of a whole cache file's arrays; -1 for any length."""
+        images, twins, columns = (n, *self.shape), (-1, *self.shape), (len(self._columns()), n)
+        return {"images": images, "twins": twins, "freckles": (-1, 5), "counts": (n,), "attributes": columns}
 
     def _columns(self) -> tuple[str, ...]:
         common = (
