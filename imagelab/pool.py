@@ -9,7 +9,7 @@ for every model, and "where did this picture come from?" one for every picture.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -43,7 +43,7 @@ class Pool:
             object.__setattr__(self, name, column)
 
     @classmethod
-    def of(cls, generation: int, line: int, rows: np.ndarray | range) -> Pool:
+    def of(cls, generation: int, line: int, rows: np.ndarray | Sequence[int]) -> Pool:
         """Return the pool of these rows of one shard."""
         column = np.asarray(rows, np.int32)
         return cls(np.full_like(column, generation), np.full_like(column, line), column)

@@ -98,7 +98,7 @@ def test_every_distance_stands_beside_its_floor(tmp_path: Path):
 
 def test_theory_is_written_beside_the_measurement(tmp_path: Path):
     predicted = [m for m in carry_out(tiny(tmp_path, regime=Replace())).measurements() if m.predicted]
-    np.testing.assert_allclose([m.value for m in predicted], [1 - 1 / 24, (1 - 1 / 24) ** 2])
+    assert [m.value for m in predicted] == pytest.approx([1 - 1 / 24, (1 - 1 / 24) ** 2])
 
 
 def test_the_probe_is_drawn_from_the_same_seeds_every_generation(tmp_path: Path):

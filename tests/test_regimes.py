@@ -81,7 +81,7 @@ def test_an_empty_reserve_fails_loudly(rng: np.random.Generator):
 def test_predictions_are_marked_as_such_and_fall_as_the_law_says():
     lines = [Replace().predictions(t, 100)[0] for t in (1, 2, 3)]
     assert all(line.predicted for line in lines)
-    np.testing.assert_allclose([line.value for line in lines], [0.99, 0.99**2, 0.99**3])
+    assert [line.value for line in lines] == pytest.approx([0.99, 0.99**2, 0.99**3])
     bounded = Accumulate().predictions(1000, 100)[0].value
     assert bounded is not None and bounded > 0.98
     assert Accumulate(subsample=True).predictions(3, 100) == []

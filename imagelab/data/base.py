@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -94,13 +94,16 @@ class DataRecipe(BaseModel):
 class Data(Protocol):
     """The dataset protocol. Implementations are frozen pydantic models with a literal ``kind``.
 
-    Class attributes:
-        kind: the word that names it in JSON and on the command line.
+    Class attribute:
         panel: the metrics that suit it, keys of ``imagelab.metrics.METRICS``.
     """
 
-    kind: str
-    panel: tuple[str, ...]
+    panel: ClassVar[tuple[str, ...]]
+
+    @property
+    def kind(self) -> str:
+        """The word that names it in JSON and on the command line."""
+        ...
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -68,13 +68,12 @@ class Bench:
 
 @runtime_checkable
 class Model(Protocol):
-    """A fitted generator.
+    """A fitted generator."""
 
-    Attributes:
-        reconstructs: whether :meth:`reconstruct` means anything for this family.
-    """
-
-    reconstructs: bool
+    @property
+    def reconstructs(self) -> bool:
+        """Whether :meth:`reconstruct` means anything for this family."""
+        ...
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]. An image's noise depends on its seed alone."""
@@ -99,7 +98,10 @@ class GeneratorRecipe(BaseModel):
 class Generator(Protocol):
     """The recipe protocol. Implementations are frozen pydantic models with a literal ``kind``."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The word that names it in JSON and on the command line."""
+        ...
 
     @property
     def label(self) -> str:
