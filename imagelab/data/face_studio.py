@@ -75,7 +75,7 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
         faces: the order's records, where the caller has them already.
 
     Returns:
-        images, uint8 [N,3,s,s]; counts, int64 [N], how many freckles each face has; freckles, float32 [sum of counts,5];
+        images, uint8 [N,3,s,s]; counts, int64 [N], how many freckles each face has; freckles, float32 [sum counts,5];
         twins, uint8 [M,3,s,s], of the M faces with freckles only (the others are their own twins).
     """
     n = len(order.freckled)

@@ -42,18 +42,17 @@ def test_listed_freckles_lie_on_dark_spots(size: int) -> None:
     assert sample.twins is not None and sample.freckles is not None
     drop = (luma(sample.twins) - luma(sample.images)) * 255
     offsets = []
+    rows, columns = np.mgrid[:size, :size]
     for picture, entries in zip(drop, sample.freckles, strict=True):
         centres = entries[:, :2]
         for x, y, radius, _, visible in entries:
-            distance = np.hypot(*(centres - (x, y)).T)
-            if not visible or np.sort(distance)[1:2].min(initial=99) < 4 * radius + 1:
-                continue  # hidden, or so near another that its window would hold the other's peak
-            reach = int(np.ceil(1.5 * radius)) + 1
-            top, left = max(round(float(y)) - reach, 0), max(round(float(x)) - reach, 0)
-            window = picture[top : top + 2 * reach + 1, left : left + 2 * reach + 1]
-            row, column = np.unravel_index(int(window.argmax()), window.shape)
-            assert window.max() > 3  # levels
-            offsets.append(np.hypot(column + left - x, row + top - y))
+            nearest = np.sort(np.hypot(*(centres - (x, y)).T))[1:2].min(initial=99)
+            if not visible or nearest < 4 * radius + 1:
+                continue  # hidden, or so near another that the disc would hold the other's peak
+            disc = np.where(np.hypot(columns - x, rows - y) <= 1.5 * radius + 1, picture, -1)
+            row, column = np.unravel_index(int(disc.argmax()), disc.shape)
+            assert disc.max() > 3  # levels
+            offsets.append(np.hypot(column - x, row - y))
     assert len(offsets) > 20
     assert max(offsets) <= 1.0
 
