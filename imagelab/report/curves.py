@@ -97,12 +97,12 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         x, y = _points(run, name, 0)
         _band(axes, run, name, 0, colour)
         axes.plot(x, y, color=colour, marker=MARKERS[order % len(MARKERS)], markersize=4.5, linewidth=1.8)
-        ends.append((float(y[-1]), name.rpartition("/")[2].replace("-", "–"), colour))
+        ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
-    finest = run.series(names[-1])[-1]
+    last = run.series(names[-1])[-1]
     alt = f"{len(names)} bands of detail size over the generations; {ylabel}. "
     return Curve(
-        _svg(figure, key), alt + f"The finest band ends at {finest.value:.1f} dB in generation {finest.generation}."
+        _svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.1f} dB in generation {last.generation}."
     )
 
 
@@ -159,6 +159,10 @@ def _axes(ylabel: str, run: Run, size: tuple[float, float] = SIZE) -> tuple[Figu
     return figure, axes
 
 
+def _part(name: str) -> str:
+    return plain(name.rpartition("/")[2].replace("-", "–"))
+
+
 def _points(run: Run, name: str, line: int) -> tuple[np.ndarray, np.ndarray]:
     real = run.real(name)
     measured = [*([real] if real else []), *run.series(name, line)]
@@ -201,8 +205,8 @@ def _theory(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str
     if not predicted or (line > 0 and [m.value for m in predicted] == [m.value for m in main]):
         return None
     x, y = [m.generation for m in predicted], [float(m.value or 0) for m in predicted]
-    axes.plot(x, y, color=_line_colour(line), linestyle="--", linewidth=1.4)
-    return y[-1], "theory" if line == 0 else f"theory, {run.label(line, 12)}", _line_colour(line)
+    axes.plot(x, y, color=MUTED, linestyle="--", linewidth=1.4)
+    return y[-1], "theory" if line == 0 else f"theory, {run.model(line)}", MUTED
 
 
 def _logarithmic(axes: Axes, finest: int) -> None:

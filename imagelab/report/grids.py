@@ -72,7 +72,7 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
     """Write the slides of a run that is read already; see :func:`write_grids`."""
     out.mkdir(parents=True, exist_ok=True)
     probe, copies = view.pictures("probe"), view.pictures("photocopy")
-    label, written = view.label(0), []
+    label, written = view.model(0), []
     if probe:
         title = f"{label}: images from the same random seeds, generation after generation"
         written.append(_slide(view, probe, out / "strip.png", title))

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from ..measurement import Measurement
+from ..metrics import METRICS, row_of
 from .read import Run
 
 __all__ = ["Fact", "Headline", "facts", "finest_band", "headline", "interval", "number", "share_of_energy"]
@@ -157,6 +158,12 @@ def freckle_name(run: Run) -> str | None:
     return None
 
 
+def too_few(m: Measurement) -> bool:
+    """Whether a measurement was taken on fewer images than its row of METRICS would trust."""
+    row = row_of(m.name)
+    return row is not None and 0 < m.n_fake < METRICS[row].least
+
+
 def _freckles(run: Run) -> Headline | None:
     name = freckle_name(run)
     real, last = (run.real(name), run.at(name, run.last)) if name else (None, None)
@@ -166,7 +173,7 @@ def _freckles(run: Run) -> Headline | None:
     nothing = last.value is not None and last.value <= Z95 * (last.stderr or 0.0)
     drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
     drawn = drawn if nothing else f"{interval(last)} freckles {_a(noun)}"
-    sentence = f"{_after(run)}, the {run.label(0)} draws {drawn}; the real {noun}s had {interval(real)}."
+    sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
     remarks = [_chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
     blank = run.at("freckles/blank", run.last)
     if blank is not None and blank.value is not None:
@@ -183,10 +190,10 @@ def _detail(run: Run) -> Headline | None:
     band, noun = name.rpartition("/")[2].replace("-", "–"), _noun(run)
     kept = share_of_energy(last.value)
     if last.value > 0:
-        claim = f"the {run.label(0)}’s {noun}s carry {kept} the energy of real ones in their finest detail"
+        claim = f"the {run.model(0)}’s {noun}s carry {kept} the energy of real ones in their finest detail"
         claim = claim if "times" in kept else claim.replace(f"{kept} the", f"{kept} of the")
     else:
-        claim = f"the {run.label(0)} keeps {kept} of the energy that real {noun}s have in their finest detail"
+        claim = f"the {run.model(0)} keeps {kept} of the energy that real {noun}s have in their finest detail"
     remarks = [f"That is {interval(last)} dB at {band} cycles an image."]
     if last.value > 0:
         remarks.append("More is not better: noise is fine detail too.")
@@ -203,7 +210,7 @@ def _distance(run: Run) -> Headline | None:
         last, real = run.at(name, run.last), run.real(name)
         if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
             sentence = (
-                f"{_after(run)}, the {run.label(0)}’s {_noun(run)}s stand {interval(last)} away from real ones; "
+                f"{_after(run)}, the {run.model(0)}’s {_noun(run)}s stand {interval(last)} away from real ones; "
                 f"two sets of real {_noun(run)}s stand {interval(real)} apart."
             )
             remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, "away"))
@@ -232,7 +239,7 @@ def _chance(last: Measurement, real: Measurement) -> str:
 
 def _arms(run: Run, name: str, unit: str) -> str:
     """Say what the control models gave under the same regime."""
-    found = [(run.label(line), run.at(name, run.last, line)) for line in run.lines if line > 0]
+    found = [(run.model(line), run.at(name, run.last, line)) for line in run.lines if line > 0]
     told = [f"{label} gives {interval(m)} {unit}" for label, m in found if m is not None]
     return f"Fed the same way, {'; '.join(told)}." if told else ""
 
@@ -251,8 +258,10 @@ def facts(run: Run) -> list[Fact]:
 
 
 def _first(run: Run, *families: str) -> str | None:
-    named = (name for family in families for name in run.names if name.split("/")[0] == family)
-    return next((name for name in named if run.at(name, run.last)), None)
+    """Return the first measurement of these families in the last generation; one taken on too few images comes last."""
+    named = [name for family in families for name in run.names if name.split("/")[0] == family]
+    there = [name for name in named if run.at(name, run.last)]
+    return min(there, key=lambda name: any(too_few(m) for m in run.series(name)), default=None)
 
 
 def _fact(run: Run, name: str, label: str) -> Fact:

@@ -18,12 +18,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from ..measurement import Measurement
 from ..metrics import METRICS, row_of
 from ..store import write_atomic
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
-from .headline import Headline, facts, freckle_name, headline, interval
+from .headline import Headline, facts, freckle_name, headline, interval, too_few
 from .read import Run, plain, read_run
 
 __all__ = ["write_report"]
@@ -153,6 +152,8 @@ def _context(run: Run) -> dict[str, Any]:
         ),
         "calibration": _flat(run.provenance.get("freckle_calibration") or {}),
         "training": _training(run),
+        "truth": [(n.partition("/")[2], m) for n in run.names if n.startswith("truth/") and (m := run.real(n))],
+        "interval": interval,
         "missing": run.missing(),
         "glossary": _glossary(run),
         "sample": _sample(run),
@@ -167,7 +168,7 @@ def _notes(run: Run) -> list[str]:
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
         notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” goes on with it.")
-    few = {row for name in run.names if (row := row_of(name)) and any(_too_few(m) for m in run.series(name))}
+    few = {row for name in run.names if (row := row_of(name)) and any(too_few(m) for m in run.series(name))}
     if few:
         titles = ", ".join(METRICS[row].title for row in METRICS if row in few)
         notes.append(f"Measured on fewer images than we would trust: {titles}. The glossary names the smallest n.")
@@ -177,11 +178,6 @@ def _notes(run: Run) -> list[str]:
             if got.get(split, wanted) != wanted:
                 notes.append(plain(f"{wanted} {split} images were asked for, the dataset gave {got[split]}.", 120))
     return notes
-
-
-def _too_few(m: Measurement) -> bool:
-    row = row_of(m.name)
-    return row is not None and 0 < m.n_fake < METRICS[row].least
 
 
 def _data(run: Run) -> Mapping[str, Any]:
@@ -197,7 +193,7 @@ def _bad_files(run: Run) -> list[tuple[str, str]]:
 def _strips(run: Run) -> list[Strip]:
     strips = []
     for line in run.lines or (0,):
-        label = run.label(line)
+        label = run.model(line)
         copies, probe = run.pictures("photocopy", line), run.pictures("probe", line)
         if copies:
             text = (
@@ -235,13 +231,18 @@ def _panels(run: Run) -> list[tuple[bool, Panel]]:
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
             groups.setdefault(stem if stem in BANDED else re.sub(r"-s\d+$", "", name), []).append(name)
     front = [freckle_name(run) if key == "freckles/corrected" else key for key in FRONT]
-    places = {key: front.index(found) for key in groups for found in (key, key.split("/")[0]) if found in front}
+    places = {key: front.index(found) for key in groups for found in (key, _family(key)) if found in front}
     panels = []
     for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
         panel = _panel(run, key, groups[key])
         if panel is not None:
             panels.append((key in places, panel))
     return panels
+
+
+def _family(key: str) -> str:
+    stem, _, part = key.partition("/")
+    return key if part == "raw" else stem
 
 
 def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
@@ -275,8 +276,9 @@ def _small(run: Run, names: list[str]) -> str:
     pieces = [f"n = {m.n_fake:,} made against {m.n_real:,} real" if m.n_fake else "", plain(m.feature_space, 60)]
     if len(names) > 1 and names[0].split("/")[0] not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
-    if run.series(names[0], predicted=True):
-        pieces.append("dashed: theory")
+    theory = run.series(names[0], predicted=True)
+    if theory:
+        pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))
     return "; ".join(filter(None, pieces))
 
 
@@ -295,7 +297,7 @@ def _table(run: Run) -> list[dict[str, Any]]:
     rows = []
     for name in run.names:
         series = run.series(name)
-        if name.startswith("radial_power/") or not (series or run.real(name)):
+        if name.startswith(("radial_power/", "truth/")) or not (series or run.real(name)):
             continue
         real = run.real(name)
         some = (series or [real])[-1]

@@ -110,6 +110,13 @@ class Run:
         kind = recipe.get("kind") if isinstance(recipe, Mapping) else None
         return plain(kind, limit) if kind else f"line {line}"
 
+    def model(self, line: int) -> str:
+        """Return a line's label as a sentence can carry it: "VAE" where the label says "VAE, fitted prior"."""
+        short = {other: self.label(other).split(",")[0].strip() for other in self.lines}
+        alone = sum(name == short.get(line) for name in short.values()) == 1
+        name, _, rest = self.label(line).partition(",")
+        return name.strip() if alone or not rest else f"{name.strip()} ({rest.strip()})"
+
     @cached_property
     def _index(self) -> dict[tuple[str, int, bool], list[Measurement]]:
         index: dict[tuple[str, int, bool], list[Measurement]] = {}

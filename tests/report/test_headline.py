@@ -51,7 +51,7 @@ def test_a_change_within_its_error_is_said_to_be_chance(make_run: MakeRun) -> No
 
 
 def test_the_control_arm_is_told_beside_the_main_line(make_run: MakeRun) -> None:
-    assert "PPCA, k = 128" in " ".join(headline(read_run(make_run())).remarks)
+    assert "PPCA gives" in " ".join(headline(read_run(make_run())).remarks)
 
 
 def test_gained_energy_is_not_sold_as_detail(make_run: MakeRun) -> None:
@@ -84,3 +84,17 @@ def test_facts_end_with_the_last_generation_and_hold_real_beside_it(make_run: Ma
         "Distance from real",
     ]
     assert all(len(fact.beside) == 2 for fact in found)
+
+
+def test_a_sentence_says_vae_where_the_label_says_more(make_run: MakeRun) -> None:
+    told = headline(read_run(make_run(labels=("VAE, fitted prior", "PPCA, k = 128"))))
+    assert "the VAE draws" in told.sentence
+    alike = headline(read_run(make_run(name="alike", labels=("VAE, fitted prior", "VAE, free"))))
+    assert "the VAE (fitted prior) draws" in alike.sentence and "VAE (free) gives" in " ".join(alike.remarks)
+
+
+def test_a_distance_on_too_few_images_gives_way_to_one_that_can_be_trusted(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=2))
+    few = replace(run, measurements=tuple(replace(m, n_fake=300) for m in run.measurements))
+    assert [fact.note for fact in facts(run)][-1] == "frechet/randconv-s0"
+    assert [fact.note for fact in facts(few)][-1] == "kernel/randconv-s0"

@@ -224,3 +224,13 @@ def test_ten_generations_of_64_pixel_faces_stay_under_5_megabytes(make_run: Make
 def test_nothing_half_written_is_left(make_run: MakeRun) -> None:
     folder = write_report(make_run()).parent
     assert not list(folder.glob("*.partial"))
+
+
+def test_what_the_dataset_knows_for_certain_is_told_apart_from_what_was_measured(make_run: MakeRun) -> None:
+    run = make_run(generations=1)
+    truth = Measurement("truth/freckles", 5.9, "freckles/face", line=-1, n_fake=2048, stderr=0.1)
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write(truth.to_json() + "\n")
+    text = spoken(write_report(run))
+    assert "What the dataset knows of its images for certain freckles5.9 ± 0.2 freckles/face" in text
+    assert "truth/freckles" not in text
