@@ -112,7 +112,7 @@ def _positions(rng: np.random.Generator, n: int, level: float) -> tuple[np.ndarr
     side = np.where(kind < 0.42, -1.0, 1.0)
     near = rng.standard_normal((2, parents))
     cheek = kind < 0.84
-    bridge = ~cheek & (kind < 0.96)
+    bridge = ~cheek & (kind < 0.98)
     centre_u = np.where(cheek, side * np.abs(0.31 + 0.10 * near[0]), np.where(bridge, 0.05 * near[0], 0.22 * near[0]))
     centre_v = np.where(cheek, 0.25 + 0.06 * near[1], np.where(bridge, 0.18 + 0.08 * near[1], -0.34 + 0.08 * near[1]))
     weight = rng.gamma(1.1, 1.0, parents)
