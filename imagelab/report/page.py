@@ -286,9 +286,9 @@ def _palette(run: Run) -> dict[str, list[str]]:
     steps = max(run.last, 1)
     return {
         "light": curves.cividis(steps, 0.05, 0.72),
-        "dark": curves.cividis(steps, 0.35, 1.0),
+        "dark": curves.cividis(steps, 0.45, 1.0),
         "band_light": curves.cividis(6, 0.72, 0.05),
-        "band_dark": curves.cividis(6, 1.0, 0.35),
+        "band_dark": curves.cividis(6, 0.45, 1.0),
     }
 
 

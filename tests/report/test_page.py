@@ -232,5 +232,5 @@ def test_what_the_dataset_knows_for_certain_is_told_apart_from_what_was_measured
     with (run / "metrics.jsonl").open("a") as stream:
         stream.write(truth.to_json() + "\n")
     text = spoken(write_report(run))
-    assert "What the dataset knows of its images for certain freckles5.9 ± 0.2 freckles/face" in text
+    assert "What the dataset knows of its images for certain freckles5.90 ± 0.20 freckles/face" in text
     assert "truth/freckles" not in text
