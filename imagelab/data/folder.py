@@ -21,8 +21,9 @@ from .intake import Intake, read_folder, shown
 
 __all__ = ["Folder"]
 
+LEAST_TRAIN = 4
 LEAST_HELDOUT = 2  # below two images nothing has a spread
-LEAST_USABLE = 4  # two to train on, two to compare with
+LEAST_USABLE = LEAST_TRAIN + LEAST_HELDOUT
 
 Level = Annotated[int, Field(ge=0, le=255)]
 
@@ -103,7 +104,7 @@ class Folder(DataRecipe):
         """How many images each split holds.
 
         Raises:
-            ValueError: if the folder is missing, is a file, is empty or holds fewer than 4 usable pictures; and with
+            ValueError: if the folder is missing, is a file, is empty or holds fewer than 6 usable pictures; and with
                 ``on_bad="stop"`` if any file is bad.
         """
         return {split: len(rows) for split, rows in self._rows(seed).items()}
@@ -170,8 +171,8 @@ class Folder(DataRecipe):
     def _rows(self, seed: int) -> dict[Split, np.ndarray]:
         """Return each split's rows of the intake, in seeded order."""
         count = len(self._usable().names)
-        heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_HELDOUT)
-        reserve = min(round(count * self.reserve_share), count - heldout - LEAST_HELDOUT)
+        heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_TRAIN)
+        reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)
         order = stream(seed, "folder/split").permutation(count)
         return {
             "heldout": order[:heldout],
