@@ -1,7 +1,7 @@
 """Denoising diffusion with the U-Net and the samplers of diffusers.
 
-x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; samplers walk from
-noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact net
+x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; a sampler
+walks from noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact net
 (``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
 
 References:

@@ -86,7 +86,7 @@ class Plan:
 def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
     """Return the SHA-256 of what a training depends on: recipe JSON, images and seed."""
     digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|".encode())
-    digest.update(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
 
 

@@ -1,17 +1,20 @@
-"""A small convolutional variational autoencoder, fast enough to collapse in minutes without a GPU.
+"""A two-level variational autoencoder, fast enough to collapse in minutes without a GPU.
 
-Loss a value: log s + (mean |x - D(z)|^2) / (2 s^2) + beta KL(q(z|x) || N(0, I)) / D, with the decoder noise s^2 set in
-closed form to the running mean squared error (sigma-VAE).
+The upper level z is linear and solved in closed form, the lower level c is a convolutional map of details and trained
+(see vae_net.py). Loss a value, with the decoder noise v learned place by place as the running mean squared error:
+log v / 2 + |x - D(z, c)|^2 / (2 v) + beta KL(q(c|x) || N(0, I)) / D.
 
-Two settings decide how it collapses. ``prior``: sampling z from N(0, I) though the codes are not distributed so is a
-mismatch that every generation pays again; sampling from a Gaussian fitted to the codes removes most of it.
-``decoder_noise``: publishing decoder means takes s^2 away from every mode a generation; adding the noise gives it back
-as grain.
+Two settings decide how it collapses. ``prior``: codes of real images are not distributed as N(0, I); sampling there
+all the same is a mismatch that every generation pays again. A Gaussian fitted to the codes removes the mismatch up to
+second order, mixing among neighbouring codes most of the rest. ``decoder_noise``: publishing decoder means takes v away
+from every mode a generation; adding the noise gives it back, as grain.
 
 References:
     Auto-encoding variational Bayes (Kingma and Welling 2014), arXiv:1312.6114.
     Simple and effective VAE training with calibrated decoders (Rybkin et al. 2021), arXiv:2006.13202.
-    From variational to deterministic autoencoders (ex-post density estimation; Ghosh et al. 2020), arXiv:1903.12436.
+    From variational to deterministic autoencoders (fitted priors; Ghosh et al. 2020), arXiv:1903.12436.
+    Manifold Parzen windows (local Gaussians; Vincent and Bengio 2003), NeurIPS 15.
+    The bootstrap: to smooth or not to smooth? (Silverman and Young 1987), doi:10.1093/biomet/74.3.469.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import numpy as np
 from pydantic import Field
 
 from ..images import check_images, to_signed
-from ..seeds import normal, stream_seed
+from ..seeds import normal, stream, stream_seed
 from .base import Bench, GeneratorRecipe
 
 if TYPE_CHECKING:
@@ -35,41 +38,58 @@ if TYPE_CHECKING:
 
 __all__ = ["Vae", "VaeModel"]
 
+BANK = 4096  # codes kept for the fitted and local priors
+MEMORY = 0.05  # how fast the decoder's noise follows the error
+FLOOR = 0.02**2  # least decoder noise in the loss, a few grey levels: keeps still pixels from drowning all others
+
 
 class Vae(GeneratorRecipe):
-    """A variational autoencoder.
+    """A variational autoencoder; the defaults are the ones of ``experiments/photocopy.py``.
 
     Attributes:
-        latent: numbers in a code.
-        width: channels of the finest convolutions.
+        latent: numbers in the upper code z; at most N - 1 are used.
+        details: channels of the map of details c, which has (side / 4)^2 places.
+        width: channels of the convolutions.
         images_seen: length of the training. batch: images a step. learning_rate: peak rate of Adam.
+        crop: side of the random crop of each image that is read in training, in px; whole images where it is larger.
         ema: highest decay of the weight average (warmed up).
-        beta: weight of the KL term.
-        decoder_noise: add the learned pixel noise to what is sampled, instead of publishing decoder means.
-        prior: sample codes from N(0, I) ("normal") or from a Gaussian fitted to the codes of the training images.
+        beta: weight of the KL term of c. Less keeps more detail and leaves the codes further from N(0, I).
+        decoder_noise: add the learned noise to what is sampled, instead of publishing decoder means.
+        prior: where codes are sampled. "normal": N(0, I). "fitted": the Gaussian of the training images' codes.
+            "local": a smoothed bootstrap. A training image is drawn at random and its code mixed with Gaussian
+            variation among its M nearest: centre + sqrt(1 - s^2) (code - centre) + s sum_j w_j (code_j - centre),
+            w_j ~ N(0, 1 / M), which leaves the local mean and covariance what they are.
+        neighbours: M, images in a neighbourhood of the local prior.
+        smoothing: s, 0 to 1. At 0 the model photocopies its training images, at 1 it keeps nothing of the drawn one but
+            its neighbourhood. Few neighbours and little smoothing are close to copying: watch the memorisation metric.
     """
 
     kind: Literal["vae"] = "vae"
-    latent: int = Field(default=128, ge=1)
-    width: int = Field(default=32, ge=8, multiple_of=8)
-    images_seen: int = Field(default=20_000, ge=1)
+    latent: int = Field(default=64, ge=1)
+    details: int = Field(default=8, ge=1)
+    width: int = Field(default=48, ge=8, multiple_of=8)
+    images_seen: int = Field(default=24_000, ge=1)
     batch: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
+    crop: int = Field(default=32, ge=8, multiple_of=4)
     ema: float = Field(default=0.99, ge=0.0, lt=1.0)
-    beta: float = Field(default=1.0, ge=0.0)
+    beta: float = Field(default=0.3, ge=0.0)
     decoder_noise: bool = False
-    prior: Literal["normal", "fitted"] = "fitted"
+    prior: Literal["normal", "fitted", "local"] = "local"
+    neighbours: int = Field(default=16, ge=2)
+    smoothing: float = Field(default=0.8, ge=0.0, le=1.0)
 
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        return "VAE" if self.prior == "normal" else "VAE, fitted prior"
+        return {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
 
         Raises:
-            ValueError: unless the images are square with a side that is a multiple of 8. Diverged, Interrupted: base.py.
+            ValueError: unless there are 2 images or more, square, with a side that is a multiple of 8 and at least 16.
+            Diverged, Interrupted: see base.py.
         """
         import torch
 
@@ -77,14 +97,20 @@ class Vae(GeneratorRecipe):
         from .vae_net import VaeNet
 
         self._check(images)
+        if len(images) < 2:
+            raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
+        latent = min(self.latent, len(images) - 1)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(stream_seed(seed, "weights"))
-            net = VaeNet(images.shape[2], images.shape[1], self.latent, self.width)
+            net = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
+        net.to(bench.device)
+        solve_upper_level(net, images, stream_seed(seed, "axes"), bench)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         mark = fingerprint(self.model_dump_json(), images, seed)
-        trained: Any = train(net, self._loss(net), images, plan, seed, bench, mark)
-        if self.prior == "fitted":
-            fit_prior(trained, images, bench)
+        trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, bench, mark)
+        if self.prior != "normal":
+            chosen = np.sort(stream(seed, "bank").permutation(len(images))[:BANK])
+            keep_codes(trained, images[chosen], bench)
         return VaeModel(trained, self, bench)
 
     def load(self, folder: Path, bench: Bench) -> VaeModel:
@@ -97,44 +123,93 @@ class Vae(GeneratorRecipe):
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
         height, width = images.shape[2:]
-        if height != width or height % 8:
+        if height != width or height % 8 or height < 16:
             raise ValueError(
-                f"Vae: expected square images with a side that is a multiple of 8, got {height} x {width}. Crop or resize."
+                f"Vae: expected square images with a side that is a multiple of 8 and at least 16, "
+                f"got {height} x {width}. Crop or resize them."
             )
 
-    def _loss(self, net: VaeNet) -> Any:
-        import torch
 
-        def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-            mean, log_variance = net.encode(images)
-            draw = torch.randn(mean.shape, generator=noise, device=mean.device)
-            error = (images - net.decode(mean + draw * (0.5 * log_variance).exp())).square().mean()
-            divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / images[0].numel()
-            with torch.no_grad():
-                net.log_sigma.copy_(0.5 * error.log())
-            return 0.5 * error.log() + self.beta * divergence, {
-                "error": error.detach(),
-                "divergence": divergence.detach(),
-            }
+def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, bench: Bench) -> None:
+    """Set the linear upper level to its optimum: axes sqrt(L - s^2) v, posterior variance s^2 / L (probabilistic PCA).
 
-        return loss
-
-
-def fit_prior(net: VaeNet, images: np.ndarray, bench: Bench) -> None:
-    """Fit the prior's Gaussian to the aggregate posterior: mean of means; covariance of means + mean variance."""
+    The leading directions are found by subspace iteration (Halko et al. 2011), in seconds where the exact ones take
+    many; large sets are thinned to their first 4096 in a shuffled order.
+    """
     import torch
 
-    means, variances = [], []
+    chosen = np.sort(stream(seed, "axes").permutation(len(images))[:BANK])
+    signed = to_signed(torch.from_numpy(images[chosen]).to(bench.device)).flatten(1)
+    mean = signed.mean(0)
+    centred = signed - mean
+    count, values = centred.shape
+    latent = len(net.shrink)
+    source = torch.Generator().manual_seed(seed)
+    probe = torch.randn(count, min(latent + 16, count - 1, values), generator=source).to(bench.device)
+    basis = torch.linalg.qr(centred.T @ probe).Q
+    for _ in range(3):
+        basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
+    small = torch.linalg.svd(centred @ basis, full_matrices=False)
+    directions = (small.Vh @ basis.T)[:latent]
+    variances = small.S[:latent].square() / count
+    residual = (centred.square().sum() / count - variances.sum()) / max(1, values - latent)
+    residual = residual.clamp(min=1e-8)
+    variances = variances.clamp(min=2e-8)
+    scale = (variances - residual).clamp(min=1e-8).sqrt()
+    net.mean.copy_(mean)
+    net.axes.copy_(scale[:, None] * directions)
+    net.shrink.copy_(1 / variances)
+    net.spread.copy_((residual / variances).clamp(max=1.0).sqrt())
+
+
+def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
+    """Return the loss of the lower level: (signed images, noise source) -> (loss a value, its parts)."""
+    import torch
+    from torch.nn import functional
+
+    from .vae_net import FOLD
+
+    size = min(crop // FOLD, net.grid)
+
+    def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        def draw(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=noise, device=like.device)
+
+        top, left = torch.randint(net.grid - size + 1, (2,), generator=noise, device=images.device).tolist()
+        window = (..., slice(top, top + size), slice(left, left + size))
+        with torch.no_grad():
+            z = net.encode_upper(images)
+            outline = net.outline(z + net.spread * draw(z))[window].contiguous(memory_format=torch.channels_last)
+            folded = functional.pixel_unshuffle(images, FOLD)[window].contiguous(memory_format=torch.channels_last)
+        places = net.places[window]
+        mean, log_variance = net.encode_details(folded, outline, places)
+        c = mean + draw(mean) * (0.5 * log_variance).exp()
+        error = (folded - net.decode_details(outline, c, places)).float().square()
+        with torch.no_grad():
+            variance = net.variance[window]
+            variance.lerp_(error.mean(0), MEMORY)
+            expected = variance + FLOOR
+        likelihood = 0.5 * (error / expected + expected.log()).mean()
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / error.numel()
+        parts = {"error": error.detach().mean(), "divergence": divergence.detach()}
+        return likelihood + beta * divergence, parts
+
+    return loss
+
+
+def keep_codes(net: VaeNet, images: np.ndarray, bench: Bench) -> None:
+    """Keep the codes of these images in the net: what the fitted and the local prior are made of."""
+    import torch
+
+    uppers, details, variances = [], [], []
     with torch.inference_mode():
         for start in range(0, len(images), bench.batch):
-            batch = torch.from_numpy(images[start : start + bench.batch]).to(bench.device)
-            mean, log_variance = net.encode(to_signed(batch))
-            means.append(mean.double())
-            variances.append(log_variance.double().exp())
-        codes = torch.cat(means)
-        covariance = torch.cov(codes.T, correction=0).reshape(codes.shape[1], -1) + torch.cat(variances).mean(0).diag()
-    net.prior_mean.copy_(codes.mean(0))
-    net.prior_factor.copy_(torch.linalg.cholesky(covariance))
+            batch = to_signed(torch.from_numpy(images[start : start + bench.batch]).to(bench.device))
+            z, mean, log_variance = net.encode(batch)
+            uppers.append(z)
+            details.append(mean)
+            variances.append(log_variance.exp())
+    net.hold(torch.cat(uppers).clone(), torch.cat(details).clone(), torch.cat(variances).mean(0).sqrt().clone())
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,30 +232,67 @@ class VaeModel:
         return publish_in_batches(self._draw, seeds, self.bench.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return D(mean of q(z|x)) for each image: uint8 [N,C,H,W] -> the same form."""
+        """Return D(posterior means of z and c) for each image: uint8 [N,C,H,W] -> the same form."""
         from .batches import publish_in_batches
 
         self.recipe._check(images)
         return publish_in_batches(self._copy, images, self.bench.batch)
 
-    def _draw(self, seeds: np.ndarray) -> Tensor:
+    def codes(self, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the codes drawn for each seed: z [N,latent] and c [N,details,side / 4,side / 4]."""
+        net = self.net
+        z = self._noise(seeds, net.spread.shape, 0)
+        c = self._noise(seeds, net.bank_spread.shape, 1)
+        if self.recipe.prior == "normal":
+            return z, c
+        z, c = z * net.spread, c * net.bank_spread
+        if self.recipe.prior == "fitted":
+            weights = self._noise(seeds, (len(net.bank_z),), 2) / len(net.bank_z) ** 0.5
+            mean_z, mean_c = net.bank_z.mean(0), net.bank_c.mean(0)
+            varied = weights @ (net.bank_c - mean_c).flatten(1)
+            return z + mean_z + weights @ (net.bank_z - mean_z), c + mean_c + varied.unflatten(1, mean_c.shape)
+        chosen = [int(stream(int(seed), "parent").integers(len(net.bank_z))) for seed in seeds]
+        near = self._neighbours(chosen)
+        weights = self._noise(seeds, (near.shape[1],), 2) / near.shape[1] ** 0.5
+        # centre + k (parent - centre) + s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), as one weighted sum of codes
+        smoothing, keep = self.recipe.smoothing, (1 - self.recipe.smoothing**2) ** 0.5
+        shares = smoothing * (weights - weights.mean(1, keepdim=True)) + (1 - keep) / near.shape[1]
+        shares[:, 0] += keep  # the nearest code is the parent itself
+        return z + (shares[:, :, None] * net.bank_z[near]).sum(1), c + self._mix_details(shares, near)
+
+    def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
         import torch
 
-        device = self.bench.device
-        codes = torch.from_numpy(normal(seeds, (self.recipe.latent,))).to(device)
-        if self.recipe.prior == "fitted":
-            codes = self.net.prior_mean + codes @ self.net.prior_factor.T
-        images = self.net.decode(codes)
+        return torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
+
+    def _neighbours(self, chosen: list[int]) -> Tensor:
+        """Return which codes of the bank lie nearest to each chosen one, itself first: [B,M]."""
+        import torch
+
+        # z is white; nearness should weigh the strong directions more, as the eye does
+        weighted = self.net.bank_z * self.net.axes.norm(dim=1).sqrt()
+        distances = torch.cdist(weighted[chosen], weighted, compute_mode="donot_use_mm_for_euclid_dist")
+        distances[torch.arange(len(chosen)), chosen] = -1.0  # itself, before any twin
+        return distances.topk(min(self.recipe.neighbours, len(self.net.bank_z)), largest=False).indices
+
+    def _mix_details(self, shares: Tensor, near: Tensor) -> Tensor:
+        import torch
+
+        bank = self.net.bank_c.flatten(1)  # one image at a time: all neighbours' maps at once would fill the memory
+        mixed = torch.stack([share @ bank[rows] for share, rows in zip(shares, near, strict=True)])
+        return mixed.unflatten(1, self.net.bank_c.shape[1:])
+
+    def _draw(self, seeds: np.ndarray) -> Tensor:
+        images = self.net.decode(*self.codes(seeds))
         if self.recipe.decoder_noise:
-            images = images + self.net.log_sigma.exp() * torch.from_numpy(normal(seeds, tuple(images.shape[1:]), 1)).to(
-                device
-            )
+            images = images + self.net.noise_deviation() * self._noise(seeds, images.shape[1:], 3)
         return images
 
     def _copy(self, images: np.ndarray) -> Tensor:
         import torch
 
-        return self.net.decode(self.net.encode(to_signed(torch.from_numpy(images).to(self.bench.device)))[0])
+        z, c, _ = self.net.encode(to_signed(torch.from_numpy(images).to(self.bench.device)))
+        return self.net.decode(z, c)
 
     def save(self, folder: Path) -> None:
         """Write config.json and diffusion_pytorch_model.safetensors, as diffusers' save_pretrained does."""

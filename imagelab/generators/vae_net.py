@@ -1,7 +1,14 @@
-"""The network of the VAE: a small convolutional encoder and decoder over folded pixel blocks.
+"""The network of the VAE: a linear upper level that is solved, and a convolutional lower level that is trained.
 
-Pixels are folded into channels (4 x 4 blocks), so that every convolution runs on a quarter or an eighth of the side:
-on a processor without a GPU that is what makes 64 px affordable.
+x = mean + A z + r(mean + A z, c) + noise. The upper level z [latent] is a linear VAE, whose optimum is known in closed
+form (it is probabilistic PCA), so it is set and not learned: it holds pose, colours, outlines. The lower level
+c [details, side / 4, side / 4] is a map of what the upper one leaves out: eyes, strands of hair, freckles. Its encoder
+and decoder are convolutions over pixels folded in 4 x 4 blocks, which is what makes 64 px affordable on a processor;
+they see no more than their neighbourhood, so they can be trained on crops.
+
+References:
+    Don't blame the ELBO! A linear VAE perspective on posterior collapse (Lucas et al. 2019), arXiv:1911.02469.
+    Ladder variational autoencoders (Soenderby et al. 2016), arXiv:1602.02282.
 """
 
 from __future__ import annotations
@@ -12,69 +19,108 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["VaeNet"]
+__all__ = ["FOLD", "VaeNet"]
 
 FOLD = 4
+"""Side of the pixel blocks that are folded into channels."""
+
+RESIDUAL_GAIN, RESIDUAL_SCALE = 8.0, 0.25  # brings residuals of about 0.1 to the order of one, and back
 
 
 class Block(nn.Module):
-    """x + conv(silu(conv(silu(norm x)))), the second convolution starting from zero."""
+    """x + conv(silu(conv(x / rms x))), the outer convolution starting from zero.
+
+    The norm looks at one place only, so that crops and whole images are treated alike.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, width)
+        self.gain = nn.Parameter(torch.ones(1, width, 1, 1))
         self.inner = nn.Conv2d(width, width, 3, padding=1)
         self.outer = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,width,h,w] -> the same."""
-        return x + self.outer(functional.silu(self.inner(functional.silu(self.norm(x)))))
+        normed = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5) * self.gain
+        return x + self.outer(functional.silu(self.inner(normed)))
 
 
 class VaeNet(ModelMixin, ConfigMixin):
-    """Encoder to a flat code and decoder back.
+    """Two-level VAE. Folded images are [B, C * 16, side / 4, side / 4].
 
     Buffers:
-        log_sigma: log standard deviation of the decoder's pixel noise, learned in closed form while training.
-        prior_mean [latent], prior_factor [latent,latent]: the Gaussian fitted to the aggregate posterior, F F^T = its
-            covariance; the standard normal until it is fitted.
+        mean [D], axes [latent,D], shrink [latent], spread [latent]: the upper level. x = mean + z @ axes; the posterior
+            of z has mean shrink * (x - mean) @ axes.T and standard deviation spread.
+        variance [C * 16, side / 4, side / 4]: the decoder's noise at each value, the running mean squared error.
+        bank_z [N,latent], bank_c [N,details,h,w], bank_spread [details,h,w]: codes of training images and the mean
+            posterior deviation of c; what fitted and local priors are made of.
+        places [2,h,w]: x and y in -1..1.
     """
 
     @register_to_config
-    def __init__(self, side: int, image_channels: int, latent: int, width: int) -> None:
+    def __init__(self, side: int, channels: int, latent: int, details: int, width: int, bank: int = 0) -> None:
         super().__init__()
-        folded, corner = image_channels * FOLD**2, side // (2 * FOLD)
-        self.corner = corner
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(FOLD),
-            nn.Conv2d(folded, width, 3, padding=1),
-            Block(width),
-            nn.Conv2d(width, 2 * width, 2, stride=2),
-            Block(2 * width),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(2 * width * corner**2, 2 * latent),
-        )
-        self.unfold = nn.Linear(latent, 2 * width * corner**2)
+        folded, grid, values = channels * FOLD**2, side // FOLD, channels * side**2
+        self.grid, self.details = grid, details
+        self.encoder = nn.Sequential(nn.Conv2d(2 * folded + 2, width, 1), Block(width), nn.SiLU())
+        self.code = nn.Conv2d(width, 2 * details, 1)
         self.decoder = nn.Sequential(
-            Block(2 * width),
-            nn.Conv2d(2 * width, 4 * width, 1),
-            nn.PixelShuffle(2),
+            nn.Conv2d(folded + 2 + details, width, 1),
             Block(width),
+            Block(width),
+            nn.SiLU(),
             nn.Conv2d(width, folded, 3, padding=1),
-            nn.PixelShuffle(FOLD),
         )
-        self.register_buffer("log_sigma", torch.zeros(()))
-        self.register_buffer("prior_mean", torch.zeros(latent))
-        self.register_buffer("prior_factor", torch.eye(latent))
+        nn.init.zeros_(self.code.weight[details:])
+        nn.init.normal_(self.decoder[-1].weight, std=0.01)
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("axes", torch.zeros(latent, values))
+        self.register_buffer("shrink", torch.zeros(latent))
+        self.register_buffer("spread", torch.ones(latent))
+        self.register_buffer("variance", torch.full((folded, grid, grid), 0.02))
+        line = torch.linspace(-1, 1, grid)
+        self.register_buffer("places", torch.stack([line.expand(grid, grid), line[:, None].expand(grid, grid)]).clone())
+        self.hold(torch.zeros(bank, latent), torch.zeros(bank, details, grid, grid), torch.ones(details, grid, grid))
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B,C,H,W] in -1..1 -> mean and log variance of q(z|x), each [B,latent]."""
-        mean, log_variance = self.encoder(images).chunk(2, 1)
-        return mean, log_variance.clamp(-12.0, 4.0)
+    def hold(self, bank_z: Tensor, bank_c: Tensor, bank_spread: Tensor) -> None:
+        """Keep these codes of training images."""
+        self.register_to_config(bank=len(bank_z))
+        self.register_buffer("bank_z", bank_z)
+        self.register_buffer("bank_c", bank_c)
+        self.register_buffer("bank_spread", bank_spread)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B,latent] -> decoder means [B,C,H,W]."""
-        square = self.unfold(codes).unflatten(1, (-1, self.corner, self.corner))
-        return self.decoder(square)
+    def encode_upper(self, images: Tensor) -> Tensor:
+        """Images [B,C,H,W] -> posterior mean of z [B,latent]."""
+        return self.shrink * ((images.flatten(1) - self.mean) @ self.axes.T)
+
+    def outline(self, z: Tensor) -> Tensor:
+        """Upper code [B,latent] -> folded mean + A z."""
+        side = self.grid * FOLD
+        return functional.pixel_unshuffle((self.mean + z @ self.axes).unflatten(1, (-1, side, side)), FOLD)
+
+    def encode_details(self, folded: Tensor, outline: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Folded image, its outline and their places (or the same crop of each) -> mean and log variance of c."""
+        seen = torch.cat([(folded - outline) * RESIDUAL_GAIN, outline, places.expand(len(folded), -1, -1, -1)], 1)
+        mean, log_variance = self.code(self.encoder(seen)).chunk(2, 1)
+        return mean, log_variance.clamp(-10.0, 2.0)
+
+    def decode_details(self, outline: Tensor, c: Tensor, places: Tensor) -> Tensor:
+        """Outline and c (or the same crop of both) -> the decoder's mean, folded."""
+        seen = torch.cat([outline, places.expand(len(outline), -1, -1, -1), c], 1)
+        return outline + RESIDUAL_SCALE * self.decoder(seen)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images [B,C,H,W] in -1..1 -> posterior means of z and c, and the log variance of c."""
+        z = self.encode_upper(images)
+        mean, log_variance = self.encode_details(functional.pixel_unshuffle(images, FOLD), self.outline(z), self.places)
+        return z, mean, log_variance
+
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """Codes -> decoder means [B,C,H,W]."""
+        return functional.pixel_shuffle(self.decode_details(self.outline(z), c, self.places), FOLD)
+
+    def noise_deviation(self) -> Tensor:
+        """Standard deviation of the decoder's noise at each value [C,H,W]."""
+        return functional.pixel_shuffle(self.variance, FOLD).sqrt()
