@@ -22,18 +22,18 @@ def brow_colour(face: Face) -> np.ndarray:
 def paint_brows(face: Face, frame: Frame, albedo: Canvas, shine: np.ndarray) -> None:
     """Draw two arched, tapering brows into the albedo and take the shine off them."""
     e = face.eyes
-    for side in (-1, 1):
-        where = frame.cut(side * e.spacing, e.height - e.brow_height - 0.02, e.width * 1.6, 0.13)
-        x = (side * frame.U[where] - e.spacing - 0.022) * (1 / (e.width * 1.26))
-        bend = np.where(x < 0.2, np.float32(0.55), np.float32(1.15)) * (x - 0.2) ** 2  # a high inner end looks kind
-        centre = e.height - e.brow_height - 0.050 * e.brow_arch * (1 - bend) + 0.022 * e.brow_tilt * x
-        thick = e.brow_thickness * step(-1.15, -0.70, x) * (1 - 0.68 * step(-0.1, 1.1, x))
-        y = (frame.V[where] - centre) / np.maximum(thick, 1e-3)
-        mask = step(1.25, 0.40, np.abs(y)) * (np.abs(x) < 1.12)
-        hairs = noise((x - y * 0.35) * 26, y * 1.3 + side * 7, face.texture + 41)
-        opacity = np.minimum(mask * (0.35 + 1.0 * hairs) * e.brow_density, 0.94)
-        albedo.paint(brow_colour(face), opacity, where)
-        shine[where] *= 1 - 0.6 * mask
+    where = frame.cut(0.0, e.height - e.brow_height - 0.02, e.spacing + e.width * 1.6, 0.13)
+    u = frame.U[where]
+    x = (np.abs(u) - e.spacing - 0.022) * (1 / (e.width * 1.26))
+    bend = np.where(x < 0.2, np.float32(0.55), np.float32(1.15)) * (x - 0.2) ** 2  # a high inner end looks kind
+    centre = e.height - e.brow_height - 0.050 * e.brow_arch * (1 - bend) + 0.022 * e.brow_tilt * x
+    thick = e.brow_thickness * step(-1.15, -0.70, x) * (1 - 0.68 * step(-0.1, 1.1, x))
+    y = (frame.V[where] - centre) / np.maximum(thick, 1e-3)
+    mask = step(1.25, 0.40, np.abs(y)) * (np.abs(x) < 1.12)
+    hairs = noise((x - y * 0.35) * 26, np.clip(y, -9, 9) * 1.3 + np.sign(u) * 7, face.texture + 41)
+    opacity = np.minimum(mask * (0.35 + 1.0 * hairs) * e.brow_density, 0.94)
+    albedo.paint(brow_colour(face), opacity, where)
+    shine[where] *= 1 - 0.6 * mask
 
 
 def paint_eye(face: Face, frame: Frame, skin: Canvas, base: np.ndarray, side: int) -> None:

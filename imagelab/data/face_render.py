@@ -25,7 +25,7 @@ from .face_skin import Lighting, albedo, light_skin, skin_base
 
 __all__ = ["GRAIN", "RENDERER_VERSION", "Portrait", "render"]
 
-RENDERER_VERSION = 3
+RENDERER_VERSION = 4
 """Raised whenever the same record gives other pixels; part of every cache name."""
 
 GRAIN = 1.0

@@ -18,7 +18,19 @@ import numpy as np
 from .face_brush import Window, bell, noise, step
 from .face_latent import Face, Head
 
-__all__ = ["Frame", "Relief", "bump", "half_width", "lattice", "outline", "project", "relief", "slopes", "to_pixels"]
+__all__ = [
+    "Frame",
+    "Relief",
+    "bump",
+    "half_width",
+    "lattice",
+    "outline",
+    "pair",
+    "project",
+    "relief",
+    "slopes",
+    "to_pixels",
+]
 
 _SKULL = (2.5, 0.5)
 _LUT = 512
@@ -171,11 +183,11 @@ def _look_up(y: np.ndarray, *tables: np.ndarray) -> list[np.ndarray]:
 
 
 def _project_one(head: Head, u: float, v: float) -> tuple[float, float]:
-    """The forward map of one point in plain arithmetic, three rounds: good to a pixel, for windows."""
+    """The forward map of one point in plain arithmetic, two rounds: near enough for windows."""
     y = v
     theta = head.yaw
     w = head.width
-    for _ in range(3):
+    for _ in range(2):
         k = min(max(y + 0.45, 0.0), 1.0)
         k = k * k * (3 - 2 * k)
         power = _SKULL[0] + (head.jaw_power - _SKULL[0]) * k
@@ -261,6 +273,21 @@ def bump(frame: Frame, u: float, v: float, su: float, sv: float) -> tuple[Window
     return where, np.exp(a, out=a)
 
 
+def pair(frame: Frame, u: float, v: float, su: float, sv: float) -> tuple[Window, np.ndarray]:
+    """Return two Gaussian bumps, at (-u, v) and (u, v), and the window that holds them."""
+    where = frame.cut(0.0, v, u + 2.3 * su, 2.3 * sv)
+    a = np.abs(frame.U[where])
+    a -= u
+    a *= 1 / su
+    a *= a
+    b = frame.V[where] - v
+    b *= 1 / sv
+    b *= b
+    a += b
+    np.negative(a, out=a)
+    return where, np.exp(a, out=a)
+
+
 def _raise_bumps(face: Face, frame: Frame, height: np.ndarray) -> None:
     eyes, mouth = face.eyes, face.mouth
     pairs = (
@@ -270,9 +297,8 @@ def _raise_bumps(face: Face, frame: Frame, height: np.ndarray) -> None:
         (0.036 + 0.026 * mouth.smile, 0.36, 0.26, 0.17, 0.17),
     )
     for amount, u, v, su, sv in pairs:
-        for side in (-1, 1):
-            where, hill = bump(frame, side * u, v, su, sv)
-            height[where] += amount * hill
+        where, hill = pair(frame, u, v, su, sv)
+        height[where] += amount * hill
     for amount, v, su, sv in ((0.045, 0.86, 0.17, 0.12), (-0.020, mouth.height + 0.15, 0.2, 0.045)):
         where, hill = bump(frame, 0.0, v, su, sv)
         height[where] += amount * hill
@@ -308,11 +334,10 @@ def _fold_skin(face: Face, frame: Frame, height: np.ndarray) -> None:
     mouth, eyes, age = face.mouth, face.eyes, face.skin.age
     base = mouth.nose_base
     depth = 0.003 + 0.010 * mouth.smile * (0.25 + age)
-    for side in (-1, 1):
-        where = frame.cut(side * 0.21, (base + mouth.height) / 2, 0.20, 0.20)
-        along = side * frame.U[where] - (0.13 + 0.55 * (frame.V[where] - base + 0.06))
-        fold = bell(along * (1 / 0.045)) * step(base - 0.08, base + 0.05, frame.V[where])
-        height[where] -= depth * fold * step(mouth.height + 0.08, mouth.height - 0.06, frame.V[where])
+    where = frame.cut(0.0, (base + mouth.height) / 2, 0.40, 0.20)
+    along = np.abs(frame.U[where]) - (0.13 + 0.55 * (frame.V[where] - base + 0.06))
+    fold = bell(along * (1 / 0.045)) * step(base - 0.08, base + 0.05, frame.V[where])
+    height[where] -= depth * fold * step(mouth.height + 0.08, mouth.height - 0.06, frame.V[where])
     where, groove = bump(frame, 0.0, (base + mouth.height) / 2 + 0.02, 0.03, 0.05)
     height[where] -= 0.008 * groove
     if age > 0.5:
@@ -320,8 +345,7 @@ def _fold_skin(face: Face, frame: Frame, height: np.ndarray) -> None:
         u, v = frame.U[rows], frame.V[rows]
         lines = np.sin((v + 0.5 + 0.05 * np.cos(u * 5)) * 62) * bell((v + 0.42) * (1 / 0.11))
         height[rows] += (age - 0.5) * 0.006 * lines * step(0.5, 0.2, np.abs(u))
-        for side in (-1, 1):
-            where = frame.cut(side * eyes.spacing, eyes.height + 0.16, 0.16, 0.12)
-            off = side * frame.U[where] - eyes.spacing
-            bag = bell((frame.V[where] - eyes.height - 0.15 + 0.7 * off * off) * (1 / 0.022))
-            height[where] -= (age - 0.45) * 0.014 * bag * step(0.14, 0.07, np.abs(off))
+        where = frame.cut(0.0, eyes.height + 0.16, eyes.spacing + 0.16, 0.12)
+        off = np.abs(frame.U[where]) - eyes.spacing
+        bag = bell((frame.V[where] - eyes.height - 0.15 + 0.7 * off * off) * (1 / 0.022))
+        height[where] -= (age - 0.45) * 0.014 * bag * step(0.14, 0.07, np.abs(off))

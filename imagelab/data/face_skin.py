@@ -14,7 +14,7 @@ import numpy as np
 from .face_brush import Canvas, linear, noise, step
 from .face_latent import Face
 from .face_mouth import MouthArea, lip_colour
-from .face_shape import Frame, Relief, bump, half_width
+from .face_shape import Frame, Relief, bump, half_width, pair
 
 __all__ = ["S_HB", "S_MEL", "Lighting", "albedo", "light_skin", "skin_base"]
 
@@ -63,14 +63,13 @@ def _pigments(face: Face, frame: Frame, surface: Relief) -> tuple[np.ndarray, np
     melanin = 0.05 * noise(frame.U * 5, frame.V * 5, seed + 1) - 0.025
     melanin += (0.05 * skin.pores) * surface.pores
     blood = 0.12 * noise(frame.U * 4 + 7, frame.V * 4, seed + 2) - 0.06
-    for side in (-1, 1):
-        for target, amount, u, v, su, sv in (
-            (blood, 0.60 * skin.blush, 0.38, 0.27, 0.17, 0.13),
-            (melanin, 0.07 + 0.13 * skin.age, e.spacing - 0.02, e.height + 0.115, 0.12, 0.05),
-            (melanin, 0.08, e.spacing, e.height - 0.07, 0.15, 0.06),
-        ):
-            where, hill = bump(frame, side * u, v, su, sv)
-            target[where] += amount * hill
+    for target, amount, u, v, su, sv in (
+        (blood, 0.60 * skin.blush, 0.38, 0.27, 0.17, 0.13),
+        (melanin, 0.07 + 0.13 * skin.age, e.spacing - 0.02, e.height + 0.115, 0.12, 0.05),
+        (melanin, 0.08, e.spacing, e.height - 0.07, 0.15, 0.06),
+    ):
+        where, hill = pair(frame, u, v, su, sv)
+        target[where] += amount * hill
     for amount, u, v, su, sv in (
         (0.42, frame.head.yaw * 0.1, m.nose_base - 0.03, 0.11, 0.10),
         (0.18, 0.0, 0.88, 0.15, 0.1),
@@ -221,13 +220,9 @@ def _occlusion(face: Face, frame: Frame, surface: Relief, area: MouthArea) -> np
     occlusion *= occlusion
     occlusion *= -0.36
     occlusion += 1
-    for side in (-1, 1):
-        for amount, u, v, su, sv in (
-            (0.20, e.spacing, e.height - 0.035, 0.15, 0.075),
-            (0.06, 0.12, e.height, 0.06, 0.08),
-        ):
-            where, hill = bump(frame, side * u, v, su, sv)
-            occlusion[where] -= amount * hill
+    for amount, u, v, su, sv in ((0.20, e.spacing, e.height - 0.035, 0.15, 0.075), (0.06, 0.12, e.height, 0.06, 0.08)):
+        where, hill = pair(frame, u, v, su, sv)
+        occlusion[where] -= amount * hill
     under_lip = m.height + m.lower + 0.098 * m.open + 0.045
     for amount, v, su, sv in ((0.13, m.nose_base + 0.055, m.nose_width, 0.036), (0.13, under_lip, 0.13, 0.035)):
         where, hill = bump(frame, 0.0, v, su, sv)
