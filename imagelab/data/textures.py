@@ -84,6 +84,9 @@ PHOTOGRAPHS: Mapping[str, Photograph] = MappingProxyType(
 )
 """The photographs to choose from. Grey ones (grass, gravel, brick, cell) become three equal channels."""
 
+OBJECTS = frozenset({"coffee", "chelsea", "cell"})
+"""Pictures of one thing: their regions show different parts of it, so train and heldout are not of one kind."""
+
 
 class Textures(DataRecipe):
     """Seeded random crops of real photographs, mirrored half of the time.
@@ -195,11 +198,18 @@ class Textures(DataRecipe):
             f"reserve crops come from disjoint rows of each photograph, so no pixel is in two splits. Crops overlap: "
             f"the effective sample is the number of disjoint crops, {counts}. Neighbouring regions show the same kind "
             f"of texture, so the distance between splits is a floor for this photograph, not for all grass or gravel."
+            f"{self._warning()}"
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """Always empty: no file of the user's is read."""
         return ()
+
+    def _warning(self) -> str:
+        objects = [name for name in self.photos if name in OBJECTS]
+        if not objects:
+            return ""
+        return f" But {', '.join(objects)} shows one thing, and its regions different parts of it: expect a high floor."
 
     def _places(self, name: PhotoName, split: Split) -> int:
         top, left, bottom, right = self.region(name, split)

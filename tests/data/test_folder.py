@@ -322,6 +322,26 @@ def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.Mon
     assert (Path(bad.path).name, bad.reason) == ("05.png", "cannot be opened: Permission denied")
 
 
+def test_a_subfolder_that_cannot_be_listed_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = plain / "locked"
+    locked.mkdir()
+    honest = os.scandir
+
+    def guarded(path: Path | str):
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return honest(path)
+
+    monkeypatch.setattr(intake.os, "scandir", guarded)
+    (bad,) = Folder(path=plain).bad_files()
+    assert (Path(bad.path).name, bad.reason) == ("locked", "folder cannot be read: Permission denied")
+
+
+def test_linked_subfolders_are_not_entered_so_a_loop_of_links_ends(plain: Path) -> None:
+    (plain / "again").symlink_to(plain)
+    assert len(all_images(Folder(path=plain))) == 12
+
+
 def test_unchanged_files_are_read_once_and_changed_ones_again(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     honest = intake.read_rgb
