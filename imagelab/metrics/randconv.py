@@ -1,10 +1,14 @@
 """A feature space that nobody trained: a small random convolutional net, the same on every machine.
 
-Three strided convolutions with He-normal weights drawn from a named stream, ReLU after each, no bias. Of every
-channel of every layer the features keep the mean and the standard deviation over the positions: 2 (16 + 32 + 64) = 224
-numbers. It works from 16 px to 256 px without any resizing, needs no download, and has seen no picture in its life; so
-it is the control beside learned spaces, not a substitute: the letters FID and LPIPS never stand on it.
-Three seeds show how far a result hangs on the draw.
+Three strided convolutions with He-normal weights drawn from a named stream, ReLU after each, no bias. Twelve of the 16
+first filters have their mean taken away, colour by colour: they see edges and texture and no flat colour. (Measured on
+600 faces of 64 px: a blur of half a pixel moves the Fréchet distance to 1.9-2.5 times that of real against real; with
+plain filters, 1.2 times.) Of every channel of every layer the features keep the mean and the standard deviation over
+the positions: 2 (16 + 32 + 64) = 224 numbers.
+
+It works from 16 px to 256 px without any resizing, needs no download, and has seen no picture in its life; so it is the
+control beside learned spaces, not a substitute: the letters FID and LPIPS never stand on it. Three seeds show how far
+a result hangs on the draw.
 
 References:
     What's the best multi-stage architecture for object recognition? (Jarrett et al. 2009),
@@ -32,15 +36,18 @@ __all__ = ["LAYERS", "SMALLEST", "digest", "layers", "statistics", "weights"]
 LAYERS = ((3, 16, 5), (16, 32, 3), (32, 64, 3))
 """(channels in, channels out, kernel) of each layer; every one has stride 2."""
 
+EDGES = 12  # filters of the first layer that see no flat colour; the other four do
 SMALLEST = 16  # pixels a side: the last layer still has 2 x 2 positions
 
 
 @cache
 def weights(seed: int) -> tuple[np.ndarray, ...]:
-    """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k)."""
+    """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k) before means are taken away."""
     rng = stream(seed, "randconv")
     shapes = [(out, into, kernel, kernel) for into, out, kernel in LAYERS]
-    return tuple((rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[1:]))).astype(np.float32) for s in shapes)
+    drawn = [rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[1:])) for s in shapes]
+    drawn[0][:EDGES] -= drawn[0][:EDGES].mean(axis=(2, 3), keepdims=True)
+    return tuple(each.astype(np.float32) for each in drawn)
 
 
 @cache
