@@ -96,7 +96,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         colour = _band_colour(order)
         x, y = _points(run, name, 0)
         _band(axes, run, name, 0, colour)
-        axes.plot(x, y, color=colour, marker=MARKERS[order % len(MARKERS)], markersize=4.5, linewidth=1.8)
+        _marked(axes, x, y, colour, order, 1.8)
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
@@ -181,11 +181,15 @@ def _band(axes: Axes, run: Run, name: str, line: int, colour: str) -> None:
 def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
     colour, (x, y) = _line_colour(line), _points(run, name, line)
     _band(axes, run, name, line, colour)
-    marker = MARKERS[line % len(MARKERS)]
-    axes.plot(
-        x, y, color=colour, marker=marker, markersize=4.5, linewidth=2.2 if line == 0 else 1.6, zorder=4 - 0.1 * line
-    )
+    _marked(axes, x, y, colour, line, 2.2 if line == 0 else 1.6)
     return float(y[-1]), run.label(line, 18), colour
+
+
+def _marked(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, order: int, width: float) -> None:
+    """Draw one curve with the marker of its order; the first curves lie on top, and long ones carry a dozen markers."""
+    marker, every = MARKERS[order % len(MARKERS)], max(1, len(x) // 12)
+    style = {"marker": marker, "markersize": 4.5, "markevery": every, "linewidth": width}
+    axes.plot(x, y, color=colour, zorder=4 - 0.1 * order, **style)
 
 
 def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:

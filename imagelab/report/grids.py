@@ -24,7 +24,7 @@ LIMIT = 1_000_000
 """The most bytes a slide's PNG may have, and the most that the pictures of one strip may add to a page."""
 
 WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
-MOST_ROWS, LEAST_COLUMNS = 6, 4
+PAGE_ROWS, MOST_ROWS, LEAST_COLUMNS = 16, 6, 4
 INK, MUTED, PAPER = (23, 23, 23), (110, 110, 110), 255
 
 
@@ -40,12 +40,12 @@ def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[lis
     """Return the strip's rows at one pixel a pixel (the page enlarges them), and how many columns they have.
 
     Args:
-        pictures: generation -> uint8 [P,C,H,W].
+        pictures: generation -> uint8 [P,C,H,W]; of many generations PAGE_ROWS are shown, evenly spaced.
         columns: at most so many pictures a row; fewer where the strip would outgrow LIMIT bytes.
     """
     columns = min(columns, *(len(images) for images in pictures.values()))
     while True:
-        encoded = {g: _row_png(images[:columns]) for g, images in pictures.items()}
+        encoded = {g: _row_png(pictures[g][:columns]) for g in _chosen(sorted(pictures), PAGE_ROWS)}
         total = sum(map(len, encoded.values()))
         if total <= LIMIT or columns == 1:
             break
@@ -94,17 +94,17 @@ def caption(generation: int) -> str:
     return "real" if generation == 0 else f"generation {generation}"
 
 
-def _chosen(generations: Sequence[int]) -> list[int]:
-    """Return at most MOST_ROWS generations, evenly spaced, with the first and the last."""
-    if len(generations) <= MOST_ROWS:
+def _chosen(generations: Sequence[int], most: int) -> list[int]:
+    """Return at most so many generations, evenly spaced, with the first and the last."""
+    if len(generations) <= most:
         return list(generations)
-    steps = np.linspace(0, len(generations) - 1, MOST_ROWS).round().astype(int)
+    steps = np.linspace(0, len(generations) - 1, most).round().astype(int)
     return [generations[step] for step in steps]
 
 
 def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str) -> Path:
     """Draw one slide, with as many columns as fit the frame and the byte limit."""
-    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures))}
+    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures), MOST_ROWS)}
     height, width = next(iter(chosen.values())).shape[2:]
     room = (HEIGHT - TOP - BOTTOM) // len(chosen) - GAP
     widest = (WIDTH - 2 * MARGIN - CAPTION) // LEAST_COLUMNS - GAP

@@ -175,10 +175,12 @@ def _freckles(run: Run) -> Headline | None:
     drawn = drawn if nothing else f"{interval(last)} freckles {_a(noun)}"
     sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
     remarks = [_chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
-    blank = run.at("freckles/blank", run.last)
-    if blank is not None and blank.value is not None:
-        found = f"the counter finds {interval(blank)} that are not there."
-        remarks.append(f"On freckle-free faces copied through the same model, {found}")
+    raw, blank = run.at("freckles/count", run.last), run.at("freckles/blank", run.last)
+    if raw is not None and blank is not None:
+        theirs = f"{interval(raw)} on the faces that the {run.model(0)} draws"
+        remarks.append(
+            f"Uncorrected, the counter finds {theirs} and {interval(blank)} on freckle-free faces it copied."
+        )
     return Headline(sentence, tuple(filter(None, remarks)))
 
 

@@ -22,13 +22,14 @@ from ..metrics import METRICS, row_of
 from ..store import write_atomic
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
-from .headline import Headline, facts, freckle_name, headline, interval, too_few
+from .headline import Headline, facts, headline, interval, too_few
 from .read import Run, plain, read_run
 
 __all__ = ["write_report"]
 
 FRONT = (
     "freckles/corrected",
+    "freckles/count",
     "freckles/prevalence",
     "band_power",
     "hf_ratio",
@@ -43,7 +44,7 @@ FRONT = (
 """Measurements whose curves stand open on the page, in this order; all others follow in a fold."""
 
 TITLES = {
-    "freckles/count": "Freckles counted",
+    "freckles/count": "Freckles counted, before correction",
     "freckles/corrected": "Freckles a face",
     "freckles/prevalence": "Faces with freckles",
     "freckles/contrast": "How dark the freckles are",
@@ -107,8 +108,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     folder = Path(out) if out is not None else Path(run) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     html = _environment().get_template("page.html").render(**_context(view))
-    slides = draw_slides(view, folder)
-    assert all(slide.exists() for slide in slides)
+    draw_slides(view, folder)
     write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
@@ -230,8 +230,7 @@ def _panels(run: Run) -> list[tuple[bool, Panel]]:
         stem = name.split("/")[0]
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
             groups.setdefault(stem if stem in BANDED else re.sub(r"-s\d+$", "", name), []).append(name)
-    front = [freckle_name(run) if key == "freckles/corrected" else key for key in FRONT]
-    places = {key: front.index(found) for key in groups for found in (key, _family(key)) if found in front}
+    places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
     panels = []
     for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
         panel = _panel(run, key, groups[key])
@@ -252,7 +251,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     else:
         m = run.series(names[0])[0]
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
-        control = "freckles/blank" if key in ("freckles/count", "freckles/corrected") else None
+        control = "freckles/blank" if key == "freckles/count" else None
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
     what = METRICS[row].what if row else ""
@@ -273,7 +272,10 @@ def _title(name: str, key: str) -> str:
 def _small(run: Run, names: list[str]) -> str:
     """Return the fine print of a curve: instrument, n, repeats."""
     m = run.series(names[0])[0]
-    pieces = [f"n = {m.n_fake:,} made against {m.n_real:,} real" if m.n_fake else "", plain(m.feature_space, 60)]
+    pieces = [
+        f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
+        plain(m.feature_space, 60),
+    ]
     if len(names) > 1 and names[0].split("/")[0] not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
     theory = run.series(names[0], predicted=True)
@@ -310,7 +312,7 @@ def _table(run: Run) -> list[dict[str, Any]]:
                 "first": interval(series[0]) if series else "",
                 "last": interval(run.at(name, run.last) or series[-1]) if series else "",
                 "arms": [interval(m) if (m := run.at(name, run.last, line)) else "" for line in run.lines[1:]],
-                "n": f"{some.n_fake:,} / {some.n_real:,}",
+                "n": f"{some.n_fake:,}" + (f" / {some.n_real:,}" if some.n_real else ""),
             }
         )
     return rows

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +63,18 @@ def test_grey_images_make_slides_too(make_run: MakeRun, tmp_path: Path) -> None:
 
 def test_hostile_labels_do_not_stop_a_slide(make_run: MakeRun, tmp_path: Path) -> None:
     assert len(write_grids(make_run(generations=1, labels=("🙂\n" * 200,)), tmp_path)) == 3
+
+
+def test_of_a_hundred_generations_some_are_shown_with_the_first_and_the_last() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+    shown = [row.generation for row in page_rows(dict.fromkeys(range(101), noise))[0]]
+    assert shown[0] == 0 and shown[-1] == 100 and len(shown) == 16
+    assert max(np.diff(shown)) - min(np.diff(shown)) <= 1
+
+
+def test_gaps_between_pictures_are_transparent_and_pictures_are_not() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (3, 3, 8, 8), dtype=np.uint8)
+    rows, _ = page_rows({0: images})
+    row = Image.open(io.BytesIO(base64.b64decode(rows[0].uri.partition(",")[2]))).convert("RGBA")
+    alpha = np.asarray(row)[:, :, 3]
+    assert (alpha[:, 8:10] == 0).all() and (alpha[:, :8] == 255).all() and (alpha[:, 10:18] == 255).all()
