@@ -1,0 +1,250 @@
+"""What makes a count a measurement: the fitted trees of the freckle counter and how often they err.
+
+The counter was fitted on renders whose every freckle is known, freckle-free twins included, and then measured on
+renders it had never seen. Both halves live in one file, ``freckles-<size>.npz``: decision trees as plain arrays (they
+are evaluated here in numpy; nothing is unpickled) and a card of figures, each with its standard error and its n. The
+file carries the SHA-256 of its own contents, and its first eight digits are in every measurement made with it.
+
+References:
+    Greedy function approximation: a gradient boosting machine (Friedman 2001), doi:10.1214/aos/1013203451.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .freckle_candidates import FEATURES, Optics
+
+__all__ = [
+    "Calibration",
+    "Figure",
+    "Trees",
+    "blur_ruler",
+    "calibration_card",
+    "read_calibration",
+    "shipped_calibration",
+]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the card: value, its standard error, and the n (faces, freckles or detections) behind it."""
+
+    value: float
+    stderr: float
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Boosted decision trees as plain arrays.
+
+    Attributes:
+        first: int32 [T], the root of each tree.
+        feature: uint8 [M], which feature a node asks for (0 at a leaf).
+        threshold: float64 [M]; a value <= threshold goes left, any other right.
+        left, right: int32 [M], the children; a leaf is its own child.
+        value: float64 [M], what a leaf adds to the log-odds.
+        base: log-odds before the first tree.
+        depth: longest path of any tree.
+    """
+
+    first: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+    base: float
+    depth: int
+
+    @classmethod
+    def from_boosting(cls, model: Any) -> Trees:
+        """Export a fitted binary ``sklearn.ensemble.HistGradientBoostingClassifier`` (numeric features, no gaps)."""
+        forest = [stage[0].nodes for stage in model._predictors]
+        first = np.cumsum([0, *(len(nodes) for nodes in forest)])[:-1]
+        nodes = np.concatenate(forest)
+        start = np.repeat(first, [len(tree) for tree in forest])
+        leaf = nodes["is_leaf"].astype(bool)
+        own = np.arange(len(nodes))
+        return cls(
+            first=first.astype(np.int32),
+            feature=np.where(leaf, 0, nodes["feature_idx"]).astype(np.uint8),
+            threshold=np.where(leaf, 0.0, nodes["num_threshold"]).astype(np.float64),
+            left=np.where(leaf, own, start + nodes["left"]).astype(np.int32),
+            right=np.where(leaf, own, start + nodes["right"]).astype(np.int32),
+            value=np.where(leaf, nodes["value"], 0.0).astype(np.float64),
+            base=float(model._baseline_prediction.ravel()[0]),
+            depth=int(nodes["depth"].max()),
+        )
+
+    def probability(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability of each row: float64 [K,F] -> float64 [K], 0..1."""
+        width = features.shape[1]
+        flat = np.ascontiguousarray(features).ravel()
+        offset = np.arange(len(features)) * width
+        log_odds = np.full(len(features), self.base)
+        asked = self.feature.astype(np.int64)
+        for root in self.first:
+            node = np.full(len(features), root, np.int64)
+            for _ in range(self.depth):  # a leaf waits for the others
+                goes_left = flat.take(offset + asked.take(node)) <= self.threshold.take(node)
+                node = np.where(goes_left, self.left.take(node), self.right.take(node))
+            log_odds += self.value.take(node)
+        return 1 / (1 + np.exp(-log_odds))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A fitted counter with its known errors.
+
+    Attributes:
+        optics: lengths of the instrument; ``optics.size`` is the image size it is valid for.
+        skin: bool [size,size], where freckles are counted.
+        trees: the classifier. threshold: smallest probability that is counted.
+        figures: single figures by name (see :func:`calibration_card`).
+        tables: rows by table name; each row is a plain dict with ``value``, ``stderr``, ``n`` and what it is a row of.
+        origin: where it comes from: renderer settings, seeds, numbers of faces, definitions.
+        digest: SHA-256 over all of the above.
+    """
+
+    optics: Optics
+    skin: np.ndarray
+    trees: Trees
+    threshold: float
+    figures: Mapping[str, Figure]
+    tables: Mapping[str, list[dict[str, Any]]]
+    origin: Mapping[str, Any]
+    digest: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the digest of the contents."""
+        object.__setattr__(self, "digest", _digest(self.arrays()))
+
+    @property
+    def size(self) -> int:
+        """Height and width in px of the faces it is calibrated for."""
+        return self.optics.size
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as named arrays, the form on disk."""
+        card = {
+            "format": FORMAT,
+            "features": list(FEATURES),
+            "optics": asdict(self.optics),
+            "threshold": self.threshold,
+            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
+            "tables": dict(self.tables),
+            "origin": dict(self.origin),
+        }
+        plain = {f"trees_{name}": np.asarray(value) for name, value in vars(self.trees).items()}
+        return {**plain, "skin": self.skin, "card": np.array(json.dumps(card, sort_keys=True, allow_nan=False))}
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, digest=np.array(self.digest), **self.arrays())
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file and check that it is whole and made for this version of the counter.
+
+    Raises:
+        ValueError: naming the file, if it is missing, damaged, or made for other features.
+    """
+    remake = "make it again with experiments/calibrate_freckles.py, or install the package again"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        digest = str(arrays.pop("digest"))
+        card = json.loads(str(arrays["card"]))
+        whole = _digest(arrays) == digest
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+        raise ValueError(f"{path}: not a whole freckle calibration ({error}); {remake}") from error
+    if not whole:
+        raise ValueError(f"{path}: the contents do not match their SHA-256 {digest[:8]}...; {remake}")
+    if card["format"] != FORMAT or tuple(card["features"]) != FEATURES:
+        raise ValueError(f"{path}: made for another version of the freckle counter; {remake}")
+    trees = {name.removeprefix("trees_"): value for name, value in arrays.items() if name.startswith("trees_")}
+    size = card["optics"]["size"]
+    if arrays["skin"].shape != (size, size) or arrays["skin"].dtype != bool:
+        raise ValueError(f"{path}: expected a bool skin mask of {size} x {size}, got {arrays['skin'].shape}; {remake}")
+    return Calibration(
+        optics=Optics(**card["optics"]),
+        skin=arrays["skin"],
+        trees=Trees(**{**trees, "base": float(trees["base"]), "depth": int(trees["depth"])}),
+        threshold=card["threshold"],
+        figures={name: Figure(**figure) for name, figure in card["figures"].items()},
+        tables=card["tables"],
+        origin=card["origin"],
+    )
+
+
+@cache
+def shipped_calibration(size: int = 64) -> Calibration:
+    """Return the calibration that the package carries for faces of this size; read and checked once.
+
+    Raises:
+        ValueError: if there is none for this size, or the file is damaged.
+    """
+    folder = Path(__file__).parent
+    path = folder / f"freckles-{size}.npz"
+    if not path.exists():
+        sizes = sorted(int(other.stem.removeprefix("freckles-")) for other in folder.glob("freckles-*.npz"))
+        raise ValueError(f"the freckle counter is calibrated for RGB faces of {sizes} px, not of {size} px")
+    return read_calibration(path)
+
+
+def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:
+    """Return all that is known of the counter as plain numbers, ready for JSON.
+
+    Keys: ``size``, ``digest``, ``threshold``, ``skin_pixels``, ``figures`` (name -> value, stderr, n), ``tables``
+    (name -> rows with value, stderr, n and what they are rows of), ``origin`` (definitions, renderer, seeds).
+    """
+    calibration = calibration or shipped_calibration()
+    return {
+        "size": calibration.size,
+        "digest": calibration.digest,
+        "threshold": calibration.threshold,
+        "skin_pixels": int(calibration.skin.sum()),
+        "figures": {name: asdict(figure) for name, figure in calibration.figures.items()},
+        "tables": {name: [dict(row) for row in rows] for name, rows in calibration.tables.items()},
+        "origin": dict(calibration.origin),
+    }
+
+
+def blur_ruler(calibration: Calibration | None = None) -> list[dict[str, Any]]:
+    """Return what blur alone does to the count: rows of ``sigma`` (px) and ``value`` (share left).
+
+    A count that fell to the share of the row sigma is what real faces give when photographed out of focus by that much:
+    before "the freckles are gone" is said, the sharpness of the images has to be read beside it.
+    """
+    return [dict(row) for row in (calibration or shipped_calibration()).tables["blur ruler"]]
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        if array.dtype.kind == "U":
+            total.update(f"{name} text\n{array}\n".encode())
+            continue
+        little = array.astype(array.dtype.newbyteorder("<"))
+        total.update(f"{name} {little.dtype.str} {little.shape}\n".encode() + little.tobytes())
+    return total.hexdigest()

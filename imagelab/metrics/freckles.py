@@ -1,0 +1,233 @@
+"""The freckle counter: how many freckles a face has left, with the error of the counting itself.
+
+Freckles are the first thing an image model forgets: small, sharp, faint, and on few faces. A whole-image distance
+hardly moves when they go, and a blob detector finds as many in noise. This counter was calibrated on renders whose
+every freckle is known (freckle_calibration.py), so that it can say how many it misses and how many it invents:
+
+    corrected = (count - lambda) / R,
+
+lambda the spots it finds on a face without freckles, R the detections it gains for each countable freckle: one that is
+visible, lies on the skin window and is at least 6 of 255 grey levels darker than the same skin without it.
+
+What it does not see: freckles outside the skin window (the middle of an aligned face), freckles of less than 6 levels,
+and whether a model's picture is outside of all that it was calibrated for. A blurred freckle is missed, not moved (see
+the blur ruler); noise turns into freckles only slowly (the table of false freckles by noise, ``freckles/noise``).
+On anything but aligned, rendered faces it is a density of dark spots, not a count of freckles.
+
+References:
+    Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
+    doi:10.1093/oxfordjournals.aje.a112510.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..images import check_images
+from ..measurement import Measurement
+from .base import Evidence
+from .freckle_calibration import Calibration, blur_ruler, calibration_card, shipped_calibration
+from .freckle_candidates import find_candidates, noise_levels
+
+__all__ = [
+    "FRECKLED",
+    "blur_ruler",
+    "calibration_card",
+    "corrected_count",
+    "count_freckles",
+    "counts",
+    "measure",
+    "prevalence",
+]
+
+FRECKLED = 3
+"""A face counts as freckled from this many freckles on."""
+
+_CHUNK = 128  # images at a time: the working set stays inside a few tens of megabytes
+
+
+def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -> list[np.ndarray]:
+    """Find the freckles of each face.
+
+    Args:
+        images: uint8 [N,3,size,size], aligned faces.
+        calibration: the counter; the shipped one of this size where None.
+
+    Returns:
+        N arrays float64 [K,4]: x px, y px (0 is the centre of the first pixel), score (probability of a freckle,
+        threshold..1), contrast (ln of linear green, skin over spot: .1 is about a tenth darker).
+
+    Raises:
+        ValueError: if the images are not RGB of the size that the counter is calibrated for.
+    """
+    check_images(images)
+    refusal = _refusal(images, calibration)
+    if refusal:
+        raise ValueError(refusal)
+    calibration = calibration or shipped_calibration(images.shape[-1])
+    found: list[np.ndarray] = []
+    for start in range(0, len(images), _CHUNK):
+        chunk = images[start : start + _CHUNK]
+        spots = find_candidates(chunk, calibration.skin, calibration.optics)
+        score = calibration.trees.probability(spots.features)
+        kept = score >= calibration.threshold
+        rows = np.stack([spots.x, spots.y, score, spots.contrast], axis=1)[kept]
+        ends = np.cumsum(np.bincount(spots.image[kept], minlength=len(chunk)))
+        found += np.split(rows, ends[:-1])
+    return found
+
+
+def counts(images: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
+    """Return the raw number of freckles found on each face: uint8 [N,3,size,size] -> int64 [N]."""
+    return np.array([len(spots) for spots in count_freckles(images, calibration)], np.int64)
+
+
+def corrected_count(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float | None]:
+    """Return the mean number of countable freckles a face, (count - lambda) / R, and its standard error.
+
+    The error holds the spread of the faces and the calibration's own errors of lambda and R (delta method; the two were
+    taken on the same faces and are negatively correlated, which is left out and makes the error a little too wide).
+    Below lambda the answer is negative and stays so: clipping at zero would bias every average made of it.
+
+    Args:
+        count: int [N], raw counts. calibration: the shipped one where None.
+    """
+    figures = (calibration or shipped_calibration()).figures
+    invented, response = figures["false freckles"], figures["response"]
+    value = (float(np.mean(count)) - invented.value) / response.value
+    spread = _error(count)
+    if spread is None:
+        return value, None
+    variance = spread**2 + invented.stderr**2 + (value * response.stderr) ** 2
+    return value, math.sqrt(variance) / response.value
+
+
+def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float]:
+    """Return the share of freckled faces, corrected for the errors of counting, and its standard error.
+
+    Rogan and Gladen: p = (q + Sp - 1) / (Se + Sp - 1), q the share of faces with at least :data:`FRECKLED` detections,
+    Se and Sp sensitivity and specificity for faces with at least so many countable freckles; the error holds
+    those of q, Se and Sp. It may leave 0..1 by as much as chance allows.
+    """
+    figures = (calibration or shipped_calibration()).figures
+    sensitivity, specificity = figures["sensitivity"], figures["specificity"]
+    share = float(np.mean(np.asarray(count) >= FRECKLED))
+    youden = sensitivity.value + specificity.value - 1
+    value = (share + specificity.value - 1) / youden
+    likely = (float(np.sum(np.asarray(count) >= FRECKLED)) + 0.5) / (len(count) + 1)  # 0 of n is not known exactly
+    variance = likely * (1 - likely) / len(count)
+    variance += (value * sensitivity.stderr) ** 2 + ((1 - value) * specificity.stderr) ** 2
+    return value, math.sqrt(variance) / youden
+
+
+def measure(evidence: Evidence) -> list[Measurement]:
+    """Count the freckles of the images under test: the six Measurements ``freckles/...``.
+
+    ``count`` raw detections a face; ``corrected`` countable freckles a face; ``prevalence`` share of freckled faces;
+    ``contrast`` of what was found (fading is not vanishing; what fades below the limit of detection leaves this mean);
+    ``blank`` raw detections on faces that had no freckle (what counter and model invent); ``noise`` of the images in
+    grey levels, outside the skin. All are two-sided but noise and blank, which are better low. Trust them from about
+    200 faces on. Images of another size or without colour are answered with missing values and the reason.
+    """
+    images = evidence.fake.images
+    refusal = _refusal(images, None)
+    if refusal:
+        return [_row(name, len(images), None, missing=refusal) for name in _UNITS]
+    calibration = shipped_calibration(images.shape[-1])
+    found = count_freckles(images, calibration)
+    count = np.array([len(spots) for spots in found])
+    n, how = len(images), _estimators(calibration)
+    noise = noise_levels(images, calibration.skin)
+    return [
+        _row("count", n, float(count.mean()), _error(count), how["count"]),
+        _row("corrected", n, *corrected_count(count, calibration), how["corrected"]),
+        _row("prevalence", n, *prevalence(count, calibration), how["prevalence"]),
+        _contrast(found, how["contrast"]),
+        _blank(evidence, calibration, how["blank"]),
+        _row("noise", n, float(noise.mean()), _error(noise), how["noise"]),
+    ]
+
+
+_UNITS = {
+    "count": "freckles/face",
+    "corrected": "freckles/face",
+    "prevalence": "share of faces",
+    "contrast": "ln",
+    "blank": "freckles/face",
+    "noise": "grey levels",
+}
+
+
+def _refusal(images: np.ndarray, calibration: Calibration | None) -> str:
+    """Say why these images cannot be counted, or nothing."""
+    _, channels, height, width = images.shape
+    got = f"got {channels} channel{'s' * (channels > 1)} of {height} x {width} px"
+    if calibration is not None and (channels, height, width) != (3, calibration.size, calibration.size):
+        return f"this freckle counter is calibrated for {calibration.size} px RGB faces; {got}"
+    if calibration is None and not (channels == 3 and height == width and _is_calibrated(height)):
+        return f"the freckle counter is calibrated for 64 px RGB faces; {got}"
+    return ""
+
+
+def _is_calibrated(size: int) -> bool:
+    return size in (64,)
+
+
+def _error(values: np.ndarray) -> float | None:
+    """Return the standard error of the mean over faces, None for a single face."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _estimators(calibration: Calibration) -> dict[str, str]:
+    counter = f"freckles-{calibration.size}@{calibration.digest[:8]}"
+    invented, response = calibration.figures["false freckles"], calibration.figures["response"]
+    return {
+        "count": f"{counter}: raw detections",
+        "corrected": f"{counter}: (count - {invented.value:.3f}) / {response.value:.3f}, both as on sharp renders",
+        "prevalence": f"{counter}: Rogan-Gladen, at least {FRECKLED} freckles",
+        "contrast": f"{counter}: mean over detections",
+        "blank": f"{counter}: raw detections on freckle-free faces",
+        "noise": f"{counter}: MAD of the Immerkaer mask outside the skin window",
+    }
+
+
+def _row(
+    name: str, n: int, value: float | None, stderr: float | None = None, estimator: str = "", *, missing: str = ""
+) -> Measurement:
+    return Measurement(
+        name=f"freckles/{name}",
+        value=value,
+        unit=_UNITS[name],
+        n_fake=n,
+        stderr=stderr,
+        better="lower" if name in ("blank", "noise") else "two-sided",
+        estimator=estimator,
+        missing=missing,
+    )
+
+
+def _contrast(found: list[np.ndarray], estimator: str) -> Measurement:
+    """Average the contrast over all detections; its error treats a face, not a freckle, as the independent unit."""
+    count = np.array([len(spots) for spots in found])
+    total = np.array([spots[:, 3].sum() for spots in found])
+    if not count.any():
+        return _row("contrast", len(found), None, estimator=estimator, missing="no freckle was found on any face")
+    mean, n = float(total.sum() / count.sum()), len(found)
+    squares = float(((total - mean * count) ** 2).sum())
+    stderr = math.sqrt(squares * n / (n - 1)) / int(count.sum()) if (count > 0).sum() > 1 else None
+    return _row("contrast", n, mean, stderr, estimator)
+
+
+def _blank(evidence: Evidence, calibration: Calibration, estimator: str) -> Measurement:
+    """Count what is found where nothing is."""
+    if evidence.blank is None:
+        why = "no freckle-free faces were passed through this model"
+        return _row("blank", 0, None, estimator=estimator, missing=why)
+    images = evidence.blank.images
+    refusal = _refusal(images, calibration)
+    if refusal:
+        return _row("blank", len(images), None, estimator=estimator, missing=refusal)
+    count = counts(images, calibration)
+    return _row("blank", len(images), float(count.mean()), _error(count), estimator)
