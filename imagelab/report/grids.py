@@ -75,7 +75,7 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
     label, written = view.model(0), []
     if probe:
         title = f"{label}: images from the same random seeds, generation after generation"
-        written.append(_slide(view, probe, out / "strip.png", title))
+        written.append(_slide(view, probe, out / "strip.png", title, "a column shares its seed, real images do not"))
     if copies:
         title = f"{label}: a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))
@@ -84,8 +84,8 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
         ends = {generation: either[generation] for generation in (min(either), max(either))}
         times = "photocopy" if view.last == 1 else f"photocopy, {view.last} times over"
         what = f"and their {times}" if copies else f"and what generation {view.last} draws"
-        title = f"{label}: real images {what}"
-        written.append(_slide(view, ends, out / "first-and-last.png", title))
+        aside = "" if copies else "the columns are no counterparts"
+        written.append(_slide(view, ends, out / "first-and-last.png", f"{label}: real images {what}", aside))
     return written
 
 
@@ -102,26 +102,31 @@ def _chosen(generations: Sequence[int], most: int) -> list[int]:
     return [generations[step] for step in steps]
 
 
-def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str) -> Path:
-    """Draw one slide, with as many columns as fit the frame and the byte limit."""
-    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures), MOST_ROWS)}
-    height, width = next(iter(chosen.values())).shape[2:]
+def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str, aside: str = "") -> Path:
+    """Draw one slide, with as many rows and columns as fit the frame and the byte limit."""
+    height, width = next(iter(pictures.values())).shape[2:]
+    most = min(MOST_ROWS, max(2, (HEIGHT - TOP - BOTTOM) // (height + GAP)))
+    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures), most)}
     room = (HEIGHT - TOP - BOTTOM) // len(chosen) - GAP
     widest = (WIDTH - 2 * MARGIN - CAPTION) // LEAST_COLUMNS - GAP
     scale = max(1, min(room // height, widest // width))
     across = (WIDTH - 2 * MARGIN - CAPTION + GAP) // (width * scale + GAP)
     columns = max(1, min(across, *(len(images) for images in chosen.values())))
     while True:
-        write_png(path, _compose(view, chosen, title, columns, scale), _text(view, chosen, title))
+        enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
+        remarks = (view.name, "imagelab", enlarged, "all rows but the first are synthetic images", aside)
+        pixels = _compose(chosen, title, " · ".join(filter(None, remarks)), columns, scale)
+        write_png(path, pixels, _text(view, chosen, title))
         if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
             return path
         columns, scale = (columns - 1, scale) if columns > 1 else (columns, scale - 1)
 
 
-def _compose(view: Run, chosen: Mapping[int, np.ndarray], title: str, columns: int, scale: int) -> np.ndarray:
+def _compose(chosen: Mapping[int, np.ndarray], title: str, note: str, columns: int, scale: int) -> np.ndarray:
     rows = {g: tile(images[:columns], columns, scale, GAP, PAPER) for g, images in chosen.items()}
     high, wide = next(iter(rows.values())).shape[:2]
-    canvas = Image.new("RGB", (WIDTH, max(HEIGHT, TOP + len(rows) * (high + GAP) + BOTTOM)), "white")
+    size = max(WIDTH, MARGIN + CAPTION + wide + MARGIN), max(HEIGHT, TOP + len(rows) * (high + GAP) + BOTTOM)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     left = MARGIN + CAPTION + max(0, (WIDTH - 2 * MARGIN - CAPTION - wide) // 2)
     top = TOP + max(0, (HEIGHT - TOP - BOTTOM - len(rows) * (high + GAP) + GAP) // 2)
@@ -130,8 +135,6 @@ def _compose(view: Run, chosen: Mapping[int, np.ndarray], title: str, columns: i
         y = top + order * (high + GAP)
         canvas.paste(Image.fromarray(pixels), (left, y))
         draw.text((left - 24, y + high // 2), caption(generation), INK, _font(30, generation == 0), anchor="rm")
-    enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
-    note = f"{view.name} · imagelab · {enlarged} · all rows but the first are synthetic images"
     _write(draw, (MARGIN, canvas.height - 56), note, 22, MUTED, WIDTH - 2 * MARGIN)
     return np.asarray(canvas)
 

@@ -15,7 +15,7 @@ from ..measurement import Measurement
 from ..metrics import METRICS, row_of
 from .read import Run
 
-__all__ = ["Fact", "Headline", "facts", "finest_band", "headline", "interval", "number", "share_of_energy"]
+__all__ = ["Fact", "Headline", "facts", "finest_band", "headline", "interval", "number"]
 
 Z95 = 1.96
 NBSP = "\u00a0"
@@ -95,19 +95,6 @@ def interval(m: Measurement) -> str:
     """Return a measurement as "value ± half of its 95 % interval", or the bare value where its error is unknown."""
     assert m.value is not None
     return number(m.value, None if m.stderr is None else Z95 * m.stderr)
-
-
-def share_of_energy(decibel: float) -> str:
-    """Return 10^(dB/10) in words for a reader.
-
-    Example:
-        >>> share_of_energy(-12.2), share_of_energy(3.5), share_of_energy(-33.0)
-        ('6 %', '2.2 times', '0.05 %')
-    """
-    ratio = 10 ** (decibel / 10)
-    if ratio >= 2:
-        return f"{ratio:.1f}{NBSP}times".replace(NBSP, " ")
-    return f"{100 * ratio:.0f} %" if ratio > 0.01 else f"{100 * ratio:.1g} %"
 
 
 def finest_band(run: Run) -> str | None:
@@ -190,12 +177,8 @@ def _detail(run: Run) -> Headline | None:
     if name is None or last is None or last.value is None:
         return None
     band, noun = name.rpartition("/")[2].replace("-", "–"), _noun(run)
-    kept = share_of_energy(last.value)
-    if last.value > 0:
-        claim = f"the {run.model(0)}’s {noun}s carry {kept} the energy of real ones in their finest detail"
-        claim = claim if "times" in kept else claim.replace(f"{kept} the", f"{kept} of the")
-    else:
-        claim = f"the {run.model(0)} keeps {kept} of the energy that real {noun}s have in their finest detail"
+    verb = "draws" if last.value > 0 else "keeps"
+    claim = f"the {run.model(0)} {verb} {_percent(last)} of the energy that real {noun}s have in their finest detail"
     remarks = [f"That is {interval(last)} dB at {band} cycles an image."]
     if last.value > 0:
         remarks.append("More is not better: noise is fine detail too.")

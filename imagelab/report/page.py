@@ -191,6 +191,7 @@ def _bad_files(run: Run) -> list[tuple[str, str]]:
 
 
 def _strips(run: Run) -> list[Strip]:
+    first = "; faces known to have freckles come first" if run.real("truth/freckled") else ""
     strips = []
     for line in run.lines or (0,):
         label = run.model(line)
@@ -198,8 +199,7 @@ def _strips(run: Run) -> list[Strip]:
         if copies:
             text = (
                 f"Each row was made by the {label} of that generation from the row above: no new information enters. "
-                "The pictures were not chosen for how they decay; where the dataset knows which faces have freckles, "
-                "those come first."
+                f"The pictures were not chosen for how they decay{first}."
             )
             title = f"A photocopy of a photocopy: {label}"
             strips.append(_strip(line, "copies", title, text, copies, "copied again and again"))

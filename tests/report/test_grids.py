@@ -78,3 +78,10 @@ def test_gaps_between_pictures_are_transparent_and_pictures_are_not() -> None:
     row = Image.open(io.BytesIO(base64.b64decode(rows[0].uri.partition(",")[2]))).convert("RGBA")
     alpha = np.asarray(row)[:, :, 3]
     assert (alpha[:, 8:10] == 0).all() and (alpha[:, :8] == 255).all() and (alpha[:, 10:18] == 255).all()
+
+
+def test_large_pictures_give_slides_of_few_rows_and_whole_pixels(make_run: MakeRun, tmp_path: Path) -> None:
+    large = np.kron(np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8)), np.ones((48, 48))).astype(np.uint8)
+    for path in write_grids(make_run(generations=4, faces=large), tmp_path):
+        assert Image.open(path).size == (1920, 1080)
+        assert Image.open(path).info["imagelab:generations"] == "0, 4"
