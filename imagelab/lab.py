@@ -7,15 +7,14 @@ came out, and the shard is committed to the run folder. That is all; everything 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from .config import Experiment
-from .generators import Bench, Model, TrainRecord
+from .generators import Bench, Model
 from .images import read_npy
 from .measurement import Measurement
 from .metrics import Evidence, ImageSet, measure
@@ -105,7 +104,7 @@ def _make(
 
     shard = folder.begin(generation, line)
     with (shard / "train.jsonl").open("w") as log:
-        logged = replace(bench, checkpoint=shard / CHECKPOINT, tell=_and_log(bench.tell, log.write))
+        logged = bench.logged(log, checkpoint=shard / CHECKPOINT)
         model = recipe.fit(folder.gather(pool), stream_seed(seed, "train", generation, line), logged)
     model.save(shard / "model")
     images = model.sample(image_seeds(seed, "sample", generation, line, range(n)))
@@ -114,7 +113,7 @@ def _make(
 
     measured = _measure(experiment, folder.shard_path(0), shard, images, blank, bench)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
-    measurements += [m.at(generation, line) for m in experiment.regime.predictions(generation, n)]
+    measurements += [_beside(m, floors).at(generation, line) for m in experiment.regime.predictions(generation, n)]
     write_shard(shard, images, pool, measurements)
     folder.commit(generation, line)
     return Made(generation, line, tuple(measurements))
@@ -144,9 +143,7 @@ def _measure(
     return measure(evidence, experiment.panel)
 
 
-def _and_log(tell: Callable[[TrainRecord], None], write: Callable[[str], object]) -> Callable[[TrainRecord], None]:
-    def both(record: TrainRecord) -> None:
-        write(json.dumps(asdict(record)) + "\n")
-        tell(record)
-
-    return both
+def _beside(predicted: Measurement, floors: Mapping[str, Measurement]) -> Measurement:
+    """Theory speaks of the training set; put its ratio on the scale of what that set itself measures."""
+    start = floors[predicted.name].value if predicted.name in floors else None
+    return replace(predicted, value=(predicted.value or 0.0) * (1.0 if start is None else start))

@@ -79,10 +79,11 @@ class Accumulate(Regime):
         return everything.pick(n, rng) if self.subsample else everything
 
     def predictions(self, generation: int, n: int) -> list[Measurement]:
-        """The variance a Gaussian keeps: prod (1 - 1/(n k^2)), bounded for ever; silent for the subsampled budget."""
-        if self.subsample:
-            return []
-        return _variance(theory.accumulate_variance(generation, n), "arXiv:2410.16713", "accumulate")
+        """The variance a Gaussian keeps: prod (1 - 1/(n k^2)), bounded for ever; less where the budget is fixed."""
+        law = theory.accumulate_subsample_variance if self.subsample else theory.accumulate_variance
+        return _variance(
+            law(generation, n), "arXiv:2410.16713", "accumulate-subsample" if self.subsample else "accumulate"
+        )
 
 
 class Mix(Regime):
@@ -102,6 +103,11 @@ class Mix(Regime):
         real = round(self.real_fraction * n)
         _require(archive.real, real, "mix", "real images")
         return Pool.concat(archive.real.take(np.arange(real)), archive.latest(line).pick(n - real, rng))
+
+    def predictions(self, generation: int, n: int) -> list[Measurement]:
+        """The variance a Gaussian keeps when a share of every set is the same real images."""
+        real = round(self.real_fraction * n)
+        return _variance(theory.mix_variance(generation, real, n - real), "arXiv:2307.01850", "fixed real share")
 
 
 class Fresh(Regime):

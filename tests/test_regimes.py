@@ -84,7 +84,15 @@ def test_predictions_are_marked_as_such_and_fall_as_the_law_says():
     assert [line.value for line in lines] == pytest.approx([0.99, 0.99**2, 0.99**3])
     bounded = Accumulate().predictions(1000, 100)[0].value
     assert bounded is not None and bounded > 0.98
-    assert Accumulate(subsample=True).predictions(3, 100) == []
+    laws = (Replace(), Accumulate(subsample=True), Accumulate())
+    worse, between, better = (regime.predictions(20, 50)[0].value or 0.0 for regime in laws)
+    assert worse < between < better
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
+def test_a_share_of_real_images_holds_the_predicted_variance_up(fraction: float):
+    kept = [regime.predictions(30, 40)[0].value or 0.0 for regime in (Mix(real_fraction=fraction), Replace())]
+    assert kept[0] >= kept[1] - 1e-12
 
 
 def test_every_regime_goes_to_json_and_back():

@@ -9,10 +9,11 @@ Recipe modules import no torch at the top, so that a whole experiment is validat
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +65,15 @@ class Bench:
     tell: Callable[[TrainRecord], None] = lambda record: None
     stop: Callable[[], bool] = lambda: False
     checkpoint: Path | None = None
+
+    def logged(self, log: TextIO, checkpoint: Path) -> Bench:
+        """Return this bench for one training: its records also go to a file, a JSON object a line."""
+
+        def both(record: TrainRecord) -> None:
+            log.write(json.dumps(asdict(record)) + "\n")
+            self.tell(record)
+
+        return replace(self, tell=both, checkpoint=checkpoint)
 
 
 @runtime_checkable
