@@ -1,8 +1,8 @@
 """Denoising diffusion with the U-Net and the samplers of diffusers.
 
 x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; a sampler
-walks from noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact net
-(``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
+walks from noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact
+net (``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -88,10 +88,14 @@ class Ddpm(GeneratorRecipe):
 
     def load(self, folder: Path, bench: Bench) -> DdpmModel:
         """Read back what :meth:`DdpmModel.save` (or ``DDPMPipeline.save_pretrained``) wrote."""
+        import torch
         from diffusers import UNet2DModel
 
-        net = UNet2DModel.from_pretrained(str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False)
-        return DdpmModel(net.to(bench.device).eval(), self, bench)
+        net: Any = UNet2DModel.from_pretrained(
+            str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False
+        )
+        net.eval().to(torch.device(bench.device))
+        return DdpmModel(net, self, bench)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from torch import Tensor, nn
 from ..images import to_signed
 from ..seeds import stream, stream_seed
 from .base import Bench, Diverged, Interrupted, TrainRecord
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["Plan", "fingerprint", "train"]
 
@@ -116,7 +120,10 @@ class State:
 
     def restore(self, named: dict[str, Tensor], step: int) -> None:
         """Take up where :meth:`tensors` was called."""
-        part = lambda name: {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}  # noqa: E731
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}
+
         self.net.load_state_dict(part("net."))
         self.average.load_state_dict(part("average."))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -230,47 +237,61 @@ def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int,
         Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
         Diverged: when the loss is NaN or beyond ``RUNAWAY``.
     """
-    from accelerate import Accelerator
-
-    on_cpu = bench.device == "cpu"
-    if not on_cpu:
-        torch.cuda.set_device(bench.device)
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")
     data = torch.from_numpy(images).to(bench.device)
-    net.to(bench.device).train()
-    average = copy.deepcopy(net).requires_grad_(False)
-    optimiser = torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
-    state = State(net, average, optimiser)
+    net.to(torch.device(bench.device)).train()
+    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan))
     if bench.checkpoint is not None:
         read_checkpoint(bench.checkpoint, state, mark)
-    ledger, saved = Ledger(plan, bench), time.monotonic()
+    ledger, saved, accelerator = Ledger(plan, bench), time.monotonic(), _accelerator(bench.device)
     noise = torch.Generator(bench.device)
     while state.step < plan.steps:
         if bench.stop():
             if bench.checkpoint is not None:
                 write_checkpoint(bench.checkpoint, state, mark)
             raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
-        start = state.step * plan.batch
-        size = min(plan.batch, plan.images_seen - start)
-        rows = torch.from_numpy(batch_rows(seed, len(images), start, size)).to(bench.device)
+        size = min(plan.batch, plan.images_seen - state.step * plan.batch)
+        rows = torch.from_numpy(batch_rows(seed, len(images), state.step * plan.batch, size)).to(bench.device)
         noise.manual_seed(stream_seed(seed, "noise", row=state.step))
-        with accelerator.autocast():
-            value, terms = loss(to_signed(data[rows]), noise)
-        check(value.item(), state.step, plan)
-        accelerator.backward(value)
-        norm = accelerator.clip_grad_norm_(net.parameters(), plan.clip)
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate(state.step)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        state.step += 1
-        state.update_average(plan.ema)
-        ledger.add(
-            state.step, value.item(), {name: float(part) for name, part in terms.items()} | {"gradient": float(norm)}
-        )
+        batch = to_signed(data[rows]).contiguous(memory_format=torch.channels_last)
+        ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise))
         if bench.checkpoint is not None and time.monotonic() - saved > plan.checkpoint_seconds:
             write_checkpoint(bench.checkpoint, state, mark)
             saved = time.monotonic()
     if bench.checkpoint is not None:
         bench.checkpoint.unlink(missing_ok=True)
-    return average.eval()
+    return state.average.eval()
+
+
+def take_step(
+    accelerator: Accelerator, state: State, plan: Plan, loss: Loss, batch: Tensor, noise: torch.Generator
+) -> tuple[float, dict[str, float]]:
+    """Do one step of Adam on a batch; return the loss and its parts, the gradient's norm among them."""
+    with accelerator.autocast():
+        value, terms = loss(batch, noise)
+    check(value.item(), state.step, plan)
+    accelerator.backward(value)
+    norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
+    for group in state.optimiser.param_groups:
+        group["lr"] = plan.rate(state.step)
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.step += 1
+    state.update_average(plan.ema)
+    parts = {name: float(part) for name, part in terms.items()}
+    return value.item(), {**parts, "gradient": float(norm or 0.0), "learning_rate": plan.rate(state.step - 1)}
+
+
+def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    return torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _accelerator(device: str) -> Accelerator:
+    """Return accelerate's precision and clipping for one training: bf16 on a GPU, float32 on a CPU."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    on_cpu = torch.device(device).type == "cpu"
+    if not on_cpu:
+        torch.cuda.set_device(device)
+    AcceleratorState._reset_state(reset_partial_state=True)  # else the first training's precision binds all later ones
+    return Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")

@@ -102,8 +102,8 @@ class Vae(GeneratorRecipe):
         latent = min(self.latent, len(images) - 1)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(stream_seed(seed, "weights"))
-            net = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
-        net.to(bench.device)
+            net: Any = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
+        net.to(torch.device(bench.device))
         solve_upper_level(net, images, stream_seed(seed, "axes"), bench)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         mark = fingerprint(self.model_dump_json(), images, seed)

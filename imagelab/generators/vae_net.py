@@ -39,7 +39,6 @@ class Block(nn.Module):
         self.inner = nn.Conv2d(width, width, 3, padding=1)
         self.outer = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,width,h,w] -> the same."""
@@ -71,10 +70,10 @@ class VaeNet(ModelMixin, ConfigMixin):
             Block(width),
             Block(width),
             nn.SiLU(),
-            nn.Conv2d(width, folded, 3, padding=1),
         )
+        self.unfold = nn.Conv2d(width, folded, 3, padding=1)
         nn.init.zeros_(self.code.weight[details:])
-        nn.init.normal_(self.decoder[-1].weight, std=0.01)
+        nn.init.normal_(self.unfold.weight, std=0.01)
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("axes", torch.zeros(latent, values))
         self.register_buffer("shrink", torch.zeros(latent))
@@ -109,7 +108,7 @@ class VaeNet(ModelMixin, ConfigMixin):
     def decode_details(self, outline: Tensor, c: Tensor, places: Tensor) -> Tensor:
         """Outline and c (or the same crop of both) -> the decoder's mean, folded."""
         seen = torch.cat([outline, places.expand(len(outline), -1, -1, -1), c], 1)
-        return outline + RESIDUAL_SCALE * self.decoder(seen)
+        return outline + RESIDUAL_SCALE * self.unfold(self.decoder(seen))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images [B,C,H,W] in -1..1 -> posterior means of z and c, and the log variance of c."""

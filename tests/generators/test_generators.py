@@ -1,0 +1,212 @@
+"""What every generator promises: the table, the two protocols, per-image seeds, save and load, tiny folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from imagelab.generators import (
+    GENERATORS,
+    AnyGenerator,
+    Bench,
+    Ddpm,
+    Diverged,
+    Gaussian,
+    Generator,
+    Model,
+    TrainRecord,
+    Vae,
+)
+from imagelab.seeds import image_seeds
+
+SMALL = {
+    "gaussian": Gaussian(components=5),
+    "vae": Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, neighbours=4),
+    "ddpm": Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=20, steps=4),
+}
+SEEDS = image_seeds(3, "sample", 1, 0, range(9))
+
+
+@pytest.fixture(scope="module", params=sorted(SMALL))
+def fitted(request: pytest.FixtureRequest, pictures: np.ndarray) -> tuple[Generator, Model]:
+    recipe = SMALL[request.param]
+    return recipe, recipe.fit(pictures, 0, Bench())
+
+
+def test_the_table_lists_every_kind_and_the_union_reads_each_one_back():
+    assert set(GENERATORS) == set(SMALL)
+    union = TypeAdapter(AnyGenerator)
+    for kind, recipe in SMALL.items():
+        assert isinstance(recipe, GENERATORS[kind]) and isinstance(recipe, Generator)
+        assert union.validate_json(recipe.model_dump_json()) == recipe
+        assert recipe.label
+    with pytest.raises(ValidationError):
+        union.validate_python({"kind": "vae", "latents": 3})
+
+
+def test_importing_the_room_loads_neither_torch_nor_diffusers():
+    code = "import sys, imagelab.generators; sys.exit(bool({'torch', 'diffusers', 'accelerate'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_samples_are_published_bytes_of_the_training_form(fitted: tuple[Generator, Model], pictures: np.ndarray):
+    _, model = fitted
+    images = model.sample(SEEDS)
+    assert images.dtype == np.uint8 and images.shape == (len(SEEDS), *pictures.shape[1:])
+    assert isinstance(model, Model)
+
+
+def test_permuting_the_seeds_permutes_the_images(fitted: tuple[Generator, Model]):
+    _, model = fitted
+    order = np.array([4, 0, 8, 2, 6, 1, 7, 3, 5])
+    difference = np.abs(model.sample(SEEDS[order]).astype(int) - model.sample(SEEDS)[order])
+    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+
+
+def test_the_same_seed_gives_the_same_image_and_another_seed_another(fitted: tuple[Generator, Model]):
+    _, model = fitted
+    twice = model.sample(SEEDS[[0, 0, 1]])
+    assert (twice[0] == twice[1]).all() and (twice[0] != twice[2]).any()
+
+
+def test_the_batch_changes_at_most_one_level_in_a_thousand_values(fitted: tuple[Generator, Model], tmp_path: Path):
+    recipe, model = fitted
+    model.save(tmp_path)
+    seeds = image_seeds(3, "sample", 1, 0, range(40))
+    narrow = recipe.load(tmp_path, Bench(batch=7)).sample(seeds)
+    wide = recipe.load(tmp_path, Bench(batch=256)).sample(seeds)
+    difference = np.abs(narrow.astype(int) - wide)
+    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
+
+
+def test_a_saved_model_draws_and_copies_the_same_bytes(
+    fitted: tuple[Generator, Model], tmp_path: Path, pictures: np.ndarray
+):
+    recipe, model = fitted
+    model.save(tmp_path)
+    again = recipe.load(tmp_path, Bench())
+    np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
+    if model.reconstructs:
+        np.testing.assert_array_equal(again.reconstruct(pictures[:5]), model.reconstruct(pictures[:5]))
+    assert not list(tmp_path.rglob("*.bin")) + list(tmp_path.rglob("*.pt")) + list(tmp_path.rglob("*.partial"))
+    assert list(tmp_path.rglob("*.safetensors")) and list(tmp_path.rglob("*.json"))
+
+
+def test_copies_lie_nearer_to_their_originals_than_other_pictures_do(
+    fitted: tuple[Generator, Model], pictures: np.ndarray
+):
+    _, model = fitted
+    if not model.reconstructs:
+        with pytest.raises(ValueError, match="reconstruct"):
+            model.reconstruct(pictures[:2])
+        return
+    copies, originals = model.reconstruct(pictures).astype(float), pictures.astype(float)
+    assert ((copies - originals) ** 2).mean() < 0.5 * ((np.roll(originals, 1, 0) - originals) ** 2).mean()
+
+
+@pytest.mark.parametrize("kind", sorted(SMALL))
+def test_the_same_seed_trains_the_same_model_and_draws_on_no_global_source(kind: str, pictures: np.ndarray):
+    import torch
+
+    recipe = SMALL[kind]
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = recipe.fit(pictures, 5, Bench()).sample(SEEDS)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(first, recipe.fit(pictures, 5, Bench()).sample(SEEDS))
+    if kind != "gaussian":
+        assert (first != recipe.fit(pictures, 6, Bench()).sample(SEEDS)).any()
+
+
+@pytest.mark.parametrize("kind", sorted(SMALL))
+@pytest.mark.parametrize(("count", "channels"), [(2, 3), (6, 1)])
+def test_tiny_sets_and_grey_images_can_be_learned(kind: str, count: int, channels: int, pictures: np.ndarray):
+    images = pictures[:count, :channels]
+    made = SMALL[kind].fit(images, 0, Bench()).sample(SEEDS[:3])
+    assert made.shape == (3, channels, 16, 16)
+
+
+@pytest.mark.parametrize("recipe", [SMALL["vae"], Ddpm(channels=(8, 8, 8, 8))])
+@pytest.mark.parametrize("shape", [(4, 3, 12, 12), (4, 3, 16, 24)])
+def test_sizes_that_do_not_suit_are_named_with_what_would_do(recipe: Generator, shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=f"multiple of 8.*got {shape[2]} x {shape[3]}"):
+        recipe.fit(np.zeros(shape, np.uint8), 0, Bench())
+
+
+@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+def test_training_reads_exactly_the_images_it_was_given(kind: str, pictures: np.ndarray):
+    records: list[TrainRecord] = []
+    SMALL[kind].model_copy(update={"images_seen": 37}).fit(pictures, 0, Bench(tell=records.append))
+    assert (records[-1].images_seen, records[-1].images_total) == (37, 37)
+    assert all(record.seconds >= 0 and np.isfinite(record.loss) for record in records)
+
+
+@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+def test_a_hopeless_learning_rate_is_reported_with_the_step_and_what_to_change(kind: str, pictures: np.ndarray):
+    recipe = SMALL[kind].model_copy(update={"learning_rate": 1e6, "images_seen": 800})
+    with pytest.raises(Diverged, match=r"step \d+ .*loss.*learning_rate"):
+        recipe.fit(pictures, 0, Bench())
+
+
+CHANGES = [
+    ("gaussian", {"components": 2}),
+    ("gaussian", {"noise": False}),
+    ("gaussian", {"unbiased": True}),
+    ("vae", {"latent": 2}),
+    ("vae", {"details": 3}),
+    ("vae", {"width": 16}),
+    ("vae", {"images_seen": 80}),
+    ("vae", {"batch": 4}),
+    ("vae", {"learning_rate": 1e-4}),
+    ("vae", {"crop": 8}),
+    ("vae", {"ema": 0.0}),
+    ("vae", {"beta": 5.0}),
+    ("vae", {"decoder_noise": True}),
+    ("vae", {"prior": "normal"}),
+    ("vae", {"prior": "fitted"}),
+    ("vae", {"neighbours": 8}),
+    ("vae", {"smoothing": 0.2}),
+    ("ddpm", {"channels": (8, 8)}),
+    ("ddpm", {"blocks": 2}),
+    ("ddpm", {"attention": False}),
+    ("ddpm", {"patch": 2}),
+    ("ddpm", {"images_seen": 32}),
+    ("ddpm", {"batch": 4}),
+    ("ddpm", {"learning_rate": 1e-2}),
+    ("ddpm", {"ema": 0.0}),
+    ("ddpm", {"prediction": "epsilon"}),
+    ("ddpm", {"prediction": "sample"}),
+    ("ddpm", {"noise_steps": 30}),
+    ("ddpm", {"schedule": "linear"}),
+    ("ddpm", {"sampler": "ddim"}),
+    ("ddpm", {"sampler": "dpm++"}),
+    ("ddpm", {"steps": 5}),
+]
+
+
+def test_every_setting_of_every_recipe_is_among_the_changes_tried():
+    tried = {kind: {"kind"} | {name for other, change in CHANGES if other == kind for name in change} for kind in SMALL}
+    assert tried == {kind: set(GENERATORS[kind].model_fields) for kind in SMALL}
+
+
+@pytest.mark.parametrize(("kind", "change"), CHANGES, ids=lambda value: str(value))
+def test_every_setting_changes_what_is_drawn(kind: str, change: dict[str, object], pictures: np.ndarray):
+    usual = _drawn(SMALL[kind], pictures)
+    changed = _drawn(type(SMALL[kind]).model_validate({**SMALL[kind].model_dump(), **change}), pictures)
+    assert (usual != changed).any()
+
+
+_memory: dict[str, np.ndarray] = {}
+
+
+def _drawn(recipe: Generator, pictures: np.ndarray) -> np.ndarray:
+    key = repr(recipe)
+    if key not in _memory:
+        _memory[key] = recipe.fit(pictures, 0, Bench()).sample(SEEDS)
+    return _memory[key]

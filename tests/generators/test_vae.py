@@ -1,0 +1,101 @@
+"""The VAE's laws: priors that match what they are fitted to, noise that comes back, copies at the ends of the scale."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from imagelab.generators import Bench, Vae
+from imagelab.generators.vae import VaeModel
+from imagelab.seeds import image_seeds
+
+RECIPE = Vae(latent=6, details=2, width=8, images_seen=800, batch=16, crop=16, neighbours=5)
+SEEDS = image_seeds(1, "sample", 1, 0, range(3000))
+
+
+@pytest.fixture(scope="module")
+def model(pictures: np.ndarray) -> VaeModel:
+    return RECIPE.fit(pictures, 0, Bench())
+
+
+def with_settings(model: VaeModel, **change: object) -> VaeModel:
+    return dataclasses.replace(model, recipe=model.recipe.model_copy(update=change))
+
+
+def moments(codes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    flat = codes.flatten(1).double()
+    return flat.mean(0).numpy(), torch.cov(flat.T, correction=0).numpy()
+
+
+def test_the_fitted_prior_has_the_mean_and_covariance_of_the_aggregate_posterior(model: VaeModel):
+    z, c = with_settings(model, prior="fitted").codes(SEEDS)
+    for drawn, bank, deviation in (
+        (z, model.net.bank_z, model.net.spread),
+        (c, model.net.bank_c, model.net.bank_spread),
+    ):
+        mean, covariance = moments(drawn)
+        wanted_mean, of_means = moments(bank)
+        wanted = of_means + np.diag(deviation.flatten().double().numpy() ** 2)
+        deviations = np.sqrt(np.diag(wanted))
+        np.testing.assert_allclose((mean - wanted_mean) / deviations, 0, atol=4 / 3000**0.5)
+        np.testing.assert_allclose((covariance - wanted) / np.outer(deviations, deviations), 0, atol=6 / 3000**0.5)
+
+
+def test_the_normal_prior_is_standard_normal(model: VaeModel):
+    z, c = with_settings(model, prior="normal").codes(SEEDS)
+    for drawn in (z, c):
+        assert abs(float(drawn.mean())) < 0.03
+        assert float(drawn.var()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_local_prior_keeps_the_total_variance_at_any_smoothing(model: VaeModel):
+    wanted = float(model.net.bank_z.var(0, correction=0).sum() + model.net.spread.square().sum())
+    for smoothing in (0.0, 0.5, 1.0):
+        z, _ = with_settings(model, prior="local", smoothing=smoothing, neighbours=60).codes(SEEDS)
+        assert float(z.var(0).sum()) == pytest.approx(wanted, rel=0.1)
+
+
+def test_without_smoothing_the_local_prior_resamples_the_codes_of_the_training_images(model: VaeModel):
+    near, mixed = (with_settings(model, prior="local", smoothing=s).codes(SEEDS[:400])[0] for s in (0.0, 1.0))
+    distance = [float(torch.cdist(z, model.net.bank_z).min(1).values.mean()) for z in (near, mixed)]
+    # nothing but the posterior's own noise lies between a drawn code and a training image's
+    assert distance[0] <= float(model.net.spread.square().sum()) ** 0.5
+    assert distance[1] > 1.5 * distance[0]
+
+
+def test_decoder_noise_raises_the_fine_band_by_the_noise_it_states(model: VaeModel):
+    seeds = SEEDS[:400]
+    plain, noisy = (with_settings(model, decoder_noise=flag).sample(seeds).astype(float) for flag in (False, True))
+
+    def fine(images: np.ndarray) -> float:
+        return float(np.diff(np.diff(images, axis=2), axis=3).var())
+
+    stated = 4 * float(model.net.noise_deviation().square().mean()) * 127.5**2
+    assert fine(noisy) - fine(plain) == pytest.approx(stated, rel=0.25)
+    assert stated > 0.2 * fine(plain)
+
+
+def test_the_upper_level_is_the_ppca_optimum(model: VaeModel, pictures: np.ndarray):
+    signed = torch.from_numpy(pictures).double().flatten(1) / 127.5 - 1
+    centred = signed - signed.mean(0)
+    variances = torch.linalg.svdvals(centred).square() / len(pictures)
+    residual = variances[6:].sum() / (768 - 6)
+    np.testing.assert_allclose(model.net.axes.double().square().sum(1), variances[:6] - residual, rtol=1e-3)
+    np.testing.assert_allclose(model.net.spread.double().square(), residual / variances[:6], rtol=1e-3)
+
+
+def test_less_beta_copies_more_faithfully(pictures: np.ndarray):
+    def error(beta: float) -> float:
+        recipe = RECIPE.model_copy(update={"beta": beta, "images_seen": 2400})
+        copies = recipe.fit(pictures, 0, Bench()).reconstruct(pictures)
+        return float(((copies.astype(float) - pictures) ** 2).mean())
+
+    assert error(0.01) < 0.9 * error(20.0)
+
+
+def test_copying_images_that_do_not_suit_is_refused(model: VaeModel):
+    with pytest.raises(ValueError, match="got 12 x 12"):
+        model.reconstruct(np.zeros((2, 3, 12, 12), np.uint8))
