@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..measurement import Measurement
-from . import diversity, frechet, kernel, perceptual, spectrum
+from . import detector, diversity, frechet, kernel, memorisation, perceptual, prdc, spectrum
 from .base import Evidence, ImageSet, Metric, NotMeasurable
 
 __all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
@@ -104,6 +104,36 @@ METRICS: dict[str, Metric] = {
         better="two-sided",
         least=50,
         cite=perceptual.CITE,
+    ),
+    "prdc": Metric(
+        prdc.prdc,
+        title="Precision, recall, density, coverage",
+        unit="share",
+        what="How many made images look like some real one, and how much of what is real the made images still cover.",
+        blind="What random networks do not notice; real against real does not reach 1, so read it by its floor.",
+        better="higher",
+        least=500,
+        cite=prdc.CITE,
+    ),
+    "detector": Metric(
+        detector.detector,
+        title="Detector",
+        unit="AUC",
+        what="How well a classifier tells made images from real ones that it has not seen: 0.5 is guessing.",
+        blind="Lost variety, where every single image still looks right.",
+        better="lower",
+        least=200,
+        cite=detector.CITE,
+    ),
+    "memorisation": Metric(
+        memorisation.memorisation,
+        title="Memorisation",
+        unit="share",
+        what="Whether made images are copies: how many lie nearer to a training image than to an unseen one.",
+        blind="A copied detail in a new picture.",
+        better="two-sided",
+        least=200,
+        cite=memorisation.CITE,
     ),
     "fid": Metric(
         frechet.fid,

@@ -56,6 +56,7 @@ class Evidence:
             test where the model can copy; what a counter finds there, it invented. None where there is no such control.
         seed: seed of any random choice inside an estimator.
         device: torch device for feature extraction.
+        train: the images that the model under test was fitted to; only memorisation looks at them. None where unknown.
     """
 
     real: ImageSet
@@ -63,6 +64,7 @@ class Evidence:
     blank: ImageSet | None = None
     seed: int = 0
     device: str = "cpu"
+    train: ImageSet | None = None
 
 
 @dataclass(frozen=True)

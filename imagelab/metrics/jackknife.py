@@ -22,7 +22,7 @@ import numpy as np
 
 from ..seeds import stream
 
-__all__ = ["GROUPS", "Jackknifed", "jackknife"]
+__all__ = ["GROUPS", "Jackknifed", "jackknife", "leave_out", "spread"]
 
 GROUPS = 10
 """Groups a set is cut into: the standard error itself is then known to about a quarter."""
@@ -57,16 +57,33 @@ def jackknife(
         >>> round(mean.value, 6), round(float(mean.stderr / x.std(ddof=1) * 20**0.5), 6)
         (9.5, 1.0)
     """
+    value = float(statistic(np.arange(n_real), np.arange(n_fake)))
+    left = leave_out(n_real, n_fake, seed, groups)
+    if not left or min(len(rows) for pair in left for rows in pair) < 2:  # a set left with fewer than two has no spread
+        return Jackknifed(value, None, None)
+    values = np.array([statistic(real, fake) for real, fake in left])
+    g = len(values)
+    return Jackknifed(value, float(spread(values)), float(g * value - (g - 1) * values.mean()))
+
+
+def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, for each group, the rows of both sets that are left without it; nothing where a set has fewer than two.
+
+    Raises:
+        ValueError: for fewer than two groups.
+    """
     if groups < 2:
         raise ValueError(f"jackknife: expected at least 2 groups, got {groups}")
-    value = float(statistic(np.arange(n_real), np.arange(n_fake)))
     g = min(groups, n_real, n_fake)
-    if g < 2 or min(n - -(-n // g) for n in (n_real, n_fake)) < 2:  # a set left with fewer than two has no spread
-        return Jackknifed(value, None, None)
+    if g < 2:
+        return []
     rng = stream(seed, "jackknife")
     cuts = [np.array_split(rng.permutation(n), g) for n in (n_real, n_fake)]
     left = [[np.sort(np.concatenate(cut[:j] + cut[j + 1 :])) for cut in cuts] for j in range(g)]
-    values = np.array([statistic(real, fake) for real, fake in left])
-    mean = values.mean()
-    stderr = float(np.sqrt((g - 1) / g * np.sum((values - mean) ** 2)))
-    return Jackknifed(value, stderr, float(g * value - (g - 1) * mean))
+    return [(real, fake) for real, fake in left]
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """Return the jackknifed standard error from the g leave-one-group-out values: [g] or [g,K] -> scalar or [K]."""
+    g = len(values)
+    return np.sqrt((g - 1) / g * np.sum((values - values.mean(axis=0)) ** 2, axis=0))

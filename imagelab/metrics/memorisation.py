@@ -1,0 +1,109 @@
+"""Does the model draw, or does it copy? Nearest neighbours in the training set against those in held-out images.
+
+    closer_to_train  share of generated images nearer to some training image than to any of as many held-out ones:
+                     0.5 for a model that generalises, towards 1 for one that copies
+    authenticity     share of generated images farther from their nearest training image than that image is from its own
+                     nearest neighbour in the training set (AuthPct): 0 for copies
+
+A collapsing model may copy less, not more; the two failures are different, and this tells them apart. Distances are
+Euclidean in standardised random features; what those do not see, such as a copied detail in a new picture, this does
+not see either. The errors are those of a share, for the given training and held-out images.
+
+References:
+    A non-parametric test to detect data-copying in generative models (Meehan et al. 2020), arXiv:2004.05675.
+    How faithful is your synthetic data? (Alaa et al. 2022), arXiv:2102.08921 (authenticity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..measurement import Measurement
+from ..seeds import stream
+from .base import Evidence, NotMeasurable
+from .features import SPACES, feature_pair
+
+__all__ = ["authenticity", "closer_to_train", "memorisation"]
+
+CITE = "arXiv:2102.08921"
+SPACE = "randconv-s0"
+BLOCK = 512
+
+
+def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, seed: int) -> float:
+    """Return the share of generated images nearer to the training set than to the held-out set.
+
+    Args:
+        fake: float [M,D]. train: float [T,D]. heldout: float [N,D].
+        seed: which images of the larger set are left out, so that both are of one size. Ties count half.
+    """
+    n = min(len(train), len(heldout))
+    rng = stream(seed, "memorisation")
+    train, heldout = (each[np.sort(rng.permutation(len(each))[:n])] for each in (train, heldout))
+    to_train, to_heldout = _nearest(fake, train)[1], _nearest(fake, heldout)[1]
+    return float(np.mean((to_train < to_heldout) + 0.5 * (to_train == to_heldout)))
+
+
+def authenticity(fake: np.ndarray, train: np.ndarray) -> float:
+    """Return the share of generated images [M,D] farther from the training set [T,D] than it is from itself."""
+    index, distance = _nearest(fake, train)
+    _, own = _nearest(train, train, without_self=True)
+    return float(np.mean(distance > own[index]))
+
+
+def _nearest(query: np.ndarray, reference: np.ndarray, without_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return index and distance of each query's nearest reference; ``without_self``: query i is reference i."""
+    from scipy.spatial.distance import cdist
+
+    indices, distances = [], []
+    for first in range(0, len(query), BLOCK):
+        block = cdist(query[first : first + BLOCK], reference)
+        if without_self:
+            rows = np.arange(len(block))
+            block[rows, first + rows] = np.inf
+        indices.append(block.argmin(axis=1))
+        distances.append(block.min(axis=1))
+    return np.concatenate(indices), np.concatenate(distances)
+
+
+def memorisation(evidence: Evidence) -> list[Measurement]:
+    """Return ``memorisation/closer_to_train`` and ``memorisation/authenticity``.
+
+    Raises:
+        NotMeasurable: where the evidence holds no training set, or sets without features to compare.
+    """
+    if evidence.train is None:
+        raise NotMeasurable("the images that the model was trained on were not handed over")
+    heldout, fake = feature_pair(evidence, SPACE)
+    _, train = feature_pair(replace(evidence, fake=evidence.train), SPACE)
+    closer = Measurement(
+        "memorisation/closer_to_train",
+        closer_to_train(fake, train, heldout, evidence.seed),
+        "share",
+        n_real=min(len(train), len(heldout)),
+        n_fake=len(fake),
+        better="two-sided",
+        estimator="Euclidean nearest neighbours, training and held-out sets of one size, standardised by the reference",
+        feature_space=SPACES[SPACE].label,
+        seed=evidence.seed,
+        cite="arXiv:2004.05675",
+    )
+    authentic = replace(
+        closer,
+        name="memorisation/authenticity",
+        value=authenticity(fake, train),
+        n_real=len(train),
+        better="higher",
+        estimator="AuthPct, Euclidean, standardised by the reference",
+        seed=None,
+        cite=CITE,
+    )
+    return [replace(each, stderr=_share_error(each.value or 0.0, len(fake))) for each in (closer, authentic)]
+
+
+def _share_error(share: float, n: int) -> float:
+    """Return the standard error of a share; Agresti and Coull's, so that 0 of n is not known exactly."""
+    softened = (share * n + 2.0) / (n + 4.0)
+    return float(np.sqrt(softened * (1.0 - softened) / (n + 4.0)))
