@@ -149,7 +149,7 @@ def _write(
     bold: bool = False,
 ) -> None:
     """Write one line of text, made smaller, and at last cut, until it fits the room."""
-    text = plain(text, 140)
+    text = plain(text, 240)
     while size > 16 and draw.textlength(text, _font(size, bold)) > room:
         size -= 2
     while len(text) > 2 and draw.textlength(text, _font(size, bold)) > room:

@@ -6,9 +6,6 @@ curves inline SVG. The template escapes everything, so a hostile name stays text
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,44 +19,12 @@ from ..metrics import METRICS, row_of
 from ..store import write_atomic
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
-from .headline import Headline, facts, headline, interval, too_few
+from .headline import facts, headline, too_few
+from .panels import panels
+from .protocol import data_of, numbers, protocol
 from .read import Run, plain, read_run
 
 __all__ = ["write_report"]
-
-FRONT = (
-    "freckles/corrected",
-    "freckles/count",
-    "freckles/prevalence",
-    "band_power",
-    "hf_ratio",
-    "pixel_variance",
-    "frechet",
-    "kernel",
-    "perceptual_diversity",
-    "fid",
-    "kid",
-    "lpips_diversity",
-)
-"""Measurements whose curves stand open on the page, in this order; all others follow in a fold."""
-
-TITLES = {
-    "freckles/count": "Freckles counted, before correction",
-    "freckles/corrected": "Freckles a face",
-    "freckles/prevalence": "Faces with freckles",
-    "freckles/contrast": "How dark the freckles are",
-    "freckles/blank": "Freckles counted where there are none",
-    "freckles/noise": "Noise in the images",
-    "band_power": "Energy by size of detail",
-    "band_headroom": "Energy above 8-bit rounding",
-    "spectral_slope": "Slope of the spectrum",
-    "log_spectral_distance": "Distance between spectra",
-    "frechet_corrected": "Fréchet distance, corrected for the number of images",
-}
-"""Titles of measurements that deserve words of their own; the others take those of their row of METRICS."""
-
-BANDED = {"band_power": "energy against real images, dB", "band_headroom": "energy above rounding noise, dB"}
-"""Measurements of which all parts are drawn into one figure, with its axis title."""
 
 ROOM = 1056  # CSS pixels that a strip may take on a wide screen
 FLIPPED = 5  # faces shown large above the strip: enough to compare, few enough to see on a phone
@@ -77,17 +42,6 @@ class Strip:
     columns: int
     width: int
     height: int
-    alt: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure of the curves section with its words."""
-
-    title: str
-    what: str
-    small: str
-    svg: Markup
     alt: str
 
 
@@ -125,37 +79,22 @@ def _environment() -> jinja2.Environment:
 
 def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
-    panels = _panels(run)
+    drawn = panels(run)
     spectra = curves.spectra(run, "spectra")
-    told: Headline = headline(run)
     return {
         "run": run,
-        "headline": told,
+        "headline": headline(run),
         "facts": facts(run),
         "notes": _notes(run),
         "strips": strips,
         "flipped": FLIPPED,
-        "front": [panel for front, panel in panels if front],
-        "folded": [panel for front, panel in panels if not front],
-        "spectra": spectra and Panel("", "", "", Markup(spectra.svg), spectra.alt),
+        "front": [panel for front, panel in drawn if front],
+        "folded": [panel for front, panel in drawn if not front],
+        "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
         "palette": _palette(run),
-        "table": _table(run),
+        "table": numbers(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],
-        "config": _json(run.experiment),
-        "command": shlex.quote(run.name),
-        "version": plain(run.provenance.get("imagelab", "")),
-        "card": plain(_data(run).get("card") or "No dataset card was written.", 4000),
-        "counts": _flat(_data(run).get("counts") or {}),
-        "bad_files": _bad_files(run),
-        "provenance": _flat(
-            {k: v for k, v in run.provenance.items() if k not in ("data", "labels", "freckle_calibration")}
-        ),
-        "calibration": _flat(run.provenance.get("freckle_calibration") or {}),
-        "training": _training(run),
-        "truth": [(n.partition("/")[2], m) for n in run.names if n.startswith("truth/") and (m := run.real(n))],
-        "interval": interval,
-        "missing": run.missing(),
-        "glossary": _glossary(run),
+        **protocol(run),
         "sample": _sample(run),
         "caption": caption,
         "fit": lambda width: max(1, int(ROOM // width)),
@@ -172,22 +111,12 @@ def _notes(run: Run) -> list[str]:
     if few:
         titles = ", ".join(METRICS[row].title for row in METRICS if row in few)
         notes.append(f"Measured on fewer images than we would trust: {titles}. The glossary names the smallest n.")
-    asked, got = (_data(run).get(key) for key in ("asked", "counts"))
+    asked, got = (data_of(run).get(key) for key in ("asked", "counts"))
     if isinstance(asked, Mapping) and isinstance(got, Mapping):
         for split, wanted in asked.items():
             if got.get(split, wanted) != wanted:
                 notes.append(plain(f"{wanted} {split} images were asked for, the dataset gave {got[split]}.", 120))
     return notes
-
-
-def _data(run: Run) -> Mapping[str, Any]:
-    data = run.provenance.get("data")
-    return data if isinstance(data, Mapping) else {}
-
-
-def _bad_files(run: Run) -> list[tuple[str, str]]:
-    files = _data(run).get("bad_files") or []
-    return [(plain(f.get("path"), 200), plain(f.get("reason"), 200)) for f in files if isinstance(f, Mapping)]
 
 
 def _strips(run: Run) -> list[Strip]:
@@ -223,67 +152,6 @@ def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, n
     return Strip(line, f"{kind}-{line}", title, text, rows, columns, columns * (width + 2) - 2, height, alt)
 
 
-def _panels(run: Run) -> list[tuple[bool, Panel]]:
-    """Return (stands open, panel) for every metric with values, in reading order."""
-    groups: dict[str, list[str]] = {}
-    for name in run.names:
-        stem = name.split("/")[0]
-        if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
-            groups.setdefault(stem if stem in BANDED else re.sub(r"-s\d+$", "", name), []).append(name)
-    places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
-    panels = []
-    for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
-        panel = _panel(run, key, groups[key])
-        if panel is not None:
-            panels.append((key in places, panel))
-    return panels
-
-
-def _family(key: str) -> str:
-    stem, _, part = key.partition("/")
-    return key if part == "raw" else stem
-
-
-def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
-    stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(names[0], key)
-    if stem in BANDED:
-        curve = curves.bands(run, names, identity, BANDED[stem])
-    else:
-        m = run.series(names[0])[0]
-        axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
-        control = "freckles/blank" if key == "freckles/count" else None
-        curve = curves.lines(run, names, identity, plain(axis, 44), control)
-    row = row_of(names[0])
-    what = METRICS[row].what if row else ""
-    return curve and Panel(title, what, _small(run, names), Markup(curve.svg), curve.alt)
-
-
-def _title(name: str, key: str) -> str:
-    """Return a measurement's title, with its part in words where it has one."""
-    stem, _, part = key.partition("/")
-    row = row_of(name)
-    known = TITLES.get(key) or TITLES.get(stem)
-    if known or row is None or (METRICS[row].gives and stem not in (row, *METRICS[row].gives[:1])):
-        return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
-    title = METRICS[row].title
-    return plain(title if not part or part == "randconv" or METRICS[row].needs else f"{title}: {part}", 70)
-
-
-def _small(run: Run, names: list[str]) -> str:
-    """Return the fine print of a curve: instrument, n, repeats."""
-    m = run.series(names[0])[0]
-    pieces = [
-        f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
-        plain(m.feature_space, 60),
-    ]
-    if len(names) > 1 and names[0].split("/")[0] not in BANDED:
-        pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
-    theory = run.series(names[0], predicted=True)
-    if theory:
-        pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))
-    return "; ".join(filter(None, pieces))
-
-
 def _palette(run: Run) -> dict[str, list[str]]:
     steps = max(run.last, 1)
     return {
@@ -294,53 +162,6 @@ def _palette(run: Run) -> dict[str, list[str]]:
     }
 
 
-def _table(run: Run) -> list[dict[str, Any]]:
-    """Return one row a measurement name: real, first and last generation of the main line, last of every arm."""
-    rows = []
-    for name in run.names:
-        series = run.series(name)
-        if name.startswith(("radial_power/", "truth/")) or not (series or run.real(name)):
-            continue
-        real = run.real(name)
-        some = (series or [real])[-1]
-        assert some is not None
-        rows.append(
-            {
-                "name": plain(name),
-                "unit": plain(some.unit),
-                "real": interval(real) if real else "",
-                "first": interval(series[0]) if series else "",
-                "last": interval(run.at(name, run.last) or series[-1]) if series else "",
-                "arms": [interval(m) if (m := run.at(name, run.last, line)) else "" for line in run.lines[1:]],
-                "n": f"{some.n_fake:,}" + (f" / {some.n_real:,}" if some.n_real else ""),
-            }
-        )
-    return rows
-
-
-def _training(run: Run) -> list[dict[str, Any]]:
-    records = run.training()
-    rows = []
-    for line in sorted({record.line for record in records}):
-        mine = [record for record in records if record.line == line]
-        rows.append(
-            {
-                "label": run.label(line, 80),
-                "models": len(mine),
-                "seen": f"{mine[-1].images_seen:,}",
-                "first": f"{mine[0].loss:.4g}",
-                "last": f"{mine[-1].loss:.4g}",
-                "minutes": f"{sum(record.seconds for record in mine) / 60:,.1f}",
-            }
-        )
-    return rows
-
-
-def _glossary(run: Run) -> list[dict[str, Any]]:
-    taken = {row_of(name) for name in run.names}
-    return [{"name": row, "metric": metric} for row, metric in METRICS.items() if row in taken]
-
-
 def _sample(run: Run) -> str:
     n = run.provenance.get("n") or run.experiment.get("images")
     pieces = [
@@ -348,19 +169,3 @@ def _sample(run: Run) -> str:
         f"seed {plain(run.experiment.get('seed', '?'))}",
     ]
     return ", ".join(filter(None, pieces))
-
-
-def _json(value: object) -> str:
-    """Return indented JSON in which every character that would not print, or would turn the text round, is escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
-
-
-def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as (dotted name, value) pairs, short enough to print."""
-    if isinstance(value, Mapping):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{prefix}{plain(key)}.")]
-    if isinstance(value, list) and not all(isinstance(item, str | int | float | bool) for item in value):
-        return [pair for place, item in enumerate(value) for pair in _flat(item, f"{prefix}{place}.")]
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return [(prefix.rstrip("."), plain(text, 400))]

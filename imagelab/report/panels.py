@@ -1,0 +1,135 @@
+"""Which curves a page shows, in which order, and the words around each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ..metrics import METRICS, row_of
+from . import curves
+from .read import Run, plain
+
+__all__ = ["Panel", "panels"]
+
+FRONT = (
+    "freckles/corrected",
+    "freckles/count",
+    "freckles/prevalence",
+    "band_power",
+    "hf_ratio",
+    "pixel_variance",
+    "frechet",
+    "kernel",
+    "perceptual_diversity",
+    "fid",
+    "kid",
+    "lpips_diversity",
+)
+"""Measurements whose curves stand open on the page, in this order; all others follow in a fold."""
+
+TITLES = {
+    "freckles/count": "Freckles counted, before correction",
+    "freckles/corrected": "Freckles a face",
+    "freckles/prevalence": "Faces with freckles",
+    "freckles/contrast": "How dark the freckles are",
+    "freckles/blank": "Freckles counted where there are none",
+    "freckles/noise": "Noise in the images",
+    "band_power": "Energy by size of detail",
+    "band_headroom": "Energy above 8-bit rounding",
+    "spectral_slope": "Slope of the spectrum",
+    "log_spectral_distance": "Distance between spectra",
+    "frechet_corrected": "Fréchet distance, corrected for the number of images",
+}
+"""Titles of measurements that deserve words of their own; the others take those of their row of METRICS."""
+
+WORDS = {
+    "freckles/corrected": "Freckles that can be seen, corrected for those the counter misses and those it invents.",
+    "freckles/count": "What the counter finds, right or wrong.",
+    "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
+    "freckles/contrast": "Fading is not vanishing: how much darker than the skin are the freckles that were found?",
+    "freckles/blank": "On freckle-free faces copied through the model: what counter and model invent together.",
+    "freckles/noise": "Grain of the images away from the skin. Noise can pass for freckles.",
+    "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
+    "0 dB is as much as in real images.",
+    "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
+}
+"""What a measurement counts, where its row of METRICS says it only for the whole row."""
+
+BANDED = {"band_power": "energy against real images, dB", "band_headroom": "energy above rounding noise, dB"}
+"""Measurements of which all parts are drawn into one figure, with its axis title."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of the curves section with its words."""
+
+    title: str
+    what: str
+    small: str
+    svg: Markup
+    alt: str
+
+
+def panels(run: Run) -> list[tuple[bool, Panel]]:
+    """Return (stands open, panel) for every metric with values, in reading order."""
+    groups: dict[str, list[str]] = {}
+    for name in run.names:
+        stem = name.split("/")[0]
+        if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
+            groups.setdefault(stem if stem in BANDED else re.sub(r"-s\d+$", "", name), []).append(name)
+    places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
+    drawn = []
+    for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
+        panel = _panel(run, key, groups[key])
+        if panel is not None:
+            drawn.append((key in places, panel))
+    return drawn
+
+
+def _family(key: str) -> str:
+    stem, _, part = key.partition("/")
+    return key if part == "raw" else stem
+
+
+def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
+    stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(names[0], key)
+    if stem in BANDED:
+        curve = curves.bands(run, names, identity, BANDED[stem])
+    else:
+        m = run.series(names[0])[0]
+        axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
+        control = "freckles/blank" if key == "freckles/count" else None
+        curve = curves.lines(run, names, identity, plain(axis, 44), control)
+    row = row_of(names[0])
+    what = WORDS.get(key) or (METRICS[row].what if row else "")
+    return curve and Panel(title, what, _small(run, names), Markup(curve.svg), curve.alt)
+
+
+def _title(name: str, key: str) -> str:
+    """Return a measurement's title, with its part in words where it has one."""
+    stem, _, part = key.partition("/")
+    row = row_of(name)
+    known = TITLES.get(key) or TITLES.get(stem)
+    if known or row is None or (METRICS[row].gives and stem not in (row, *METRICS[row].gives[:1])):
+        return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
+    title = METRICS[row].title
+    return plain(title if not part or part == "randconv" or METRICS[row].needs else f"{title}: {part}", 70)
+
+
+def _small(run: Run, names: list[str]) -> str:
+    """Return the fine print of a curve: instrument, n, repeats."""
+    m = run.series(names[0])[0]
+    pieces = [
+        f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
+        plain(m.feature_space, 60),
+    ]
+    if len(names) > 1 and names[0].split("/")[0] not in BANDED:
+        pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
+    if names[0] == "freckles/count" and run.series("freckles/blank"):
+        pieces.append("dotted: found on freckle-free faces that the model copied, so none are there")
+    theory = run.series(names[0], predicted=True)
+    if theory:
+        pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))
+    return "; ".join(filter(None, pieces))
