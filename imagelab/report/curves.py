@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..measurement import Measurement
-from .headline import Z95, power_of_ten
+from .headline import Z95, is_distance, power_of_ten
 from .read import Run, plain
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:
     if real.stderr is not None:
         half = Z95 * real.stderr
         axes.axhspan(real.value - half, real.value + half, color=INK, alpha=0.10, linewidth=0)
-    return real.value, "real vs real" if real.better == "lower" else "real", INK
+    return real.value, "real vs real" if is_distance(real) else "real", INK
 
 
 def _theory(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str] | None:

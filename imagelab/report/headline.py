@@ -145,6 +145,11 @@ def freckle_name(run: Run) -> str | None:
     return None
 
 
+def is_distance(m: Measurement) -> bool:
+    """Whether a measurement compares two sets, so that its floor is two real sets and not one."""
+    return m.better == "lower" and m.n_real > 0
+
+
 def too_few(m: Measurement) -> bool:
     """Whether a measurement was taken on fewer images than its row of METRICS would trust."""
     row = row_of(m.name)
@@ -253,7 +258,7 @@ def _fact(run: Run, name: str, label: str) -> Fact:
     say = _percent if name.startswith("band_power/") else interval
     last, real = run.at(name, run.last), run.real(name)
     assert last is not None
-    beside = [("two real sets" if real.better == "lower" else "real", say(real))] if real else []
+    beside = [("two real sets" if is_distance(real) else "real", say(real))] if real else []
     for line in run.lines[1:3]:
         arm = run.at(name, run.last, line)
         if arm is not None:

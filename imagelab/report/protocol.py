@@ -140,5 +140,8 @@ def _calibrated(title: str, rows: list[Mapping[str, Any]]) -> Table:
         value, stderr = row.get("value"), row.get("stderr")
         error = Z95 * stderr if isinstance(stderr, int | float) else None
         shown = number(value, error) if isinstance(value, int | float) else ""
-        body.append([*(plain(row.get(key, "")) for key in keys), shown, plain(row.get("n", ""))])
+        known = (row.get(key, "") for key in keys)
+        body.append(
+            [*(f"{key:g}" if isinstance(key, float) else plain(key) for key in known), shown, plain(row.get("n", ""))]
+        )
     return Table(title, [*map(plain, keys), "value", "n"], body)
