@@ -49,6 +49,7 @@ BLURS = (0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5)
 NOISES = (0.01, 0.02, 0.03, 0.04)
 
 Row = dict[str, Any]
+Spoil = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Marked:
 def render(size: int, split: Any, n: int, rate: float | None, seed: int = SEED) -> Marked:
     """Draw faces and measure how deep each listed freckle is, against the twin."""
     sample = Faces(size=size, freckle_rate=rate).load(split, n, seed)
-    assert sample.freckles is not None and sample.twins is not None
+    assert sample.freckles is not None and sample.twins is not None  # this dataset knows them
     bare = 255 * luma(sample.twins)
     drop = ndimage.maximum_filter(bare - 255 * luma(sample.images), (0, 3, 3))
     present = []
@@ -114,9 +115,9 @@ def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarr
     hit, met = np.zeros(len(found), bool), np.zeros(len(truth), bool)
     if len(found) and len(truth):
         distance = np.linalg.norm(found[:, None, :2] - truth[None, :, :2], axis=2)
-        rows, columns = linear_sum_assignment(np.where(distance <= radius, distance, 1e3))
-        near = distance[rows, columns] <= radius
-        hit[rows[near]], met[columns[near]] = True, True
+        pairs = linear_sum_assignment(np.where(distance <= radius, distance, 1e3))
+        near = distance[pairs] <= radius
+        hit[pairs[0][near]], met[pairs[1][near]] = True, True
     return hit, met
 
 
@@ -175,10 +176,14 @@ def learn(faces: Marked, clean: np.ndarray, skin: np.ndarray, optics: Optics, co
             spots = find_candidates(shown[start : start + 256], skin, optics)
             features.append(spots.features)
             answers.append(_answers(spots, truth[start : start + 256], optics))
-    model = HistGradientBoostingClassifier(
-        max_iter=250, learning_rate=0.1, max_leaf_nodes=31, max_depth=8, l2_regularization=1.0, min_samples_leaf=40,
-        early_stopping=False, random_state=0,
-    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "max_iter": 250,
+        "max_leaf_nodes": 31,
+        "max_depth": 8,
+        "min_samples_leaf": 40,
+        "early_stopping": False,
+    }
+    model = HistGradientBoostingClassifier(**settings, l2_regularization=1.0, random_state=0)
     return Trees.from_boosting(model.fit(np.concatenate(features), np.concatenate(answers)))
 
 
@@ -189,28 +194,6 @@ def _answers(spots: Candidates, truth: list[np.ndarray], optics: Optics) -> np.n
         mine = np.flatnonzero(spots.image == row)
         answer[mine] = match(place[mine], marks, MATCH * optics.size / 64)[0]
     return answer
-
-
-def _mean(values: np.ndarray) -> Figure:
-    spread = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
-    return Figure(float(values.mean()), spread, len(values))
-
-
-def _share(mask: np.ndarray) -> Figure:
-    """Return a share; none or all of n is not known without error (half a case is added on each side)."""
-    likely = (mask.sum() + 0.5) / (len(mask) + 1)
-    return Figure(float(mask.mean()), math.sqrt(likely * (1 - likely) / len(mask)), len(mask))
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray, n: int | None = None) -> Figure:
-    """Return sum(top) / sum(bottom) with its error by linearisation; a face is the independent unit."""
-    total = float(bottom.sum())
-    if total == 0:
-        return Figure(float("nan"), float("nan"), 0)
-    value = float(top.sum()) / total
-    rest = top - value * bottom
-    error = math.sqrt(float((rest**2).sum()) * len(top) / max(len(top) - 1, 1)) / abs(total)
-    return Figure(value, error, n if n is not None else round(total))
 
 
 @dataclass(frozen=True)
@@ -225,20 +208,18 @@ class Tally:
 
     def precision(self) -> Figure:
         """Return the share of detections that are visible freckles."""
-        return _ratio(self.right, self.count)
+        return Figure.ratio(self.right, self.count)
 
     def recall(self) -> Figure:
         """Return the share of countable freckles that were met."""
-        return _ratio(np.array([mask.sum() for mask in self.met], float), self.truth)
+        return Figure.ratio(np.array([mask.sum() for mask in self.met], float), self.truth)
 
     def response(self) -> Figure:
         """Return detections gained over the twin a countable freckle."""
-        return _ratio(self.count - self.twin, self.truth)
+        return Figure.ratio(self.count - self.twin, self.truth)
 
 
-def tally(
-    counter: Calibration, faces: Marked, spoil: Callable[[np.ndarray], np.ndarray] = lambda images: images
-) -> Tally:
+def tally(counter: Calibration, faces: Marked, spoil: Spoil = lambda images: images) -> Tally:
     """Count faces and twins after ``spoil``. A face without freckles is its own twin and is counted once."""
     found = freckles.count_freckles(spoil(faces.images), counter)
     count = np.array([len(spots) for spots in found], float)
@@ -269,14 +250,14 @@ def figures(seen: Tally) -> dict[str, Figure]:
     left = np.array([np.corrcoef(seen.count[groups != k], seen.truth[groups != k])[0, 1] for k in range(20)])
     spread = math.sqrt(19 * float(left.var()))  # jackknife over 20 groups
     return {
-        "false freckles": _mean(seen.twin),
+        "false freckles": Figure.mean(seen.twin),
         "response": seen.response(),
         "recall": seen.recall(),
         "precision": seen.precision(),
         "count correlation": Figure(float(np.corrcoef(seen.count, seen.truth)[0, 1]), spread, len(seen.count)),
-        "sensitivity": _share(called[freckled]),
-        "specificity": _share(~called[~freckled]),
-        "countable freckles": _mean(seen.truth),
+        "sensitivity": Figure.share(called[freckled]),
+        "specificity": Figure.share(~called[~freckled]),
+        "countable freckles": Figure.mean(seen.truth),
     }
 
 
@@ -285,22 +266,21 @@ def tables(counter: Calibration, faces: Marked, dense: Marked) -> dict[str, list
     seen, marks = tally(counter, dense), np.concatenate(dense.countable(counter.skin))
     met = np.concatenate(seen.met)
     owner = np.repeat(np.arange(len(dense)), seen.truth.astype(int))
+    lumas = [0.0, 40, 70, 110, 150, 190, 255]
     tone = np.median(255 * luma(faces.twins)[:, counter.skin], axis=1)
     scale = counter.size / 64
     radius = [round(scale * edge, 2) for edge in (0, 0.8, 0.9, 1.0, 1.1, 1.3, 3)]
     card = {
         "recall by radius": _binned(marks[:, 2], met, radius, owner),
-        "recall by contrast": _binned(marks[:, 3], met, [0, 0.7, 0.8, 1.0, 1.2, 2], owner),
+        "recall by contrast": _binned(marks[:, 3], met, [0, 0.85, 0.95, 1.1, 1.3, 2], owner),
         "recall by drop": _binned(marks[:, 4], met, [6, 10, 15, 20, 30, 45, 255], owner),
-        "recall by skin luma": _binned(marks[:, 5], met, [0, 40, 70, 110, 150, 190, 255], owner),
+        "recall by skin luma": _binned(marks[:, 5], met, lumas, owner),
     }
     plain = tally(counter, faces)
-    card["false freckles by skin luma"] = _binned(tone, plain.twin, [0, 40, 70, 110, 150, 190, 255])
-    card["false freckles by attribute"] = [
-        {"attribute": name, **asdict(_mean(plain.twin[mask]))}
-        for name, mask in faces.attributes.items()
-        if mask.sum() >= 10
-    ]
+    card["false freckles by skin luma"] = _binned(tone, plain.twin, lumas, np.arange(len(faces)))
+    kinds = [(name, mask) for name, mask in faces.attributes.items() if mask.sum() >= 10]
+    invented = {name: Figure.mean(plain.twin[mask]) for name, mask in kinds}
+    card["false freckles by attribute"] = [{"attribute": name, **asdict(one)} for name, one in invented.items()]
     card["linearity"] = _linearity(plain, counter)
     families = {
         "blur": [({"sigma": round(b * scale, 3)}, lambda x, b=b: blurred(x, b * scale)) for b in BLURS],
@@ -312,34 +292,25 @@ def tables(counter: Calibration, faces: Marked, dense: Marked) -> dict[str, list
     for family, members in families.items():
         taken = [(none[family], plain), *((label, tally(counter, faces, spoil)) for label, spoil in members)]
         card[f"recall by {family}"] = [{**label, **asdict(one.recall())} for label, one in taken]
-        card[f"false freckles by {family}"] = [{**label, **asdict(_mean(one.twin))} for label, one in taken]
+        card[f"false freckles by {family}"] = [{**label, **asdict(Figure.mean(one.twin))} for label, one in taken]
         if family == "blur":
-            card["blur ruler"] = [
-                {**label, **asdict(_ratio(one.count, plain.count, len(faces)))} for label, one in taken
-            ]
-    card["noise as read"] = [
-        {"sd": sd, **asdict(_mean(noise_levels(_noise(sd, "white")(faces.images), counter.skin)))}
-        for sd in (0, *NOISES)
-    ]
-    return card
+            card["blur ruler"] = [{**label, **asdict(Figure.ratio(one.count, plain.count))} for label, one in taken]
+    read = {sd: noise_levels(_noise(sd, "white")(faces.images), counter.skin) for sd in (0.0, *NOISES)}
+    return {**card, "noise as read": [{"sd": sd, **asdict(Figure.mean(levels))} for sd, levels in read.items()]}
 
 
-def _noise(sd: float, kind: str) -> Callable[[np.ndarray], np.ndarray]:
+def _noise(sd: float, kind: str) -> Spoil:
     return lambda images: noised(images, sd, stream(SEED, f"calibrate/noise/{kind}"), kind)
 
 
-def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.ndarray | None = None) -> list[Row]:
-    """Average ``value`` in bins of ``key``; where ``owner`` names faces, the error is between faces."""
+def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.ndarray) -> list[Row]:
+    """Average ``value`` in bins of ``key``; the error is that between faces, which ``owner`` names."""
     rows = []
     for low, high in pairwise(edges):
         inside = (key >= low) & (key < high)
-        if not inside.any():
-            continue
-        figure = _mean(value[inside].astype(float))
-        if owner is not None:
-            top = np.bincount(owner[inside], value[inside])
-            figure = _ratio(top, np.bincount(owner[inside]).astype(float))
-        rows.append({"low": low, "high": high, **asdict(figure)})
+        if inside.sum() > 1:
+            figure = Figure.ratio(np.bincount(owner[inside], value[inside]), np.bincount(owner[inside]))
+            rows.append({"low": low, "high": high, **asdict(figure)})
     return rows
 
 
@@ -350,7 +321,7 @@ def _linearity(seen: Tally, counter: Calibration) -> list[Row]:
         inside = (seen.truth >= low) & (seen.truth <= high)
         if inside.sum() > 1:
             value, error = freckles.corrected_count(seen.count[inside], counter)
-            truth = float(seen.truth[inside].mean())
+            truth = round(float(seen.truth[inside].mean()), 3)
             rows.append({"truth": truth, "value": value, "stderr": error, "n": int(inside.sum())})
     return rows
 
@@ -380,7 +351,6 @@ def calibrate(size: int, faces: int) -> Calibration:
         "freckled": f"at least {freckles.FRECKLED} countable freckles; called so from as many detections on",
     }
     counter = replace(counter, tables=tables(counter, heldout, dense), origin=origin)
-    say("measured it")
     return counter
 
 
@@ -401,13 +371,10 @@ def compare(new: Calibration, shipped: Calibration) -> list[str]:
     if new.digest == shipped.digest:
         print(f"identical to what the package ships: {new.digest}")
         return []
-    print(f"not byte-identical ({new.digest[:8]} against {shipped.digest[:8]}): comparing within 4 standard errors")
-    pairs = ((name, new.figures[name], shipped.figures[name]) for name in shipped.figures)
-    return [
-        f"{name}: {a.value:.4f} against {b.value:.4f}"
-        for name, a, b in pairs
-        if abs(a.value - b.value) > 4 * math.hypot(a.stderr, b.stderr) + 0.01
-    ]
+    print(f"{new.digest[:8]} against {shipped.digest[:8]}: not the same bytes, comparing within 4 standard errors")
+    pairs = ((name, new.figures[name], old) for name, old in shipped.figures.items())
+    far = [(name, a, b) for name, a, b in pairs if abs(a.value - b.value) > 4 * math.hypot(a.stderr, b.stderr) + 0.01]
+    return [f"{name}: {a.value:.4f} against {b.value:.4f}" for name, a, b in far]
 
 
 def main() -> None:
@@ -423,8 +390,7 @@ def main() -> None:
     if asked.check:
         wrong = compare(counter, shipped_calibration(asked.size))
         raise SystemExit("\n".join(wrong) if wrong else 0)
-    package = Path(freckles.__file__).parent
-    path = asked.out or package / f"freckles-{asked.size}.npz"
+    path = asked.out or Path(freckles.__file__).with_name(f"freckles-{asked.size}.npz")
     counter.write(path)
     assert read_calibration(path).digest == counter.digest
     print(f"wrote {path.name}, {path.stat().st_size / 1e3:.0f} kB")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ __all__ = [
     "Figure",
     "Trees",
     "blur_ruler",
+    "calibrated_sizes",
     "calibration_card",
     "read_calibration",
     "shipped_calibration",
@@ -45,6 +47,25 @@ class Figure:
     value: float
     stderr: float
     n: int
+
+    @classmethod
+    def mean(cls, values: np.ndarray) -> Figure:
+        """Return the mean of independent values [n], n >= 2."""
+        return cls(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values))
+
+    @classmethod
+    def share(cls, mask: np.ndarray) -> Figure:
+        """Return the share of true in bool [n]; half a case a side gives "none" and "all" an error, too."""
+        likely = (mask.sum() + 0.5) / (len(mask) + 1)
+        return cls(float(mask.mean()), math.sqrt(likely * (1 - likely) / len(mask)), len(mask))
+
+    @classmethod
+    def ratio(cls, top: np.ndarray, bottom: np.ndarray) -> Figure:
+        """Return sum(top) / sum(bottom) over independent faces, error by linearisation; n is sum(bottom)."""
+        total = float(bottom.sum())
+        value = float(top.sum()) / total
+        squares = float(((top - value * bottom) ** 2).sum())
+        return cls(value, math.sqrt(squares * len(top) / max(len(top) - 1, 1)) / abs(total), round(total))
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,12 +224,17 @@ def shipped_calibration(size: int = 64) -> Calibration:
     Raises:
         ValueError: if there is none for this size, or the file is damaged.
     """
-    folder = Path(__file__).parent
-    path = folder / f"freckles-{size}.npz"
-    if not path.exists():
-        sizes = sorted(int(other.stem.removeprefix("freckles-")) for other in folder.glob("freckles-*.npz"))
+    if size not in calibrated_sizes():
+        sizes = " or ".join(map(str, calibrated_sizes()))
         raise ValueError(f"the freckle counter is calibrated for RGB faces of {sizes} px, not of {size} px")
-    return read_calibration(path)
+    return read_calibration(Path(__file__).with_name(f"freckles-{size}.npz"))
+
+
+@cache
+def calibrated_sizes() -> tuple[int, ...]:
+    """Return the image sizes in px that the package carries a calibration for."""
+    found = Path(__file__).parent.glob("freckles-*.npz")
+    return tuple(sorted(int(path.stem.removeprefix("freckles-")) for path in found))
 
 
 def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 from ..images import check_images
 from ..measurement import Measurement
 from .base import Evidence
-from .freckle_calibration import Calibration, blur_ruler, calibration_card, shipped_calibration
+from .freckle_calibration import Calibration, blur_ruler, calibrated_sizes, calibration_card, shipped_calibration
 from .freckle_candidates import find_candidates, noise_levels
 
 __all__ = [
@@ -166,13 +166,10 @@ def _refusal(images: np.ndarray, calibration: Calibration | None) -> str:
     got = f"got {channels} channel{'s' * (channels > 1)} of {height} x {width} px"
     if calibration is not None and (channels, height, width) != (3, calibration.size, calibration.size):
         return f"this freckle counter is calibrated for {calibration.size} px RGB faces; {got}"
-    if calibration is None and not (channels == 3 and height == width and _is_calibrated(height)):
-        return f"the freckle counter is calibrated for 64 px RGB faces; {got}"
+    if calibration is None and (channels != 3 or height != width or height not in calibrated_sizes()):
+        sizes = " or ".join(map(str, calibrated_sizes()))
+        return f"the freckle counter is calibrated for {sizes} px RGB faces; {got}"
     return ""
-
-
-def _is_calibrated(size: int) -> bool:
-    return size in (64,)
 
 
 def _error(values: np.ndarray) -> float | None:

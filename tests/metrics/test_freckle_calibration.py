@@ -1,0 +1,124 @@
+"""The calibration file of the freckle counter: its trees, its promises, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagelab.metrics.freckle_calibration import (
+    Figure,
+    Trees,
+    blur_ruler,
+    calibration_card,
+    read_calibration,
+    shipped_calibration,
+)
+from imagelab.metrics.freckle_candidates import FEATURES
+
+
+def test_exported_trees_answer_as_scikit_learn_does(rng):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rows = rng.normal(size=(600, 5))
+    answers = (rows[:, 0] * rows[:, 1] + 0.3 * rng.normal(size=600)) > 0
+    model = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=8, random_state=0).fit(rows, answers)
+    asked = rng.normal(size=(400, 5))
+    np.testing.assert_allclose(
+        Trees.from_boosting(model).probability(asked), model.predict_proba(asked)[:, 1], atol=1e-12
+    )
+
+
+def test_trees_answer_nothing_for_no_candidate():
+    assert shipped_calibration().trees.probability(np.zeros((0, len(FEATURES)))).shape == (0,)
+
+
+def test_the_shipped_calibration_keeps_its_promises():
+    figures = shipped_calibration().figures
+    assert figures["precision"].value >= 0.95
+    assert figures["recall"].value >= 0.80
+    assert figures["count correlation"].value >= 0.90
+    assert figures["false freckles"].value < 0.4
+    noise = {(row["kind"], row["sd"]): row["value"] for row in calibration_card()["tables"]["false freckles by noise"]}
+    assert noise["white", 0.02] < 1.0
+
+
+def test_the_blur_ruler_begins_at_one_and_falls_to_a_quarter_or_less():
+    ruler = blur_ruler()
+    assert ruler[0]["sigma"] == 0 and ruler[0]["value"] == 1
+    assert [row["sigma"] for row in ruler] == sorted(row["sigma"] for row in ruler)
+    assert ruler[-1]["value"] < 0.25
+    for before, after in pairwise(ruler):
+        assert after["value"] <= before["value"] + 2 * (before["stderr"] + after["stderr"])
+
+
+def test_the_card_is_plain_json_and_every_number_has_an_error_and_an_n():
+    card = json.loads(json.dumps(calibration_card(), allow_nan=False))
+    assert card["digest"] == shipped_calibration().digest
+    rows = [row for table in card["tables"].values() for row in table]
+    for row in [*card["figures"].values(), *rows]:
+        assert row["stderr"] >= 0 and row["n"] > 0
+
+
+def test_a_calibration_survives_the_way_to_disk_and_back(tmp_path: Path, rng):
+    calibration = replace(shipped_calibration(), threshold=0.5)
+    calibration.write(tmp_path / "c.npz")
+    again = read_calibration(tmp_path / "c.npz")
+    assert again.digest == calibration.digest != shipped_calibration().digest
+    asked = rng.normal(size=(500, len(FEATURES)))
+    np.testing.assert_array_equal(again.trees.probability(asked), calibration.trees.probability(asked))
+    np.testing.assert_array_equal(again.skin, calibration.skin)
+    assert calibration_card(again) == calibration_card(calibration)
+
+
+def test_a_damaged_calibration_is_refused_by_name(tmp_path: Path):
+    path = tmp_path / "c.npz"
+    shipped_calibration().write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"c\.npz: not a whole freckle calibration"):
+        read_calibration(path)
+    arrays = shipped_calibration().arrays()
+    arrays["trees_value"] = arrays["trees_value"] + 0.01
+    np.savez(path, allow_pickle=False, digest=np.array(shipped_calibration().digest), **arrays)
+    with pytest.raises(ValueError, match="SHA-256"):
+        read_calibration(path)
+
+
+def test_a_calibration_of_other_features_or_another_window_is_refused(tmp_path: Path, monkeypatch):
+    path = tmp_path / "c.npz"
+    replace(shipped_calibration(), skin=np.ones((32, 32), bool)).write(path)
+    with pytest.raises(ValueError, match="64 x 64"):
+        read_calibration(path)
+    shipped_calibration().write(path)
+    monkeypatch.setattr("imagelab.metrics.freckle_calibration.FEATURES", FEATURES[::-1])
+    with pytest.raises(ValueError, match="another version"):
+        read_calibration(path)
+
+
+def test_there_is_no_calibration_for_a_size_nobody_measured():
+    with pytest.raises(ValueError, match="calibrated for RGB faces of"):
+        shipped_calibration(48)
+
+
+def test_a_ratio_is_of_sums_and_its_error_is_that_between_faces(rng):
+    """Against the spread of the ratio over 2000 sets of 80 faces."""
+    ratios, errors, gap = [], [], []
+    for _ in range(2000):
+        bottom = rng.poisson(6, 80).astype(float)
+        top = rng.binomial(bottom.astype(int), rng.beta(8, 2, 80)).astype(float)
+        figure = Figure.ratio(top, bottom)
+        ratios.append(figure.value)
+        errors.append(figure.stderr)
+        gap.append(figure.n - bottom.sum())
+    assert not any(gap)
+    assert np.mean(errors) == pytest.approx(np.std(ratios), rel=0.08)
+
+
+def test_a_share_of_none_has_an_error():
+    none = Figure.share(np.zeros(20, bool))
+    assert none.value == 0 and 0 < none.stderr < 0.1
