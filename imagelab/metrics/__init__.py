@@ -182,6 +182,18 @@ METRICS: dict[str, Metric] = {
         needs=("vgg16",),
         gives=("lpips_diversity",),
     ),
+    "lpips_squeeze": Metric(
+        partial(perceptual.lpips_diversity, net="squeeze"),
+        title="LPIPS diversity (SqueezeNet, the smallest of the three: 5 MB)",
+        unit="",
+        what="How different two made images look on average, as calibrated on people's judgements.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=50,
+        cite=perceptual.CITE,
+        needs=("squeezenet1_1",),
+        gives=("lpips_diversity",),
+    ),
 }
 """Every instrument by the name that configs and the command line use."""
 

@@ -79,7 +79,7 @@ def detector(evidence: Evidence) -> list[Measurement]:
             "AUC",
             n_real=len(real),
             n_fake=len(fake),
-            stderr=area_error(area, len(real), len(fake)),
+            stderr=area_error(area, len(real), len(fake)) or None,  # at 1 the formula says 0, which nobody can know
             better="lower",
             estimator=f"logistic regression, {FOLDS}-fold AUC, standardised by the reference",
             feature_space=SPACES[SPACE].label,

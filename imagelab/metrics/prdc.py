@@ -93,7 +93,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             "share" if name != "density" else "",
             n_real=len(real),
             n_fake=len(fake),
-            stderr=error,
+            stderr=error or None,  # a jackknife that never moved, at 0 or 1, knows nothing of its error
             better="higher",
             estimator=f"k = {NEAREST}, strict, standardised by the reference",
             feature_space=SPACES[SPACE].label,

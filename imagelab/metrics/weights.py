@@ -94,8 +94,8 @@ def locate(name: str) -> Path:
     if path is None:
         wanted = WEIGHTS[name]
         raise WeightsMissing(
-            f"{wanted.used_for} needs {wanted.files[0]} (about {wanted.megabytes} MB, published at {wanted.source}): "
-            f"put the file into {_short(folders()[0])}, or set {VARIABLE} to the folder that holds it"
+            f"{wanted.used_for}: {wanted.files[0]} is not on this machine (about {wanted.megabytes} MB, published at "
+            f"{wanted.source}). Put it into {_short(folders()[0])}, or set {VARIABLE} to the folder that holds it."
         )
     stated, stat = _stated_digest(path.name), path.stat()
     found = _sha256(path, stat.st_size, stat.st_mtime_ns)

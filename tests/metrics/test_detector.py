@@ -44,5 +44,7 @@ def test_the_error_of_an_area_is_its_spread_over_repeats(rng):
 def test_rows_name_their_space(pictures, evidence):
     found: Any = detector(evidence(pictures(40, 32, seed=1), np.minimum(pictures(30, 32, seed=2), 225) + 30))[0]
     assert found.name == "detector/randconv-s0" and found.value > 0.8 and found.unit == "AUC"
+    certain: Any = detector(evidence(pictures(40, 32), 255 - pictures(40, 32, seed=2) // 3))[0]
+    assert (certain.value, certain.stderr) == (1.0, None)
     with pytest.raises(NotMeasurable, match="at least 20"):
         detector(evidence(pictures(40, 32), pictures(19, 32)))

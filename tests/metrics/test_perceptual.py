@@ -95,6 +95,21 @@ def test_true_lpips_is_read_from_local_weights(trunk_file, pictures):
     assert stderr is not None and stderr > 0
 
 
+def test_squeezenets_nested_trunk_fits_its_file_too(monkeypatch, tmp_path, pictures, evidence):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        features = models.squeezenet1_1(weights=None).features.state_dict()
+    torch.save({f"features.{name}": value for name, value in features.items()}, tmp_path / "trunk")
+    digest = hashlib.sha256((tmp_path / "trunk").read_bytes()).hexdigest()
+    path = (tmp_path / "trunk").rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
+    monkeypatch.setitem(WEIGHTS, "squeezenet1_1", replace(WEIGHTS["squeezenet1_1"], files=(path.name,)))
+    monkeypatch.setenv("IMAGELAB_WEIGHTS", str(tmp_path))
+    images, reference = pictures(4, 32), lpips_model("squeeze")
+    pairs = all_pairs(to_signed(torch.from_numpy(images)), lambda x, y: reference(x[None], y[None]).item())
+    (found,) = lpips_diversity(evidence(images, images), "squeeze")
+    assert found.name == "lpips_diversity/squeeze" and found.value == pytest.approx(pairs.mean(), abs=1e-6)
+
+
 def test_loading_leaves_the_global_random_state_alone(trunk_file):
     before = torch.random.get_rng_state()
     lpips_model("alex")
