@@ -381,7 +381,7 @@ def main() -> None:
     """Read the command line; fit, show, and write or compare."""
     parser = argparse.ArgumentParser(description="Fit and measure the freckle counter.")
     parser.add_argument("--size", type=int, default=64, help="size of the faces in px")
-    parser.add_argument("--faces", type=int, default=2000, help="faces in each of the sets")
+    parser.add_argument("--faces", type=int, default=1500, help="faces in each of the sets")
     parser.add_argument("--check", action="store_true", help="compare with the shipped calibration, write nothing")
     parser.add_argument("--out", type=Path, help="where to write; the package's own file where left out")
     asked = parser.parse_args()

@@ -149,7 +149,7 @@ def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Can
     patch = images[(slice(None), slice(None), *window)]
     chroma = table[patch[:, 0]] - table[patch[:, 2]]
     density = -table[patch[:, 1]]
-    luma = np.tensordot(_LUMA, patch.astype(np.float32), axes=([0], [1]))
+    luma = (patch * _LUMA[:, None, None]).sum(axis=1)  # no matrix product: its rounding may depend on the batch
     fine = [_curvature(field, optics.fine) for field in (chroma, density)]
     coarse = [_curvature(field, optics.coarse) for field in (chroma, density)]
     response, _ = _roundness(fine[0] + fine[1], optics.fine)
