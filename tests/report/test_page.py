@@ -234,3 +234,10 @@ def test_what_the_dataset_knows_for_certain_is_told_apart_from_what_was_measured
     text = spoken(write_report(run))
     assert "What the dataset knows of its images for certain freckles5.90 ± 0.20 freckles/face" in text
     assert "truth/freckles" not in text
+
+
+def test_a_name_that_no_file_can_hold_is_still_printed(make_run: MakeRun) -> None:
+    run = make_run(generations=1, keep=lambda m: m.name.startswith("kernel"))
+    path = run / "metrics.jsonl"
+    path.write_text(path.read_text().replace("kernel/randconv-s0", "kernel/half \\ud83d a letter"))
+    assert "kernel/half ? a letter" in Page(write_report(run)).text
