@@ -66,14 +66,14 @@ class Vae(GeneratorRecipe):
 
     kind: Literal["vae"] = "vae"
     latent: int = Field(default=64, ge=1)
-    details: int = Field(default=8, ge=1)
+    details: int = Field(default=12, ge=1)
     width: int = Field(default=48, ge=8, multiple_of=8)
     images_seen: int = Field(default=24_000, ge=1)
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0.0)
     crop: int = Field(default=32, ge=8, multiple_of=4)
     ema: float = Field(default=0.99, ge=0.0, lt=1.0)
-    beta: float = Field(default=0.3, ge=0.0)
+    beta: float = Field(default=0.1, ge=0.0)
     decoder_noise: bool = False
     prior: Literal["normal", "fitted", "local"] = "local"
     neighbours: int = Field(default=16, ge=2)
