@@ -9,28 +9,92 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .aircraft import Aircraft
+from .arrays import Arrays
 from .base import BadFile, Data, DataRecipe, Sample, Split
+from .celeba import CelebA
+from .cifar import CIFAR10
+from .dtd import DTD
 from .faces import Faces
-from .folder import Folder
+from .ffhq import FFHQ
+from .flowers import Flowers102
+from .folder import Folder, ImageFolder
+from .hugging_face import Hub, HuggingFace
+from .idx import MNIST, FashionMNIST
+from .lfw import LFW
 from .random_field import RandomField
 from .textures import Textures
+from .web_dataset import WebDataset
 
 __all__ = [
+    "CIFAR10",
     "DATASETS",
+    "DTD",
+    "FFHQ",
+    "LFW",
+    "MNIST",
+    "Aircraft",
     "AnyData",
+    "Arrays",
     "BadFile",
+    "CelebA",
     "Data",
     "DataRecipe",
     "Faces",
+    "FashionMNIST",
+    "Flowers102",
     "Folder",
+    "Hub",
+    "HuggingFace",
+    "ImageFolder",
     "RandomField",
     "Sample",
     "Split",
     "Textures",
+    "WebDataset",
 ]
 
-DATASETS = {"faces": Faces, "textures": Textures, "folder": Folder, "random_field": RandomField}
+DATASETS = {
+    "faces": Faces,
+    "textures": Textures,
+    "folder": Folder,
+    "random_field": RandomField,
+    "image_folder": ImageFolder,
+    "celeba": CelebA,
+    "lfw": LFW,
+    "ffhq": FFHQ,
+    "dtd": DTD,
+    "flowers102": Flowers102,
+    "aircraft": Aircraft,
+    "mnist": MNIST,
+    "fashion_mnist": FashionMNIST,
+    "cifar10": CIFAR10,
+    "hugging_face": HuggingFace,
+    "hub": Hub,
+    "webdataset": WebDataset,
+    "arrays": Arrays,
+}
 """Every dataset recipe under the word that names it in JSON and on the command line."""
 
-AnyData = Annotated[Faces | Textures | Folder | RandomField, Field(discriminator="kind")]
+AnyData = Annotated[
+    Faces
+    | Textures
+    | Folder
+    | RandomField
+    | ImageFolder
+    | CelebA
+    | LFW
+    | FFHQ
+    | DTD
+    | Flowers102
+    | Aircraft
+    | MNIST
+    | FashionMNIST
+    | CIFAR10
+    | HuggingFace
+    | Hub
+    | WebDataset
+    | Arrays,
+    Field(discriminator="kind"),
+]
 """Any dataset recipe, decoded by its ``kind``."""

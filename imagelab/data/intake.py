@@ -1,6 +1,7 @@
-"""Intake: read a folder of picture files once, name every bad one, and hand over pixels of one size.
+"""Intake: read pictures once, name every bad one, and hand over pixels of one size.
 
-The order is fixed (sorted by path), so the same files give the same set on every machine and with any number of
+A dataset says in a :class:`Catalogue` which pictures it has, in a fixed order, and how one of them is read; the rest is
+the same for all. The order is fixed, so the same files give the same set on every machine and with any number of
 threads. A picture is turned upright, laid over one background colour, cropped to its centre square and resampled
 ONCE, with Pillow's antialiased bicubic kernel (a = -0.5, support widened when shrinking, as in clean-fid), on the
 sRGB values as stored. Of pictures whose final pixels are equal only the first stays: a copy that stood in train and
@@ -15,50 +16,124 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ..images import PIXEL_LIMIT, read_rgb
-from .base import BadFile
+from ..images import FORMATS, read_rgb
+from .base import BadFile, Split
 
-__all__ = ["FORMATS", "SUFFIXES", "Intake", "read_folder", "shown", "square"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Catalogue",
+    "Entry",
+    "Intake",
+    "Listing",
+    "digest",
+    "file_catalogue",
+    "list_pictures",
+    "shown",
+    "square",
+    "take_in",
+]
 
 SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Names that end so are pictures; all others are counted and left alone."""
 
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What the content may be. Nothing that would start another program (EPS) or hold other than pixels."""
-
 THREADS = min(4, os.cpu_count() or 1)  # more would let several huge pictures unfold in memory together
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as the listing saw it: name relative to the folder, bytes, nanoseconds of its last change."""
+
+    name: str
+    size: int
+    modified: int
+    regular: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The picture files of a folder in sorted order; other files counted, unreadable places named."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    ignored: int = 0
+    unread: tuple[BadFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a dataset's layout says before a picture is decoded. Two are equal when their stamps are.
+
+    Attributes:
+        stamp: SHA-256 of all that changes the pixels: files with size and time of change, decoding settings.
+        names: N names in the dataset's fixed order, printable.
+        read: row -> uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called from threads.
+        attributes: name -> bool [N], as the dataset's own lists state them.
+        splits: N splits where the dataset has an official division.
+        groups: N numbers; pictures of one group never part in a seeded split.
+        places: N addresses for messages about bad pictures; the names where empty.
+        bad: what was refused already. ignored: files that are no pictures. note: a sentence for the card.
+    """
+
+    stamp: str
+    names: tuple[str, ...] = field(compare=False, repr=False)
+    read: Callable[[int], np.ndarray] = field(compare=False, repr=False)
+    attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    splits: tuple[Split, ...] | None = field(default=None, compare=False, repr=False)
+    groups: np.ndarray | None = field(default=None, compare=False, repr=False)
+    places: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    bad: tuple[BadFile, ...] = field(default=(), compare=False)
+    ignored: int = field(default=0, compare=False)
+    note: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: np.ndarray) -> Catalogue:
+        """Return the catalogue of some rows only, in the order given."""
+        chosen = [int(row) for row in rows]
+        return replace(
+            self,
+            stamp=digest(self.stamp, chosen),
+            names=tuple(self.names[row] for row in chosen),
+            read=lambda row: self.read(chosen[row]),
+            attributes={name: column[rows] for name, column in self.attributes.items()},
+            splits=None if self.splits is None else tuple(self.splits[row] for row in chosen),
+            groups=None if self.groups is None else self.groups[rows],
+            places=tuple(self.places[row] for row in chosen) if self.places else (),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Intake:
-    """What a folder turned out to hold.
+    """What a catalogue's pictures turned out to be.
 
     Attributes:
-        images: uint8 [N,3,size,size], read-only; distinct pictures in sorted order of their names.
-        names: N paths relative to the folder, printable.
+        images: uint8 [N,3,size,size], read-only; distinct pictures in the order of the catalogue.
+        rows: int64 [N], their rows in the catalogue. names: their N names.
         digests: N SHA-256 of the final pixels, hex.
-        bad: the refused files with reasons.
-        ignored: files that are no pictures by their name. copies: pictures left out as equal to an earlier one.
+        bad: the refused pictures with reasons.
+        copies: pictures left out as equal to an earlier one.
         enlarged: pictures whose shorter side is below ``size``: their fine detail is interpolated, not real.
     """
 
     images: np.ndarray
+    rows: np.ndarray
     names: tuple[str, ...]
     digests: tuple[str, ...]
     bad: tuple[BadFile, ...]
-    ignored: int
     copies: int
     enlarged: int
 
@@ -75,25 +150,15 @@ class _Picture:
     enlarged: bool
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A file as the listing saw it; part of the key under which a reading is remembered."""
-
-    name: str
-    size: int
-    modified: int  # nanoseconds
-    regular: bool
+def digest(*parts: object) -> str:
+    """SHA-256, hex, of plain values (numbers, strings, frozen records of these)."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def read_folder(folder: Path, size: int, least: int, alpha_over: tuple[int, int, int], recursive: bool) -> Intake:
-    """Read all pictures of a folder; within one process unchanged files are not read again.
+def list_pictures(folder: Path, recursive: bool = True) -> Listing:
+    """List a folder's picture files, told by their names, in sorted order.
 
-    Args:
-        folder: where to look. Names that begin with a dot are ignored; linked subfolders are not entered.
-        size: side of the final square, pixels.
-        least: shortest side a picture may have, pixels.
-        alpha_over: RGB 0..255 behind transparent pixels.
-        recursive: whether subfolders belong to it.
+    Names that begin with a dot are ignored; linked subfolders are not entered.
 
     Raises:
         ValueError: if the folder is missing, no folder or not readable.
@@ -102,11 +167,125 @@ def read_folder(folder: Path, size: int, least: int, alpha_over: tuple[int, int,
         raise ValueError(f"folder: {shown(folder)} does not exist; expected a folder of pictures. Check the path.")
     if not folder.is_dir():
         raise ValueError(f"folder: {shown(folder)} is a file; expected a folder. Name the folder that holds it.")
-    entries, ignored, unread = _listing(folder, recursive)
-    intake = _read_entries(folder, size, least, alpha_over, entries)
-    return Intake(
-        intake.images, intake.names, intake.digests, (*unread, *intake.bad), ignored, intake.copies, intake.enlarged
+    unread: list[BadFile] = []
+    found: list[Entry] = []
+    ignored = 0
+
+    def refuse(error: OSError) -> None:
+        unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
+
+    for path in _walk(folder, recursive, refuse):
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            ignored += 1
+            continue
+        try:
+            status = path.stat()
+            name = path.relative_to(folder).as_posix()
+            found.append(Entry(name, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
+        except OSError as error:
+            unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
+    found.sort(key=lambda entry: os.fsencode(entry.name))
+    return Listing(folder, tuple(found), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
+
+
+def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+        yield from (Path(parent) / name for name in files)
+
+
+def file_catalogue(
+    listing: Listing,
+    alpha_over: tuple[int, int, int] = (255, 255, 255),
+    window: int | None = None,
+    bottom: int = 0,
+    entries: Sequence[Entry] | None = None,
+) -> Catalogue:
+    """Return the catalogue of listed files; labels and splits are for the caller to add (``dataclasses.replace``).
+
+    Args:
+        listing: where the files are.
+        alpha_over: RGB 0..255 behind transparent pixels.
+        window: take only the centre, this many pixels a side, before anything else; None for the largest square.
+        bottom: rows cut off below, before that.
+        entries: the ones to take, in this order; all if not given.
+    """
+    chosen = listing.entries if entries is None else tuple(entries)
+
+    def read(row: int) -> np.ndarray:
+        pixels = _read_file(listing.folder / chosen[row].name, chosen[row], alpha_over)
+        pixels = pixels[:, : pixels.shape[1] - bottom]
+        return pixels if window is None else centre(pixels, window)
+
+    return Catalogue(
+        stamp=digest(str(listing.folder), alpha_over, window, bottom, chosen),
+        names=tuple(shown(entry.name) for entry in chosen),
+        read=read,
+        places=tuple(shown(listing.folder / entry.name) for entry in chosen),
+        bad=listing.unread,
+        ignored=listing.ignored + len(listing.entries) - len(chosen),
     )
+
+
+def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np.ndarray:
+    """Read one file: uint8 [3,H,W].
+
+    Raises:
+        ValueError: with the reason alone, if it is not a picture we can use.
+    """
+    if not entry.regular:
+        raise ValueError("not a regular file")
+    if entry.size == 0:
+        raise ValueError("empty file (0 bytes)")
+    try:
+        return read_rgb(path, alpha_over)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+
+
+@lru_cache(maxsize=2)
+def take_in(catalogue: Catalogue, size: int) -> Intake:
+    """Read all pictures of a catalogue, in threads, and keep the distinct ones in its order.
+
+    Within one process an unchanged catalogue is not read again. A picture whose shorter side is below ``size / 2`` is
+    refused, so none is enlarged more than twice.
+    """
+
+    def read(row: int) -> _Picture | BadFile:
+        try:
+            return _prepare(catalogue.read(row), size)
+        except ValueError as error:
+            return BadFile((catalogue.places or catalogue.names)[row], shown(str(error)))
+
+    images = np.empty((len(catalogue), 3, size, size), np.uint8)
+    rows: list[int] = []
+    digests: dict[str, None] = {}
+    bad: list[BadFile] = []
+    copies = enlarged = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for row, result in enumerate(pool.map(read, range(len(catalogue)))):
+            if isinstance(result, BadFile):
+                bad.append(result)
+            elif result.digest in digests:
+                copies += 1
+            else:
+                images[len(rows)] = result.pixels
+                rows.append(row)
+                digests[result.digest] = None
+                enlarged += result.enlarged
+    images = images[: len(rows)]
+    images.setflags(write=False)
+    names = tuple(catalogue.names[row] for row in rows)
+    return Intake(images, np.array(rows, np.int64), names, tuple(digests), (*catalogue.bad, *bad), copies, enlarged)
+
+
+def _prepare(pixels: np.ndarray, size: int) -> _Picture:
+    height, width = pixels.shape[1:]
+    least = -(-size // 2)
+    if min(width, height) < least:
+        raise ValueError(f"too small: {width} x {height} pixels, the shorter side must be at least {least}")
+    final = square(pixels, size)
+    return _Picture(final, hashlib.sha256(final.tobytes()).hexdigest(), min(width, height) < size)
 
 
 def shown(path: str | Path) -> str:
@@ -120,119 +299,21 @@ def shown(path: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def centre(pixels: np.ndarray, window: int) -> np.ndarray:
+    """Cut the centre window out of uint8 [3,H,W]: uint8 [3,window,window], or less where the picture is smaller."""
+    _, height, width = pixels.shape
+    top, left = max(height - window, 0) // 2, max(width - window, 0) // 2
+    return pixels[:, top : top + window, left : left + window]
+
+
 def square(pixels: np.ndarray, size: int) -> np.ndarray:
     """Crop uint8 [3,H,W] to its centre square and resample it once: uint8 [3,size,size].
 
     A square that already has the size is returned as it is, to the byte.
     """
-    _, height, width = pixels.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    crop = np.ascontiguousarray(pixels[:, top : top + side, left : left + side])
+    side = min(pixels.shape[1:])
+    crop = np.ascontiguousarray(centre(pixels, side))
     if side == size:
         return crop
     small = Image.fromarray(crop.transpose(1, 2, 0)).resize((size, size), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
-
-
-def _listing(folder: Path, recursive: bool) -> tuple[tuple[_Entry, ...], int, list[BadFile]]:
-    """Return the picture files in sorted order, the number of other files, and what could not be listed."""
-    unread: list[BadFile] = []
-    found: list[_Entry] = []
-    ignored = 0
-
-    def refuse(error: OSError) -> None:
-        unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
-
-    for path in _walk(folder, recursive, refuse):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            ignored += 1
-            continue
-        try:
-            status = path.stat()
-            entry = _Entry(
-                str(path.relative_to(folder)), status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)
-            )
-            found.append(entry)
-        except OSError as error:
-            unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
-    found.sort(key=lambda entry: os.fsencode(entry.name))
-    return tuple(found), ignored, sorted(unread, key=lambda bad: bad.path)
-
-
-def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
-        yield from (Path(parent) / name for name in files)
-
-
-@lru_cache(maxsize=2)
-def _read_entries(
-    folder: Path, size: int, least: int, alpha_over: tuple[int, int, int], entries: tuple[_Entry, ...]
-) -> Intake:
-    """Decode the listed files, in threads, and keep the distinct ones in the order of the listing."""
-
-    def read(entry: _Entry) -> _Picture | BadFile:
-        path = folder / entry.name
-        try:
-            return _read_picture(path, entry, size, least, alpha_over)
-        except ValueError as error:
-            return BadFile(shown(path), shown(str(error).removeprefix(f"{path}: ")))
-
-    images = np.empty((len(entries), 3, size, size), np.uint8)
-    names: list[str] = []
-    digests: dict[str, None] = {}
-    bad: list[BadFile] = []
-    copies = enlarged = 0
-    # Threads inside read_rgb change the process's warning filters; this outer guard puts them back when all are done.
-    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
-        warnings.simplefilter("ignore")
-        for entry, result in zip(entries, pool.map(read, entries), strict=True):
-            if isinstance(result, BadFile):
-                bad.append(result)
-            elif result.digest in digests:
-                copies += 1
-            else:
-                images[len(names)] = result.pixels
-                names.append(shown(entry.name))
-                digests[result.digest] = None
-                enlarged += result.enlarged
-    images = images[: len(names)]
-    images.setflags(write=False)
-    return Intake(images, tuple(names), tuple(digests), tuple(bad), 0, copies, enlarged)
-
-
-def _read_picture(path: Path, entry: _Entry, size: int, least: int, alpha_over: tuple[int, int, int]) -> _Picture:
-    """Read one file.
-
-    Raises:
-        ValueError: with the reason, if it is not a picture we can use.
-    """
-    if not entry.regular:
-        raise ValueError("not a regular file")
-    if entry.size == 0:
-        raise ValueError("empty file (0 bytes)")
-    shorter = _check_header(path, least)
-    pixels = square(read_rgb(path, alpha_over), size)
-    return _Picture(pixels, hashlib.sha256(pixels.tobytes()).hexdigest(), shorter < size)
-
-
-def _check_header(path: Path, least: int) -> int:
-    """Return the shorter side, pixels, having read nothing but the header."""
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            width, height, mode, kind = *opened.size, opened.mode, opened.format
-    except UnidentifiedImageError as error:
-        raise ValueError(f"not a picture: the content is none of {', '.join(FORMATS)}") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"would unfold to more than the limit of {PIXEL_LIMIT:,} pixels") from error
-    except Exception as error:  # Pillow's parsers raise almost anything on damaged headers
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ValueError(f"cannot be opened: {reason}") from error
-    if width * height > PIXEL_LIMIT:
-        raise ValueError(f"{width} x {height} pixels, more than the limit of {PIXEL_LIMIT:,}")
-    if min(width, height) < least:
-        raise ValueError(f"too small: {width} x {height} pixels, the shorter side must be at least {least}")
-    if mode == "F" or (mode == "I" and kind == "TIFF"):
-        raise ValueError("32-bit values without an agreed white; save it with 8 or 16 bits a channel")
-    return min(width, height)

@@ -1,0 +1,221 @@
+"""Pictures in Arrow tables: Parquet files and what ``datasets.Dataset.save_to_disk`` writes. Needs pyarrow alone.
+
+Only the columns that are wanted are read, a row group at a time; a table written by ``save_to_disk`` is mapped into
+memory and not copied.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..images import read_rgb
+from .folder import OFFICIAL
+from .intake import Catalogue, digest, shown
+from .lists import changed
+from .picture_set import class_columns
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Feature", "TableFile", "arrow_catalogue", "parquet_files", "saved_files"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Which columns are asked for: an empty image name means the first picture column."""
+
+    image: str
+    label: str
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table: where it is and the name of the dataset's own split."""
+
+    path: Path
+    split: str
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of rows that is read at once: a row group of a Parquet file, or a whole Arrow file."""
+
+    file: tuple[str, int, int]
+    group: int
+    first: int
+
+
+def saved_files(root: Path) -> list[TableFile]:
+    """Return the files of a dataset or dictionary of datasets written by ``save_to_disk``; none for another layout."""
+    if (root / "dataset_dict.json").is_file():
+        splits = _json(root / "dataset_dict.json").get("splits", [])
+        return [file for split in splits for file in _state_files(root / str(split), str(split))]
+    return _state_files(root, "") if (root / "state.json").is_file() else []
+
+
+def parquet_files(root: Path) -> list[TableFile]:
+    """Return a Parquet file, or those in a folder and its subfolders, with the split that their names speak of."""
+    files = [root] if root.suffix == ".parquet" else sorted(root.rglob("*.parquet"))
+    return [TableFile(file, _split_word(file, root)) for file in files if file.is_file()]
+
+
+def arrow_catalogue(
+    files: Sequence[TableFile], wanted: Feature, alpha_over: tuple[int, int, int]
+) -> tuple[Catalogue, list[str]]:
+    """Return the catalogue of table files, and the split name of each row.
+
+    Raises:
+        ValueError: if pyarrow is missing, a file is damaged, or there is no column of pictures.
+    """
+    features, image = _features(changed(files[0].path), wanted)
+    pieces: list[_Piece] = []
+    names: list[str] = []
+    parts: list[str] = []
+    for file in files:
+        stamp = changed(file.path)
+        for group, count in enumerate(_lengths(stamp)):
+            pieces.append(_Piece(stamp, group, len(names)))
+            names += [f"{shown(file.path.name)}:{row}" for row in range(len(names), len(names) + count)]
+            parts += [file.split] * count
+    starts = [piece.first for piece in pieces]
+
+    def read(row: int) -> np.ndarray:
+        piece = pieces[bisect_right(starts, row) - 1]
+        return _decode(_column(piece.file, piece.group, image)[row - piece.first].as_py(), alpha_over)
+
+    attributes, note = _facts(pieces, features, wanted, image)
+    stamp = digest([changed(file.path) for file in files], wanted, alpha_over)
+    return Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note), parts
+
+
+def _decode(value: Any, alpha_over: tuple[int, int, int]) -> np.ndarray:
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes) or not content:
+        raise ValueError("the table holds no bytes of this picture")
+    return read_rgb(io.BytesIO(content), alpha_over)
+
+
+def _facts(
+    pieces: Sequence[_Piece], features: dict[str, Any], wanted: Feature, image: str
+) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes: every column of yes and no, and the label's classes."""
+    columns: dict[str, np.ndarray] = {}
+    for name, kind in features.items():
+        if kind == "bool" and name != image:
+            values = [value is True for piece in pieces for value in _column(piece.file, piece.group, name).to_pylist()]
+            columns[shown(name)] = np.array(values, bool)
+    if wanted.label not in features or features[wanted.label] == "bool":
+        return columns, ""
+    words = features[wanted.label]
+    raw = [value for piece in pieces for value in _column(piece.file, piece.group, wanted.label).to_pylist()]
+    labels = [None if value is None else _word(value, words) for value in raw]
+    classes, note = class_columns(labels)
+    return {**columns, **classes}, note
+
+
+def _word(value: Any, words: Any) -> str:
+    known = isinstance(words, list) and isinstance(value, int) and 0 <= value < len(words)
+    return shown(str(words[value] if known else value))
+
+
+def _features(file: tuple[str, int, int], wanted: Feature) -> tuple[dict[str, Any], str]:
+    """Return column name -> "image", "bool", "other" or the list of its class names; and the column of pictures."""
+    schema = _schema(file)
+    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    kinds: dict[str, Any] = {}
+    for field in schema:
+        told = described.get(field.name)
+        told = told if isinstance(told, dict) else {}
+        struct = str(field.type).startswith("struct<") and "bytes: binary" in str(field.type)
+        if told.get("_type") == "Image" or struct:
+            kinds[field.name] = "image"
+        elif told.get("_type") == "ClassLabel":
+            kinds[field.name] = list(told.get("names", []))
+        else:
+            kinds[field.name] = "bool" if str(field.type) == "bool" else "other"
+    pictures = [name for name, kind in kinds.items() if kind == "image"]
+    pictures += [f.name for f in schema if str(f.type) in ("binary", "large_binary")]
+    image = wanted.image or (pictures[0] if pictures else "")
+    if image not in kinds:
+        expected = f"a column {wanted.image!r}" if wanted.image else "a column of pictures (a struct with bytes)"
+        raise ValueError(f"{shown(file[0])}: expected {expected}; its columns are {', '.join(kinds)}")
+    return kinds, image
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError('Parquet and Arrow files need pyarrow; install it: pip install "imagelab[data]"') from error
+    return pyarrow
+
+
+def _open(file: tuple[str, int, int]) -> Any:
+    """Return a ParquetFile, or the whole (memory-mapped) table of an Arrow stream."""
+    arrow = _arrow()
+    try:
+        if file[0].endswith(".parquet"):
+            return arrow.parquet.ParquetFile(file[0])
+        return arrow.ipc.open_stream(arrow.memory_map(file[0])).read_all()
+    except (arrow.ArrowException, OSError) as error:
+        kind = "Parquet" if file[0].endswith(".parquet") else "Arrow"
+        raise ValueError(f"{shown(file[0])}: not a whole {kind} file ({error})") from error
+
+
+def _schema(file: tuple[str, int, int]) -> pyarrow.Schema:
+    opened = _open(file)
+    return cast("pyarrow.Schema", opened.schema_arrow if file[0].endswith(".parquet") else opened.schema)
+
+
+@lru_cache(maxsize=512)
+def _lengths(file: tuple[str, int, int]) -> tuple[int, ...]:
+    opened = _open(file)
+    if file[0].endswith(".parquet"):
+        return tuple(opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups))
+    return (opened.num_rows,)
+
+
+@lru_cache(maxsize=8)
+def _column(file: tuple[str, int, int], group: int, name: str) -> pyarrow.ChunkedArray:
+    opened = _open(file)
+    table = opened.read_row_group(group, columns=[name]) if file[0].endswith(".parquet") else opened
+    if name not in table.column_names:
+        raise ValueError(
+            f"{shown(file[0])}: expected a column {name!r}; its columns are {', '.join(table.column_names)}"
+        )
+    return table.column(name)
+
+
+def _state_files(folder: Path, split: str) -> list[TableFile]:
+    state = _json(folder / "state.json")
+    names = [str(entry.get("filename")) for entry in state.get("_data_files", [])]
+    if not names:
+        raise ValueError(f"{shown(folder / 'state.json')}: expected data files, got none")
+    return [TableFile(folder / Path(name).name, split or str(state.get("_split") or "")) for name in names]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{shown(path)}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{shown(path)}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _split_word(file: Path, root: Path) -> str:
+    words = re.split(r"[/._-]", file.relative_to(root.parent if root == file else root).as_posix())
+    return next((word for word in reversed(words) if word.lower() in OFFICIAL), "")

@@ -1,0 +1,77 @@
+"""DTD, the Describable Textures Dataset: 47 kinds of texture photographed in the wild.
+
+Layout: ``images/banded/banded_0002.jpg`` and ``labels/train1.txt``, ``val1.txt``, ``test1.txt`` ... for ten folds,
+a line ``class/file`` each.
+
+References:
+    Describing textures in the wild (Cimpoi et al. 2014), arXiv:1311.3618.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from .base import Split
+from .folder import official_splits
+from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
+from .lists import changed, present, read_rows
+from .picture_set import FilePath, PictureSet, class_columns, found_at
+
+__all__ = ["DTD"]
+
+SOURCE = "the DTD page of the Visual Geometry Group, University of Oxford"
+
+
+class DTD(PictureSet):
+    """Describable Textures: the kind of texture is the attribute ``class/NAME``.
+
+    Attributes:
+        path: the folder that holds ``images`` and ``labels``, or a parent of it.
+        fold: which of the ten published divisions are the splits.
+        official: whether they are; else a seeded permutation of all pictures.
+        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+    """
+
+    kind: Literal["dtd"] = "dtd"
+    path: FilePath
+    fold: int = Field(default=1, ge=1, le=10)
+    official: bool = True
+
+    licence: ClassVar[str] = "Licence: for research, as imagelab understands its authors; check before publishing."
+
+    def _catalogue(self) -> Catalogue:
+        places = (self.path / "images", self.path / "dtd" / "images", self.path / "dtd" / "dtd" / "images")
+        folder = found_at(
+            self.kind, self.path, "images/CLASS/CLASS_0001.jpg and labels/train1.txt ...", SOURCE, *places
+        )
+        listing = list_pictures(folder)
+        if not self.official:
+            classes, note = class_columns([shown(entry.name.split("/")[0]) for entry in listing.entries])
+            return replace(file_catalogue(listing), attributes=classes, note=note)
+        names: list[str] = []
+        parts: list[str] = []
+        stamps = []
+        for part in ("train", "val", "test"):
+            path = folder.parent / "labels" / f"{part}{self.fold}.txt"
+            stamps.append(changed(path))
+            rows = [row[0] for row in read_rows(path)]
+            names += rows
+            parts += [part] * len(rows)
+        found, entries, missing = present(listing, names)
+        catalogue = file_catalogue(listing, entries=entries)
+        splits: tuple[Split, ...] | None = official_splits([parts[row] for row in found])
+        classes, note = class_columns([shown(entry.name.split("/")[0]) for entry in entries])
+        return replace(
+            catalogue,
+            stamp=digest(catalogue.stamp, stamps),
+            attributes=classes,
+            splits=splits,
+            bad=(*catalogue.bad, *missing),
+            note=note,
+        )
+
+    def _subject(self) -> str:
+        return f"the Describable Textures Dataset in {shown(self.path)}"

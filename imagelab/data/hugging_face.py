@@ -1,0 +1,164 @@
+"""Datasets in the forms of the Hugging Face Hub, read from disk: imagefolder, Parquet, ``save_to_disk``.
+
+Parquet and ``save_to_disk`` need pyarrow (``pip install "imagelab[data]"``) and nothing else; no script of a dataset is
+ever run. A column of pictures is a struct of ``bytes`` and ``path``; the schema's ``huggingface`` entry names the
+features. Yes-or-no columns become attributes, a column of labels becomes ``class/NAME``. imagelab never downloads:
+:class:`Hub` reads what already lies in this machine's cache.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from .arrow_tables import Feature, arrow_catalogue, parquet_files, saved_files
+from .folder import OFFICIAL, official_splits
+from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
+from .lists import changed, present
+from .picture_set import FilePath, Level, PictureSet, class_columns
+
+__all__ = ["Hub", "HuggingFace"]
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+class _HubForm(PictureSet):
+    """What the two share: which columns to take, and how a folder in one of the forms is read."""
+
+    image_column: str = ""
+    label_column: str = "label"
+    alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
+    official: bool = True
+    limit: int | None = Field(default=20_000, ge=6)
+
+    @abstractmethod
+    def _root(self) -> Path:
+        """Return the file or folder that holds the data; ValueError if it is not there."""
+
+    def _catalogue(self) -> Catalogue:
+        root = self._root()
+        files = saved_files(root) or parquet_files(root)
+        if files:
+            wanted = Feature(self.image_column, self.label_column)
+            catalogue, parts = arrow_catalogue(files, wanted, self.alpha_over)
+        else:
+            catalogue, parts = _image_folder(root, self.label_column, self.alpha_over)
+        splits = official_splits(parts) if self.official else None
+        return replace(catalogue, splits=splits)
+
+
+class HuggingFace(_HubForm):
+    """A dataset on disk: a folder of pictures with ``metadata.jsonl`` or class folders, Parquet, or ``save_to_disk``.
+
+    Attributes:
+        path: the folder, or one Parquet file.
+        image_column: the column that holds the pictures; the first picture column if not given.
+        label_column: the column of labels.
+        alpha_over: RGB 0..255 behind transparent pixels.
+        official: whether splits named train and test (or validation) are ours; else a seeded permutation.
+        limit: 20,000 pictures unless told otherwise (None for all).
+        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+    """
+
+    kind: Literal["hugging_face"] = "hugging_face"
+    path: FilePath
+
+    def _root(self) -> Path:
+        if not self.path.exists():
+            raise ValueError(
+                f"{self.kind}: {shown(self.path)} does not exist; expected a folder with metadata.jsonl and "
+                f"pictures, with Parquet files, or written by save_to_disk. A dataset in the hub's cache is kind hub."
+            )
+        return self.path
+
+    def _subject(self) -> str:
+        return f"the dataset in {shown(self.path)}"
+
+
+class Hub(_HubForm):
+    """A dataset of the Hugging Face Hub that was fetched before: ``hf download --repo-type dataset OWNER/NAME``.
+
+    Attributes:
+        name: the dataset's name on the hub, OWNER/NAME.
+        revision: branch, tag or commit.
+        image_column, label_column, alpha_over, official, limit: as :class:`HuggingFace`.
+        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+    """
+
+    kind: Literal["hub"] = "hub"
+    name: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: str = "main"
+
+    def _root(self) -> Path:
+        try:
+            from huggingface_hub import snapshot_download
+        except ImportError as error:
+            raise ValueError('hub: expected huggingface_hub; install it: pip install "imagelab[data]"') from error
+        try:
+            root = snapshot_download(self.name, repo_type="dataset", revision=self.revision, local_files_only=True)
+        except Exception as error:  # what the library raises for a missing entry changed more than once
+            raise ValueError(
+                f"hub: {self.name} ({self.revision}) is not in this machine's cache and imagelab never downloads. "
+                f"Fetch it with: hf download --repo-type dataset {self.name} --revision {self.revision}"
+            ) from error
+        return Path(root)
+
+    def _subject(self) -> str:
+        return f"{self.name} ({self.revision}) of the Hugging Face Hub"
+
+
+def _image_folder(root: Path, label: str, alpha_over: tuple[int, int, int]) -> tuple[Catalogue, list[str]]:
+    """Read pictures with metadata files beside them, or in class folders; returns the split name of each as well."""
+    listing = list_pictures(root)
+    tables = sorted(path for name in METADATA for path in root.rglob(name))
+    if not tables:
+        folders = [entry.name.split("/")[:-1] for entry in listing.entries]
+        classes, note = class_columns([shown(f[-1]) if f and f[-1].lower() not in OFFICIAL else None for f in folders])
+        parts = [f[0] if f else "" for f in folders]
+        return replace(file_catalogue(listing, alpha_over), attributes=classes, note=note), parts
+    described = {name: row for table in tables for name, row in _described(root, table)}
+    _, entries, missing = present(listing, list(described))
+    catalogue = file_catalogue(listing, alpha_over, entries=entries)
+    facts = [described[entry.name] for entry in entries]
+    attributes, note = columns_of(facts, label)
+    parts = [next((w for w in re.split(r"[/._-]", entry.name) if w.lower() in OFFICIAL), "") for entry in entries]
+    stamp = digest(catalogue.stamp, [changed(table) for table in tables], label)
+    bad = (*catalogue.bad, *missing)
+    return replace(catalogue, stamp=stamp, attributes=attributes, bad=bad, note=note), parts
+
+
+def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (path of a picture relative to the root, what a metadata file says of it)."""
+    home = table.parent.relative_to(root)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream) if table.suffix == ".csv" else (json.loads(x) for x in stream if x.strip())
+            for number, row in enumerate(rows, 1):
+                name = row.get("file_name") if isinstance(row, dict) else None
+                if not isinstance(name, str) or not name:
+                    raise ValueError(f"entry {number} has no file_name")
+                yield (home / name).as_posix(), row
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{shown(table)}: expected an entry a line with file_name ({error})") from error
+
+
+def columns_of(facts: Sequence[Mapping[str, Any]], label: str) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes in rows of facts: every yes-or-no fact (also one level down), and the label's classes."""
+    flat = [
+        {**row, **{k: v for nested in row.values() if isinstance(nested, dict) for k, v in nested.items()}}
+        for row in facts
+    ]
+    names = dict.fromkeys(name for row in flat for name, value in row.items() if isinstance(value, bool))
+    columns = {shown(name): np.array([row.get(name) is True for row in flat], bool) for name in names}
+    labels = [None if row.get(label) is None else shown(str(row[label])) for row in flat]
+    classes, note = ({}, "") if label in names else class_columns(labels)
+    return {**columns, **classes}, note

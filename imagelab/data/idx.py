@@ -1,0 +1,160 @@
+"""MNIST and FashionMNIST: the idx format, 28 x 28 grey pictures of digits or clothes.
+
+An idx file is big-endian: a magic number (2051 for pictures, 2049 for labels), the counts, then the bytes. It is
+read plain or gzipped, and refused unless it is exactly as long as its header says.
+
+References:
+    Gradient-based learning applied to document recognition (LeCun et al. 1998), doi:10.1109/5.726791.
+    Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms (Xiao et al. 2017),
+    arXiv:1708.07747.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from .base import Split
+from .intake import Catalogue, digest, shown
+from .lists import changed
+from .picture_set import FilePath, PictureSet, class_columns, found_at
+
+__all__ = ["MNIST", "FashionMNIST"]
+
+PICTURES, LABELS = 2051, 2049
+MOST_BYTES = 1 << 31
+PARTS: dict[str, Split] = {"train": "train", "t10k": "heldout"}
+CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+DIGITS = tuple("0123456789")
+
+
+class _Idx(PictureSet):
+    """What the two sets share: layout, reading, splits."""
+
+    path: FilePath
+    size: int = Field(default=32, ge=8, le=1024)
+    frame: int = Field(default=2, ge=0, le=100)
+    official: bool = True
+
+    title: ClassVar[str]
+    source: ClassVar[str]
+    words: ClassVar[tuple[str, ...]]
+
+    def _catalogue(self) -> Catalogue:
+        stem = "train-images-idx3-ubyte"
+        roots = [self.path, self.path / "raw", self.path / self.title / "raw"]
+        places = [root / f"{stem}{end}" for root in roots for end in ("", ".gz")]
+        folder = found_at(self._word, self.path, f"{stem} (or .gz) and its siblings", self.source, *places).parent
+        pictures, labels, names, splits, stamps = [], [], [], [], []
+        for part, split in PARTS.items():
+            grey, its_labels, stamp = _part(folder, part)
+            pictures.append(grey)
+            labels += [_word(self.words, label) for label in its_labels]
+            names += [f"{part}:{row}" for row in range(len(grey))]
+            splits += [split] * len(grey)
+            stamps.append(stamp)
+        everything, frame = np.concatenate(pictures), self.frame
+        classes, note = class_columns(labels)
+        return Catalogue(
+            stamp=digest(stamps, frame),
+            names=tuple(names),
+            read=lambda row: np.repeat(np.pad(everything[row], frame)[None], 3, axis=0),
+            attributes=classes,
+            splits=tuple(splits) if self.official else None,
+            note=f"A black frame of {frame} pixels was put around each first. {note}",
+        )
+
+    def _subject(self) -> str:
+        return f"{self.title} in {shown(self.path)}"
+
+
+class MNIST(_Idx):
+    """Handwritten digits: the digit is the attribute ``class/7``.
+
+    Attributes:
+        path, size, frame, official: as :class:`FashionMNIST`.
+        on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+    """
+
+    kind: Literal["mnist"] = "mnist"
+
+    title: ClassVar[str] = "MNIST"
+    source: ClassVar[str] = "the MNIST database of LeCun, Cortes and Burges, or a mirror you trust"
+    words: ClassVar[tuple[str, ...]] = DIGITS
+    licence: ClassVar[str] = "Licence: not stated in its files; check before publishing."
+
+
+class FashionMNIST(_Idx):
+    """Articles of clothing: the article is the attribute ``class/dress``.
+
+    Attributes:
+        path: the folder that holds ``train-images-idx3-ubyte`` (or ``.gz``) and its three siblings, or a parent of it.
+        size: side of the images, pixels.
+        frame: black pixels put around each picture before anything else. The default makes 28 to 32, a side that every
+            generator takes, without resampling.
+        official: whether the published test pictures are held out; else a seeded permutation of all.
+        on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+    """
+
+    kind: Literal["fashion_mnist"] = "fashion_mnist"
+
+    title: ClassVar[str] = "FashionMNIST"
+    source: ClassVar[str] = "the fashion-mnist repository of Zalando Research"
+    words: ClassVar[tuple[str, ...]] = CLOTHES
+    licence: ClassVar[str] = "Licence: not stated in its files; see its repository, and check before publishing."
+
+
+def _word(words: tuple[str, ...], label: int) -> str:
+    return words[label] if label < len(words) else str(label)
+
+
+def _part(folder: Path, part: str) -> tuple[np.ndarray, list[int], tuple[object, ...]]:
+    """Return the pictures, uint8 [N,H,W], the labels and the stamp of a train or test part."""
+    files = [_whole(folder, f"{part}-images-idx3-ubyte"), _whole(folder, f"{part}-labels-idx1-ubyte")]
+    pictures, labels = _read(changed(files[0]), PICTURES, 3), _read(changed(files[1]), LABELS, 1)
+    if len(pictures) != len(labels):
+        raise ValueError(
+            f"{shown(files[1])}: {len(labels)} labels for {len(pictures)} pictures; are both files of one set?"
+        )
+    return pictures, labels.tolist(), tuple(changed(file) for file in files)
+
+
+def _whole(folder: Path, name: str) -> Path:
+    plain, packed = folder / name, folder / f"{name}.gz"
+    return packed if packed.is_file() and not plain.is_file() else plain
+
+
+@lru_cache(maxsize=4)
+def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
+    """Read an idx file: uint8 with so many axes, read-only.
+
+    Raises:
+        ValueError: naming the file: not gzip, another magic number, or not as long as its header says.
+    """
+    path = Path(file[0])
+    name = shown(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            header = stream.read(4 * (axes + 1))
+            if len(header) < 4 * (axes + 1):
+                raise ValueError(f"{name}: expected an idx file, got {len(header)} bytes")
+            found, *sides = struct.unpack(f">{axes + 1}I", header)
+            if found != magic:
+                raise ValueError(f"{name}: expected the magic number {magic}, got {found}; another kind of file?")
+            promised = math.prod(sides)
+            content = stream.read(min(promised, MOST_BYTES) + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{name}: cannot be read ({error})") from error
+    if len(content) != promised:
+        form = " x ".join(map(str, sides))
+        follow = f"{len(content)} follow" if len(content) < promised else "more follow"
+        raise ValueError(f"{name}: its header promises {promised} bytes ({form}), {follow}; the file is not whole")
+    return np.frombuffer(content, np.uint8).reshape(sides)

@@ -1,0 +1,253 @@
+"""What all datasets of existing pictures share: splits, limits, refusals, the card.
+
+A dataset of this kind adds its layout (which files, which labels, whose division into train and test) and its terms;
+see folder.py for the plainest. Splits: the dataset's own where it has them (train -> ``train``, validation ->
+``reserve``, test -> ``heldout``), else a seeded permutation, equal pictures counted once. imagelab never downloads:
+a missing root says what is expected where.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+
+from ..seeds import stream
+from .base import BadFile, DataRecipe, Sample, Split
+from .intake import Catalogue, Intake, shown, take_in
+
+__all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "class_columns", "found_at"]
+
+LEAST_TRAIN = 4
+LEAST_HELDOUT = 2  # below two images nothing has a spread
+LEAST_USABLE = LEAST_TRAIN + LEAST_HELDOUT
+MOST_CLASSES = 256
+
+FACES_OF_PEOPLE = (
+    "These are faces of real people who were not asked: biometric, personal data. A photographer's licence is not the "
+    "consent of the person shown. Have a lawful basis, and ethics review where it applies; identify or recognise "
+    "nobody; publish no near-copies (small models memorise); honour removal lists; infer no sensitive trait: labels "
+    "are annotators' opinions. Say of generated sheets that they are synthetic and what they were trained on."
+)
+
+Level = Annotated[int, Field(ge=0, le=255)]
+
+
+def _absolute(path: Path) -> Path:
+    if "\0" in str(path) or path == Path():
+        raise ValueError(f"expected a folder's name, got {str(path)!r}; write the folder's full name")
+    try:
+        return Path(os.path.normpath(path.expanduser().absolute()))
+    except RuntimeError as error:
+        raise ValueError(f"the home folder in {path} is not known; write the path out") from error
+
+
+FilePath = Annotated[
+    Path, AfterValidator(_absolute), PlainSerializer(lambda path: path.as_posix(), return_type=str, when_used="json")
+]
+"""A path, ``~`` expanded and kept absolute, so the same folder is the same question."""
+
+
+class PictureSet(DataRecipe, ABC):
+    """Common ground of the datasets that read pictures from disk. Abstract: a dataset adds ``_catalogue`` and terms.
+
+    Nothing is looked up on disk when the recipe is made, so a configuration from another machine can be read; what is
+    missing or unusable is reported by the first method that needs it.
+
+    Attributes:
+        size: side of the images, pixels: centre square crop, then one antialiased bicubic resize. A picture with a
+            shorter side below ``size`` is enlarged (and counted: :meth:`card`); below ``size / 2`` it is refused.
+        on_bad: "skip" goes on without bad pictures and lists them (:meth:`bad_files`); "stop" raises, listing them.
+        limit: use at most this many pictures: a fixed random choice, the same for every seed. None uses all.
+        heldout_share: share of the usable pictures never trained on, at least 2; for sets without a test split.
+        reserve_share: share kept back for regimes that ask for fresh real data (of the official train split, if any).
+    """
+
+    size: int = Field(default=64, ge=8, le=1024)
+    on_bad: Literal["skip", "stop"] = "skip"
+    limit: int | None = Field(default=None, ge=LEAST_USABLE)
+    heldout_share: float = Field(default=0.25, gt=0, lt=1)
+    reserve_share: float = Field(default=0.0, ge=0, lt=1)
+
+    panel: ClassVar[tuple[str, ...]] = (
+        "spectrum",
+        "hf_ratio",
+        "pixel_variance",
+        "frechet",
+        "kernel",
+        "perceptual_diversity",
+    )
+    licence: ClassVar[str] = "The licence is whatever holds for these pictures; imagelab does not know it."
+    """What is known of the terms, and a note on ethics where people are shown; part of the card."""
+
+    @abstractmethod
+    def _catalogue(self) -> Catalogue:
+        """Return which pictures there are and how one is read; ValueError if the layout is not there."""
+
+    @abstractmethod
+    def _subject(self) -> str:
+        """Return what the pictures are of and where they lie, to follow "120 pictures of "."""
+
+    @property
+    def _word(self) -> str:
+        """The kind, as messages begin with it."""
+        return str(type(self).model_fields["kind"].default)
+
+    @model_validator(mode="after")
+    def _train_is_left(self) -> PictureSet:
+        if self.heldout_share + self.reserve_share >= 1:
+            raise ValueError(
+                f"heldout_share + reserve_share: expected less than 1, so that images are left to train on, "
+                f"got {self.heldout_share} + {self.reserve_share}"
+            )
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, size, size); grey pictures become three equal channels."""
+        return 3, self.size, self.size
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """How many images each split holds.
+
+        Raises:
+            ValueError: if the layout is not as expected or fewer than 6 usable pictures are found; and with
+                ``on_bad="stop"`` if any file is bad.
+        """
+        return {split: len(rows) for split, rows in self._rows(*self._usable(), seed).items()}
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return the first n images of a split's seeded order; a larger n begins with a smaller one's.
+
+        Raises:
+            ValueError: as :meth:`available`, and if n is not 1 .. the number of images in the split.
+        """
+        catalogue, intake = self._usable()
+        rows = self._rows(catalogue, intake, seed)[split]
+        if not 1 <= n <= len(rows):
+            raise ValueError(
+                f"{self._word}: expected 1 to {len(rows)} images from the {split} split of {self._subject()}, got "
+                f"n = {n}; ask for fewer, add pictures, or change limit, heldout_share and reserve_share"
+            )
+        chosen = rows[:n]
+        columns = {name: column[intake.rows[chosen]] for name, column in catalogue.attributes.items()}
+        return Sample(intake.images[chosen], columns, sources=tuple(intake.names[row] for row in chosen))
+
+    def card(self) -> str:
+        """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""
+        (catalogue, intake), total = self._usable(), len(self._catalogue())
+        chosen = f"A fixed random choice of {len(catalogue)} of {total} was read. " if len(catalogue) < total else ""
+        division = "a seeded permutation" if catalogue.splits is None else "the dataset's own (validation is reserve)"
+        return (
+            f"{len(intake.names)} pictures of {self._subject()}, cropped to the centre square and resized "
+            f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
+            f"Left out: {len(intake.bad)} bad "
+            f"files, {intake.copies} equal copies, {catalogue.ignored} files that are no pictures. {intake.enlarged} "
+            f"pictures were smaller than {self.size} px and enlarged: their fine detail is interpolated. "
+            f"Splits: {division}. Only copies "
+            f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
+            f"{self.licence} Fingerprint {intake.fingerprint()[:16]}."
+        )
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
+        return take_in(self._chosen(), self.size).bad
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted (name, SHA-256 of the final pixels) of the usable pictures."""
+        return take_in(self._chosen(), self.size).fingerprint()
+
+    def _chosen(self) -> Catalogue:
+        """Return the catalogue, cut down to ``limit``."""
+        catalogue = self._catalogue()
+        if self.limit is None or len(catalogue) <= self.limit:
+            return catalogue
+        return catalogue.take(np.sort(stream(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
+
+    def _usable(self) -> tuple[Catalogue, Intake]:
+        """Return what the dataset holds, or say why it cannot be one."""
+        catalogue = self._chosen()
+        intake = take_in(catalogue, self.size)
+        where, count = self._subject(), len(intake.names)
+        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in intake.bad)
+        if self.on_bad == "stop" and intake.bad:
+            raise ValueError(
+                f'{self._word}: {len(intake.bad)} bad files and on_bad = "stop"; mend or move them:{listed}'
+            )
+        if count + intake.copies + len(intake.bad) == 0:
+            raise ValueError(
+                f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
+                f"({catalogue.ignored} files of other kinds); name the folder that holds the pictures"
+            )
+        if count < LEAST_USABLE:
+            raise ValueError(
+                f"{self._word}: expected at least {LEAST_USABLE} different usable pictures in {where}, got {count} "
+                f"({intake.copies} equal copies, {len(intake.bad)} bad files); add pictures{listed}"
+            )
+        return catalogue, intake
+
+    def _rows(self, catalogue: Catalogue, intake: Intake, seed: int) -> dict[Split, np.ndarray]:
+        """Return each split's rows of the intake, in seeded order."""
+        count = len(intake.names)
+        order = stream(seed, f"{self._word}/split").permutation(count)
+        if catalogue.splits is not None:
+            official = np.array(catalogue.splits)[intake.rows][order]
+            rows: dict[Split, np.ndarray] = {
+                "heldout": order[official == "heldout"],
+                "reserve": order[official == "reserve"],
+                "train": order[official == "train"],
+            }
+            back = round(len(rows["train"]) * self.reserve_share)
+            rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
+            rows["train"] = rows["train"][back:]
+            return rows
+        heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_TRAIN)
+        reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)
+        place = np.arange(count)
+        if catalogue.groups is not None:
+            order, place = _by_group(order, catalogue.groups[intake.rows])
+        return {
+            "heldout": order[place < heldout],
+            "reserve": order[(place >= heldout) & (place < heldout + reserve)],
+            "train": order[place >= heldout + reserve],
+        }
+
+
+def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order and, of each of its rows, where its whole group begins in a line of groups: none is parted."""
+    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
+    sizes = np.bincount(which)
+    line = np.argsort(first)
+    start = np.empty_like(sizes)
+    start[line] = np.cumsum(sizes[line]) - sizes[line]
+    return order, start[which]
+
+
+def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:
+    """Return the first candidate that exists, or say what is expected where and where a person gets it.
+
+    Raises:
+        ValueError: if none exists.
+    """
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    looked = ", ".join(shown(candidate) for candidate in candidates)
+    raise ValueError(
+        f"{kind}: expected {expected} under {shown(path)} (looked for {looked}). imagelab never downloads: get it from "
+        f"{source}, unpack it there, and name that folder as path."
+    )
+
+
+def class_columns(labels: Sequence[str | None], prefix: str = "class") -> tuple[dict[str, np.ndarray], str]:
+    """Return one bool [N] column a class, ``class/NAME``, and a note where there are too many classes for that."""
+    known = sorted({label for label in labels if label is not None})
+    if len(known) > MOST_CLASSES:
+        return {}, f"{len(known)} classes, too many (more than {MOST_CLASSES}) to follow one by one. "
+    column = np.array([label if label is not None else "" for label in labels], dtype=object)
+    return {f"{prefix}/{name}": np.array(column == name, bool) for name in known}, ""
