@@ -11,7 +11,10 @@ from imagelab.data import DATASETS, Faces, Folder, Textures
 from imagelab.generators import GENERATORS, Gaussian, Vae
 from imagelab.regimes import REGIMES, Mix
 
-PATHS = {"folder": {"path": "pictures"}}
+PATHS = {
+    kind: {name: "pictures" for name, field in recipe.model_fields.items() if field.is_required()}
+    for kind, recipe in DATASETS.items()
+}
 
 
 def every_recipe():
