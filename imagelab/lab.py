@@ -139,6 +139,7 @@ def _measure(
         blank=None if blank is None else ImageSet(blank),
         seed=stream_seed(experiment.seed, "measure"),
         device=bench.device,
+        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), real / "features"),
     )
     return measure(evidence, experiment.panel)
 

@@ -56,7 +56,8 @@ class Evidence:
             test where the model can copy; what a counter finds there, it invented. None where there is no such control.
         seed: seed of any random choice inside an estimator.
         device: torch device for feature extraction.
-        train: the images that the model under test was fitted to; only memorisation looks at them. None where unknown.
+        train: the real training images; only memorisation looks at them. In later generations they still tell whether
+            single pictures live on as copies of copies. None where unknown (and for the floor, where fake is train).
     """
 
     real: ImageSet
