@@ -18,17 +18,15 @@ dataset is by default, gives every figure; recall by kind of freckle is that of 
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
@@ -38,6 +36,7 @@ from imagelab.images import luma
 from imagelab.metrics import freckles
 from imagelab.metrics.freckle_calibration import Calibration, Figure, Trees, read_calibration, shipped_calibration
 from imagelab.metrics.freckle_candidates import Candidates, Optics, find_candidates, noise_levels
+from imagelab.metrics.freckle_trials import Ghosts, blurred, compressed, noised, spoiled
 from imagelab.seeds import stream
 
 SEED = 640_001
@@ -73,6 +72,12 @@ class Marked:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: np.ndarray) -> Marked:
+        """Return some of the faces."""
+        attributes = {name: column[rows] for name, column in self.attributes.items()}
+        present = [self.present[row] for row in rows]
+        return Marked(self.images[rows], self.twins[rows], present, self.freckled[rows], attributes)
+
     def countable(self, skin: np.ndarray) -> list[np.ndarray]:
         """Return the freckles that lie on the window and are at least COUNTABLE deep."""
         deep = [marks[marks[:, 4] >= COUNTABLE] for marks in self.present]
@@ -105,7 +110,7 @@ def skin_window(faces: Marked, size: int) -> np.ndarray:
     for marks in faces.countable(np.ones((size, size), bool)):
         np.add.at(density, _pixels(marks, size), 1)
     density = ndimage.gaussian_filter(density, size / 32)
-    density += density[:, ::-1]
+    density += density[:, ::-1]  # left as right
     falling = np.sort(density.ravel())[::-1]
     return density >= falling[np.searchsorted(np.cumsum(falling), WINDOW * falling.sum())]
 
@@ -121,57 +126,39 @@ def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarr
     return hit, met
 
 
-def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of sigma px, published again as bytes."""
-    smooth = ndimage.gaussian_filter(images.astype(np.float32), (0, 0, sigma, sigma), mode="nearest")
-    return np.clip(smooth + 0.5, 0, 255).astype(np.uint8)
+def haunted(faces: Marked, ghosts: Ghosts, kept: int) -> Marked:
+    """Replace the skin by what a linear model leaves of it, and lay the same freckles upon it."""
+    twins = ghosts.through(faces.twins, kept)
+    freckles_alone = faces.images.astype(np.int16) - faces.twins
+    return replace(faces, twins=twins, images=np.clip(twins + freckles_alone, 0, 255).astype(np.uint8))
 
 
-def noised(images: np.ndarray, sd: float | np.ndarray, rng: np.random.Generator, kind: str = "white") -> np.ndarray:
-    """Add Gaussian noise, sd on the 0..1 scale: white (colours apart), grey, or clumped (correlated over 0.7 px)."""
-    noise = rng.standard_normal((len(images), 1 if kind == "grey" else 3, *images.shape[2:]), np.float32)
-    if kind == "clumped":
-        noise = ndimage.gaussian_filter(noise, (0, 0, 0.7, 0.7), mode="wrap")
-        noise /= noise.std()
-    noise *= 255 * np.reshape(np.asarray(sd, np.float32), (-1, 1, 1, 1))
-    return np.clip(images + noise + 0.5, 0, 255).astype(np.uint8)
+def lessons(faces: Marked, clean: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield (images, true freckles): faces, twins and clean faces as they are, spoiled, haunted, and drawn ghosts."""
+    rng = stream(SEED, "calibrate/lessons")
+    none = [np.zeros((0, 6))]
+    images = np.concatenate([faces.images, faces.twins, clean])
+    truth = faces.present + none * (len(faces) + len(clean))
+    yield images, truth
+    for _ in range(3):
+        yield spoiled(images, rng), truth
+    ghosts = Ghosts.of(clean)
+    for kept in (len(clean) / 2 ** rng.uniform(1, 6, 10)).astype(int):
+        some = np.flatnonzero(rng.random(len(faces)) < 0.2)
+        seen = haunted(faces.take(some), ghosts, int(kept))
+        drawn = ghosts.drawn(len(some) // 2, int(kept), rng)
+        pictures = np.concatenate([seen.images, seen.twins, drawn])
+        known = seen.present + none * (len(some) + len(drawn))
+        yield pictures, known
+        yield spoiled(pictures, rng), known
 
 
-def compressed(images: np.ndarray, quality: int) -> np.ndarray:
-    """Send every image through a JPEG file."""
-    out = np.empty_like(images)
-    for row, image in enumerate(images):
-        stream_ = io.BytesIO()
-        Image.fromarray(image.transpose(1, 2, 0)).save(stream_, "JPEG", quality=quality)
-        out[row] = np.asarray(Image.open(stream_)).transpose(2, 0, 1)
-    return out
-
-
-def spoiled(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return copies as a model might leave them: two of three blurred, each with its own noise, some compressed."""
-    sigma = rng.uniform(0, 1.3, len(images)) * (rng.random(len(images)) < 0.67) * images.shape[-1] / 64
-    sd = rng.uniform(0, 0.035, len(images)) * (rng.random(len(images)) < 0.7)
-    out = np.empty_like(images)
-    for row, image in enumerate(images[:, None]):
-        soft = blurred(image, sigma[row])
-        soft = compressed(soft, int(rng.integers(60, 96))) if rng.random() < 0.15 else soft
-        out[row] = noised(soft, sd[row], rng, str(rng.choice(["white", "white", "grey", "clumped"])))[0]
-    return out
-
-
-def learn(faces: Marked, clean: np.ndarray, skin: np.ndarray, optics: Optics, copies: int = 4) -> Trees:
-    """Fit boosted trees to tell freckles from everything else that looks like a candidate; export them.
-
-    Shown are freckled faces of all tones, their twins, and clean faces; once as they are and ``copies`` times spoiled.
-    """
+def learn(faces: Marked, clean: np.ndarray, skin: np.ndarray, optics: Optics) -> Trees:
+    """Fit boosted trees to tell freckles from everything else that looks like a candidate; export them."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    rng = stream(SEED, "calibrate/spoil")
-    images = np.concatenate([faces.images, faces.twins, clean])
-    truth = [*faces.present, *[np.zeros((0, 6))] * (len(faces) + len(clean))]
     features, answers = [], []
-    for copy in range(copies + 1):
-        shown = spoiled(images, rng) if copy else images
+    for shown, truth in lessons(faces, clean):
         for start in range(0, len(shown), 256):
             spots = find_candidates(shown[start : start + 256], skin, optics)
             features.append(spots.features)
@@ -261,7 +248,7 @@ def figures(seen: Tally) -> dict[str, Figure]:
     }
 
 
-def tables(counter: Calibration, faces: Marked, dense: Marked) -> dict[str, list[Row]]:
+def tables(counter: Calibration, faces: Marked, dense: Marked, ghosts: Ghosts) -> dict[str, list[Row]]:
     """Return every table of the card; ``dense`` are faces that all have freckles, for recall by kind of freckle."""
     seen, marks = tally(counter, dense), np.concatenate(dense.countable(counter.skin))
     met = np.concatenate(seen.met)
@@ -295,12 +282,25 @@ def tables(counter: Calibration, faces: Marked, dense: Marked) -> dict[str, list
         card[f"false freckles by {family}"] = [{**label, **asdict(Figure.mean(one.twin))} for label, one in taken]
         if family == "blur":
             card["blur ruler"] = [{**label, **asdict(Figure.ratio(one.count, plain.count))} for label, one in taken]
+    card.update(_on_ghosts(counter, faces, ghosts))
     read = {sd: noise_levels(_noise(sd, "white")(faces.images), counter.skin) for sd in (0.0, *NOISES)}
     return {**card, "noise as read": [{"sd": sd, **asdict(Figure.mean(levels))} for sd, levels in read.items()]}
 
 
 def _noise(sd: float, kind: str) -> Spoil:
     return lambda images: noised(images, sd, stream(SEED, f"calibrate/noise/{kind}"), kind)
+
+
+def _on_ghosts(counter: Calibration, faces: Marked, ghosts: Ghosts) -> dict[str, list[Row]]:
+    """Return what is missed and invented on the leftovers of a linear model with so many axes, and on its own faces."""
+    axes = [k for k in (32, 64, 128, 256, 512) if k < len(ghosts.axes)]
+    seen = {k: tally(counter, haunted(faces, ghosts, k)) for k in axes}
+    drawn = {k: freckles.counts(ghosts.drawn(len(faces), k, stream(SEED, "calibrate/ghosts")), counter) for k in axes}
+    return {
+        "recall by ghosts": [{"axes": k, **asdict(one.recall())} for k, one in seen.items()],
+        "false freckles by ghosts": [{"axes": k, **asdict(Figure.mean(one.twin))} for k, one in seen.items()],
+        "false freckles on drawn ghosts": [{"axes": k, **asdict(Figure.mean(n))} for k, n in drawn.items()],
+    }
 
 
 def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.ndarray) -> list[Row]:
@@ -338,7 +338,8 @@ def calibrate(size: int, faces: int) -> Calibration:
     skin, optics = skin_window(fit, size), Optics.at(size)
     trees = learn(fit, clean.images, skin, optics)
     say(f"fitted {len(trees.first)} trees; skin window of {skin.sum()} px")
-    counter = choose_threshold(Calibration(optics, skin, trees, 0.5, {}, {}, {}), render(size, "reserve", faces, None))
+    reserve = render(size, "reserve", faces, None)
+    counter = choose_threshold(Calibration(optics, skin, trees, 0.5, {}, {}, {}), reserve)
     say(f"chose the threshold {counter.threshold}")
     heldout, dense = render(size, "heldout", faces, None), render(size, "heldout", faces // 2, 1.0, SEED + 1)
     counter = replace(counter, figures=figures(tally(counter, heldout)))
@@ -350,7 +351,7 @@ def calibrate(size: int, faces: int) -> Calibration:
         "match": f"one to one (Hungarian), within {MATCH * size / 64:g} px",
         "freckled": f"at least {freckles.FRECKLED} countable freckles; called so from as many detections on",
     }
-    counter = replace(counter, tables=tables(counter, heldout, dense), origin=origin)
+    counter = replace(counter, tables=tables(counter, heldout, dense, Ghosts.of(reserve.twins)), origin=origin)
     return counter
 
 
@@ -385,8 +386,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the shipped calibration, write nothing")
     parser.add_argument("--out", type=Path, help="where to write; the package's own file where left out")
     asked = parser.parse_args()
-    counter = calibrate(asked.size, asked.faces)
-    show(counter)
+    show(counter := calibrate(asked.size, asked.faces))
     if asked.check:
         wrong = compare(counter, shipped_calibration(asked.size))
         raise SystemExit("\n".join(wrong) if wrong else 0)
