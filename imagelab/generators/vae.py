@@ -47,7 +47,7 @@ class Vae(GeneratorRecipe):
     """A variational autoencoder; the defaults are the ones of ``experiments/photocopy.py``.
 
     Attributes:
-        latent: numbers in the upper code z; at most N - 1 are used.
+        latent: numbers in the upper code z; at most N - 1, and at most as many as an image has values, are used.
         details: channels of the map of details c, which has (side / 4)^2 places.
         width: channels of the convolutions.
         images_seen: length of the training. batch: images a step. learning_rate: peak rate of Adam.
@@ -99,7 +99,7 @@ class Vae(GeneratorRecipe):
         self._check(images)
         if len(images) < 2:
             raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
-        latent = min(self.latent, len(images) - 1)
+        latent = min(self.latent, len(images) - 1, images[0].size)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(stream_seed(seed, "weights"))
             net: Any = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)

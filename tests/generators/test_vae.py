@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,23 @@ def test_less_beta_copies_more_faithfully(pictures: np.ndarray):
 def test_copying_images_that_do_not_suit_is_refused(model: VaeModel):
     with pytest.raises(ValueError, match="got 12 x 12"):
         model.reconstruct(np.zeros((2, 3, 12, 12), np.uint8))
+
+
+def test_equal_images_are_learned_without_a_division_by_zero(pictures: np.ndarray):
+    same = np.repeat(pictures[:1], 5, 0)
+    made = RECIPE.model_copy(update={"images_seen": 2400}).fit(same, 0, Bench()).sample(SEEDS[:20])
+    assert np.abs(made.astype(float) - same[0]).mean() < 8
+
+
+def test_a_code_longer_than_the_image_is_cut(pictures: np.ndarray):
+    grey = np.concatenate([pictures] * 6)[:, :1]
+    model = RECIPE.model_copy(update={"latent": 300, "images_seen": 32}).fit(grey, 0, Bench())
+    assert model.net.spread.shape == (256,)
+
+
+def test_a_model_with_the_normal_prior_keeps_no_codes_and_loads(tmp_path: Path, pictures: np.ndarray):
+    recipe = RECIPE.model_copy(update={"prior": "normal", "images_seen": 32})
+    model = recipe.fit(pictures, 0, Bench())
+    model.save(tmp_path)
+    assert len(model.net.bank_z) == 0
+    np.testing.assert_array_equal(recipe.load(tmp_path, Bench()).sample(SEEDS[:3]), model.sample(SEEDS[:3]))
