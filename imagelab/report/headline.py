@@ -162,18 +162,31 @@ def _freckles(run: Run) -> Headline | None:
     if name is None or real is None or last is None or not real.value:
         return None
     noun = _noun(run)
-    nothing = last.value is not None and last.value <= Z95 * (last.stderr or 0.0)
-    drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
-    drawn = drawn if nothing else f"{interval(last)} freckles {_a(noun)}"
+    drawn = f"{interval(last)} freckles {_a(noun)}"
+    if last.value is not None and last.value <= Z95 * (last.stderr or 0.0):
+        drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
+    elif _drowned(run, 0):
+        drawn = f"no freckles that can be told from its own artefacts ({interval(last)} {_a(noun)})"
     sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
-    remarks = [_chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
-    raw, blank = run.at("freckles/count", run.last), run.at("freckles/blank", run.last)
-    if raw is not None and blank is not None:
-        theirs = f"{interval(raw)} on the faces that the {run.model(0)} draws"
-        remarks.append(
-            f"Uncorrected, the counter finds {theirs} and {interval(blank)} on freckle-free faces it copied."
-        )
+    remarks = [_control(run), _chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
     return Headline(sentence, tuple(filter(None, remarks)))
+
+
+def _drowned(run: Run, line: int) -> bool:
+    """Whether the counter finds as much on freckle-free copies as on what a line draws: then it counts artefacts."""
+    raw, blank = run.at("freckles/count", run.last, line), run.at("freckles/blank", run.last, line)
+    if raw is None or blank is None or raw.value is None or blank.value is None:
+        return False
+    return raw.value - blank.value <= Z95 * math.hypot(raw.stderr or 0.0, blank.stderr or 0.0)
+
+
+def _control(run: Run) -> str:
+    """Say what the counter finds before correction, and what it finds where nothing is."""
+    raw, blank = run.at("freckles/count", run.last), run.at("freckles/blank", run.last)
+    if raw is None or blank is None:
+        return ""
+    theirs = f"{interval(raw)} on the faces that the {run.model(0)} draws"
+    return f"Uncorrected, the counter finds {theirs} and {interval(blank)} on freckle-free faces it copied."
 
 
 def _detail(run: Run) -> Headline | None:
@@ -221,16 +234,22 @@ def _chance(last: Measurement, real: Measurement) -> str:
         return ""
     z = abs(last.value - real.value) / error
     if z < Z95:
-        return f"The difference is {z:.1f} standard errors: chance alone could give it."
+        return f"The difference from real is {z:.1f} standard errors: chance alone could give it."
     return (
-        f"The difference is {z:,.0f} standard errors." if z < 1000 else "The difference is over 1,000 standard errors."
+        f"The difference from real is {z:,.0f} standard errors."
+        if z < 1000
+        else "The difference from real is over 1,000 standard errors."
     )
 
 
 def _arms(run: Run, name: str, unit: str) -> str:
     """Say what the control models gave under the same regime."""
-    found = [(run.model(line), run.at(name, run.last, line)) for line in run.lines if line > 0]
-    told = [f"{label} gives {interval(m)} {unit}" for label, m in found if m is not None]
+    told = []
+    for line in run.lines[1:]:
+        m = run.at(name, run.last, line)
+        if m is not None:
+            doubt = ", no more than its artefacts do" if name.startswith("freckles") and _drowned(run, line) else ""
+            told.append(f"{run.model(line)} gives {interval(m)} {unit}{doubt}")
     return f"Fed the same way, {'; '.join(told)}." if told else ""
 
 
@@ -263,7 +282,10 @@ def _fact(run: Run, name: str, label: str) -> Fact:
         arm = run.at(name, run.last, line)
         if arm is not None:
             beside.append((run.label(line, 20), say(arm)))
-    note = "" if name.startswith("freckles") else name
+    note = name
+    if name.startswith("freckles"):
+        blank = run.at("freckles/blank", run.last)
+        note = f"on freckle-free copies the counter finds {interval(blank)}" if blank else ""
     if say is _percent:
         band = name.rpartition("/")[2].replace("-", "–")
         note = f"energy at {band} cycles an image: {interval(last)} dB"

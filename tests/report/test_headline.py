@@ -98,3 +98,23 @@ def test_a_distance_on_too_few_images_gives_way_to_one_that_can_be_trusted(make_
     few = replace(run, measurements=tuple(replace(m, n_fake=300) for m in run.measurements))
     assert [fact.note for fact in facts(run)][-1] == "frechet/randconv-s0"
     assert [fact.note for fact in facts(few)][-1] == "kernel/randconv-s0"
+
+
+def test_a_count_that_the_blank_control_matches_is_called_artefacts(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=2))
+    assert "artefacts" not in headline(run).sentence
+
+    def drowned(line: int) -> str:
+        noisy = [
+            replace(m, value=9.0) if m.name == "freckles/blank" and m.line == line and m.generation else m
+            for m in run.measurements
+        ]
+        told = headline(replace(run, measurements=tuple(noisy)))
+        return told.sentence + " ".join(told.remarks)
+
+    assert "draws no freckles that can be told from its own artefacts (1.55 ± 0.15 a face)" in spoken(drowned(0))
+    assert "PPCA gives 5.8 ± 0.3 freckles a face, no more than its artefacts do" in spoken(drowned(1))
+
+
+def spoken(text: str) -> str:
+    return text.replace("\u00a0", " ")
