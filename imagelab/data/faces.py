@@ -5,10 +5,10 @@ known: which rare attributes it carries, where each freckle lies, and what the s
 (its twin). That makes loss measurable where it first shows: in fine detail and in the tails.
 
 What is promised: one face depends on (seed, split, row) and on the attributes assigned to its row, never on how many
-processes render it; and of n faces exactly round(rate * n) carry each rare attribute. Differs from the data protocol in
-one point: "a larger n begins with a smaller one's images" holds except for one occurrence (at most two rows) an attribute, the one in its
-unfinished stratum (see face_rare), and holds strictly between multiples of 400 (of 400 and of 1/freckle_rate where
-that is set). Exact prevalence at the n asked for was thought worth more.
+processes render it; and of n faces exactly round(rate * n) carry each rare attribute. A larger n begins with a smaller
+one's faces except for one occurrence (at most two rows) of each attribute, the one in its unfinished stratum (see
+face_rare); strictly between multiples of 400 (of 400 and of 1/freckle_rate where that is set). Exact prevalence at the
+n asked for was thought worth more.
 """
 
 from __future__ import annotations
