@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import io
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +86,47 @@ def test_a_rotated_photograph_is_turned_upright(tmp_path: Path):
 def test_sixteen_bit_grey_keeps_its_brightness(tmp_path: Path):
     Image.fromarray(np.full((4, 4), 257 * 128, np.uint16)).save(tmp_path / "deep.png")
     assert (read_rgb(tmp_path / "deep.png") == 128).all()
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 4), np.float32), np.full((4, 4), 70000, np.int32)])
+def test_values_without_an_agreed_white_are_refused_instead_of_coming_out_black(tmp_path: Path, values: np.ndarray):
+    Image.fromarray(values).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=r"deep\.tif: 32-bit values without an agreed white"):
+        read_rgb(tmp_path / "deep.tif")
+
+
+def test_a_disguised_program_is_never_run(tmp_path: Path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "figure.eps")
+    (tmp_path / "figure.eps").rename(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match=r"photo\.png: not a picture: the content is none of BMP"):
+        read_rgb(tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("side", [9_000, 30_000])
+def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path, side: int):
+    content = bytearray((lambda s: (Image.new("L", (8, 8)).save(s, "PNG"), s.getvalue())[1])(io.BytesIO()))
+    header = b"IHDR" + struct.pack(">II", side, side) + bytes(content[24:29])
+    content[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "bomb.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bomb\.png: .*limit of 64,000,000"):
+        read_rgb(tmp_path / "bomb.png")
+
+
+def test_reading_leaves_the_warning_filters_alone_in_every_thread(tmp_path: Path, rng: np.random.Generator):
+    write_png(tmp_path / "a.png", rng.integers(0, 256, (64, 64, 3), np.uint8))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda _: read_rgb(tmp_path / "a.png"), range(40)):
+            assert list(warnings.filters) == before
+    assert list(warnings.filters) == before
+
+
+def test_a_picture_in_memory_is_read_like_a_file(tmp_path: Path, rng: np.random.Generator):
+    write_png(tmp_path / "a.png", rng.integers(0, 256, (9, 11, 3), np.uint8))
+    content = io.BytesIO((tmp_path / "a.png").read_bytes())
+    np.testing.assert_array_equal(read_rgb(content), read_rgb(tmp_path / "a.png"))
+    with pytest.raises(ValueError, match="^not a picture"):
+        read_rgb(io.BytesIO(b"dear diary"))
 
 
 def test_a_truncated_file_is_named_with_its_reason(tmp_path: Path, rng: np.random.Generator):

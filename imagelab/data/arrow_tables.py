@@ -82,10 +82,10 @@ def arrow_catalogue(
     names: list[str] = []
     parts: list[str] = []
     for file in files:
-        stamp = changed(file.path)
+        stamp, before = changed(file.path), len(names)
         for group, count in enumerate(_lengths(stamp)):
             pieces.append(_Piece(stamp, group, len(names)))
-            names += [f"{shown(file.path.name)}:{row}" for row in range(len(names), len(names) + count)]
+            names += [f"{shown(file.path.name)}:{len(names) - before + row}" for row in range(count)]
             parts += [file.split] * count
     starts = [piece.first for piece in pieces]
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from imagelab.data.arrays import Arrays
+
+
+@pytest.fixture
+def planes() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (8, 3, 16, 16), np.uint8)
+
+
+def rows(sources: tuple[str, ...]) -> list[int]:
+    return [int(name.split(":")[1]) for name in sources]
+
+
+def test_the_three_orders_of_axes_give_the_same_pictures(tmp_path: Path, planes: np.ndarray) -> None:
+    grey = planes[:, 0]
+    for name, array, expected in (
+        ("torch.npy", planes, planes),
+        ("files.npy", planes.transpose(0, 2, 3, 1), planes),
+        ("grey.npy", grey, np.repeat(grey[:, None], 3, axis=1)),
+        ("grey-last.npy", grey[..., None], np.repeat(grey[:, None], 3, axis=1)),
+    ):
+        np.save(tmp_path / name, array)
+        sample = Arrays(path=tmp_path / name, size=16).load("train", 6, 0)
+        assert_array_equal(sample.images, expected[rows(sample.sources)])
+
+
+def test_an_order_that_can_be_read_in_two_ways_must_be_said(tmp_path: Path) -> None:
+    odd = np.random.default_rng(2).integers(0, 256, (8, 3, 8, 3), np.uint8)
+    np.save(tmp_path / "odd.npy", odd)
+    with pytest.raises(ValueError, match=r"odd\.npy: .* can be N,C,H,W or N,H,W,C; set layout"):
+        Arrays(path=tmp_path / "odd.npy", size=8).available(0)
+    with pytest.raises(ValueError, match="too small: 3 x 8"):
+        Arrays(path=tmp_path / "odd.npy", size=8, layout="nchw").available(0)
+    with pytest.raises(ValueError, match="too small: 8 x 3"):
+        Arrays(path=tmp_path / "odd.npy", size=8, layout="nhwc").available(0)
+
+
+def test_labels_and_names_in_an_archive_are_found(tmp_path: Path, planes: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", x=planes, other=planes[::-1], y=np.array(list("aabbabab")))
+    sample = Arrays(path=tmp_path / "a.npz", size=16, key="x", labels="y").load("train", 6, 0)
+    assert_array_equal(sample.attributes["class/b"], np.isin(rows(sample.sources), (2, 3, 5, 7)))
+    assert Arrays(path=tmp_path / "a.npz", size=16, key="x").load("train", 6, 0).attributes == {}
+    with pytest.raises(ValueError, match="expected an array 'images', got x, other, y; name it with key"):
+        Arrays(path=tmp_path / "a.npz").available(0)
+
+
+def test_a_runs_own_images_are_a_dataset(tmp_path: Path, planes: np.ndarray) -> None:
+    np.save(tmp_path / "images.npy", planes)
+    assert Arrays(path=tmp_path / "images.npy", size=16).available(0) == {"train": 6, "reserve": 0, "heldout": 2}
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((8, 3, 16, 16), np.float32), r"expected uint8 values 0..255, got float32 \(8, 3, 16, 16\)"),
+        (np.zeros((8, 16, 16, 4), np.uint8), "with C = 1 or 3"),
+        (np.zeros((8, 16), np.uint8), "with C = 1 or 3"),
+        (np.zeros((), np.uint8), "with C = 1 or 3"),
+    ],
+)
+def test_other_forms_are_refused_with_what_was_expected(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ValueError, match=message):
+        Arrays(path=tmp_path / "a.npy").available(0)
+
+
+def test_pickles_and_truncated_files_are_refused_by_name(fake: Callable[[str], Path], tmp_path: Path) -> None:
+    np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "pickle.npz", images=np.array([{"a": 1}], dtype=object))
+    np.save(tmp_path / "cut.npy", np.zeros((8, 3, 16, 16), np.uint8))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:500])
+    archive = fake("arrays")
+    archive.write_bytes(archive.read_bytes()[:-200])
+    (tmp_path / "empty.npy").write_bytes(b"")
+    for path in (*(tmp_path / f"{name}" for name in ("pickle.npy", "pickle.npz", "cut.npy", "empty.npy")), archive):
+        with pytest.raises(ValueError, match=f"{path.name}: not a whole .npy or .npz file"):
+            Arrays(path=path).available(0)
+
+
+def test_labels_of_another_length_are_refused(tmp_path: Path, planes: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", images=planes, labels=np.arange(7))
+    with pytest.raises(ValueError, match=r"labels: expected one label a picture \[8\], got \(7,\)"):
+        Arrays(path=tmp_path / "a.npz").available(0)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from pydantic import ValidationError
+
+from imagelab.data.hugging_face import Hub, HuggingFace
+
+FACTS = {"freckled", "rare", "class/a", "class/b"}
+
+
+def saved(source: Path, path: Path, form: str):
+    """The fake imagefolder as Parquet or save_to_disk, written by the datasets library itself."""
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+    from datasets import Image as Picture
+
+    rows = [json.loads(line) for line in (source / "train" / "metadata.jsonl").read_text().splitlines()]
+    columns = {
+        "image": [{"bytes": (source / "train" / row["file_name"]).read_bytes(), "path": None} for row in rows],
+        "freckled": [row["freckled"] for row in rows],
+        "rare": [row["nested"]["rare"] for row in rows],
+        "label": [ord(row["label"]) - ord("a") for row in rows],
+        "note": ["words"] * len(rows),
+    }
+    yes_or_no = {"freckled": Value("bool"), "rare": Value("bool")}
+    features = Features(image=Picture(), label=ClassLabel(names=["a", "b"]), note=Value("string"), **yes_or_no)
+    whole = Dataset.from_dict(columns, features=features)
+    parts = DatasetDict({"train": whole.select(range(6)), "test": whole.select(range(6, 10))})
+    if form == "save_to_disk":
+        parts.save_to_disk(str(path))
+    else:
+        path.mkdir()
+        for name, part in parts.items():
+            part.to_parquet(str(path / f"{name}-00000-of-00001.parquet"), batch_size=4)
+    return path
+
+
+@pytest.mark.parametrize("form", ["parquet", "save_to_disk"])
+def test_tables_written_by_the_datasets_library_give_the_same_pictures_and_facts(
+    built: dict[str, Path], tmp_path: Path, form: str
+) -> None:
+    recipe = HuggingFace(path=saved(built["hugging_face"], tmp_path / form, form), size=32)
+    assert recipe.available(0) == {"train": 6, "reserve": 0, "heldout": 4}
+    folder = HuggingFace(path=built["hugging_face"], size=32)
+    plain = [folder.load(split, folder.available(0)[split] or 0, 0) for split in ("train", "heldout")]
+    known = {
+        image.tobytes(): {name: bool(sample.attributes[name][i]) for name in FACTS}
+        for sample in plain
+        for i, image in enumerate(sample.images)
+    }
+    for split, n in (("train", 6), ("heldout", 4)):
+        sample = recipe.load(split, n, 0)
+        assert set(sample.attributes) == FACTS
+        for i, image in enumerate(sample.images):
+            assert known[image.tobytes()] == {name: bool(sample.attributes[name][i]) for name in FACTS}
+
+
+def test_one_parquet_file_is_a_dataset_and_columns_can_be_chosen(built: dict[str, Path], tmp_path: Path) -> None:
+    file = saved(built["hugging_face"], tmp_path / "p", "parquet") / "train-00000-of-00001.parquet"
+    sample = HuggingFace(path=file, image_column="image", label_column="note").load("train", 4, 0)
+    assert set(sample.attributes) == {"freckled", "rare", "class/words"}
+    with pytest.raises(ValueError, match="expected a column 'portrait'; its columns are "):
+        HuggingFace(path=file, image_column="portrait").available(0)
+
+
+def test_a_bad_picture_in_a_table_is_named_by_its_row(tmp_path: Path, built: dict[str, Path]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    good = [(built["hugging_face"] / "train" / f"{i}.png").read_bytes() for i in range(8)]
+    cells = [{"bytes": content, "path": None} for content in [*good, b"dear diary", good[0][:300]]]
+    pq.write_table(pa.table({"img": [*cells, {"bytes": None, "path": "x.png"}]}), tmp_path / "mixed.parquet")
+    reasons = {bad.path: bad.reason for bad in HuggingFace(path=tmp_path).bad_files()}
+    assert set(reasons) == {f"mixed.parquet:{row}" for row in (8, 9, 10)}
+    assert "not a picture" in reasons["mixed.parquet:8"] and "holds no bytes" in reasons["mixed.parquet:10"]
+
+
+def test_damaged_tables_are_refused_by_name(built: dict[str, Path], tmp_path: Path) -> None:
+    parquet = saved(built["hugging_face"], tmp_path / "p", "parquet") / "train-00000-of-00001.parquet"
+    parquet.write_bytes(parquet.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"train-00000-of-00001\.parquet: not a whole Parquet file"):
+        HuggingFace(path=parquet).available(0)
+    root = saved(built["hugging_face"], tmp_path / "s", "save_to_disk")
+    arrow = next((root / "train").glob("*.arrow"))
+    arrow.write_bytes(arrow.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"\.arrow: not a whole Arrow file"):
+        HuggingFace(path=root).available(0)
+    (root / "dataset_dict.json").write_text("{")
+    with pytest.raises(ValueError, match=r"dataset_dict\.json: cannot be read as JSON"):
+        HuggingFace(path=root).available(0)
+
+
+def test_without_pyarrow_the_message_says_how_to_install_it(
+    built: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = saved(built["hugging_face"], tmp_path / "p", "parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r'pip install "imagelab\[data\]"'):
+        HuggingFace(path=root).available(0)
+
+
+def test_metadata_as_csv_and_class_folders_are_read(fake: Callable[[str], Path], built: dict[str, Path]) -> None:
+    root = fake("hugging_face")
+    (root / "train" / "metadata.jsonl").unlink()
+    rows = "".join(f"{i}.png,{'xyx'[i % 3]}\n" for i in range(10))
+    (root / "train" / "metadata.csv").write_text("file_name,label\n" + rows)
+    assert set(HuggingFace(path=root).load("train", 8, 0).attributes) == {"class/x", "class/y"}
+    classes = HuggingFace(path=built["image_folder"])
+    assert set(classes.load("train", 6, 0).attributes) == {"class/cats", "class/dogs"}
+    assert classes.available(0) == {"train": 6, "reserve": 3, "heldout": 3}
+
+
+@pytest.mark.parametrize("line", ['{"freckled": true}', "{", "[1, 2]"])
+def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str) -> None:
+    root = fake("hugging_face")
+    (root / "train" / "metadata.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"metadata\.jsonl: expected an entry a line with file_name"):
+        HuggingFace(path=root).available(0)
+
+
+def test_a_hub_dataset_is_read_from_the_cache_and_never_fetched(
+    built: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match="hf download --repo-type dataset nobody/faces --revision main"):
+        Hub(name="nobody/faces").available(0)
+    home = tmp_path / "datasets--nobody--faces"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    saved(built["hugging_face"], tmp_path / "made", "parquet").rename(_made(home / "snapshots") / ("0" * 40))
+    recipe = Hub(name="nobody/faces", size=32)
+    assert recipe.available(0) == {"train": 6, "reserve": 0, "heldout": 4}
+    assert "nobody/faces (main) of the Hugging Face Hub" in recipe.card()
+    with pytest.raises(ValueError, match="--revision v2"):
+        Hub(name="nobody/faces", revision="v2").available(0)
+    with pytest.raises(ValidationError, match="should match pattern"):
+        Hub(name="../faces/x")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_transparent_pictures_in_tables_lie_over_the_chosen_colour(tmp_path: Path) -> None:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cells = []
+    for i in range(6):
+        stream = io.BytesIO()
+        Image.new("RGBA", (32, 32 + i), (10 * i, 0, 0, 20 * i)).save(stream, "PNG")
+        cells.append({"bytes": stream.getvalue(), "path": None})
+    pq.write_table(pa.table({"image": cells}), tmp_path / "clear.parquet")
+    white, blue = (
+        HuggingFace(path=tmp_path, size=32, alpha_over=colour).load("train", 4, 0).images
+        for colour in ((255, 255, 255), (0, 0, 255))
+    )
+    assert np.median(white[:, 0]) > np.median(blue[:, 0])
+    assert_array_equal(white[:, 2], blue[:, 2])
