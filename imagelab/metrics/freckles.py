@@ -6,13 +6,14 @@ every freckle is known (freckle_calibration.py), so that it can say how many it 
 
     corrected = (count - lambda) / R,
 
-lambda the spots it finds on a face without freckles, R the detections it gains for each countable freckle: one that is
-visible, lies on the skin window and is at least 6 of 255 grey levels darker than the same skin without it.
+lambda the spots it finds on a face without freckles, R the detections it gains for each countable freckle: one that
+lies on the skin window and leaves it at least 6 of 255 grey levels darker than in the same face without freckles.
 
 What it does not see: freckles outside the skin window (the middle of an aligned face), freckles of less than 6 levels,
 and whether a model's picture is outside of all that it was calibrated for. A blurred freckle is missed, not moved (see
-the blur ruler); noise turns into freckles only slowly (the table of false freckles by noise, ``freckles/noise``).
-On anything but aligned, rendered faces it is a density of dark spots, not a count of freckles.
+the blur ruler); noise and ghosts of other faces turn into freckles only slowly (the tables of false freckles by noise
+and by ghosts; ``freckles/noise``), and what a model's own artefacts add, ``freckles/blank`` shows. On anything but
+aligned, rendered faces it is a density of dark spots, not a count of freckles.
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
@@ -89,7 +90,9 @@ def corrected_count(count: np.ndarray, calibration: Calibration | None = None) -
 
     The error holds the spread of the faces and the calibration's own errors of lambda and R (delta method; the two were
     taken on the same faces and are negatively correlated, which is left out and makes the error a little too wide).
-    Below lambda the answer is negative and stays so: clipping at zero would bias every average made of it.
+    These two are common to all that is counted with one calibration: a difference between two generations is known
+    better than their errors suggest. Below lambda the answer is negative and stays so: clipping at zero would bias
+    every average made of it.
 
     Args:
         count: int [N], raw counts. calibration: the shipped one where None.
