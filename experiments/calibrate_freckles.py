@@ -28,13 +28,19 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
 from imagelab.data.face_render import RENDERER_VERSION
 from imagelab.data.faces import Faces
 from imagelab.images import luma
 from imagelab.metrics import freckles
-from imagelab.metrics.freckle_calibration import Calibration, Figure, Trees, read_calibration, shipped_calibration
+from imagelab.metrics.freckle_calibration import (
+    Calibration,
+    Figure,
+    Trees,
+    match,
+    read_calibration,
+    shipped_calibration,
+)
 from imagelab.metrics.freckle_candidates import Candidates, Optics, find_candidates, noise_levels
 from imagelab.metrics.freckle_trials import Ghosts, blurred, compressed, noised, spoiled
 from imagelab.seeds import stream
@@ -113,17 +119,6 @@ def skin_window(faces: Marked, size: int) -> np.ndarray:
     density += density[:, ::-1]  # left as right
     falling = np.sort(density.ravel())[::-1]
     return density >= falling[np.searchsorted(np.cumsum(falling), WINDOW * falling.sum())]
-
-
-def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pair detections and freckles one to one (Hungarian, most pairs first, then nearest): two bool masks."""
-    hit, met = np.zeros(len(found), bool), np.zeros(len(truth), bool)
-    if len(found) and len(truth):
-        distance = np.linalg.norm(found[:, None, :2] - truth[None, :, :2], axis=2)
-        pairs = linear_sum_assignment(np.where(distance <= radius, distance, 1e3))
-        near = distance[pairs] <= radius
-        hit[pairs[0][near]], met[pairs[1][near]] = True, True
-    return hit, met
 
 
 def haunted(faces: Marked, ghosts: Ghosts, kept: int) -> Marked:

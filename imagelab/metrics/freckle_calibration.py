@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from .freckle_candidates import FEATURES, Optics
 
@@ -33,6 +34,7 @@ __all__ = [
     "blur_ruler",
     "calibrated_sizes",
     "calibration_card",
+    "match",
     "read_calibration",
     "shipped_calibration",
 ]
@@ -262,6 +264,29 @@ def blur_ruler(calibration: Calibration | None = None) -> list[dict[str, Any]]:
     before "the freckles are gone" is said, the sharpness of the images has to be read beside it.
     """
     return [dict(row) for row in (calibration or shipped_calibration()).tables["blur ruler"]]
+
+
+def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pair detections and freckles one to one: as many pairs as possible, then the nearest (Hungarian assignment).
+
+    Args:
+        found: float [K,>=2], x and y of detections. truth: float [L,>=2], x and y of freckles.
+        radius: largest distance of a pair, px.
+
+    Returns:
+        bool [K], which detections are freckles; bool [L], which freckles were met.
+
+    Example:
+        >>> match(np.array([[1.0, 1.0], [1.5, 1.0]]), np.array([[1.4, 1.0], [9.0, 9.0]]), 1.0)
+        (array([False,  True]), array([ True, False]))
+    """
+    hit, met = np.zeros(len(found), bool), np.zeros(len(truth), bool)
+    if len(found) and len(truth):
+        distance = np.linalg.norm(found[:, None, :2] - truth[None, :, :2], axis=2)
+        pairs = linear_sum_assignment(np.where(distance <= radius, distance, 1e3))
+        near = distance[pairs] <= radius
+        hit[pairs[0][near]], met[pairs[1][near]] = True, True
+    return hit, met
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

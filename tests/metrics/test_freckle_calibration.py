@@ -15,6 +15,7 @@ from imagelab.metrics.freckle_calibration import (
     Trees,
     blur_ruler,
     calibration_card,
+    match,
     read_calibration,
     shipped_calibration,
 )
@@ -122,3 +123,12 @@ def test_a_ratio_is_of_sums_and_its_error_is_that_between_faces(rng):
 def test_a_share_of_none_has_an_error():
     none = Figure.share(np.zeros(20, bool))
     assert none.value == 0 and 0 < none.stderr < 0.1
+
+
+def test_matching_makes_as_many_pairs_as_it_can_and_none_beyond_the_radius():
+    """Nearest first would pair the middle two and leave the outer ones alone."""
+    found, truth = np.array([[0.0, 0.0], [1.8, 0.0]]), np.array([[1.0, 0.0], [3.0, 0.0]])
+    assert [mask.all() for mask in match(found, truth, 1.5)] == [True, True]
+    assert [mask.sum() for mask in match(found, truth, 0.9)] == [1, 1]
+    assert [mask.any() for mask in match(found, truth, 0.5)] == [False, False]
+    assert [len(mask) for mask in match(found[:0], truth, 1.5)] == [0, 2]
