@@ -125,7 +125,7 @@ def test_a_picture_in_memory_is_read_like_a_file(tmp_path: Path, rng: np.random.
     write_png(tmp_path / "a.png", rng.integers(0, 256, (9, 11, 3), np.uint8))
     content = io.BytesIO((tmp_path / "a.png").read_bytes())
     np.testing.assert_array_equal(read_rgb(content), read_rgb(tmp_path / "a.png"))
-    with pytest.raises(ValueError, match="^not a picture"):
+    with pytest.raises(ValueError, match=r"^not a picture"):
         read_rgb(io.BytesIO(b"dear diary"))
 
 

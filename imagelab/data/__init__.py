@@ -22,8 +22,11 @@ from .folder import Folder, ImageFolder
 from .hugging_face import Hub, HuggingFace
 from .idx import MNIST, FashionMNIST
 from .lfw import LFW
+from .mud import Mud
+from .phase_random import PhaseRandom
 from .random_field import RandomField
 from .textures import Textures
+from .weave import Weave
 from .web_dataset import WebDataset
 
 __all__ = [
@@ -47,10 +50,13 @@ __all__ = [
     "Hub",
     "HuggingFace",
     "ImageFolder",
+    "Mud",
+    "PhaseRandom",
     "RandomField",
     "Sample",
     "Split",
     "Textures",
+    "Weave",
     "WebDataset",
 ]
 
@@ -59,6 +65,9 @@ DATASETS = {
     "textures": Textures,
     "folder": Folder,
     "random_field": RandomField,
+    "phase_random": PhaseRandom,
+    "mud": Mud,
+    "weave": Weave,
     "image_folder": ImageFolder,
     "celeba": CelebA,
     "lfw": LFW,
@@ -81,6 +90,9 @@ AnyData = Annotated[
     | Textures
     | Folder
     | RandomField
+    | PhaseRandom
+    | Mud
+    | Weave
     | ImageFolder
     | CelebA
     | LFW

@@ -55,8 +55,7 @@ def test_tables_written_by_the_datasets_library_give_the_same_pictures_and_facts
         for sample in plain
         for i, image in enumerate(sample.images)
     }
-    for split, n in (("train", 6), ("heldout", 4)):
-        sample = recipe.load(split, n, 0)
+    for sample in (recipe.load("train", 6, 0), recipe.load("heldout", 4, 0)):
         assert set(sample.attributes) == FACTS
         for i, image in enumerate(sample.images):
             assert known[image.tobytes()] == {name: bool(sample.attributes[name][i]) for name in FACTS}

@@ -1,0 +1,140 @@
+"""Known-answer pictures: cracked mud, the cells of random points with cracks of one width between them.
+
+``cells`` points fall uniformly on the torus; a pixel belongs to the nearest one, and lies in a crack where its distance
+to the boundary of its cell is below ``width / 2``. That distance is exact: the smallest
+(d_j^2 - d_1^2) / (2 |p_j - p_1|) over all other points j. What is known: the number of cells, the width of every crack,
+and the length of all cracks, in the mean 2 sqrt(cells) size (a planar Poisson-Voronoi tessellation has edge length
+2 sqrt(density) per unit area). So about 2 sqrt(cells) width / size of the picture is crack, a little less because
+cracks overlap where they meet. Thin cracks are structure that a spectrum hardly sees and an eye cannot miss.
+
+References:
+    Stochastic geometry and its applications (Chiu, Stoyan, Kendall and Mecke 2013), doi:10.1002/9781118658222
+    (the mean edge length).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..seeds import stream
+from .base import BadFile, DataRecipe, Sample, Split
+
+__all__ = ["CRACK_LEVEL", "Mud"]
+
+CRACK_LEVEL = 0.16
+"""Brightness of a crack, 0..1; cells are at least twice as bright."""
+
+_FINE = 3
+_CLAY = np.array([1.0, 0.82, 0.64])
+
+
+class Mud(DataRecipe):
+    """Cracked mud with a known number of cells and a known width of cracks.
+
+    Attributes:
+        size: side of the pictures, pixels.
+        cells: cells in a picture, on the torus (a cell cut by the border goes on at the other side).
+        width: of the cracks, pixels.
+
+    Example:
+        >>> recipe = Mud(size=32, cells=9, width=2.0)
+        >>> round(recipe.crack_share(), 4), recipe.load("train", 2, seed=0).images.shape
+        (0.375, (2, 3, 32, 32))
+    """
+
+    kind: Literal["mud"] = "mud"
+    size: int = Field(default=64, ge=16, le=256)
+    cells: int = Field(default=22, ge=3, le=200)
+    width: float = Field(default=1.2, gt=0, le=16)
+
+    panel: ClassVar[tuple[str, ...]] = (
+        "spectrum",
+        "hf_ratio",
+        "pixel_variance",
+        "frechet",
+        "kernel",
+        "perceptual_diversity",
+    )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, size, size)."""
+        return 3, self.size, self.size
+
+    def crack_share(self) -> float:
+        """The expected share of a picture that is crack, overlaps at the meeting points not taken off."""
+        return 2 * math.sqrt(self.cells) * self.width / self.size
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """Without end in every split."""
+        return {"train": None, "heldout": None, "reserve": None}
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return n pictures; picture i depends on (seed, split, i) alone.
+
+        Raises:
+            ValueError: for n < 1.
+        """
+        if n < 1:
+            raise ValueError(f"mud: expected n >= 1, got {n}")
+        images = np.stack([self._mud(stream(seed, f"mud/{split}", row=row)) for row in range(n)])
+        levels = np.clip(np.round(255 * images), 0, 255).astype(np.uint8)
+        return Sample(levels, sources=tuple(f"mud:{split}:{row}" for row in range(n)))
+
+    def card(self) -> str:
+        """One paragraph: what is known of these pictures, and that they show no real ground."""
+        return (
+            f"Cracked mud of {self.size} x {self.size} pixels: {self.cells} cells a picture, cracks {self.width:g} "
+            f"pixels wide, about {100 * self.crack_share():.3g} % of the area. Computed, not photographed; it carries "
+            f"imagelab's own licence. Lost structure can be counted: a crack that blurs away joins two cells. All "
+            f"pictures are of one kind, so it says nothing of lost tails."
+        )
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """Always empty: no file is read."""
+        return ()
+
+    def _mud(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one picture: float64 [3,size,size], 0..1."""
+        points = rng.uniform(0, self.size, (self.cells, 2))
+        bright = rng.uniform(0.5, 0.8, self.cells)
+        cell, depth = _cells(points, self.size, self.size * _FINE)
+        domed = bright[cell] * (0.82 + 0.18 * np.clip(depth / 5, 0, 1))
+        fine = np.where(depth < self.width / 2, CRACK_LEVEL, domed)
+        grey = fine.reshape(self.size, _FINE, self.size, _FINE).mean((1, 3))
+        return grey * _CLAY[:, None, None]
+
+
+def _cells(points: np.ndarray, size: float, fine: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each place of a fine grid its cell and the distance to the cell's boundary, on the torus.
+
+    Args:
+        points: float64 [M,2], (y, x) in 0..size.
+        size: side of the torus.
+        fine: places each way.
+
+    Returns:
+        int64 [fine,fine] cell numbers and float64 [fine,fine] distances, in the unit of ``size``.
+    """
+    grid = (np.arange(fine) + 0.5) * size / fine
+    near = [_around(grid[:, None] - points[:, axis], size) for axis in (0, 1)]  # [fine,M] each
+    squared = near[0][:, None] ** 2 + near[1][None] ** 2  # [fine,fine,M]
+    cell = squared.argmin(-1)
+    first = np.take_along_axis(squared, cell[..., None], -1)
+    # the copy of point j nearest to this place, seen from the nearest point: |p_j - p_1| with the signs of both offsets
+    y1, x1 = np.take_along_axis(near[0], cell, 1), np.take_along_axis(near[1], cell.T, 1).T
+    apart = np.hypot(near[0][:, None] - y1[..., None], near[1][None] - x1[..., None])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_boundary = (squared - first) / (2 * apart)
+    np.put_along_axis(to_boundary, cell[..., None], np.inf, -1)
+    return cell, to_boundary.min(-1)
+
+
+def _around(difference: np.ndarray, size: float) -> np.ndarray:
+    """Return differences on a circle of this length: -size/2 .. size/2."""
+    return (difference + size / 2) % size - size / 2

@@ -1,0 +1,140 @@
+"""Known-answer pictures: plain-woven cloth, a lattice of threads with spectral lines at known places.
+
+Warp and weft cross over and under, one thread each ``pitch = size / threads`` pixels. The pattern repeats after two
+threads and is unchanged by a step of one thread along both axes. So, threads being equal, all its power lies on the
+lattice k = (a, b) threads / 2 cycles per image with a + b even: the first lines are at (threads / 2, threads / 2) on
+the diagonals and at (threads, 0) on the axes. Unequal threads (``jitter``) add power between the lines in proportion to
+jitter^2. The cloth closes on the torus and is sampled through an ideal lens with a Gaussian transfer function, so no
+line is aliased to a place where none belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..seeds import stream
+from .base import BadFile, DataRecipe, Sample, Split
+
+__all__ = ["Weave"]
+
+_FINE = 6
+"""At least so many fine pixels a pixel, each way, before the lens."""
+
+
+class Weave(DataRecipe):
+    """Plain-woven cloth in random colours at a random offset.
+
+    Attributes:
+        size: side of the pictures, pixels.
+        threads: threads across a picture each way, even, at most ``size / 2``; the pitch is size / threads pixels.
+        jitter: standard deviation of a thread's brightness as a share of it; 0 for cloth of a pure line spectrum.
+
+    Example:
+        >>> recipe = Weave(size=32, threads=8)
+        >>> recipe.pitch, recipe.load("train", 2, seed=0).images.shape
+        (4.0, (2, 3, 32, 32))
+    """
+
+    kind: Literal["weave"] = "weave"
+    size: int = Field(default=64, ge=16, le=256)
+    threads: int = Field(default=10, ge=2, multiple_of=2)
+    jitter: float = Field(default=0.05, ge=0, le=0.2)
+
+    panel: ClassVar[tuple[str, ...]] = ("spectrum", "hf_ratio", "pixel_variance", "frechet", "kernel")
+
+    @model_validator(mode="after")
+    def _threads_can_be_seen(self) -> Weave:
+        if self.threads > self.size // 2:
+            raise ValueError(f"threads: expected at most size / 2 = {self.size // 2}, got {self.threads}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, size, size)."""
+        return 3, self.size, self.size
+
+    @property
+    def pitch(self) -> float:
+        """Pixels from thread to thread."""
+        return self.size / self.threads
+
+    def lines(self) -> np.ndarray:
+        """Return where the spectral lines can be: bool [size,size] in the order of ``numpy.fft.fft2``, the mean too."""
+        k = np.round(np.fft.fftfreq(self.size) * self.size).astype(int)
+        half = self.threads // 2
+        on = k % half == 0
+        return on[:, None] & on & ((k[:, None] // half + k // half) % 2 == 0)
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """Without end in every split."""
+        return {"train": None, "heldout": None, "reserve": None}
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return n pieces of cloth; piece i depends on (seed, split, i) alone.
+
+        Raises:
+            ValueError: for n < 1.
+        """
+        if n < 1:
+            raise ValueError(f"weave: expected n >= 1, got {n}")
+        images = np.stack([self._cloth(stream(seed, f"weave/{split}", row=row)) for row in range(n)])
+        levels = np.clip(np.round(255 * images), 0, 255).astype(np.uint8)
+        return Sample(levels, sources=tuple(f"weave:{split}:{row}" for row in range(n)))
+
+    def card(self) -> str:
+        """One paragraph: what is known of these pictures, and that they show no real cloth."""
+        return (
+            f"Plain-woven cloth of {self.size} x {self.size} pixels, {self.threads} threads each way, one every "
+            f"{self.pitch:g} pixels. Computed, not photographed; it carries imagelab's own licence. Its spectral lines "
+            f"lie at multiples of {self.threads // 2} cycles per image (both multiples even, or both odd), the first "
+            f"at {self.threads / 2**0.5:.3g} on the diagonals and {self.threads} on the axes; threads differ by "
+            f"{100 * self.jitter:g} % (standard deviation), which adds power between the lines. Colours and offsets "
+            f"are uniform: there are no rare kinds, so it says nothing of lost tails."
+        )
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """Always empty: no file is read."""
+        return ()
+
+    def _cloth(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one picture: float64 [3,size,size], 0..1."""
+        offset = rng.uniform(0, 2, 2)
+        warp_colour, weft_colour = rng.uniform(0.25, 0.85, (2, 3))
+        warp_bright, weft_bright = 1 + self.jitter * rng.standard_normal((2, self.threads))
+        fine = self.threads * -(-self.size * _FINE // self.threads)  # whole fine pixels a thread: no line strays
+        along = (np.arange(fine) + 0.5) * self.threads / fine
+        x, y = (along + offset[0])[None], (along + offset[1])[:, None]  # in threads
+        column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+        over = (row + column) % 2 == 0
+        warp = _thread(x - column - 0.5, y - row - 0.5, over) * warp_bright[column % self.threads]
+        weft = _thread(y - row - 0.5, x - column - 0.5, ~over) * weft_bright[row % self.threads]
+        warp_seen = np.where(over, warp > 0, weft <= 0)
+        shades = np.stack([np.where(warp_seen, warp, 0), np.where(warp_seen, 0, weft)])  # [2,fine,fine]
+        warp_shade, weft_shade = _lens(shades, self.size)
+        return warp_colour[:, None, None] * warp_shade + weft_colour[:, None, None] * weft_shade
+
+
+def _thread(across: np.ndarray, along: np.ndarray, over: np.ndarray) -> np.ndarray:
+    """Return the shade of a round thread, 0 beside it: full where it comes up, dark where it dips under its neighbours.
+
+    Args:
+        across, along: place within the crossing, -0.5..0.5 of a thread.
+        over: whether it lies on top in this crossing.
+    """
+    round_ = np.sqrt(np.clip(1 - (across / 0.47) ** 2, 0, 1))
+    bend = np.where(over, 0.78 + 0.22 * np.cos(2 * np.pi * along), 0.45)
+    return round_ * bend
+
+
+def _lens(fine: np.ndarray, size: int) -> np.ndarray:
+    """Sample [K,fine,fine] as [K,size,size] on the torus: frequencies above the limit are cut, lower ones damped."""
+    spectrum = np.fft.fft2(fine)
+    index = np.round(np.fft.fftfreq(size) * size).astype(int)
+    nyquist = size // 2
+    transfer = np.exp(-0.5 * (index / (0.6 * nyquist)) ** 2) * (np.abs(index) < nyquist)
+    cropped = spectrum[:, index[:, None], index[None]] * transfer[:, None] * transfer
+    return np.fft.ifft2(cropped).real * (size / fine.shape[-1]) ** 2
