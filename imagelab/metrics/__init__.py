@@ -225,13 +225,16 @@ def measure(evidence: Evidence, names: Sequence[str]) -> list[Measurement]:
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    from threadpoolctl import threadpool_limits
+
     found = []
-    for name in names:
-        metric = METRICS[name]
-        try:
-            found += metric.measure(evidence)
-        except NotMeasurable as reason:
-            found += [_missing(evidence, stem, metric, str(reason)) for stem in metric.gives or (name,)]
+    with threadpool_limits(1, user_api="blas"):  # matrices of a few hundred rows: more threads only wait for each other
+        for name in names:
+            metric = METRICS[name]
+            try:
+                found += metric.measure(evidence)
+            except NotMeasurable as reason:
+                found += [_missing(evidence, stem, metric, str(reason)) for stem in metric.gives or (name,)]
     return found
 
 

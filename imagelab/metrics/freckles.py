@@ -23,6 +23,8 @@ References:
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -67,17 +69,19 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
     refusal = _refusal(images, calibration)
     if refusal:
         raise ValueError(refusal)
-    calibration = calibration or shipped_calibration(images.shape[-1])
-    found: list[np.ndarray] = []
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK]
-        spots = find_candidates(chunk, calibration.skin, calibration.optics)
-        score = calibration.trees.probability(spots.features)
-        kept = score >= calibration.threshold
-        rows = np.stack([spots.x, spots.y, score, spots.contrast], axis=1)[kept]
-        ends = np.cumsum(np.bincount(spots.image[kept], minlength=len(chunk)))
-        found += np.split(rows, ends[:-1])
-    return found
+    chosen = calibration or shipped_calibration(images.shape[-1])
+    chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as workers:  # scipy's filters let go of the interpreter while they work
+        return [rows for found in workers.map(lambda chunk: _count_chunk(chunk, chosen), chunks) for rows in found]
+
+
+def _count_chunk(images: np.ndarray, calibration: Calibration) -> list[np.ndarray]:
+    spots = find_candidates(images, calibration.skin, calibration.optics)
+    score = calibration.trees.probability(spots.features)
+    kept = score >= calibration.threshold
+    rows = np.stack([spots.x, spots.y, score, spots.contrast], axis=1)[kept]
+    ends = np.cumsum(np.bincount(spots.image[kept], minlength=len(images)))
+    return np.split(rows, ends[:-1])
 
 
 def counts(images: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
