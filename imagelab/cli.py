@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from . import __version__
@@ -23,6 +23,7 @@ from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
 from .generators import GENERATORS
 from .regimes import REGIMES
+from .settings import UsageError, settled
 from .store import RunFolder
 
 __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
@@ -30,10 +31,6 @@ __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
 FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
 SHORT = {"--on-bad": "--data.on-bad"}
 NO_ARMS = "--no-arms"
-
-
-class UsageError(ValueError):
-    """The command line asks for something that is not there; exit code 2."""
 
 
 out = Console(highlight=False, soft_wrap=True)
@@ -168,9 +165,9 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
         present: BaseModel = getattr(experiment, family)
         recipe = _chosen(words, family, present)
         required = any(field.is_required() for field in recipe.model_fields.values())
-        settled = _settled(present) if isinstance(present, recipe) else recipe
-        fields[family] = (settled, ... if required and settled is recipe else settled())
-    concrete = _settled(experiment, **fields)
+        shown = settled(present) if isinstance(present, recipe) else recipe
+        fields[family] = (shown, ... if required and shown is recipe else shown())
+    concrete = settled(experiment, **fields)
     found: list[BaseModel] = []
 
     def take(*, settings: Any = None) -> None:
@@ -184,21 +181,6 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     if not found:  # --help was asked for and printed
         sys.exit(0)
     return Experiment(**{**found[0].model_dump(), "arms": arms})
-
-
-def _settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:
-    """The class of these settings with their present values as defaults, so that help shows what would really run."""
-    fields = dict(replaced)
-    for name, field in type(present).model_fields.items():
-        value = getattr(present, name)
-        if name in fields:
-            continue
-        if isinstance(value, BaseModel):
-            nested = _settled(value)
-            fields[name] = (nested, nested())
-        else:
-            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, value)
-    return create_model(type(present).__name__, __base__=type(present), __doc__=type(present).__doc__, **fields)
 
 
 def _chosen(words: Sequence[str], family: str, present: BaseModel) -> type[BaseModel]:

@@ -20,7 +20,7 @@ FLOORS = [
     {"images", "seeds", "theory", "measurement"},
     {"pool"},
     {"regimes", "curate", "data", "generators", "metrics"},
-    {"config", "store", "lab", "bench", "export"},
+    {"config", "store", "lab", "bench", "export", "settings"},
     {"report", "audit"},
     {"sweep", "cli", "cli_data", "progress", "doctor", "__main__"},
 ]

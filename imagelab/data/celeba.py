@@ -36,7 +36,7 @@ class CelebA(PictureSet):
         crop: side of the centre square that is cut out first, pixels: 178 is the whole width, 148 leaves out most of
             the background. Distances to papers compare only under the same crop.
         official: whether the published partition is the splits; else a seeded permutation.
-        limit: 20,000 of the 202,599 unless told otherwise (None for all).
+        limit: 20,000 of the 202,599 unless told otherwise (0 for all).
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
@@ -44,7 +44,7 @@ class CelebA(PictureSet):
     path: FilePath
     crop: Literal[148, 178] = 178
     official: bool = True
-    limit: int | None = Field(default=20_000, ge=6)
+    limit: int = Field(default=20_000, ge=0)
 
     licence: ClassVar[str] = (
         "Licence: non-commercial research only, as stated by the CelebA release agreement; check before publishing. "

@@ -36,14 +36,14 @@ class FFHQ(PictureSet):
         path: the folder that holds ``thumbnails128x128`` (or ``images1024x1024``), or the folder of pictures itself.
         official: whether the categories of the JSON file, if it is there, are the splits (validation is held out);
             else a seeded permutation. The card says which.
-        limit: 20,000 of the 70,000 unless told otherwise (None for all).
+        limit: 20,000 of the 70,000 unless told otherwise (0 for all).
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["ffhq"] = "ffhq"
     path: FilePath
     official: bool = True
-    limit: int | None = Field(default=20_000, ge=6)
+    limit: int = Field(default=20_000, ge=0)
 
     licence: ClassVar[str] = (
         "Licence: the set CC BY-NC-SA 4.0, each photograph its own (in the set's JSON file), as stated by its authors; "

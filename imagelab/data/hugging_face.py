@@ -38,7 +38,7 @@ class _HubForm(PictureSet):
     label_column: str = "label"
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     official: bool = True
-    limit: int | None = Field(default=20_000, ge=6)
+    limit: int = Field(default=20_000, ge=0)
 
     @abstractmethod
     def _root(self) -> Path:
@@ -65,7 +65,7 @@ class HuggingFace(_HubForm):
         label_column: the column of labels.
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether splits named train and test (or validation) are ours; else a seeded permutation.
-        limit: 20,000 pictures unless told otherwise (None for all).
+        limit: 20,000 pictures unless told otherwise (0 for all).
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 

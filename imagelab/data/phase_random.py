@@ -94,7 +94,8 @@ class PhaseRandom(DataRecipe):
             f"{self.size} x {self.size} crops of photographs that ship with scikit-image, {parts}, each with its "
             f"Fourier magnitudes kept and its phases random: the power spectrum of the photograph, nothing of its "
             f"structure. A control: what scores these like the photographs sees spectrum alone. Values beyond 0..255 "
-            f"saturate ({100 * saturated:.2g} % of the pixels in {len(sample)} crops), rounding adds 1/12 level^2 to every mode."
+            f"saturate ({100 * saturated:.2g} % of the pixels in {len(sample)} crops), rounding adds 1/12 level^2 to "
+            f"every mode."
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:

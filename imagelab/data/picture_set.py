@@ -61,16 +61,16 @@ class PictureSet(DataRecipe, ABC):
 
     Attributes:
         size: side of the images, pixels: centre square crop, then one antialiased bicubic resize. A picture with a
-            shorter side below ``size`` is enlarged (and counted: :meth:`card`); below ``size / 2`` it is refused.
-        on_bad: "skip" goes on without bad pictures and lists them (:meth:`bad_files`); "stop" raises, listing them.
-        limit: use at most this many pictures: a fixed random choice, the same for every seed. None uses all.
+            shorter side below ``size`` is enlarged (and counted in the card); below ``size / 2`` it is refused.
+        on_bad: "skip" goes on without bad pictures and names them; "stop" raises, listing them.
+        limit: use at most this many pictures: a fixed random choice, the same for every seed; 0 uses all.
         heldout_share: share of the usable pictures never trained on, at least 2; for sets without a test split.
         reserve_share: share kept back for regimes that ask for fresh real data (of the official train split, if any).
     """
 
     size: int = Field(default=64, ge=8, le=1024)
     on_bad: Literal["skip", "stop"] = "skip"
-    limit: int | None = Field(default=None, ge=LEAST_USABLE)
+    limit: int = Field(default=0, ge=0)
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
 
@@ -165,7 +165,7 @@ class PictureSet(DataRecipe, ABC):
     def _chosen(self) -> Catalogue:
         """Return the catalogue, cut down to ``limit``."""
         catalogue = self._catalogue()
-        if self.limit is None or len(catalogue) <= self.limit:
+        if self.limit == 0 or len(catalogue) <= self.limit:
             return catalogue
         return catalogue.take(np.sort(stream(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
 

@@ -48,7 +48,7 @@ class WebDataset(PictureSet):
         path: a folder of ``.tar`` files, or one of them.
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether shards whose names say train and test (or val) are the splits; else a seeded permutation.
-        limit: 20,000 pictures unless told otherwise (None for all).
+        limit: 20,000 pictures unless told otherwise (0 for all).
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
@@ -56,7 +56,7 @@ class WebDataset(PictureSet):
     path: FilePath
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     official: bool = True
-    limit: int | None = Field(default=20_000, ge=6)
+    limit: int = Field(default=20_000, ge=0)
 
     def _catalogue(self) -> Catalogue:
         root = found_at(self.kind, self.path, "a .tar file or a folder of them", SOURCE, self.path)

@@ -1,0 +1,38 @@
+"""Settings as a command line shows them: what the doors share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, create_model
+
+__all__ = ["UsageError", "settled", "with_fields"]
+
+
+class UsageError(ValueError):
+    """The command line asks for something that is not there; exit code 2."""
+
+
+def settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:
+    """Return the class of these settings with their present values as defaults, so that help shows what would run.
+
+    Args:
+        present: the settings.
+        replaced: field definitions (type, default) to take instead.
+    """
+    fields = dict(replaced)
+    for name, field in type(present).model_fields.items():
+        value = getattr(present, name)
+        if name in fields:
+            continue
+        if isinstance(value, BaseModel):
+            nested = settled(value)
+            fields[name] = (nested, nested())
+        else:
+            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, value)
+    return with_fields(type(present), **fields)
+
+
+def with_fields(recipe: type[BaseModel], **replaced: Any) -> type[BaseModel]:
+    """Return a settings class under its own name with some fields defined anew: name = (type, default)."""
+    return create_model(recipe.__name__, __base__=recipe, __doc__=recipe.__doc__, **replaced)
