@@ -32,7 +32,7 @@ class Aircraft(PictureSet):
         level: which label: variant (finest), family or manufacturer.
         banner: rows cut off the bottom, where these photographs carry a line of text on their origin.
         official: whether the published lists are the splits; else a seeded permutation of what they name.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["aircraft"] = "aircraft"

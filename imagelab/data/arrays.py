@@ -32,7 +32,7 @@ class Arrays(PictureSet):
         layout: order of the axes: N,H,W,C (as picture files), N,C,H,W (as torch) or N,H,W (grey).
         key: name of the pictures in a ``.npz`` file; ``images`` or the only array with pictures if not given.
         labels: name of the labels in a ``.npz`` file: whole numbers or words, one a picture; left out if not there.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["arrays"] = "arrays"

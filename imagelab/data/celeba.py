@@ -37,6 +37,7 @@ class CelebA(PictureSet):
             the background. Distances to papers compare only under the same crop.
         official: whether the published partition is the splits; else a seeded permutation.
         limit: 20,000 of the 202,599 unless told otherwise (0 for all).
+        cache: off unless asked for, so that no copy of real people's faces is left behind.
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
@@ -44,6 +45,7 @@ class CelebA(PictureSet):
     path: FilePath
     crop: Literal[148, 178] = 178
     official: bool = True
+    cache: bool = False
     limit: int = Field(default=20_000, ge=0)
 
     licence: ClassVar[str] = (

@@ -45,7 +45,7 @@ class CIFAR10(PictureSet):
     Attributes:
         path: the folder that holds ``data_batch_1`` and its siblings, or its parent.
         official: whether the published test batch is held out; else a seeded permutation of all.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["cifar10"] = "cifar10"

@@ -32,7 +32,7 @@ class DTD(PictureSet):
         path: the folder that holds ``images`` and ``labels``, or a parent of it.
         fold: which of the ten published divisions are the splits.
         official: whether they are; else a seeded permutation of all pictures.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["dtd"] = "dtd"

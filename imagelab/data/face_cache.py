@@ -1,8 +1,8 @@
-"""A content-addressed shelf for rendered sets: a cache may be lost, spoiled or locked, and nothing but time is.
+"""Content-addressed shelves for rendered or decoded sets: one may be lost, spoiled or locked, and nothing but time is.
 
-One uncompressed NPZ a (recipe, split, n, seed), named by the SHA-256 of all that changes its pixels. It is written
-beside its name and renamed when whole; a file that cannot be read is rendered anew; a folder that cannot be written is
-worked without.
+One uncompressed NPZ a set (for faces: a recipe, split, n, seed), named by the SHA-256 of all that changes its pixels,
+readable by its owner alone. It is written beside its name and renamed when whole; a file that cannot be read is made
+anew; a folder that cannot be written is worked without.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ _LOG = logging.getLogger(__name__)
 Arrays = Mapping[str, np.ndarray]
 
 
-def cache_folder() -> Path:
-    """Return where rendered faces are kept: ``$IMAGELAB_CACHE/faces``, else ``~/.cache/imagelab/faces``."""
+def cache_folder(shelf: str = "faces") -> Path:
+    """Return where a shelf is kept: ``$IMAGELAB_CACHE/<shelf>``, else ``~/.cache/imagelab/<shelf>``."""
     root = os.environ.get("IMAGELAB_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "imagelab") / "faces"
+    return (Path(root) if root else Path.home() / ".cache" / "imagelab") / shelf
 
 
-def cached(name: str, expected: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
+def cached(
+    name: str, expected: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays], shelf: str = "faces"
+) -> Arrays:
     """Return the arrays stored under a name, or make and store them.
 
     Args:
         name: the content address (a hash), without an ending.
         expected: array name -> shape that a whole file holds, -1 for any length.
-        make: renders the arrays.
+        make: makes the arrays.
+        shelf: the folder of this kind of set.
     """
-    path = cache_folder() / f"{name}.npz"
+    path = cache_folder(shelf) / f"{name}.npz"
     found = _read(path, expected)
     if found is not None:
         return found
@@ -51,11 +54,11 @@ def _read(path: Path, expected: Mapping[str, tuple[int, ...]]) -> Arrays | None:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except Exception as error:  # a spoiled ZIP raises almost anything
-        _LOG.warning("cached faces %s cannot be read (%s); rendering them again", path.name, error)
+        _LOG.warning("cached %s %s cannot be read (%s); making them again", path.parent.name, path.name, error)
         return None
     if arrays.keys() == expected.keys() and all(_fits(arrays[key].shape, shape) for key, shape in expected.items()):
         return arrays
-    _LOG.warning("cached faces %s do not have the expected form; rendering them again", path.name)
+    _LOG.warning("cached %s %s do not have the expected form; making them again", path.parent.name, path.name)
     return None
 
 
@@ -67,13 +70,14 @@ def _write(path: Path, arrays: Arrays) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch(mode=0o600)
         with partial.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        _LOG.warning("faces are not cached (%s); the run goes on without", error)
+        _LOG.warning("%s are not cached (%s); the run goes on without", path.parent.name, error)
         _forget(partial)
 
 

@@ -37,12 +37,14 @@ class FFHQ(PictureSet):
         official: whether the categories of the JSON file, if it is there, are the splits (validation is held out);
             else a seeded permutation. The card says which.
         limit: 20,000 of the 70,000 unless told otherwise (0 for all).
+        cache: off unless asked for, so that no copy of real people's faces is left behind.
         size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["ffhq"] = "ffhq"
     path: FilePath
     official: bool = True
+    cache: bool = False
     limit: int = Field(default=20_000, ge=0)
 
     licence: ClassVar[str] = (

@@ -36,7 +36,7 @@ class Flowers102(PictureSet):
     Attributes:
         path: the folder that holds ``jpg`` and the two MATLAB files, or its parent.
         official: whether the published sets are the splits.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["flowers102"] = "flowers102"

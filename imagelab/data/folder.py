@@ -35,7 +35,7 @@ class Folder(PictureSet):
         path: the directory; ``~`` is expanded and it is kept absolute, so the same folder is the same question.
         alpha_over: RGB 0..255 behind transparent pixels.
         recursive: whether subfolders belong to it.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
 
     Example:
         >>> Folder(path="pictures").path.is_absolute()
@@ -65,7 +65,7 @@ class ImageFolder(PictureSet):
         path: the directory.
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether folders named train and test are the splits; if not they are only part of the path.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["image_folder"] = "image_folder"

@@ -66,7 +66,7 @@ class HuggingFace(_HubForm):
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether splits named train and test (or validation) are ours; else a seeded permutation.
         limit: 20,000 pictures unless told otherwise (0 for all).
-        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["hugging_face"] = "hugging_face"
@@ -91,7 +91,7 @@ class Hub(_HubForm):
         name: the dataset's name on the hub, OWNER/NAME.
         revision: branch, tag or commit.
         image_column, label_column, alpha_over, official, limit: as :class:`HuggingFace`.
-        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["hub"] = "hub"

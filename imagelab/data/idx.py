@@ -81,7 +81,7 @@ class MNIST(_Idx):
 
     Attributes:
         path, size, frame, official: as :class:`FashionMNIST`.
-        on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["mnist"] = "mnist"
@@ -101,7 +101,7 @@ class FashionMNIST(_Idx):
         frame: black pixels put around each picture before anything else. The default makes 28 to 32, a side that every
             generator takes, without resampling.
         official: whether the published test pictures are held out; else a seeded permutation of all.
-        on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"

@@ -24,10 +24,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from ..images import FORMATS, read_rgb
 from .base import BadFile, Split
+from .face_cache import cached
 
 __all__ = [
     "FORMATS",
@@ -48,6 +50,9 @@ SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Names that end so are pictures; all others are counted and left alone."""
+
+INTAKE_VERSION = 1
+"""Part of the name of every cached set; raise it when a picture would come out otherwise."""
 
 THREADS = min(4, os.cpu_count() or 1)  # more would let several huge pictures unfold in memory together
 
@@ -244,28 +249,53 @@ def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np
 
 
 @lru_cache(maxsize=2)
-def take_in(catalogue: Catalogue, size: int) -> Intake:
+def take_in(catalogue: Catalogue, size: int, cache: bool = False) -> Intake:
     """Read all pictures of a catalogue, in threads, and keep the distinct ones in its order.
 
-    Within one process an unchanged catalogue is not read again. A picture whose shorter side is below ``size / 2`` is
-    refused, so none is enlarged more than twice.
+    Within one process an unchanged catalogue is not read again; with ``cache`` the final pixels are kept on disk as
+    well, in ``cache_folder("pictures")``. A picture whose shorter side is below ``size / 2`` is refused, so none is
+    enlarged more than twice.
     """
+    if cache:
+        expected = dict.fromkeys(("rows", "digests", "refused", "reasons"), (-1,))
+        form = {"images": (-1, 3, size, size), **expected, "counts": (2,)}
+        name = digest(INTAKE_VERSION, PIL.__version__, catalogue.stamp, size)
+        arrays = cached(name, form, lambda: _read_all(catalogue, size), shelf="pictures")
+    else:
+        arrays = _read_all(catalogue, size)
+    images, rows = arrays["images"], arrays["rows"]
+    images.setflags(write=False)
+    places = catalogue.places or catalogue.names
+    bad = (BadFile(places[r], str(why)) for r, why in zip(arrays["refused"], arrays["reasons"], strict=True))
+    return Intake(
+        images=images,
+        rows=rows,
+        names=tuple(catalogue.names[row] for row in rows),
+        digests=tuple(arrays["digests"].tolist()),
+        bad=(*catalogue.bad, *bad),
+        copies=int(arrays["counts"][0]),
+        enlarged=int(arrays["counts"][1]),
+    )
 
-    def read(row: int) -> _Picture | BadFile:
+
+def _read_all(catalogue: Catalogue, size: int) -> dict[str, np.ndarray]:
+    """Return the distinct pictures, their rows and digests; the refused rows with reasons; (copies, enlarged)."""
+
+    def read(row: int) -> _Picture | str:
         try:
             return _prepare(catalogue.read(row), size)
         except ValueError as error:
-            return BadFile((catalogue.places or catalogue.names)[row], shown(str(error)))
+            return shown(str(error))
 
     images = np.empty((len(catalogue), 3, size, size), np.uint8)
     rows: list[int] = []
     digests: dict[str, None] = {}
-    bad: list[BadFile] = []
+    bad: dict[int, str] = {}
     copies = enlarged = 0
     with ThreadPoolExecutor(THREADS) as pool:
         for row, result in enumerate(pool.map(read, range(len(catalogue)))):
-            if isinstance(result, BadFile):
-                bad.append(result)
+            if isinstance(result, str):
+                bad[row] = result
             elif result.digest in digests:
                 copies += 1
             else:
@@ -273,10 +303,14 @@ def take_in(catalogue: Catalogue, size: int) -> Intake:
                 rows.append(row)
                 digests[result.digest] = None
                 enlarged += result.enlarged
-    images = images[: len(rows)]
-    images.setflags(write=False)
-    names = tuple(catalogue.names[row] for row in rows)
-    return Intake(images, np.array(rows, np.int64), names, tuple(digests), (*catalogue.bad, *bad), copies, enlarged)
+    return {
+        "images": images[: len(rows)],
+        "rows": np.array(rows, np.int64),
+        "digests": np.array(list(digests), "U64"),
+        "refused": np.array(list(bad), np.int64),
+        "reasons": np.array(list(bad.values()), str),
+        "counts": np.array([copies, enlarged]),
+    }
 
 
 def _prepare(pixels: np.ndarray, size: int) -> _Picture:

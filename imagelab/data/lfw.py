@@ -33,12 +33,14 @@ class LFW(PictureSet):
     Attributes:
         path: the folder that holds the folder of persons and the lists, or its parent.
         official: whether the published development lists are the splits; else a seeded permutation of persons.
+        cache: off unless asked for, so that no copy of real people's faces is left behind.
         size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["lfw"] = "lfw"
     path: FilePath
     official: bool = True
+    cache: bool = False
 
     licence: ClassVar[str] = (
         "Licence: none that imagelab knows of; the photographs were collected from news pages without consent; check "

@@ -66,6 +66,8 @@ class PictureSet(DataRecipe, ABC):
         limit: use at most this many pictures: a fixed random choice, the same for every seed; 0 uses all.
         heldout_share: share of the usable pictures never trained on, at least 2; for sets without a test split.
         reserve_share: share kept back for regimes that ask for fresh real data (of the official train split, if any).
+        cache: whether the final pixels are kept on disk for the next run, in ``$IMAGELAB_CACHE/pictures``, else
+            ``~/.cache/imagelab/pictures``.
     """
 
     size: int = Field(default=64, ge=8, le=1024)
@@ -73,6 +75,7 @@ class PictureSet(DataRecipe, ABC):
     limit: int = Field(default=0, ge=0)
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
+    cache: bool = True
 
     panel: ClassVar[tuple[str, ...]] = (
         "spectrum",
@@ -156,11 +159,11 @@ class PictureSet(DataRecipe, ABC):
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
-        return take_in(self._chosen(), self.size).bad
+        return take_in(self._chosen(), self.size, self.cache).bad
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted (name, SHA-256 of the final pixels) of the usable pictures."""
-        return take_in(self._chosen(), self.size).fingerprint()
+        return take_in(self._chosen(), self.size, self.cache).fingerprint()
 
     def _chosen(self) -> Catalogue:
         """Return the catalogue, cut down to ``limit``."""
@@ -172,7 +175,7 @@ class PictureSet(DataRecipe, ABC):
     def _usable(self) -> tuple[Catalogue, Intake]:
         """Return what the dataset holds, or say why it cannot be one."""
         catalogue = self._chosen()
-        intake = take_in(catalogue, self.size)
+        intake = take_in(catalogue, self.size, self.cache)
         where, count = self._subject(), len(intake.names)
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in intake.bad)
         if self.on_bad == "stop" and intake.bad:

@@ -49,7 +49,7 @@ class WebDataset(PictureSet):
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether shards whose names say train and test (or val) are the splits; else a seeded permutation.
         limit: 20,000 pictures unless told otherwise (0 for all).
-        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["webdataset"] = "webdataset"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from imagelab.data import DATASETS
+from imagelab.data import DATASETS, intake
 from imagelab.data.base import Data, Split
 from imagelab.data.intake import Catalogue, digest, take_in
 from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group, class_columns
@@ -206,3 +207,57 @@ def test_a_catalogue_is_known_by_its_stamp_and_read_once() -> None:
     assert sorted(reads) == [0, 1, 2]
     assert take_in(catalogue.take(np.array([2])), 9).names == ("c",)
     assert digest("once", 1) != digest("once", 2)
+
+
+def shelf() -> list[Path]:
+    return sorted((Path(os.environ["IMAGELAB_CACHE"]) / "pictures").glob("*"))
+
+
+def test_a_later_process_finds_the_decoded_pictures_on_disk(
+    built: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in.cache_clear()
+    recipe = opened("image_folder", built["image_folder"])
+    before, card = everything(recipe), recipe.card()
+    (kept,) = shelf()
+    assert kept.stat().st_mode & 0o077 == 0, "others can read it"
+    take_in.cache_clear()
+    monkeypatch.setattr(intake, "read_rgb", lambda *_: pytest.fail("a picture was decoded again"))
+    after = everything(opened("image_folder", built["image_folder"]))
+    for split, sample in before.items():
+        assert_array_equal(sample.images, after[split].images)
+        assert sample.sources == after[split].sources
+    assert opened("image_folder", built["image_folder"]).card() == card
+
+
+def test_refused_files_are_remembered_with_their_reasons(fake: Callable[[str], Path]) -> None:
+    root = fake("image_folder")
+    (root / "train" / "cats" / "diary.png").write_text("dear diary")
+    first = opened("image_folder", root).bad_files()
+    take_in.cache_clear()
+    assert opened("image_folder", root).bad_files() == first != ()
+
+
+def test_changed_files_and_settings_get_a_place_of_their_own_and_a_spoiled_one_is_made_anew(
+    fake: Callable[[str], Path],
+) -> None:
+    root = fake("image_folder")
+    whole = everything(opened("image_folder", root))["train"].images
+    for kept in shelf():
+        kept.write_bytes(b"spoiled")
+    take_in.cache_clear()
+    assert_array_equal(everything(opened("image_folder", root))["train"].images, whole)
+    everything(opened("image_folder", root, size=20))
+    next(root.rglob("*.png")).unlink()
+    everything(opened("image_folder", root))
+    assert len(shelf()) == 3
+
+
+@pytest.mark.parametrize("kind", sorted(FACES))
+def test_no_copy_of_real_faces_is_left_behind_unless_asked_for(kind: str, built: dict[str, Path]) -> None:
+    take_in.cache_clear()
+    everything(opened(kind, built[kind]))
+    everything(opened("image_folder", built["image_folder"], cache=False))
+    assert shelf() == []
+    everything(opened(kind, built[kind], cache=True))
+    assert len(shelf()) == 1
