@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -61,7 +62,8 @@ class CelebA(PictureSet):
             root / "img_align_celeba_png",
         ]
         listing = list_pictures(found_at(self.kind, self.path, "img_align_celeba/000001.jpg ...", SOURCE, *folders))
-        names, titles, values, stamp = _attributes(_list(root, "list_attr_celeba"))
+        stamp = (changed(_list(root, "list_attr_celeba")),)
+        names, titles, values = _attributes(*stamp)
         rows, entries, missing = present(listing, names)
         catalogue = file_catalogue(listing, window=self.crop, entries=entries)
         splits = None
@@ -92,8 +94,10 @@ def _list(root: Path, name: str) -> Path:
     return table if table.is_file() and not text.is_file() else text
 
 
-def _attributes(path: Path) -> tuple[list[str], list[str], np.ndarray, tuple[object, ...]]:
-    """Return names [N], attribute titles [K], bool [N,K] and the stamp of the file."""
+@lru_cache(maxsize=1)
+def _attributes(file: tuple[str, int, int]) -> tuple[list[str], list[str], np.ndarray]:
+    """Return names [N], attribute titles [K] and bool [N,K]."""
+    path = Path(file[0])
     if path.suffix == ".csv":
         rows = read_rows(path, ",")
         titles, body = list(rows[0][1:]) if rows else [], rows[1:]
@@ -108,7 +112,7 @@ def _attributes(path: Path) -> tuple[list[str], list[str], np.ndarray, tuple[obj
         raise ValueError(
             f"{shown(path)}: {titles[column]} of {body[row][0]}: expected 1 or -1, got {values[row, column]}"
         )
-    return [row[0] for row in body], titles, values == "1", (changed(path),)
+    return [row[0] for row in body], titles, values == "1"
 
 
 def _check(path: Path, titles: list[str], body: Rows) -> None:

@@ -88,7 +88,7 @@ class Catalogue:
         attributes: name -> bool [N], as the dataset's own lists state them.
         splits: N splits where the dataset has an official division.
         groups: N numbers; pictures of one group never part in a seeded split.
-        places: N addresses for messages about bad pictures; the names where empty.
+        home: what stands before a name in messages about a bad picture, such as ``folder/``.
         bad: what was refused already. ignored: files that are no pictures. note: a sentence for the card.
     """
 
@@ -98,7 +98,7 @@ class Catalogue:
     attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}), compare=False)
     splits: tuple[Split, ...] | None = field(default=None, compare=False, repr=False)
     groups: np.ndarray | None = field(default=None, compare=False, repr=False)
-    places: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    home: str = field(default="", compare=False, repr=False)
     bad: tuple[BadFile, ...] = field(default=(), compare=False)
     ignored: int = field(default=0, compare=False)
     note: str = field(default="", compare=False)
@@ -117,7 +117,6 @@ class Catalogue:
             attributes={name: column[rows] for name, column in self.attributes.items()},
             splits=None if self.splits is None else tuple(self.splits[row] for row in chosen),
             groups=None if self.groups is None else self.groups[rows],
-            places=tuple(self.places[row] for row in chosen) if self.places else (),
         )
 
 
@@ -179,24 +178,27 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
     def refuse(error: OSError) -> None:
         unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
 
-    for path in _walk(folder, recursive, refuse):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            ignored += 1
-            continue
-        try:
-            status = path.stat()
-            name = path.relative_to(folder).as_posix()
-            found.append(Entry(name, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
-        except OSError as error:
-            unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
+    root = os.path.join(folder, "")  # noqa: PTH118 - with the last separator
+    for parent, names in _walk(folder, recursive, refuse):
+        for name in names:
+            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
+                ignored += 1
+                continue
+            path = os.path.join(parent, name)  # noqa: PTH118
+            try:
+                status = os.stat(path)  # noqa: PTH116
+                inside = path[len(root) :].replace(os.sep, "/")
+                found.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
+            except OSError as error:
+                unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
     found.sort(key=lambda entry: os.fsencode(entry.name))
     return Listing(folder, tuple(found), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
 
 
-def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[Path]:
+def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
-        yield from (Path(parent) / name for name in files)
+        yield parent, files
 
 
 def file_catalogue(
@@ -226,7 +228,7 @@ def file_catalogue(
         stamp=digest(str(listing.folder), alpha_over, window, bottom, chosen),
         names=tuple(shown(entry.name) for entry in chosen),
         read=read,
-        places=tuple(shown(listing.folder / entry.name) for entry in chosen),
+        home=f"{shown(listing.folder)}/",
         bad=listing.unread,
         ignored=listing.ignored + len(listing.entries) - len(chosen),
     )
@@ -265,8 +267,8 @@ def take_in(catalogue: Catalogue, size: int, cache: bool = False) -> Intake:
         arrays = _read_all(catalogue, size)
     images, rows = arrays["images"], arrays["rows"]
     images.setflags(write=False)
-    places = catalogue.places or catalogue.names
-    bad = (BadFile(places[r], str(why)) for r, why in zip(arrays["refused"], arrays["reasons"], strict=True))
+    refused = zip(arrays["refused"], arrays["reasons"], strict=True)
+    bad = (BadFile(f"{catalogue.home}{catalogue.names[row]}", str(reason)) for row, reason in refused)
     return Intake(
         images=images,
         rows=rows,
@@ -330,6 +332,8 @@ def shown(path: str | Path) -> str:
         'two\\nlines.png'
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
