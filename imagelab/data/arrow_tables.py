@@ -77,7 +77,7 @@ def arrow_catalogue(
     Raises:
         ValueError: if pyarrow is missing, a file is damaged, or there is no column of pictures.
     """
-    features, image = _features(changed(files[0].path), wanted)
+    _, image = _features(changed(files[0].path), wanted)
     pieces: list[_Piece] = []
     names: list[str] = []
     parts: list[str] = []
@@ -93,7 +93,7 @@ def arrow_catalogue(
         piece = pieces[bisect_right(starts, row) - 1]
         return _decode(_column(piece.file, piece.group, image)[row - piece.first].as_py(), alpha_over)
 
-    attributes, note = _facts(pieces, features, wanted, image)
+    attributes, note = _facts(tuple(pieces), wanted, image)
     stamp = digest([changed(file.path) for file in files], wanted, alpha_over)
     return Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note), parts
 
@@ -105,22 +105,28 @@ def _decode(value: Any, alpha_over: tuple[int, int, int]) -> np.ndarray:
     return read_rgb(io.BytesIO(content), alpha_over)
 
 
-def _facts(
-    pieces: Sequence[_Piece], features: dict[str, Any], wanted: Feature, image: str
-) -> tuple[dict[str, np.ndarray], str]:
-    """Return the attributes: every column of yes and no, and the label's classes."""
+@lru_cache(maxsize=2)
+def _facts(pieces: tuple[_Piece, ...], wanted: Feature, image: str) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes: every column of yes and no (also inside a struct of these), and the label's classes."""
+    kinds, _ = _features(pieces[0].file, wanted) if pieces else ({}, "")
     columns: dict[str, np.ndarray] = {}
-    for name, kind in features.items():
-        if kind == "bool" and name != image:
-            values = [value is True for piece in pieces for value in _column(piece.file, piece.group, name).to_pylist()]
-            columns[shown(name)] = np.array(values, bool)
-    if wanted.label not in features or features[wanted.label] == "bool":
+    for name, kind in kinds.items():
+        if name == image or kind not in ("bool", "bools"):
+            continue
+        values = _values(pieces, name)
+        inner = {name: values}
+        if kind == "bools":
+            inner = {key: [bool(v and v[key]) for v in values] for key in next((v for v in values if v), {})}
+        columns |= {shown(key): np.array([value is True for value in column], bool) for key, column in inner.items()}
+    if kinds.get(wanted.label, "bool") in ("bool", "bools", "image"):
         return columns, ""
-    words = features[wanted.label]
-    raw = [value for piece in pieces for value in _column(piece.file, piece.group, wanted.label).to_pylist()]
-    labels = [None if value is None else _word(value, words) for value in raw]
+    labels = [None if value is None else _word(value, kinds[wanted.label]) for value in _values(pieces, wanted.label)]
     classes, note = class_columns(labels)
     return {**columns, **classes}, note
+
+
+def _values(pieces: Sequence[_Piece], name: str) -> list[Any]:
+    return [value for piece in pieces for value in _column(piece.file, piece.group, name).to_pylist()]
 
 
 def _word(value: Any, words: Any) -> str:
@@ -129,20 +135,13 @@ def _word(value: Any, words: Any) -> str:
 
 
 def _features(file: tuple[str, int, int], wanted: Feature) -> tuple[dict[str, Any], str]:
-    """Return column name -> "image", "bool", "other" or the list of its class names; and the column of pictures."""
+    """Return what each column holds, and which one holds the pictures.
+
+    A column is "image", "bool", "bools" (a struct of yes and no), "other", or a list of class names.
+    """
     schema = _schema(file)
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    kinds: dict[str, Any] = {}
-    for field in schema:
-        told = described.get(field.name)
-        told = told if isinstance(told, dict) else {}
-        struct = str(field.type).startswith("struct<") and "bytes: binary" in str(field.type)
-        if told.get("_type") == "Image" or struct:
-            kinds[field.name] = "image"
-        elif told.get("_type") == "ClassLabel":
-            kinds[field.name] = list(told.get("names", []))
-        else:
-            kinds[field.name] = "bool" if str(field.type) == "bool" else "other"
+    described = _described(schema, file[0])
+    kinds = {field.name: _kind(field.type, described.get(field.name)) for field in schema}
     pictures = [name for name, kind in kinds.items() if kind == "image"]
     pictures += [f.name for f in schema if str(f.type) in ("binary", "large_binary")]
     image = wanted.image or (pictures[0] if pictures else "")
@@ -150,6 +149,28 @@ def _features(file: tuple[str, int, int], wanted: Feature) -> tuple[dict[str, An
         expected = f"a column {wanted.image!r}" if wanted.image else "a column of pictures (a struct with bytes)"
         raise ValueError(f"{shown(file[0])}: expected {expected}; its columns are {', '.join(kinds)}")
     return kinds, image
+
+
+def _described(schema: pyarrow.Schema, path: str) -> dict[str, Any]:
+    """Return the features that the schema's ``huggingface`` entry names; none where there is no such entry."""
+    try:
+        content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        return dict(content.get("info", {}).get("features", {}))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{shown(path)}: its entry on Hugging Face features cannot be read ({error})") from error
+
+
+def _kind(form: pyarrow.DataType, told: Any) -> Any:
+    told = told if isinstance(told, dict) else {}
+    inner = {form.field(i).name: str(form.field(i).type) for i in range(form.num_fields)}
+    if told.get("_type") == "Image" or inner.get("bytes") in ("binary", "large_binary"):
+        return "image"
+    if told.get("_type") == "ClassLabel":
+        return list(told.get("names") or [])
+    if str(form) == "bool":
+        return "bool"
+    is_struct = str(form).startswith("struct<")
+    return "bools" if is_struct and inner and set(inner.values()) == {"bool"} else "other"
 
 
 def _arrow() -> Any:

@@ -78,7 +78,7 @@ class LFW(PictureSet):
                 )
             stamps.append(changed(path))
             for row in counted(path, read_rows(path, "\t"), headers=0):
-                if len(row) != 2 or not row[1].isdigit():
+                if len(row) != 2 or not row[1].isdigit() or len(row[1]) > 4:
                     raise ValueError(f"{shown(path)}: expected lines `Name<tab>count`, got {' '.join(row)!r}")
                 for number in range(1, int(row[1]) + 1):
                     found[f"{row[0]}/{row[0]}_{number:04d}.jpg"] = split

@@ -208,6 +208,12 @@ class PictureSet(DataRecipe, ABC):
             back = round(len(rows["train"]) * self.reserve_share)
             rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
             rows["train"] = rows["train"][back:]
+            train, held = len(rows["train"]), len(rows["heldout"])
+            if train < LEAST_TRAIN or held < LEAST_HELDOUT:
+                raise ValueError(
+                    f"{self._word}: expected at least {LEAST_TRAIN} pictures to train on and {LEAST_HELDOUT} to hold "
+                    f"out in its own division, got {train} and {held}; raise limit, or set official = False"
+                )
             return rows
         heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_TRAIN)
         reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)

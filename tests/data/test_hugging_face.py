@@ -150,6 +150,24 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def test_yes_and_no_inside_a_struct_and_damaged_descriptions(built: dict[str, Path], tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pictures = [(built["hugging_face"] / "train" / f"{i}.png").read_bytes() for i in range(8)]
+    cells = [{"bytes": content, "path": None} for content in pictures]
+    facts = [{"rare": i == 2, "old": i % 2 == 0} for i in range(7)] + [None]
+    table = pa.table({"image": cells, "attributes": facts})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=3)
+    sample = HuggingFace(path=tmp_path).load("train", 6, 0)
+    rows = [int(name.split(":")[1]) for name in sample.sources]
+    assert_array_equal(sample.attributes["rare"], [row == 2 for row in rows])
+    assert_array_equal(sample.attributes["old"], [row % 2 == 0 and row < 7 for row in rows])
+    pq.write_table(table.replace_schema_metadata({"huggingface": "[1"}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet: its entry on Hugging Face features cannot be read"):
+        HuggingFace(path=tmp_path).available(0)
+
+
 def test_transparent_pictures_in_tables_lie_over_the_chosen_colour(tmp_path: Path) -> None:
     import io
 
