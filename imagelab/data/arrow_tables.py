@@ -210,8 +210,11 @@ def _lengths(file: tuple[str, int, int]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=8)
 def _column(file: tuple[str, int, int], group: int, name: str) -> pyarrow.ChunkedArray:
-    opened = _open(file)
-    table = opened.read_row_group(group, columns=[name]) if file[0].endswith(".parquet") else opened
+    opened, arrow = _open(file), _arrow()
+    try:
+        table = opened.read_row_group(group, columns=[name]) if file[0].endswith(".parquet") else opened
+    except (arrow.ArrowException, OSError) as error:
+        raise ValueError(f"{shown(file[0])}: row group {group} cannot be read ({error})") from error
     if name not in table.column_names:
         raise ValueError(
             f"{shown(file[0])}: expected a column {name!r}; its columns are {', '.join(table.column_names)}"

@@ -286,7 +286,7 @@ def _read_all(catalogue: Catalogue, size: int) -> dict[str, np.ndarray]:
     def read(row: int) -> _Picture | str:
         try:
             return _prepare(catalogue.read(row), size)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return shown(str(error))
 
     images = np.empty((len(catalogue), 3, size, size), np.uint8)

@@ -86,6 +86,12 @@ def test_damaged_tables_are_refused_by_name(built: dict[str, Path], tmp_path: Pa
     parquet.write_bytes(parquet.read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"train-00000-of-00001\.parquet: not a whole Parquet file"):
         HuggingFace(path=parquet).available(0)
+    middle = saved(built["hugging_face"], tmp_path / "m", "parquet") / "train-00000-of-00001.parquet"
+    content = bytearray(middle.read_bytes())
+    content[4:2000] = bytes(1996)
+    middle.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"train-00000-of-00001\.parquet"):
+        HuggingFace(path=middle).available(0)
     root = saved(built["hugging_face"], tmp_path / "s", "save_to_disk")
     arrow = next((root / "train").glob("*.arrow"))
     arrow.write_bytes(arrow.read_bytes()[:900])
