@@ -18,11 +18,11 @@ experiment = Experiment(
     title="A photocopy of a photocopy: freckled faces",
     data=Faces(size=64, freckle_rate=0.6),
     regime=Replace(),
-    generator=Vae(),
+    generator=Vae(details=8, beta=0.3, images_seen=12_000),
     arms=(Gaussian(components=128),),
     generations=10,
-    images=2000,
-    heldout=1000,
+    images=1000,
+    heldout=800,
 )
 
 if __name__ == "__main__":

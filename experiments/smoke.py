@@ -14,7 +14,7 @@ experiment = Experiment(
     title="Smoke test: three generations of a small VAE on real textures",
     data=Textures(size=32),
     regime=Replace(),
-    generator=Vae(latent=16, width=8, images_seen=2_000),
+    generator=Vae(latent=32, details=4, width=16, images_seen=4_000),
     arms=(Gaussian(components=32),),
     generations=3,
     images=200,

@@ -63,9 +63,10 @@ class Sample:
         return len(self.images)
 
     def examples(self, count: int) -> np.ndarray:
-        """Return images worth following by eye: freckled ones first where that is known, else the first ones."""
-        freckled = self.attributes.get("freckled", np.zeros(len(self), bool))
-        return self.images[np.argsort(~freckled, kind="stable")[:count]]
+        """Return images to follow by eye, evenly spread over the set; only freckled ones where enough are known."""
+        freckled = np.flatnonzero(self.attributes.get("freckled", np.zeros(len(self), bool)))
+        rows = freckled if len(freckled) >= count else np.arange(len(self))
+        return self.images[rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]]
 
     def truth(self) -> list[Measurement]:
         """Return what the dataset knows for certain: visible freckles a face and the share of every attribute."""

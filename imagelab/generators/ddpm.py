@@ -49,11 +49,15 @@ class Ddpm(GeneratorRecipe):
         patch: side of the pixel block folded into channels before the net, 1 for none. Patches of 2 or 4 make the net
             far cheaper; use prediction "sample" with them. diffusers' own pipeline can draw from the saved model only
             with patch 1.
-        images_seen: length of the training. batch: images a step. learning_rate: peak rate of Adam.
+        images_seen: length of the training.
+        batch: images a training step.
+        learning_rate: peak rate of Adam.
         ema: highest decay of the weight average (warmed up), 0 for none.
         prediction: what the net learns: the noise, v, or the image ("sample"; weighted by 1 / (1 - a_t), at most 25).
-        noise_steps: length of the noise schedule. schedule: its shape.
-        sampler: "ddpm" (ancestral), "ddim" (deterministic) or "dpm++" (second order, deterministic). steps: how many.
+        noise_steps: length of the noise schedule.
+        schedule: shape of the noise schedule.
+        sampler: "ddpm" (ancestral), "ddim" (deterministic) or "dpm++" (second order, deterministic).
+        steps: steps of the sampler.
     """
 
     kind: Literal["ddpm"] = "ddpm"
