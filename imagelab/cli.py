@@ -1,4 +1,4 @@
-"""The doors: ``imagelab run``, ``resume``, ``report``, ``doctor``, and :func:`launch`, the same door for a script.
+"""The doors: ``imagelab run``, ``resume``, ``report``, ``data``, ``doctor``, and :func:`launch`, the one for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from . import __version__
+from .cli_data import data_app
 from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
 from .generators import GENERATORS
@@ -42,6 +43,7 @@ app = App(
     help="Watch an image model collapse, and measure it.",
     result_action="return_value",
 )
+app.command(data_app)
 
 
 @app.command(name="run", help_flags=[])
@@ -173,7 +175,10 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     def take(*, settings: Any = None) -> None:
         found.append(settings or concrete())
 
-    take.__doc__ = "Settings of this experiment. Another --data.kind, --regime.kind or --generator.kind has others."
+    kinds = "; ".join(f"--{family}.kind {' | '.join(table)}" for family, table in FAMILIES.items())
+    take.__doc__ = (
+        f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls."
+    )
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
     inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
     inner.default(take)
