@@ -6,7 +6,9 @@ the command that goes on from there; the second stops at once.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shlex
 import signal
 import time
@@ -93,9 +95,11 @@ class Watch:
                     self._shard_done(made.generation, made.line)
                     if self.stopping and len(missing) > self._done:
                         raise Interrupted
-            except OSError:
+            except Exception as error:
+                if not _is_full_disk(error):
+                    raise
                 _clear_partial(folder)
-                raise
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.path)) from error
 
     def _missing(self, folder: RunFolder) -> list[tuple[int, int]]:
         lines, last = len(self.experiment.lines), self.experiment.generations
@@ -140,8 +144,14 @@ def _prepare_torch(experiment: Experiment) -> str:
     return device
 
 
+def _is_full_disk(error: Exception) -> bool:
+    """Whether a write failed for want of room; safetensors tells it in words of its own instead of an OSError."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+
+
 def _clear_partial(folder: RunFolder) -> None:
-    """After a failed write (a full disk, most likely) leave nothing half-written but a training checkpoint."""
+    """Leave nothing half-written but a training checkpoint."""
     import shutil
 
     for partial in folder.path.glob("gen-*.partial"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import SafetensorError
 
 from imagelab.cli import load_experiment, main, parse
 from imagelab.config import Experiment
@@ -192,15 +194,17 @@ def test_a_config_changed_by_hand_is_not_resumed_as_the_old_run(here: Path, caps
     assert "changed by hand" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_written(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    import errno
+FULL = (OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: No space left on device"))
 
+
+@pytest.mark.parametrize("fault", FULL, ids=["system", "safetensors"])
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Exception
+):
     import imagelab.lab
 
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise fault
 
     with monkeypatch.context() as patched:
         patched.setattr(imagelab.lab, "write_shard", full)
