@@ -9,6 +9,26 @@ Expect:    the count of freckles falls from generation to generation far outside
            while real faces against held-out real faces stay at the floor.
 Refuted by: a count that stays within its error bars, or one that the blank control (freckle-free faces through the same
            model) matches: then the counter sees the model's grain, not freckles.
+
+The VAE's map of details is kept small (8 channels, beta 0.3) and its training short (12,000 images seen), so that it
+fits the five minutes. Its prior is the local one, a smoothed bootstrap of the training codes: it draws persons, not
+ghosts, and leans on its training images for it; the memorisation metric stands in the report.
+
+Seen 2026-11-22, 2 x86-64 cores, no GPU, fresh environment, empty caches: 185 s from the start of Python to the report.
+n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves curves more than resampling does);
++- is one standard error.
+                             real           VAE, gen. 1    VAE, gen. 10   PPCA, gen. 1   PPCA, gen. 10
+  freckles found a face      4.66 +- .15    3.36 +- .08    1.37 +- .04    .33 +- .02     .30 +- .02
+  corrected by calibration   5.18 +- .17    3.71 +- .10    1.46 +- .05    .28 +- .02     .24 +- .02
+  found on freckle-free copies .07 +- .02   .47 +- .05     1.03 +- .08    .30 +- .04     .11 +- .02
+  power at 16-32 c/image, dB .03 +- .07     -2.19 +- .09   -8.02 +- .12   -2.78 +- .06   -3.08 +- .06
+  pixel variance, ratio      1.02 +- .02    .99 +- .02     .63 +- .01     .98 +- .02     .81 +- .02
+  FD[randconv-s0]            4.8 +- 1.0     14.7 +- 2.6    247 +- 14      72 +- 4        79 +- 3
+  nearer to training faces   -              .66 +- .02     .55 +- .02     .50 +- .02     .51 +- .02
+The count falls in every generation. What is not freckles: by generation 10 three quarters of what is still found is
+matched by the blank control (1.03 of 1.37), so the true loss is deeper than the corrected figure says. PPCA loses its
+freckles at once, being blind to dots that lie elsewhere on every face, and then hardly changes: its loss is capacity,
+the VAE's is the loop. Finite samples alone would cost a Gaussian 1 % of its variance in ten generations (theory).
 """
 
 from imagelab import Experiment, Faces, Gaussian, Replace, Vae, launch

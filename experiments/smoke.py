@@ -2,7 +2,7 @@
 
 Question:  is this installation sound, from data to report?
 Command:   imagelab run experiments/smoke.py        (or: python experiments/smoke.py)
-Hardware:  any; under 60 seconds on two CPU cores, torch's start included.
+Hardware:  any; 11 seconds on two CPU cores, torch's start included (seen 2026-11-22).
 Expect:    a report page. The textures blur from generation to generation; nothing here is a finding.
 Refuted by: an error, or a report without curves.
 """

@@ -22,6 +22,12 @@ def _freckles(evidence: Evidence) -> list[Measurement]:
     return freckles.measure(evidence)
 
 
+def _tails(evidence: Evidence) -> list[Measurement]:
+    from . import tails  # reads its calibration and theory, which nobody else needs
+
+    return tails.measure(evidence)
+
+
 METRICS: dict[str, Metric] = {
     "spectrum": Metric(
         spectrum.spectrum,
@@ -72,6 +78,16 @@ METRICS: dict[str, Metric] = {
         blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels.",
         better="two-sided",
         least=200,
+        cite="doi:10.1093/oxfordjournals.aje.a112510",
+    ),
+    "tails": Metric(
+        _tails,
+        title="Attributes",
+        unit="share",
+        what="Which share of the faces carries each attribute, by probes that know how many they miss and invent.",
+        blind="An attribute half gone, and anything but the aligned 64-pixel faces the probes were calibrated on.",
+        better="two-sided",
+        least=1000,
         cite="doi:10.1093/oxfordjournals.aje.a112510",
     ),
     "frechet": Metric(
