@@ -39,11 +39,18 @@ class Portrait:
     Attributes:
         image: uint8 [3,s,s]. twin: the same without freckles (the same array where there are none).
         freckles: float32 [K,5], see ``Sample.freckles``.
+        skin: float32 [s,s], 0..1, how much of a pixel is naked skin of the face: no hair, cloth, paint, eye or frame.
     """
 
     image: np.ndarray
     twin: np.ndarray
     freckles: np.ndarray
+    skin: np.ndarray
+
+    @property
+    def freckle_mask(self) -> np.ndarray:
+        """Bool [s,s]: the pixels that freckles changed, by the twin; so a freckle too faint for 8 bits is not in it."""
+        return (self.image != self.twin).any(axis=0)
 
 
 @dataclass
@@ -81,14 +88,15 @@ def render(face: Face, freckles: Freckles, size: int, supersample: int, rng: np.
     exposure = np.float32(face.light.exposure)
     light = shrink(canvas.pixels, supersample) * exposure
     twin = develop(light, grain)
+    bare = shrink(canvas.bare, supersample)
     if len(freckles) == 0:
-        return Portrait(twin, twin, np.zeros((0, 5), np.float32))
+        return Portrait(twin, twin, np.zeros((0, 5), np.float32), bare)
     taken = np.zeros_like(canvas.pixels)
     rows, cols = skin.frame.window
     melanin = stamp(skin.frame, freckles)
     taken[:, rows, cols] = loss(skin.naked, skin.lighting.diffuse, melanin) * canvas.bare[rows, cols]
     image = develop(light - shrink(taken, supersample) * exposure, grain)
-    return Portrait(image, twin, truth(freckles, face.head, shrink(canvas.bare, supersample)))
+    return Portrait(image, twin, truth(freckles, face.head, bare), bare)
 
 
 def _paint_bust(face: Face, layer: HairLayer | None, canvas: Canvas, base: np.ndarray) -> None:

@@ -25,10 +25,10 @@ from ..seeds import stream
 from .face_freckles import Freckles, freckle_style, sample_freckles
 from .face_latent import Face
 from .face_rare import add_rare
-from .face_render import render
+from .face_render import Portrait, render
 from .face_sample import sample_face
 
-__all__ = ["Order", "draw", "draw_together", "record"]
+__all__ = ["Order", "draw", "draw_together", "record", "sit"]
 
 _LOG = logging.getLogger(__name__)
 _SHARE = 256
@@ -82,21 +82,25 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
     images = np.empty((n, 3, order.size, order.size), np.uint8)
     twins = np.empty((sum(order.freckled), *images.shape[1:]), np.uint8)
     lists: list[np.ndarray] = [np.zeros((0, 5), np.float32)]
-    style = freckle_style(order.freckle_look, order.size)
     for i in range(n):
-        row = order.start + i
-        face = faces[i] if faces is not None else record(order.split, order.seed, row, order.rare[i])
-        freckles = Freckles.none()
-        if order.freckled[i]:
-            freckles = sample_freckles(stream(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
-        paint = stream(order.seed, f"faces/{order.split}/paint", row=row)
-        portrait = render(face, freckles, order.size, order.supersample, paint)
+        face = faces[i] if faces is not None else record(order.split, order.seed, order.start + i, order.rare[i])
+        portrait = sit(order, i, face)
         images[i] = portrait.image
         if order.freckled[i]:
             twins[sum(order.freckled[:i])] = portrait.twin
         lists.append(portrait.freckles)
     counts = np.array([len(entry) for entry in lists[1:]], np.int64)
     return {"images": images, "twins": twins, "freckles": np.concatenate(lists), "counts": counts}
+
+
+def sit(order: Order, index: int, face: Face) -> Portrait:
+    """Draw one face of an order, with all that is known of it."""
+    row, freckles = order.start + index, Freckles.none()
+    if order.freckled[index]:
+        style = freckle_style(order.freckle_look, order.size)
+        freckles = sample_freckles(stream(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
+    paint = stream(order.seed, f"faces/{order.split}/paint", row=row)
+    return render(face, freckles, order.size, order.supersample, paint)
 
 
 def draw_together(order: Order, processes: int, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -28,8 +28,8 @@ from .face_cache import cached
 from .face_freckles import freckle_chance
 from .face_latent import Face
 from .face_rare import RARE, choose
-from .face_render import RENDERER_VERSION
-from .face_studio import Order, draw_together, record
+from .face_render import RENDERER_VERSION, Portrait
+from .face_studio import Order, draw_together, record, sit
 
 __all__ = ["Faces"]
 
@@ -199,7 +199,29 @@ class Faces(DataRecipe):
             columns[f"hair_{style}"] = np.array([face.hair.style == style for face in faces])
         return {name: columns[name] for name in self._columns()}
 
-    def _draw(self, split: str, n: int, seed: int) -> dict[str, np.ndarray]:
+    def portraits(self, split: Split, n: int, seed: int, rows: Sequence[int]) -> list[tuple[Face, Portrait]]:
+        """Return all that is known of some of the n faces that :meth:`load` gives.
+
+        Args:
+            split, n, seed: as in :meth:`load`; n matters, for exact rates are assigned over n faces.
+            rows: which of them, 0..n-1.
+
+        Returns:
+            For each row its latent record (see face_latent) and its portrait: picture, twin, freckle list, and the
+            masks of naked skin and of freckles (see face_render).
+
+        Example:
+            >>> (face, portrait), = Faces(size=32).portraits("train", 3, seed=0, rows=[1])
+            >>> portrait.skin.shape, 0 <= face.skin.tone <= 9
+            ((32, 32), True)
+        """
+        _check(split, n)
+        if any(not 0 <= row < n for row in rows):
+            raise ValueError(f"rows: expected numbers from 0 to {n - 1}, got {list(rows)}")
+        order, faces = self._order(split, n, seed)
+        return [(faces[row], sit(order, row, faces[row])) for row in rows]
+
+    def _order(self, split: str, n: int, seed: int) -> tuple[Order, list[Face]]:
         rare = self._rare(split, n, seed)
         faces = _records(split, seed, rare, n)
         freckled = self._freckled(split, seed, faces)
@@ -213,8 +235,12 @@ class Faces(DataRecipe):
             rare=_names(rare, n),
             freckled=tuple(freckled.tolist()),
         )
+        return order, faces
+
+    def _draw(self, split: str, n: int, seed: int) -> dict[str, np.ndarray]:
+        order, faces = self._order(split, n, seed)
         arrays = draw_together(order, _cores() if n >= _PARALLEL_FROM else 1, faces)
-        attributes = self._describe(faces, rare, freckled)
+        attributes = self._describe(faces, self._rare(split, n, seed), np.array(order.freckled))
         return {**arrays, "attributes": np.stack(list(attributes.values()))}
 
 

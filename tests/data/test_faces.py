@@ -211,3 +211,22 @@ def test_the_card_says_that_nobody_is_shown() -> None:
     card = SMALL.card()
     assert "nobody" in card and "design choices" in card
     assert "switched off" in Faces(rare=False).card()
+
+
+def test_portraits_are_the_loaded_faces_with_their_records_and_masks():
+    data = Faces(size=32, freckle_rate=0.5, cache=False)
+    sample = data.load("heldout", 12, seed=3)
+    assert sample.twins is not None and sample.freckles is not None
+    for row, (face, portrait) in zip((2, 7, 11), data.portraits("heldout", 12, 3, (2, 7, 11)), strict=True):
+        np.testing.assert_array_equal(portrait.image, sample.images[row])
+        np.testing.assert_array_equal(portrait.twin, sample.twins[row])
+        np.testing.assert_array_equal(portrait.freckles, sample.freckles[row])
+        assert sample.attributes[f"hair_{face.hair.style}"][row] or face.hair.style == "scarf"
+        assert portrait.freckle_mask.any() == bool(sample.attributes["freckled"][row])
+        assert portrait.skin.min() >= 0.0 and 0.5 < portrait.skin.max() <= 1.0 + 1e-6
+        assert (portrait.skin[portrait.freckle_mask] > 0).all(), "a freckle lies where no skin shows"
+
+
+def test_a_row_outside_the_set_has_no_portrait():
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        Faces(size=32).portraits("train", 3, 0, [3])
