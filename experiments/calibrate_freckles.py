@@ -20,6 +20,9 @@ errors of the truth in every bin from 0 to 17 freckles; --check gave the same by
 dark skin, hence the sum; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now .11. Still
 poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on birthmarks, .7 on
 scars, .62 on drawn ghosts of 512 axes.
+Seen 2026-11-22, ``--size 128 --faces 700`` (what freckles-128.npz ships; countable freckles): precision .976 +- .004,
+recall .871 +- .009, correlation of counts .986, .113 +- .016 false freckles a face, .126 +- .017 under white noise of
+sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes beside other work, 275 core-seconds.
 """
 
 from __future__ import annotations

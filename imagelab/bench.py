@@ -126,9 +126,11 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         "labels": {str(line): recipe.label for line, recipe in enumerate(experiment.lines)},
     }
     if "freckles" in experiment.panel:
-        from .metrics.freckles import calibration_card
+        from .metrics.freckle_calibration import calibrated_sizes, calibration_card, shipped_calibration
 
-        record["freckle_calibration"] = calibration_card()
+        side = experiment.data.shape[1]
+        if side in calibrated_sizes():
+            record["freckle_calibration"] = calibration_card(shipped_calibration(side))
     return record
 
 

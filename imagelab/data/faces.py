@@ -71,6 +71,7 @@ class Faces(DataRecipe):
         "hf_ratio",
         "pixel_variance",
         "freckles",
+        "tails",
         "frechet",
         "kernel",
         "perceptual_diversity",

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "bands", "cividis", "lines", "spectra"]
 
 INK, MUTED, RULE = "#0a0b0c", "#0a0b1c", "#0a0b2c"
+FAMILY = 16
+"""Colours that a page keeps for the curves of a family, such as spectral bands."""
+
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
 
@@ -43,8 +46,10 @@ def _line_colour(line: int) -> str:
     return f"#0c0d{min(line, 5):02x}"
 
 
-def _band_colour(order: int) -> str:
-    return f"#0d0d{min(order, 15):02x}"
+def _band_colour(order: int, count: int) -> str:
+    """Colour of one curve of a family: the ``count`` curves share the whole range, coarse to fine."""
+    step = round(order * (FAMILY - 1) / max(count - 1, 1))
+    return f"#0d0d{step:02x}"
 
 
 def _step_colour(step: int) -> str:
@@ -85,7 +90,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
 
 
 def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
-    """Draw every spectral band of the main line over the generations, in dB, coarse to fine."""
+    """Draw a family of measurements of the main line into one figure: spectral bands coarse to fine, attributes."""
     names = [name for name in names if run.series(name)]
     if not names:
         return None
@@ -93,16 +98,16 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
     ends = []
     for order, name in enumerate(names):
-        colour = _band_colour(order)
+        colour = _band_colour(order, len(names))
         x, y = _points(run, name, 0)
         _band(axes, run, name, 0, colour)
         _marked(axes, x, y, colour, order, 1.8)
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
-    alt = f"{len(names)} bands of detail size over the generations; {ylabel}. "
+    alt = f"{len(names)} curves over the generations; {ylabel}. "
     return Curve(
-        _svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.1f} dB in generation {last.generation}."
+        _svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
     )
 
 
@@ -160,7 +165,7 @@ def _axes(ylabel: str, run: Run, size: tuple[float, float] = SIZE) -> tuple[Figu
 
 
 def _part(name: str) -> str:
-    return plain(name.rpartition("/")[2].replace("-", "–"))
+    return plain(name.rpartition("/")[2].replace("-", "–").replace("_", " "))
 
 
 def _points(run: Run, name: str, line: int) -> tuple[np.ndarray, np.ndarray]:

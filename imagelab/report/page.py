@@ -157,8 +157,8 @@ def _palette(run: Run) -> dict[str, list[str]]:
     return {
         "light": curves.cividis(steps, 0.05, 0.72),
         "dark": curves.cividis(steps, 0.45, 1.0),
-        "band_light": curves.cividis(6, 0.72, 0.05),
-        "band_dark": curves.cividis(6, 0.45, 1.0),
+        "band_light": curves.cividis(curves.FAMILY, 0.72, 0.05),
+        "band_dark": curves.cividis(curves.FAMILY, 0.45, 1.0),
     }
 
 

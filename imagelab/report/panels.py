@@ -17,6 +17,7 @@ FRONT = (
     "freckles/corrected",
     "freckles/count",
     "freckles/prevalence",
+    "tails/rare",
     "band_power",
     "hf_ratio",
     "pixel_variance",
@@ -36,6 +37,9 @@ TITLES = {
     "freckles/contrast": "How dark the freckles are",
     "freckles/blank": "Freckles counted where there are none",
     "freckles/noise": "Noise in the images",
+    "tails/rare": "The rare ones",
+    "tails/hair": "Hair styles",
+    "tails/other": "Common attributes",
     "band_power": "Energy by size of detail",
     "band_headroom": "Energy above 8-bit rounding",
     "spectral_slope": "Slope of the spectrum",
@@ -51,14 +55,24 @@ WORDS = {
     "freckles/contrast": "Fading is not vanishing: how much darker than the skin are the freckles that were found?",
     "freckles/blank": "On freckle-free faces copied through the model: what counter and model invent together.",
     "freckles/noise": "Grain of the images away from the skin. Noise can pass for freckles.",
+    "tails/rare": "The share of faces with what few real faces have, corrected for what the probes miss and invent.",
     "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
     "0 dB is as much as in real images.",
     "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
 }
 """What a measurement counts, where its row of METRICS says it only for the whole row."""
 
-BANDED = {"band_power": "energy against real images, dB", "band_headroom": "energy above rounding noise, dB"}
-"""Measurements of which all parts are drawn into one figure, with its axis title."""
+BANDED = {
+    "band_power": "energy against real images, dB",
+    "band_headroom": "energy above rounding noise, dB",
+    "tails/rare": "share of faces",
+    "tails/hair": "share of faces",
+    "tails/other": "share of faces",
+}
+"""Groups of measurements that are drawn into one figure, with its axis title."""
+
+RARE = 0.05
+"""An attribute is rare when fewer real faces than this share carry it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
     for name in run.names:
         stem = name.split("/")[0]
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
-            groups.setdefault(stem if stem in BANDED else re.sub(r"-s\d+$", "", name), []).append(name)
+            groups.setdefault(_group(run, name), []).append(name)
     places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
     drawn = []
     for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
@@ -88,6 +102,17 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
     return drawn
 
 
+def _group(run: Run, name: str) -> str:
+    """Return the figure that a measurement belongs to."""
+    stem, _, part = name.partition("/")
+    if stem != "tails":
+        return stem if stem in BANDED else re.sub(r"-s\d+$", "", name)
+    if part.startswith("hair_"):
+        return "tails/hair"
+    real = run.real(name)
+    return "tails/rare" if real is not None and (real.value or 0.0) < RARE else "tails/other"
+
+
 def _family(key: str) -> str:
     stem, _, part = key.partition("/")
     return key if part == "raw" else stem
@@ -95,8 +120,8 @@ def _family(key: str) -> str:
 
 def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(names[0], key)
-    if stem in BANDED:
-        curve = curves.bands(run, names, identity, BANDED[stem])
+    if key in BANDED:
+        curve = curves.bands(run, names, identity, BANDED[key])
     else:
         m = run.series(names[0])[0]
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
@@ -104,7 +129,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
     what = WORDS.get(key) or (METRICS[row].what if row else "")
-    return curve and Panel(title, what, _small(run, names), Markup(curve.svg), curve.alt)
+    return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
 
 
 def _title(name: str, key: str) -> str:
@@ -118,14 +143,14 @@ def _title(name: str, key: str) -> str:
     return plain(title if not part or part == "randconv" or METRICS[row].needs else f"{title}: {part}", 70)
 
 
-def _small(run: Run, names: list[str]) -> str:
+def _small(run: Run, key: str, names: list[str]) -> str:
     """Return the fine print of a curve: instrument, n, repeats."""
     m = run.series(names[0])[0]
     pieces = [
         f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
         plain(m.feature_space, 60),
     ]
-    if len(names) > 1 and names[0].split("/")[0] not in BANDED:
+    if len(names) > 1 and key not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
     if names[0] == "freckles/count" and run.series("freckles/blank"):
         pieces.append("dotted: found on freckle-free faces that the model copied, so none are there")
