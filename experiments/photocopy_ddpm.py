@@ -7,7 +7,7 @@ Hardware:  see "Seen"; freckles cannot be counted at 32 px, they are a tint ther
 Expect:    two-sided spectra: an under-trained diffusion model may add noise at high frequency while structure is lost.
 Refuted by: band powers and distances that stay at the real-against-real floor.
 
-Seen 2026-11-22, 2 x86-64 cores beside other work, n = 1,000, 500 held out, seed 0, one run; stopped and resumed once, two
+Seen 2026-11-22, 2 x86-64 cores beside other work, n = 1,000, 500 held out, seed 0; stopped and resumed once, two
 of the three generations finished, some 300 core-seconds a generation. Generation 1: heads, hair and skin of persons one
 can tell apart, soft eyes, no freckles: an under-trained model, so this is no measure of collapse yet, only of the loop.
                            real          DDPM, gen. 1   DDPM, gen. 2   PPCA, gen. 1   PPCA, gen. 2
