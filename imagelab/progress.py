@@ -84,7 +84,9 @@ class Watch:
         with folder.lock(), self._bar if self.err.is_terminal else ExitStack():
             folder.mend()
             device = _prepare_torch(self.experiment)
-            folder.write_provenance(provenance(self.experiment, folder, device))
+            record = provenance(self.experiment, folder, device)
+            folder.write_provenance(record)
+            self._name_data(record["data"]["counts"])
             from .lab import run
 
             bench = Bench(device, self.experiment.runtime.batch, tell=self._training, stop=lambda: self.stopping)
@@ -117,6 +119,13 @@ class Watch:
         self._bar.update(self._task, description=f"generation {generation} of {last}", completed=self._done)
         if not self.err.is_terminal:
             self.out.print(f"generation {generation} of {last}: {label} done", markup=False)
+
+    def _name_data(self, counts: dict[str, int]) -> None:
+        data = self.experiment.data
+        channels, height, width = data.shape
+        held = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
+        self.out.print(f"data: {data.kind}, {held}, {width} x {height} px, {channels} channels", markup=False)
+        self.out.print(f"      licence and origin: imagelab data describe {data.kind}, and in the report", markup=False)
 
     def _name_bad_files(self) -> None:
         bad = self.experiment.data.bad_files()
