@@ -14,8 +14,8 @@ The VAE's map of details is kept small (8 channels, beta 0.3) and its training s
 fits the five minutes. Its prior is the local one, a smoothed bootstrap of the training codes: it draws persons, not
 ghosts, and leans on its training images for it; the memorisation metric stands in the report.
 
-Seen 2026-11-22, 2 x86-64 cores, no GPU, fresh environment, empty caches: 185 s from the start of Python to the report
-(without the attribute probes, added later: half a second for 1,000 faces).
+Seen 2026-11-22, 2 x86-64 cores, no GPU, fresh environment, empty caches: 189 s from the start of Python to the report;
+a second run, on a busy machine, gave the same bytes.
 n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves curves more than resampling does);
 +- is one standard error.
                              real           VAE, gen. 1    VAE, gen. 10   PPCA, gen. 1   PPCA, gen. 10
