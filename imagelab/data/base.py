@@ -86,9 +86,21 @@ class Sample:
 
 
 class DataRecipe(BaseModel):
-    """Common ground of all dataset recipes: frozen settings, no unknown key. Not a dataset by itself."""
+    """Common ground of all dataset recipes: frozen settings, no unknown key, the panel that suits any pictures.
+
+    Not a dataset by itself.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    panel: ClassVar[tuple[str, ...]] = (
+        "spectrum",
+        "hf_ratio",
+        "pixel_variance",
+        "frechet",
+        "kernel",
+        "perceptual_diversity",
+    )
 
 
 @runtime_checkable

@@ -219,10 +219,10 @@ class Faces(DataRecipe):
         _check(split, n)
         if any(not 0 <= row < n for row in rows):
             raise ValueError(f"rows: expected numbers from 0 to {n - 1}, got {list(rows)}")
-        order, faces = self._order(split, n, seed)
+        order, faces, _ = self._order(split, n, seed)
         return [(faces[row], sit(order, row, faces[row])) for row in rows]
 
-    def _order(self, split: str, n: int, seed: int) -> tuple[Order, list[Face]]:
+    def _order(self, split: str, n: int, seed: int) -> tuple[Order, list[Face], dict[str, np.ndarray]]:
         rare = self._rare(split, n, seed)
         faces = _records(split, seed, rare, n)
         freckled = self._freckled(split, seed, faces)
@@ -236,12 +236,12 @@ class Faces(DataRecipe):
             rare=_names(rare, n),
             freckled=tuple(freckled.tolist()),
         )
-        return order, faces
+        return order, faces, rare
 
     def _draw(self, split: str, n: int, seed: int) -> dict[str, np.ndarray]:
-        order, faces = self._order(split, n, seed)
+        order, faces, rare = self._order(split, n, seed)
         arrays = draw_together(order, _cores() if n >= _PARALLEL_FROM else 1, faces)
-        attributes = self._describe(faces, self._rare(split, n, seed), np.array(order.freckled))
+        attributes = self._describe(faces, rare, np.array(order.freckled))
         return {**arrays, "attributes": np.stack(list(attributes.values()))}
 
 

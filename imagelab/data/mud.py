@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -51,15 +51,6 @@ class Mud(DataRecipe):
     size: int = Field(default=64, ge=16, le=256)
     cells: int = Field(default=22, ge=3, le=200)
     width: float = Field(default=1.2, gt=0, le=16)
-
-    panel: ClassVar[tuple[str, ...]] = (
-        "spectrum",
-        "hf_ratio",
-        "pixel_variance",
-        "frechet",
-        "kernel",
-        "perceptual_diversity",
-    )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -38,15 +38,6 @@ class PhaseRandom(DataRecipe):
     photos: tuple[PhotoName, ...] = Field(default=("grass", "gravel", "brick"), min_length=1)
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.25, ge=0, lt=1)
-
-    panel: ClassVar[tuple[str, ...]] = (
-        "spectrum",
-        "hf_ratio",
-        "pixel_variance",
-        "frechet",
-        "kernel",
-        "perceptual_diversity",
-    )
 
     @model_validator(mode="after")
     def _photographs_allow_it(self) -> PhaseRandom:

@@ -77,14 +77,6 @@ class PictureSet(DataRecipe, ABC):
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
     cache: bool = True
 
-    panel: ClassVar[tuple[str, ...]] = (
-        "spectrum",
-        "hf_ratio",
-        "pixel_variance",
-        "frechet",
-        "kernel",
-        "perceptual_diversity",
-    )
     licence: ClassVar[str] = "The licence is whatever holds for these pictures; imagelab does not know it."
     """What is known of the terms, and a note on ethics where people are shown; part of the card."""
 

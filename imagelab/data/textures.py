@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -113,15 +113,6 @@ class Textures(DataRecipe):
     mirror: bool = True
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.25, ge=0, lt=1)
-
-    panel: ClassVar[tuple[str, ...]] = (
-        "spectrum",
-        "hf_ratio",
-        "pixel_variance",
-        "frechet",
-        "kernel",
-        "perceptual_diversity",
-    )
 
     @field_validator("photos")
     @classmethod
