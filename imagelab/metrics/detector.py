@@ -18,12 +18,11 @@ import numpy as np
 
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
-from .features import SPACES, feature_pair
+from .features import PRIMARY, SPACES, feature_pair
 
 __all__ = ["area_error", "detector", "separability"]
 
 CITE = "arXiv:1610.06545"
-SPACE = "randconv-s0"
 FOLDS = 5
 LEAST = 4 * FOLDS  # images a set: four of each kind in every fold
 
@@ -68,13 +67,13 @@ def detector(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: for fewer than 20 images a set, or sets without features to compare.
     """
-    real, fake = feature_pair(evidence, SPACE)
+    real, fake = feature_pair(evidence, PRIMARY)
     if min(len(real), len(fake)) < LEAST:
         raise NotMeasurable(f"needs at least {LEAST} images in each set, to learn and to be tested")
     area = separability(real, fake, evidence.seed)
     return [
         Measurement(
-            f"detector/{SPACE}",
+            f"detector/{PRIMARY}",
             area,
             "AUC",
             n_real=len(real),
@@ -82,7 +81,7 @@ def detector(evidence: Evidence) -> list[Measurement]:
             stderr=area_error(area, len(real), len(fake)) or None,  # at 1 the formula says 0, which nobody can know
             better="lower",
             estimator=f"logistic regression, {FOLDS}-fold AUC, standardised by the reference",
-            feature_space=SPACES[SPACE].label,
+            feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,
             cite=CITE,
         )

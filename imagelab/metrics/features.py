@@ -29,7 +29,17 @@ from .base import Evidence, ImageSet, NotMeasurable
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SPACES", "Space", "batches", "feature_pair", "features", "full_precision"]
+__all__ = [
+    "CONTROLS",
+    "DISTANCE_SPACES",
+    "PRIMARY",
+    "SPACES",
+    "Space",
+    "batches",
+    "feature_pair",
+    "features",
+    "full_precision",
+]
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +97,15 @@ SPACES: dict[str, Space] = {
     ),
 }
 """The feature spaces by name."""
+
+PRIMARY = "randconv-s0"
+"""The space in which metrics of one space are taken."""
+
+CONTROLS = ("randconv-s0", "randconv-s1", "randconv-s2")
+"""Spaces that nobody trained: distances are taken in them beside the primary one, and their spread is the control."""
+
+DISTANCE_SPACES = tuple(dict.fromkeys((PRIMARY, *CONTROLS)))
+"""The spaces in which distances between sets are taken, the primary one first."""
 
 
 def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray:

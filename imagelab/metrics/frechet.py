@@ -24,14 +24,13 @@ import numpy as np
 from ..measurement import Measurement
 from ..seeds import stream
 from .base import Evidence, NotMeasurable
-from .features import SPACES, feature_pair
+from .features import DISTANCE_SPACES, SPACES, feature_pair
 from .inception import NAME as INCEPTION
 from .jackknife import jackknife
 
 __all__ = ["fid", "frechet", "frechet_distance", "frechet_infinity", "frechet_rows"]
 
 CITE = "arXiv:1706.08500"
-RANDOM_SPACES = ("randconv-s0", "randconv-s1", "randconv-s2")
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
@@ -125,8 +124,8 @@ def frechet_rows(evidence: Evidence, space: str, name: str) -> list[Measurement]
 
 
 def frechet(evidence: Evidence) -> list[Measurement]:
-    """Return ``frechet/SPACE`` and ``frechet_corrected/SPACE`` in three random spaces; their spread is the control."""
-    return [row for space in RANDOM_SPACES for row in frechet_rows(evidence, space, f"frechet/{space}")]
+    """Return ``frechet/SPACE`` and ``frechet_corrected/SPACE`` in each space of ``DISTANCE_SPACES``."""
+    return [row for space in DISTANCE_SPACES for row in frechet_rows(evidence, space, f"frechet/{space}")]
 
 
 def fid(evidence: Evidence) -> list[Measurement]:

@@ -21,13 +21,12 @@ import numpy as np
 
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
-from .features import SPACES, feature_pair
+from .features import DISTANCE_SPACES, SPACES, feature_pair
 from .inception import NAME as INCEPTION
 
 __all__ = ["kernel", "kernel_distance", "kernel_row", "kid"]
 
 CITE = "arXiv:1801.01401"
-RANDOM_SPACES = ("randconv-s0", "randconv-s1", "randconv-s2")
 BLOCK = 1024
 
 
@@ -111,8 +110,8 @@ def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
 
 
 def kernel(evidence: Evidence) -> list[Measurement]:
-    """Return ``kernel/SPACE`` in the three random spaces; their spread is the control."""
-    return [kernel_row(evidence, space, f"kernel/{space}") for space in RANDOM_SPACES]
+    """Return ``kernel/SPACE`` in each space of ``DISTANCE_SPACES``."""
+    return [kernel_row(evidence, space, f"kernel/{space}") for space in DISTANCE_SPACES]
 
 
 def kid(evidence: Evidence) -> list[Measurement]:

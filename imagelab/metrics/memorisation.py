@@ -23,12 +23,11 @@ import numpy as np
 from ..measurement import Measurement
 from ..seeds import stream
 from .base import Evidence, NotMeasurable
-from .features import SPACES, feature_pair
+from .features import PRIMARY, SPACES, feature_pair
 
 __all__ = ["authenticity", "closer_to_train", "memorisation"]
 
 CITE = "arXiv:2102.08921"
-SPACE = "randconv-s0"
 BLOCK = 512
 
 
@@ -76,8 +75,8 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     """
     if evidence.train is None:
         raise NotMeasurable("the images that the model was trained on were not handed over")
-    heldout, fake = feature_pair(evidence, SPACE)
-    _, train = feature_pair(replace(evidence, fake=evidence.train), SPACE)
+    heldout, fake = feature_pair(evidence, PRIMARY)
+    _, train = feature_pair(replace(evidence, fake=evidence.train), PRIMARY)
     closer = Measurement(
         "memorisation/closer_to_train",
         closer_to_train(fake, train, heldout, evidence.seed),
@@ -86,7 +85,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
         n_fake=len(fake),
         better="two-sided",
         estimator="Euclidean nearest neighbours, training and held-out sets of one size, standardised by the reference",
-        feature_space=SPACES[SPACE].label,
+        feature_space=SPACES[PRIMARY].label,
         seed=evidence.seed,
         cite="arXiv:2004.05675",
     )

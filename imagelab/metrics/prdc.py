@@ -20,7 +20,7 @@ import numpy as np
 
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
-from .features import SPACES, feature_pair
+from .features import PRIMARY, SPACES, feature_pair
 from .jackknife import leave_out, spread
 
 __all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_of_distances"]
@@ -28,7 +28,6 @@ __all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_of_distances"]
 CITE = "arXiv:2002.09797"
 NAMES = ("precision", "recall", "density", "coverage")
 NEAREST = 5
-SPACE = "randconv-s0"
 
 
 def coverage_of_equals(n: int, m: int, k: int = NEAREST) -> float:
@@ -73,7 +72,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     """
     from scipy.spatial.distance import cdist
 
-    real, fake = feature_pair(evidence, SPACE)
+    real, fake = feature_pair(evidence, PRIMARY)
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
     own_real, own_fake, across = cdist(real, real), cdist(fake, fake), cdist(real, fake)
@@ -96,7 +95,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             stderr=error or None,  # a jackknife that never moved, at 0 or 1, knows nothing of its error
             better="higher",
             estimator=f"k = {NEAREST}, strict, standardised by the reference",
-            feature_space=SPACES[SPACE].label,
+            feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,
             cite=CITE,
         )
