@@ -20,6 +20,7 @@ from rich.console import Console
 
 from . import __version__
 from .cli_data import data_app
+from .cli_watch import watch as watch_command
 from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
 from .generators import GENERATORS
@@ -44,6 +45,7 @@ app = App(
     result_action="return_value",
 )
 app.command(data_app)
+app.command(watch_command, name="watch")
 
 
 @app.command(name="run", help_flags=[])
