@@ -26,7 +26,8 @@ def test_theory_needs_neither_torch_nor_anything_of_ours() -> None:
         "print(*sorted(m for m in sys.modules if m == 'torch' or m.startswith('imagelab.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["imagelab.theory"]
+    assert done.stdout.split()
+    assert all(name.startswith("imagelab.theory") for name in done.stdout.split())
 
 
 def test_replace_has_its_closed_form() -> None:

@@ -1,31 +1,24 @@
-"""Closed forms that a self-consuming loop must obey: plain numbers in, plain numbers out.
+"""A Gaussian that is refitted to its own samples: mean and variance under the simple regimes, in closed form.
 
-The model of thought is a Gaussian that is refitted to its own samples. The truth is N(mu0, s0^2), one value an
-image; model t is the (mean, variance) fitted to the N images of its pool; model 1 is fitted to real images.
+The truth is N(mu0, s0^2), one value an image; model t is the (mean, variance) fitted to the N images of its pool;
+model 1 is fitted to real images.
 
     v_t = E[variance of model t] / s0^2        m_t = E[(mean of model t - mu0)^2] / s0^2
 
-Both are ratios, 1 and 0 for the truth. For the closed-form Gaussian generator the laws hold mode by mode, so whole
-image loops can be checked against them; for a network they are the part of the loss that no training can avoid.
-Unless told otherwise the variance is fitted by maximum likelihood (divided by N, not by N - 1). Expectations, not
-typical runs: the variance of a single run is skewed, and its median lies below (:func:`replace_log_variance`).
+Both are ratios, 1 and 0 for the truth. Unless told otherwise the variance is fitted by maximum likelihood (divided by
+N, not by N - 1). Expectations, not typical runs: the variance of a single run is skewed, and its median lies below
+(:func:`replace_log_variance`). For any other regime, and any schedule of them, see pools.py.
 
 References:
     [Shumailov] AI models collapse when trained on recursively generated data (2024), doi:10.1038/s41586-024-07566-y.
     [Alemohammad] Self-consuming generative models go MAD (2024), arXiv:2307.01850.
     [Kazdan] Collapse or thrive? (2024), arXiv:2410.16713.
     [He] Golden ratio weighting prevents model collapse (He, Xu and Cheng 2025), arXiv:2502.18049.
-    [Ewens] Mathematical population genetics (2004), section 3.2.
-    [Song] Denoising diffusion implicit models (2021), arXiv:2010.02502, Eq. 12.
-    [Liu] Flow straight and fast (2023), arXiv:2209.03003.
-    [Lucas] Don't blame the ELBO! (2019), arXiv:1911.02469.
 """
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
 
 GOLDEN_WEIGHT = (math.sqrt(5.0) - 1.0) / 2.0
 """The weight on fresh real data that makes :func:`weighted_mean_error` least: 1 over the golden ratio."""
@@ -47,7 +40,7 @@ def replace_moments(
         scale: lambda > 0, variance of a sample over variance of its model: below 1 for a sampler that prefers quality.
         added: q >= 0, variance added to every published sample, over s0^2. Rounding to whole levels adds 1/12 level^2.
     """
-    _check(generation, n)
+    check_generation(generation, n)
     keep = 1.0 if unbiased else 1.0 - 1.0 / n
     variance, offset, sampled = 1.0, 0.0, 1.0
     for _ in range(generation):
@@ -80,7 +73,7 @@ def replace_log_variance(generation: int, n: int, unbiased: bool = False, dimens
     """
     from scipy.special import digamma  # here, so that reading a configuration does not wait for scipy
 
-    _check(generation, n)
+    check_generation(generation, n)
     if not 1 <= dimensions < n:
         raise ValueError(f"dimensions: expected 1 to n - 1 = {n - 1}, got {dimensions}; else the determinant is 0")
     divisor = n - 1 if unbiased else n
@@ -114,7 +107,7 @@ def accumulate_variance(generation: int, n: int, added: float = 0.0) -> float:
         >>> round(accumulate_variance(2, 10), 9)
         0.8775
     """
-    _check(generation, n)
+    check_generation(generation, n)
     variance = 1.0
     for k in range(1, generation + 1):
         new = added if k > 1 else 0.0  # model 1 sees real images only
@@ -129,7 +122,7 @@ def accumulate_variance_limit(n: int) -> float:
         >>> round(accumulate_variance_limit(100), 4)
         0.9836
     """
-    _check(0, n)
+    check_generation(0, n)
     angle = math.pi / math.sqrt(n)
     return math.sin(angle) / angle
 
@@ -145,7 +138,7 @@ def accumulate_subsample_variance(generation: int, n: int) -> float:
         >>> replace_variance(9, 20) < accumulate_subsample_variance(9, 20) < accumulate_variance(9, 20)
         True
     """
-    _check(generation, n)
+    check_generation(generation, n)
     if generation == 0:
         return 1.0
     bag = 1.0 - 1.0 / n
@@ -166,7 +159,7 @@ def mix_moments(generation: int, n_real: int, n_synthetic: int) -> tuple[float, 
     exactly, from v_1 = 1 - 1/N and D_1 = f/(N (1-f)): model 1 sees N real images, the fixed ones among them.
     """
     n = n_real + n_synthetic
-    _check(generation, n)
+    check_generation(generation, n)
     if n_real == 0 or generation == 0:
         return replace_moments(generation, n)
     f, real = n_synthetic / n, 1.0 - 1.0 / n_real
@@ -193,7 +186,7 @@ def mix_variance_limit(n_real: int, n_synthetic: int) -> float:
     Large image models do far worse than this under the same regime; the difference is model bias.
     """
     n = n_real + n_synthetic
-    _check(0, n)
+    check_generation(0, n)
     if n_real == 0:
         return 0.0
     f = n_synthetic / n
@@ -214,7 +207,7 @@ def fresh_moments(generation: int, n_real: int, n_synthetic: int, scale: float =
         n_real: new real images in every pool. n_synthetic: samples of the last model in every pool.
     """
     n = n_real + n_synthetic
-    _check(generation, n)
+    check_generation(generation, n)
     if generation == 0:
         return 1.0, 0.0
     variance, offset, f = 1.0 - 1.0 / n, 1.0 / n, n_synthetic / n
@@ -238,7 +231,7 @@ def fresh_variance(generation: int, n_real: int, n_synthetic: int, scale: float 
 def fresh_moments_limit(n_real: int, n_synthetic: int, scale: float = 1.0) -> tuple[float, float]:
     """Return the fixed point (v, m) of :func:`fresh_moments`; for lambda = 1, m = 1/(N (1 - f^2) + f), v = 1 - m."""
     n = n_real + n_synthetic
-    _check(0, n)
+    check_generation(0, n)
     f = n_synthetic / n
     if f == 1.0:
         raise ValueError("n_real: expected at least 1; without fresh data there is no fixed point but collapse")
@@ -256,142 +249,7 @@ def weighted_mean_error(weight: float) -> float:
     return (weight**2 + other**2) / (1 - other**2)
 
 
-def wright_fisher_heterozygosity(frequency: float, n: int, generation: int) -> float:
-    """Return E 2 p_t (1 - p_t) = 2 p (1-p) (1 - 1/N)^t; E p_t = p for ever."""
-    _check(generation, n)
-    return 2 * frequency * (1 - frequency) * (1 - 1 / n) ** generation
-
-
-def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarray:
-    """Return P(an attribute stands in k of the N samples of generation t), k = 0..N: float64 [N+1].
-
-    The null model of rare attributes: a perfect generator that gives every sample the attribute with the share it had
-    among the N images of the generation before, x_{t+1} ~ Binomial(N, x_t/N), x_1 ~ Binomial(N, p). Exact, by its
-    transition matrix, so N <= 4096 (128 MB) [Ewens].
-    """
-    from scipy.special import gammaln, xlog1py, xlogy
-
-    _check(generation, n)
-    if generation < 1 or n > 4096 or not 0 <= frequency <= 1:
-        raise ValueError(f"expected generation >= 1, n <= 4096, 0 <= p <= 1, got {generation}, {n}, {frequency}")
-    k = np.arange(n + 1)
-    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-    def binomial(p: np.ndarray | float) -> np.ndarray:
-        return np.exp(choose + xlogy(k, p) + xlog1py(n - k, -np.asarray(p)))
-
-    counts = binomial(frequency)
-    if generation > 1:
-        step = binomial(k[:, None] / n)
-        for _ in range(generation - 1):
-            counts = counts @ step
-    return counts
-
-
-def wright_fisher_survival(frequency: float, n: int, generation: int) -> float:
-    """Return the probability that an attribute of frequency p is still there in generation t: 1 - (1-p)^N at t = 1.
-
-    Exact to N = 4096 (:func:`wright_fisher_counts`); above, by the branching limit P(lost by t) = e^{-N p (1 - y)},
-    y_1 = 0, y_{t} = e^{-(1 - y_{t-1})}, which for p <= 1 % and t << N is right to about p.
-    """
-    if generation == 0:
-        return float(frequency > 0)
-    if n <= 4096:
-        return 1.0 - float(wright_fisher_counts(frequency, n, generation)[0])
-    _check(generation, n)
-    lost = 0.0
-    for _ in range(generation - 1):
-        lost = math.exp(lost - 1.0)
-    return 1.0 - math.exp(-n * frequency * (1.0 - lost))
-
-
-def ddim_erosion(variance: np.ndarray, alpha_bar: np.ndarray) -> np.ndarray:
-    """Return the variance with which a Gaussian mode leaves DDIM (eta = 0), exact score, no training error [Song].
-
-    g^2 with g = prod_steps [sqrt(a' a) l + sqrt((1-a')(1-a))] / (a l + 1 - a), a = alpha-bar at a step, a' at the
-    next; the noise it starts from has variance 1. Plot this floor beside every spectrum of a fast-sampled loop.
-
-    Args:
-        variance: l >= 0, variances of the data's modes in the sampler's units (images in -1..1). Any shape.
-        alpha_bar: [S+1], in the order of sampling: rising from near 0 to 1, where the clean image is.
-    """
-    alpha_bar, mode = np.asarray(alpha_bar, np.float64), np.asarray(variance, np.float64)[..., None]
-    if alpha_bar.ndim != 1 or len(alpha_bar) < 2 or (np.diff(alpha_bar) <= 0).any() or not 0 < alpha_bar[0] < 1:
-        raise ValueError("alpha_bar: expected at least two values that rise, from above 0, in the order of sampling")
-    now, after = alpha_bar[:-1], alpha_bar[1:]
-    gain = (np.sqrt(now * after) * mode + np.sqrt((1 - now) * (1 - after))) / (now * mode + 1 - now)
-    return np.prod(gain, axis=-1) ** 2
-
-
-def flow_erosion(variance: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the variance with which a Gaussian mode leaves a rectified flow [Liu], Euler steps, exact velocity.
-
-    x_t = (1-t) x + t noise has velocity E[noise - x | x_t] = c(t) x_t, c = (t - (1-t) l) / ((1-t)^2 l + t^2); one step
-    from t to t' multiplies by 1 + (t' - t) c(t). ``variance`` as in :func:`ddim_erosion`; ``times`` [S+1] fall from 1
-    (noise) to 0 (image).
-    """
-    times, mode = np.asarray(times, np.float64), np.asarray(variance, np.float64)[..., None]
-    if times.ndim != 1 or len(times) < 2 or (np.diff(times) >= 0).any() or times[0] > 1 or times[-1] < 0:
-        raise ValueError("times: expected at least two values that fall from 1 to 0")
-    t, step = times[:-1], np.diff(times)
-    gain = 1 + step * (t - (1 - t) * mode) / ((1 - t) ** 2 * mode + t**2)
-    return np.prod(gain, axis=-1) ** 2
-
-
-def linear_vae_variance(
-    variance: np.ndarray, generation: int, noise: float, beta: float = 1.0, decoder_noise: bool = False
-) -> np.ndarray:
-    """Return a mode's variance after t generations of linear VAEs with infinite data under replace.
-
-    The best linear VAE with decoder noise s^2 and weight beta has decoder variance max(l - beta s^2, 0) [Lucas, for
-    beta = 1]. Sampling decoder means subtracts beta s^2 a generation: the weakest (finest) modes die first, on a
-    straight line. Adding the decoder noise when sampling gives back s^2: no erosion for beta = 1 down to l = s^2.
-    """
-    mode = np.asarray(variance, np.float64)
-    for _ in range(generation):
-        mode = np.maximum(mode - beta * noise, 0.0) + (noise if decoder_noise else 0.0)
-    return mode
-
-
-def ou_share(order: int, stop: float, fresh_share: float, generation: int | None = None) -> float:
-    """Return what is left of a Hermite mode when an exact diffusion sampler stops early at time t0, a share a fresh.
-
-    q_{t+1} is the Ornstein-Uhlenbeck flow for time t0 of a p + (1-a) q_t, from q_0 = p. A mode of order k keeps
-    r = e^{-k t0} a step, so r_t = r (a + (1-a) r_{t-1}), with the limit a r / (1 - (1-a) r) for generation = None.
-    In pixel space the flow ADDS white noise: high frequencies can gain energy while structure is lost.
-    """
-    keep = math.exp(-order * stop)
-    if generation is None:
-        return fresh_share * keep / (1 - (1 - fresh_share) * keep)
-    left = 1.0
-    for _ in range(generation):
-        left = keep * (fresh_share + (1 - fresh_share) * left)
-    return left
-
-
-def chi_square_share(fresh_share: float) -> float:
-    """Return chi^2(a p + (1-a) q | p) / chi^2(q | p) = (1-a)^2: how mixing with real data contracts any error."""
-    return (1.0 - fresh_share) ** 2
-
-
-def truncation_kept(variance: float, cut: float) -> float:
-    """Return the share of N(0, variance) inside -cut..cut: the set of the popular toy shrinks by it a generation."""
-    return math.erf(cut / math.sqrt(2 * variance))
-
-
-def truncation_variance(variance: float, cut: float, noise: float) -> float:
-    """Return the variance after "drop what lies beyond the cut, add noise": v trunc(c/sqrt v) + noise^2.
-
-    trunc(a) = 1 - 2 a phi(a) / (2 Phi(a) - 1). Exact for a Gaussian input, so exact for the first generation only. A
-    caricature of collapse: it throws the tails away by rule; honest refitting loses them by chance. ``noise`` is the
-    standard deviation of what is added.
-    """
-    a = cut / math.sqrt(variance)
-    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
-    return variance * (1 - 2 * a * density / truncation_kept(variance, cut)) + noise**2
-
-
-def _check(generation: int, n: int) -> None:
+def check_generation(generation: int, n: int) -> None:
     if generation < 0:
         raise ValueError(f"generation: expected a whole number >= 0, got {generation}")
     if n < 2:

@@ -1,0 +1,67 @@
+"""Drift: how rare attributes die by chance alone, though nobody is unfair to them.
+
+A perfect generator gives every sample the attribute with the share it had among the N images it saw, so the count is
+a Wright-Fisher chain, x_{t+1} ~ Binomial(N, x_t / N), and 0 is a trap: E p_t = p for ever, and still the attribute
+is gone in the end. The null model of every statement about lost tails.
+
+References:
+    [Ewens] Mathematical population genetics (2004), section 3.2.
+    [Wright] Evolution in Mendelian populations (1931), doi:10.1093/genetics/16.2.97.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .gaussian import check_generation
+
+
+def wright_fisher_heterozygosity(frequency: float, n: int, generation: int) -> float:
+    """Return E 2 p_t (1 - p_t) = 2 p (1-p) (1 - 1/N)^t; E p_t = p for ever."""
+    check_generation(generation, n)
+    return 2 * frequency * (1 - frequency) * (1 - 1 / n) ** generation
+
+
+def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarray:
+    """Return P(an attribute stands in k of the N samples of generation t), k = 0..N: float64 [N+1].
+
+    The null model of rare attributes: a perfect generator that gives every sample the attribute with the share it had
+    among the N images of the generation before, x_{t+1} ~ Binomial(N, x_t/N), x_1 ~ Binomial(N, p). Exact, by its
+    transition matrix, so N <= 4096 (128 MB) [Ewens].
+    """
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    check_generation(generation, n)
+    if generation < 1 or n > 4096 or not 0 <= frequency <= 1:
+        raise ValueError(f"expected generation >= 1, n <= 4096, 0 <= p <= 1, got {generation}, {n}, {frequency}")
+    k = np.arange(n + 1)
+    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+    def binomial(p: np.ndarray | float) -> np.ndarray:
+        return np.exp(choose + xlogy(k, p) + xlog1py(n - k, -np.asarray(p)))
+
+    counts = binomial(frequency)
+    if generation > 1:
+        step = binomial(k[:, None] / n)
+        for _ in range(generation - 1):
+            counts = counts @ step
+    return counts
+
+
+def wright_fisher_survival(frequency: float, n: int, generation: int) -> float:
+    """Return the probability that an attribute of frequency p is still there in generation t: 1 - (1-p)^N at t = 1.
+
+    Exact to N = 4096 (:func:`wright_fisher_counts`); above, by the branching limit P(lost by t) = e^{-N p (1 - y)},
+    y_1 = 0, y_{t} = e^{-(1 - y_{t-1})}, which for p <= 1 % and t << N is right to about p.
+    """
+    if generation == 0:
+        return float(frequency > 0)
+    if n <= 4096:
+        return 1.0 - float(wright_fisher_counts(frequency, n, generation)[0])
+    check_generation(generation, n)
+    lost = 0.0
+    for _ in range(generation - 1):
+        lost = math.exp(lost - 1.0)
+    return 1.0 - math.exp(-n * frequency * (1.0 - lost))
