@@ -118,8 +118,13 @@ class Generator(Protocol):
         """A few words for plots and tables, such as "VAE" or "PPCA, k = 64"."""
         ...
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> Model:
-        """Return a model fitted to uint8 [N,C,H,W]. The same images, seed and machine give the same model.
+    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> Model:
+        """Return a model fitted to uint8 [N,C,H,W]. The same images, seed, start and machine give the same model.
+
+        Args:
+            images: the training set. seed: of weights, order and noise. bench: device, telling, stopping.
+            start: a model of the same recipe whose weights the training begins from; None to begin from scratch. A
+                closed form has no beginning and ignores it.
 
         Raises:
             ValueError: if the images do not suit the settings (size, count), saying what to change.

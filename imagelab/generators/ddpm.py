@@ -22,7 +22,7 @@ from pydantic import Field
 
 from ..images import check_images
 from ..seeds import normal
-from .base import Bench, GeneratorRecipe
+from .base import Bench, GeneratorRecipe, Model
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -80,18 +80,20 @@ class Ddpm(GeneratorRecipe):
         """Name for plots and tables."""
         return f"DDPM, {self.sampler} x {self.steps}"
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> DdpmModel:
-        """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
+    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> DdpmModel:
+        """Train on uint8 [N,C,H,W], from scratch or from another Ddpm's weights; return the averaged weights.
 
         Raises:
-            ValueError: if the sides are no multiple of patch x 2^(levels - 1). Diverged, Interrupted: see base.py.
+            ValueError: if the sides are no multiple of patch x 2^(levels - 1), or ``start`` has another form. Diverged,
+                Interrupted: see base.py.
         """
-        from .training import Plan, fingerprint, train
+        from .training import Plan, fingerprint, train, warm_start
 
         self._check(images)
         net, scheduler = self._net(images.shape[1], images.shape[2], seed), self._training_scheduler()
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        mark = fingerprint(self.model_dump_json(), images, seed)
+        begun = warm_start(net, start)
+        mark = fingerprint(self.model_dump_json() + begun, images, seed)
         trained: Any = train(net, self._loss(net, scheduler), images, plan, seed, bench, mark)
         return DdpmModel(trained, self, bench)
 

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from ..images import check_images
 from ..seeds import normal
-from .base import Bench, GeneratorRecipe
+from .base import Bench, GeneratorRecipe, Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,12 +60,13 @@ class Gaussian(GeneratorRecipe):
         """Name for plots and tables."""
         return "Gaussian" if self.components is None else f"PPCA, k = {self.components}"
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> GaussianModel:
+    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> GaussianModel:
         """Return the fitted Gaussian; the seed is not used, there is no chance in a closed form.
 
         Args:
             images: uint8 [N,C,H,W], N >= 2.
             seed: ignored. bench: device and batch.
+            start: ignored; a closed form is the same wherever it begins.
 
         Raises:
             ValueError: for fewer than two images.

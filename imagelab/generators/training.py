@@ -17,7 +17,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +30,12 @@ from torch import Tensor, nn
 
 from ..images import to_signed
 from ..seeds import stream, stream_seed
-from .base import Bench, Diverged, Interrupted, TrainRecord
+from .base import Bench, Diverged, Interrupted, Model, TrainRecord
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Plan", "fingerprint", "train"]
+__all__ = ["Plan", "fingerprint", "train", "warm_start"]
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,33 @@ def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
     digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|".encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
+
+
+def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = ()) -> str:
+    """Copy a trained model's parameters, and the named buffers, into a new net of the same form.
+
+    Returns:
+        Their SHA-256, which belongs into the recipe's part of :func:`fingerprint`; "" where there is no start.
+
+    Raises:
+        ValueError: if the model has no net of this form.
+    """
+    if start is None:
+        return ""
+    trained = getattr(start, "net", None)
+    if not isinstance(trained, type(net)):
+        raise ValueError(f"warm start: expected a model with a {type(net).__name__}, got {type(start).__name__}")
+    names = {name for name, _ in net.named_parameters()} | set(buffers)
+    old, new = trained.state_dict(), net.state_dict()
+    wrong = sorted(name for name in names if name not in old or old[name].shape != new[name].shape)
+    if wrong:
+        raise ValueError(
+            f"warm start: the model to begin from has another form ({', '.join(wrong[:3])}, {len(wrong)} in all). "
+            "Use the recipe and image size it was trained with, or begin from scratch."
+        )
+    weights = {name: old[name].detach().cpu().contiguous() for name in names}
+    net.load_state_dict(weights, strict=False)
+    return _digest(weights)
 
 
 def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:

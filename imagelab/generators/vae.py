@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, stream, stream_seed
-from .base import Bench, GeneratorRecipe
+from .base import Bench, GeneratorRecipe, Model
 
 if TYPE_CHECKING:
     import torch
@@ -86,16 +86,20 @@ class Vae(GeneratorRecipe):
         """Name for plots and tables."""
         return {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench) -> VaeModel:
+    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
 
+        From a ``start`` it takes the convolutions and the decoder's noise; the upper level is a closed form and solved
+        anew for these images.
+
         Raises:
-            ValueError: unless there are 2 images or more, square, with a side that is a multiple of 8 and at least 16.
+            ValueError: unless there are 2 images or more, square, with a side that is a multiple of 8 and at least 16;
+                or if ``start`` has another form.
             Diverged, Interrupted: see base.py.
         """
         import torch
 
-        from .training import Plan, fingerprint, train
+        from .training import Plan, fingerprint, train, warm_start
         from .vae_net import VaeNet
 
         self._check(images)
@@ -108,7 +112,8 @@ class Vae(GeneratorRecipe):
         net.to(torch.device(bench.device))
         solve_upper_level(net, images, stream_seed(seed, "axes"), bench)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        mark = fingerprint(self.model_dump_json(), images, seed)
+        begun = warm_start(net, start, ["variance"])
+        mark = fingerprint(self.model_dump_json() + begun, images, seed)
         trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, bench, mark)
         if self.prior != "normal":
             chosen = np.sort(stream(seed, "bank").permutation(len(images))[:BANK])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, Ddpm, Generator, Interrupted, TrainRecord, Vae
+from imagelab.generators import Bench, Ddpm, Gaussian, Generator, Interrupted, Model, TrainRecord, Vae
 from imagelab.generators.training import Plan, batch_rows, fingerprint, train
 from imagelab.seeds import image_seeds
 
@@ -146,3 +146,51 @@ def test_the_fingerprint_tells_recipe_images_and_seed_apart(pictures: np.ndarray
         fingerprint("{}", pictures.reshape(60, 3, 8, 32), 0),
     }
     assert len(marks) == 5 and fingerprint("{}", pictures.copy(), 0) in marks
+
+
+# -- warm starts
+
+
+@pytest.mark.parametrize("recipe", NETS, ids=lambda recipe: recipe.kind)
+def test_a_warm_start_begins_where_the_other_training_ended(recipe: Vae | Ddpm, pictures: np.ndarray):
+    def last_loss(length: int, start: Model | None) -> float:
+        records: list[TrainRecord] = []
+        recipe.model_copy(update={"images_seen": length}).fit(pictures, 4, Bench(tell=records.append), start)
+        return records[-1].loss
+
+    long = recipe.model_copy(update={"images_seen": 1200}).fit(pictures, 4, Bench())
+    assert last_loss(8, long) < last_loss(8, None)
+
+
+@pytest.mark.parametrize("recipe", NETS, ids=lambda recipe: recipe.kind)
+def test_a_warm_training_cut_goes_on_to_the_same_bytes_from_the_saved_start(
+    recipe: Generator, tmp_path: Path, pictures: np.ndarray
+):
+    first = recipe.fit(pictures, 1, Bench())
+    first.save(tmp_path / "model")
+    whole = recipe.fit(pictures, 4, Bench(), first).sample(SEEDS)
+    assert (whole != recipe.fit(pictures, 4, Bench()).sample(SEEDS)).any()
+    checkpoint = tmp_path / "state.safetensors"
+    with pytest.raises(Interrupted, match="after 5 of"):
+        recipe.fit(pictures, 4, stopping_after(5, checkpoint), first)
+    loaded = recipe.load(tmp_path / "model", Bench())
+    resumed = recipe.fit(pictures, 4, Bench(checkpoint=checkpoint), loaded)
+    np.testing.assert_array_equal(resumed.sample(SEEDS), whole)
+
+
+def test_a_checkpoint_of_another_start_is_not_used(
+    tmp_path: Path, pictures: np.ndarray, caplog: pytest.LogCaptureFixture
+):
+    recipe, checkpoint = NETS[0], tmp_path / "state.safetensors"
+    with pytest.raises(Interrupted, match="after 5 of"):
+        recipe.fit(pictures, 4, stopping_after(5, checkpoint), recipe.fit(pictures, 1, Bench()))
+    with caplog.at_level(logging.WARNING):
+        recipe.fit(pictures, 4, Bench(checkpoint=checkpoint))
+    assert "starting over" in caplog.text
+
+
+def test_a_start_of_another_form_or_family_is_refused(pictures: np.ndarray):
+    wider = NETS[0].model_copy(update={"width": 16}).fit(pictures, 1, Bench())
+    for start in (wider, Gaussian(components=3).fit(pictures, 1, Bench())):
+        with pytest.raises(ValueError, match="warm start"):
+            NETS[0].fit(pictures, 4, Bench(), start)
