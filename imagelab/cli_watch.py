@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .measurement import Measurement
-from .stages import STAGES, Move, Verdict, first_moves, verdict
+from .stages import Move, Verdict, first_moves, verdict, warning
 from .store import RunFolder
 
 __all__ = ["PAST", "watch"]
@@ -113,31 +113,8 @@ def _show(folder: RunFolder, found: Verdict, moves: tuple[Move, ...]) -> None:
             table.add_row(str(generation), stage, *("–" if share is None else f"{share:+.0%}" for share in lost))
     out.print(table)
     out.print("(share lost of what real images have; a minus means more than real)", markup=False)
-    for sentence in warnings(found, moves):
+    for sentence in warning(found, moves):
         out.print(sentence, markup=False)
-
-
-def warnings(found: Verdict, moves: tuple[Move, ...]) -> list[str]:
-    """Return in words which instrument moved first, and by how many generations it led."""
-    told = []
-    own = [move for move in moves if move.from_first is not None]
-    if own:
-        first = own[0].from_first
-        names = ", ".join(move.title for move in own if move.from_first == first)
-        told.append(f"First to move beyond generation 1: {names}, in generation {first}.")
-        late = next((stage for stage in STAGES[:1:-1] if stage in found.since), None)
-        if late is not None and first is not None and found.since[late] > first:
-            lead = found.since[late] - first
-            told.append(
-                f"That was {lead} generation{'s' if lead > 1 else ''} before the stage “{late}” "
-                f"(generation {found.since[late]})."
-            )
-    at_once = [move.title for move in moves if move.from_real == 1]
-    if at_once:
-        told.append(
-            f"Already away from real images at generation 1, the first model's own error: {', '.join(at_once)}."
-        )
-    return told
 
 
 def _nothing(measurements: list[Measurement]) -> str:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from .measurement import Measurement
 from .pool import REAL
 
-__all__ = ["FAMILIES", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict"]
+__all__ = ["FAMILIES", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict", "warning"]
 
 STAGES = ("healthy", "tails fading", "homogenising", "collapsed")
 """The stages in order; a later one includes the earlier ones."""
@@ -308,3 +308,26 @@ def _gone(
             break
         gone = generation
     return gone
+
+
+def warning(found: Verdict, moves: Sequence[Move]) -> list[str]:
+    """Return in words which instrument moved first, and by how many generations it led."""
+    told = []
+    own = [move for move in moves if move.from_first is not None]
+    if own:
+        first = own[0].from_first
+        names = ", ".join(move.title for move in own if move.from_first == first)
+        told.append(f"First to move beyond generation 1: {names}, in generation {first}.")
+        late = next((stage for stage in STAGES[:1:-1] if stage in found.since), None)
+        if late is not None and first is not None and found.since[late] > first:
+            lead = found.since[late] - first
+            told.append(
+                f"That was {lead} generation{'s' if lead > 1 else ''} before the stage “{late}” "
+                f"(generation {found.since[late]})."
+            )
+    at_once = [move.title for move in moves if move.from_real == 1]
+    if at_once:
+        told.append(
+            f"Already away from real images at generation 1, the first model's own error: {', '.join(at_once)}."
+        )
+    return told

@@ -23,6 +23,7 @@ from .headline import facts, headline, too_few
 from .panels import panels
 from .protocol import data_of, numbers, protocol
 from .read import Run, plain, read_run
+from .ribbon import ribbons, thresholds
 
 __all__ = ["write_report"]
 
@@ -87,6 +88,8 @@ def _context(run: Run) -> dict[str, Any]:
         "facts": facts(run),
         "notes": _notes(run),
         "strips": strips,
+        "ribbons": ribbons(run),
+        "thresholds": thresholds(),
         "flipped": FLIPPED,
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
