@@ -26,7 +26,7 @@ def test_the_fading_model_stands_further_than_its_control(make_run: MakeRun):
 
 def test_a_run_without_a_telling_measurement_has_no_ribbon(make_run: MakeRun):
     assert ribbons(read_run(make_run(keep=lambda m: m.name.startswith("kernel")))) == []
-    assert ribbons(read_run(make_run(generations=0))) == []
+    assert ribbons(read_run(make_run("begun", generations=0))) == []
 
 
 def test_the_page_shows_the_ribbon_and_what_its_stages_mean(make_run: MakeRun):
