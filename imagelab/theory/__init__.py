@@ -28,7 +28,9 @@ from .gaussian import (
     replace_moments,
     replace_variance,
     weighted_mean_error,
+    weighted_moments,
 )
+from .pools import pool_moments, window_moments
 from .samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, flow_erosion, heun_erosion
 from .toys import chi_square_share, ou_share, truncation_kept, truncation_variance
 from .vae import linear_vae_lifetime, linear_vae_variance
@@ -54,6 +56,7 @@ __all__ = [
     "mix_variance",
     "mix_variance_limit",
     "ou_share",
+    "pool_moments",
     "replace_distance",
     "replace_log_variance",
     "replace_moments",
@@ -61,6 +64,8 @@ __all__ = [
     "truncation_kept",
     "truncation_variance",
     "weighted_mean_error",
+    "weighted_moments",
+    "window_moments",
     "wright_fisher_counts",
     "wright_fisher_heterozygosity",
     "wright_fisher_survival",

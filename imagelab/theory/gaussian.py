@@ -193,7 +193,9 @@ def mix_variance_limit(n_real: int, n_synthetic: int) -> float:
     return (1.0 - 1.0 / n_real) / (1.0 + f / (n * (1.0 - f * f)))
 
 
-def fresh_moments(generation: int, n_real: int, n_synthetic: int, scale: float = 1.0) -> tuple[float, float]:
+def fresh_moments(
+    generation: int, n_real: int, n_synthetic: int, scale: float = 1.0, period: int = 1
+) -> tuple[float, float]:
     """Return (v_t, m_t) when every model from t = 2 on sees NEW real images and the last one's samples.
 
     With N = n_real + n_synthetic, f = n_synthetic/N and samples of variance lambda v,
@@ -205,13 +207,16 @@ def fresh_moments(generation: int, n_real: int, n_synthetic: int, scale: float =
     Args:
         generation: t >= 0. scale: lambda, as in :func:`replace_moments`.
         n_real: new real images in every pool. n_synthetic: samples of the last model in every pool.
+        period: P >= 1: real images come in generations 1 + P, 1 + 2 P, ... only; in the others the set is N samples of
+            the last model (f = 1).
     """
     n = n_real + n_synthetic
     check_generation(generation, n)
     if generation == 0:
         return 1.0, 0.0
-    variance, offset, f = 1.0 - 1.0 / n, 1.0 / n, n_synthetic / n
-    for _ in range(generation - 1):
+    variance, offset = 1.0 - 1.0 / n, 1.0 / n
+    for t in range(2, generation + 1):
+        f = n_synthetic / n if (t - 1) % period == 0 else 1.0
         spread = (1.0 - f) + f * scale * variance
         offset, before = spread / n + f * f * offset, offset
         variance = spread + f * before - offset
@@ -240,6 +245,28 @@ def fresh_moments_limit(n_real: int, n_synthetic: int, scale: float = 1.0) -> tu
     return (1 - f) * (1 - offset) / (1 - f * scale), offset
 
 
+def weighted_moments(
+    generation: int, n_real: int, n_synthetic: int, weight: float, scale: float = 1.0
+) -> tuple[float, float]:
+    """Return (v_t, m_t) when from t = 2 on w (new real images) + (1-w) (the last model's samples) are fitted [He].
+
+    Mean and variance under the weights, n_real images sharing w and n_synthetic samples sharing 1 - w:
+
+        m' = w^2/n_real + (1-w)^2 (lambda v/n_synthetic + m)        v' = w + (1-w) (lambda v + m) - m'
+
+    from v_1 = 1 - 1/n, m_1 = 1/n with n = n_real real images. w = n_real/N is :func:`fresh_moments`, but for model 1.
+    """
+    check_generation(generation, n_real)
+    if generation == 0:
+        return 1.0, 0.0
+    variance, offset, other = 1.0 - 1.0 / n_real, 1.0 / n_real, 1.0 - weight
+    for _ in range(generation - 1):
+        seen = weight + other * (scale * variance + offset)
+        offset = weight**2 / n_real + other**2 * (scale * variance / n_synthetic + offset)
+        variance = seen - offset
+    return variance, offset
+
+
 def weighted_mean_error(weight: float) -> float:
     """Return N Var(mean)/s0^2 for ever, when model t+1's mean is w (mean of N fresh) + (1-w) (mean of N samples of t).
 
@@ -250,6 +277,7 @@ def weighted_mean_error(weight: float) -> float:
 
 
 def check_generation(generation: int, n: int) -> None:
+    """Raise ValueError for a negative generation, or for fewer than two images."""
     if generation < 0:
         raise ValueError(f"generation: expected a whole number >= 0, got {generation}")
     if n < 2:

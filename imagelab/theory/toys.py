@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 
 def ou_share(order: int, stop: float, fresh_share: float, generation: int | None = None) -> float:
     """Return what is left of a Hermite mode when an exact diffusion sampler stops early at time t0, a share a fresh.
