@@ -1,4 +1,4 @@
-"""The doors: ``imagelab run``, ``resume``, ``report``, ``data``, ``doctor``, and :func:`launch`, the one for scripts.
+"""The doors: ``imagelab run``, ``resume``, ``report``, ``data``, ``weights``, ``doctor``; :func:`launch` for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was
@@ -21,6 +21,7 @@ from rich.console import Console
 from . import __version__
 from .cli_data import data_app
 from .cli_watch import watch as watch_command
+from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
 from .generators import GENERATORS
@@ -45,6 +46,7 @@ app = App(
     result_action="return_value",
 )
 app.command(data_app)
+app.command(weights_app)
 app.command(watch_command, name="watch")
 
 

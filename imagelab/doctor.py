@@ -28,7 +28,7 @@ def examine() -> list[str]:
     else:
         lines.append("device: no CUDA; runs go on the CPU")
     lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free here")
-    lines.append("weights for FID and LPIPS (without them the metrics in seeded feature spaces are used):")
+    lines.append("weights of the official networks (without them the metrics in our own feature spaces are used):")
     return lines + [f"  {line}" for line in status()]
 
 

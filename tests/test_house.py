@@ -22,7 +22,7 @@ FLOORS = [
     {"regimes", "curate", "data", "generators", "metrics"},
     {"config", "store", "lab", "bench", "export", "settings", "stages"},
     {"report", "audit"},
-    {"sweep", "cli", "cli_data", "cli_watch", "progress", "doctor", "__main__"},
+    {"sweep", "cli", "cli_data", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
 ]
 LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ROOMS = FLOORS[2]

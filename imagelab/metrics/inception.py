@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .weights import locate
+from .weights import WEIGHTS, locate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DIGEST", "NAME", "RESIZE", "enlarge", "inception"]
 
 NAME = "inception-2015-12-05"
-DIGEST = "6726825d"
+DIGEST = WEIGHTS[NAME].sha256
 RESIZE = "bilinear to 299 px, TensorFlow 1"
 SIDE = 299
 BATCH = 32  # images at a time: at 299 px the first layers hold 6 MB an image

@@ -1,30 +1,33 @@
 """Weights that other people trained, and where this machine keeps them.
 
 FID and LPIPS are the names of exact networks. Their files are looked for in the folder that ``IMAGELAB_WEIGHTS``
-names (or ``~/.cache/imagelab/weights``) and in torch hub's checkpoint folder; nothing is ever downloaded from here.
-The official file names carry the first eight hex digits of the file's SHA-256, so every file proves itself before it
-is read; one that does not match is refused, never used in silence.
+names (or ``~/.cache/imagelab/weights``) and in torch hub's checkpoint folder; nothing is ever downloaded from here:
+that is ``imagelab weights fetch``, a door of its own (fetch.py), so no run can start it. Every file is checked against
+its whole SHA-256 before it is read; one that does not match is refused, never used in silence.
+
+Where the digests come from: the authors of four of the files put the first 8 of the 64 hex digits into the file's name.
+All other digits, and DINOv2's digest, are those that unconnected public projects recorded of the file at the official
+address, with the same size in bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from .base import NotMeasurable
 
-__all__ = ["VARIABLE", "WEIGHTS", "Weights", "WeightsMissing", "folders", "locate", "status"]
+__all__ = ["VARIABLE", "WEIGHTS", "State", "Weights", "WeightsMissing", "folders", "locate", "short", "state", "status"]
 
 VARIABLE = "IMAGELAB_WEIGHTS"
 """The environment variable that names the folder of weights."""
 
 
 class WeightsMissing(NotMeasurable):
-    """Weights are not on this machine; the text says which file, how large, and where to put it."""
+    """Weights are not on this machine; the text says which file, how large, and how to get it."""
 
 
 @dataclass(frozen=True)
@@ -32,50 +35,120 @@ class Weights:
     """One network's weights.
 
     Attributes:
-        files: the official file names, any of which will do; each ends in the first 8 hex digits of its SHA-256.
-        megabytes: size of the file.
+        files: the official file names of one and the same content, any of which will do.
+        sha256: SHA-256 of the file, 64 hex digits.
+        size: its bytes.
         source: where its authors publish it.
         used_for: what cannot be measured without it.
+        licence: under which terms.
     """
 
     files: tuple[str, ...]
-    megabytes: int
+    sha256: str
+    size: int
     source: str
     used_for: str
+    licence: str
 
+    @property
+    def megabytes(self) -> int:
+        """Size in units of 10^6 bytes."""
+        return round(self.size / 1e6)
+
+
+_TORCHVISION = "BSD-3-Clause (torchvision); trained on ImageNet, whose own terms stand beside it"
 
 WEIGHTS: dict[str, Weights] = {
     "inception-2015-12-05": Weights(
         ("pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth"),
-        91,
-        "https://github.com/mseitzer/pytorch-fid/releases",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        95_628_359,
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
         "FID, KID",
+        "Apache-2.0 (TensorFlow, as ported by pytorch-fid); trained on ImageNet, whose own terms stand beside it",
+    ),
+    "dinov2-vitl14": Weights(
+        ("dinov2_vitl14_pretrain.pth",),
+        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+        1_217_586_395,
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+        "FD-DINOv2",
+        "Apache-2.0 (Meta)",
     ),
     "alexnet": Weights(
         ("alexnet-owt-7be5be79.pth",),
-        233,
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        244_408_911,
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "LPIPS (alex)",
+        _TORCHVISION,
     ),
     "vgg16": Weights(
-        ("vgg16-397923af.pth",), 528, "https://download.pytorch.org/models/vgg16-397923af.pth", "LPIPS (vgg)"
+        ("vgg16-397923af.pth",),
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553_433_881,
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "LPIPS (vgg)",
+        _TORCHVISION,
     ),
     "squeezenet1_1": Weights(
         ("squeezenet1_1-b8a52dc0.pth",),
-        5,
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        4_958_839,
         "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         "LPIPS (squeeze)",
+        _TORCHVISION,
     ),
 }
 """The weights that some metrics need, by name."""
 
 
+@dataclass(frozen=True)
+class State:
+    """How one of the weights stands here: present (a path, no fault), damaged (both) or missing (neither)."""
+
+    path: Path | None
+    fault: str = ""
+
+    @property
+    def word(self) -> str:
+        """One of "present", "DAMAGED" and "missing"."""
+        return "missing" if self.path is None else "DAMAGED" if self.fault else "present"
+
+
 def folders() -> list[Path]:
-    """Return where weights are looked for, in this order, whether the folders exist or not."""
+    """Return where weights are looked for, in this order, whether the folders exist or not; the first is ours."""
     own = os.environ.get(VARIABLE)
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     hub = Path(os.environ.get("TORCH_HOME") or caches / "torch").expanduser() / "hub" / "checkpoints"
     return [Path(own).expanduser() if own else caches / "imagelab" / "weights", hub]
+
+
+def state(name: str) -> State:
+    """Return where weights lie on this machine and what is wrong with them; reads the whole file once a process.
+
+    Args:
+        name: a key of ``WEIGHTS``.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in WEIGHTS:
+        raise ValueError(f"weights: unknown name {name!r}; there are {', '.join(WEIGHTS)}")
+    wanted = WEIGHTS[name]
+    places = (folder / file for folder in folders() for file in wanted.files)
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        return State(None)
+    try:
+        stat = path.stat()
+        found = _sha256(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        return State(path, str(error))
+    if found == wanted.sha256:
+        return State(path)
+    length = "" if stat.st_size == wanted.size else f" and {stat.st_size:,} bytes, not {wanted.size:,}"
+    return State(path, f"SHA-256 begins with {found[:8]}, not {wanted.sha256[:8]}{length}")
 
 
 def locate(name: str) -> Path:
@@ -86,53 +159,39 @@ def locate(name: str) -> Path:
 
     Raises:
         WeightsMissing: where no folder holds the file.
-        ValueError: for an unknown name, or a file whose SHA-256 is not the one in its name.
+        ValueError: for an unknown name, or a file whose SHA-256 is not the official one's.
     """
-    if name not in WEIGHTS:
-        raise ValueError(f"weights: unknown name {name!r}; there are {', '.join(WEIGHTS)}")
-    path = _find(name)
-    if path is None:
-        wanted = WEIGHTS[name]
+    found, wanted = state(name), WEIGHTS[name]
+    if found.path is None:
         raise WeightsMissing(
-            f"{wanted.used_for}: {wanted.files[0]} is not on this machine (about {wanted.megabytes} MB, published at "
-            f"{wanted.source}). Put it into {_short(folders()[0])}, or set {VARIABLE} to the folder that holds it."
+            f"{wanted.used_for}: {wanted.files[0]} is not on this machine ({wanted.megabytes} MB). Get it with: "
+            f"imagelab weights fetch {name}. Without a network: imagelab weights import PATH, or put it into "
+            f"{short(folders()[0])} ({VARIABLE} names another folder)."
         )
-    stated, stat = _stated_digest(path.name), path.stat()
-    found = _sha256(path, stat.st_size, stat.st_mtime_ns)
-    if not found.startswith(stated):
-        raise ValueError(f"{path}: SHA-256 begins with {found[:8]}, its name says {stated}; fetch the file again")
-    return path
+    if found.fault:
+        raise ValueError(f"{found.path}: {found.fault}. Get it again with: imagelab weights fetch {name}")
+    return found.path
 
 
 def status() -> list[str]:
-    """Return one line of text for each of the weights: present and where, damaged, or missing and where it belongs."""
+    """Return what ``imagelab weights list`` and ``imagelab doctor`` say: three lines for each of the weights."""
     lines = []
     for name, wanted in WEIGHTS.items():
-        try:
-            lines.append(f"{name}: present, {locate(name)} ({wanted.used_for})")
-        except WeightsMissing as missing:
-            lines.append(f"{name}: missing. {missing}")
-        except (ValueError, OSError) as error:
-            lines.append(f"{name}: UNUSABLE. {error}")
+        found = state(name)
+        where = short(found.path or folders()[0] / wanted.files[0])
+        place = {"present": where, "missing": f"fetch puts it at {where}"}.get(found.word, f"{where}: {found.fault}")
+        lines += [
+            f"{name}: {found.word}, {wanted.megabytes} MB, for {wanted.used_for}",
+            f"    {place}",
+            f"    {wanted.licence}; {wanted.source}",
+        ]
     return lines
 
 
-def _find(name: str) -> Path | None:
-    places = (folder / file for folder in folders() for file in WEIGHTS[name].files)
-    return next((path for path in places if path.is_file()), None)
-
-
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Return the path with ~ for the home folder: the text goes into reports, which travel."""
     home = Path.home()
     return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
-
-
-def _stated_digest(file: str) -> str:
-    found = re.search(r"-([0-9a-f]{8})\.pth$", file)
-    if found is None:
-        raise ValueError(f"weights: the file name {file} does not carry 8 hex digits of its SHA-256")
-    return found[1]
 
 
 @cache

@@ -50,7 +50,7 @@ def trunk_file(monkeypatch, tmp_path) -> Path:
     torch.save(state, tmp_path / "trunk")
     digest = hashlib.sha256((tmp_path / "trunk").read_bytes()).hexdigest()
     path = (tmp_path / "trunk").rename(tmp_path / f"alexnet-owt-{digest[:8]}.pth")
-    monkeypatch.setitem(WEIGHTS, "alexnet", replace(WEIGHTS["alexnet"], files=(path.name,)))
+    monkeypatch.setitem(WEIGHTS, "alexnet", replace(WEIGHTS["alexnet"], files=(path.name,), sha256=digest))
     monkeypatch.setenv("IMAGELAB_WEIGHTS", str(tmp_path))
     return path
 
@@ -102,7 +102,9 @@ def test_squeezenets_nested_trunk_fits_its_file_too(monkeypatch, tmp_path, pictu
     torch.save({f"features.{name}": value for name, value in features.items()}, tmp_path / "trunk")
     digest = hashlib.sha256((tmp_path / "trunk").read_bytes()).hexdigest()
     path = (tmp_path / "trunk").rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
-    monkeypatch.setitem(WEIGHTS, "squeezenet1_1", replace(WEIGHTS["squeezenet1_1"], files=(path.name,)))
+    monkeypatch.setitem(
+        WEIGHTS, "squeezenet1_1", replace(WEIGHTS["squeezenet1_1"], files=(path.name,), sha256=digest)
+    )
     monkeypatch.setenv("IMAGELAB_WEIGHTS", str(tmp_path))
     images, reference = pictures(4, 32), lpips_model("squeeze")
     pairs = all_pairs(to_signed(torch.from_numpy(images)), lambda x, y: reference(x[None], y[None]).item())
