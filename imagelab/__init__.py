@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .data import Faces, Folder, Textures
     from .generators import Ddpm, Gaussian, Vae
     from .measurement import Measurement
+    from .measuring import measure
     from .pool import Archive, Pool
-    from .regimes import Accumulate, Fresh, Mix, Replace
+    from .regimes import Accumulate, Breed, Contaminate, Fresh, Golden, Mix, Replace, Schedule, Window
     from .store import RunFolder
 
 _HOME = {
@@ -34,34 +35,46 @@ _HOME = {
     "Gaussian": "generators",
     "Vae": "generators",
     "Measurement": "measurement",
+    "measure": "measuring",
     "Archive": "pool",
     "Pool": "pool",
     "Accumulate": "regimes",
+    "Breed": "regimes",
+    "Contaminate": "regimes",
     "Fresh": "regimes",
+    "Golden": "regimes",
     "Mix": "regimes",
     "Replace": "regimes",
+    "Schedule": "regimes",
+    "Window": "regimes",
     "RunFolder": "store",
 }
 
 __all__ = [
     "Accumulate",
     "Archive",
+    "Breed",
+    "Contaminate",
     "Ddpm",
     "Experiment",
     "Faces",
     "Folder",
     "Fresh",
     "Gaussian",
+    "Golden",
     "Measurement",
     "Mix",
     "Pool",
     "Replace",
     "RunFolder",
     "Runtime",
+    "Schedule",
     "Textures",
     "Vae",
+    "Window",
     "__version__",
     "launch",
+    "measure",
 ]
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from . import __version__
 from .cli_data import data_app
+from .cli_measure import measure_command
 from .cli_watch import watch as watch_command
 from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
@@ -46,6 +47,7 @@ app = App(
     result_action="return_value",
 )
 app.command(data_app)
+app.command(measure_command, name="measure")
 app.command(weights_app)
 app.command(watch_command, name="watch")
 
@@ -166,7 +168,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     arms = () if NO_ARMS in words else experiment.arms
     words = [word for word in words if word != NO_ARMS]
-    fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], ())}
+    fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
     for family in FAMILIES:
         present: BaseModel = getattr(experiment, family)
         recipe = _chosen(words, family, present)

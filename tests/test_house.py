@@ -20,9 +20,22 @@ FLOORS = [
     {"images", "seeds", "theory", "measurement"},
     {"pool"},
     {"regimes", "curate", "data", "generators", "metrics"},
-    {"config", "store", "lab", "bench", "export", "settings", "stages"},
+    {
+        "config",
+        "store",
+        "lab",
+        "bench",
+        "export",
+        "settings",
+        "image_archives",
+        "image_sets",
+        "image_shelf",
+        "measuring",
+        "verdicts",
+        "stages",
+    },
     {"report", "audit"},
-    {"sweep", "cli", "cli_data", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
+    {"sweep", "cli", "cli_data", "cli_measure", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
 ]
 LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ROOMS = FLOORS[2]

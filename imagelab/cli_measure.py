@@ -1,0 +1,306 @@
+"""``imagelab measure``: the instruments on any two sets of images, and what they said compared with what they say now.
+
+    imagelab measure REAL FAKE                          everything that suits any pictures, each beside its floor
+    imagelab measure REAL FAKE --metrics fid,kid        these only
+    imagelab measure REAL FAKE --output results.jsonl   keep the numbers
+    imagelab measure REAL FAKE --against earlier.jsonl  and compare with kept ones
+    imagelab measure --list                             what there is, what it sees and what it does not
+
+The table goes to standard output, all else to standard error; with ``--json`` standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__
+from .image_sets import Layout
+from .image_shelf import Kernel, Progress
+from .measurement import Measurement
+from .measuring import Measured, cells, general_panel, measure
+from .metrics import METRICS
+from .settings import UsageError
+from .store import RunFolder, write_atomic
+from .verdicts import Difference, by_name, differences, number
+
+__all__ = ["measure_command", "read_results"]
+
+PATIENCE = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+BETTER = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "two-sided": "any change is a loss",
+    "none": "no direction",
+}
+HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
+
+
+def measure_command(
+    real: str = "",
+    fake: str = "",
+    /,
+    *,
+    metrics: str = "",
+    train: str = "",
+    blank: str = "",
+    floor: str = "",
+    size: int = 0,
+    resize: Kernel = "bicubic",
+    value_range: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    layout: Layout = "auto",
+    on_bad: Literal["skip", "stop"] = "skip",
+    seed: int = 0,
+    device: str = "auto",
+    cache: bool = True,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    against: str = "",
+    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+) -> int:
+    """Measure made images against real ones: imagelab measure REAL FAKE. Every number comes with its floor.
+
+    REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar or .parquet files, or
+    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
+
+    Parameters
+    ----------
+    real
+        Real images that the model was not trained on: the reference.
+    fake
+        The images under test.
+    metrics
+        Names from --list, with commas between; else all that suit any pictures and have their weights here.
+    train
+        The images that the model was trained on, for memorisation.
+    blank
+        Real images that hold none of what is counted (freckle-free faces), copied through the model.
+    floor
+        Other real images, for the floor; without them the real set is divided.
+    size
+        Crop every picture to its centre square and resample it to this many pixels a side; 0 resizes nothing.
+    resize
+        The kernel for that; all but nearest are antialiased.
+    value_range
+        BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
+    layout
+        Order of the axes of arrays, where it cannot be told.
+    on_bad
+        Leave out bad files and name them, or stop at them.
+    seed
+        Seed of the division for the floor and of every random choice inside an estimator.
+    device
+        auto, cpu, cuda or cuda:1.
+    cache
+        Keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
+    output
+        File for the numbers, a JSON object a line.
+    against
+        Earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
+    all_
+        Show every number, also those without a direction (the power at each radius).
+    json_
+        Print one JSON object and nothing else.
+    list_
+        List the metrics: what each sees, what it does not, how many images it takes.
+    """
+    if list_:
+        for line in catalogue_lines():
+            out.print(line, markup=False)
+        return 0
+    if not real or not fake:
+        raise UsageError(
+            "measure: expected REAL and FAKE, two sets of images; imagelab measure --help says what can be"
+        )
+    names = _names(metrics)
+    for given in (real, fake, train, blank, floor):
+        _there(given)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UsageError(f"--output: the folder of {output} does not exist; make it first")
+    earlier = by_name(read_results(against), against) if against else None
+    with _watched() as progress:
+        result = measure(
+            real,
+            fake,
+            metrics=names,
+            train=train or None,
+            blank=blank or None,
+            floor=floor or None,
+            size=size,
+            resize=resize,
+            value_range=_range(value_range),
+            layout=layout,
+            on_bad=on_bad,
+            seed=seed,
+            device=device,
+            cache=cache,
+            progress=progress,
+        )
+    if output is not None:
+        write_atomic(output, result.to_jsonl())
+    compared = None if earlier is None else differences({m.name: m for m in result}, earlier)
+    if json_:
+        out.print(as_json(result, compared), markup=False)
+    else:
+        _print(result, compared, all_, against)
+        if output is not None:
+            err.print(f"numbers: {output}", markup=False)
+    return 0
+
+
+def catalogue_lines() -> Iterator[str]:
+    """Yield what there is to measure with, a metric a paragraph."""
+    _, left = general_panel(train=False)
+    for name, row in METRICS.items():
+        yield f"{name}: {row.title}"
+        yield f"    sees        {row.what}"
+        yield f"    blind to    {row.blind}"
+        source = f"; {row.cite}" if row.cite else ""
+        yield f"    takes       {row.least} images or more; {BETTER[row.better]}{source}"
+        if name in left:
+            yield f"    by default  not taken: {left[name]}"
+        yield ""
+
+
+def read_results(source: str) -> list[Measurement]:
+    """Return earlier measurements: of a .jsonl file, or of one generation of a run (``RUN@3``, ``RUN@3:1``).
+
+    Raises:
+        ValueError: naming the file and line that is no measurement, or the generation that is not there.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        found = []
+        for count, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                found.append(Measurement.from_json(line))
+            except ValueError as error:
+                raise ValueError(f"{source}, line {count}: {error}") from error
+        return found
+    run, _, place = source.rpartition("@")
+    generation, _, line = place.partition(":")
+    if not run or not generation.isdigit() or (line and not line.isdigit()):
+        raise UsageError(f"--against: {source} does not exist; expected a .jsonl file or a generation of a run (RUN@3)")
+    where = int(generation), int(line or 0) if int(generation) else -1
+    found = [m for m in RunFolder.open(Path(run)).measurements() if (m.generation, m.line) == where]
+    if not found:
+        raise ValueError(f"--against: {source}: the run holds no measurement of that generation and line")
+    return found
+
+
+def as_json(result: Measured, compared: Sequence[Difference] | None) -> str:
+    """Return the whole result as one JSON object."""
+    whole: dict[str, Any] = {
+        "imagelab": __version__,
+        "real": result.real,
+        "fake": result.fake,
+        "warnings": result.warnings,
+        "measurements": [json.loads(m.to_json()) for m in result.measurements],
+        "floors": [json.loads(m.to_json()) for m in result.floors],
+    }
+    if compared is not None:
+        whole["differences"] = [
+            {**{k: v for k, v in asdict(each).items() if k not in ("now", "earlier")}, "verdict": each.words}
+            for each in compared
+        ]
+    return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _names(metrics: str) -> list[str] | None:
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise UsageError(f"--metrics: unknown {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    if metrics and not names:
+        raise UsageError(f"--metrics: expected names with commas between, got {metrics!r}")
+    return names or None
+
+
+def _there(source: str) -> None:
+    if source and not Path(source).expanduser().exists() and "@" not in source:
+        raise UsageError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
+
+
+def _range(text: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--value-range: expected BLACK,WHITE such as -1,1, got {text!r}") from error
+    return low, high
+
+
+@contextmanager
+def _watched() -> Iterator[Progress]:
+    """Show what is being done on standard error: a line that changes, or on no terminal a line now and then."""
+    if err.is_terminal:
+        with err.status("opening the sets") as status:
+            yield lambda what, done, total: status.update(f"{what} ({done}/{total})" if total > 1 else what)
+        return
+    said = [time.monotonic()]
+
+    def tell(what: str, done: int, total: int) -> None:
+        if time.monotonic() - said[0] > PATIENCE:
+            said[0] = time.monotonic()
+            err.print(f"{what} ({done}/{total})", markup=False)
+
+    yield tell
+
+
+def _print(result: Measured, compared: Sequence[Difference] | None, everything: bool, against: str) -> None:
+    for warning in result.warnings:
+        out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
+    rows = [cells(m) for m in result.shown(everything)]
+    _print_table(f"{result.fake} against {result.real}", HEAD, rows)
+    hidden = len(result.shown(True)) - len(rows)
+    if hidden:
+        out.print(f"{hidden} numbers without a direction are not shown: --all", markup=False)
+    for reason, names in result.missing().items():
+        out.print(f"missing: {', '.join(names)}: {reason}", markup=False)
+    if compared is None:
+        return
+    shown = {m.name for m in result.shown(everything)}
+    both = [each for each in compared if each.gap is not None and each.name in shown]
+    head = ("measurement", "now", "earlier", "now - earlier", "± stderr", "", "")
+    _print_table(f"against {against}", head, [_difference_cells(each) for each in both])
+    refused: dict[str, list[str]] = {}
+    for each in compared:
+        if each.refused:
+            refused.setdefault(each.refused, []).append(each.name)
+    for reason, names in refused.items():
+        out.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def _difference_cells(each: Difference) -> tuple[str, ...]:
+    values = [number(m.value) if m else "" for m in (each.now, each.earlier)]
+    gap = "" if each.gap is None else f"{each.gap:+.3g}"
+    return (each.name, *values, gap, "" if each.sigma is None else f"± {number(each.sigma, 2)}", each.words, each.note)
+
+
+def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if out.is_terminal:
+        table = Table(*head, title=title, title_justify="left", box=None, padding=(0, 1))
+        for row in rows:
+            table.add_row(*row)
+        out.print(table, soft_wrap=False, markup=False)
+        return
+    out.print(f"\n{title}", markup=False)
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print(line.rstrip(), markup=False)
