@@ -22,7 +22,7 @@ import numpy as np
 
 from ..seeds import stream
 
-__all__ = ["GROUPS", "Jackknifed", "jackknife", "leave_out", "spread"]
+__all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "spread"]
 
 GROUPS = 10
 """Groups a set is cut into: the standard error itself is then known to about a quarter."""
@@ -61,9 +61,13 @@ def jackknife(
     left = leave_out(n_real, n_fake, seed, groups)
     if not left or min(len(rows) for pair in left for rows in pair) < 2:  # a set left with fewer than two has no spread
         return Jackknifed(value, None, None)
-    values = np.array([statistic(real, fake) for real, fake in left])
-    g = len(values)
-    return Jackknifed(value, float(spread(values)), float(g * value - (g - 1) * values.mean()))
+    return jackknifed(value, np.array([statistic(real, fake) for real, fake in left]))
+
+
+def jackknifed(value: float, left: np.ndarray) -> Jackknifed:
+    """Return the value of all images with what follows from those without group j: ``left``, float [g], g >= 2."""
+    g = len(left)
+    return Jackknifed(value, float(spread(left)), float(g * value - (g - 1) * left.mean()))
 
 
 def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -72,15 +76,25 @@ def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list
     Raises:
         ValueError: for fewer than two groups.
     """
+    of_real, of_fake = group_labels(n_real, n_fake, seed, groups)
+    g = int(of_real.max(initial=-1)) + 1
+    return [(np.flatnonzero(of_real != j), np.flatnonzero(of_fake != j)) for j in range(g)] if g > 1 else []
+
+
+def group_labels(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> tuple[np.ndarray, np.ndarray]:
+    """Return which group 0..g-1 each row of either set is in: int64 [n_real] and [n_fake], g = min(groups, sizes).
+
+    Raises:
+        ValueError: for fewer than two groups.
+    """
     if groups < 2:
         raise ValueError(f"jackknife: expected at least 2 groups, got {groups}")
-    g = min(groups, n_real, n_fake)
-    if g < 2:
-        return []
-    rng = stream(seed, "jackknife")
-    cuts = [np.array_split(rng.permutation(n), g) for n in (n_real, n_fake)]
-    left = [[np.sort(np.concatenate(cut[:j] + cut[j + 1 :])) for cut in cuts] for j in range(g)]
-    return [(real, fake) for real, fake in left]
+    g, rng = min(groups, n_real, n_fake), stream(seed, "jackknife")
+    labels = [np.zeros(n, np.int64) for n in (n_real, n_fake)]
+    for each in labels:
+        for j, rows in enumerate(np.array_split(rng.permutation(len(each)), max(g, 1))):
+            each[rows] = j
+    return labels[0], labels[1]
 
 
 def spread(values: np.ndarray) -> np.ndarray:

@@ -24,47 +24,35 @@ from ..measurement import Measurement
 from ..seeds import stream
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
+from .neighbours import nearest
 
 __all__ = ["authenticity", "closer_to_train", "memorisation"]
 
 CITE = "arXiv:2102.08921"
-BLOCK = 512
 
 
-def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, seed: int) -> float:
+def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, seed: int, device: str = "cpu") -> float:
     """Return the share of generated images nearer to the training set than to the held-out set.
 
     Args:
         fake: float [M,D]. train: float [T,D]. heldout: float [N,D].
         seed: which images of the larger set are left out, so that both are of one size. Ties count half.
+        device: torch device of the matrix products.
     """
     n = min(len(train), len(heldout))
     rng = stream(seed, "memorisation")
     train, heldout = (each[np.sort(rng.permutation(len(each))[:n])] for each in (train, heldout))
-    to_train, to_heldout = _nearest(fake, train)[1], _nearest(fake, heldout)[1]
+    to_train, to_heldout = (nearest(fake, each, device=device)[1] for each in (train, heldout))
     return float(np.mean((to_train < to_heldout) + 0.5 * (to_train == to_heldout)))
 
 
-def authenticity(fake: np.ndarray, train: np.ndarray) -> float:
+def authenticity(fake: np.ndarray, train: np.ndarray, device: str = "cpu") -> float:
     """Return the share of generated images [M,D] farther from the training set [T,D] than it is from itself."""
-    index, distance = _nearest(fake, train)
-    _, own = _nearest(train, train, without_self=True)
-    return float(np.mean(distance > own[index]))
-
-
-def _nearest(query: np.ndarray, reference: np.ndarray, without_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return index and distance of each query's nearest reference; ``without_self``: query i is reference i."""
-    from scipy.spatial.distance import cdist
-
-    indices, distances = [], []
-    for first in range(0, len(query), BLOCK):
-        block = cdist(query[first : first + BLOCK], reference)
-        if without_self:
-            rows = np.arange(len(block))
-            block[rows, first + rows] = np.inf
-        indices.append(block.argmin(axis=1))
-        distances.append(block.min(axis=1))
-    return np.concatenate(indices), np.concatenate(distances)
+    index, distance = nearest(fake, train, device=device)
+    nearest_of = np.unique(index)  # only these have to be asked for their own neighbour
+    place, own = nearest(train[nearest_of], train, k=2, device=device)
+    others = np.where(place[:, 0] == nearest_of, own[:, 1], own[:, 0])
+    return float(np.mean(distance[:, 0] > others[np.searchsorted(nearest_of, index[:, 0])]))
 
 
 def memorisation(evidence: Evidence) -> list[Measurement]:
@@ -79,7 +67,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     _, train = feature_pair(replace(evidence, fake=evidence.train), PRIMARY)
     closer = Measurement(
         "memorisation/closer_to_train",
-        closer_to_train(fake, train, heldout, evidence.seed),
+        closer_to_train(fake, train, heldout, evidence.seed, evidence.device),
         "share",
         n_real=min(len(train), len(heldout)),
         n_fake=len(fake),
@@ -92,7 +80,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     authentic = replace(
         closer,
         name="memorisation/authenticity",
-        value=authenticity(fake, train),
+        value=authenticity(fake, train, evidence.device),
         n_real=len(train),
         better="higher",
         estimator="AuthPct, Euclidean, standardised by the reference",

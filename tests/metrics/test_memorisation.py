@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from imagelab.metrics.base import ImageSet, NotMeasurable
 from imagelab.metrics.memorisation import authenticity, closer_to_train, memorisation
@@ -43,11 +44,13 @@ def test_authenticity_asks_whether_the_training_image_has_nearer_company():
     assert authenticity(np.array([[-0.5]]), train) == 0.0
 
 
-def test_blocks_of_queries_do_not_change_the_answer(rng, monkeypatch):
+def test_authenticity_looks_at_every_pair(rng):
     fake, train = rng.standard_normal((40, 3)), rng.standard_normal((35, 3))
-    whole = authenticity(fake, train)
-    monkeypatch.setattr("imagelab.metrics.memorisation.BLOCK", 7)
-    assert authenticity(fake, train) == whole
+    train[7] = train[3]  # a training image that stands twice is its own nearest neighbour, at 0
+    fake[0] = train[3]
+    across, own = cdist(fake, train), cdist(train, train) + np.diag(np.full(35, np.inf))
+    expected = [across[i].min() > own[across[i].argmin()].min() for i in range(40)]
+    assert authenticity(fake, train) == np.mean(expected)
 
 
 def test_rows_need_the_training_set(pictures, evidence):

@@ -8,11 +8,20 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from imagelab.metrics.base import NotMeasurable
-from imagelab.metrics.prdc import NAMES, coverage_of_equals, prdc, prdc_of_distances
+from imagelab.metrics.jackknife import leave_out, spread
+from imagelab.metrics.prdc import NAMES, _without_groups, coverage_of_equals, prdc, prdc_of
 
 
 def take(x: np.ndarray, y: np.ndarray, k: int = 5) -> tuple[float, ...]:
-    return prdc_of_distances(cdist(x, x), cdist(y, y), cdist(x, y), k)
+    return prdc_of(x, y, k)[0]
+
+
+def textbook(x: np.ndarray, y: np.ndarray, k: int = 5) -> list[float]:
+    """The definitions, read off the whole matrices of distances."""
+    across = cdist(x, y)
+    ball_x, ball_y = (np.sort(cdist(each, each), axis=1)[:, k] for each in (x, y))
+    inside, held = across < ball_x[:, None], across < ball_y
+    return [inside.any(0).mean(), held.any(1).mean(), inside.sum(0).mean() / k, (across.min(1) < ball_x).mean()]
 
 
 def test_a_set_against_itself_is_one_in_all_four(rng):
@@ -41,6 +50,26 @@ def test_balls_reach_to_the_kth_neighbour(k, rng):
     assert precision == pytest.approx(inside.any(axis=0).mean())
     assert density == pytest.approx(inside.sum() / k / 30)
     assert coverage == pytest.approx(inside.any(axis=1).mean())
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(40, 30, 5), (25, 60, 3), (300, 200, 5)])
+def test_the_errors_are_those_of_leaving_groups_out_one_by_one(n, m, k, rng):
+    x, y = rng.standard_normal((n, 3)), 0.3 + rng.standard_normal((m, 3))
+    values, errors = prdc_of(x, y, k, seed=4)
+    assert values == pytest.approx(textbook(x, y, k), rel=1e-12)
+    left = [textbook(x[real], y[fake], k) for real, fake in leave_out(n, m, seed=4)]
+    assert errors == pytest.approx(spread(np.array(left)), rel=1e-9)
+    assert prdc_of(x, y, k, seed=5)[1] != errors
+
+
+def test_neighbours_that_are_all_of_one_group_are_looked_for_further_away(rng):
+    x, labels = rng.standard_normal((120, 2)), np.repeat([0, 1, 2], 40)
+    x[:40] = 0.01 * x[:40] + 50  # group 0 keeps to itself
+    found = _without_groups(x, x, labels, 5, True, "cpu")
+    for group in range(3):
+        for row in (0, 20, 70, 119):
+            others = np.flatnonzero((labels != group) & (np.arange(120) != row))
+            assert found[1 + group, row] == pytest.approx(np.sort(cdist(x[[row]], x[others])[0])[4])
 
 
 def test_recall_is_precision_with_the_roles_exchanged(rng):
