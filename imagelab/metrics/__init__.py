@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..measurement import Measurement
-from . import detector, diversity, frechet, kernel, memorisation, perceptual, prdc, spectrum
+from . import detector, dinov2, diversity, frechet, kernel, memorisation, perceptual, prdc, spectrum
 from .base import Evidence, ImageSet, Metric, NotMeasurable
 
 __all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
@@ -173,6 +173,19 @@ METRICS: dict[str, Metric] = {
         least=100,
         cite=kernel.CITE,
         needs=("inception-2015-12-05",),
+    ),
+    "fd_dinov2": Metric(
+        partial(frechet.frechet_rows, space=dinov2.NAME, name="fd_dinov2"),
+        title="FD-DINOv2",
+        unit="",
+        what="How far the made images are from the real ones as a crowd, seen through a network that learned from "
+        "photographs without labels.",
+        blind="What that network does not notice; its value falls with n, so compare equal n only.",
+        better="lower",
+        least=2048,
+        cite=dinov2.CITE,
+        needs=(dinov2.NAME,),
+        gives=("fd_dinov2", "fd_dinov2_corrected"),
     ),
     "lpips": Metric(
         perceptual.lpips_diversity,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import inception, randconv
+from . import dinov2, inception, randconv
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:
@@ -94,6 +94,14 @@ SPACES: dict[str, Space] = {
         inception.RESIZE,
         standardise=False,
         needs=(inception.NAME,),
+    ),
+    dinov2.NAME: Space(
+        dinov2.NAME,
+        dinov2.dinov2,
+        lambda: dinov2.DIGEST,
+        dinov2.RESIZE,
+        standardise=False,
+        needs=(dinov2.NAME,),
     ),
 }
 """The feature spaces by name."""

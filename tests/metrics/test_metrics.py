@@ -28,7 +28,7 @@ def test_the_table_speaks_to_newspaper_readers():
 
 def test_the_letters_fid_kid_and_lpips_stand_on_official_weights_only():
     for name, row in METRICS.items():
-        claims = {"fid", "kid", "lpips"} & set(name.split("_"))
+        claims = {"fid", "kid", "lpips", "dinov2"} & set(name.split("_"))
         assert bool(claims) == bool(row.needs), name
         if not claims:
             assert not any(word in row.title.replace("not FID", "").replace("not KID", "").replace("not LPIPS", "")
