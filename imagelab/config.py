@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .data import AnyData, Faces
 from .generators import AnyGenerator, Generator, Vae
@@ -58,6 +58,7 @@ class Experiment(BaseModel):
         heldout: real images never trained on: the reference of every distance. Fewer where the dataset has fewer.
         probe: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
         metrics: which rows of METRICS to take; None for the dataset's own panel.
+        warm_start: each training begins from the model before it on its line, not from scratch.
         seed: the run's seed; every random number follows from it.
         runtime: device and other matters that are not part of the question.
     """
@@ -75,6 +76,7 @@ class Experiment(BaseModel):
     heldout: Annotated[int, Field(ge=2)] = 1024
     probe: Annotated[int, Field(ge=1, le=256)] = 16
     metrics: tuple[str, ...] | None = None
+    warm_start: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     runtime: Runtime = Runtime()
 
@@ -85,6 +87,12 @@ class Experiment(BaseModel):
         if unknown:
             raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
         return names
+
+    @model_validator(mode="after")
+    def _regime_suits_the_lines(self) -> Experiment:
+        for generation in range(1, self.generations + 1):
+            self.regime.parts(generation, 0, self.images, len(self.lines))
+        return self
 
     @property
     def lines(self) -> tuple[Generator, ...]:
@@ -97,8 +105,12 @@ class Experiment(BaseModel):
         return self.metrics if self.metrics is not None else tuple(self.data.panel)
 
     def question(self) -> dict[str, Any]:
-        """Return the experiment as plain JSON values, every default spelled out, without what only says how to work."""
-        return self.model_dump(mode="json", exclude={"runtime"})
+        """Return the experiment as plain JSON values, every default spelled out, without what only says how to work.
+
+        A setting that came later is spelled out only where it is used, so that older runs keep their names.
+        """
+        unused = set() if self.warm_start else {"warm_start"}
+        return self.model_dump(mode="json", exclude={"runtime"} | unused)
 
     @property
     def signature(self) -> str:

@@ -26,6 +26,8 @@ __all__ = ["Made", "run"]
 
 BLANKS = 256  # freckle-free control faces copied through every model: enough for a rate known to about 0.05 a face
 
+Floors = Mapping[str, Measurement]
+
 
 @dataclass(frozen=True)
 class Made:
@@ -57,9 +59,8 @@ def run(experiment: Experiment, folder: RunFolder, bench: Bench) -> Iterator[Mad
         for line in range(len(experiment.lines)):
             if not folder.has(generation, line):
                 yield _make(experiment, folder, bench, archive, floors, line)
-        archive = archive.add(
-            generation, {line: Pool.of(generation, line, rows) for line in range(len(experiment.lines))}
-        )
+        made = {line: Pool.of(generation, line, rows) for line in range(len(experiment.lines))}
+        archive = archive.add(generation, made)
 
 
 def _found(experiment: Experiment, folder: RunFolder, bench: Bench) -> Made:
@@ -89,23 +90,18 @@ def _found(experiment: Experiment, folder: RunFolder, bench: Bench) -> Made:
     return Made(0, REAL, tuple(measurements))
 
 
-def _make(
-    experiment: Experiment,
-    folder: RunFolder,
-    bench: Bench,
-    archive: Archive,
-    floors: Mapping[str, Measurement],
-    line: int,
-) -> Made:
+def _make(experiment: Experiment, folder: RunFolder, bench: Bench, archive: Archive, floors: Floors, line: int) -> Made:
     """Make one shard: pick, fit, sample, copy, measure, commit."""
     generation, n = archive.generation + 1, len(archive.real)
     seed, recipe = experiment.seed, experiment.lines[line]
     pool = experiment.regime(archive, line, n, stream(seed, "pool", generation, line))
+    before = folder.shard_path(generation - 1, line) / "model"
+    start = recipe.load(before, bench) if experiment.warm_start and generation > 1 else None
 
     shard = folder.begin(generation, line)
     with (shard / "train.jsonl").open("w") as log:
         logged = bench.logged(log, checkpoint=shard / CHECKPOINT)
-        model = recipe.fit(folder.gather(pool), stream_seed(seed, "train", generation, line), logged)
+        model = recipe.fit(folder.gather(pool), stream_seed(seed, "train", generation, line), logged, start)
     model.save(shard / "model")
     images = model.sample(image_seeds(seed, "sample", generation, line, range(n)))
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.probe))))
@@ -113,7 +109,8 @@ def _make(
 
     measured = _measure(experiment, folder.shard_path(0), shard, images, blank, bench)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
-    measurements += [_beside(m, floors).at(generation, line) for m in experiment.regime.predictions(generation, n)]
+    predicted = experiment.regime.predictions(generation, n, len(experiment.lines))
+    measurements += [_beside(m, floors).at(generation, line) for m in predicted]
     write_shard(shard, images, pool, measurements)
     folder.commit(generation, line)
     return Made(generation, line, tuple(measurements))
@@ -144,7 +141,7 @@ def _measure(
     return measure(evidence, experiment.panel)
 
 
-def _beside(predicted: Measurement, floors: Mapping[str, Measurement]) -> Measurement:
+def _beside(predicted: Measurement, floors: Floors) -> Measurement:
     """Theory speaks of the training set; put its ratio on the scale of what that set itself measures."""
     start = floors[predicted.name].value if predicted.name in floors else None
     return replace(predicted, value=(predicted.value or 0.0) * (1.0 if start is None else start))

@@ -120,6 +120,12 @@ class Archive:
         """How many lines (models a generation) there are; 0 before the first generation."""
         return len({line for _, line in self.made})
 
+    def shard(self, generation: int, line: int) -> Pool:
+        """Return all images at an address: (0, REAL), (0, RESERVE), or what a line made of a generation."""
+        if generation == 0:
+            return self.reserve if line == RESERVE else self.real
+        return self.made[generation, line]
+
     def latest(self, line: int) -> Pool:
         """Return what this line made last; the real set before the first generation."""
         return self.made[self.generation, line] if self.made else self.real

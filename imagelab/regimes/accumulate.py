@@ -1,0 +1,73 @@
+"""What was made is kept: all of it, or that of the last few generations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..pool import REAL
+from .base import Part, Regime
+
+__all__ = ["Accumulate", "Window"]
+
+
+class Accumulate(Regime):
+    """Each model is trained on the real set and on everything its line ever made.
+
+    A Gaussian keeps prod (1 - 1/(n k^2)), bounded for ever (theory.accumulate_variance), and less where the budget is
+    fixed (theory.accumulate_subsample_variance).
+
+    Attributes:
+        subsample: False lets the training set grow by n each generation; True draws n images from all of it
+            without replacement, so that the budget stays fixed ("accumulate-subsample").
+
+    References:
+        Is model collapse inevitable? (Gerstgrasser et al. 2024), arXiv:2404.01413.
+        Collapse or thrive? (Kazdan et al. 2024), arXiv:2410.16713.
+    """
+
+    kind: Literal["accumulate"] = "accumulate"
+    subsample: bool = False
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return real + all shards of the line, or n of them."""
+        return [Part(since(0, generation, line), n if self.subsample else None)]
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return "accumulate-subsample" if self.subsample else "accumulate", "arXiv:2410.16713"
+
+
+class Window(Regime):
+    """Each model is trained on what its line made in the last K generations.
+
+    The real set counts as generation 0: it is in the window until generation K and then falls out of it. ``last`` = 1
+    is Replace; a window longer than the run is Accumulate. So it lies between the two, and what it shows is whether it
+    is the old data that help or the real ones. A Gaussian's law is exact and has no short form (law.py).
+
+    Attributes:
+        last: K, generations in the window.
+        subsample: False trains on the whole window, up to K n images; True draws n of it without replacement.
+
+    References:
+        Is model collapse inevitable? (Gerstgrasser et al. 2024), arXiv:2404.01413: replacing and accumulating, the two
+            ends of this scale.
+    """
+
+    kind: Literal["window"] = "window"
+    last: int = Field(default=3, ge=1)
+    subsample: bool = False
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return the shards of the window, or n of their images."""
+        return [Part(since(max(0, generation - self.last), generation, line), n if self.subsample else None)]
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return f"window of {self.last}" + (", subsampled" if self.subsample else ""), "arXiv:2404.01413"
+
+
+def since(first: int, generation: int, line: int) -> tuple[tuple[int, int], ...]:
+    """Return the addresses of the line's shards of generations first to generation - 1, the real set being 0."""
+    return tuple((t, line if t else REAL) for t in range(first, generation))

@@ -1,0 +1,74 @@
+"""Several models feed on each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..pool import REAL
+from .base import REAL_SET, Fraction, Part, Regime
+
+__all__ = ["Breed"]
+
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+class Breed(Regime):
+    """Each model is trained on what all models of the generation before made, and on a share of real images.
+
+    The lines are the experiment's generator and its arms: one family several times, or a VAE, a diffusion model and a
+    Gaussian, each seeing the others' pictures as the next crawl of the web would. The real images are the same ones
+    every time. Every line draws its own images from the others' shards. The law takes all lines for Gaussians: a VAE
+    among them hands its own losses on to all.
+
+    Attributes:
+        weights: share of each line among the synthetic images, in the lines' order, scaled to add up to 1; empty for
+            equal shares.
+        real_fraction: share of real images in every training set from generation 2 on, 0..1.
+
+    References:
+        What happens when generative AI models train recursively on each others' outputs? (Vu, Reeves and Wenger 2025),
+            arXiv:2505.21677.
+    """
+
+    kind: Literal["breed"] = "breed"
+    weights: tuple[Weight, ...] = ()
+    real_fraction: Fraction = 0.3
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return round(real_fraction * n) real images and the rest of all lines' last shards, by weight.
+
+        Raises:
+            ValueError: unless there is a weight for every line, and one above 0.
+        """
+        if generation == 1:
+            return [REAL_SET]
+        if self.weights and (len(self.weights) != lines or not sum(self.weights)):
+            raise ValueError(
+                f"breed: expected {lines} weights, one for each line (the generator and its arms), and one above 0; "
+                f"got {list(self.weights)}"
+            )
+        real = round(self.real_fraction * n)
+        counts = shared(n - real, self.weights or (1.0,) * lines)
+        bred = [Part(((generation - 1, other),), count) for other, count in enumerate(counts)]
+        return [Part(((0, REAL),), real, start=0), *bred]
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return "breed", "arXiv:2505.21677"
+
+
+def shared(total: int, weights: tuple[float, ...]) -> list[int]:
+    """Return whole numbers in proportion to the weights that add up to the total; what is left over goes to the first.
+
+    Example:
+        >>> shared(10, (1.0, 1.0, 1.0))
+        [4, 3, 3]
+    """
+    exact = [total * weight / sum(weights) for weight in weights]
+    counts = [int(value) for value in exact]
+    order = sorted(range(len(weights)), key=lambda index: counts[index] - exact[index])
+    for index in order[: total - sum(counts)]:
+        counts[index] += 1
+    return counts

@@ -1,0 +1,137 @@
+"""What a Gaussian keeps under any regime: the second moments of all images that exist, followed exactly.
+
+The truth is N(0, 1), one value an image; model t is (m, s^2), mean and variance by maximum likelihood of its pool, and
+its images are m + s z. A pool is linear in images, so all that is needed is the mean product of any two images. Images
+of one block (a shard, or a stretch of the real set) are alike, so it is enough to carry, for blocks b and c,
+
+    Q_b = E x^2 of one image        A_bc = E (mean of b)(mean of c)
+
+A part of the pool is a vector u of block shares; a whole part has mean square u'Au, one of k images drawn at random
+from K has Q/k + (1 - 1/k) P with P = (K u'Au - Q)/(K - 1), the mean product of two different images. With parts of
+weight w, u = sum w u_p,
+
+    E m^2 = u'Au + sum w_p^2 (mean square of part p - u_p'A u_p)        E s^2 = u'Q - E m^2
+
+and the new shard of n images has Q = u'Q, A_new,b = (Au)_b, A_new,new = E m^2 + E s^2 / n. Nothing is approximated;
+theory.py has the same numbers in closed form for those regimes where one is known, and the tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+__all__ = ["Ingredient", "kept_variance"]
+
+Block = tuple[int, int, int]  # generation, line, first row
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A part of a pool as this theory sees it.
+
+    Attributes:
+        shards: (generation, line) pairs; generation 0 is real. count: images taken, all shards together.
+        start: the first row of images taken in order, None for a random draw. copies: how often each is taken.
+        new: whether they are real images that no earlier pool held.
+    """
+
+    shards: frozenset[tuple[int, int]]
+    count: int
+    start: int | None
+    copies: int
+    new: bool
+
+
+def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int) -> float:
+    """Return E s_t^2 of line 0's last model, the truth's variance being 1.
+
+    Args:
+        pools: for each generation from 1 on, for each line, the parts of the pool.
+        n: images a shard, the real set's included.
+    """
+    cuts = sorted({0, n} | {_end(part) for pool in pools for line in pool for part in line if _fixed(part)})
+    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)})
+    variance = 1.0
+    for generation, lines in enumerate(pools, 1):
+        for part in (part for line in lines for part in line if part.new):
+            world.add_real((0, -2, part.start or 0), part.count)
+        means = [world.mixture(parts) for parts in lines]
+        fitted = [world.fit(parts) for parts in lines]
+        variance = fitted[0][1]
+        world.add_shards(generation, n, means, fitted)
+    return variance
+
+
+def _fixed(part: Ingredient) -> bool:
+    return part.start is not None and not part.new
+
+
+def _end(part: Ingredient) -> int:
+    return (part.start or 0) + part.count
+
+
+class _World:
+    """Blocks of images with their sizes, Q and A."""
+
+    def __init__(self, real: dict[Block, int]):
+        self.size: dict[Block, int] = {}
+        self.second = np.zeros(0)
+        self.product = np.zeros((0, 0))
+        for block, size in real.items():
+            self.add_real(block, size)
+
+    def add_real(self, block: Block, size: int) -> None:
+        """Add independent images of the truth; nothing where the block is there already or empty."""
+        if size > 0 and block not in self.size:
+            self._add(block, size, np.zeros(len(self.size)), 1.0 / size, 1.0)
+
+    def mixture(self, parts: Sequence[Ingredient]) -> np.ndarray:
+        """Return u: the share of each block in the pool."""
+        total = sum(part.count * part.copies for part in parts)
+        return sum((part.count * part.copies / total * self._shares(part) for part in parts), np.zeros(len(self.size)))
+
+    def fit(self, parts: Sequence[Ingredient]) -> tuple[float, float]:
+        """Return (E m^2, E s^2) of the Gaussian fitted to the pool."""
+        mixed, total = self.mixture(parts), sum(part.count * part.copies for part in parts)
+        mean_square = float(mixed @ self.product @ mixed)
+        for part in parts:
+            held = sum(size for _, size in self._blocks(part))
+            if part.start is None and 0 < part.count < held:  # a random draw: its mean varies more than the whole's
+                shares, weight = self._shares(part), part.count * part.copies / total
+                bag, second = float(shares @ self.product @ shares), float(shares @ self.second)
+                pair = (held * bag - second) / (held - 1)
+                mean_square += weight**2 * (second / part.count + (1 - 1 / part.count) * pair - bag)
+        return mean_square, float(mixed @ self.second) - mean_square
+
+    def add_shards(self, generation: int, n: int, means: list[np.ndarray], fitted: list[tuple[float, float]]) -> None:
+        """Add what each line made: n images of its model."""
+        between = np.array([[first @ self.product @ second for second in means] for first in means])
+        rows = [self.product @ mean for mean in means]
+        seconds = [float(mean @ self.second) for mean in means]
+        for line, (mean_square, variance) in enumerate(fitted):
+            row = np.concatenate([rows[line], between[line, :line]])
+            self._add((generation, line, 0), n, row, mean_square + variance / n, seconds[line])
+
+    def _add(self, block: Block, size: int, row: np.ndarray, own: float, second: float) -> None:
+        self.size[block] = size
+        self.second = np.append(self.second, second)
+        self.product = np.block([[self.product, row[:, None]], [row[None, :], np.array([[own]])]])
+
+    def _blocks(self, part: Ingredient) -> list[tuple[int, int]]:
+        """Return (index, size) of the blocks that the part is taken from."""
+        found = []
+        for index, ((generation, line, row), size) in enumerate(self.size.items()):
+            inside = part.start is None or part.start <= row < _end(part)
+            if (generation, line) in part.shards and inside:
+                found.append((index, size))
+        return found
+
+    def _shares(self, part: Ingredient) -> np.ndarray:
+        shares, blocks = np.zeros(len(self.size)), self._blocks(part)
+        for index, size in blocks:
+            shares[index] = size
+        return shares / max(1, sum(size for _, size in blocks))

@@ -1,0 +1,76 @@
+"""A fixed set of real images stands beside the synthetic ones."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..pool import REAL
+from .base import REAL_SET, Fraction, Part, Regime, last_shard
+
+__all__ = ["Contaminate", "Mix", "real_and_last"]
+
+
+class Mix(Regime):
+    """Each model is trained on a fixed share of real images, the same ones every time, and on the last shard.
+
+    The "synthetic augmentation loop". A Gaussian's variance is bounded for any share above 0 (theory.mix_variance).
+
+    Attributes:
+        real_fraction: share of real images in every training set from generation 2 on, 0..1.
+
+    References:
+        Self-consuming generative models go MAD (Alemohammad et al. 2024), arXiv:2307.01850.
+    """
+
+    kind: Literal["mix"] = "mix"
+    real_fraction: Fraction = 0.25
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return round(real_fraction * n) real images and n minus that of the line's last shard."""
+        return [REAL_SET] if generation == 1 else real_and_last(generation, line, n, round(self.real_fraction * n))
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return "fixed real share", "arXiv:2307.01850"
+
+
+class Contaminate(Regime):
+    """A little of the model's own work gets into its real training images, retraining after retraining.
+
+    Generation 1 is the model before any retraining. In each of the first ``rounds`` retrainings a share c of the n
+    images is the last model's own, the rest are real; then only real images, as in the paper's attempts at healing.
+    Bohacek and Farid retrained Stable Diffusion on 0 to 100 % of its own faces (3.3 % is their smallest share) and saw
+    it break down within five rounds; retraining on real images alone healed it in part.
+
+    Differs from the paper: there a large model trained on other data is retrained, so that what it forgets counts as
+    damage, too; to retrain the same weights here, and not fit new ones, set the experiment's ``warm_start``. The real
+    images are the same ones in every round. A Gaussian fitted from scratch has the law of Mix while contaminated, and
+    no memory of it afterwards.
+
+    Attributes:
+        share: c, share of the model's own images, 0..1.
+        rounds: retrainings that are contaminated, from generation 2 on; None for all of them.
+
+    References:
+        Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202.
+    """
+
+    kind: Literal["contaminate"] = "contaminate"
+    share: Fraction = 0.033
+    rounds: int | None = Field(default=None, ge=0)
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return n - round(share n) real images and the rest of the line's last shard, or real images only."""
+        clean = generation == 1 or (self.rounds is not None and generation - 1 > self.rounds)
+        return [REAL_SET] if clean else real_and_last(generation, line, n, n - round(self.share * n))
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return "contaminated real set", "arXiv:2311.12202"
+
+
+def real_and_last(generation: int, line: int, n: int, real: int) -> list[Part]:
+    """Return the first so many real images, and as many of the line's last shard as are missing to n."""
+    return [Part(((0, REAL),), real, start=0), Part((last_shard(generation, line),), n - real)]

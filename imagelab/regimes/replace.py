@@ -1,0 +1,30 @@
+"""Nothing is kept: each model sees only what the model before it made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .base import Part, Regime, last_shard
+
+__all__ = ["Replace"]
+
+
+class Replace(Regime):
+    """Each model is trained only on what the model before it made: the photocopy of a photocopy.
+
+    A Gaussian keeps (1 - 1/n)^t of its variance (theory.replace_variance).
+
+    References:
+        AI models collapse when trained on recursively generated data (Shumailov et al. 2024),
+            doi:10.1038/s41586-024-07566-y.
+    """
+
+    kind: Literal["replace"] = "replace"
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return the line's last shard (the real set at generation 1)."""
+        return [Part((last_shard(generation, line),))]
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        return "replace", "doi:10.1038/s41586-024-07566-y"

@@ -1,0 +1,74 @@
+"""One regime until a generation, then another: collapse and recovery, or any list of stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from .base import Part, Regime
+from .mix import Mix
+from .replace import Replace
+
+if TYPE_CHECKING:
+    from . import AnyRegime
+
+__all__ = ["Schedule", "continued"]
+
+
+class Schedule(Regime):
+    """The first regime up to and including a generation, the next one from then on.
+
+    Real data that return after a collapse: ``Schedule(first=Replace(), until=5, then=Mix(real_fraction=0.5))``. Either
+    part may be a schedule itself, so that any list of stages can be written down. Generations are counted from the
+    beginning of the run in every part, and new real images are never used twice, whichever part drew them. The law
+    carries the state in which the first regime left the Gaussian over into the next.
+
+    Attributes:
+        first: the regime of generations 1 to ``until``. until: its last generation.
+        then: the regime afterwards. It finds all that the first one made.
+
+    References:
+        Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202: healing, tried.
+    """
+
+    kind: Literal["schedule"] = "schedule"
+    first: AnyRegime = Replace()
+    until: int = Field(default=5, ge=1)
+    then: AnyRegime = Mix()
+
+    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+        """Return the parts of the regime in force; its new real images come after those that were used before."""
+        if generation <= self.until:
+            return self.first.parts(generation, line, n, lines)
+        ahead = self.first.reserve(n, self.until) - self.then.reserve(n, self.until)
+        parts = self.then.parts(generation, line, n, lines)
+        return [replace(part, start=(part.start or 0) + ahead) if part.new else part for part in parts]
+
+    def named(self, generation: int) -> tuple[str, str]:
+        """Return the words and source of a law."""
+        if generation <= self.until:
+            return self.first.named(generation)
+        words, cite = self.then.named(generation)
+        return f"{self.first.named(self.until)[0]} to generation {self.until}, then {words}", cite
+
+
+def continued(regime: AnyRegime, at: int, then: AnyRegime) -> AnyRegime:
+    """Return the regime that is this one up to a generation and another one from then on, in its shortest form.
+
+    Stages that end up unused are left out and the rest is nested to the right, so that one story has one form, however
+    it was come by.
+
+    Example:
+        >>> two = continued(Replace(), 5, Mix())
+        >>> two == continued(Replace(), 9, Replace()) or continued(two, 3, Mix()) == continued(Replace(), 3, Mix())
+        True
+    """
+    if regime == then:
+        return regime
+    if not isinstance(regime, Schedule):
+        return Schedule(first=regime, until=at, then=then)
+    if at <= regime.until:
+        return continued(regime.first, at, then)
+    return Schedule(first=regime.first, until=regime.until, then=continued(regime.then, at, then))
