@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Table
 
@@ -49,28 +50,50 @@ BETTER = {
 HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
 
 
+class Wish(BaseModel):
+    """How to measure.
+
+    Attributes:
+        metrics: names from --list, with commas between; else all that suit any pictures and have their weights here.
+        train: the images that the model was trained on, for memorisation.
+        blank: real images that hold none of what is counted (freckle-free faces), copied through the model.
+        floor: other real images, for the floor; without them the real set is divided.
+        size: crop every picture to its centre square and resample it to this many pixels a side; 0 resizes nothing.
+        resize: the kernel for that; all but nearest are antialiased.
+        value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
+        layout: order of the axes of arrays, where it cannot be told.
+        on_bad: leave out bad files and name them, or stop at them.
+        seed: seed of the division for the floor and of every random choice inside an estimator.
+        device: auto, cpu, cuda or cuda:1.
+        cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
+        output: file for the numbers, a JSON object a line.
+        against: earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
+        everything: show every number, also those without a direction (the power at each radius).
+        as_json: print one JSON object and nothing else.
+        catalogue: list the metrics: what each sees, what it does not, how many images it takes.
+    """
+
+    metrics: str | None = None
+    train: str | None = None
+    blank: str | None = None
+    floor: str | None = None
+    size: Annotated[int, Field(ge=0, le=4096)] = 0
+    resize: Kernel = "bicubic"
+    value_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    layout: Layout = "auto"
+    on_bad: Literal["skip", "stop"] = "skip"
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    cache: bool = True
+    output: Annotated[Path | None, Parameter(alias="-o")] = None
+    against: str | None = None
+    everything: Annotated[bool, Parameter(name="--all", negative="")] = False
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
+
+
 def measure_command(
-    real: str = "",
-    fake: str = "",
-    /,
-    *,
-    metrics: str = "",
-    train: str = "",
-    blank: str = "",
-    floor: str = "",
-    size: int = 0,
-    resize: Kernel = "bicubic",
-    value_range: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
-    layout: Layout = "auto",
-    on_bad: Literal["skip", "stop"] = "skip",
-    seed: int = 0,
-    device: str = "auto",
-    cache: bool = True,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    against: str = "",
-    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+    real: Path | None = None, fake: Path | None = None, /, *, wish: Annotated[Wish | None, Parameter(name="*")] = None
 ) -> int:
     """Measure made images against real ones: imagelab measure REAL FAKE. Every number comes with its floor.
 
@@ -83,83 +106,52 @@ def measure_command(
         Real images that the model was not trained on: the reference.
     fake
         The images under test.
-    metrics
-        Names from --list, with commas between; else all that suit any pictures and have their weights here.
-    train
-        The images that the model was trained on, for memorisation.
-    blank
-        Real images that hold none of what is counted (freckle-free faces), copied through the model.
-    floor
-        Other real images, for the floor; without them the real set is divided.
-    size
-        Crop every picture to its centre square and resample it to this many pixels a side; 0 resizes nothing.
-    resize
-        The kernel for that; all but nearest are antialiased.
-    value_range
-        BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
-    layout
-        Order of the axes of arrays, where it cannot be told.
-    on_bad
-        Leave out bad files and name them, or stop at them.
-    seed
-        Seed of the division for the floor and of every random choice inside an estimator.
-    device
-        auto, cpu, cuda or cuda:1.
-    cache
-        Keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
-    output
-        File for the numbers, a JSON object a line.
-    against
-        Earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
-    all_
-        Show every number, also those without a direction (the power at each radius).
-    json_
-        Print one JSON object and nothing else.
-    list_
-        List the metrics: what each sees, what it does not, how many images it takes.
     """
-    if list_:
+    wish = wish or Wish()
+    if wish.catalogue:
         for line in catalogue_lines():
             out.print(line, markup=False)
         return 0
-    if not real or not fake:
-        raise UsageError(
-            "measure: expected REAL and FAKE, two sets of images; imagelab measure --help says what can be"
-        )
-    names = _names(metrics)
-    for given in (real, fake, train, blank, floor):
+    if real is None or fake is None:
+        raise UsageError("expected two sets of images, imagelab measure REAL FAKE; --help says what they can be")
+    for given in (real, fake, wish.train, wish.blank, wish.floor):
         _there(given)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise UsageError(f"--output: the folder of {output} does not exist; make it first")
-    earlier = by_name(read_results(against), against) if against else None
+    if wish.output is not None and not wish.output.absolute().parent.is_dir():
+        raise UsageError(f"--output: the folder of {wish.output} does not exist; make it first")
+    earlier = by_name(read_results(wish.against), wish.against) if wish.against else None
+    result = _measured(real, fake, wish)
+    if wish.output is not None:
+        write_atomic(wish.output, result.to_jsonl())
+    compared = None if earlier is None else differences({m.name: m for m in result}, earlier)
+    if wish.as_json:
+        out.print(as_json(result, compared), markup=False)
+    else:
+        _print(result, compared, wish)
+    if wish.output is not None:
+        err.print(f"numbers: {wish.output}", markup=False)
+    return 0
+
+
+def _measured(real: Path, fake: Path, wish: Wish) -> Measured:
+    names, value_range = _names(wish.metrics), _range(wish.value_range)
     with _watched() as progress:
-        result = measure(
+        return measure(
             real,
             fake,
             metrics=names,
-            train=train or None,
-            blank=blank or None,
-            floor=floor or None,
-            size=size,
-            resize=resize,
-            value_range=_range(value_range),
-            layout=layout,
-            on_bad=on_bad,
-            seed=seed,
-            device=device,
-            cache=cache,
+            train=wish.train,
+            blank=wish.blank,
+            floor=wish.floor,
+            size=wish.size,
+            resize=wish.resize,
+            value_range=value_range,
+            layout=wish.layout,
+            on_bad=wish.on_bad,
+            seed=wish.seed,
+            device=wish.device,
+            cache=wish.cache,
             progress=progress,
         )
-    if output is not None:
-        write_atomic(output, result.to_jsonl())
-    compared = None if earlier is None else differences({m.name: m for m in result}, earlier)
-    if json_:
-        out.print(as_json(result, compared), markup=False)
-    else:
-        _print(result, compared, all_, against)
-        if output is not None:
-            err.print(f"numbers: {output}", markup=False)
-    return 0
 
 
 def catalogue_lines() -> Iterator[str]:
@@ -220,23 +212,23 @@ def as_json(result: Measured, compared: Sequence[Difference] | None) -> str:
     return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _names(metrics: str) -> list[str] | None:
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
+def _names(metrics: str | None) -> list[str] | None:
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UsageError(f"--metrics: unknown {', '.join(unknown)}; known are {', '.join(METRICS)}")
-    if metrics and not names:
+    if metrics is not None and not names:
         raise UsageError(f"--metrics: expected names with commas between, got {metrics!r}")
     return names or None
 
 
-def _there(source: str) -> None:
-    if source and not Path(source).expanduser().exists() and "@" not in source:
+def _there(source: str | Path | None) -> None:
+    if source and not Path(source).expanduser().exists() and "@" not in str(source):
         raise UsageError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
 
-def _range(text: str) -> tuple[float, float] | None:
-    if not text:
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
         return None
     try:
         low, high = (float(part) for part in text.split(","))
@@ -262,10 +254,10 @@ def _watched() -> Iterator[Progress]:
     yield tell
 
 
-def _print(result: Measured, compared: Sequence[Difference] | None, everything: bool, against: str) -> None:
+def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) -> None:
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
-    rows = [cells(m) for m in result.shown(everything)]
+    rows = [cells(m) for m in result.shown(wish.everything)]
     _print_table(f"{result.fake} against {result.real}", HEAD, rows)
     hidden = len(result.shown(True)) - len(rows)
     if hidden:
@@ -274,10 +266,10 @@ def _print(result: Measured, compared: Sequence[Difference] | None, everything: 
         out.print(f"missing: {', '.join(names)}: {reason}", markup=False)
     if compared is None:
         return
-    shown = {m.name for m in result.shown(everything)}
+    shown = {m.name for m in result.shown(wish.everything)}
     both = [each for each in compared if each.gap is not None and each.name in shown]
     head = ("measurement", "now", "earlier", "now - earlier", "± stderr", "", "")
-    _print_table(f"against {against}", head, [_difference_cells(each) for each in both])
+    _print_table(f"against {wish.against}", head, [_difference_cells(each) for each in both])
     refused: dict[str, list[str]] = {}
     for each in compared:
         if each.refused:

@@ -130,7 +130,7 @@ def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
         elif name == "memorisation" and not train:
             left[name] = "needs the images that the model was trained on (train)"
         elif not all(_present(weights) for weights in row.needs):
-            left[name] = f"its weights ({', '.join(row.needs)}) are not on this machine"
+            left[name] = "weights that are not on this machine; imagelab weights list says how they get here"
         else:
             panel.append(name)
     return panel, left
