@@ -6,18 +6,31 @@ With S = A^T A for any factor A (the centred features over sqrt(n-1), or the R o
 of the singular values of A_1 A_2^T. No square root of a matrix is taken: identical sets give 1e-15 where sqrtm gives
 2e-7, a hundred times faster. All of it in float64.
 
-The plain value is biased upwards by about c/n; so the jackknifed one stands beside it, and no two values of different n
-should be compared. Lower is better. Trust it from some ten images a feature dimension; below, prefer the kernel
-distance. It does not see what does not move mean and covariance of the features; single freckles hardly do.
+A set is met block by block and remembered as a :class:`Gaussian`: count, mean, and a factor of its scatter. Two of
+them merge without loss, since the scatter of both is that of each and of the gap between their means,
+
+    A^T A = A_1^T A_1 + A_2^T A_2 + n_1 n_2 / (n_1 + n_2) (mu_1 - mu_2)(mu_1 - mu_2)^T,
+
+three things stacked on one another; so the jackknife merges groups instead of reading the features again.
+
+The plain value is biased upwards by about c/n (``frechet_floor`` says how much for Gaussians); so the jackknifed one
+stands beside it, and no two values of different n should be compared. Lower is better. Trust it from some ten images a
+feature dimension; below, prefer the kernel distance. It does not see what does not move mean and covariance of the
+features; single freckles hardly do.
 
 References:
     GANs trained by a two time-scale update rule (Heusel et al. 2017), arXiv:1706.08500.
     Effectively unbiased FID and Inception Score (Chong, Forsyth 2020), arXiv:1911.07023.
+    Updating formulae and a pairwise algorithm for computing sample variances (Chan, Golub, LeVeque 1982),
+    doi:10.1007/978-3-642-51461-6_3.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,18 +39,74 @@ from ..seeds import stream
 from .base import Evidence, NotMeasurable
 from .features import DISTANCE_SPACES, SPACES, feature_pair
 from .inception import NAME as INCEPTION
-from .jackknife import jackknife
+from .jackknife import GROUPS, Jackknifed, group_labels, jackknifed
 
-__all__ = ["fid", "frechet", "frechet_distance", "frechet_infinity", "frechet_rows"]
+__all__ = [
+    "Gaussian",
+    "fid",
+    "frechet",
+    "frechet_distance",
+    "frechet_floor",
+    "frechet_infinity",
+    "frechet_jackknife",
+    "frechet_rows",
+]
 
 CITE = "arXiv:1706.08500"
+BLOCK = 1024  # rows read at a time, or four times as many as there are dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """What the Fréchet distance knows of a set of features.
+
+    Attributes:
+        n: how many there are.
+        mean: float64 [D].
+        factor: float64 [K,D], K <= D, with factor^T factor = sum_i (x_i - mean)(x_i - mean)^T.
+    """
+
+    n: int
+    mean: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Gaussian:
+        """Return the Gaussian of float [N,D], N >= 1, read in blocks; only a block at a time becomes float64."""
+        size = max(BLOCK, 4 * features.shape[1])
+        return _merged(cls._of_block(features[i : i + size]) for i in range(0, len(features), size))
+
+    @classmethod
+    def _of_block(cls, features: np.ndarray) -> Gaussian:
+        rows = features.astype(np.float64)
+        mean = rows.mean(axis=0)
+        return cls(len(rows), mean, _packed(rows - mean))
+
+    def merge(self, other: Gaussian) -> Gaussian:
+        """Return the Gaussian of both sets together."""
+        n = self.n + other.n
+        gap = other.mean - self.mean
+        rows = [self.factor, other.factor, np.sqrt(self.n * other.n / n) * gap[None]]
+        return Gaussian(n, self.mean + gap * (other.n / n), _packed(np.concatenate(rows)))
+
+    def distance(self, other: Gaussian) -> float:
+        """Return the (squared) Fréchet distance; both sets hold at least two."""
+        ours, theirs = (each.factor / np.sqrt(each.n - 1) for each in (self, other))
+        overlap = np.linalg.svd(ours @ theirs.T, compute_uv=False).sum()
+        gap = np.sum((self.mean - other.mean) ** 2)
+        return float(gap + np.sum(ours**2) + np.sum(theirs**2) - 2.0 * overlap)
+
+
+def _packed(rows: np.ndarray) -> np.ndarray:
+    """Return at most D rows with the same rows^T rows."""
+    return rows if len(rows) <= rows.shape[1] else np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Return the (squared) Fréchet distance between two sets of features.
 
     Args:
-        real: float [N,D]. fake: float [M,D]; N, M >= 2; any of them may be smaller than D.
+        real: float [N,D]. fake: float [M,D]; N, M >= 2; any of them may be smaller than D, or a memory map.
 
     Returns:
         d^2 in squared units of the features; >= 0 but for rounding.
@@ -50,49 +119,121 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
         >>> round(frechet_distance(x, x + [3.0, 0.0, 4.0]), 9)
         25.0
     """
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
-        raise ValueError(f"frechet: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
-    (mean_real, factor_real), (mean_fake, factor_fake) = _gaussian(real), _gaussian(fake)
-    overlap = np.linalg.svd(factor_real @ factor_fake.T, compute_uv=False).sum()
-    gap = np.sum((mean_real - mean_fake) ** 2)
-    return float(gap + np.sum(factor_real**2) + np.sum(factor_fake**2) - 2.0 * overlap)
+    _check(real, fake)
+    return Gaussian.of(real).distance(Gaussian.of(fake))
 
 
-def _gaussian(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean [D] and a factor A [min(N,D),D] with A^T A = the sample covariance (ddof 1)."""
-    features = np.asarray(features, np.float64)
-    mean = features.mean(axis=0)
-    centred = (features - mean) / np.sqrt(len(features) - 1)
-    return mean, centred if len(features) <= features.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
+def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int = GROUPS) -> Jackknifed:
+    """Return the distance with its standard error and without its 1/n bias, each feature read once.
+
+    Args:
+        real: float [N,D]. fake: float [M,D]; N, M >= 2.
+        seed: seed of the groups. groups: how many, >= 2.
+
+    Returns:
+        what :func:`~.jackknife.jackknife` of :func:`frechet_distance` gives, up to rounding.
+
+    Raises:
+        ValueError: for sets of fewer than two, or of different D, or fewer than two groups.
+    """
+    _check(real, fake)
+    labels = group_labels(len(real), len(fake), seed, groups)
+    g = int(labels[0].max()) + 1
+    reals, fakes = ([Gaussian.of(x[of == j]) for j in range(g)] for x, of in zip((real, fake), labels, strict=True))
+    value = _merged(reals).distance(_merged(fakes))
+    if min(len(of) - np.bincount(of).max() for of in labels) < 2:  # a set left with fewer than two has no spread
+        return Jackknifed(value, None, None)
+    left = zip(_left_out(reals), _left_out(fakes), strict=True)
+    return jackknifed(value, np.array([one.distance(other) for one, other in left]))
+
+
+def _merged(parts: Iterable[Gaussian]) -> Gaussian:
+    return reduce(lambda one, other: one.merge(other), parts)
+
+
+def _left_out(parts: Sequence[Gaussian], outside: tuple[Gaussian, ...] = ()) -> Iterator[Gaussian]:
+    """Yield, for each part, the merger of all others and ``outside``: either half in turn, the other half outside."""
+    if len(parts) == 1:
+        yield outside[0]
+        return
+    half = len(parts) // 2
+    for inner, other in ((parts[:half], parts[half:]), (parts[half:], parts[:half])):
+        yield from _left_out(inner, (_merged((*outside, *other)),))
 
 
 def frechet_infinity(real: np.ndarray, fake: np.ndarray, seed: int, points: int = 10) -> float:
     """Return the Fréchet distance extrapolated to infinitely many images.
 
-    The distance of random subsets of both sets, from a fifth of the images to all, is fitted by a line in 1/fraction;
-    its value at 0 is the answer.
+    The distance of growing random parts of both sets, from a fifth of the images to all, is fitted by a line in
+    1/fraction; its value at 0 is the answer.
 
     Args:
         real: float [N,D]. fake: float [M,D].
-        seed: seed of the subsets.
-        points: how many subset sizes, >= 2.
+        seed: seed of the order in which images join.
+        points: how many sizes, >= 2.
 
     Raises:
         ValueError: where a fifth of a set is fewer than two images.
 
     References:
         Effectively unbiased FID and Inception Score (Chong, Forsyth 2020), arXiv:1911.07023. Differs from it: both
-        sets shrink in proportion, so that the bias of both vanishes at the intercept.
+        sets grow in proportion, so that the bias of both vanishes at the intercept, and each part holds the one before.
     """
     if min(len(real), len(fake)) < 10 or points < 2:
         raise ValueError(f"frechet_infinity: expected >= 10 images a set and >= 2 points, got {len(real)}, {len(fake)}")
-    fractions = np.linspace(0.2, 1.0, points)
-    values = []
-    for index, fraction in enumerate(fractions):
-        rng = stream(seed, "frechet-infinity", row=index)
-        parts = [each[rng.permutation(len(each))[: round(fraction * len(each))]] for each in (real, fake)]
-        values.append(frechet_distance(*parts))
+    fractions, rng = np.linspace(0.2, 1.0, points), stream(seed, "frechet-infinity")
+    grown = [_growing(each, fractions, rng.permutation(len(each))) for each in (real, fake)]
+    values = [one.distance(other) for one, other in zip(*grown, strict=True)]
     return float(np.polyfit(1.0 / fractions, values, 1)[1])
+
+
+def _growing(features: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> Iterator[Gaussian]:
+    ends = np.rint(fractions * len(features)).astype(int)
+    whole = Gaussian.of(features[order[: ends[0]]])
+    yield whole
+    for start, end in pairwise(ends):
+        whole = whole.merge(Gaussian.of(features[order[start:end]])) if end > start else whole
+        yield whole
+
+
+def frechet_floor(spectrum: np.ndarray, n: int, m: int) -> float:
+    """Return the plain distance to expect between n and m draws of one Gaussian: what its bias alone makes.
+
+    With lambda the eigenvalues of the covariance, to first order in 1/n and 1/m,
+
+        E d^2 = (1/n + 1/m) sum_i lambda_i
+              + (1/(n-1) + 1/(m-1)) / 2 (sum_ij lambda_i lambda_j / (lambda_i + lambda_j) + sum_i lambda_i / 2),
+
+    the first from the means, the second from the covariances: the Bures metric, whose square is
+    sum_ij E_ij^2 / (lambda_i + lambda_j) / 2 for a small difference E, averaged over Wishart's E_ij^2 =
+    lambda_i lambda_j (1 + delta_ij) / (n - 1). Trust it from some ten images a dimension, for features that are
+    nearly Gaussian; split real images in two otherwise.
+
+    Args:
+        spectrum: eigenvalues of the covariance, float [D], >= 0.
+        n: images of one set. m: images of the other; both >= 2.
+
+    Raises:
+        ValueError: for negative eigenvalues or fewer than two images.
+
+    Example:
+        >>> round(frechet_floor(np.ones(10), 1000, 1000), 4)  # 2 D / n + D (D + 1) / (2 (n - 1))
+        0.0751
+
+    References:
+        On the Bures-Wasserstein distance between positive definite matrices (Bhatia et al. 2019), arXiv:1712.01504.
+    """
+    spectrum = np.asarray(spectrum, np.float64)
+    if min(n, m) < 2 or (spectrum < 0).any():
+        raise ValueError(f"frechet_floor: expected n, m >= 2 and eigenvalues >= 0, got {n}, {m}, {spectrum.min()}")
+    alive = spectrum[spectrum > 0]
+    pairs = np.sum(alive[:, None] * alive / (alive[:, None] + alive))
+    return float((1 / n + 1 / m) * alive.sum() + (1 / (n - 1) + 1 / (m - 1)) / 2 * (pairs + alive.sum() / 2))
+
+
+def _check(real: np.ndarray, fake: np.ndarray) -> None:
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
+        raise ValueError(f"frechet: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
 
 
 def frechet_rows(evidence: Evidence, space: str, name: str) -> list[Measurement]:
@@ -116,7 +257,7 @@ def frechet_rows(evidence: Evidence, space: str, name: str) -> list[Measurement]
         real, fake = feature_pair(evidence, space)
     except NotMeasurable as error:
         return [replace(each, value=None, missing=str(error)) for each in (plain, corrected)]
-    found = jackknife(lambda r, f: frechet_distance(real[r], fake[f]), len(real), len(fake), evidence.seed)
+    found = frechet_jackknife(real, fake, evidence.seed)
     plain = replace(plain, value=found.value, stderr=found.stderr)
     if found.corrected is None:
         return [plain, replace(corrected, value=None, missing="needs at least 3 images in each set")]

@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagelab.metrics.frechet import fid, frechet, frechet_distance, frechet_infinity, frechet_rows
+from imagelab.metrics.frechet import (
+    Gaussian,
+    fid,
+    frechet,
+    frechet_distance,
+    frechet_floor,
+    frechet_infinity,
+    frechet_jackknife,
+    frechet_rows,
+)
+from imagelab.metrics.jackknife import jackknife
 
 
 def with_moments(mean: np.ndarray, variance: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -58,6 +68,48 @@ def test_it_equals_the_textbook_trace_of_the_symmetric_root(n, m, dimensions, rn
 def test_a_far_origin_costs_no_digits(rng):
     x, y = rng.standard_normal((200, 8)), rng.standard_normal((150, 8))
     assert frechet_distance(x + 1e6, y + 1e6) == pytest.approx(frechet_distance(x, y), rel=1e-8)
+
+
+@pytest.mark.parametrize(("n", "m", "dimensions"), [(300, 200, 7), (30, 25, 60), (300, 40, 60), (13, 400, 20)])
+def test_the_jackknife_merges_to_what_leaving_groups_out_gives(n, m, dimensions, rng):
+    scale = np.exp(-np.arange(dimensions) / 5)  # down to 1e-5 and below: small directions must not drown
+    x, y = 3 + scale * rng.standard_normal((n, dimensions)), scale * rng.standard_t(4, (m, dimensions))
+    brute = jackknife(lambda r, f: frechet_distance(x[r], y[f]), n, m, seed=3)
+    merged = frechet_jackknife(x, y, seed=3)
+    assert merged.value == pytest.approx(brute.value, rel=1e-12)
+    assert merged.stderr == pytest.approx(brute.stderr, rel=1e-9)
+    assert merged.corrected == pytest.approx(brute.corrected, rel=1e-9)
+    assert frechet_jackknife(x, y, seed=3, groups=4).stderr != merged.stderr != frechet_jackknife(x, y, seed=2).stderr
+
+
+def test_merged_gaussians_are_those_of_all_rows_together(rng):
+    x = 1e6 + rng.standard_normal((500, 6)) * [1, 2, 3, 4, 5, 1e-3]
+    whole, merged = Gaussian.of(x), Gaussian.of(x[:3]).merge(Gaussian.of(x[3:90])).merge(Gaussian.of(x[90:]))
+    assert whole.n == merged.n == 500 and merged.factor.shape == (6, 6)
+    np.testing.assert_allclose(merged.mean, x.mean(0), rtol=1e-15)
+    for each in (whole, merged):
+        np.testing.assert_allclose(each.factor.T @ each.factor / 499, np.cov(x, rowvar=False), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("dimensions", [5, 300])
+def test_blocks_do_not_change_the_distance(dimensions, rng, monkeypatch):
+    x, y = rng.standard_normal((700, dimensions)), rng.standard_normal((650, dimensions))
+    whole = frechet_distance(x, y)
+    monkeypatch.setattr("imagelab.metrics.frechet.BLOCK", 64)
+    assert frechet_distance(x, y) == pytest.approx(whole, rel=1e-12)
+
+
+def test_the_floor_is_what_gaussians_give_on_average(rng):
+    scale = np.exp(-np.arange(12) / 4)
+    found = [
+        frechet_distance(rng.standard_normal((400, 12)) * scale, rng.standard_normal((250, 12)) * scale)
+        for _ in range(200)
+    ]
+    floor = frechet_floor(scale**2, 400, 250)
+    assert np.mean(found) == pytest.approx(floor, rel=0.04)  # 3 standard errors are 2 %, the next order about 1 %
+    assert frechet_floor(np.append(scale**2, 0.0), 400, 250) == floor
+    with pytest.raises(ValueError, match="eigenvalues >= 0"):
+        frechet_floor(np.array([1.0, -1.0]), 400, 250)
 
 
 def test_the_plain_distance_is_biased_and_infinity_is_not(rng):
