@@ -162,7 +162,8 @@ def load_experiment(path: Path) -> Experiment:
 def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experiment:
     """Return the experiment with command-line settings laid over it.
 
-    A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``.
+    A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``. Recipes
+    within recipes are chosen alike: ``--regime.kind schedule --regime.then.kind mix --regime.then.real-fraction .5``.
     Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
     """
     words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
@@ -170,11 +171,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     words = [word for word in words if word != NO_ARMS]
     fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
     for family in FAMILIES:
-        present: BaseModel = getattr(experiment, family)
-        recipe = _chosen(words, family, present)
-        required = any(field.is_required() for field in recipe.model_fields.values())
-        shown = settled(present) if isinstance(present, recipe) else recipe
-        fields[family] = (shown, ... if required and shown is recipe else shown())
+        fields[family] = _offered(words, family, FAMILIES[family], getattr(experiment, family))
     concrete = settled(experiment, **fields)
     found: list[BaseModel] = []
 
@@ -194,16 +191,33 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     return Experiment(**{**found[0].model_dump(), "arms": arms})
 
 
-def _chosen(words: Sequence[str], family: str, present: BaseModel) -> type[BaseModel]:
-    """The recipe class that the command line names for a family, or the present one."""
+def _offered(
+    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
+) -> tuple[type[BaseModel], Any]:
+    """The settings class that the command line shows for a recipe, recipes within it included, and its default."""
+    recipe = _chosen(words, path, table, present)
+    if not isinstance(present, recipe):
+        if any(field.is_required() for field in recipe.model_fields.values()):
+            return recipe, ...
+        present = recipe()
+    values = {name: getattr(present, name) for name in recipe.model_fields}
+    nested = {name: value for name, value in values.items() if isinstance(value, tuple(table.values()))}
+    shown = settled(present, **{name: _offered(words, f"{path}.{name}", table, v) for name, v in nested.items()})
+    return shown, shown()
+
+
+def _chosen(
+    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
+) -> type[BaseModel]:
+    """The recipe class that the command line names at a place such as regime or regime.then, or the present one."""
     kind = getattr(present, "kind", "")
     for index, word in enumerate(words):
         head, _, tail = word.partition("=")
-        if head == f"--{family}.kind":
+        if head == f"--{path}.kind":
             kind = tail or (words[index + 1] if index + 1 < len(words) else "")
-    if kind not in FAMILIES[family]:
-        raise UsageError(f"--{family}.kind: expected one of {', '.join(FAMILIES[family])}, got {kind!r}")
-    return FAMILIES[family][kind]
+    if kind not in table:
+        raise UsageError(f"--{path}.kind: expected one of {', '.join(table)}, got {kind!r}")
+    return table[kind]
 
 
 def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:

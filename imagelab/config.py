@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .data import AnyData, Faces
-from .generators import AnyGenerator, Generator, Vae
+from .data import DATASETS, AnyData, Faces
+from .generators import GENERATORS, AnyGenerator, Generator, Vae
 from .metrics import METRICS
-from .regimes import AnyRegime, Replace
+from .regimes import REGIMES, AnyRegime, Replace
 from .store import SCHEMA
 
 __all__ = ["Experiment", "Runtime", "explain", "read_config"]
@@ -159,12 +159,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def explain(error: ValidationError) -> str:
     """Return a validation error as lines for a person: where, what was expected, what came."""
-    unions = {"data", "regime", "generator"}
+    tags = {*DATASETS, *REGIMES, *GENERATORS}  # of the discriminated unions, which the user never wrote
     lines = []
     for fault in error.errors(include_url=False, include_context=False):
-        place = [str(part) for part in fault["loc"]]
-        if len(place) > 2 and place[0] in unions:
-            del place[1]  # the discriminated union's tag, which the user never wrote
+        place = [str(part) for index, part in enumerate(fault["loc"]) if not (index % 2 and part in tags)]
         got = fault.get("input")
         shown = "" if isinstance(got, dict) else f" (got {got!r})"
         lines.append(f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}")

@@ -26,8 +26,9 @@ class Schedule(Regime):
     carries the state in which the first regime left the Gaussian over into the next.
 
     Attributes:
-        first: the regime of generations 1 to ``until``. until: its last generation.
-        then: the regime afterwards. It finds all that the first one made.
+        first: the regime of generations 1 to ``until``.
+        until: the last generation of the first regime.
+        then: the regime afterwards; it finds all that the first one made.
 
     References:
         Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202: healing, tried.
