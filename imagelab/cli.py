@@ -1,4 +1,4 @@
-"""The doors: ``imagelab run``, ``resume``, ``report``, ``data``, ``weights``, ``doctor``; :func:`launch` for scripts.
+"""The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and their fellows; :func:`launch` is the one for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was
@@ -19,8 +19,12 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from . import __version__
+from .bench import reopen
+from .branch import branch, branched
 from .cli_data import data_app
 from .cli_measure import measure_command
+from .cli_pictures import animate as animate_command
+from .cli_pictures import grid as grid_command
 from .cli_watch import watch as watch_command
 from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
@@ -50,6 +54,8 @@ app.command(data_app)
 app.command(measure_command, name="measure")
 app.command(weights_app)
 app.command(watch_command, name="watch")
+app.command(grid_command, name="grid")
+app.command(animate_command, name="animate")
 
 
 @app.command(name="run", help_flags=[])
@@ -82,13 +88,40 @@ def resume(run: Path, *, device: str = "auto", batch: int = 256, threads: int = 
     """
     folder = RunFolder.open(run)
     runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
-    experiment = Experiment(**folder.config["experiment"], runtime=runtime)
-    if experiment.signature != folder.config["signature"]:
-        raise ValueError(
-            f"{run}: its config.json was changed by hand (signature {folder.config['signature']}, the settings give "
-            f"{experiment.signature}). Run the changed settings as a new run: imagelab run {run}/config.json"
-        )
-    return execute(experiment, folder)
+    return execute(reopen(folder, runtime), folder)
+
+
+@app.command(name="branch", help_flags=[])
+def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
+    """Give a run another ending: imagelab branch RUN --at G [--regime.kind mix ...] [--generations N].
+
+    A new run that shares RUN's generations up to G and obeys another regime, or goes on for longer, from there. What is
+    shared is not computed again. `imagelab branch RUN --at G --help` lists every setting.
+    """
+    words = list(tokens)
+    at, words = _taken(words, "--at")
+    if not words or words[0].startswith("-"):
+        parse(Experiment(), ["--help"], "imagelab branch RUN --at G")
+        return 0 if words and words[0] in ("--help", "-h") else 2
+    folder = RunFolder.open(Path(words[0]))
+    stem = reopen(folder, Runtime(runs=folder.path.parent))
+    asked = parse(stem, words[1:], f"imagelab branch {words[0]} --at G")
+    if not at.isdecimal():
+        raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
+    experiment = branched(stem, asked, int(at))
+    return execute(experiment, branch(folder, experiment, int(at)))
+
+
+def _taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
+    """Return the value given for a flag ("" where there is none) and the words without it."""
+    value, rest, left = "", [], iter(words)
+    for word in left:
+        head, equals, tail = word.partition("=")
+        if head == name:
+            value = tail if equals else next(left, "")
+        else:
+            rest.append(word)
+    return value, rest
 
 
 @app.command

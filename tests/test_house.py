@@ -25,9 +25,12 @@ FLOORS = [
         "store",
         "lab",
         "bench",
+        "branch",
         "export",
         "settings",
         "image_archives",
+        "image_arrays",
+        "cautions",
         "image_sets",
         "image_shelf",
         "measuring",
@@ -35,7 +38,7 @@ FLOORS = [
         "stages",
     },
     {"report", "audit"},
-    {"sweep", "cli", "cli_data", "cli_measure", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
+    {"sweep", "cli", "cli_data", "cli_measure", "cli_pictures", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
 ]
 LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ROOMS = FLOORS[2]

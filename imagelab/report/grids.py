@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..images import tile, write_png
 from .read import Run, plain, read_run
 
-__all__ = ["LIMIT", "Row", "page_rows", "write_grids"]
+__all__ = ["LIMIT", "Row", "page_rows", "write_grids", "write_line", "writing"]
 
 LIMIT = 1_000_000
 """The most bytes a slide's PNG may have, and the most that the pictures of one strip may add to a page."""
@@ -130,16 +130,16 @@ def _compose(chosen: Mapping[int, np.ndarray], title: str, note: str, columns: i
     draw = ImageDraw.Draw(canvas)
     left = MARGIN + CAPTION + max(0, (WIDTH - 2 * MARGIN - CAPTION - wide) // 2)
     top = TOP + max(0, (HEIGHT - TOP - BOTTOM - len(rows) * (high + GAP) + GAP) // 2)
-    _write(draw, (MARGIN, 48), title, 40, INK, WIDTH - 2 * MARGIN, bold=True)
+    write_line(draw, (MARGIN, 48), title, 40, INK, WIDTH - 2 * MARGIN, bold=True)
     for order, (generation, pixels) in enumerate(rows.items()):
         y = top + order * (high + GAP)
         canvas.paste(Image.fromarray(pixels), (left, y))
-        draw.text((left - 24, y + high // 2), caption(generation), INK, _font(30, generation == 0), anchor="rm")
-    _write(draw, (MARGIN, canvas.height - 56), note, 22, MUTED, WIDTH - 2 * MARGIN)
+        draw.text((left - 24, y + high // 2), caption(generation), INK, writing(30, generation == 0), anchor="rm")
+    write_line(draw, (MARGIN, canvas.height - 56), note, 22, MUTED, WIDTH - 2 * MARGIN)
     return np.asarray(canvas)
 
 
-def _write(
+def write_line(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
     text: str,
@@ -150,14 +150,15 @@ def _write(
 ) -> None:
     """Write one line of text, made smaller, and at last cut, until it fits the room."""
     text = plain(text, 240)
-    while size > 16 and draw.textlength(text, _font(size, bold)) > room:
+    while size > 16 and draw.textlength(text, writing(size, bold)) > room:
         size -= 2
-    while len(text) > 2 and draw.textlength(text, _font(size, bold)) > room:
+    while len(text) > 2 and draw.textlength(text, writing(size, bold)) > room:
         text = text[:-2] + "…"
-    draw.text(at, text, colour, _font(size, bold))
+    draw.text(at, text, colour, writing(size, bold))
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def writing(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return the typeface of all pictures that imagelab letters, in pixels."""
     from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

@@ -1,0 +1,240 @@
+"""Animations: a photocopy of a photocopy, one frame a generation, alone or several runs side by side.
+
+Every frame is 1280 x 720: the generation in large figures, the pictures enlarged by whole pixels, and under them what
+is left of freckles, fine detail and variety, as measured on all images of that generation. WebP and APNG are lossless;
+GIF has 256 colours a frame; MP4 and WebM are lossy, so a lossless crop is written beside them: compressed video smooths
+away just what these pictures are about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..images import tile
+from ..stages import Signal, signals
+from .grids import INK, MUTED, write_line, writing
+from .read import Run, plain, read_run
+
+__all__ = ["FORMATS", "animate"]
+
+FORMATS = ("webp", "gif", "apng", "mp4", "webm")
+"""What an animation can be written as; the file's suffix chooses."""
+
+WIDTH, HEIGHT, MARGIN, BETWEEN, HEAD, FOOT = 1280, 720, 40, 36, 128, 44
+BAR = 34  # height of one bar with its gap
+GAP = 2
+ACCENT, TRACK = (184, 67, 10), (232, 233, 235)
+MOST_RUNS = 4
+SHOWN = {"tails": 1, "detail": 1, "diversity": 1}
+HOLD = 3  # times as long as other frames do the first and the last one stand
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One run in the animation: its name, its pictures and what is left, generation by generation."""
+
+    label: str
+    pictures: Mapping[int, np.ndarray]
+    bars: tuple[Signal, ...]
+
+
+def animate(
+    runs: Sequence[Path],
+    out: Path,
+    which: Literal["photocopy", "probe"] = "photocopy",
+    seconds: float = 0.7,
+    labels: Sequence[str] = (),
+) -> list[Path]:
+    """Write the animation of a run, or of up to four runs side by side.
+
+    Args:
+        runs: run folders; of runs of different length the shorter ones stand still at their end.
+        out: the file; .webp, .gif, .apng (also .png), .mp4 or .webm.
+        which: "photocopy" follows given images through all generations, "probe" what each model draws from the same
+            seeds. Where a model cannot copy, "photocopy" falls back to nothing: the error says so.
+        seconds: how long a generation stands; the first and the last stand three times as long.
+        labels: a name for each run; by default its regime where these differ, else its model.
+
+    Returns:
+        The files written: the animation, and for lossy video a lossless crop (APNG) beside it.
+
+    Raises:
+        ValueError: for another suffix, more than four runs, no pictures of that kind, or a missing video encoder.
+    """
+    suffix = out.suffix.lower().removeprefix(".").replace("png", "apng").replace("aapng", "apng")
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"{out}: expected a name that ends in {', '.join('.' + f for f in FORMATS)}, got {out.suffix!r}"
+        )
+    if not 1 <= len(runs) <= MOST_RUNS:
+        raise ValueError(f"animate: expected 1 to {MOST_RUNS} runs, got {len(runs)}")
+    if not 0.02 <= seconds <= 30:
+        raise ValueError(f"animate: expected 0.02 to 30 seconds a generation, got {seconds:g}")
+    views = [read_run(Path(run)) for run in runs]
+    names = list(labels) or _labels(views)
+    if len(names) != len(views):
+        raise ValueError(f"animate: expected one label a run, got {len(names)} for {len(views)} runs")
+    panels = [_panel(view, which, plain(name, 60)) for view, name in zip(views, names, strict=True)]
+    generations = range(max(max(panel.pictures) for panel in panels) + 1)
+    frames = [_frame(panels, generation, which) for generation in generations]
+    times = [seconds * (HOLD if generation in (0, generations[-1]) else 1) for generation in generations]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if suffix in ("mp4", "webm"):
+        _video(frames, times, out, suffix)
+        crop = out.with_name(f"{out.stem}-crop.png")
+        _still(_crops(panels, generations), times, crop, "apng")
+        return [out, crop]
+    _still(frames, times, out, suffix)
+    return [out]
+
+
+def _labels(views: Sequence[Run]) -> list[str]:
+    regimes = [str((view.experiment.get("regime") or {}).get("kind", "")) for view in views]
+    models = [view.model(0) for view in views]
+    if len(views) == 1:
+        return models
+    return regimes if len(set(regimes)) == len(views) else [f"{m}, {r}" for m, r in zip(models, regimes, strict=True)]
+
+
+def _panel(view: Run, which: Literal["photocopy", "probe"], label: str) -> Panel:
+    pictures = view.pictures(which)
+    if max(pictures, default=0) == 0:
+        other = "probe" if which == "photocopy" else "photocopy"
+        hint = f" Try --which {other}." if max(view.pictures(other), default=0) else ""
+        raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
+    found, left = [], dict(SHOWN)
+    wanted = sorted(signals(view.measurements), key=lambda s: s.title != "freckles")
+    for family in SHOWN:
+        for signal in wanted:
+            if signal.family == family and left[family]:
+                found.append(signal)
+                left[family] -= 1
+    return Panel(label, pictures, tuple(found))
+
+
+def _frame(panels: Sequence[Panel], generation: int, which: str) -> Image.Image:
+    canvas = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw = ImageDraw.Draw(canvas)
+    head = "real images" if generation == 0 else f"generation {generation}"
+    draw.text((MARGIN, 30), head, INK, writing(52, True))
+    made = "copied again and again by models trained on copies" if which == "photocopy" else "drawn from the same seeds"
+    aside = made if generation else "held out: no model is trained on these"
+    write_line(draw, (MARGIN, 94), aside, 20, MUTED, WIDTH - 2 * MARGIN)
+    across = (WIDTH - 2 * MARGIN - (len(panels) - 1) * BETWEEN) // len(panels)
+    for order, panel in enumerate(panels):
+        _draw_panel(canvas, draw, panel, generation, MARGIN + order * (across + BETWEEN), across, len(panels) > 1)
+    foot = (
+        "imagelab · every pixel enlarged, nothing smoothed · bars: share of what real images have, all images counted"
+    )
+    write_line(draw, (MARGIN, HEIGHT - 32), foot, 15, MUTED, WIDTH - 2 * MARGIN)
+    return canvas
+
+
+def _draw_panel(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, generation: int, left: int, across: int, named: bool
+) -> None:
+    top = HEAD
+    if named:
+        write_line(draw, (left, top), panel.label, 24, INK, across, bold=True)
+        top += 38
+    room = HEIGHT - FOOT - top - len(panel.bars) * BAR - 14
+    images = panel.pictures[min(generation, max(panel.pictures))]
+    pixels = _grid(images, across, room)
+    canvas.paste(Image.fromarray(pixels), (left, top + (room - pixels.shape[0]) // 2))
+    y = HEIGHT - FOOT - len(panel.bars) * BAR
+    for signal in panel.bars:
+        _bar(draw, signal, generation, left, y, across)
+        y += BAR
+
+
+def _grid(images: np.ndarray, across: int, room: int) -> np.ndarray:
+    """Lay out as many pictures as fit, two rows at least where there are enough, at the largest whole enlargement."""
+    count, _, height, width = images.shape
+    best = (0, 1, 1, 1)
+    for scale in range(1, 1 + max(1, room // height)):
+        rows = max(1, (room + GAP) // (height * scale + GAP))
+        columns = max(1, (across + GAP) // (width * scale + GAP))
+        shown = min(count, rows * columns)
+        rows = math.ceil(shown / columns)
+        if rows * (height * scale + GAP) - GAP > room or (shown < min(count, 4) and scale > 1):
+            continue
+        covered = shown * (height * scale) * (width * scale)
+        best = max(best, (covered, scale, columns, shown))
+    _, scale, columns, shown = best
+    return tile(images[:shown], columns, scale, GAP)
+
+
+def _bar(draw: ImageDraw.ImageDraw, signal: Signal, generation: int, left: int, y: int, across: int) -> None:
+    known = [g for g in signal.lost if g <= generation]
+    share = 1.0 if not known or generation == 0 else 1.0 - signal.lost[max(known)]
+    name, figure = min(170, across // 3), 78
+    start, length = left + name, across - name - figure
+    write_line(draw, (left, y + 2), signal.title, 20, INK, name - 12)
+    draw.rectangle((start, y + 6, start + length, y + 22), TRACK)
+    if share > 0:
+        draw.rectangle((start, y + 6, start + round(length * min(share, 1.0)), y + 22), ACCENT)
+    draw.text((left + across, y + 14), f"{max(share, 0.0):.0%}", INK, writing(20, True), anchor="rm")
+
+
+def _crops(panels: Sequence[Panel], generations: Sequence[int]) -> list[Image.Image]:
+    """Return the middle of each run's first picture, six times enlarged: what compression would smooth."""
+    frames = []
+    for generation in generations:
+        cut = []
+        for panel in panels:
+            image = panel.pictures[min(generation, max(panel.pictures))][:1]
+            height, width = image.shape[2:]
+            cut.append(image[:, :, height // 4 : height - height // 4, width // 4 : width - width // 4])
+        frames.append(Image.fromarray(np.concatenate([tile(each, 1, 6) for each in cut], axis=1)))
+    return frames
+
+
+def _still(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suffix: str) -> None:
+    """Write WebP or APNG without loss, or GIF with a palette of its own for every frame, whole or not at all."""
+    settings = {
+        "webp": {"lossless": True, "quality": 60, "method": 4},
+        "apng": {},
+        "gif": {"optimize": True, "disposal": 1},
+    }[suffix]
+    kept = [f.quantize(256, dither=Image.Dither.NONE) for f in frames] if suffix == "gif" else list(frames)
+    milliseconds = [round(1000 * time) for time in times]
+    partial = out.with_name(out.name + ".partial")
+    kept[0].save(
+        partial,
+        format={"webp": "WEBP", "gif": "GIF", "apng": "PNG"}[suffix],
+        save_all=True,
+        append_images=kept[1:],
+        duration=milliseconds,
+        loop=0,
+        **settings,
+    )
+    partial.replace(out)
+
+
+def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suffix: str) -> None:
+    """Encode with ffmpeg at 10 frames a second; a frame is repeated for as long as it stands."""
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise ValueError(
+            f"{out}: video needs an encoder: pip install 'imagelab[video]', or write .webp, .gif or .apng instead."
+        ) from error
+    codec = {"mp4": ("libx264", ["-crf", "14", "-preset", "slow", "-movflags", "+faststart", "-f", "mp4"])}
+    name, extra = codec.get(suffix, ("libvpx-vp9", ["-crf", "18", "-f", "webm"]))
+    partial = out.with_name(out.name + ".partial")
+    writer = imageio_ffmpeg.write_frames(
+        str(partial), (WIDTH, HEIGHT), fps=10, codec=name, bitrate="0", output_params=extra, macro_block_size=8
+    )
+    writer.send(None)
+    for frame, time in zip(frames, times, strict=True):
+        for _ in range(max(1, round(10 * time))):
+            writer.send(frame.tobytes())
+    writer.close()
+    partial.replace(out)
