@@ -15,7 +15,9 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,17 +26,21 @@ from .base import Evidence, NotMeasurable
 from .features import DISTANCE_SPACES, SPACES, feature_pair
 from .inception import NAME as INCEPTION
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["kernel", "kernel_distance", "kernel_row", "kid"]
 
 CITE = "arXiv:1801.01401"
-BLOCK = 1024
+BLOCK = 2048  # rows that are float64 at a time
 
 
-def kernel_distance(real: np.ndarray, fake: np.ndarray) -> tuple[float, float | None]:
+def kernel_distance(real: np.ndarray, fake: np.ndarray, device: str = "cpu") -> tuple[float, float | None]:
     """Return the unbiased MMD^2 of two sets of features and its standard error.
 
     Args:
-        real: float [N,D]. fake: float [M,D]; N, M >= 2.
+        real: float [N,D]. fake: float [M,D]; N, M >= 2; memory maps are read in blocks.
+        device: torch device of the matrix products, which are in float64 on any.
 
     Returns:
         (MMD^2, standard error); the error is None below three images a set.
@@ -44,20 +50,18 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray) -> tuple[float, float | 
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
         raise ValueError(f"kernel: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
-    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
-    within = [_within(each) for each in (real, fake)]  # row sums, the diagonal left out
-    across = _across(real, fake)
-    value = _mmd(within[0].sum(), within[1].sum(), across[0].sum(), len(real), len(fake))
-    if min(len(real), len(fake)) < 3:
+    within = [_within(each, device) for each in (real, fake)]  # row sums, the diagonal left out
+    across = _across(real, fake, device)
+    total, n, m = (within[0].sum(), within[1].sum(), across[0].sum()), len(real), len(fake)
+    value = float(_mmd(*total, n, m))
+    if min(n, m) < 3:
         return value, None
-    total = within[0].sum(), within[1].sum(), across[0].sum()
-    n, m = len(real), len(fake)
     without_real = _mmd(total[0] - 2 * within[0], total[1], total[2] - across[0], n - 1, m)
     without_fake = _mmd(total[0], total[1] - 2 * within[1], total[2] - across[1], n, m - 1)
     variance = sum(
         (len(each) - 1) / len(each) * np.sum((each - each.mean()) ** 2) for each in (without_real, without_fake)
     )
-    return float(value), float(np.sqrt(variance))
+    return value, float(np.sqrt(variance))
 
 
 def _mmd(within_real, within_fake, across, n: int, m: int):
@@ -65,26 +69,41 @@ def _mmd(within_real, within_fake, across, n: int, m: int):
     return within_real / (n * (n - 1)) + within_fake / (m * (m - 1)) - 2.0 * across / (n * m)
 
 
-def _kernel(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    base = left @ right.T / left.shape[1] + 1.0
-    return base * base * base
+def _blocks(points: np.ndarray, device: str) -> Iterator[tuple[slice, Tensor]]:
+    import torch
+
+    for first in range(0, len(points), BLOCK):
+        rows = slice(first, min(first + BLOCK, len(points)))
+        yield rows, torch.from_numpy(np.ascontiguousarray(points[rows], np.float64)).to(device)
 
 
-def _within(points: np.ndarray) -> np.ndarray:
+def _kernel(left: Tensor, right: Tensor) -> Tensor:
+    base = (left @ right.T).div_(left.shape[1]).add_(1.0)
+    return (base * base).mul_(base)
+
+
+def _within(points: np.ndarray, device: str) -> np.ndarray:
     """Return sum_{j != i} k(x_i, x_j) for each i: float64 [N]."""
-    blocks = [_kernel(points[first : first + BLOCK], points).sum(axis=1) for first in range(0, len(points), BLOCK)]
-    own = np.einsum("nd,nd->n", points, points) / points.shape[1] + 1.0
-    return np.concatenate(blocks) - own**3
+    sums = np.zeros(len(points))
+    for rows, left in _blocks(points, device):
+        own = _kernel(left, left).fill_diagonal_(0.0)
+        sums[rows] += own.sum(1).cpu().numpy()
+        for columns, right in _blocks(points[rows.stop :], device):  # each pair of blocks once, for both
+            block = _kernel(left, right)
+            sums[rows] += block.sum(1).cpu().numpy()
+            sums[rows.stop :][columns] += block.sum(0).cpu().numpy()
+    return sums
 
 
-def _across(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _across(left: np.ndarray, right: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of k(x_i, y_j) over j for each i, and over i for each j."""
-    rows, columns = [], np.zeros(len(right))
-    for first in range(0, len(left), BLOCK):
-        block = _kernel(left[first : first + BLOCK], right)
-        rows.append(block.sum(axis=1))
-        columns += block.sum(axis=0)
-    return np.concatenate(rows), columns
+    over_right, over_left = np.zeros(len(left)), np.zeros(len(right))
+    for rows, some in _blocks(left, device):
+        for columns, others in _blocks(right, device):
+            block = _kernel(some, others)
+            over_right[rows] += block.sum(1).cpu().numpy()
+            over_left[columns] += block.sum(0).cpu().numpy()
+    return over_right, over_left
 
 
 def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
@@ -103,7 +122,7 @@ def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
         cite=CITE,
     )
     try:
-        value, stderr = kernel_distance(*feature_pair(evidence, space))
+        value, stderr = kernel_distance(*feature_pair(evidence, space), evidence.device)
     except NotMeasurable as error:
         return replace(form, value=None, missing=str(error))
     return replace(form, value=value, stderr=stderr)
