@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import Experiment
+from .config import Experiment, Runtime
 from .store import RunFolder
 
-__all__ = ["choose_device", "disk_need", "open_run", "provenance", "split_sizes"]
+__all__ = ["choose_device", "disk_need", "open_run", "provenance", "reopen", "split_sizes"]
 
 PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy", "scipy", "scikit-image", "pillow")
 SPARE = 200_000_000  # bytes left free on the disk beyond what a run is expected to write
@@ -82,6 +82,22 @@ def open_run(experiment: Experiment) -> RunFolder:
     return RunFolder.create(experiment.folder, experiment.config())
 
 
+def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
+    """Return the experiment that a run folder was made for.
+
+    Raises:
+        ValueError: if its config.json was changed since.
+    """
+    experiment = Experiment(**folder.config["experiment"], runtime=runtime)
+    if experiment.signature != folder.config["signature"]:
+        raise ValueError(
+            f"{folder.path}: its config.json was changed by hand (signature {folder.config['signature']}, the settings "
+            f"give {experiment.signature}). Run the changed settings as a new run: "
+            f"imagelab run {folder.path}/config.json"
+        )
+    return experiment
+
+
 def choose_device(device: str) -> str:
     """Return the torch device for "auto", "cpu", "cuda" or "cuda:1".
 
@@ -109,12 +125,13 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         "device": _device_name(device),
     }
     before = folder.provenance
-    if before:
+    if before.keys() - {"branched_from"}:
         earlier = before.get("resumed_with", [])
         known = [{key: before.get(key) for key in session}, *earlier]
         return before if session in known else {**before, "resumed_with": [*earlier, session]}
     sizes = split_sizes(experiment)
     record = {
+        **before,
         **session,
         "data": {
             "card": experiment.data.card(),

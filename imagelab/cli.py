@@ -1,4 +1,4 @@
-"""The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and their fellows; :func:`launch` is the one for scripts.
+"""The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and others; :func:`launch` is the one for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was

@@ -21,7 +21,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,27 @@ class RunFolder:
         _sync(self.path)
         self.mend()
 
+    def adopt(self, other: RunFolder, generation: int, line: int, changed: Mapping[str, np.ndarray | None]) -> None:
+        """Take over a finished shard of another run, whole or not at all.
+
+        Arrays and pictures, which nothing ever changes, are hard links where the disk has them; text is copied.
+
+        Args:
+            other: the run that has the shard. generation, line: which one.
+            changed: arrays to write instead of the other's, by file name; None to leave one out.
+        """
+        source, partial = other.shard_path(generation, line), self.begin(generation, line)
+        for path in sorted(source.rglob("*")):
+            target = partial / path.relative_to(source)
+            if path.is_dir():
+                target.mkdir()
+            elif path.name not in changed:
+                _link_or_copy(path, target)
+        for name, array in changed.items():
+            if array is not None:
+                write_npy(partial / name, array)
+        self.commit(generation, line)
+
     def _partial(self, generation: int, line: int) -> Path:
         final = self.shard_path(generation, line)
         return final.with_name(final.name + ".partial")
@@ -252,6 +273,14 @@ def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[
     np.savez(shard / "pool.npz", generation=pool.generation, line=pool.line, row=pool.row)
     (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")
     write_png(shard / "grid.png", tile(images[:64], columns=8, scale=max(1, 128 // images.shape[3])))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    if source.suffix not in (".json", ".jsonl"):
+        with contextlib.suppress(OSError):  # another disk, or one without links
+            target.hardlink_to(source)
+            return
+    shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:
