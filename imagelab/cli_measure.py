@@ -25,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__
-from .image_sets import Layout
+from .image_arrays import Layout
 from .image_shelf import Kernel, Progress
 from .measurement import Measurement
-from .measuring import Measured, cells, general_panel, measure
+from .measuring import HEAD, Measured, cells, general_panel, measure
 from .metrics import METRICS
 from .settings import UsageError
 from .store import RunFolder, write_atomic
-from .verdicts import Difference, by_name, differences, number
+from .verdicts import Difference, by_name, columns, differences, number
 
 __all__ = ["measure_command", "read_results"]
 
@@ -47,7 +47,6 @@ BETTER = {
     "two-sided": "any change is a loss",
     "none": "no direction",
 }
-HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
 
 
 class Wish(BaseModel):
@@ -201,6 +200,7 @@ def as_json(result: Measured, compared: Sequence[Difference] | None) -> str:
         "real": result.real,
         "fake": result.fake,
         "warnings": result.warnings,
+        "notes": result.notes,
         "measurements": [json.loads(m.to_json()) for m in result.measurements],
         "floors": [json.loads(m.to_json()) for m in result.floors],
     }
@@ -258,12 +258,14 @@ def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) 
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
     rows = [cells(m) for m in result.shown(wish.everything)]
-    _print_table(f"{result.fake} against {result.real}", HEAD, rows)
+    _print_table(result.title, HEAD, rows)
     hidden = len(result.shown(True)) - len(rows)
     if hidden:
         out.print(f"{hidden} numbers without a direction are not shown: --all", markup=False)
     for reason, names in result.missing().items():
         out.print(f"missing: {', '.join(names)}: {reason}", markup=False)
+    for note in result.notes:
+        out.print(note, markup=False)
     if compared is None:
         return
     shown = {m.name for m in result.shown(wish.everything)}
@@ -292,7 +294,5 @@ def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]])
         out.print(table, soft_wrap=False, markup=False)
         return
     out.print(f"\n{title}", markup=False)
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.print(line.rstrip(), markup=False)
+    for line in columns(head, rows):
+        out.print(line, markup=False)

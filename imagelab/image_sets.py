@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,21 +20,18 @@ from PIL import Image
 
 from .data.base import BadFile
 from .data.intake import SUFFIXES, Catalogue, digest, file_catalogue, list_pictures, shown
-from .image_archives import array_file, saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
-from .image_shelf import BLOCK, Facts, Kernel, Progress, decoded, shelved
+from .image_archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
+from .image_arrays import Layout, array_file, as_bytes, planar_view
+from .image_shelf import BLOCK, LISTED, Facts, Kernel, Look, Progress, decoded, mode_of
 from .images import check_images, read_rgb
 from .metrics import ImageSet
 from .pool import REAL, RESERVE
 from .store import RunFolder
 
-__all__ = ["Layout", "OpenedImages", "Opening", "open_images"]
-
-Layout = Literal["auto", "nchw", "nhwc", "nhw"]
+__all__ = ["OpenedImages", "Opening", "open_images"]
 
 WHITE = (255, 255, 255)
-ROUNDING = 1e-6  # of the stated range: what float32 arithmetic may put beyond its ends
-NARROW = 0.02  # of the stated range: values that fill less were probably meant on another scale
-LISTED = 5  # bad files named one by one in a note
+NARROW = 0.55  # of the stated range: values that fill less may be meant on another scale, such as 0..1 for -1..1
 
 _GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
 
@@ -80,7 +77,7 @@ class OpenedImages:
 
     Attributes:
         images: uint8 [N,C,H,W], C = 1 or 3; mapped from disk where it can be. Copies are kept.
-        name: what it is called in messages.
+        name: what it is called in messages. source: where it came from, "" for what lies in memory.
         resized: what resampling its pixels went through, such as "centre square, bicubic to 64"; "" for none.
         bad: pictures that were refused, with reasons.
         notes: what a reader of the numbers has to know of how the pixels came about.
@@ -96,6 +93,7 @@ class OpenedImages:
     endings: tuple[tuple[str, int], ...] = ()
     generation: int | None = None
     line: int = 0
+    source: str = ""
 
     def __post_init__(self) -> None:
         """Check the form once, at the door."""
@@ -103,6 +101,12 @@ class OpenedImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def described(self, kind: str) -> str:
+        """Return what this is in a few words, such as "50 real images (3 x 64 x 64, from pictures/)"."""
+        form = " x ".join(str(length) for length in self.images.shape[1:])
+        home = f", from {self.source}" if self.source else ""
+        return f"{len(self)} {kind} image{'s' * (len(self) > 1)} ({form}{home})"
 
 
 def open_images(
@@ -127,18 +131,22 @@ def open_images(
     """
     how = how or Opening()
     if isinstance(source, OpenedImages):
-        return source if not how.size else _from_array(source.images, replace(how, layout="nchw"), source.name, "")
+        if not how.size:
+            return source
+        resized = _from_array(source.images, replace(how, layout="nchw"), source.name, "")
+        both = "; then ".join(part for part in (source.resized, resized.resized) if part)
+        return replace(source, images=resized.images, resized=both, notes=(*source.notes, *resized.notes))
     if isinstance(source, ImageSet):
         return _from_array(source.images, replace(how, layout="nchw"), name, "")
     if isinstance(source, str | Path):
-        return _from_path(str(source), how, name, progress)
+        return replace(_from_path(str(source), how, name, progress), source=shown(str(source)))
     if isinstance(source, np.ndarray):
         return _from_array(source, how, name, "")
     if hasattr(source, "detach") and hasattr(source, "cpu"):
         tensor = cast("Any", source).detach().cpu()
         return _from_array((tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy(), how, name, "")
     if isinstance(source, Sequence) and source and isinstance(source[0], Image.Image | str | Path):
-        return _from_catalogue(_listed(source, name), how, name, progress)
+        return _from_list(source, how, name, progress)
     raise ValueError(
         f"{name}: expected a path, a numpy array, a torch tensor, an ImageSet, or a list of PIL images or paths, got "
         f"{type(source).__name__}{' of ' + type(source[0]).__name__ if isinstance(source, list) and source else ''}; "
@@ -166,7 +174,7 @@ def _from_path(text: str, how: Opening, name: str, progress: Progress | None) ->
     elif ending == ".parquet":
         catalogue = table_catalogue(path)
     elif ending in SUFFIXES:
-        catalogue = _listed([path], name)
+        return _from_list([path], how, name, progress)
     else:
         raise ValueError(
             f"{name}: {shown(path)} is none of the kinds that can be opened: a folder of pictures, .npy, .npz, .zip, "
@@ -185,7 +193,11 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
         return _from_catalogue(table_catalogue(path), how, name, progress)
     listing = list_pictures(path)
     if listing.entries:
-        return _from_catalogue(file_catalogue(listing, WHITE), how, name, progress)
+
+        def look(row: int) -> str:
+            return mode_of(path / listing.entries[row].name)
+
+        return _from_catalogue(file_catalogue(listing, WHITE), how, name, progress, look)
     if next(path.rglob("*.parquet"), None):
         return _from_catalogue(table_catalogue(path), how, name, progress)
     if next(path.rglob("*.tar"), None):
@@ -210,7 +222,7 @@ def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -
             raise ValueError(f"{name}: {label} is not finished or does not exist; there are {_places(folder)}")
         path, number = folder.shard_path(generation, number) / "images.npy", number if generation else REAL
     values, stamp = array_file(path, how.cache)
-    return replace(_from_array(values, replace(how, layout="nchw"), label, stamp), generation=generation, line=number)
+    return replace(_from_array(values, replace(how, layout="nchw"), name, stamp), generation=generation, line=number)
 
 
 def _places(folder: RunFolder) -> str:
@@ -218,8 +230,8 @@ def _places(folder: RunFolder) -> str:
     return ", ".join([*(f"@{g}" if line <= 0 else f"@{g}:{line}" for g, line in folder.shards()), "@heldout"])
 
 
-def _listed(pictures: Sequence[object], name: str) -> Catalogue:
-    """Return the catalogue of a list of PIL images or paths; not cached: nothing tells it from another list."""
+def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    """Open a list of PIL images or paths; not cached: nothing tells it from another list."""
 
     def read(row: int) -> np.ndarray:
         picture = pictures[row]
@@ -234,11 +246,17 @@ def _listed(pictures: Sequence[object], name: str) -> Catalogue:
         stream.seek(0)
         return read_rgb(stream)
 
-    paths = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
-    return Catalogue(stamp="", names=tuple(paths), read=read)
+    def look(row: int) -> str:
+        picture = pictures[row]
+        return mode_of(picture if isinstance(picture, Image.Image) else Path(str(picture)).expanduser())
+
+    names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
+    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read), how, name, progress, look)
 
 
-def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+def _from_catalogue(
+    catalogue: Catalogue, how: Opening, name: str, progress: Progress | None, look: Look | None = None
+) -> OpenedImages:
     def told(done: int, total: int) -> None:
         if progress is not None:
             progress(f"reading {name}", done, total)
@@ -247,7 +265,7 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
         raise ValueError(f"{name}: no picture in it{listed}")
     try:
-        images, facts = decoded(catalogue, how.size, how.resize, how.cache, told)
+        images, facts = decoded(catalogue, look, how.size, how.resize, how.cache, told)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
@@ -256,7 +274,7 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
         raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; mend or move them:{listed}")
     notes = _notes_of(bad, facts, how)
     if catalogue.ignored:
-        notes.append(f"{catalogue.ignored} files are no pictures by their names and were left alone")
+        notes.append(f"other files, left alone because their names are not those of pictures: {catalogue.ignored}")
     return OpenedImages(
         images, name, _resized(facts, how), bad, tuple(notes), endings=tuple(sorted((facts.endings or {}).items()))
     )
@@ -270,109 +288,41 @@ def _resized(facts: Facts, how: Opening) -> str:
 def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
     notes = []
     if bad:
+        n = len(bad)
         listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad[:LISTED])
         more = f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
-        notes.append(f"{len(bad)} bad pictures were left out:{listed}{more}")
+        notes.append(f"{n} bad picture{'s were' if n > 1 else ' was'} left out:{listed}{more}")
     if facts.cropped:
-        notes.append(f"{facts.cropped} pictures were cropped to their centre square")
+        notes.append(f"cropped to the centre square: {facts.cropped}")
     if facts.resampled:
-        notes.append(f"{facts.resampled} pictures were resampled to {how.size} px ({how.resize})")
+        notes.append(f"resampled to {how.size} px ({how.resize}): {facts.resampled}")
     if facts.enlarged:
-        notes.append(f"{facts.enlarged} of them were smaller and enlarged: their fine detail is interpolated")
+        notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
+    if facts.transparent:
+        notes.append(f"transparent and laid over white: {facts.transparent}")
+    if facts.deep:
+        notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
     return notes
 
 
 def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:
     """Open an array of any layout and type; ``stamp`` names its file, "" for what lies in memory."""
-    planar = _planar(values, how.layout, name)
-    facts = Facts([])
+    planar = planar_view(values, how.layout, name)
+    stamp = digest(stamp, planar.shape, planar.strides) if stamp and how.cache else ""
     notes: list[str] = []
     if planar.dtype != np.uint8:
-        planar, facts = _as_bytes(planar, how, name, stamp)
-        low, high = how.value_range or (0.0, 1.0)
-        notes.append(f"{values.dtype} values were rounded to 8 bits, {low:g} as black and {high:g} as white")
-        if facts.span and facts.span[1] - facts.span[0] < NARROW * (high - low):
-            notes.append(
-                f"its values, {facts.span[0]:g} to {facts.span[1]:g}, fill hardly any of the stated range: is it right?"
-            )
-    elif planar.size and planar[: 4 * BLOCK].max() <= 1:
+        planar, facts = as_bytes(planar, how.value_range, name, stamp)
+        (low, high), (least, most) = how.value_range or (0.0, 1.0), facts.span or (0.0, 1.0)
+        doubt = " That is little of the range: is it right?" if most - least < NARROW * (high - low) else ""
+        notes.append(
+            f"{values.dtype} values from {least:g} to {most:g} were rounded to 8 bits, {low:g} as black and {high:g} "
+            f"as white.{doubt}"
+        )
+    elif planar.size and planar[:BLOCK].max() <= 1:
         notes.append("no value is above 1 of 255: the pictures are black. Were floats cast to uint8?")
     if not how.size or not planar.size:
         return OpenedImages(planar, name, notes=tuple(notes))
     names = tuple(f"{name}[{row}]" for row in range(len(planar)))
-    key = digest(stamp, how.layout, how.value_range) if stamp else ""
+    key = digest(stamp, how.value_range) if stamp else ""
     opened = _from_catalogue(Catalogue(key, names, lambda row: planar[row]), how, name, None)
-    if len(opened) < len(planar):
-        raise ValueError(f"{name}: {opened.bad[0].reason}")
     return replace(opened, notes=(*notes, *opened.notes), endings=())
-
-
-def _planar(values: np.ndarray, layout: Layout, name: str) -> np.ndarray:
-    """Return a view [N,C,H,W], C = 1 or 3, of an array of any type of number.
-
-    Raises:
-        ValueError: for a form that is none of pictures, or that can be read in two ways.
-    """
-    shape, got = values.shape, f"got {values.dtype} {list(values.shape)}"
-    expected = "expected [N,C,H,W] or [N,H,W,C] with C = 1 or 3, or [N,H,W]"
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: {expected} of numbers, {got}")
-    if layout == "auto" and values.ndim == 4:
-        first, last = shape[1] in (1, 3), shape[3] in (1, 3)
-        if first and last:
-            raise ValueError(f"{name}: {got} can be [N,C,H,W] or [N,H,W,C]; say which with layout nchw or nhwc")
-        if not first and not last and 4 in (shape[1], shape[3]):
-            raise ValueError(f"{name}: {got} has four channels; lay transparency over a background colour first")
-        layout = "nhwc" if last else "nchw"
-    elif layout == "auto" and values.ndim == 3:
-        if shape[0] in (1, 3) or shape[2] in (1, 3):
-            raise ValueError(
-                f"{name}: {got} can be one picture or several grey ones; add an axis for the pictures (array[None]), "
-                "or say layout nhw for grey ones"
-            )
-        layout = "nhw"
-    if layout == "auto" or values.ndim != len(layout):
-        raise ValueError(f"{name}: {expected if layout == 'auto' else 'expected ' + ','.join(layout.upper())}, {got}")
-    planar = values[:, None] if layout == "nhw" else values if layout == "nchw" else values.transpose(0, 3, 1, 2)
-    if planar.shape[1] not in (1, 3):
-        raise ValueError(f"{name}: {expected}, {got}")
-    return planar
-
-
-def _as_bytes(planar: np.ndarray, how: Opening, name: str, stamp: str) -> tuple[np.ndarray, Facts]:
-    """Turn other numbers into bytes by the stated range, block by block.
-
-    Raises:
-        ValueError: where no range was stated, or values are NaN, infinite or outside of it: with their number.
-    """
-    if how.value_range is None:
-        sample = planar[:BLOCK]
-        finite = sample[np.isfinite(sample)]
-        span = f"{finite.min():g} to {finite.max():g}" if finite.size else "none that is finite"
-        raise ValueError(
-            f"{name}: expected uint8, got {planar.dtype} with values {span} (in the first {len(sample)} pictures); say "
-            "which values are black and white: --value-range=-1,1 (in Python value_range=(-1, 1)), 0,1 or 0,255"
-        )
-    low, high = how.value_range
-    slack = ROUNDING * (high - low)
-
-    def fill(facts: Facts) -> Iterator[np.ndarray]:
-        wild = outside = 0
-        least, most = np.inf, -np.inf
-        for first in range(0, len(planar), BLOCK):
-            block = np.asarray(planar[first : first + BLOCK], np.float64)
-            finite = np.isfinite(block)
-            wild += int((~finite).sum())
-            outside += int((finite & ((block < low - slack) | (block > high + slack))).sum())
-            least, most = min(least, block.min(initial=np.inf)), max(most, block.max(initial=-np.inf))
-            if not wild and not outside:
-                yield np.rint((block - low) * (255.0 / (high - low))).clip(0, 255).astype(np.uint8)
-        if wild or outside:
-            raise ValueError(
-                f"{name}: {wild} values are NaN or infinite and {outside} of {planar.size} lie outside the stated "
-                f"range {low:g} to {high:g}; nothing is clipped in silence. Mend them, or state another range"
-            )
-        facts.span = (float(least), float(most))
-
-    key = digest(stamp, how.layout, how.value_range) if stamp and how.cache else ""
-    return shelved(key, fill)

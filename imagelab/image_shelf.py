@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,13 +33,15 @@ from PIL import Image
 from .data.base import BadFile
 from .data.face_cache import cache_folder
 from .data.intake import THREADS, Catalogue, centre, digest, shown
+from .images import FORMATS
 
-__all__ = ["Facts", "Kernel", "Progress", "copies", "decoded", "pick", "shelved", "squared"]
+__all__ = ["Facts", "Kernel", "Look", "Progress", "copies", "decoded", "mode_of", "pick", "shelved", "squared"]
 
 VERSION = 1
 """Part of the name of every shelved set; raise it when a picture would come out otherwise."""
 
 BLOCK = 256
+LISTED = 5  # bad pictures named one by one in a message
 SMALL = 64_000_000  # bytes below which a choice of rows is simply held in memory
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +53,10 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, of how many)."""
 
 
+Look = Callable[[int], str]
+"""Row of a catalogue -> what its original has that the pixels will not show: see :func:`mode_of`."""
+
+
 @dataclass
 class Facts:
     """What reading a set has shown.
@@ -59,6 +66,7 @@ class Facts:
         resampled: pictures whose size was changed. enlarged: those of them that were smaller than asked for.
         cropped: pictures that lost their edges to become square.
         endings: how many pictures of each file ending.
+        transparent: pictures with transparency, laid over white. deep: pictures of more than 8 bits a channel.
         span: smallest and largest value before it became a byte; None for pictures and bytes.
     """
 
@@ -67,6 +75,8 @@ class Facts:
     enlarged: int = 0
     cropped: int = 0
     endings: dict[str, int] | None = None
+    transparent: int = 0
+    deep: int = 0
     span: tuple[float, float] | None = None
 
     def bad_files(self) -> tuple[BadFile, ...]:
@@ -79,15 +89,22 @@ class _Picture:
     pixels: np.ndarray
     width: int
     height: int
+    mode: str
 
 
 def decoded(
-    catalogue: Catalogue, size: int, kernel: Kernel, cache: bool, progress: Callable[[int, int], None]
+    catalogue: Catalogue,
+    look: Look | None,
+    size: int,
+    kernel: Kernel,
+    cache: bool,
+    progress: Callable[[int, int], None],
 ) -> tuple[np.ndarray, Facts]:
     """Return all pictures of a catalogue, in its order, copies included.
 
     Args:
         catalogue: which pictures there are and how one is read; an empty stamp cannot be cached.
+        look: row -> "transparent", "deep" or "" (see :func:`mode_of`); None where nothing is known of the originals.
         size: side in pixels to which the centre square is resampled; 0 takes pictures as they are, all of one size.
         kernel: how to resample.
         cache: whether to keep the pixels for the next time.
@@ -104,7 +121,8 @@ def decoded(
         try:
             pixels = catalogue.read(row)
             height, width = pixels.shape[1:]
-            return _Picture(squared(pixels, size, kernel) if size else pixels, width, height)
+            mode = look(row) if look else ""
+            return _Picture(squared(pixels, size, kernel) if size else pixels, width, height, mode)
         except (ValueError, OSError) as error:
             return shown(str(error))
 
@@ -126,6 +144,8 @@ def decoded(
                     facts.resampled += bool(size) and side != size
                     facts.enlarged += bool(size) and side < size
                     facts.cropped += bool(size) and found.width != found.height
+                    facts.transparent += found.mode == "transparent"
+                    facts.deep += found.mode == "deep"
                     endings[PurePosixPath(name).suffix.lower()] += 1
                     block.append(found.pixels)
                 if block:
@@ -146,6 +166,20 @@ def _same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -> None
             f"{two.height} pixels. Nothing is resized unless you say so: --size {min(one.width, one.height)} crops "
             f"each to its centre square and resamples it (in Python size={min(one.width, one.height)})"
         )
+
+
+def mode_of(picture: Path | Image.Image) -> str:
+    """Return "transparent", "deep" (more than 8 bits a channel) or "" for any other picture; reads no pixels."""
+    if isinstance(picture, Path):
+        try:
+            with Image.open(picture, formats=FORMATS) as opened:
+                return mode_of(opened)
+        except OSError:
+            return ""  # whoever reads the pixels says why they cannot be read
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        return "transparent"
+    raw = str(getattr(picture, "tile", ""))  # how its bytes are read; Pillow gives a PNG of 16 bits as "RGB;16B"
+    return "deep" if picture.mode.startswith("I") or ";16" in raw else ""
 
 
 def squared(pixels: np.ndarray, size: int, kernel: Kernel) -> np.ndarray:
@@ -188,8 +222,9 @@ def shelved(key: str, fill: Callable[[Facts], Iterator[np.ndarray]]) -> tuple[np
     with _destination(path) as (stream, kept):
         shape = _pour(stream, fill(facts))
         if not shape[0]:
-            listed = "".join(f"\n  {name}: {reason}" for name, reason in facts.bad[:20])
-            raise ValueError(f"none of {len(facts.bad)} pictures can be used:{listed}")
+            listed = "".join(f"\n  {name}: {reason}" for name, reason in facts.bad[:LISTED])
+            more = f"\n  and {len(facts.bad) - LISTED} more" if len(facts.bad) > LISTED else ""
+            raise ValueError(f"none of {len(facts.bad)} pictures can be used:{listed}{more}")
         images = np.memmap(stream, np.uint8, "c", shape=shape)
     if kept:
         _write_facts(kept, shape, facts)
@@ -208,7 +243,7 @@ def _pour(stream: BinaryIO, blocks: Iterator[np.ndarray]) -> tuple[int, ...]:
 @contextmanager
 def _destination(path: Path | None) -> Iterator[tuple[BinaryIO, Path | None]]:
     """Open a file to fill; under its name only when whole, or nameless where nothing is kept or nothing can be."""
-    partial = None if path is None else path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = None if path is None else path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     if path is None or partial is None or not _can_write(partial):
         with tempfile.TemporaryFile() as stream:
             yield stream, None
@@ -234,7 +269,7 @@ def _can_write(partial: Path) -> bool:
 
 def _write_facts(path: Path, shape: tuple[int, ...], facts: Facts) -> None:
     said = json.dumps({"shape": shape, **vars(facts)})
-    partial = path.with_name(f"{path.stem}.json.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.stem}.json.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
             stream.write(said)

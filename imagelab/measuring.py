@@ -11,7 +11,6 @@ against the other, which is fewer images than the measurement has and says so.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,23 +18,23 @@ from typing import Literal
 import numpy as np
 
 from .bench import choose_device
+from .cautions import copies_among, lossy_beside_lossless, notes_of, of_one_form, too_few
 from .data.face_cache import cache_folder
-from .image_sets import Layout, OpenedImages, Opening, open_images
-from .image_shelf import Kernel, Progress, copies, pick
+from .image_arrays import Layout
+from .image_sets import OpenedImages, Opening, open_images
+from .image_shelf import Kernel, Progress, pick
 from .measurement import Measurement
 from .metrics import METRICS, Evidence, ImageSet
 from .metrics import measure as take
 from .metrics.weights import WeightsMissing, locate
 from .pool import REAL
 from .seeds import stream, stream_seed
-from .verdicts import ARROWS, number, verdict
+from .verdicts import ARROWS, columns, number, verdict
 
 __all__ = ["Measured", "general_panel", "measure"]
 
 FACES_ONLY = ("freckles", "tails")
 """Rows that are calibrated on imagelab's own faces; they are taken when asked for by name."""
-
-LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,14 @@ class Measured:
         measurements: the made images against the real ones, each beside its floor, in the order of the panel.
         floors: real images against real ones, with the numbers of images that they stand on.
         warnings: what a reader has to know before trusting a number.
+        notes: what the floor is, and which metrics were not taken and why.
         real, fake: the two sets in words.
     """
 
     measurements: tuple[Measurement, ...]
     floors: tuple[Measurement, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     real: str
     fake: str
 
@@ -85,19 +86,23 @@ class Measured:
 
     def table(self, everything: bool = False) -> str:
         """Return the result as plain text: warnings, a row a measurement, what is missing and why."""
-        head = ("", "value", "± stderr", "floor", "n", "", "verdict", "feature space")
-        rows = [head, *(cells(m) for m in self.shown(everything))]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        lines = [f"{self.fake} against {self.real}", *(f"! {warning}" for warning in self.warnings), ""]
-        lines += [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
+        lines = [self.title, *(f"! {warning}" for warning in self.warnings), ""]
+        lines += columns(HEAD, [cells(m) for m in self.shown(everything)])
         lines += [f"missing: {', '.join(names)}: {reason}" for reason, names in self.missing().items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
+
+    @property
+    def title(self) -> str:
+        """What was measured against what, in one line."""
+        return f"{self.fake} against {self.real}"
 
     def to_jsonl(self) -> str:
         """Return one line of JSON a measurement: the floors (generation 0, line -1) first."""
         return "".join(m.to_json() + "\n" for m in (*self.floors, *self.measurements))
+
+
+HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
+"""What the cells of a row are."""
 
 
 def cells(m: Measurement) -> tuple[str, str, str, str, str, str, str, str]:
@@ -191,16 +196,17 @@ def measure(
         10
     """
     unknown = [name for name in metrics or () if name not in METRICS]
-    if unknown:
-        raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    if unknown or (metrics is not None and not metrics):
+        raise ValueError(f"unknown metric {', '.join(unknown) or '(none named)'}; known are {', '.join(METRICS)}")
     how = Opening(size or 0, resize, value_range, layout, on_bad, cache)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
-    warnings = _of_one_form(sets)
+    sets, warnings = of_one_form(sets)
     panel, left = (list(dict.fromkeys(metrics)), {}) if metrics is not None else general_panel(train is not None)
     if progress is not None:
         progress("looking for copies", 0, 1)
-    warnings += _said(sets) + _copies_among(sets) + _too_few(sets, panel)
+    warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets)
+    warnings += too_few(sets, panel)
     division = _divide(sets, seed)
     bench = _Bench(panel, stream_seed(seed, "measure"), choose_device(device), cache, progress)
     keep = {name: bench.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
@@ -210,7 +216,7 @@ def measure(
     if division.floor is not None:
         base = reference if division.floor_reference is None else bench.image_set(division.floor_reference)
         floors = bench.take("floor", base, bench.image_set(division.floor), **keep)
-    return _placed(values, floors, sets, (*warnings, division.note, *_left_out(left)))
+    return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
 @dataclass(frozen=True)
@@ -286,13 +292,16 @@ class _Bench:
 
 
 def _placed(
-    values: list[Measurement], floors: list[Measurement], sets: dict[str, OpenedImages], notes: Sequence[str]
+    values: list[Measurement],
+    floors: list[Measurement],
+    sets: dict[str, OpenedImages],
+    warnings: list[str],
+    notes: Sequence[str],
 ) -> Measured:
     """Put every number in its place beside its floor, the resampling of the sets in front of the metric's own."""
     real, fake = sets["real"], sets["fake"]
     generation, line = (1, 0) if fake.generation is None else (fake.generation, fake.line)
     beneath = {m.name: m for m in floors}
-    warnings = list(notes)
     placed = []
     for m in values:
         try:
@@ -311,79 +320,10 @@ def _placed(
         tuple(resized(m, "; ".join(sorted(before))) for m in placed),
         tuple(resized(m.at(0, REAL), real.resized) for m in floors),
         tuple(warnings),
-        *(
-            f"{len(each)} {name} images ({' x '.join(map(str, each.images.shape[1:]))})"
-            for name, each in (("real", real), ("made", fake))
-        ),
+        tuple(notes),
+        real=real.described("real"),
+        fake=fake.described("made"),
     )
-
-
-def _of_one_form(sets: dict[str, OpenedImages]) -> list[str]:
-    """Make grey sets beside colour ones three equal channels, saying so; raise ValueError where sizes differ."""
-    forms = {name: each.images.shape[2:] for name, each in sets.items()}
-    if len(set(forms.values())) > 1:
-        told = ", ".join(f"{name} is {width} x {height}" for name, (height, width) in forms.items())
-        side = min(min(form) for form in forms.values())
-        raise ValueError(
-            f"sets of different sizes: {told} pixels. Nothing is resized unless you say so: --size {side} (in Python "
-            f"size={side}) crops every picture to its centre square and resamples it"
-        )
-    channels = {each.images.shape[1] for each in sets.values()}
-    said = []
-    if len(channels) > 1:
-        for name, each in sets.items():
-            if each.images.shape[1] == 1:
-                grey = np.broadcast_to(each.images, (len(each), 3, *each.images.shape[2:]))
-                sets[name] = replace(each, images=grey)
-                said.append(f"{name} is grey and was taken as three equal channels, beside sets in colour")
-    return said
-
-
-def _said(sets: dict[str, OpenedImages]) -> list[str]:
-    said = [f"{name}: {note}" for name, each in sets.items() for note in each.notes]
-    for name, each in sets.items():
-        if each.resized and not all(other.resized == each.resized for other in sets.values()):
-            said.append(f"{name} was resampled and another set was not: the kernel alone changes fine detail")
-            break
-    lossy = {name: {end in LOSSY for end, _ in sets[name].endings} for name in ("real", "fake")}
-    if lossy["real"] and lossy["fake"] and lossy["real"] != lossy["fake"]:
-        told = ["; ".join(f"{count} {end}" for end, count in sets[name].endings) for name in ("real", "fake")]
-        said.append(
-            f"real holds {told[0]} and fake {told[1]}: lossy compression alone is seen by spectra, detectors and FID"
-        )
-    return said
-
-
-def _copies_among(sets: dict[str, OpenedImages]) -> list[str]:
-    """Say which pictures occur twice: inside a set, and in two sets that ought to share none."""
-    seen = {name: copies(each.images) for name, each in sets.items()}
-    said = []
-    for name, counts in seen.items():
-        extra = counts.total() - len(counts)
-        if len(counts) == 1 and extra:
-            said.append(f"{name}: all {counts.total()} pictures are the same one")
-        elif extra:
-            said.append(f"{name}: {extra} of {counts.total()} pictures are exact copies of others in it; they count")
-    pairs = (("real", "fake"), ("real", "train"), ("real", "floor"), ("fake", "train"), ("fake", "floor"))
-    for one, other in pairs:
-        if one in seen and other in seen:
-            said += _shared(one, seen[one], other, seen[other])
-    return said
-
-
-def _shared(one: str, these: Counter[bytes], other: str, those: Counter[bytes]) -> list[str]:
-    if these == those:
-        return [f"{one} and {other} are the SAME pictures: this measures a set against itself"]
-    shared = sum(count for picture, count in those.items() if picture in these)
-    if not shared:
-        return []
-    return [f"{shared} of {those.total()} {other} pictures stand in {one} too, pixel by pixel: distances are too small"]
-
-
-def _too_few(sets: dict[str, OpenedImages], panel: Sequence[str]) -> list[str]:
-    n = min(len(sets["real"]), len(sets["fake"]))
-    short = [f"{name} ({METRICS[name].least})" for name in panel if METRICS[name].least > n]
-    return [f"{n} images are fewer than these would be trusted with: {', '.join(short)}"] if short else []
 
 
 def _left_out(left: dict[str, str]) -> list[str]:

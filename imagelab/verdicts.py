@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .measurement import Measurement
 from .pool import REAL
 
-__all__ = ["ARROWS", "Difference", "by_name", "differences", "number", "verdict"]
+__all__ = ["ARROWS", "Difference", "by_name", "columns", "differences", "number", "verdict"]
 
 SIGMAS = 2.0
 ARROWS = {"lower": "↓", "higher": "↑", "two-sided": "↔", "none": ""}
@@ -72,12 +72,14 @@ def verdict(m: Measurement) -> str:
     if (len(known) == 2 and abs(gap) < SIGMAS * sigma) or gap == 0:
         return "within the floor"
     times = ""
-    if m.better == "lower" and m.floor > SIGMAS * (m.floor_stderr or 0.0):
+    if m.better == "lower" and gap > 0 and m.floor > SIGMAS * (m.floor_stderr or 0.0):
         times = (
             f"{m.value / m.floor:.3g} x the floor"
             if m.value >= 10 * m.floor
             else f"{m.value / m.floor:.1f} x the floor"
         )
+    if m.better == "lower" and gap < 0:
+        times = "below the floor"
     if len(known) < 2 or sigma == 0:
         return f"{times or f'{gap:+.3g} from the floor'} (no error known)"
     return f"{times}{', ' if times else ''}{gap / sigma:+.1f} sigma"
@@ -91,6 +93,18 @@ def number(value: float | None, digits: int = 4) -> str:
         ('0.0001235', '1235', '–')
     """
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of text with the cells one under the other; nothing where there is no row.
+
+    Example:
+        >>> columns(("name", "n"), [("fid", "5000"), ("kid", "7")])
+        ['name  n', 'fid   5000', 'kid   7']
+    """
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+    return lines if rows else []
 
 
 def by_name(measurements: Sequence[Measurement], source: str) -> dict[str, Measurement]:
