@@ -15,6 +15,8 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,10 +90,10 @@ def nearest_in_blocks(
         ValueError: for fewer than k references, or values that are NaN or infinite.
     """
     best = np.full((len(query), k), -1, np.int64), np.full((len(query), k), np.inf)
-    first, centre = 0, None
+    first, side = 0, None
     for block in references:
-        centre = block.mean(axis=0, dtype=np.float64) if centre is None else centre
-        pairs = _promising(query, block, centre, best[1][:, -1], k, None if own is None else own - first, device)
+        side = side or _Side(query, block.mean(axis=0, dtype=np.float64), device)
+        pairs = _promising(side, block, best[1][:, -1], k, None if own is None else own - first)
         best = _merged(*best, pairs[0], pairs[1] + first, _apart(query, block, *pairs))
         first += len(block)
     if not np.isfinite(best[1]).all():
@@ -124,9 +126,9 @@ def balls_holding(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
     counts = np.zeros((len(several), len(points)), np.int64)
     middle = centres[:REFERENCES].mean(axis=0, dtype=np.float64)
     for first, rows in blocks(points, QUERIES):
+        side = _Side(rows, middle, device)
         for start, block in blocks(centres, REFERENCES):
-            limits = several[:, start : start + len(block)]
-            counts[:, first : first + len(rows)] += _held(rows, block, middle, limits, device)
+            counts[:, first : first + len(rows)] += _held(side, block, several[:, start : start + len(block)])
     return counts if np.ndim(radii) == 2 else counts[0]
 
 
@@ -142,42 +144,65 @@ def _check(left: np.ndarray, right: np.ndarray) -> None:
         raise ValueError(f"neighbours: expected [N,D] and [M,D], got {left.shape} and {right.shape}")
 
 
-def _squared(
-    left: np.ndarray, right: np.ndarray, centre: np.ndarray, double: bool, device: str
-) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Points on one side of the product, centred: |q - r| does not change, and rounding grows with |q| and |r|."""
+
+    points: np.ndarray
+    centre: np.ndarray
+    device: str
+
+    @cached_property
+    def single(self) -> tuple[Tensor, Tensor]:
+        """The points [N,D] in float32, and their squared norms [N]."""
+        return self._centred(np.float32 if self.points.dtype == np.float32 else np.float64, np.float32)
+
+    @cached_property
+    def double(self) -> tuple[Tensor, Tensor]:
+        """The same in float64."""
+        return self._centred(np.float64, np.float64)
+
+    def _centred(self, wide: type, narrow: type) -> tuple[Tensor, Tensor]:
+        import torch
+
+        centred = (self.points.astype(wide) - self.centre.astype(wide)).astype(narrow, copy=False)
+        points = torch.from_numpy(centred).to(self.device)
+        norms = points.square().sum(1, dtype=torch.float64).to(points.dtype)
+        if not bool(torch.isfinite(norms).all()):
+            raise ValueError("neighbours: expected finite points, got some that are NaN or infinite")
+        return points, norms
+
+
+def _squared(left: _Side, right: _Side, double: bool) -> tuple[Tensor, Tensor]:
     """Return all squared distances [N,M] by one matrix product, and how far each may be off."""
     import torch
 
-    dtype = torch.float64 if double else torch.float32
-    centred = [np.asarray(each, np.float64) - centre for each in (left, right)]
-    norms = [torch.from_numpy(np.einsum("nd,nd->n", each, each)).to(device, dtype) for each in centred]
-    if not all(bool(torch.isfinite(each).all()) for each in norms):
-        raise ValueError("neighbours: expected finite points, got some that are NaN or infinite")
-    near, far = (torch.from_numpy(each).to(device, dtype) for each in centred)
-    both = norms[0][:, None] + norms[1]
+    (near, ours), (far, theirs) = (each.double if double else each.single for each in (left, right))
+    both = ours[:, None] + theirs
     with full_precision():
         squared = torch.addmm(both, near, far.T, alpha=-2.0)
     # D products and sums, and a few roundings more for the norms, the cast to float32 and the limits compared with
-    return squared, both * ((left.shape[1] + 32) * torch.finfo(dtype).eps / 2)
+    return squared, both * ((near.shape[1] + 32) * torch.finfo(near.dtype).eps / 2)
 
 
 def _promising(
-    query: np.ndarray, block: np.ndarray, centre: np.ndarray, reach: np.ndarray, k: int, own: int | None, device: str
+    query: _Side, block: np.ndarray, reach: np.ndarray, k: int, own: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows, columns) of all pairs that may belong to the k nearest, all of them within ``reach`` [N]."""
     import torch
 
+    other = _Side(block, query.centre, query.device)
     for double in (False, True):
-        squared, slack = _squared(query, block, centre, double, device)
+        squared, slack = _squared(query, other, double)
         lower = squared - slack
         if own is not None:
-            rows = np.arange(max(0, -own), min(len(query), len(block) - own))
+            rows = np.arange(max(0, -own), min(len(lower), len(block) - own))
             lower[rows, rows + own] = torch.nan  # not even within an infinite reach
         near = lower <= _squares(reach, lower)[:, None]
         crowded = np.flatnonzero((near.sum(1) > CROWD * k).cpu().numpy())
         if len(crowded) and lower.shape[1] > k:  # one spare, for the query itself
             first = lower[crowded].topk(k, largest=False).indices.cpu().numpy()
-            apart = _apart(query, block, np.repeat(crowded, k), first.ravel()).reshape(-1, k)
+            apart = _apart(query.points, block, np.repeat(crowded, k), first.ravel()).reshape(-1, k)
             reach = reach.copy()
             reach[crowded] = np.minimum(reach[crowded], apart.max(axis=1))
             near = lower <= _squares(reach, lower)[:, None]
@@ -187,22 +212,22 @@ def _promising(
     return rows.cpu().numpy(), columns.cpu().numpy()
 
 
-def _held(points: np.ndarray, centres: np.ndarray, middle: np.ndarray, radii: np.ndarray, device: str) -> np.ndarray:
+def _held(points: _Side, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Return how many of the balls hold each point, for each row of ``radii`` [G,M]: int64 [G,N]."""
     reach = radii.max(axis=0)
-    least = np.where(radii > 0, radii, np.inf).min(axis=0)
-    squared, slack = _squared(points, centres, middle, False, device)
+    least = np.where(radii > 0, radii, np.inf).min(axis=0)  # nearer than this: inside every ball of this centre
+    other = _Side(centres, points.centre, points.device)
+    squared, slack = _squared(points, other, double=False)
     if float(slack.mean()) > COARSE * float(np.median(reach)) ** 2:
-        squared, slack = _squared(points, centres, middle, True, device)
+        squared, slack = _squared(points, other, double=True)
     sure = squared + slack < _squares(least, squared)
-    sure &= _squares(np.where(reach > 0, 1.0, 0.0), squared) > 0
     alive = _squares((radii > 0).astype(float), squared)
     counts = (alive @ sure.to(alive.dtype).T).round().long().cpu().numpy()
     open_questions = (squared - slack <= _squares(reach, squared)) & ~sure
     rows, columns = (each.cpu().numpy() for each in open_questions.nonzero(as_tuple=True))
-    apart = _apart(points, centres, rows, columns)
+    apart = _apart(points.points, centres, rows, columns)
     for count, limit in zip(counts, radii, strict=True):
-        count += np.bincount(rows[apart < limit[columns]], minlength=len(points))
+        count += np.bincount(rows[apart < limit[columns]], minlength=len(counts[0]))
     return counts
 
 

@@ -19,8 +19,9 @@ References:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from ..measurement import Measurement
 from . import randconv
 from .base import Evidence, NotMeasurable
 from .features import batches, full_precision
+from .neighbours import nearest_in_blocks
 from .weights import locate
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ __all__ = [
     "lpips_phi",
     "mean_across",
     "mean_pairwise",
-    "nearest",
+    "nearest_images",
     "pairwise",
     "perceptual_diversity",
 ]
@@ -53,7 +55,8 @@ __all__ = [
 CITE = "arXiv:1801.03924"
 BATCH = 64
 KEEP = 1 << 30  # bytes of embeddings held between the two passes; larger sets go through the net twice
-CANDIDATES = 8  # neighbours whose distance is taken again without cancellation
+HELD = 1 << 27  # bytes of embeddings in a block of a neighbour search
+ROUNDING = 1e-9  # distance below which two images may be one
 
 
 @dataclass(frozen=True)
@@ -173,14 +176,15 @@ def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor
     phi = chosen.build(device)
     for batch in batches(images, device, BATCH):
         with full_precision():
-            yield phi(batch)
+            found = phi(batch)
+        yield found  # outside: what the caller does meanwhile is not ours to rule
 
 
 def mean_pairwise(images: np.ndarray, name: str, device: str = "cpu") -> tuple[float, float | None]:
     """Return the mean distance over all pairs of images and its standard error, in memory that N does not enter.
 
     Args:
-        images: uint8 [N,C,H,W], N >= 2.
+        images: uint8 [N,C,H,W], N >= 2, or a memory map of them.
         name: a key of ``EMBEDDINGS``. device: torch device.
 
     Returns:
@@ -192,67 +196,119 @@ def mean_pairwise(images: np.ndarray, name: str, device: str = "cpu") -> tuple[f
     n = len(images)
     if n < 2:
         raise NotMeasurable("needs at least 2 images")
-    total, squares, kept = None, [], []
-    for phi in embed(images, name, device):
-        part = phi.double().sum(0)
-        total = part if total is None else total + part
-        squares.append(_squares(phi))
-        if phi.shape[1] * 4 * n <= KEEP:
-            kept.append(phi)
-    assert total is not None
-    mean, square = total / n, np.concatenate(squares)
-    again = kept or embed(images, name, device)
-    along = np.concatenate([(phi.double() @ mean).cpu().numpy() for phi in again])
-    distance = (square + square.mean() - 2.0 * along) * n / (n - 1)  # of image i to the others
-    if not np.isfinite(distance).all():
-        raise NotMeasurable(f"features of {int((~np.isfinite(distance)).sum())} images are NaN or infinite")
+    cloud = _Cloud.of(images, name, device)
+    distance = cloud.to(cloud) * n / (n - 1)  # of image i to the others
     return float(distance.mean()), float(2.0 * distance.std(ddof=1) / np.sqrt(n)) if n > 2 else None
 
 
-def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "cpu") -> float:
-    """Return the mean distance over all pairs of one image of each set, uint8 [N,C,H,W] and [M,C,H,W]."""
-    means, squares = [], []
-    for images in (left, right):
-        phis = list(embed(images, name, device))
-        means.append(sum(phi.double().sum(0) for phi in phis) / len(images))
-        squares.append(float(np.concatenate([_squares(phi) for phi in phis]).mean()))
-    return float(squares[0] + squares[1] - 2.0 * (means[0] @ means[1]))
+def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "cpu") -> tuple[float, float | None]:
+    """Return the mean distance over all pairs of one image of each set and its standard error.
+
+    The error is sqrt(var(d_i) / N + var(e_j) / M), with d_i and e_j the mean distance of an image to the other set.
+
+    Args:
+        left: uint8 [N,C,H,W]. right: uint8 [M,C,H,W]; or memory maps of them.
+        name: a key of ``EMBEDDINGS``. device: torch device.
+
+    Returns:
+        (mean LPIPS or PD, standard error); the error is None where a set holds one image.
+
+    Raises:
+        NotMeasurable: for an empty set, images too small, features that are not finite, or missing weights.
+    """
+    if min(len(left), len(right)) < 1:
+        raise NotMeasurable("needs at least 1 image in each set")
+    ours, theirs = (_Cloud.of(images, name, device) for images in (left, right))
+    distances = ours.to(theirs), theirs.to(ours)
+    value = float(distances[0].mean())
+    if min(len(left), len(right)) < 2:
+        return value, None
+    return value, float(np.sqrt(sum(each.var(ddof=1) / len(each) for each in distances)))
 
 
-def _squares(phi: Tensor) -> np.ndarray:
-    return (phi.double() ** 2).sum(1).cpu().numpy()
+@dataclass(frozen=True, eq=False)
+class _Cloud:
+    """A set of embedded images: mean phi (float64 [D]), all |phi|^2 (float64 [N]), and a way to see the phi again."""
+
+    mean: Tensor
+    squares: np.ndarray
+    again: Callable[[], Iterable[Tensor]]
+
+    @classmethod
+    def of(cls, images: np.ndarray, name: str, device: str) -> _Cloud:
+        sums, squares, kept = [], [], []
+        for phi in embed(images, name, device):
+            sums = [sum(sums, phi.double().sum(0))]
+            squares.append((phi.double() ** 2).sum(1).cpu().numpy())
+            if phi.shape[1] * 4 * len(images) <= KEEP:
+                kept.append(phi)
+        again = (lambda: kept) if kept else (lambda: embed(images, name, device))
+        return cls(sums[0] / len(images), np.concatenate(squares), again)
+
+    def to(self, other: _Cloud) -> np.ndarray:
+        """Return the mean distance of each image to all of another set: float64 [N]."""
+        along = np.concatenate([(phi.double() @ other.mean).cpu().numpy() for phi in self.again()])
+        distance = self.squares + other.squares.mean() - 2.0 * along
+        bad = int((~np.isfinite(distance)).sum())
+        if bad:
+            raise NotMeasurable(f"features of {bad} images are NaN or infinite")
+        return distance
 
 
 def pairwise(left: Tensor, right: Tensor) -> Tensor:
     """Return all distances |phi_i - phi_j|^2 by one matrix product: [N,D] and [M,D] -> [N,M], >= 0.
 
-    In float32 anything below about 1e-6 of |phi|^2 is rounding; see :func:`nearest`.
+    In float32 anything below about 1e-6 of |phi - mean|^2 is rounding; see :func:`nearest_images`.
     """
+    centre = right.mean(0)  # distances do not change, and smaller vectors round less
+    left, right = left - centre, right - centre
     squares = (left * left).sum(1)[:, None] + (right * right).sum(1)[None]
     return (squares - 2.0 * left @ right.T).clamp_min(0)
 
 
-def nearest(query: Tensor, reference: Tensor, block: int = 1024) -> tuple[np.ndarray, np.ndarray]:
-    """Return each query's nearest reference: (index int64 [N], distance float64 [N]).
+def nearest_images(
+    query: np.ndarray, reference: np.ndarray, name: str, k: int = 1, exclude_self: bool = False, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each image's k nearest reference images, nearest first, exactly, in bounded memory.
 
-    The matrix product chooses 8 candidates; their distances are taken again by direct difference, so that
-    duplicates come out as exactly 0.
+    The references go through the net once for every block of queries (1,600 images of 64 px in AlexNet); of both only
+    a block is ever held. Copies are at exactly 0: near nothing, the bytes decide, since a net's last digits may hang
+    on the batch a picture was in.
 
     Args:
-        query: phi [N,D]. reference: phi [M,D], M >= 1.
-        block: queries at a time.
+        query: uint8 [N,C,H,W]. reference: uint8 [M,C,H,W]; or memory maps of them.
+        name: a key of ``EMBEDDINGS``.
+        k: how many. exclude_self: query i is reference i and no neighbour of itself.
+        device: torch device.
+
+    Returns:
+        (index int64 [N,k], LPIPS or PD float64 [N,k]).
+
+    Raises:
+        NotMeasurable: for images too small, or missing weights. ValueError: for fewer than k references.
     """
+    indices, distances, first = [], [], 0
+    for rows in _held(embed(query, name, device)):
+        own = first if exclude_self else None
+        index, distance = nearest_in_blocks(rows, _held(embed(reference, name, device)), k, own, device)
+        squared = distance**2
+        for row, place in zip(*np.nonzero(squared < ROUNDING), strict=True):
+            if np.array_equal(query[first + row], reference[index[row, place]]):
+                squared[row, place] = 0.0
+        order = np.lexsort((index, squared))
+        indices.append(np.take_along_axis(index, order, 1))
+        distances.append(np.take_along_axis(squared, order, 1))
+        first += len(rows)
+    return np.concatenate(indices), np.concatenate(distances)
+
+
+def _held(phis: Iterator[Tensor]) -> Iterator[np.ndarray]:
+    """Yield phi in blocks of about ``HELD`` bytes: float32 [B,D]."""
     import torch
 
-    indices, distances = [], []
-    for first in range(0, len(query), block):
-        rows = query[first : first + block]
-        near = pairwise(rows, reference).topk(min(CANDIDATES, len(reference)), largest=False).indices
-        exact = torch.stack([((rows - reference[near[:, k]]).double() ** 2).sum(1) for k in range(near.shape[1])], 1)
-        best = exact.argmin(1, keepdim=True)
-        indices.append(near.gather(1, best).flatten().cpu().numpy())
-        distances.append(exact.gather(1, best).flatten().cpu().numpy())
-    return np.concatenate(indices), np.concatenate(distances)
+    for first in phis:
+        more = islice(phis, max(0, HELD // (4 * first.numel()) - 1))
+        yield torch.cat([first, *more]).cpu().numpy()
 
 
 def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:

@@ -23,7 +23,7 @@ from imagelab.metrics.perceptual import (
     lpips_phi,
     mean_across,
     mean_pairwise,
-    nearest,
+    nearest_images,
     pairwise,
     perceptual_diversity,
 )
@@ -102,9 +102,7 @@ def test_squeezenets_nested_trunk_fits_its_file_too(monkeypatch, tmp_path, pictu
     torch.save({f"features.{name}": value for name, value in features.items()}, tmp_path / "trunk")
     digest = hashlib.sha256((tmp_path / "trunk").read_bytes()).hexdigest()
     path = (tmp_path / "trunk").rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
-    monkeypatch.setitem(
-        WEIGHTS, "squeezenet1_1", replace(WEIGHTS["squeezenet1_1"], files=(path.name,), sha256=digest)
-    )
+    monkeypatch.setitem(WEIGHTS, "squeezenet1_1", replace(WEIGHTS["squeezenet1_1"], files=(path.name,), sha256=digest))
     monkeypatch.setenv("IMAGELAB_WEIGHTS", str(tmp_path))
     images, reference = pictures(4, 32), lpips_model("squeeze")
     pairs = all_pairs(to_signed(torch.from_numpy(images)), lambda x, y: reference(x[None], y[None]).item())
@@ -148,8 +146,10 @@ def test_mean_over_all_pairs_is_the_mean_over_all_pairs(pictures):
 def test_a_set_too_large_to_keep_goes_through_the_net_twice(pictures, monkeypatch):
     images = pictures(70, 32)
     kept = mean_pairwise(images, "randconv-s0")
+    across = mean_across(images[:30], images[30:], "randconv-s0")
     monkeypatch.setattr(perceptual, "KEEP", 0)
     assert mean_pairwise(images, "randconv-s0") == pytest.approx(kept, rel=1e-12)
+    assert mean_across(images[:30], images[30:], "randconv-s0") == pytest.approx(across, rel=1e-12)
 
 
 def test_the_error_of_the_mean_is_its_spread_over_repeats(pictures):
@@ -162,7 +162,8 @@ def test_the_error_of_the_mean_is_its_spread_over_repeats(pictures):
 def test_mean_across_is_the_mean_over_pairs_of_both_sets(pictures):
     left, right = pictures(9, 32, seed=1), pictures(7, 32, seed=2)
     phis = [torch.cat(list(embed(each, "randconv-s0"))).double() for each in (left, right)]
-    assert mean_across(left, right, "randconv-s0") == pytest.approx(pairwise(*phis).mean().item(), rel=1e-6)
+    value, error = mean_across(left, right, "randconv-s0")
+    assert value == pytest.approx(pairwise(*phis).mean().item(), rel=1e-6) and error is not None and error > 0
 
 
 def test_pd_is_between_nothing_and_two_and_every_layer_counts_the_same(pictures):
@@ -201,21 +202,50 @@ def test_activations_that_are_no_numbers_are_a_reason(pictures, monkeypatch):
         mean_pairwise(pictures(4, 32), "randconv-s0")
 
 
-def test_nearest_finds_exact_copies_at_exactly_zero():
-    generator = torch.Generator().manual_seed(0)
-    reference = torch.rand(300, 40, generator=generator)
-    query = torch.cat([reference[[17, 290]], reference[[5]] + 1e-4])
-    index, distance = nearest(query, reference, block=2)
-    np.testing.assert_array_equal(index, [17, 290, 5])
-    assert distance[0] == distance[1] == 0.0
-    assert distance[2] == pytest.approx(40 * 1e-8, rel=1e-2)
+@pytest.fixture
+def blocks_of_64(monkeypatch) -> None:
+    monkeypatch.setattr(perceptual, "HELD", 1)
 
 
-def test_nearest_agrees_with_looking_at_every_pair():
-    generator = torch.Generator().manual_seed(1)
-    query, reference = torch.rand(50, 6, generator=generator), torch.rand(80, 6, generator=generator)
-    full = ((query[:, None] - reference[None]).double() ** 2).sum(2)
-    index, distance = nearest(query, reference)
-    np.testing.assert_array_equal(index, full.argmin(1).numpy())
-    np.testing.assert_allclose(distance, full.amin(1).numpy(), rtol=1e-6)
-    assert nearest(query[:3], reference[:1])[0].tolist() == [0, 0, 0]
+@pytest.mark.usefixtures("blocks_of_64")
+def test_nearest_images_are_those_of_looking_at_every_pair(pictures):
+    query, reference = pictures(70, 16, seed=1), pictures(130, 16, seed=2)
+    query[[3, 66]] = reference[[129, 7]]
+    phis = [torch.cat(list(embed(each, "randconv-s0"))).double() for each in (query, reference)]
+    full = ((phis[0][:, None] - phis[1][None]) ** 2).sum(2)
+    index, distance = nearest_images(query, reference, "randconv-s0", k=3)
+    np.testing.assert_array_equal(index, full.argsort(1)[:, :3].numpy())
+    assert distance[3, 0] == distance[66, 0] == 0.0
+    np.testing.assert_allclose(distance, full.sort(1).values[:, :3].numpy(), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.usefixtures("blocks_of_64")
+def test_an_image_is_no_neighbour_of_itself_but_its_copy_is(pictures):
+    images = pictures(100, 16)
+    images[90] = images[5]
+    index, distance = nearest_images(images, images, "randconv-s0", exclude_self=True)
+    assert not (index[:, 0] == np.arange(100)).any()
+    assert index[[5, 90], 0].tolist() == [90, 5] and (distance == 0).sum() == 2
+
+
+def test_the_error_of_the_mean_across_is_its_spread_over_repeats(pictures):
+    pool, rng = pictures(1500, 16, seed=4), np.random.default_rng(0)
+    orders = [rng.permutation(1500) for _ in range(100)]
+    found = [mean_across(pool[order[:40]], pool[order[40:60]], "randconv-s0") for order in orders]
+    stated = np.mean([error for _, error in found if error is not None])
+    assert 0.8 < np.std([value for value, _ in found]) / stated < 1.25
+
+
+def test_one_image_has_a_mean_across_without_an_error_and_none_has_nothing(pictures):
+    value, error = mean_across(pictures(1, 32), pictures(5, 32, seed=3), "randconv-s0")
+    assert value > 0 and error is None
+    with pytest.raises(NotMeasurable, match="at least 1 image"):
+        mean_across(pictures(1, 32)[:0], pictures(5, 32), "randconv-s0")
+
+
+def test_all_pairs_are_the_packages_loop_over_pairs(random_lpips, pictures):
+    signed = to_signed(torch.from_numpy(pictures(6, 64)))
+    model = random_lpips.float()
+    phi = lpips_phi(model, signed)
+    loop = all_pairs(signed, lambda x, y: model(x[None], y[None]).item())
+    np.testing.assert_allclose(pairwise(phi, phi).numpy()[np.triu_indices(6, 1)], loop, atol=5e-7)
