@@ -25,6 +25,7 @@ from .cli_data import data_app
 from .cli_measure import measure_command
 from .cli_pictures import animate as animate_command
 from .cli_pictures import grid as grid_command
+from .cli_pictures import slides as slides_command
 from .cli_watch import watch as watch_command
 from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
@@ -56,6 +57,7 @@ app.command(weights_app)
 app.command(watch_command, name="watch")
 app.command(grid_command, name="grid")
 app.command(animate_command, name="animate")
+app.command(slides_command, name="slides")
 
 
 @app.command(name="run", help_flags=[])

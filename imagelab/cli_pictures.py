@@ -1,4 +1,4 @@
-"""``imagelab grid`` and ``imagelab animate``: pictures of a run for papers, slides and screens."""
+"""``imagelab grid``, ``animate`` and ``slides``: pictures of a run for papers, screens and talks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .images import read_npy
 from .pool import REAL
 from .store import RunFolder
 
-__all__ = ["animate", "grid", "most_alike"]
+__all__ = ["animate", "grid", "most_alike", "slides"]
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -102,6 +102,33 @@ def animate(
         RunFolder.open(run)
     for path in write(runs, output, which, seconds, labels or ()):
         out.print(f"animation: {path} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)
+    return 0
+
+
+def slides(
+    runs: Annotated[list[Path], Parameter(negative=())],
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("deck.pptx"),
+) -> int:
+    """Write a PowerPoint deck of one or several runs: editable charts, pictures, an animation, notes with the caveats.
+
+    Parameters
+    ----------
+    runs
+        Run folders.
+    output
+        The .pptx file.
+    """
+    from .report.read import read_run
+    from .report.sheets import rare_sheet
+    from .report.slides import write_slides
+
+    sheets = {}
+    for run in runs:
+        folder = RunFolder.open(run)
+        if any(m.name.startswith("tails/") and m.value is not None for m in folder.measurements()):
+            sheets[run] = rare_sheet(read_run(run), most_alike(folder), wide=True)
+    out.print(f"slides: {write_slides(runs, output, sheets)}", markup=False)
     return 0
 
 

@@ -170,26 +170,30 @@ def _nearest_sheet(run: Run, columns: int, generation: int, line: int) -> Sheet:
     )
 
 
-def rare_sheet(run: Run, found: Mapping[str, Mapping[int, tuple[np.ndarray, bool]]], line: int = 0) -> Sheet:
-    """Return the sheet of rare attributes: a row each, a column a generation.
+def rare_sheet(
+    run: Run, found: Mapping[str, Mapping[int, tuple[np.ndarray, bool]]], line: int = 0, wide: bool = False
+) -> Sheet:
+    """Return the sheet of rare attributes: a row each and a column a generation, or the other way round.
 
     Args:
         run: the run.
         found: attribute -> generation -> (uint8 [C,H,W] the image that looks most like having it, whether the probe
             calls it). Computed by the caller: probes need torch, which a report does not.
-        line: which model.
+        line: which model. wide: a column an attribute, a row a generation, which suits a slide.
     """
     generations = sorted(next(iter(found.values())))
-    rows = []
-    for attribute, images in found.items():
-        last = max((g for g in generations if images[g][1]), default=None)
-        words = attribute.replace("_", " ") + ("" if last == generations[-1] else f" (last seen: {_seen(last)})")
-        rows.append(SheetRow(words, np.stack([_dimmed(*images[g]) for g in generations])))
+    last = {a: max((g for g in generations if images[g][1]), default=None) for a, images in found.items()}
     title = f"{run.model(line)}: who disappears"
     note = "Each cell: the image of that generation that looks most like it; faded where the probe does not call it. "
-    alt = f"{title}. Rows: {'; '.join(row.caption for row in rows)}. Columns: {', '.join(map(caption, generations))}."
-    heads = tuple("real" if g == 0 else f"gen. {g}" for g in generations)
-    return Sheet(title, tuple(rows), heads, note, alt)
+    told = "; ".join(f"{a.replace('_', ' ')}, last seen: {_seen(g)}" for a, g in last.items())
+    alt = f"{title}. {told}. Generations: {', '.join(map(caption, generations))}."
+    cells = np.stack([[_dimmed(*images[g]) for g in generations] for images in found.values()])
+    if wide:
+        rows = tuple(SheetRow(caption(g), cells[:, k]) for k, g in enumerate(generations))
+        return Sheet(title, rows, tuple(a.replace("_", " ") for a in found), note, alt)
+    gone = {a: "" if g == generations[-1] else f" (last seen: {_seen(g)})" for a, g in last.items()}
+    rows = tuple(SheetRow(a.replace("_", " ") + gone[a], cells[k]) for k, a in enumerate(found))
+    return Sheet(title, rows, tuple("real" if g == 0 else f"gen. {g}" for g in generations), note, alt)
 
 
 def _seen(generation: int | None) -> str:
