@@ -234,3 +234,20 @@ def test_the_toy_cuts_nothing_where_the_cut_is_far_away() -> None:
     assert_allclose(theory.truncation_kept(1.0, 40.0), 1)
     assert_allclose(theory.truncation_kept(1.0, 2.0), 0.9545, atol=1e-4)
     assert_allclose(theory.truncation_variance(1.0, 0.01, 0.0), 0.01**2 / 3, rtol=1e-3)  # a uniform sliver is left
+
+
+def test_drift_bands_hold_the_share_of_perfect_generators_that_they_promise():
+    bands = theory.wright_fisher_bands(0.05, 200, 4, level=0.9)
+    rng = np.random.default_rng(0)
+    shares = np.full(20_000, 0.05)
+    for low, high in bands[1:]:
+        shares = rng.binomial(200, shares) / 200
+        inside = np.mean((shares >= low) & (shares <= high))
+        assert 0.9 - 0.01 <= inside <= 0.97
+    assert bands[0].tolist() == [0.05, 0.05] and (np.diff(bands[:, 1]) >= 0).all()
+
+
+def test_drift_bands_of_many_images_join_the_exact_ones():
+    np.testing.assert_allclose(
+        theory.wright_fisher_bands(0.1, 4097, 3), theory.wright_fisher_bands(0.1, 4096, 3), atol=1e-3
+    )

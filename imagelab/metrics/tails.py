@@ -25,10 +25,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..measurement import Measurement
-from ..theory import wright_fisher_counts
+from ..theory import wright_fisher_bands
 from .base import Evidence
 from .probes import Probe, called, probed_sizes, shipped_probes
 
@@ -89,10 +87,8 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
         )
     if generation == 0:
         return p0, p0
-    likely = np.cumsum(wright_fisher_counts(p0, n, generation))
-    outside = (1 - level) / 2
-    low, high = (int(np.searchsorted(likely, edge)) for edge in (outside, 1 - outside))
-    return low / n, min(high, n) / n
+    low, high = wright_fisher_bands(p0, n, generation, level)[-1]
+    return float(low), float(high)
 
 
 def measure(evidence: Evidence) -> list[Measurement]:

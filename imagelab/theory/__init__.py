@@ -1,7 +1,8 @@
 """Closed forms that a self-consuming loop must obey: plain numbers in, plain numbers out; numpy alone.
 
 One idea a file. gaussian.py: a Gaussian refitted to its own samples, under the simple regimes. pools.py: the same for
-any regime and any schedule of regimes, from the pools that were drawn. drift.py: rare attributes that die by chance.
+any regime and any schedule of regimes, from the pools that were drawn; replicas.py plays such loops by the thousand, as
+a check that uses none of the laws. drift.py: rare attributes that die by chance.
 samplers.py: detail that a sampler loses with an exact network. vae.py: detail that a linear autoencoder loses with
 infinite data. toys.py: contraction, early stopping, and the popular cut-and-blur caricature.
 
@@ -11,7 +12,7 @@ For the closed-form Gaussian generator the laws hold mode by mode, so whole imag
 
 from __future__ import annotations
 
-from .drift import wright_fisher_counts, wright_fisher_heterozygosity, wright_fisher_survival
+from .drift import wright_fisher_bands, wright_fisher_counts, wright_fisher_heterozygosity, wright_fisher_survival
 from .gaussian import (
     GOLDEN_WEIGHT,
     accumulate_subsample_variance,
@@ -31,6 +32,7 @@ from .gaussian import (
     weighted_moments,
 )
 from .pools import pool_moments, window_moments
+from .replicas import gaussian_replicas, wishart_replica
 from .samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, flow_erosion, heun_erosion
 from .toys import chi_square_share, ou_share, truncation_kept, truncation_variance
 from .vae import linear_vae_lifetime, linear_vae_variance
@@ -49,6 +51,7 @@ __all__ = [
     "fresh_moments",
     "fresh_moments_limit",
     "fresh_variance",
+    "gaussian_replicas",
     "heun_erosion",
     "linear_vae_lifetime",
     "linear_vae_variance",
@@ -66,6 +69,8 @@ __all__ = [
     "weighted_mean_error",
     "weighted_moments",
     "window_moments",
+    "wishart_replica",
+    "wright_fisher_bands",
     "wright_fisher_counts",
     "wright_fisher_heterozygosity",
     "wright_fisher_survival",

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,23 +32,56 @@ def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarra
     among the N images of the generation before, x_{t+1} ~ Binomial(N, x_t/N), x_1 ~ Binomial(N, p). Exact, by its
     transition matrix, so N <= 4096 (128 MB) [Ewens].
     """
-    from scipy.special import gammaln, xlog1py, xlogy
-
     check_generation(generation, n)
     if generation < 1 or n > 4096 or not 0 <= frequency <= 1:
         raise ValueError(f"expected generation >= 1, n <= 4096, 0 <= p <= 1, got {generation}, {n}, {frequency}")
+    counts = _binomial(frequency, n)
+    for _ in range(generation - 1):
+        counts = counts @ _transition(n)
+    return counts
+
+
+def wright_fisher_bands(frequency: float, n: int, generations: int, level: float = 0.95) -> np.ndarray:
+    """Return between which shares drift alone leaves an attribute, generation by generation: float64 [T+1,2].
+
+    At least ``level`` of all perfect generators end inside, bounds included. Exact to N = 4096; above, the normal
+    band with the model's exact variance p (1-p) (1 - (1 - 1/N)^t), cut to 0..1.
+
+    Args:
+        frequency: share p among the real images, 0..1. n: images a generation. generations: T >= 0.
+        level: probability inside, 0 < level < 1.
+    """
+    check_generation(generations, n)
+    if not 0 < level < 1 or not 0 <= frequency <= 1:
+        raise ValueError(f"expected 0 <= p <= 1 and 0 < level < 1, got {frequency} and {level}")
+    bands = np.full((generations + 1, 2), frequency)
+    if n > 4096:
+        from scipy.special import ndtri
+
+        t = np.arange(1, generations + 1)
+        half = ndtri((1 + level) / 2) * np.sqrt(frequency * (1 - frequency) * (1 - (1 - 1 / n) ** t))
+        bands[1:] = np.clip(frequency + np.stack([-half, half], axis=1), 0.0, 1.0)
+        return bands
+    counts = _binomial(frequency, n)
+    for generation in range(1, generations + 1):
+        counts = counts if generation == 1 else counts @ _transition(n)
+        likely, outside = np.cumsum(counts), (1 - level) / 2
+        bands[generation] = [min(int(np.searchsorted(likely, edge)), n) / n for edge in (outside, 1 - outside)]
+    return bands
+
+
+def _binomial(frequency: np.ndarray | float, n: int) -> np.ndarray:
+    """P(k of n) for k = 0..n: [n+1], or a row for each frequency of a column."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
     k = np.arange(n + 1)
     choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return np.exp(choose + xlogy(k, frequency) + xlog1py(n - k, -np.asarray(frequency)))
 
-    def binomial(p: np.ndarray | float) -> np.ndarray:
-        return np.exp(choose + xlogy(k, p) + xlog1py(n - k, -np.asarray(p)))
 
-    counts = binomial(frequency)
-    if generation > 1:
-        step = binomial(k[:, None] / n)
-        for _ in range(generation - 1):
-            counts = counts @ step
-    return counts
+@lru_cache(maxsize=1)
+def _transition(n: int) -> np.ndarray:
+    return _binomial(np.arange(n + 1)[:, None] / n, n)
 
 
 def wright_fisher_survival(frequency: float, n: int, generation: int) -> float:
