@@ -30,8 +30,9 @@ def zip_catalogue(path: Path) -> Catalogue:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{shown(path)}: not a whole zip file ({error})") from error
-    files = [info for info in archive.infolist() if not info.is_dir()]
-    members = sorted((info for info in files if _is_picture(info.filename)), key=lambda info: info.filename)
+    files = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
+    pictures = [info for info in files if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
+    members = sorted(pictures, key=lambda info: info.filename)
 
     def read(row: int) -> np.ndarray:
         if members[row].file_size > MOST_BYTES:
@@ -47,10 +48,8 @@ def zip_catalogue(path: Path) -> Catalogue:
     return Catalogue(stamp, names, read, home=f"{shown(path.name)}:", ignored=len(files) - len(members))
 
 
-def _is_picture(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def tar_catalogue(path: Path) -> Catalogue:

@@ -19,7 +19,7 @@ import numpy as np
 from .data.face_cache import cache_folder
 from .data.intake import digest, shown
 from .data.lists import changed
-from .image_shelf import BLOCK, Facts, shelved
+from .image_shelf import Facts, shelved, stretches
 
 __all__ = ["Layout", "array_file", "as_bytes", "planar_view"]
 
@@ -80,7 +80,7 @@ def as_bytes(
         ValueError: where no range was stated, or values are NaN, infinite or outside of it: with their number.
     """
     if value_range is None:
-        sample = planar[:BLOCK]
+        sample = planar[next(stretches(len(planar), planar.shape[1:]), slice(0))]
         finite = sample[np.isfinite(sample)]
         span = f"from {finite.min():g} to {finite.max():g}" if finite.size else "none of which is finite"
         raise ValueError(
@@ -93,8 +93,8 @@ def as_bytes(
     def fill(facts: Facts) -> Iterator[np.ndarray]:
         wild = outside = 0
         least, most = np.inf, -np.inf
-        for first in range(0, len(planar), BLOCK):
-            block = np.asarray(planar[first : first + BLOCK], np.float64)
+        for stretch in stretches(len(planar), planar.shape[1:]):
+            block = np.asarray(planar[stretch], np.float64)
             finite = np.isfinite(block)
             wild += int((~finite).sum())
             outside += int((finite & ((block < low - slack) | (block > high + slack))).sum())

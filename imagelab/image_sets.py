@@ -22,7 +22,7 @@ from .data.base import BadFile
 from .data.intake import SUFFIXES, Catalogue, digest, file_catalogue, list_pictures, shown
 from .image_archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
 from .image_arrays import Layout, array_file, as_bytes, planar_view
-from .image_shelf import BLOCK, LISTED, Facts, Kernel, Look, Progress, decoded, mode_of
+from .image_shelf import LISTED, Facts, Kernel, Look, Progress, decoded, mode_of
 from .images import check_images, read_rgb
 from .metrics import ImageSet
 from .pool import REAL, RESERVE
@@ -31,6 +31,7 @@ from .store import RunFolder
 __all__ = ["OpenedImages", "Opening", "open_images"]
 
 WHITE = (255, 255, 255)
+FIRST = 16  # pictures by which it is told whether an array is as good as black
 NARROW = 0.55  # of the stated range: values that fill less may be meant on another scale, such as 0..1 for -1..1
 
 _GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
@@ -318,7 +319,7 @@ def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> Open
             f"{values.dtype} values from {least:g} to {most:g} were rounded to 8 bits, {low:g} as black and {high:g} "
             f"as white.{doubt}"
         )
-    elif planar.size and planar[:BLOCK].max() <= 1:
+    elif planar.size and planar[:FIRST].max() <= 1:
         notes.append("no value is above 1 of 255: the pictures are black. Were floats cast to uint8?")
     if not how.size or not planar.size:
         return OpenedImages(planar, name, notes=tuple(notes))

@@ -35,14 +35,27 @@ from .data.face_cache import cache_folder
 from .data.intake import THREADS, Catalogue, centre, digest, shown
 from .images import FORMATS
 
-__all__ = ["Facts", "Kernel", "Look", "Progress", "copies", "decoded", "mode_of", "pick", "shelved", "squared"]
+__all__ = [
+    "Facts",
+    "Kernel",
+    "Look",
+    "Progress",
+    "copies",
+    "decoded",
+    "mode_of",
+    "pick",
+    "shelved",
+    "squared",
+    "stretches",
+]
 
 VERSION = 1
 """Part of the name of every shelved set; raise it when a picture would come out otherwise."""
 
-BLOCK = 256
+AT_ONCE = 32  # pictures that unfold in memory together
+BLOCK = 250_000  # values that are read from an array together
 LISTED = 5  # bad pictures named one by one in a message
-SMALL = 64_000_000  # bytes below which a choice of rows is simply held in memory
+SMALL = 16_000_000  # bytes below which a choice of rows is simply held in memory
 
 _LOG = logging.getLogger(__name__)
 
@@ -130,9 +143,8 @@ def decoded(
         first: tuple[str, _Picture] | None = None
         endings: Counter[str] = Counter()
         with ThreadPoolExecutor(THREADS) as pool:
-            for begin in range(0, len(catalogue), BLOCK):
-                rows = range(begin, min(begin + BLOCK, len(catalogue)))
-                block = []
+            for begin in range(0, len(catalogue), AT_ONCE):
+                rows = range(begin, min(begin + AT_ONCE, len(catalogue)))
                 for row, found in zip(rows, pool.map(read, rows), strict=True):
                     name = f"{catalogue.home}{catalogue.names[row]}"
                     if isinstance(found, str):
@@ -147,9 +159,7 @@ def decoded(
                     facts.transparent += found.mode == "transparent"
                     facts.deep += found.mode == "deep"
                     endings[PurePosixPath(name).suffix.lower()] += 1
-                    block.append(found.pixels)
-                if block:
-                    yield np.stack(block)
+                    yield found.pixels[None]
                 progress(rows[-1] + 1, len(catalogue))
         facts.endings = dict(endings)
 
@@ -299,16 +309,28 @@ def _read(path: Path) -> tuple[np.ndarray, Facts] | None:
         return None
 
 
-def pick(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return some rows of a set, uint8 [n,C,H,W]: in memory where small, else streamed into a temporary file."""
-    if len(rows) * int(np.prod(images.shape[1:])) <= SMALL:
+def pick(images: np.ndarray, rows: np.ndarray, most: int = SMALL) -> np.ndarray:
+    """Return some rows of a set, uint8 [n,C,H,W]: in memory up to ``most`` bytes, else in a temporary file."""
+    if len(rows) * int(np.prod(images.shape[1:])) <= most:
         return np.ascontiguousarray(images[rows])
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
-        for first in range(0, len(rows), BLOCK):
-            yield images[rows[first : first + BLOCK]]
+        for block in stretches(len(rows), images.shape[1:]):
+            yield images[rows[block]]
 
     return shelved("", fill)[0]
+
+
+def stretches(count: int, form: tuple[int, ...]) -> Iterator[slice]:
+    """Yield slices that cover ``count`` pictures of one form, each of a quarter of a million values or of one picture.
+
+    Example:
+        >>> list(stretches(5, (3, 512, 512)))[:2], len(list(stretches(5, (3, 8, 8))))
+        ([slice(0, 1, None), slice(1, 2, None)], 1)
+    """
+    step = max(1, BLOCK // max(1, int(np.prod(form))))
+    for first in range(0, count, step):
+        yield slice(first, min(first + step, count))
 
 
 def copies(images: np.ndarray) -> Counter[bytes]:

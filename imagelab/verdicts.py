@@ -72,7 +72,7 @@ def verdict(m: Measurement) -> str:
     if (len(known) == 2 and abs(gap) < SIGMAS * sigma) or gap == 0:
         return "within the floor"
     times = ""
-    if m.better == "lower" and gap > 0 and m.floor > SIGMAS * (m.floor_stderr or 0.0):
+    if m.better == "lower" and m.unit != "AUC" and gap > 0 and m.floor > SIGMAS * (m.floor_stderr or 0.0):
         times = (
             f"{m.value / m.floor:.3g} x the floor"
             if m.value >= 10 * m.floor
