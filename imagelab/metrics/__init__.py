@@ -10,7 +10,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..measurement import Measurement
-from . import detector, dinov2, diversity, frechet, kernel, memorisation, perceptual, prdc, spectrum
+from . import (
+    detector,
+    dinov2,
+    diversity,
+    entropy,
+    frechet,
+    generalisation,
+    kernel,
+    memorisation,
+    perceptual,
+    prdc,
+    sliced,
+    spectrum,
+    vendi,
+)
 from .base import Evidence, ImageSet, Metric, NotMeasurable
 
 __all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
@@ -111,6 +125,17 @@ METRICS: dict[str, Metric] = {
         least=100,
         cite=kernel.CITE,
     ),
+    "sliced_w2": Metric(
+        sliced.sliced,
+        title="Sliced Wasserstein distance (SW2, not MIND)",
+        unit="",
+        what="How far the made images must be moved to become the real ones as a crowd, seen along random lines.",
+        blind="A change that hides in few of many features; a random line hardly meets it.",
+        better="lower",
+        least=200,
+        cite=sliced.CITE,
+        gives=("sliced_w2", "sliced_w2_corrected"),
+    ),
     "perceptual_diversity": Metric(
         perceptual.perceptual_diversity,
         title="Perceptual diversity in random features (PD, not LPIPS)",
@@ -120,6 +145,27 @@ METRICS: dict[str, Metric] = {
         better="two-sided",
         least=50,
         cite=perceptual.CITE,
+    ),
+    "vendi": Metric(
+        vendi.vendi,
+        title="Vendi score",
+        unit="images",
+        what="How many really different images the set amounts to, its copies and near-copies counted as one.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=200,
+        cite=vendi.CITE,
+    ),
+    "entropy": Metric(
+        entropy.entropy,
+        title="Entropy",
+        unit="nats",
+        what="How widely the images spread and how near the nearest ones come: an early warning of copying.",
+        blind="All but the ten main ways in which real images differ; noise raises it as variety does.",
+        better="two-sided",
+        least=500,
+        cite=entropy.CITE,
+        gives=("entropy", "entropy_twins"),
     ),
     "prdc": Metric(
         prdc.prdc,
@@ -140,6 +186,7 @@ METRICS: dict[str, Metric] = {
         better="lower",
         least=200,
         cite=detector.CITE,
+        gives=("detector", "detector_starved"),
     ),
     "memorisation": Metric(
         memorisation.memorisation,
@@ -150,6 +197,17 @@ METRICS: dict[str, Metric] = {
         better="two-sided",
         least=200,
         cite=memorisation.CITE,
+    ),
+    "generalisation": Metric(
+        generalisation.generalisation,
+        title="Generalisation",
+        unit="ratio",
+        what="How far the made images keep from the training images, against how far unseen real ones do: 1 is new.",
+        blind="A copied detail in a new picture; above 1 it cannot tell invention from error.",
+        better="two-sided",
+        least=200,
+        cite=generalisation.CITE,
+        gives=("generalisation", "generalisation_distance"),
     ),
     "fid": Metric(
         frechet.fid,
@@ -186,6 +244,18 @@ METRICS: dict[str, Metric] = {
         cite=dinov2.CITE,
         needs=(dinov2.NAME,),
         gives=("fd_dinov2", "fd_dinov2_corrected"),
+    ),
+    "mind": Metric(
+        sliced.mind,
+        title="MIND",
+        unit="",
+        what="How far the made images must be moved to become the real ones, seen through the Inception network.",
+        blind="What a classifier of photographs does not need; its value falls with n, so compare equal n only.",
+        better="lower",
+        least=1000,
+        cite=sliced.CITE,
+        needs=("inception-2015-12-05",),
+        gives=("mind", "mind_corrected"),
     ),
     "lpips": Metric(
         perceptual.lpips_diversity,

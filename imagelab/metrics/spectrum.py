@@ -33,6 +33,7 @@ __all__ = [
     "Spectra",
     "bands",
     "hf_ratio",
+    "log_radial_powers",
     "periodic_hann",
     "power_spectrum",
     "quantisation_power",
@@ -128,6 +129,18 @@ def spectra(image_set: ImageSet) -> Spectra:
             blocks.append(np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1))
         image_set.memory["spectrum"] = np.concatenate(blocks)
     return Spectra(image_set.memory["spectrum"], count, min(height, width))
+
+
+def log_radial_powers(image_set: ImageSet) -> np.ndarray:
+    """Return ln of each image's power at radii 1..N/2 and in the corners, rounding noise added: float64 [N, N/2 + 1].
+
+    What 8-bit rounding adds to a frequency is added once more, so that a flat image has a logarithm too.
+    """
+    found = spectra(image_set)
+    edges = [*range(1, found.side // 2 + 2), len(found.count)]
+    noise = quantisation_power(*image_set.images.shape[1:])
+    rings = [found.band(low, high) / found.count[low:high].sum() for low, high in pairwise(edges)]
+    return np.log(np.stack(rings, axis=1) + noise)
 
 
 def bands(side: int) -> list[tuple[int, int]]:
