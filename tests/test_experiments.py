@@ -1,0 +1,49 @@
+"""The experiments that measure the instruments themselves, at toy sizes: they run, and the packages agree with us."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "IMAGELAB_CACHE": str(home / "cache")}
+    command = [sys.executable, str(ROOT / "experiments" / words[0]), *words[1:]]
+    return subprocess.run(command, capture_output=True, text=True, cwd=home, env=environment)
+
+
+def test_the_packages_of_the_field_agree_with_our_numbers(tmp_path: Path) -> None:
+    done = run("bench_metrics.py", "--quick", "--output", "bench.json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert record["disagreements"] == [] and record["machine"]["versions"]["clean-fid"]
+    compared = {(row["race"], row["tool"]) for row in record["rows"] if row["demanded"] > 0}
+    assert {race for race, _ in compared} == {"lpips", "frechet", "kid", "prdc", "vendi"} and len(compared) == 14
+    for row in record["rows"]:
+        assert row["seconds"] > 0 and row["ratio"] > 0
+        assert row["of_equals"] is None or abs(row["of_equals"]) < 1e-12 or row["tool"] != "imagelab"
+
+
+def test_a_disagreement_is_loud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    bench = importlib.import_module("bench_metrics")
+    monkeypatch.setattr(bench, "bind_to_one_core", lambda: None)
+    monkeypatch.setattr(bench, "vendi_score", lambda features: 7.0)
+    _, faults = bench.run_races(["vendi"], quick=True, repeats=1)
+    assert len(faults) == 2 and faults[0].startswith("vendi: vendi-score agrees with us to")
+    assert "times ours" in capsys.readouterr().out
+
+
+def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
+    done = run("bench_panel.py", "--count", "24", "--output", "panel.json", home=tmp_path)
+    record = json.loads((tmp_path / "panel.json").read_text())
+    assert record["count"] == 24 and record["seconds"] > 0
+    assert {"spectrum", "freckles", "frechet", "memorisation"} <= {what for what, _, _ in record["rows"]}, done.stderr
