@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "bands", "cividis", "lines", "spectra"]
+__all__ = ["Curve", "bands", "cividis", "line_colour", "lines", "spectra", "themed_svg"]
 
 INK, MUTED, RULE = "#0a0b0c", "#0a0b1c", "#0a0b2c"
 FAMILY = 16
@@ -42,7 +42,8 @@ class Curve:
     alt: str
 
 
-def _line_colour(line: int) -> str:
+def line_colour(line: int) -> str:
+    """Return the placeholder that becomes the page's colour of a line."""
     return f"#0c0d{min(line, 5):02x}"
 
 
@@ -76,7 +77,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
     figure, axes = _axes(ylabel, run)
     ends = [_floor(axes, run, name)]
     for repeat in names[1:]:
-        axes.plot(*_points(run, repeat, 0), color=_line_colour(0), linewidth=0.8, alpha=0.6)
+        axes.plot(*_points(run, repeat, 0), color=line_colour(0), linewidth=0.8, alpha=0.6)
     for line in shown:
         ends.append(_draw(axes, run, name, line))
     for line in run.lines:
@@ -86,7 +87,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
         axes.plot(x, y, color=MUTED, linestyle=":", marker="x", markersize=5, linewidth=1.5)
         ends.append((float(y[-1]), "blank control", MUTED))
     _finish(axes, run, [end for end in ends if end])
-    return Curve(_svg(figure, key), _tell(run, name, shown, ylabel))
+    return Curve(themed_svg(figure, key), _tell(run, name, shown, ylabel))
 
 
 def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
@@ -107,7 +108,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     last = run.series(names[-1])[-1]
     alt = f"{len(names)} curves over the generations; {ylabel}. "
     return Curve(
-        _svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
+        themed_svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
     )
 
 
@@ -133,7 +134,7 @@ def spectra(run: Run, key: str) -> Curve | None:
     _labels(axes, ends)
     count = len(run.generations)
     alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
-    return Curve(_svg(figure, key), alt)
+    return Curve(themed_svg(figure, key), alt)
 
 
 def cividis(count: int, low: float, high: float) -> list[str]:
@@ -184,7 +185,7 @@ def _band(axes: Axes, run: Run, name: str, line: int, colour: str) -> None:
 
 
 def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
-    colour, (x, y) = _line_colour(line), _points(run, name, line)
+    colour, (x, y) = line_colour(line), _points(run, name, line)
     _band(axes, run, name, line, colour)
     _marked(axes, x, y, colour, line, 2.2 if line == 0 else 1.6)
     return float(y[-1]), run.label(line, 18), colour
@@ -294,7 +295,7 @@ def _said(m: Measurement) -> str:
     return f"{m.value:.3g} in generation {m.generation}"
 
 
-def _svg(figure: Figure, key: str) -> str:
+def themed_svg(figure: Figure, key: str) -> str:
     """Return the figure as a fragment of HTML: no fixed size, themed colours, ids of its own, no reference outside."""
     from matplotlib import rc_context
 

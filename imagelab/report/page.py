@@ -24,6 +24,7 @@ from .panels import panels
 from .protocol import data_of, numbers, protocol
 from .read import Run, plain, read_run
 from .ribbon import ribbons, thresholds
+from .survival import survival
 
 __all__ = ["write_report"]
 
@@ -82,6 +83,7 @@ def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
     spectra = curves.spectra(run, "spectra")
+    fates = survival(run)
     return {
         "run": run,
         "headline": headline(run),
@@ -90,6 +92,8 @@ def _context(run: Run) -> dict[str, Any]:
         "strips": strips,
         "ribbons": ribbons(run),
         "thresholds": thresholds(),
+        "survival": fates,
+        "survival_svg": fates and Markup(fates.curve.svg),
         "flipped": FLIPPED,
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],

@@ -1,0 +1,185 @@
+"""Who disappears: every rare attribute over the generations, beside what chance alone would do to it.
+
+The null model is a perfect generator: it gives every image the attribute with the share it had among the images it saw,
+and still loses it now and then (Wright-Fisher drift, theory.wright_fisher_bands). Only what falls below that band, by
+more than the measurement's own error, is the model's fault. The band is that of the replace regime with the same number
+of images; regimes that keep real data drift less.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..measurement import Measurement
+from ..theory import wright_fisher_bands
+from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
+from .headline import Z95, number
+from .read import Run, plain
+
+__all__ = ["Fate", "Survival", "survival"]
+
+RARE = 0.05
+"""Fewer real images than this share carry a rare attribute."""
+
+SURE = 1.96
+COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one attribute.
+
+    Attributes:
+        name: its words. real, last: its share among real images and in the last generation.
+        drift: between which shares chance alone leaves it in the last generation.
+        beyond: whether the last share lies outside by more than its error: "lost", "gained" or "".
+        extinct: the generation from which on no later one shows it; None while it lives.
+    """
+
+    name: str
+    real: Measurement
+    last: Measurement
+    drift: tuple[float, float]
+    beyond: str
+    extinct: int | None
+
+    @property
+    def words(self) -> str:
+        """The verdict, for a reader."""
+        gone = "" if self.extinct is None else f"cannot be told from none from generation {self.extinct} on"
+        blame = {"lost": "lost beyond chance", "gained": "more than chance gives", "": "within chance"}[self.beyond]
+        return f"{gone}, {blame}" if gone else blame
+
+
+@dataclass(frozen=True)
+class Survival:
+    """The section.
+
+    Attributes:
+        fates: of each rare attribute. rare, common: the share that rare and common attributes together keep in the
+            last generation, and its standard error. chance: between which shares drift alone leaves the rare together.
+        n: images a generation. generation: the last one. curve: the small plots.
+    """
+
+    fates: tuple[Fate, ...]
+    rare: tuple[float, float]
+    chance: tuple[float, float]
+    common: tuple[float, float] | None
+    n: int
+    generation: int
+    curve: Curve
+
+    @cached_property
+    def sentence(self) -> str:
+        """Disparity in one sentence."""
+        gone = sum(fate.extinct is not None for fate in self.fates)
+        lost = sum(fate.beyond == "lost" for fate in self.fates)
+        count = len(self.fates)
+        low, high = self.chance
+        told = (
+            f"Of {count} attributes that fewer than 5 % of real images carry, {gone or 'none'} can no longer be told "
+            f"from none in generation {self.generation}. Taken one by one, {lost or 'none'} fell further than chance "
+            f"alone would take {'it' if lost == 1 else 'them'}: what is rare may vanish by chance. Together they keep "
+            f"{_percent(self.rare)} of their share, where chance would leave {low:.0%} to {high:.0%}"
+        )
+        return told + (f"; common attributes keep {_percent(self.common)}." if self.common else ".")
+
+
+def survival(run: Run, line: int = 0) -> Survival | None:
+    """Return what became of the rare attributes of a run; None where none was measured or no generation is there."""
+    names = [
+        name for name in run.names if name.startswith("tails/") and run.real(name) and run.at(name, run.last, line)
+    ]
+    rare = [name for name in names if 0 < _value(run.real(name)) < RARE]
+    if not rare or run.last == 0:
+        return None
+    n = run.at(rare[0], run.last, line).n_fake  # pyright: ignore[reportOptionalMemberAccess]
+    fates, bands = [], {}
+    for name in sorted(rare, key=lambda name: -_value(run.real(name))):
+        start = run.real(f"truth/{name.partition('/')[2]}") or run.real(name)
+        bands[name] = wright_fisher_bands(_value(start), max(n, 2), run.last)
+        fates.append(_fate(run, name, line, bands[name]))
+    common = [name for name in names if _value(run.real(name)) >= RARE and not name.startswith("tails/hair_")]
+    kept = _kept(run, common, line) if common else None
+    starts = [float(band[0, 0]) for band in bands.values()]
+    chance = _chance(starts, max(n, 2), run.last)
+    return Survival(tuple(fates), _kept(run, rare, line), chance, kept, n, run.last, _draw(run, line, bands))
+
+
+def _chance(shares: list[float], n: int, generations: int) -> tuple[float, float]:
+    """Between which parts of their joint share drift alone leaves attributes that drift on their own (normal, 95 %)."""
+    variance = sum(p * (1 - p) for p in shares) * (1 - (1 - 1 / n) ** generations)
+    half = Z95 * math.sqrt(variance) / sum(shares)
+    return max(0.0, 1 - half), 1 + half
+
+
+def _value(m: Measurement | None) -> float:
+    return (m.value or 0.0) if m is not None else 0.0
+
+
+def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> Fate:
+    real, last = run.real(name), run.at(name, run.last, line)
+    assert real is not None and last is not None
+    low, high = (float(edge) for edge in bands[-1])
+    error = SURE * (last.stderr or 0.0)
+    beyond = "lost" if _value(last) + error < low else "gained" if _value(last) - error > high else ""
+    extinct = None
+    for generation in reversed(run.generations[1:]):
+        m = run.at(name, generation, line)
+        if m is None or _value(m) > SURE * (m.stderr or 0.0):
+            break
+        extinct = generation
+    return Fate(name.partition("/")[2].replace("_", " "), real, last, (low, high), beyond, extinct)
+
+
+def _kept(run: Run, names: list[str], line: int) -> tuple[float, float]:
+    """The share that attributes together keep in the last generation, and its standard error."""
+    pairs = [(run.real(name), run.at(name, run.last, line)) for name in names]
+    whole = sum(_value(real) for real, _ in pairs)
+    share = sum(_value(last) for _, last in pairs) / whole
+    spread = sum(
+        ((last.stderr or 0.0) if last else 0.0) ** 2 + (share * ((real.stderr or 0.0) if real else 0.0)) ** 2
+        for real, last in pairs
+    )
+    return share, math.sqrt(spread) / whole
+
+
+def _percent(share: tuple[float, float]) -> str:
+    return f"{number(100 * share[0], 100 * Z95 * share[1])} %"
+
+
+def _draw(run: Run, line: int, bands: dict[str, np.ndarray]) -> Curve:
+    """Small multiples: a plot an attribute, in percent of the images."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    columns = min(COLUMNS, len(bands))
+    rows = math.ceil(len(bands) / columns)
+    figure = Figure(figsize=(2.6 * columns, 1.9 * rows + 0.2))
+    figure.subplots_adjust(0.06, 0.3 / rows, 0.995, 1 - 0.14 / rows, 0.24, 0.55)
+    for order, (name, band) in enumerate(bands.items()):
+        axes = figure.add_subplot(rows, columns, order + 1)
+        axes.fill_between(range(len(band)), *(100 * band.T), color=INK, alpha=0.12, linewidth=0)
+        real = run.real(name)
+        measured = [*([real] if real else []), *run.series(name, line)]
+        x, y = [m.generation for m in measured], np.array([100 * _value(m) for m in measured])
+        half = np.array([100 * Z95 * (m.stderr or 0.0) for m in measured])
+        axes.errorbar(x, y, half, color=line_colour(0), linewidth=1.8, elinewidth=0.9, marker="o", markersize=3)
+        axes.set_title(plain(name.partition("/")[2].replace("_", " "), 24), fontsize=10, loc="left", color=INK)
+        axes.set_xlim(-0.3, run.last + 0.3)
+        axes.set_ylim(min(0.0, float((y - half).min())), None)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+        axes.tick_params(colors=MUTED, labelsize=9, length=2)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(RULE)
+        axes.axhline(0, color=RULE, linewidth=0.7)
+        if order >= len(bands) - columns:
+            axes.set_xlabel("generation", color=MUTED, fontsize=9)
+    alt = f"{len(bands)} small plots, one for each rare attribute: its share of the images in percent, by generation."
+    return Curve(themed_svg(figure, "survival"), alt)
