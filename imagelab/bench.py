@@ -42,7 +42,7 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
             raise ValueError(
                 f"the dataset gives {sizes[split]} {split} images; at least {least} are needed. Add images."
             )
-    needed = experiment.regime.reserve(sizes["train"], experiment.generations)
+    needed = experiment.regime.reserve(sizes["train"], experiment.generations, len(experiment.lines))
     held = there["reserve"]
     if held is not None and needed > held:
         raise ValueError(

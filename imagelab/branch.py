@@ -92,7 +92,8 @@ def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
 def _reserve(stem: RunFolder, experiment: Experiment) -> dict[str, np.ndarray | None]:
     """Return the file of new real images where the branch needs more or fewer of them than its stem did."""
     founding = stem.founding()
-    held, needed = len(founding.reserve), experiment.regime.reserve(len(founding.real), experiment.generations)
+    held, n, lines = len(founding.reserve), len(founding.real), len(experiment.lines)
+    needed = experiment.regime.reserve(n, experiment.generations, lines)
     if held == needed:
         return {}
     if not needed:

@@ -70,7 +70,7 @@ def _found(experiment: Experiment, folder: RunFolder, bench: Bench) -> Made:
     n = min(experiment.images, there["train"] or experiment.images)
     real = data.load("train", n, seed)
     heldout = data.load("heldout", min(experiment.heldout, there["heldout"] or experiment.heldout), seed)
-    fresh = experiment.regime.reserve(n, experiment.generations)
+    fresh = experiment.regime.reserve(n, experiment.generations, len(experiment.lines))
 
     shard = folder.begin(0)
     write_npy(shard / "heldout.npy", heldout.images)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cyclopts import CycloptsError
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -16,6 +17,8 @@ from imagelab.cli import load_experiment, main, parse
 from imagelab.config import Experiment
 from imagelab.data import Faces, Folder, Textures
 from imagelab.generators import Gaussian, Vae
+from imagelab.regimes import Breed, Mix, Replace, Schedule, Window
+from imagelab.settings import UsageError
 from imagelab.store import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +69,37 @@ def test_a_new_kind_starts_from_its_own_defaults():
     assert isinstance(merged.data, Folder) and merged.data.size == 64
     assert merged.generator == Gaussian()
     assert merged.arms == (Gaussian(components=3),)
+
+
+def test_stages_of_a_schedule_are_chosen_and_set_by_their_flags():
+    words = "--regime.kind schedule --regime.until 3 --regime.first.kind window --regime.first.last=2 "
+    words += "--regime.then.kind schedule --regime.then.until 6 "
+    words += "--regime.then.then.kind mix --regime.then.then.real-fraction .5"
+    regime = parse(Experiment(), words.split(), "test").regime
+    last = Schedule(first=Replace(), until=6, then=Mix(real_fraction=0.5))
+    assert regime == Schedule(first=Window(last=2), until=3, then=last)
+    changed = parse(Experiment(regime=regime), ["--regime.then.then.real-fraction", ".1"], "test").regime
+    last = Schedule(first=Replace(), until=6, then=Mix(real_fraction=0.1))
+    assert changed == Schedule(first=Window(last=2), until=3, then=last)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault", "message"),
+    [
+        (["--regime.then.kind", "nonsense"], UsageError, "--regime.then.kind: expected one of replace"),
+        (["--regime.first.real-fraction", ".5"], CycloptsError, "--regime.first.real-fraction"),
+        (["--regime.then.real-fraction", "2"], CycloptsError, "regime.then.real_fraction"),
+    ],
+)
+def test_a_mistake_within_a_stage_is_named_by_its_flag(words: list[str], fault: type[Exception], message: str):
+    with pytest.raises(fault, match=message):
+        parse(Experiment(regime=Schedule()), words, "test")
+
+
+def test_breeding_lines_take_their_weights_from_the_command_line():
+    words = ["--regime.kind", "breed", "--regime.weights", "1", "--regime.weights", "3"]
+    merged = parse(Experiment(arms=(Gaussian(),)), words, "test")
+    assert merged.regime == Breed(weights=(1, 3)) and merged.arms == (Gaussian(),)
 
 
 def test_on_bad_has_a_short_name():
@@ -139,6 +173,23 @@ def test_users_own_pictures_work_and_the_truncated_one_is_named(
     assert "cut.jpg" in capsys.readouterr().err
 
 
+def test_a_run_branches_and_the_branch_branches(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("run", "tiny.py", "--generations", "3") == 0
+    (stem,) = (here / "runs").iterdir()
+    first = [stem.name, *["--at", "1", "--regime.kind", "mix", "--regime.real-fraction", ".5"]]
+    assert command("branch", f"runs/{first[0]}", *first[1:]) == 0
+    assert "generation 1 of 3" not in capsys.readouterr().out.split("mix")[-1].split("run:")[-1]
+    (one,) = set((here / "runs").iterdir()) - {stem}
+    assert RunFolder.open(one).provenance["branched_from"]["run"] == stem.name
+    assert (one / "report" / "index.html").is_file()
+    assert command("branch", str(one), "--at=2", "--regime.kind", "replace", "--generations", "4") == 0
+    (two,) = set((here / "runs").iterdir()) - {stem, one}
+    regime = Experiment(**RunFolder.open(two).config["experiment"]).regime
+    half = Mix(real_fraction=0.5)
+    assert regime == Schedule(first=Replace(), until=1, then=Schedule(first=half, until=2, then=Replace()))
+    assert command("resume", str(two)) == 0
+
+
 # -- what goes wrong
 
 
@@ -162,6 +213,8 @@ def test_users_own_pictures_work_and_the_truncated_one_is_named(
         (["run", "notes.txt"], 1, "notes.txt"),
         (["run", "other.json"], 1, "schema 99"),
         (["resume", "empty"], 1, "not a run folder"),
+        (["branch", "empty", "--at", "1"], 1, "not a run folder"),
+        (["branch", "tiny.py"], 1, "not a run folder"),
         (["report", "nowhere"], 1, "not a run folder"),
         (["report", "oldrun"], 1, "schema 99"),
     ],

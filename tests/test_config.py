@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from imagelab.config import Experiment, Runtime, explain, read_config
 from imagelab.data import DATASETS, Faces, Folder, Textures
 from imagelab.generators import GENERATORS, Gaussian, Vae
-from imagelab.regimes import REGIMES, Mix
+from imagelab.regimes import REGIMES, Breed, Mix
 
 PATHS = {
     kind: {name: "pictures" for name, field in recipe.model_fields.items() if field.is_required()}
@@ -53,10 +53,29 @@ def test_every_recipe_is_frozen_and_refuses_unknown_settings(family: str, kind: 
         {"generator": Gaussian()},
         {"arms": (Gaussian(),)},
         {"name": "other"},
+        {"warm_start": True},
     ],
 )
 def test_every_part_of_the_question_is_part_of_the_signature(change: dict):
     assert Experiment(**change).signature != Experiment().signature
+
+
+def test_a_setting_that_came_later_leaves_older_runs_their_names():
+    assert "warm_start" not in Experiment().question()
+    assert Experiment(**Experiment(warm_start=True).question()).warm_start
+
+
+def test_a_regime_that_does_not_suit_the_lines_is_refused_before_anything_runs():
+    with pytest.raises(ValidationError, match="expected 1 weights"):
+        Experiment(regime=Breed(weights=(1, 2)))
+    assert Experiment(regime=Breed(weights=(1, 2)), arms=(Gaussian(),)).regime == Breed(weights=(1, 2))
+
+
+def test_a_fault_deep_in_a_schedule_is_told_by_the_place_its_user_wrote():
+    stages = {"kind": "schedule", "then": {"kind": "schedule", "then": {"kind": "mix", "real_fraction": 4}}}
+    with pytest.raises(ValidationError) as caught:
+        Experiment.model_validate({"regime": stages})
+    assert explain(caught.value).startswith("regime.then.then.real_fraction:")
 
 
 def test_how_the_work_is_done_is_no_part_of_the_question(tmp_path: Path):

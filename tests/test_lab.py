@@ -11,8 +11,8 @@ from imagelab.data import Folder, Textures
 from imagelab.generators import Bench, Gaussian, Interrupted, Vae
 from imagelab.images import read_npy
 from imagelab.lab import run
-from imagelab.pool import REAL, Pool
-from imagelab.regimes import Accumulate, Fresh, Mix, Regime, Replace
+from imagelab.pool import REAL, RESERVE, Pool
+from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, Schedule
 from imagelab.store import RunFolder
 
 PANEL = ("pixel_variance", "hf_ratio", "kernel")
@@ -80,12 +80,38 @@ def test_every_image_knows_what_its_model_was_trained_on(tmp_path: Path):
     assert folder.pool(2) == Pool.of(1, 0, range(24))
 
 
-@pytest.mark.parametrize("regime", [Accumulate(), Accumulate(subsample=True), Mix(), Fresh()], ids=lambda r: r.kind)
-def test_every_regime_runs_through_the_same_loop(tmp_path: Path, regime: Regime):
+@pytest.mark.parametrize("kind", REGIMES)
+def test_every_regime_runs_through_the_same_loop(tmp_path: Path, kind: str):
+    regime = {**{kind: recipe() for kind, recipe in REGIMES.items()}, "schedule": Schedule(until=1, then=Fresh())}[kind]
     folder = carry_out(tiny(tmp_path, regime=regime))
     assert folder.has(2)
-    if isinstance(regime, Fresh):
-        assert read_npy(folder.shard_path(0) / "reserve.npy").shape[0] == 6
+    new = {"fresh": 6, "schedule": 6, "golden": 24}.get(kind, 0)
+    there = folder.shard_path(0) / "reserve.npy"
+    assert (len(read_npy(there)) if there.exists() else 0) == new
+    assert folder.pool(2).share(line=RESERVE) == (5 / 8 if kind == "golden" else new / 24)
+
+
+def test_models_of_different_families_breed(tmp_path: Path):
+    arms = (Vae(latent=4, width=8, images_seen=64, batch=8), Gaussian(components=2))
+    folder = carry_out(tiny(tmp_path, regime=Breed(weights=(1, 2, 1), real_fraction=0.5), arms=arms))
+    for line in range(3):
+        assert [folder.pool(2, line).share(line=other) * 24 for other in (REAL, 0, 1, 2)] == [12, 3, 6, 3]
+
+
+def test_a_warm_start_continues_the_model_before_it_and_survives_a_stop(tmp_path: Path):
+    net = Vae(latent=4, width=8, images_seen=600, batch=8)
+    whole = digests(carry_out(tiny(tmp_path / "a", generator=net, warm_start=True)))
+    cold = digests(carry_out(tiny(tmp_path / "b", generator=net)))
+    assert [whole[f"gen-00{t}/images.npy"] == cold[f"gen-00{t}/images.npy"] for t in (0, 1, 2)] == [True, True, False]
+    experiment, asked = tiny(tmp_path / "c", generator=net, warm_start=True), []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 100  # in the middle of generation 2
+
+    with pytest.raises(Interrupted):
+        carry_out(experiment, Bench(stop=stop))
+    assert digests(carry_out(experiment)) == whole
 
 
 def test_every_distance_stands_beside_its_floor(tmp_path: Path):

@@ -58,5 +58,11 @@ def test_an_archive_grows_without_changing_the_old_one():
     assert len(after.history(0)) == 2
 
 
+def test_every_shard_has_an_address():
+    archive = archive_of(2, 4, lines=2)
+    assert archive.shard(0, REAL) == archive.real and archive.shard(0, RESERVE) == archive.reserve
+    assert archive.shard(1, 1) == Pool.of(1, 1, range(4))
+
+
 def test_before_the_first_generation_the_latest_is_real():
     assert archive_of(0, 4).latest(0).share(line=REAL) == 1.0

@@ -119,9 +119,9 @@ class Regime(BaseModel, ABC):
         except ValueError as error:
             raise ValueError(f"{self.named(archive.generation + 1)[0]}: {error}") from error
 
-    def reserve(self, n: int, generations: int) -> int:
+    def reserve(self, n: int, generations: int, lines: int = 1) -> int:
         """Return how many new real images the whole run will draw; 0 for a regime that never sees any."""
-        parts = [part for t in range(1, generations + 1) for part in self.parts(t, 0, n, 1) if part.new]
+        parts = [part for t in range(1, generations + 1) for part in self.parts(t, 0, n, lines) if part.new]
         return max(((part.start or 0) + (part.count or 0) for part in parts), default=0)
 
     def predictions(self, generation: int, n: int, lines: int = 1) -> list[Measurement]:

@@ -43,8 +43,10 @@ class Schedule(Regime):
         """Return the parts of the regime in force; its new real images come after those that were used before."""
         if generation <= self.until:
             return self.first.parts(generation, line, n, lines)
-        ahead = self.first.reserve(n, self.until) - self.then.reserve(n, self.until)
         parts = self.then.parts(generation, line, n, lines)
+        if not any(part.new for part in parts):
+            return parts
+        ahead = self.first.reserve(n, self.until, lines) - self.then.reserve(n, self.until, lines)
         return [replace(part, start=(part.start or 0) + ahead) if part.new else part for part in parts]
 
     def named(self, generation: int) -> tuple[str, str]:
