@@ -175,13 +175,7 @@ def read_results(source: str) -> list[Measurement]:
     """
     path = Path(source).expanduser()
     if path.is_file():
-        found = []
-        for count, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                found.append(Measurement.from_json(line))
-            except ValueError as error:
-                raise ValueError(f"{source}, line {count}: {error}") from error
-        return found
+        return _kept(path)
     run, _, place = source.rpartition("@")
     generation, _, line = place.partition(":")
     if not run or not generation.isdigit() or (line and not line.isdigit()):
@@ -190,6 +184,22 @@ def read_results(source: str) -> list[Measurement]:
     found = [m for m in RunFolder.open(Path(run)).measurements() if (m.generation, m.line) == where]
     if not found:
         raise ValueError(f"--against: {source}: the run holds no measurement of that generation and line")
+    return found
+
+
+def _kept(path: Path) -> list[Measurement]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file; expected a measurement a line, as --output writes them") from error
+    found = []
+    for count, line in enumerate(lines, 1):
+        try:
+            found.append(Measurement.from_json(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {count}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: holds no measurement; expected one a line, as --output writes them")
     return found
 
 

@@ -40,8 +40,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
     def counting(evidence: Evidence) -> list[Measurement]:
         seen.append(evidence)
         value = float(evidence.fake.images.mean() - evidence.real.images.mean())
-        n = {"n_real": len(evidence.real), "n_fake": len(evidence.fake)}
-        return [Measurement("counting", value, stderr=1.0, better="two-sided", resize="bilinear to 299", **n)]
+        n_real, n_fake = len(evidence.real), len(evidence.fake)
+        form = Measurement("counting", value, n_real=n_real, n_fake=n_fake, stderr=1.0, better="two-sided")
+        return [replace(form, resize="bilinear to 299")]
 
     monkeypatch.setitem(METRICS, "counting", replace(METRICS["tone"], measure=counting, gives=(), least=1))
     return seen
@@ -214,7 +215,7 @@ def test_grey_beside_colour_is_taken_as_three_equal_channels_and_said():
 
 
 def test_sets_of_different_sizes_are_refused_until_a_size_is_named():
-    with pytest.raises(ValueError, match="real is 16 x 16, fake is 8 x 8 pixels.*--size 8"):
+    with pytest.raises(ValueError, match=r"real is 16 x 16, fake is 8 x 8 pixels.*--size 8"):
         measure(sixteen(20, 0), sixteen(20, 1)[:, :, :8, :8], metrics=CHEAP)
     assert measure(sixteen(20, 0), sixteen(20, 1)[:, :, :8, :8], size=8, metrics=CHEAP)["hf_ratio"].value
 

@@ -22,7 +22,8 @@ FID = Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stder
         ({"better": "two-sided"}, "+12.0 sigma"),
         ({"better": "higher", "value": 1.2}, "within the floor"),
         ({"better": "higher", "value": 0.5}, "-3.0 sigma"),
-        ({"unit": "AUC"}, "+12.0 sigma")({"better": "none"}, ""),  # half of an AUC is nothing,
+        ({"unit": "AUC"}, "+12.0 sigma"),  # half of an AUC is nothing
+        ({"better": "none"}, ""),
         ({"floor": None, "floor_stderr": None}, ""),
         ({"floor_stderr": None}, "4.0 x the floor (no error known)"),
         ({"stderr": None, "better": "two-sided"}, "+6 from the floor (no error known)"),
