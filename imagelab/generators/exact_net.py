@@ -1,0 +1,90 @@
+"""The network that no training can better: the exact answer of a diffusion model for Gaussian data.
+
+For x_0 ~ N(mu, S) and x_t = sqrt(a) x_0 + sqrt(1 - a) e the best answer is linear,
+
+    E[x_0 | x_t] = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),
+
+and e and v follow from it. :class:`ExactNet` stands where a trained network stands, under the same sampler, schedule
+and publishing; what a loop then still loses is the sampler's alone (``imagelab.theory.ddim_erosion`` and its sisters).
+
+References:
+    Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
+    The unreasonable effectiveness of Gaussian score approximation (Wang and Vastola 2024), arXiv:2412.09726.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from .base import Bench
+from .ddpm import DdpmModel
+
+if TYPE_CHECKING:
+    from .ddpm import Ddpm
+    from .gaussian import GaussianModel
+
+__all__ = ["ExactNet", "alpha_bar", "exact_model"]
+
+
+class ExactNet:
+    """The exact network of N(mu, V^T diag(L) V + s^2 (I - V^T V)), called as diffusers' UNet2DModel is.
+
+    Args:
+        gaussian: mu, V, L and s^2, in signed units, and the shape of an image.
+        recipe: the diffusion settings; of these schedule, prediction and patch matter to a network.
+    """
+
+    def __init__(self, gaussian: GaussianModel, recipe: Ddpm):
+        self.mean = gaussian.tensors["mean"]
+        self.directions, self.variances = gaussian.tensors["directions"], gaussian.tensors["variances"]
+        self.residual = gaussian.residual
+        self.shape, self.recipe = gaussian.shape, recipe
+        self.kept: Tensor = recipe._training_scheduler().alphas_cumprod.double()
+        channels, side, _ = gaussian.shape
+        self.config = SimpleNamespace(in_channels=channels * recipe.patch**2, sample_size=side // recipe.patch)
+
+    def __call__(self, state: Tensor, time: Tensor) -> SimpleNamespace:
+        """Return the answer at x_t, float [B, C p^2, S/p, S/p], in ``.sample``."""
+        a = float(self.kept[int(time)])
+        noisy = functional.pixel_shuffle(state, self.recipe.patch).flatten(1)
+        centred = noisy - a**0.5 * self.mean
+        rest = a**0.5 * self.residual / (a * self.residual + 1 - a)
+        kept = a**0.5 * self.variances / (a * self.variances + 1 - a) - rest
+        clean = self.mean + rest * centred + (centred @ self.directions.T * kept) @ self.directions
+        noise = (noisy - a**0.5 * clean) / (1 - a) ** 0.5
+        answers = {"sample": clean, "epsilon": noise, "v_prediction": a**0.5 * noise - (1 - a) ** 0.5 * clean}
+        images = answers[self.recipe.prediction].reshape(-1, *self.shape)
+        return SimpleNamespace(sample=functional.pixel_unshuffle(images, self.recipe.patch))
+
+
+def exact_model(gaussian: GaussianModel, recipe: Ddpm, bench: Bench) -> DdpmModel:
+    """Return a diffusion model with the exact network of a Gaussian, to be sampled as any other; it is not to be saved.
+
+    Args:
+        gaussian: the data, from ``Gaussian().fit`` or made by hand. recipe: sampler and steps.
+        bench: device and batch.
+    """
+    net: Any = ExactNet(gaussian, recipe)
+    return DdpmModel(net, recipe, bench)
+
+
+def alpha_bar(recipe: Ddpm) -> np.ndarray:
+    """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
+
+    What ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take.
+
+    Example:
+        >>> from imagelab.generators import Ddpm
+        >>> alpha_bar(Ddpm(sampler="ddim", steps=10)).shape
+        (11,)
+    """
+    scheduler = recipe._sampling_scheduler()
+    scheduler.set_timesteps(recipe.steps)
+    if recipe.sampler == "dpm++":
+        return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
+    return np.append(scheduler.alphas_cumprod.numpy().astype(np.float64)[scheduler.timesteps.numpy()], 1.0)
