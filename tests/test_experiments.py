@@ -47,3 +47,14 @@ def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "panel.json").read_text())
     assert record["count"] == 24 and record["seconds"] > 0
     assert {"spectrum", "freckles", "frechet", "memorisation"} <= {what for what, _, _ in record["rows"]}, done.stderr
+
+
+def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path) -> None:
+    done = run("error_budget.py", "--quick", "--readme", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("| a VAE against real faces, n = 48") and set(lines[1]) == {"|", "-"}
+    assert all(line.count("|") == 4 and line.endswith(" |") for line in lines if "-" not in line[:3])
+    text = done.stdout
+    for cause in ("n = 24", "jackknifed", "infinite n", "training seed", "other images", "random network", "nearest"):
+        assert cause in text, cause
