@@ -2,9 +2,15 @@
 
 The pixel variance is the mean over pixels and channels of the unbiased variance over images, pixels in 0..1. It equals
 half the mean squared distance of two images, and it is the quantity whose decay theory predicts in closed form for
-a Gaussian model. Beside it the tone of the set: brightness, contrast within an image, colourfulness.
+a Gaussian model. Beside it the tone of the set (brightness, contrast within an image, colourfulness) and its colours:
 
-What it does not see: whether the images differ by content or by noise; both raise it.
+    chroma      mean of max(R,G,B) - min(R,G,B), 0..1: loops that feed on themselves fade, guided ones oversaturate
+    hue_spread  1 - |sum_i v_i| / sum_i |v_i|, v_i the mean colour of image i as a vector in the plane around grey:
+                0 where all images share one hue, 1 where their hues cancel
+    clipped     share of values at 0 or 255, which no generator that ends in a clamp is free of
+
+All are two-sided: read them by their floor. What they do not see: whether the images differ by content or by noise, and
+where in the picture a colour stands.
 
 References:
     Self-consuming generative models go MAD (Alemohammad et al. 2023), arXiv:2307.01850: variance over generations.
@@ -21,7 +27,7 @@ from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
 
-__all__ = ["image_tone", "pixel_variance", "tone", "variance_and_error"]
+__all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "variance_and_error"]
 
 CITE = "arXiv:2307.01850"
 BLOCK = 256
@@ -113,6 +119,54 @@ def tone(evidence: Evidence) -> list[Measurement]:
             )
         )
     return found
+
+
+def image_colour(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each image its chroma [N] in 0..1, its mean colour vector [N,2], and its share of clipped values [N].
+
+    The vector is (R - (G + B)/2, (G - B) sqrt(3)/2) in 0..1: its angle is the hue (red 0, green 120 degrees), its
+    length the saturation of the mean colour. Grey images have chroma and vector 0.
+    """
+    chroma, vector, clipped = [], [], []
+    for first in range(0, len(image_set), BLOCK):
+        block = image_set.images[first : first + BLOCK]
+        chroma.append(np.ptp(block, axis=1).mean(axis=(1, 2), dtype=np.float64) / 255.0)
+        clipped.append(((block == 0) | (block == 255)).mean(axis=(1, 2, 3)))
+        mean = np.broadcast_to(block.mean(axis=(2, 3), dtype=np.float64), (len(block), 3)) / 255.0
+        vector.append(mean @ np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)], [-0.5, -np.sqrt(0.75)]]))
+    return np.concatenate(chroma), np.concatenate(vector), np.concatenate(clipped)
+
+
+def colour(evidence: Evidence) -> list[Measurement]:
+    """Return ``chroma``, ``hue_spread`` and ``clipped`` of the generated images, with errors."""
+    chroma, vector, clipped = image_colour(evidence.fake)
+    n = len(chroma)
+    form = Measurement(
+        "",
+        0.0,
+        "of full scale",
+        n_real=len(evidence.real),
+        n_fake=n,
+        better="two-sided",
+        estimator="mean over images",
+    )
+
+    def told(name: str, value: float, influence: np.ndarray, **said: str) -> Measurement:
+        error = float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+        return replace(form, name=name, value=value, stderr=error, **said)
+
+    spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")
+    length, mean = np.linalg.norm(vector, axis=1), vector.mean(axis=0)
+    if length.mean() > 1e-9:  # one channel of one pixel one level off in a 64 px image: 1e-6
+        along = vector @ (mean / max(float(np.linalg.norm(mean)), 1e-300))
+        together = float(np.linalg.norm(mean) / length.mean())
+        influence = (along - together * length) / length.mean()
+        spread = told("hue_spread", 1.0 - together, influence, unit="", estimator="1 - |mean colour| / mean |colour|")
+    return [
+        told("chroma", float(chroma.mean()), chroma),
+        spread,
+        told("clipped", float(clipped.mean()), clipped, unit="share"),
+    ]
 
 
 def _colourfulness(block: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagelab.metrics.base import ImageSet
-from imagelab.metrics.diversity import image_tone, pixel_variance, tone, variance_and_error
+from imagelab.metrics.diversity import colour, image_colour, image_tone, pixel_variance, tone, variance_and_error
 
 
 def test_variance_is_half_the_mean_squared_distance_of_two_images(pictures):
@@ -71,3 +71,56 @@ def test_tone_speaks_of_the_generated_images(pictures, evidence):
     found = {m.name: m for m in tone(evidence(pictures(4, 16), dark))}
     assert found["brightness"].value == pytest.approx(image_tone(ImageSet(dark))["brightness"].mean())
     assert (found["contrast"].n_real, found["contrast"].n_fake) == (4, 9)
+
+
+def solid(*rgb: int) -> np.ndarray:
+    return np.broadcast_to(np.array(rgb, np.uint8)[None, :, None, None], (1, 3, 8, 8)).copy()
+
+
+def test_colours_of_known_pictures():
+    chroma, vector, clipped = image_colour(
+        ImageSet(np.concatenate([solid(255, 0, 0), solid(0, 255, 0), solid(90, 90, 90)]))
+    )
+    np.testing.assert_allclose(chroma, [1, 1, 0])
+    np.testing.assert_allclose(np.degrees(np.arctan2(vector[:2, 1], vector[:2, 0])), [0, 120], atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(vector, axis=1), [1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(clipped, [1, 1, 0])
+
+
+def test_grey_pictures_of_one_channel_have_no_colour_and_no_hue(pictures, evidence):
+    found = {m.name: m for m in colour(evidence(pictures(3, 16, channels=1), pictures(4, 16, channels=1)))}
+    assert found["chroma"].value == 0.0
+    assert found["hue_spread"].value is None and "grey" in found["hue_spread"].missing
+
+
+def test_one_hue_has_no_spread_and_opposite_hues_all(evidence):
+    red, cyan = solid(200, 50, 50), solid(50, 200, 200)
+
+    def spread(*images):
+        fake = np.concatenate(images)
+        return next(m for m in colour(evidence(fake, fake)) if m.name == "hue_spread")
+
+    assert spread(red, red, red // 2).value == pytest.approx(0.0, abs=1e-12)
+    assert spread(red, cyan).value == pytest.approx(1.0, abs=1e-12)
+    assert spread(red, red, red, cyan).value == pytest.approx(0.5, abs=1e-12)
+
+
+def test_errors_of_colours_are_their_spread_over_repeats(pictures, evidence):
+    pool, rng = pictures(3000, 8, seed=4), np.random.default_rng(0)
+    pool[:, 0] = (
+        np.minimum(pool[:, 0], 215) + 40
+    )  # a common tint: where all hues cancel, the error is on the cautious side
+    found = [colour(evidence(some, some)) for some in (pool[rng.permutation(3000)[:60]] for _ in range(120))]
+    for row in range(3):
+        values, errors = np.array([[each[row].value, each[row].stderr] for each in found]).T
+        assert 0.75 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.35, found[0][row].name
+
+
+def test_washed_out_pictures_lose_chroma_and_stretched_ones_clip(pictures, evidence):
+    real = pictures(30, 16)
+    washed = (real * 0.5 + real.mean(axis=1, keepdims=True) * 0.5).astype(np.uint8)
+    stretched = np.clip((real.astype(float) - 128) * 4 + 128, 0, 255).astype(np.uint8)
+    chroma, clipped = ({m.name: m.value for m in colour(evidence(real, each))} for each in (washed, stretched))
+    before = {m.name: m.value for m in colour(evidence(real, real))}
+    assert chroma["chroma"] == pytest.approx(before["chroma"] / 2, rel=0.05)
+    assert clipped["clipped"] > before["clipped"] + 0.1

@@ -7,14 +7,17 @@ import pytest
 
 from imagelab.metrics.base import Evidence, ImageSet, NotMeasurable
 from imagelab.metrics.spectrum import (
+    AT_FLOOR,
     bands,
     hf_ratio,
+    log_radial_powers,
     periodic_hann,
     power_spectrum,
     quantisation_power,
     slope_range,
     spectra,
     spectrum,
+    spectrum_rgb,
 )
 
 
@@ -234,3 +237,67 @@ def test_sets_of_other_form_are_refused(pictures, evidence):
         spectrum(evidence(pictures(3, 64), pictures(3, 32)))
     with pytest.raises(NotMeasurable, match="at least 8 px"):
         spectrum(evidence(pictures(3, 7), pictures(3, 7)))
+
+
+def test_each_channel_has_bands_of_its_own(pictures, evidence):
+    real = pictures(30, 32, seed=1)
+    grain = real.astype(int)
+    grain[:, 2] += np.random.default_rng(0).integers(-40, 41, grain[:, 2].shape)
+    found = named(spectrum_rgb(evidence(real, grain.clip(0, 255).astype(np.uint8))))
+    assert len(found) == 3 * 5 and all(m.stderr > 0 for m in found.values())
+    assert found["band_power_red/8-16"].value == 0.0 == found["band_power_green/8-16"].value
+    assert found["band_power_blue/8-16"].value > 1
+    assert found["band_power_blue/8-16"].estimator.startswith("blue, periodic Hann")
+
+
+def test_the_channels_of_a_grey_picture_in_colour_are_its_luma(pictures, evidence):
+    real, fake = (np.repeat(pictures(12, 32, seed=s, channels=1), 3, axis=1) for s in (1, 2))
+    luma, colours = named(spectrum(evidence(real, fake))), named(spectrum_rgb(evidence(real, fake)))
+    for channel in ("red", "green", "blue"):
+        for band in ("1-2", "8-16", "corners"):
+            alone = colours[f"band_power_{channel}/{band}"]
+            assert alone.value == pytest.approx(luma[f"band_power/{band}"].value, abs=1e-9)
+            assert alone.stderr == pytest.approx(luma[f"band_power/{band}"].stderr, rel=1e-9)
+    with pytest.raises(NotMeasurable, match="one channel"):
+        spectrum_rgb(evidence(real[:, :1], fake[:, :1]))
+
+
+def test_blocks_of_images_change_nothing_and_bound_the_memory(pictures, monkeypatch):
+    images = pictures(50, 32)
+    whole = spectra(ImageSet(images)).energy
+    sizes = []
+    monkeypatch.setattr("imagelab.metrics.spectrum.BLOCK", 7 * 32 * 32)
+    monkeypatch.setattr(
+        "imagelab.metrics.spectrum.power_spectrum", lambda grey: sizes.append(len(grey)) or power_spectrum(grey)
+    )
+    np.testing.assert_array_equal(spectra(ImageSet(images)).energy, whole)
+    assert max(sizes) == 7 and sum(sizes) == 50
+
+
+def test_log_radial_powers_are_those_of_each_image_above_the_rounding(pictures):
+    images = pictures(6, 32)
+    rings, noise = spectra(ImageSet(images)), quantisation_power(3, 32, 32)
+    found = log_radial_powers(ImageSet(images))
+    assert found.shape == (6, 17)
+    np.testing.assert_allclose(np.exp(found[:, 4]), rings.energy[:, 5] / rings.count[5] + noise)
+    np.testing.assert_allclose(np.exp(found[:, 16]), rings.band(17, 99) / rings.count[17:].sum() + noise)
+    flat = log_radial_powers(ImageSet(np.full((2, 1, 16, 16), 7, np.uint8)))
+    np.testing.assert_allclose(flat, np.log(quantisation_power(1, 16, 16)))
+
+
+def test_a_band_at_the_quantisation_floor_has_less_than_six_decibel_of_headroom(pictures, evidence):
+    assert pytest.approx(6.02, abs=0.01) == AT_FLOOR
+    flat = np.full((20, 3, 32, 32), 100, np.uint8) + np.random.default_rng(0).integers(0, 2, (20, 3, 32, 32), np.uint8)
+    found = named(spectrum(evidence(flat, flat)))
+    assert found["band_headroom/8-16"].value < AT_FLOOR  # one level of dither has three times the power of rounding
+    assert named(spectrum(evidence(pictures(9, 32), pictures(9, 32))))["band_headroom/8-16"].value > AT_FLOOR
+
+
+def test_the_error_of_the_distance_is_its_spread_over_repeats_and_cautious_at_the_null(pictures):
+    pools = [pictures(800, 16, seed=seed, exponent=exponent) for seed, exponent in ((5, 1.3), (6, 1.3), (7, 1.5))]
+    rng = np.random.default_rng(0)
+    for other, low, high in ((1, 1.0, 1.8), (2, 0.75, 1.35)):
+        pairs = [(pools[0][rng.permutation(800)[:60]], pools[other][rng.permutation(800)[:60]]) for _ in range(80)]
+        found = [named(spectrum(Evidence(ImageSet(a), ImageSet(b))))["log_spectral_distance"] for a, b in pairs]
+        claimed = np.sqrt(np.mean([m.stderr**2 for m in found]))
+        assert low < claimed / np.std([m.value for m in found], ddof=1) < high
