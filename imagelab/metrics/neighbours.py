@@ -106,11 +106,11 @@ def balls_holding(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
 
     Args:
         points: float [N,D]. centres: float [M,D].
-        radii: float64 [M], or [G,M] for G counts at once; a ball of radius 0 holds nothing.
+        radii: float64 [M].
         device: torch device of the matrix product.
 
     Returns:
-        int64 [N], or [G,N].
+        int64 [N].
 
     Raises:
         ValueError: for shapes that do not belong together, or values that are NaN or infinite.
@@ -120,16 +120,15 @@ def balls_holding(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
         [1, 1]
     """
     _check(points, centres)
-    several = np.atleast_2d(np.asarray(radii, np.float64))
-    if several.shape[1] != len(centres):
+    if radii.shape != (len(centres),):
         raise ValueError(f"balls_holding: expected a radius for each of {len(centres)} centres, got {radii.shape}")
-    counts = np.zeros((len(several), len(points)), np.int64)
+    counts = np.zeros(len(points), np.int64)
     middle = centres[:REFERENCES].mean(axis=0, dtype=np.float64)
     for first, rows in blocks(points, QUERIES):
         side = _Side(rows, middle, device)
         for start, block in blocks(centres, REFERENCES):
-            counts[:, first : first + len(rows)] += _held(side, block, several[:, start : start + len(block)])
-    return counts if np.ndim(radii) == 2 else counts[0]
+            counts[first : first + len(rows)] += _held(side, block, radii[start : start + len(block)])
+    return counts
 
 
 def blocks(points: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -213,22 +212,17 @@ def _promising(
 
 
 def _held(points: _Side, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Return how many of the balls hold each point, for each row of ``radii`` [G,M]: int64 [G,N]."""
-    reach = radii.max(axis=0)
-    least = np.where(radii > 0, radii, np.inf).min(axis=0)  # nearer than this: inside every ball of this centre
+    """Return how many of the balls hold each point: int64 [N]."""
     other = _Side(centres, points.centre, points.device)
     squared, slack = _squared(points, other, double=False)
-    if float(slack.mean()) > COARSE * float(np.median(reach)) ** 2:
+    if float(slack.mean()) > COARSE * float(np.median(radii)) ** 2:
         squared, slack = _squared(points, other, double=True)
-    sure = squared + slack < _squares(least, squared)
-    alive = _squares((radii > 0).astype(float), squared)
-    counts = (alive @ sure.to(alive.dtype).T).round().long().cpu().numpy()
-    open_questions = (squared - slack <= _squares(reach, squared)) & ~sure
-    rows, columns = (each.cpu().numpy() for each in open_questions.nonzero(as_tuple=True))
-    apart = _apart(points.points, centres, rows, columns)
-    for count, limit in zip(counts, radii, strict=True):
-        count += np.bincount(rows[apart < limit[columns]], minlength=len(counts[0]))
-    return counts
+    reach = _squares(radii, squared)
+    sure = squared + slack < reach
+    unsure = (squared - slack <= reach) & ~sure
+    rows, columns = (each.cpu().numpy() for each in unsure.nonzero(as_tuple=True))
+    inside = _apart(points.points, centres, rows, columns) < radii[columns]
+    return sure.sum(1).cpu().numpy() + np.bincount(rows[inside], minlength=len(sure))
 
 
 def _squares(distances: np.ndarray, like: Tensor) -> Tensor:

@@ -19,16 +19,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..measurement import Measurement
+from ..seeds import stream
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
-from .jackknife import group_labels, spread
 from .neighbours import balls_holding, nearest
 
-__all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_of"]
+__all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of"]
 
 CITE = "arXiv:2002.09797"
 NAMES = ("precision", "recall", "density", "coverage")
 NEAREST = 5
+PARTS = 5  # a set is cut into for its error
+CUTS = 4  # their mean, as five numbers alone tell a spread to a third only
 
 
 def coverage_of_equals(n: int, m: int, k: int = NEAREST) -> float:
@@ -44,22 +46,13 @@ def coverage_of_equals(n: int, m: int, k: int = NEAREST) -> float:
     return float(1.0 - np.prod((n - i) / (n + m - i)))
 
 
-def prdc_of(
-    real: np.ndarray, fake: np.ndarray, k: int = NEAREST, seed: int | None = None, device: str = "cpu"
-) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
-    """Return (precision, recall, density, coverage) of two sets of features, and their jackknifed standard errors.
-
-    Exact, in memory that grows with N and M and not with their product.
+def prdc_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str = "cpu") -> tuple[float, ...]:
+    """Return (precision, recall, density, coverage) of two sets of features: exact, no matrix of distances kept.
 
     Args:
         real: float [N,D]. fake: float [M,D].
         k: which neighbour a ball reaches to; N and M must be larger.
-        seed: of the jackknife's groups, 10 of them left out of both sets in turn; None to save the errors' time.
         device: torch device of the matrix products.
-
-    Returns:
-        (values, standard errors); the errors are None without a seed, and where a set less one group is not larger
-        than k.
 
     Raises:
         ValueError: where a set is not larger than k.
@@ -67,57 +60,55 @@ def prdc_of(
     Example:
         >>> points = np.arange(12.0)[:, None]
         >>> prdc_of(points, points, k=2)
-        ((1.0, 1.0, 0.5833333333333334, 1.0), None)
+        (1.0, 1.0, 0.5833333333333334, 1.0)
     """
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"prdc: expected more than k = {k} images in each set, got {len(real)} and {len(fake)}")
-    of_real, of_fake = (np.zeros(len(each), np.int64) for each in (real, fake))
-    if seed is not None:
-        labels = group_labels(len(real), len(fake), seed)
-        if min(len(each) - np.bincount(each).max() for each in labels) > k:
-            of_real, of_fake = labels
-    ball_real = _without_groups(real, real, of_real, k, True, device)  # [1+g,N]: of all, and without each group
-    ball_fake = _without_groups(fake, fake, of_fake, k, True, device)
-    nearest_fake = _without_groups(real, fake, of_fake, 1, False, device)
-    in_real = balls_holding(fake, real, _alive(ball_real, of_real), device)  # [1+g,M]
-    in_fake = balls_holding(real, fake, _alive(ball_fake, of_fake), device)
-    rows = []
-    for group in range(-1, len(ball_real) - 1):
-        reals, fakes, at = of_real != group, of_fake != group, group + 1
-        held, holds, covered = in_real[at, fakes], in_fake[at, reals], (nearest_fake < ball_real)[at, reals]
-        rows.append([(held > 0).mean(), (holds > 0).mean(), held.mean() / k, covered.mean()])
-    errors = tuple(spread(np.array(rows[1:])).tolist()) if len(rows) > 1 else None
-    return tuple(float(each) for each in rows[0]), errors
+    ball_real, ball_fake = (nearest(each, each, k, exclude_self=True, device=device)[1][:, -1] for each in (real, fake))
+    in_real = balls_holding(fake, real, ball_real, device)  # [M]
+    in_fake = balls_holding(real, fake, ball_fake, device)  # [N]
+    covered = nearest(real, fake, device=device)[1][:, 0] < ball_real
+    values = (in_real > 0).mean(), (in_fake > 0).mean(), in_real.mean() / k, covered.mean()
+    return tuple(float(each) for each in values)
 
 
-def _alive(radii: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the radii [1+g,N] with the balls of group j gone from row 1 + j."""
-    return np.where(labels == np.arange(-1, len(radii) - 1)[:, None], 0.0, radii)
+def prdc_errors(
+    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu"
+) -> tuple[float, ...] | None:
+    """Return the standard errors of :func:`prdc_of`, from the scatter between fifths of the images.
 
+    Both sets are cut into 5 at random; the variance of the four numbers over the fifths, divided by 5, is that of the
+    whole, since each image matters to its neighbourhood alone, and how many neighbourhoods there are is all that n
+    changes. The mean over 4 such cuts is taken. Measured on Gaussian and heavy-tailed clouds of 300 to 1,500 points in
+    20 and 40 dimensions: .74 to 1.23 times the spread over repeated draws. A jackknife is no match: neighbourhoods
+    share points, so it stated 1.0 to 2.0 times the spread; and the error of a plain share leaves out that the balls
+    were drawn too (.5 to 1.0 times).
 
-def _without_groups(
-    query: np.ndarray, reference: np.ndarray, labels: np.ndarray, k: int, exclude_self: bool, device: str
-) -> np.ndarray:
-    """Return the distance to the k-th nearest reference: of all in row 0, of all but group j in row 1 + j.
+    Args:
+        real: float [N,D]. fake: float [M,D].
+        seed: of the cuts.
+        k: which neighbour a ball reaches to.
+        device: torch device of the matrix products.
 
-    A list of neighbours somewhat longer than k answers for every group at once; where one group holds too many of a
-    query's, a list twice as long does.
+    Returns:
+        four standard errors; None where a fifth of a set holds fewer than 4 k images.
+
+    References:
+        Large sample confidence regions based on subsamples (Politis, Romano 1994), doi:10.1214/aos/1176325770.
+        On the failure of the bootstrap for matching estimators (Abadie, Imbens 2008), doi:10.3982/ECTA6474.
     """
-    groups, most = int(labels.max()) + 1, len(reference) - exclude_self
-    depth = k if groups == 1 else 2 * k + 6
-    while True:
-        index, distance = nearest(query, reference, min(depth, most), exclude_self, device)
-        if groups == 1:
-            return distance[None, :, k - 1]
-        counted = [(labels[index] != group).cumsum(axis=1) for group in range(-1, groups)]  # neighbours left so far
-        if depth >= most or all((each[:, -1] >= k).all() for each in counted):
-            places = [(each >= k).argmax(axis=1) for each in counted]
-            return np.stack([distance[np.arange(len(query)), place] for place in places])
-        depth *= 2
+    if min(len(real), len(fake)) < PARTS * 4 * k:
+        return None
+    rng, variances = stream(seed, "prdc"), []
+    for _ in range(CUTS):
+        cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
+        found = np.array([prdc_of(real[np.sort(rows)], fake[np.sort(others)], k, device) for rows, others in cut])
+        variances.append(found.var(axis=0, ddof=1) / PARTS)
+    return tuple(np.sqrt(np.mean(variances, axis=0)).tolist())
 
 
 def prdc(evidence: Evidence) -> list[Measurement]:
-    """Return ``prdc/precision``, ``prdc/recall``, ``prdc/density``, ``prdc/coverage``, with jackknifed errors.
+    """Return ``prdc/precision``, ``prdc/recall``, ``prdc/density``, ``prdc/coverage``; errors from 100 images.
 
     Raises:
         NotMeasurable: where a set holds no more than 5 images, or has no features to compare.
@@ -125,7 +116,8 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     real, fake = feature_pair(evidence, PRIMARY)
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
-    values, errors = prdc_of(real, fake, NEAREST, evidence.seed, evidence.device)
+    values = prdc_of(real, fake, NEAREST, evidence.device)
+    errors = prdc_errors(real, fake, evidence.seed, NEAREST, evidence.device)
     return [
         Measurement(
             f"prdc/{name}",
@@ -133,7 +125,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             "share" if name != "density" else "",
             n_real=len(real),
             n_fake=len(fake),
-            stderr=error or None,  # a jackknife that never moved, at 0 or 1, knows nothing of its error
+            stderr=error or None,  # parts that all say 0, or all 1, know nothing of their error
             better="higher",
             estimator=f"k = {NEAREST}, strict, standardised by the reference",
             feature_space=SPACES[PRIMARY].label,

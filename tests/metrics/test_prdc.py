@@ -8,12 +8,11 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from imagelab.metrics.base import NotMeasurable
-from imagelab.metrics.jackknife import leave_out, spread
-from imagelab.metrics.prdc import NAMES, _without_groups, coverage_of_equals, prdc, prdc_of
+from imagelab.metrics.prdc import NAMES, coverage_of_equals, prdc, prdc_errors, prdc_of
 
 
 def take(x: np.ndarray, y: np.ndarray, k: int = 5) -> tuple[float, ...]:
-    return prdc_of(x, y, k)[0]
+    return prdc_of(x, y, k)
 
 
 def textbook(x: np.ndarray, y: np.ndarray, k: int = 5) -> list[float]:
@@ -53,23 +52,26 @@ def test_balls_reach_to_the_kth_neighbour(k, rng):
 
 
 @pytest.mark.parametrize(("n", "m", "k"), [(40, 30, 5), (25, 60, 3), (300, 200, 5)])
-def test_the_errors_are_those_of_leaving_groups_out_one_by_one(n, m, k, rng):
+def test_the_values_are_the_definitions_on_the_whole_matrices(n, m, k, rng):
     x, y = rng.standard_normal((n, 3)), 0.3 + rng.standard_normal((m, 3))
-    values, errors = prdc_of(x, y, k, seed=4)
-    assert values == pytest.approx(textbook(x, y, k), rel=1e-12)
-    left = [textbook(x[real], y[fake], k) for real, fake in leave_out(n, m, seed=4)]
-    assert errors == pytest.approx(spread(np.array(left)), rel=1e-9)
-    assert prdc_of(x, y, k, seed=5)[1] != errors
+    assert prdc_of(x, y, k) == pytest.approx(textbook(x, y, k), rel=1e-12)
 
 
-def test_neighbours_that_are_all_of_one_group_are_looked_for_further_away(rng):
-    x, labels = rng.standard_normal((120, 2)), np.repeat([0, 1, 2], 40)
-    x[:40] = 0.01 * x[:40] + 50  # group 0 keeps to itself
-    found = _without_groups(x, x, labels, 5, True, "cpu")
-    for group in range(3):
-        for row in (0, 20, 70, 119):
-            others = np.flatnonzero((labels != group) & (np.arange(120) != row))
-            assert found[1 + group, row] == pytest.approx(np.sort(cdist(x[[row]], x[others])[0])[4])
+def test_the_errors_are_the_spread_over_repeated_draws(rng):
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        return rng.standard_normal((240, 6)), 0.8 * rng.standard_normal((200, 6))
+
+    spread = np.std([textbook(*draw()) for _ in range(300)], axis=0)
+    errors = [prdc_errors(*draw(), seed=seed) for seed in range(15)]
+    stated = np.sqrt(np.mean(np.square(np.array(errors)), axis=0))
+    assert ((stated / spread > 0.7) & (stated / spread < 1.35)).all(), stated / spread
+
+
+def test_the_errors_follow_seed_and_k_and_wait_for_enough_images(rng):
+    x, y = rng.standard_normal((100, 3)), rng.standard_normal((120, 3))
+    assert prdc_errors(x, y, seed=1) == prdc_errors(x, y, seed=1) != prdc_errors(x, y, seed=2)
+    assert prdc_errors(x, y, seed=1, k=2) != prdc_errors(x, y, seed=1)
+    assert prdc_errors(x[1:], y, seed=1) is None and prdc_errors(x[1:], y, seed=1, k=2) is not None
 
 
 def test_recall_is_precision_with_the_roles_exchanged(rng):
@@ -90,9 +92,9 @@ def test_no_more_images_than_neighbours_is_refused(rng, pictures, evidence):
 
 
 def test_rows_carry_errors_and_small_sets_none(pictures, evidence):
-    found: list[Any] = prdc(evidence(pictures(60, 32, seed=1), pictures(50, 32, seed=2)))
+    found: list[Any] = prdc(evidence(pictures(100, 32, seed=1), pictures(110, 32, seed=2)))
     assert [m.name for m in found] == [f"prdc/{name}" for name in NAMES]
-    assert all(0 < (m.stderr or 0.01) < 0.3 and m.feature_space.startswith("randconv-s0@") for m in found)
-    assert all(m.stderr is None for m in prdc(evidence(pictures(12, 32), pictures(6, 32))))
-    same = prdc(evidence(pictures(30, 32), pictures(30, 32)))
-    assert [m.value for m in same] == [1.0] * 4 and same[0].stderr is None  # nobody knows the error of 30 out of 30
+    assert all(0 < m.stderr < 0.3 and m.feature_space.startswith("randconv-s0@") for m in found)
+    assert all(m.stderr is None for m in prdc(evidence(pictures(99, 32), pictures(110, 32))))
+    lost = prdc(evidence(pictures(100, 32), np.zeros((100, 3, 32, 32), np.uint8)))
+    assert [(m.value, m.stderr) for m in lost] == [(0.0, None)] * 4  # nobody knows the error of 0 out of 100
