@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .cli import launch
     from .config import Experiment, Runtime
     from .data import Faces, Folder, Textures
-    from .generators import Ddpm, Gaussian, Vae
+    from .generators import Cascade, Ddpm, Gaussian, Vae
     from .measurement import Measurement
     from .measuring import measure
     from .pool import Archive, Pool
@@ -31,6 +31,7 @@ _HOME = {
     "Faces": "data",
     "Folder": "data",
     "Textures": "data",
+    "Cascade": "generators",
     "Ddpm": "generators",
     "Gaussian": "generators",
     "Vae": "generators",
@@ -54,6 +55,7 @@ __all__ = [
     "Accumulate",
     "Archive",
     "Breed",
+    "Cascade",
     "Contaminate",
     "Ddpm",
     "Experiment",

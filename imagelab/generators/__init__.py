@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Bench, Diverged, Generator, GeneratorRecipe, Interrupted, Model, TrainRecord
+from .cascade import Cascade
 from .ddpm import Ddpm
 from .gaussian import Gaussian
 from .vae import Vae
@@ -19,6 +20,7 @@ __all__ = [
     "GENERATORS",
     "AnyGenerator",
     "Bench",
+    "Cascade",
     "Ddpm",
     "Diverged",
     "Gaussian",
@@ -30,8 +32,13 @@ __all__ = [
     "Vae",
 ]
 
-GENERATORS: dict[str, type[GeneratorRecipe]] = {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm}
+GENERATORS: dict[str, type[GeneratorRecipe]] = {
+    "gaussian": Gaussian,
+    "vae": Vae,
+    "ddpm": Ddpm,
+    "cascade": Cascade,
+}
 """Every generator by its ``kind``."""
 
-AnyGenerator = Annotated[Gaussian | Vae | Ddpm, Field(discriminator="kind")]
+AnyGenerator = Annotated[Gaussian | Vae | Ddpm | Cascade, Field(discriminator="kind")]
 """The union of all generators; pydantic picks the class by ``kind``."""

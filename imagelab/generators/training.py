@@ -35,7 +35,7 @@ from .base import Bench, Diverged, Interrupted, Model, TrainRecord
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Plan", "fingerprint", "train", "warm_start"]
+__all__ = ["Plan", "checkpoint_mark", "fingerprint", "train", "warm_start"]
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +136,14 @@ class State:
     average: nn.Module
     optimiser: torch.optim.Optimizer
     step: int = 0
+    beside: nn.Module | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor by a name that :meth:`restore` knows."""
         named = {f"net.{key}": value for key, value in self.net.state_dict().items()}
         named |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        beside = {} if self.beside is None else self.beside.state_dict()
+        named |= {f"beside.{key}": value for key, value in beside.items()}
         for index, entries in self.optimiser.state_dict()["state"].items():
             named |= {f"optimiser.{index}.{key}": value for key, value in entries.items()}
         return {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
@@ -151,6 +154,8 @@ class State:
         def part(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}
 
+        if self.beside is not None:
+            self.beside.load_state_dict(part("beside."))
         self.net.load_state_dict(part("net."))
         self.average.load_state_dict(part("average."))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -187,20 +192,36 @@ def read_checkpoint(path: Path, state: State, mark: str) -> bool:
     if not path.exists():
         return False
     try:
-        with safe_open(str(path), framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            if metadata.get("fingerprint") != mark:
-                log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
-                return False
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (no iterator of its own)
-        if _digest(tensors) != metadata.get("digest"):
-            raise ValueError("its digest does not match")
+        metadata, tensors = _open_checkpoint(path)
     except (SafetensorError, OSError, ValueError) as error:
         log.warning("%s: damaged checkpoint (%s); starting over", path, error)
+        return False
+    if metadata.get("fingerprint") != mark:
+        log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
         return False
     state.restore(tensors, int(metadata["step"]))
     log.info("%s: going on at step %d", path, state.step)
     return True
+
+
+def checkpoint_mark(path: Path | None) -> str:
+    """Return the mark of the training that a checkpoint belongs to, "" where there is none or it is damaged."""
+    if path is None or not path.exists():
+        return ""
+    try:
+        return _open_checkpoint(path)[0].get("fingerprint", "")
+    except (SafetensorError, OSError, ValueError) as error:
+        log.warning("%s: damaged checkpoint (%s)", path, error)
+        return ""
+
+
+def _open_checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    with safe_open(str(path), framework="pt") as opened:
+        metadata = opened.metadata() or {}
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (no iterator of its own)
+    if _digest(tensors) != metadata.get("digest"):
+        raise ValueError("its digest does not match")
+    return metadata, tensors
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
@@ -248,7 +269,16 @@ def check(loss: float, step: int, plan: Plan) -> None:
     )
 
 
-def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int, bench: Bench, mark: str) -> nn.Module:
+def train(
+    net: nn.Module,
+    loss: Loss,
+    images: np.ndarray,
+    plan: Plan,
+    seed: int,
+    bench: Bench,
+    mark: str,
+    beside: nn.Module | None = None,
+) -> nn.Module:
     """Train the net in place and return the moving average of its weights, in eval mode, on the bench's device.
 
     Args:
@@ -259,6 +289,8 @@ def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int,
         seed: of batch order and noise.
         bench: device, telling, stopping, checkpoint file.
         mark: :func:`fingerprint` of this training; a checkpoint with another mark is not taken up.
+        beside: where the parts of a larger net are trained in turn, that larger net. It travels in the checkpoint, and
+            the checkpoint of the finished part stays, to be replaced by the next part's; the caller removes the last.
 
     Raises:
         Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
@@ -266,7 +298,7 @@ def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int,
     """
     data = torch.from_numpy(images).to(bench.device)
     net.to(torch.device(bench.device)).train()
-    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan))
+    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if bench.checkpoint is not None:
         read_checkpoint(bench.checkpoint, state, mark)
     ledger, saved, accelerator = Ledger(plan, bench), time.monotonic(), _accelerator(bench.device)
@@ -285,7 +317,10 @@ def train(net: nn.Module, loss: Loss, images: np.ndarray, plan: Plan, seed: int,
             write_checkpoint(bench.checkpoint, state, mark)
             saved = time.monotonic()
     if bench.checkpoint is not None:
-        bench.checkpoint.unlink(missing_ok=True)
+        if beside is None:
+            bench.checkpoint.unlink(missing_ok=True)
+        else:
+            write_checkpoint(bench.checkpoint, state, mark)
     return state.average.eval()
 
 

@@ -14,6 +14,7 @@ from imagelab.generators import (
     GENERATORS,
     AnyGenerator,
     Bench,
+    Cascade,
     Ddpm,
     Diverged,
     Gaussian,
@@ -28,6 +29,19 @@ SMALL = {
     "gaussian": Gaussian(components=5),
     "vae": Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, neighbours=4),
     "ddpm": Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=20, steps=4),
+    "cascade": Cascade(
+        coarse_side=4,
+        components=6,
+        width=16,
+        blocks=1,
+        detail_widths=(8, 16),
+        images_seen=64,
+        coarse_share=2,
+        batch=8,
+        coarse_batch=16,
+        steps=4,
+        coarse_steps=4,
+    ),
 }
 SEEDS = image_seeds(3, "sample", 1, 0, range(9))
 
@@ -147,7 +161,7 @@ def test_training_reads_exactly_the_images_it_was_given(kind: str, pictures: np.
     assert all(record.seconds >= 0 and np.isfinite(record.loss) for record in records)
 
 
-@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+@pytest.mark.parametrize("kind", ["vae", "ddpm", "cascade"])
 def test_a_hopeless_learning_rate_is_reported_with_the_step_and_what_to_change(kind: str, pictures: np.ndarray):
     recipe = SMALL[kind].model_copy(update={"learning_rate": 1e6, "images_seen": 800})
     with pytest.raises(Diverged, match=r"step \d+ .*loss.*learning_rate"):
@@ -187,6 +201,24 @@ CHANGES = [
     ("ddpm", {"sampler": "ddim"}),
     ("ddpm", {"sampler": "dpm++"}),
     ("ddpm", {"steps": 5}),
+    ("cascade", {"coarse_side": 8}),
+    ("cascade", {"components": 4}),
+    ("cascade", {"width": 8}),
+    ("cascade", {"blocks": 2}),
+    ("cascade", {"detail_widths": (8,)}),
+    ("cascade", {"images_seen": 32}),
+    ("cascade", {"coarse_share": 3}),
+    ("cascade", {"batch": 4}),
+    ("cascade", {"coarse_batch": 8}),
+    ("cascade", {"learning_rate": 1e-2}),
+    ("cascade", {"ema": 0.0}),
+    ("cascade", {"crop": 8}),
+    ("cascade", {"mirror": False}),
+    ("cascade", {"augment": 0.3}),
+    ("cascade", {"solver": "heun"}),
+    ("cascade", {"steps": 5}),
+    ("cascade", {"coarse_steps": 5}),
+    ("cascade", {"noise_scale": 0.9}),
 ]
 
 

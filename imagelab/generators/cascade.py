@@ -1,0 +1,356 @@
+"""A cascade of flows, an octave a stage: a small picture first, then what each doubling of its size adds.
+
+The coarse stage is a flow over the principal components of the picture at 16 x 16; every later stage doubles the size
+and draws the details that the smaller picture leaves open (see cascade_net.py). Each stage learns its velocity by
+|v(x_t, t) - (e - x)|^2 at random times t, and sampling follows dx/dt = v from noise at t = 1 to a picture at t = 0.
+Splitting the work by octaves is what makes a flow affordable on one processor core: many cheap images for outlines,
+colours and pose, small crops for eyes, hair and freckles.
+
+The solver is part of the physics: too few steps leave noise that reads as detail, and any finite number changes the
+variance (``imagelab.theory``), so its name and steps are settings and belong beside every figure. ``images_seen=0`` is
+the control: the same closed forms with nets that say nothing.
+
+References:
+    Flow matching for generative modeling (Lipman et al. 2022), arXiv:2210.02747.
+    Deep generative image models using a Laplacian pyramid of adversarial networks (Denton et al. 2015),
+    arXiv:1506.05751.
+    Cascaded diffusion models for high fidelity image generation (Ho et al. 2021), arXiv:2106.15282.
+    Self-consuming generative models go MAD (sampling bias; Alemohammad et al. 2023), arXiv:2307.01850.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ..images import check_images, to_signed
+from ..seeds import normal, stream_seed
+from .base import Bench, GeneratorRecipe, Model, TrainRecord
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from .cascade_net import CascadeNet, CoarseNet, DetailNet
+    from .training import Loss, Plan
+
+__all__ = ["Cascade", "CascadeModel"]
+
+LEAST_SPREAD = 1 / 127.5
+"""Least standard deviation that details are divided by, one grey level: still pixels must not drown all others."""
+
+
+class Cascade(GeneratorRecipe):
+    """A cascade of flows, from a coarse picture upwards an octave at a time.
+
+    Attributes:
+        coarse_side: side of the coarse stage's picture, in px; the side of the images is this times a power of two.
+        components: principal components that the coarse stage draws; at most N - 1, and at most as many as the coarse
+            picture has values, are used.
+        width: width of the coarse stage's net. blocks: its residual blocks.
+        detail_widths: channels of the detail nets, smallest octave first; the last one serves all further octaves.
+        images_seen: images that each detail stage reads in training; 0 for the untrained control, closed forms alone.
+        coarse_share: how many times as many images the coarse stage reads, which costs it little.
+        batch: images a training step of a detail stage. coarse_batch: of the coarse stage.
+        learning_rate: peak rate of Adam for the detail stages; the coarse stage takes half of it.
+        ema: highest decay of the weight average (warmed up).
+        crop: side of the random crop of each image that a detail stage reads, in px; whole images where it is larger.
+        mirror: show every other image mirrored in training: more faces from the same set; switch it off where left and
+            right are not alike.
+        augment: largest standard deviation, in -1..1 units, of the noise laid over the coarse picture in training, so
+            that a detail stage forgives what the stage before gets wrong.
+        solver: "euler" (first order) or "heun" (second order, two evaluations a step).
+        steps: steps of the detail stages. coarse_steps: steps of the coarse stage, always by Heun.
+        noise_scale: standard deviation of the noise that sampling starts from; below 1 the sampling bias lambda that
+            buys likely pictures with variety.
+    """
+
+    kind: Literal["cascade"] = "cascade"
+    coarse_side: int = Field(default=16, ge=4, multiple_of=4)
+    components: int = Field(default=192, ge=1)
+    width: int = Field(default=512, ge=8)
+    blocks: int = Field(default=3, ge=1)
+    detail_widths: tuple[int, ...] = Field(default=(48, 32), min_length=1)
+    images_seen: int = Field(default=16_000, ge=0)
+    coarse_share: int = Field(default=8, ge=1)
+    batch: int = Field(default=16, ge=1)
+    coarse_batch: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
+    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    crop: int = Field(default=64, ge=8, multiple_of=8)
+    mirror: bool = True
+    augment: float = Field(default=0.03, ge=0.0)
+    solver: Literal["euler", "heun"] = "euler"
+    steps: int = Field(default=18, ge=1)
+    coarse_steps: int = Field(default=24, ge=1)
+    noise_scale: float = Field(default=1.0, ge=0.0)
+
+    @property
+    def label(self) -> str:
+        """Name for plots and tables."""
+        name = "cascade" if self.images_seen else "cascade, untrained"
+        return name if self.noise_scale == 1.0 else f"{name}, noise x {self.noise_scale:g}"
+
+    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> CascadeModel:
+        """Solve what is closed, then train the stages one after the other on uint8 [N,C,H,W]; keep averaged weights.
+
+        Raises:
+            ValueError: unless there are 2 images or more, square, with a side that is coarse_side times a power of two;
+                or if ``start`` has another form.
+            Diverged, Interrupted: see base.py.
+        """
+        from .training import checkpoint_mark, fingerprint, train, warm_start
+
+        self._check(images)
+        net = self._net(images, seed)
+        net.to(bench.device)
+        solve_closed_forms(net, images, self.mirror, bench)
+        begun = warm_start(net, start, ["coarse.mean", "coarse.axes", "coarse.deviations"])
+        mark = fingerprint(self.model_dump_json() + begun, images, seed)
+        stages = self._stages(net) if self.images_seen else []
+        marks = [f"{mark}-{index}" for index in range(len(stages))]
+        reached = checkpoint_mark(bench.checkpoint)
+        first = marks.index(reached) if reached in marks else 0
+        total = sum(stage.plan.images_seen for stage in stages)
+        for index, (part, loss, plan) in enumerate(stages[first:], first):
+            before = sum(stage.plan.images_seen for stage in stages[:index])
+            told = replace(bench, tell=counted(bench.tell, before, total))
+            trained = train(part, loss, images, plan, stream_seed(seed, "stage", row=index), told, marks[index], net)
+            part.load_state_dict(trained.state_dict())
+        if bench.checkpoint is not None:
+            bench.checkpoint.unlink(missing_ok=True)
+        return CascadeModel(net.eval().requires_grad_(False), self, bench)
+
+    def load(self, folder: Path, bench: Bench) -> CascadeModel:
+        """Read back what :meth:`CascadeModel.save` wrote."""
+        from .cascade_net import CascadeNet
+
+        net: Any = CascadeNet.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+        return CascadeModel(net.to(bench.device).eval().requires_grad_(False), self, bench)
+
+    def _check(self, images: np.ndarray) -> None:
+        check_images(images)
+        height, width = images.shape[2:]
+        octaves = np.log2(height / self.coarse_side)
+        if height != width or octaves < 0 or octaves % 1:
+            raise ValueError(
+                f"Cascade: expected square images with a side of {self.coarse_side} px times a power of two, "
+                f"got {height} x {width}. Resize them, or choose another coarse_side."
+            )
+        if len(images) < 2:
+            raise ValueError(f"Cascade: expected at least 2 images to learn from, got {len(images)}")
+
+    def _net(self, images: np.ndarray, seed: int) -> Any:
+        import torch
+
+        from .cascade_net import CascadeNet
+
+        count, channels, side, _ = images.shape
+        components = min(self.components, count - 1, channels * self.coarse_side**2)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
+            torch.manual_seed(stream_seed(seed, "weights"))
+            return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
+
+    def _stages(self, net: CascadeNet) -> list[Stage]:
+        """Return what is trained, in turn."""
+        from .training import Plan
+
+        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
+        coarse_seen = self.images_seen * self.coarse_share
+        coarse_plan = replace(
+            plan, images_seen=coarse_seen, batch=self.coarse_batch, learning_rate=self.learning_rate / 2
+        )
+        stages = [Stage(net.coarse, coarse_loss(net.coarse, net.shape[1], self.mirror), coarse_plan)]
+        for part in net.octaves:
+            stages.append(Stage(part, detail_loss(part, self.crop, self.mirror, self.augment), plan))
+        return stages
+
+
+class Stage(NamedTuple):
+    """A part of the net, its loss, and how long and how fast it is trained."""
+
+    part: nn.Module
+    loss: Loss
+    plan: Plan
+
+
+def counted(tell: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
+    """Return a teller that counts a stage's images as part of the whole training."""
+
+    def told(record: TrainRecord) -> None:
+        tell(replace(record, images_seen=before + record.images_seen, images_total=total))
+
+    return told
+
+
+def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, bench: Bench) -> None:
+    """Set the coarse stage's principal components, and mean and spread of the details of every octave."""
+    import torch
+
+    from .cascade_net import shrink
+    from .gaussian import principal_components
+
+    sides = [net.shape[1], *(part.side for part in net.octaves)]
+    levels: dict[int, list[Tensor]] = {side: [] for side in sides}
+    for start in range(0, len(images), bench.batch):
+        pixels = torch.from_numpy(images[start : start + bench.batch]).to(bench.device).float()
+        for seen in (pixels, pixels.flip(3)) if mirror else (pixels,):
+            for side in sides:
+                levels[side].append(shrink(seen, side))
+    coarse = net.coarse
+    flat = torch.cat(levels[sides[0]]).flatten(1)
+    mean, variances, directions, _ = principal_components(flat, len(coarse.deviations), unbiased=False)
+    coarse.mean.copy_(mean)
+    coarse.axes.copy_(directions)
+    coarse.deviations.copy_(variances.sqrt().clamp(min=LEAST_SPREAD / 100))
+    for part, (low, high) in zip(net.octaves, pairwise(sides), strict=True):
+        scale_details(part, levels[high], levels[low])
+
+
+def scale_details(part: DetailNet, images: list[Tensor], coarse: list[Tensor]) -> None:
+    """Set mean and spread of an octave's details, the variance smoothed over 3 x 3 places.
+
+    Args:
+        part: the octave. images: batches [B,C,side,side] on the scale 0..255. coarse: [B,C,side/2,side/2] likewise.
+    """
+    import torch
+    from torch.nn import functional
+
+    total, square = torch.zeros_like(part.mean).double(), torch.zeros_like(part.mean).double()
+    for high, low in zip(images, coarse, strict=True):
+        details = part.encode(to_signed(high), to_signed(low)).double()
+        total, square = total + details.sum(0), square + details.square().sum(0)
+    count = sum(map(len, images))
+    mean = total / count
+    variance = functional.pad((square / count - mean**2)[None], (1, 1, 1, 1), mode="replicate")
+    part.mean.copy_(mean)
+    part.spread.copy_(functional.avg_pool2d(variance, 3, 1)[0].clamp(min=LEAST_SPREAD**2).sqrt())
+
+
+def moments(count: int, noise: torch.Generator, device: torch.device, mean: float, deviation: float) -> Tensor:
+    """Return times in 0..1, logistic-normal: [B], most of them where a flow has most to learn."""
+    import torch
+
+    return torch.sigmoid(mean + deviation * torch.randn(count, generator=noise, device=device))
+
+
+def mirrored(images: Tensor, noise: torch.Generator) -> Tensor:
+    """Return the images, each mirrored by the toss of a coin."""
+    import torch
+
+    turned = torch.rand(len(images), generator=noise, device=images.device) < 0.5
+    return torch.where(turned[:, None, None, None], images.flip(3), images)
+
+
+def coarse_loss(net: CoarseNet, side: int, mirror: bool) -> Loss:
+    """Return the loss of the coarse stage: (signed images, noise source) -> (loss a coordinate, its parts)."""
+    import torch
+
+    from .cascade_net import shrink
+
+    def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        small = shrink(images, side)
+        z = net.encode(mirrored(small, noise) if mirror else small)
+        e = torch.randn(z.shape, generator=noise, device=z.device)
+        t = moments(len(z), noise, z.device, 0.3, 1.0)
+        moved = net((1 - t[:, None]) * z + t[:, None] * e, t)
+        error = (moved - (e - z)).square().mean()
+        return error, {"coarse": error.detach()}
+
+    return loss
+
+
+def detail_loss(net: DetailNet, crop: int, mirror: bool, augment: float) -> Loss:
+    """Return the loss of one octave: (signed images, noise source) -> (loss a value, its parts)."""
+    import torch
+
+    from .cascade_net import shrink
+
+    size = min(crop // 2, net.grid)
+
+    def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=noise, device=images.device)
+
+        fine = shrink(mirrored(images, noise) if mirror else images, net.side)
+        coarse = shrink(fine, net.grid)
+        amount = augment * torch.rand((len(fine), 1, 1, 1), generator=noise, device=fine.device)
+        coarse = coarse + amount * draw(*coarse.shape)
+        # places of crops are multiples of 4: two halvings below fall on the same pixels as in whole images
+        top, left = (4 * torch.randint((net.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)).tolist()
+        window = slice(top, top + size), slice(left, left + size)
+        doubled = (..., *(slice(2 * part.start, 2 * part.stop) for part in window))
+        y = net.encode(fine, coarse)[doubled].contiguous(memory_format=torch.channels_last)
+        e = draw(*y.shape).contiguous(memory_format=torch.channels_last)
+        t = moments(len(y), noise, y.device, 0.2, 1.2)
+        at = t[:, None, None, None]
+        moved = net((1 - at) * y + at * e, t, coarse[(..., *window)], window)
+        error = (moved - (e - y)).square().mean()
+        return error, {f"detail-{net.side}": error.detach()}
+
+    return loss
+
+
+def follow(move: Callable[[Tensor, Tensor], Tensor], state: Tensor, steps: int, second_order: bool) -> Tensor:
+    """Solve dx/dt = move(x, t) from t = 1 to 0 in equal steps, by Euler's rule or by Heun's."""
+    import torch
+
+    line = torch.linspace(1.0, 0.0, steps + 1, device=state.device)
+    for now, then in pairwise(line):
+        slope = move(state, now.expand(len(state)))
+        if second_order:
+            slope = (slope + move(state + (then - now) * slope, then.expand(len(state)))) / 2
+        state = state + (then - now) * slope
+    return state
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeModel:
+    """A trained cascade.
+
+    Attributes:
+        net: all stages, on the bench's device. recipe: the settings. bench: device and batch.
+    """
+
+    net: CascadeNet
+    recipe: Cascade
+    bench: Bench
+    reconstructs: bool = False
+
+    def sample(self, seeds: np.ndarray) -> np.ndarray:
+        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage hangs on the seed alone."""
+        from .batches import publish_in_batches
+
+        return publish_in_batches(self._draw, seeds, self.bench.batch)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Raise ValueError: a flow has no code to copy an image through (``reconstructs`` is False)."""
+        raise ValueError("Cascade: a flow does not reconstruct; use a Vae or a Gaussian for photocopies")
+
+    def _draw(self, seeds: np.ndarray) -> Tensor:
+        import torch
+
+        recipe, coarse = self.recipe, self.net.coarse
+        z = follow(coarse, self._noise(seeds, coarse.deviations.shape, 0), recipe.coarse_steps, second_order=True)
+        images = coarse.decode(z).unflatten(1, self.net.shape)
+        for octave, part in enumerate(self.net.octaves, 1):
+            below = images
+            y = self._noise(seeds, part.spread.shape, octave).contiguous(memory_format=torch.channels_last)
+            y = follow(lambda y, t, p=part, c=below: p(y, t, c), y, recipe.steps, recipe.solver == "heun")
+            images = part.decode(y, below)
+        return images
+
+    def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
+        import torch
+
+        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and diffusion_pytorch_model.safetensors, as diffusers' save_pretrained does."""
+        self.net.save_pretrained(str(folder), safe_serialization=True)

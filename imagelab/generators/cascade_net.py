@@ -1,0 +1,264 @@
+"""The network of the cascade: a coarse flow over principal components, then one flow of details for every octave.
+
+Each stage is a flow x_t = (1 - t) x + t e from data (t = 0) to noise (t = 1), moved by the velocity E[e - x | x_t]. For
+a Gaussian of variance s^2 that velocity is known, with q = (1 - t)^2 s^2 + t^2:
+
+    v(x, t) = x (t - (1 - t) s^2) / q,
+
+and every net here adds to it what is not Gaussian, (s / sqrt q) F(x / sqrt q, t), scaled so that F has an answer of
+variance one to learn at any t. F starts at zero: an untrained cascade is a closed form, probabilistic PCA at the coarse
+stage and white noise of the right spread at every pixel above it. That is the control that training has to beat.
+
+References:
+    Flow straight and fast: learning to generate and transfer data with rectified flow (Liu et al. 2022),
+    arXiv:2209.03003.
+    Elucidating the design space of diffusion-based generative models (preconditioning; Karras et al. 2022),
+    arXiv:2206.00364.
+    Cascaded diffusion models for high fidelity image generation (conditioning augmentation; Ho et al. 2021),
+    arXiv:2106.15282.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CascadeNet", "CoarseNet", "DetailNet", "shrink", "velocity"]
+
+TIMES = 64
+"""Numbers that describe a time to a net: sines and cosines of 32 frequencies."""
+
+
+def velocity(x: Tensor, t: Tensor, answer: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Return the velocity at x_t: that of a Gaussian of this standard deviation, plus the net's scaled answer.
+
+    Args:
+        x: [B,...], the state. t: its time, in 0..1, shaped to broadcast. answer: what the net says, shaped like x.
+        scale: s, the standard deviation of the data, shaped to broadcast.
+    """
+    variance = (1 - t) ** 2 * scale**2 + t**2
+    return x * (t - (1 - t) * scale**2) / variance + answer * scale / variance**0.5
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Return the images at a smaller size by area averages: [B,C,H,H] -> [B,C,side,side]."""
+    factor = images.shape[-1] // side
+    return images if factor == 1 else functional.avg_pool2d(images, factor)
+
+
+def times(t: Tensor) -> Tensor:
+    """Describe times in 0..1 by waves of geometrically rising frequency: [B] -> [B,TIMES]."""
+    rates = torch.exp(torch.linspace(0.0, math.log(200.0), TIMES // 2, device=t.device))
+    angles = t[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def zero(*layers: nn.Linear | nn.Conv2d) -> None:
+    """Start layers from zero, so that a net begins by saying nothing."""
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+class DenseBlock(nn.Module):
+    """H + W2 silu(W1 (norm(H) (1 + g) + u)), with g and u told by the time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.told = nn.Linear(width, 2 * width)
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+        zero(self.told, self.outer)
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        """H [B,width], time [B,width] -> [B,width]."""
+        gain, shift = self.told(time).chunk(2, 1)
+        normed = functional.layer_norm(h, h.shape[1:])
+        return h + self.outer(functional.silu(self.inner(normed * (1 + gain) + shift)))
+
+
+class CoarseNet(nn.Module):
+    """The flow over the principal components of the shrunken images.
+
+    Coordinates are z = (x - mean) axes^T / unit, in which the k-th has standard deviation ``scale[k]``, the square root
+    of what it would have unscaled (half whitening): strong directions stay stronger, weak ones are not forgotten.
+
+    Buffers:
+        mean [D], axes [k,D] orthonormal rows, deviations [k] of the data along them, falling.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    deviations: Tensor
+
+    def __init__(self, values: int, components: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("axes", torch.zeros(components, values))
+        self.register_buffer("deviations", torch.ones(components))
+        self.enter = nn.Linear(components, width)
+        self.time = nn.Sequential(nn.Linear(TIMES, width), nn.SiLU())
+        self.blocks = nn.ModuleList([DenseBlock(width) for _ in range(blocks)])
+        self.leave = nn.Linear(width, components)
+        zero(self.leave)
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation of each coordinate [k]; their mean square is 1."""
+        return (self.deviations / self.deviations.mean()).sqrt()
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        """Coordinates [B,k] at times [B] -> velocity [B,k]."""
+        scale, moment = self.scale, t[:, None]
+        h, time = self.enter(z / ((1 - moment) ** 2 * scale**2 + moment**2).sqrt()), self.time(times(t))
+        for block in self.blocks:
+            h = block(h, time)
+        return velocity(z, moment, self.leave(functional.silu(h)), scale)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Shrunken images [B,C,h,w] -> coordinates [B,k]."""
+        return (images.flatten(1) - self.mean) @ self.axes.T * (self.scale / self.deviations)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Coordinates [B,k] -> values of the shrunken images [B,D]."""
+        return self.mean + (z * (self.deviations / self.scale)) @ self.axes
+
+
+class Norm(nn.Module):
+    """X / rms X over the channels of one place; it sees no further, so crops and whole images are treated alike."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1, width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,h,w] -> the same."""
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5) * self.gain
+
+
+class ConvBlock(nn.Module):
+    """H + conv(silu(norm(conv(silu(norm(H)))) (1 + g) + u)), with g and u told by the time."""
+
+    def __init__(self, width: int, told: int) -> None:
+        super().__init__()
+        self.before, self.between = Norm(width), Norm(width)
+        self.inner = nn.Conv2d(width, width, 3, padding=1)
+        self.outer = nn.Conv2d(width, width, 3, padding=1)
+        self.told = nn.Linear(told, 2 * width)
+        zero(self.outer, self.told)
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        """H [B,width,y,x], time [B,told] -> like h."""
+        gain, shift = self.told(time)[:, :, None, None].chunk(2, 1)
+        inner = self.between(self.inner(functional.silu(self.before(h))))
+        return h + self.outer(functional.silu(inner * (1 + gain) + shift))
+
+
+class DetailNet(nn.Module):
+    """The flow of what one octave adds: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
+
+    M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta) and leaves grey alone. Dividing
+    by the standard deviation of every value of every place puts the small and rare, freckles, in the middle of the
+    noise range, where a flow learns. Pixels are folded 2 x 2 into channels, so that the convolutions run on the coarse
+    image's own grid; a learned map and x and y tell the place.
+
+    Buffers:
+        colours [C,C], mean and spread [C,side,side], places [2,grid,grid] with grid = side / 2.
+    """
+
+    colours: Tensor
+    mean: Tensor
+    spread: Tensor
+    places: Tensor
+
+    def __init__(self, side: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.side, self.grid = side, side // 2
+        told, folded, widths = 128, 4 * channels, (width, 2 * width, 3 * width)
+        opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
+        self.register_buffer("colours", torch.tensor(opponent) if channels == 3 else torch.eye(channels))
+        self.register_buffer("mean", torch.zeros(channels, side, side))
+        self.register_buffer("spread", torch.ones(channels, side, side))
+        line = torch.linspace(-1, 1, self.grid)
+        places = torch.stack([line.expand(self.grid, self.grid), line[:, None].expand(self.grid, self.grid)])
+        self.register_buffer("places", places.clone())
+        self.place = nn.Parameter(torch.zeros(width, self.grid, self.grid))
+        self.time = nn.Sequential(nn.Linear(TIMES, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
+        self.enter = nn.Conv2d(folded + channels + 2, width, 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths)])
+        self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
+        self.falling = nn.ModuleList([ConvBlock(level, told) for level in widths])
+        self.rising = nn.ModuleList([ConvBlock(level, told) for level in widths[:-1]])
+        self.last = Norm(width)
+        self.leave = nn.Conv2d(width, folded, 3, padding=1)
+        zero(self.leave)
+
+    def forward(self, y: Tensor, t: Tensor, coarse: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
+        """Details [B,C,h,w] at times [B], coarse image [B,C,h/2,w/2] -> velocity [B,C,h,w].
+
+        Args:
+            y: the whole image's details, or those of a crop. t: times. coarse: the coarse image, the same crop of it.
+            window: where on the coarse grid the crop lies (rows, columns); None for whole images.
+        """
+        moment = t[:, None, None, None]
+        level = ((1 - moment) ** 2 + moment**2).sqrt()
+        where = (..., *(window or (slice(None), slice(None))))
+        places = self.places[where].expand(len(y), -1, -1, -1)
+        h = self.enter(torch.cat([functional.pixel_unshuffle(y / level, 2), coarse * 1.5, places], 1))
+        h, time, kept = h + self.place[where], self.time(times(t)), []
+        for block, down in zip(self.falling, self.down, strict=False):
+            h = block(h, time)
+            kept.append(h)
+            h = down(h)
+        h = self.falling[-1](h, time)
+        for block, up in zip(reversed(self.rising), reversed(self.up), strict=True):
+            h = block(kept.pop() + functional.interpolate(up(h), scale_factor=2.0), time)
+        answer = functional.pixel_shuffle(self.leave(functional.silu(self.last(h))), 2)
+        return velocity(y, moment, answer)
+
+    def raised(self, coarse: Tensor) -> Tensor:
+        """Return the coarse image at this octave's size, nothing invented: [B,C,side/2,side/2] -> [B,C,side,side]."""
+        return functional.interpolate(coarse, size=self.side, mode="bicubic", align_corners=False)
+
+    def encode(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """Images [B,C,side,side] and their coarse ones -> details y."""
+        return (torch.einsum("ij,bjhw->bihw", self.colours, images - self.raised(coarse)) - self.mean) / self.spread
+
+    def decode(self, y: Tensor, coarse: Tensor) -> Tensor:
+        """Details y and the coarse image -> images [B,C,side,side]."""
+        return self.raised(coarse) + torch.einsum("ji,bjhw->bihw", self.colours, y * self.spread + self.mean)
+
+
+class CascadeNet(ModelMixin, ConfigMixin):
+    """All stages: ``coarse``, and ``details``, one for every doubling from the coarse side to the full one."""
+
+    @register_to_config
+    def __init__(
+        self,
+        side: int,
+        channels: int,
+        coarse_side: int,
+        components: int,
+        width: int,
+        blocks: int,
+        detail_widths: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        octaves = int(math.log2(side // coarse_side))
+        sides = [coarse_side * 2**octave for octave in range(1, octaves + 1)]
+        widths = [detail_widths[min(octave, len(detail_widths) - 1)] for octave in range(octaves)]
+        self.shape = (channels, coarse_side, coarse_side)
+        self.coarse = CoarseNet(channels * coarse_side**2, components, width, blocks)
+        self.details = nn.ModuleList([DetailNet(s, channels, w) for s, w in zip(sides, widths, strict=True)])
+
+    @property
+    def octaves(self) -> list[DetailNet]:
+        """The detail stages, smallest first."""
+        return [part for part in self.details if isinstance(part, DetailNet)]
