@@ -45,7 +45,7 @@ from imagelab.images import to_signed
 from imagelab.metrics.frechet import frechet_distance
 from imagelab.metrics.kernel import kernel_distance
 from imagelab.metrics.perceptual import lpips_phi, pairwise
-from imagelab.metrics.prdc import prdc_of
+from imagelab.metrics.prdc import prdc_errors, prdc_of
 from imagelab.metrics.vendi import vendi_score
 
 MODULES = ("lpips", "torchmetrics", "torch_fidelity", "pytorch_fid", "cleanfid", "prdc", "vendi_score")
@@ -216,8 +216,8 @@ def prdc_race(n: int, d: int) -> Race:
         "prdc",
         f"Precision, recall, density, coverage (k = 5), {n} and {n} features of {d} dimensions",
         (
-            Contender("imagelab", lambda: prdc_of(real, fake)[0]),
-            Contender("imagelab, with errors", lambda: prdc_of(real, fake, seed=0)[0], note="ten-group jackknife"),
+            Contender("imagelab", lambda: prdc_of(real, fake)),
+            Contender("imagelab, errors", lambda: prdc_errors(real, fake, 0), value=lambda: prdc_of(real, fake)),
             Contender("prdc", lambda: list(compute_prdc(real, fake, 5).values()), digits=9),
         ),
     )

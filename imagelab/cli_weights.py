@@ -83,7 +83,11 @@ def import_command(*paths: Path) -> int:
     """
     if not paths:
         raise UsageError("imagelab weights import: give a file, or a folder such as a memory stick's")
-    found = list(bring_in(paths))
+    try:
+        found = list(bring_in(paths))
+    except KeyboardInterrupt:
+        err.print("imagelab: stopped; what is copied whole is kept, nothing else is left", markup=False)
+        return 130
     for each in found:
         where = "" if each.path is None else f", {short(each.path)}"
         note = f" ({each.note})" if each.note else ""

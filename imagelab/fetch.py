@@ -235,7 +235,8 @@ def _alone(path: Path) -> Iterator[None]:
     """Hold a file for writing against other processes; the lock dies with its holder."""
     import fcntl
 
-    with path.with_name(path.name + ".lock").open("a+") as stream:
+    lock = path.with_name(path.name + ".lock")
+    with lock.open("a+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -247,7 +248,10 @@ def _alone(path: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
-        yield
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _copy(file: Path, name: str) -> bool:

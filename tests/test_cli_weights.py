@@ -103,7 +103,7 @@ def command(*words: str | Path) -> int:
 
 
 def left_behind() -> set[str]:
-    return {path.suffix for path in target("alexnet").parent.iterdir()} - {".lock"}
+    return {path.suffix for path in target("alexnet").parent.iterdir()}
 
 
 # -- by wire
@@ -267,6 +267,18 @@ def test_interrupting_keeps_the_part_and_leaves_no_file(server: Server, capsys: 
 
 
 # -- in the hand
+
+
+def test_interrupting_an_import_leaves_nothing_half_copied(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "download").write_bytes(CONTENT)
+    monkeypatch.setattr(module.os, "fsync", interrupt)
+    assert command("import", tmp_path / "download") == 130
+    assert "nothing else is left" in capsys.readouterr().err and left_behind() == set()
 
 
 def outcomes(*places: Path) -> dict[str, str]:

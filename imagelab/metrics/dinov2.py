@@ -7,7 +7,8 @@ An image of 224 px becomes 16 x 16 patches of 14 px and a class token; each of 2
 and the features are the 1024 numbers of the class token after a last norm. The position of a patch was learned on a
 37 x 37 grid (518 px); it is read at 16 x 16 by the authors' own bicubic rule, which steps 37 / 16.1 and not 37 / 16.
 Fréchet distances in this space follow people's judgement of faces better than FID does. The weights are looked for on
-this machine only (weights.py), and the whole inference stands in this file.
+this machine only (weights.py), and the whole inference stands in this file. An image costs 81 billion multiplications:
+milliseconds on a GPU, seconds on a CPU core.
 
 Differs from dgm-eval, where FD-DINOv2 was proposed: images are enlarged in floating point, as edm2 does, where PIL
 rounds to bytes. Differs from torch-fidelity, which enlarges bilinearly: its values are another instrument's.
@@ -106,7 +107,7 @@ def dinov2(device: str, path: Path | None = None, form: Form = VIT_L) -> Callabl
     path = path or locate(NAME)
     import torch
 
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     _check(state, path, form)
     state = {name: value.to(device, torch.float32) for name, value in state.items()}
 
