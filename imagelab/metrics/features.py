@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import dinov2, inception, randconv
+from . import dinov2, inception, randconv, trunk
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _random(seed: int) -> Space:
 
 
 SPACES: dict[str, Space] = {
+    trunk.NAME: Space(trunk.NAME, lambda device: trunk.statistics, trunk.digest),
     "randconv-s0": _random(0),
     "randconv-s1": _random(1),
     "randconv-s2": _random(2),
@@ -106,7 +107,7 @@ SPACES: dict[str, Space] = {
 }
 """The feature spaces by name."""
 
-PRIMARY = "randconv-s0"
+PRIMARY = trunk.NAME
 """The space in which metrics of one space are taken."""
 
 CONTROLS = ("randconv-s0", "randconv-s1", "randconv-s2")

@@ -9,7 +9,7 @@ It is a squared distance between points, exactly; so the mean over all pairs of 
 not N^2 / 2: mean_{i != j} = 2 (mean |phi|^2 - |mean phi|^2) N / (N - 1). Its standard error is 2 sd(d_i) / sqrt(N),
 d_i the mean distance of image i to the others; the naive sd / sqrt(pairs) is about five times too small.
 
-The same mathematics on a seeded random net with weight 1/L for each layer is called PD, never LPIPS: nobody has asked
+The same mathematics on the trunk of the house with weight 1/L for each layer is called PD, never LPIPS: nobody asked
 people about it. Both rise with noise as they do with variety; read them beside the spectrum and the pictures.
 
 References:
@@ -28,7 +28,7 @@ import numpy as np
 
 from ..images import to_signed
 from ..measurement import Measurement
-from . import randconv
+from . import randconv, trunk
 from .base import Evidence, NotMeasurable
 from .features import batches, full_precision
 from .neighbours import nearest_in_blocks
@@ -132,8 +132,7 @@ def _flat(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten(1) for part in parts], 1)
 
 
-def _random_phi(images: Tensor, seed: int) -> Tensor:
-    maps = randconv.layers(images, seed)
+def _uniform_phi(maps: list[Tensor]) -> Tensor:
     return _flat([_unit(each) / (len(maps) * each[0, 0].numel()) ** 0.5 for each in maps])
 
 
@@ -146,10 +145,16 @@ def _lpips(net: str, digest: str, smallest: int) -> Embedding:
 
 
 EMBEDDINGS: dict[str, Embedding] = {
+    trunk.NAME: Embedding(
+        f"{trunk.NAME}@{trunk.DIGEST[:8]}",
+        trunk.SMALLEST,
+        lambda device: lambda batch: _uniform_phi(trunk.layers(batch)[1:]),  # the last layer of each resolution
+        "uniform weights",
+    ),
     "randconv-s0": Embedding(
         f"randconv-s0@{randconv.digest(0)[:8]}",
         randconv.SMALLEST,
-        lambda device: lambda batch: _random_phi(batch, 0),
+        lambda device: lambda batch: _uniform_phi(randconv.layers(batch, 0)),
         "uniform weights",
     ),
     "alex": _lpips("alex", "7be5be79", 32),
@@ -336,8 +341,8 @@ def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
 
 
 def perceptual_diversity(evidence: Evidence) -> list[Measurement]:
-    """Return ``perceptual_diversity/randconv-s0``: PD, 0..2."""
-    return diversity(evidence, "randconv-s0", "perceptual_diversity/randconv-s0")
+    """Return ``perceptual_diversity/imagelab-ssl-v1``: PD, 0..2."""
+    return diversity(evidence, trunk.NAME, f"perceptual_diversity/{trunk.NAME}")
 
 
 def lpips_diversity(evidence: Evidence, net: str = "alex") -> list[Measurement]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imagelab.metrics.features import DISTANCE_SPACES, PRIMARY
 from imagelab.metrics.frechet import (
     Gaussian,
     fid,
@@ -138,8 +139,8 @@ def test_sets_that_do_not_belong_together_are_refused(shapes):
 
 def test_rows_name_their_space_and_carry_an_error(pictures, evidence):
     found: list[Any] = frechet(evidence(pictures(60, 32, seed=1), pictures(50, 32, seed=2)))
-    assert [m.name for m in found][:2] == ["frechet/randconv-s0", "frechet_corrected/randconv-s0"]
-    assert len({m.feature_space for m in found}) == 3
+    assert [m.name for m in found][:2] == [f"frechet/{PRIMARY}", f"frechet_corrected/{PRIMARY}"]
+    assert len({m.feature_space for m in found}) == len(DISTANCE_SPACES)
     for plain, corrected in zip(found[::2], found[1::2], strict=True):
         assert corrected.value < plain.value
         assert plain.stderr == corrected.stderr > 0

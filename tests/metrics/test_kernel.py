@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from imagelab.metrics import kernel as module
+from imagelab.metrics.features import DISTANCE_SPACES
 from imagelab.metrics.kernel import kernel, kernel_distance, kid
 
 
@@ -57,7 +58,7 @@ def test_rows_name_their_space_and_notice_brighter_pictures(pictures, evidence):
     near: list[Any]
     far: list[Any]
     near, far = kernel(evidence(real, fake)), kernel(evidence(real, np.minimum(fake, 225) + 30))
-    assert [m.name for m in near] == [f"kernel/randconv-s{seed}" for seed in range(3)]
+    assert [m.name for m in near] == [f"kernel/{space}" for space in DISTANCE_SPACES]
     for low, high in zip(near, far, strict=True):
         assert abs(low.value) < 4 * low.stderr
         assert high.value > abs(low.value) + 2 * high.stderr

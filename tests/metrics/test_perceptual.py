@@ -181,7 +181,7 @@ def test_copies_have_no_diversity_and_different_pictures_have(pictures, evidence
     (none,), (some,) = (perceptual_diversity(evidence(copies, fake)) for fake in (copies, pictures(8, 32)))
     assert abs(none.value) < 1e-6
     assert 0.1 < some.value < 2 and some.stderr is not None
-    assert some.feature_space.startswith("randconv-s0@") and "lpips" not in some.name
+    assert some.feature_space.startswith("imagelab-ssl-v1@") and "lpips" not in some.name
 
 
 @pytest.mark.parametrize(("n", "size", "reason"), [(1, 32, "at least 2 images"), (5, 12, "at least 16 px")])

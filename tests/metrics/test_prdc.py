@@ -8,6 +8,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from imagelab.metrics.base import NotMeasurable
+from imagelab.metrics.features import PRIMARY
 from imagelab.metrics.prdc import NAMES, coverage_of_equals, prdc, prdc_errors, prdc_of
 
 
@@ -94,7 +95,7 @@ def test_no_more_images_than_neighbours_is_refused(rng, pictures, evidence):
 def test_rows_carry_errors_and_small_sets_none(pictures, evidence):
     found: list[Any] = prdc(evidence(pictures(100, 32, seed=1), pictures(110, 32, seed=2)))
     assert [m.name for m in found] == [f"prdc/{name}" for name in NAMES]
-    assert all(0 < m.stderr < 0.3 and m.feature_space.startswith("randconv-s0@") for m in found)
+    assert all(0 < m.stderr < 0.3 and m.feature_space.startswith(f"{PRIMARY}@") for m in found)
     assert all(m.stderr is None for m in prdc(evidence(pictures(99, 32), pictures(110, 32))))
     lost = prdc(evidence(pictures(100, 32), np.zeros((100, 3, 32, 32), np.uint8)))
     assert [(m.value, m.stderr) for m in lost] == [(0.0, None)] * 4  # nobody knows the error of 0 out of 100
