@@ -24,6 +24,7 @@ from .branch import branch, branched
 from .cli_data import data_app
 from .cli_measure import measure_command
 from .cli_pictures import animate as animate_command
+from .cli_pictures import compare as compare_command
 from .cli_pictures import grid as grid_command
 from .cli_pictures import slides as slides_command
 from .cli_watch import watch as watch_command
@@ -58,6 +59,7 @@ app.command(watch_command, name="watch")
 app.command(grid_command, name="grid")
 app.command(animate_command, name="animate")
 app.command(slides_command, name="slides")
+app.command(compare_command, name="compare")
 
 
 @app.command(name="run", help_flags=[])

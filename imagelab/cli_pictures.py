@@ -1,4 +1,4 @@
-"""``imagelab grid``, ``animate`` and ``slides``: pictures of a run for papers, screens and talks."""
+"""``imagelab grid``, ``animate``, ``slides`` and ``compare``: runs for papers, screens and talks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .images import read_npy
 from .pool import REAL
 from .store import RunFolder
 
-__all__ = ["animate", "grid", "most_alike", "slides"]
+__all__ = ["animate", "compare", "grid", "most_alike", "slides"]
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -129,6 +129,26 @@ def slides(
         if any(m.name.startswith("tails/") and m.value is not None for m in folder.measurements()):
             sheets[run] = rare_sheet(read_run(run), most_alike(folder), wide=True)
     out.print(f"slides: {write_slides(runs, output, sheets)}", markup=False)
+    return 0
+
+
+def compare(
+    runs: Annotated[list[Path], Parameter(negative=())],
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("comparison.html"),
+) -> int:
+    """Write one page that compares runs: regimes, models, settings. Runs that differ only in their seed are repeats.
+
+    Parameters
+    ----------
+    runs
+        Two run folders or more.
+    output
+        The HTML file.
+    """
+    from .report import write_comparison
+
+    out.print(f"comparison: {write_comparison(runs, output)}", markup=False)
     return 0
 
 

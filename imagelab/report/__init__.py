@@ -5,7 +5,8 @@ Reads run folders only and never imports torch.
 
 from __future__ import annotations
 
+from .compare import write_comparison
 from .grids import write_grids
 from .page import write_report
 
-__all__ = ["write_grids", "write_report"]
+__all__ = ["write_comparison", "write_grids", "write_report"]

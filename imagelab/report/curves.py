@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "bands", "cividis", "line_colour", "lines", "spectra", "themed_svg"]
+__all__ = ["Curve", "bands", "cividis", "end_labels", "line_colour", "lines", "new_axes", "spectra", "themed_svg"]
 
 INK, MUTED, RULE = "#0a0b0c", "#0a0b1c", "#0a0b2c"
 FAMILY = 16
@@ -74,7 +74,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
     shown = [line for line in run.lines if run.series(name, line)]
     if not shown:
         return None
-    figure, axes = _axes(ylabel, run)
+    figure, axes = new_axes(ylabel, run.last)
     ends = [_floor(axes, run, name)]
     for repeat in names[1:]:
         axes.plot(*_points(run, repeat, 0), color=line_colour(0), linewidth=0.8, alpha=0.6)
@@ -95,7 +95,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     names = [name for name in names if run.series(name)]
     if not names:
         return None
-    figure, axes = _axes(ylabel, run)
+    figure, axes = new_axes(ylabel, run.last)
     axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
     ends = []
     for order, name in enumerate(names):
@@ -117,7 +117,7 @@ def spectra(run: Run, key: str) -> Curve | None:
     names = sorted((n for n in run.names if re.fullmatch(r"radial_power/\d+", n)), key=lambda n: int(n.split("/")[1]))
     if not names or not any(run.real(name) or run.series(name) for name in names):
         return None
-    figure, axes = _axes("power", run, size=(7.2, 4.2))
+    figure, axes = new_axes("power", run.last, size=(7.2, 4.2))
     ends = []
     for generation in run.generations:
         found = [run.real(n) if generation == 0 else run.at(n, generation) for n in names]
@@ -131,7 +131,7 @@ def spectra(run: Run, key: str) -> Curve | None:
             ends.append((float(y[-1]), "real" if generation == 0 else f"gen. {generation}", colour))
     _logarithmic(axes, int(names[-1].split("/")[1]))
     _rounding(axes, run)
-    _labels(axes, ends)
+    end_labels(axes, ends)
     count = len(run.generations)
     alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
     return Curve(themed_svg(figure, key), alt)
@@ -145,7 +145,8 @@ def cividis(count: int, low: float, high: float) -> list[str]:
     return [to_hex(colormaps["cividis"](position)) for position in np.linspace(low, high, max(count, 1))]
 
 
-def _axes(ylabel: str, run: Run, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+def new_axes(ylabel: str, last: int, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+    """Return an empty figure over the generations 0..last, with room for names at the ends of its curves."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -161,7 +162,7 @@ def _axes(ylabel: str, run: Run, size: tuple[float, float] = SIZE) -> tuple[Figu
     axes.set_ylabel(ylabel, color=MUTED, fontsize=10)
     axes.set_xlabel("generation (0 = real images)", color=MUTED, fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=11))
-    axes.set_xlim(-0.2, max(run.last, 1) + 0.2)
+    axes.set_xlim(-0.2, max(last, 1) + 0.2)
     return figure, axes
 
 
@@ -244,10 +245,10 @@ def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool
     if zero and all(y >= 0 for y, _, _ in ends):  # error bands may reach below nothing, counts cannot
         high = axes.get_ylim()[1]
         axes.set_ylim(-0.02 * high, high)
-    _labels(axes, ends)
+    end_labels(axes, ends)
 
 
-def _labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each curve's name at its end, pushed apart so that none covers another."""
     to_axes = axes.transData + axes.transAxes.inverted()
     x = axes.get_xlim()[1]

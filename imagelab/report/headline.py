@@ -26,6 +26,10 @@ FED = {
     "accumulate": "training on real images and everything it has made",
     "mix": "training on its own output mixed with the same real images",
     "fresh": "training on its own output mixed with new real images",
+    "window": "training on what it made in its last few generations",
+    "golden": "training on new real images and its own output, weighted",
+    "contaminate": "training on real images with some of its own output among them",
+    "breed": "training on what all models made mixed with the same real images",
 }
 NOUNS = {"faces": "face", "textures": "texture"}
 
@@ -124,12 +128,22 @@ def headline(run: Run) -> Headline:
 
 
 def _after(run: Run) -> str:
-    regime = run.experiment.get("regime")
-    kind = regime.get("kind") if isinstance(regime, dict) else None
     plural = "generation" if run.last == 1 else "generations"
     if run.last == 1:
         return "After 1 generation, trained on real images only"
-    return f"After {run.last} {plural} of {FED.get(str(kind), 'training in a loop')}"
+    return f"After {run.last} {plural} of {_fed(run.experiment.get('regime'), run.last)}"
+
+
+def _fed(regime: object, last: int) -> str:
+    """Say what the models were fed up to a generation: the stages of a schedule one after the other."""
+    if not isinstance(regime, dict):
+        return "training in a loop"
+    until, stages = regime.get("until"), [regime.get("first"), regime.get("then")]
+    if regime.get("kind") != "schedule" or not isinstance(until, int):
+        return FED.get(str(regime.get("kind")), "training in a loop")
+    if last <= until:
+        return _fed(stages[0], last)
+    return f"{_fed(stages[0], until)} to generation {until} and then {_fed(stages[1], last)}"
 
 
 def _noun(run: Run) -> str:

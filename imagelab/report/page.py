@@ -26,7 +26,7 @@ from .read import Run, plain, read_run
 from .ribbon import ribbons, thresholds
 from .survival import survival
 
-__all__ = ["write_report"]
+__all__ = ["ROOM", "environment", "palette", "write_report"]
 
 ROOM = 1056  # CSS pixels that a strip may take on a wide screen
 FLIPPED = 5  # faces shown large above the strip: enough to compare, few enough to see on a phone
@@ -63,13 +63,14 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     view = read_run(Path(run))
     folder = Path(out) if out is not None else Path(run) / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    html = _environment().get_template("page.html").render(**_context(view))
+    html = environment().get_template("page.html").render(**_context(view))
     draw_slides(view, folder)
     write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates, with everything they print escaped."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -98,7 +99,7 @@ def _context(run: Run) -> dict[str, Any]:
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
         "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
-        "palette": _palette(run),
+        "palette": palette(max(run.last, 1)),
         "table": numbers(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],
         **protocol(run),
@@ -159,8 +160,8 @@ def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, n
     return Strip(line, f"{kind}-{line}", title, text, rows, columns, columns * (width + 2) - 2, height, alt)
 
 
-def _palette(run: Run) -> dict[str, list[str]]:
-    steps = max(run.last, 1)
+def palette(steps: int) -> dict[str, list[str]]:
+    """Return the colours of so many generations and of a family of curves, for a light and a dark page."""
     return {
         "light": curves.cividis(steps, 0.05, 0.72),
         "dark": curves.cividis(steps, 0.45, 1.0),

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ..metrics import METRICS, row_of
+from ..metrics.features import PRIMARY
 from . import curves
 from .read import Run, plain
 
-__all__ = ["Panel", "panels"]
+__all__ = ["FRONT", "WORDS", "Panel", "family_of", "panels", "title_of"]
 
 FRONT = (
     "freckles/corrected",
@@ -113,6 +114,16 @@ def _group(run: Run, name: str) -> str:
     return "tails/rare" if real is not None and (real.value or 0.0) < RARE else "tails/other"
 
 
+def family_of(name: str) -> str:
+    """Return the entry of FRONT that a measurement belongs to, else the first part of its name."""
+    return name if name in FRONT or name.endswith("/raw") else name.partition("/")[0]
+
+
+def title_of(name: str) -> str:
+    """Return a measurement's title as a page prints it."""
+    return _title(name, re.sub(r"-s\d+$", "", name))
+
+
 def _family(key: str) -> str:
     stem, _, part = key.partition("/")
     return key if part == "raw" else stem
@@ -140,7 +151,9 @@ def _title(name: str, key: str) -> str:
     if known or row is None or (METRICS[row].gives and stem not in (row, *METRICS[row].gives[:1])):
         return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
     title = METRICS[row].title
-    return plain(title if not part or part == "randconv" or METRICS[row].needs else f"{title}: {part}", 70)
+    if part == "randconv":
+        return plain(f"{title}, random features", 70)
+    return plain(title if not part or part == PRIMARY or METRICS[row].needs else f"{title}: {part}", 70)
 
 
 def _small(run: Run, key: str, names: list[str]) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from imagelab.measurement import Measurement
-from imagelab.report.headline import facts, finest_band, headline, number
+from imagelab.regimes import REGIMES, Fresh, Mix, Replace, Schedule
+from imagelab.report.headline import FED, facts, finest_band, headline, number
 from imagelab.report.read import read_run
 
 MakeRun = Callable[..., Path]
@@ -37,6 +38,23 @@ def test_each_regime_is_told_in_its_own_words(make_run: MakeRun) -> None:
         run = read_run(make_run(name=kind, generations=2, experiment={"regime": {"kind": kind}}))
         told.add(headline(run).sentence.split(",")[0])
     assert len(told) == 5
+
+
+def test_every_regime_has_words_of_its_own() -> None:
+    assert {*FED, "schedule"} == set(REGIMES)
+
+
+def test_the_stages_of_a_schedule_are_told_as_far_as_the_run_has_come(make_run: MakeRun) -> None:
+    regime = Schedule(first=Replace(), until=2, then=Schedule(first=Mix(), until=3, then=Fresh())).model_dump()
+
+    def told(generations: int) -> str:
+        run = make_run(name=f"stages-{generations}", generations=generations, experiment={"regime": regime})
+        return headline(read_run(run)).sentence
+
+    early = told(2)
+    assert FED["replace"] in early and "generation 2" not in early
+    assert f"{FED['replace']} to generation 2 and then {FED['mix']}," in told(3)
+    assert f"to generation 2 and then {FED['mix']} to generation 3 and then {FED['fresh']}," in told(4)
 
 
 def test_one_generation_is_never_said_to_have_fed_on_its_own_output(make_run: MakeRun) -> None:

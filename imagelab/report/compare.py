@@ -1,0 +1,193 @@
+"""Several runs on one page: groups side by side, repeats with intervals, differences tested.
+
+The page is the run's page again, for many: one strip a group, one curve a group, one table. What all runs share stands
+once, what sets them apart names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from ..metrics import METRICS, row_of
+from ..store import write_atomic
+from . import curves
+from .grids import Row, caption, page_rows
+from .groups import Difference, Estimate, Group, differences, estimate, group_runs, shared_names
+from .headline import finest_band, is_distance, number
+from .page import ROOM, environment, palette
+from .panels import FRONT, WORDS, family_of, title_of
+from .protocol import flat
+from .read import Run, plain
+from .ribbon import Ribbon, ribbons
+
+__all__ = ["write_comparison"]
+
+MOST_GROUPS = 6
+COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One group on the page: its name, what it is made of, its pictures and its ribbon."""
+
+    label: str
+    made_of: str
+    rows: list[Row]
+    columns: int
+    width: int
+    height: int
+    ribbon: Ribbon | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure with its words."""
+
+    title: str
+    what: str
+    small: str
+    svg: Markup
+    alt: str
+
+
+def write_comparison(folders: Sequence[Path], out: Path) -> Path:
+    """Write the page that compares runs.
+
+    Args:
+        folders: two run folders or more; those that differ only in their seed are taken as repeats.
+        out: the HTML file.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: for fewer than two runs, more than six groups, the same run twice, or damaged folders.
+    """
+    groups, shared = group_runs(folders)
+    if len(groups) > MOST_GROUPS:
+        names = ", ".join(group.label for group in groups)
+        raise ValueError(f"compare: expected at most {MOST_GROUPS} different questions, got {len(groups)}: {names}")
+    last = min(group.last for group in groups)
+    names = [name for name in shared_names(groups) if family_of(name) in FRONT]
+    chosen = _chosen(groups[0].runs[0], names)
+    told = differences(groups, chosen, last) if last else []
+    context = {
+        "title": "Side by side: " + " · ".join(group.label for group in groups),
+        "sentence": _sentence(groups, names, last),
+        "groups": [_shown(group) for group in groups],
+        "panels": [_panel(groups, name) for name in chosen],
+        "table": _table(groups, names, last),
+        "differences": [(d, _amount(d)) for d in told],
+        "last": last,
+        "shared": flat({key: value for key, value in shared.items() if value is not None}),
+        "runs": [
+            (group.label, run.name, plain(run.experiment.get("seed", "?"))) for group in groups for run in group.runs
+        ],
+        "repeats": min(len(group.runs) for group in groups),
+        "palette": palette(max(last, 1)),
+        "caption": caption,
+        "fit": lambda width: max(1, int(ROOM // width)),
+        "version": plain(groups[0].runs[0].provenance.get("imagelab", "")),
+    }
+    html = environment().get_template("compare.html").render(**context)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, html.encode("utf-8", "replace").decode("utf-8"))
+    return out
+
+
+def _shown(group: Group) -> Shown:
+    run = group.runs[0]
+    pictures = run.pictures("photocopy") or run.pictures("probe")
+    height, width = next(iter(pictures.values())).shape[2:]
+    rows, columns = page_rows(pictures, min(COLUMNS, max(1, ROOM // (width + 2))))
+    seeds = ", ".join(plain(seed, 12) for seed in group.seeds)
+    made_of = (
+        f"{len(group.runs)} run{'s' if len(group.runs) > 1 else ''}, seed{'s' if len(group.runs) > 1 else ''} {seeds}"
+    )
+    found = ribbons(run)
+    return Shown(group.label, made_of, rows, columns, columns * (width + 2) - 2, height, found[0] if found else None)
+
+
+def _chosen(run: Run, names: Sequence[str]) -> list[str]:
+    """Return what gets a figure: of every front family its first, of the bands the finest."""
+    finest, found = finest_band(run), {}
+    for name in sorted(names, key=lambda n: FRONT.index(family_of(n))):
+        family = family_of(name)
+        if family.startswith("tails") or (family == "band_power" and name != finest):
+            continue
+        found.setdefault(family, name)
+    return list(found.values())
+
+
+def _panel(groups: Sequence[Group], name: str) -> Panel:
+    first = groups[0].runs[0].at(name, groups[0].last)
+    assert first is not None
+    unit = first.unit or ("distance" if first.better == "lower" else name.partition("/")[0].replace("_", " "))
+    figure, axes = curves.new_axes(plain(unit, 40), max(group.last for group in groups))
+    floors = [m for group in groups for run in group.runs if (m := run.real(name)) and m.value is not None]
+    ends, told = [], []
+    if floors:
+        level = float(np.mean([m.value for m in floors if m.value is not None]))
+        axes.axhline(level, color=curves.INK, linewidth=1.2, linestyle=(0, (5, 3)))
+        ends.append((level, "real vs real" if is_distance(floors[0]) else "real", curves.INK))
+    for order, group in enumerate(groups):
+        x = [g for g in range(0 if floors else 1, group.last + 1) if estimate(group, name, g)]
+        rows = [e for g in x if (e := estimate(group, name, g))]
+        y = np.array([e.value for e in rows])
+        half = np.array([e.half or 0.0 for e in rows])
+        colour = curves.line_colour(order)
+        axes.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
+        axes.plot(
+            x, y, color=colour, marker=curves.MARKERS[order], markersize=4.5, linewidth=2.0, zorder=4 - 0.1 * order
+        )
+        ends.append((float(y[-1]), plain(group.label, 20), colour))
+        told.append(f"{group.label} ends at {y[-1]:.3g}")
+    if all(y >= 0 for y, _, _ in ends):
+        axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
+    curves.end_labels(axes, ends)
+    title = title_of(name)
+    repeated = min(len(group.runs) for group in groups) > 1
+    small = "shaded: 95 % intervals " + ("between repeats with other seeds" if repeated else "of the measurement alone")
+    key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
+    row = row_of(name)
+    what = WORDS.get(name) or WORDS.get(family_of(name)) or (METRICS[row].what if row else "")
+    return Panel(
+        title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(told)}."
+    )
+
+
+def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[tuple[str, str, list[str]]]:
+    """(measurement, real against real, one cell a group) of the last generation that all groups have."""
+    rows = []
+    for name in names:
+        floor = estimate(groups[0], name, 0)
+        cells = [estimate(group, name, last) for group in groups]
+        rows.append((name, _said(floor), [_said(cell) for cell in cells]))
+    return rows
+
+
+def _said(found: Estimate | None) -> str:
+    return "–" if found is None else number(found.value, found.half or None)
+
+
+def _amount(difference: Difference) -> str:
+    return number(difference.value, difference.half)
+
+
+def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
+    """Say what the groups come to in the first front measurement they share."""
+    if last == 0 or not names:
+        return "These runs share no measurement yet that could be compared."
+    run = groups[0].runs[0]
+    name = min(_chosen(run, names) or names, key=lambda n: FRONT.index(family_of(n)))
+    parts = [f"{_said(estimate(group, name, last))} ({group.label})" for group in groups]
+    floor, real, title = estimate(groups[0], name, 0), run.real(name), title_of(name)
+    kind = "two real sets" if real and is_distance(real) else "real images"
+    unit = f" in {real.unit}" if real and real.unit and real.unit not in ("share", "ratio", "freckles/face") else ""
+    told = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")
+    return f"After {last} generation{'s' if last > 1 else ''}, {told}."

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagelab.report import write_comparison
+
+MakeRun = Callable[..., Path]
+
+
+def two(make_run: MakeRun, **second: object) -> list[Path]:
+    return [make_run("one-00000000"), make_run("two-00000000", experiment={"regime": {"kind": "mix"}, **second})]
+
+
+def test_one_page_shows_every_group_with_its_curves_and_ribbon(make_run: MakeRun, tmp_path: Path):
+    page = write_comparison(two(make_run), tmp_path / "page.html")
+    html = page.read_text("utf-8")
+    assert "Side by side: replace · mix" in html and html.count('class="ribbon"') == 2
+    assert html.count("<figure><h3>") >= 5 and "Freckles a face" in html
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_headline_gives_every_group_its_value(make_run: MakeRun, tmp_path: Path):
+    html = write_comparison(two(make_run), tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
+    (heading,) = re.findall(r"<h1>(.*?)</h1>", html)
+    assert re.search(r"freckles a face: [\d.]+ ± [\d.]+ \(replace\), [\d.]+ ± [\d.]+ \(mix\); real images", heading)
+
+
+def test_single_runs_carry_a_warning_and_repeats_do_not(make_run: MakeRun, tmp_path: Path):
+    alone = write_comparison(two(make_run), tmp_path / "alone.html").read_text("utf-8")
+    repeats = [
+        make_run(f"{kind}{seed}-00000000", experiment={"regime": {"kind": kind}, "seed": seed})
+        for kind in ("replace", "mix")
+        for seed in (0, 1)
+    ]
+    repeated = write_comparison(repeats, tmp_path / "repeated.html").read_text("utf-8")
+    assert "another training may differ by more" in alone and "another training may differ by more" not in repeated
+
+
+def test_hostile_settings_stay_text(make_run: MakeRun, tmp_path: Path):
+    runs = two(make_run, generator={"kind": "<script>alert(1)</script>\u202e"})
+    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
+    assert "<script>alert(1)" not in html and "&lt;script&gt;alert(1)" in html
+
+
+def test_too_many_questions_are_refused(make_run: MakeRun, tmp_path: Path):
+    runs = [make_run(f"r{k}-00000000", generations=1, experiment={"images": 10 + k}) for k in range(7)]
+    with pytest.raises(ValueError, match="at most 6 different questions, got 7"):
+        write_comparison(runs, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
