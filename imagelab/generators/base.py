@@ -18,7 +18,7 @@ from typing import Protocol, TextIO, runtime_checkable
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Bench", "Diverged", "Generator", "GeneratorRecipe", "Interrupted", "Model", "TrainRecord"]
+__all__ = ["Bench", "Diverged", "Generator", "GeneratorRecipe", "Interrupted", "Model", "TrainRecord", "noise_label"]
 
 
 class Interrupted(Exception):
@@ -102,6 +102,11 @@ class GeneratorRecipe(BaseModel):
     """Common ground of all generator recipes: frozen settings, no unknown key. Not a generator by itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def noise_label(noise_scale: float) -> str:
+    """Return what a label says of a sampling bias: nothing where there is none."""
+    return "" if noise_scale == 1.0 else f", noise x {noise_scale:g}"
 
 
 @runtime_checkable

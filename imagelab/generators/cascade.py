@@ -31,7 +31,7 @@ from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, stream_seed
-from .base import Bench, GeneratorRecipe, Model, TrainRecord
+from .base import Bench, GeneratorRecipe, Model, TrainRecord, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +94,7 @@ class Cascade(GeneratorRecipe):
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        name = "cascade" if self.images_seen else "cascade, untrained"
-        return name if self.noise_scale == 1.0 else f"{name}, noise x {self.noise_scale:g}"
+        return ("cascade" if self.images_seen else "cascade, untrained") + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> CascadeModel:
         """Solve what is closed, then train the stages one after the other on uint8 [N,C,H,W]; keep averaged weights.

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from ..images import check_images
 from ..seeds import normal
-from .base import Bench, GeneratorRecipe, Model
+from .base import Bench, GeneratorRecipe, Model, noise_label
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -58,6 +58,8 @@ class Ddpm(GeneratorRecipe):
         schedule: shape of the noise schedule.
         sampler: "ddpm" (ancestral), "ddim" (deterministic) or "dpm++" (second order, deterministic).
         steps: steps of the sampler.
+        noise_scale: standard deviation of the noise that sampling starts from; below 1 it is a sampling bias, which
+            buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
     kind: Literal["ddpm"] = "ddpm"
@@ -74,11 +76,12 @@ class Ddpm(GeneratorRecipe):
     schedule: Literal["linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     sampler: Literal["ddpm", "ddim", "dpm++"] = "ddpm"
     steps: int = Field(default=250, ge=1)
+    noise_scale: float = Field(default=1.0, ge=0.0)
 
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        return f"DDPM, {self.sampler} x {self.steps}"
+        return f"DDPM, {self.sampler} x {self.steps}{noise_label(self.noise_scale)}"
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> DdpmModel:
         """Train on uint8 [N,C,H,W], from scratch or from another Ddpm's weights; return the averaged weights.
@@ -215,7 +218,7 @@ class DdpmModel:
         scheduler: Any = self.recipe._sampling_scheduler()
         scheduler.set_timesteps(self.recipe.steps)
         shape = (config.in_channels, config.sample_size, config.sample_size)
-        state = torch.from_numpy(normal(seeds, shape)).to(self.bench.device)
+        state = self.recipe.noise_scale * torch.from_numpy(normal(seeds, shape)).to(self.bench.device)
         # one CPU generator an image: what an ancestral sampler adds on its way hangs on the image's seed alone, too
         sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         extra = {"generator": sources} if self.recipe.sampler == "ddpm" else {}

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from ..images import check_images
 from ..seeds import normal
-from .base import Bench, GeneratorRecipe, Model
+from .base import Bench, GeneratorRecipe, Model, noise_label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +42,9 @@ class Gaussian(GeneratorRecipe):
             loses s^2 a generation: the erosion law of a linear VAE.
         unbiased: divide the covariance by N - 1 (variance keeps its mean under replace) and not by N (maximum
             likelihood, variance falls by 1 - 1/N a generation).
+        noise_scale: standard deviation of w and e in sampling. Below 1 it is a sampling bias, which buys likely
+            pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850): variance times noise_scale^2 a
+            generation.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), np.uint8)
@@ -54,11 +57,13 @@ class Gaussian(GeneratorRecipe):
     components: int | None = Field(default=None, ge=1)
     noise: bool = True
     unbiased: bool = False
+    noise_scale: float = Field(default=1.0, ge=0.0)
 
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        return "Gaussian" if self.components is None else f"PPCA, k = {self.components}"
+        name = "Gaussian" if self.components is None else f"PPCA, k = {self.components}"
+        return name + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> GaussianModel:
         """Return the fitted Gaussian; the seed is not used, there is no chance in a closed form.
@@ -163,11 +168,12 @@ class GaussianModel:
         import torch
 
         mean, directions = self.tensors["mean"], self.tensors["directions"]
-        weights = torch.from_numpy(normal(seeds, (len(directions),))).to(mean.device)
+        scale = self.recipe.noise_scale
+        weights = scale * torch.from_numpy(normal(seeds, (len(directions),))).to(mean.device)
         values = mean + (weights * self._scales()) @ directions
         if self.recipe.noise and self.residual > 0:
             # white noise in every direction: a kept mode then has (L - s^2) + s^2 = L, one left out has s^2
-            values += self.residual**0.5 * torch.from_numpy(normal(seeds, (len(mean),), draw=1)).to(mean.device)
+            values += scale * self.residual**0.5 * torch.from_numpy(normal(seeds, (len(mean),), draw=1)).to(mean.device)
         return values.reshape(-1, *self.shape)
 
     def _copy(self, images: np.ndarray) -> Tensor:

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, stream, stream_seed
-from .base import Bench, GeneratorRecipe, Model
+from .base import Bench, GeneratorRecipe, Model, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,8 @@ class Vae(GeneratorRecipe):
         neighbours: M, images in a neighbourhood of the local prior.
         smoothing: s, 0 to 1. At 0 the model photocopies its training images, at 1 it keeps nothing of the drawn one but
             its neighbourhood. Few neighbours and little smoothing are close to copying: watch the memorisation metric.
+        noise_scale: standard deviation of all noise in sampling (codes, mixtures of neighbours, decoder noise); below 1
+            it is a sampling bias, which buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
     kind: Literal["vae"] = "vae"
@@ -80,11 +82,13 @@ class Vae(GeneratorRecipe):
     prior: Literal["normal", "fitted", "local"] = "local"
     neighbours: int = Field(default=16, ge=2)
     smoothing: float = Field(default=0.8, ge=0.0, le=1.0)
+    noise_scale: float = Field(default=1.0, ge=0.0)
 
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        return {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
+        name = {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
+        return name + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
@@ -270,7 +274,7 @@ class VaeModel:
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
         import torch
 
-        return torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
+        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
 
     def _neighbours(self, chosen: list[int]) -> Tensor:
         """Return which codes of the bank lie nearest to each chosen one, itself first: [B,M]."""

@@ -101,3 +101,13 @@ def test_one_image_has_no_covariance():
 def test_copying_images_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="fitted to images"):
         Gaussian().fit(known(5), 0, Bench()).reconstruct(np.zeros((2, 3, 8, 8), np.uint8))
+
+
+def test_a_noise_scale_multiplies_every_variance_by_its_square():
+    images = np.random.default_rng(0).integers(90, 160, (40, 1, 4, 4)).astype(np.uint8)
+    seeds = image_seeds(0, "sample", 1, 0, range(4000))
+    usual, biased = (
+        Gaussian(components=5, noise_scale=scale).fit(images, 0, Bench()).sample(seeds).astype(float).var(0).mean()
+        for scale in (1.0, 0.5)
+    )
+    assert biased / usual == pytest.approx(0.25, rel=0.03)
