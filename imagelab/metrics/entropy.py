@@ -7,10 +7,11 @@ volume of the unit ball,
 
 Reported is H(generated) - H(real), both sets of one size, in the plane of the reference's ten principal directions.
 Ten, because the estimate is honest there (for Gaussians of 1 to 10 dimensions it is within .1 nat at n = 2,000; at 32
-dimensions 2.3 nats too high, and in 224 off by more than it measures), and because the first ten directions of
-standardised random features of faces hold most of their variance. k = 1, because pairs of near-copies are what shows
-first when a loop turns from generalising to memorising: the published early warning. Halving all distances costs
-d log 2 = 6.9 nats.
+dimensions 2.3 nats too high, and in 224 off by more than it measures), and because ten directions hold most of the
+variance (of 1,000 faces at 64 px: 92 % in the embedded trunk's features, 84 % in random ones). k = 1, because pairs of
+near-copies are what shows first when a loop turns from generalising to memorising: the published early warning.
+Halving all distances costs d log 2 = 6.9 nats. Replacing half of 1,000 faces by copies of the other half, one grey
+level off, costs 37, and neither Vendi score nor sliced distance nor detector notices it.
 
 Two-sided, any real number, 0 for equal clouds; trust it from 500 images: below, the plane fits its own reference too
 well, and real faces against real ones come out at -.7 nats (n = 100), -.3 (200), -.05 (500), -.01 (1,000). It does

@@ -9,6 +9,7 @@ Along a line u, |u| = 1, both clouds are sorted, and the cost of moving one onto
 It makes no Gaussian of the clouds, so unlike the Fréchet distance it sees skew, tails and lumps, and it needs no D x D
 matrix. Sets of different size are compared by their quantile functions; nothing is left out. The plain value stands
 above zero for equal distributions by about c/n; so the jackknifed one stands beside it, and equal n should be compared.
+The error is the jackknife's, and of the lines drawn; between equal distributions it is about 1.5 times too large.
 
 Lower is better, 0 and up, in squared units of the features; trust it from some hundred images. It does not see what
 the features do not, nor a change that hides in few of many dimensions: a line at random hardly meets them.

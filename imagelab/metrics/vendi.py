@@ -10,8 +10,10 @@ matrix X^T X / N (the dual form), so the cost grows with N, not with its cube. A
 only, a small q the rare ones too. In a standardised space the vectors point from the mean reference image.
 
 Two-sided: noise in every picture raises it as variety does, and a set more varied than real ones is no better than
-real. At most min(N, D). It grows with N, so compare equal N, or read it by its floor; trust it from a few hundred
-images. It does not see whether the images look real, nor how far a picture stands from the mean: only its direction.
+real (a Gaussian model of faces scores 21 where faces score 16, in random features). At most min(N, D). It grows with N,
+so compare equal N, or read it by its floor; trust it from 200 images. It does not see whether the images look real, nor
+how far a picture stands from the mean reference image, only in which direction: a set that moved away as a whole counts
+as more alike, pairs of copies among many images hardly count.
 
 References:
     The Vendi score (Friedman, Dieng 2023), arXiv:2210.02410.

@@ -24,7 +24,7 @@ def test_the_variance_of_an_area_is_its_spread_over_repeats(shift, rng):
     assert claimed / np.std([pair[1].mean() for pair in found], ddof=1) == pytest.approx(1.0, abs=0.12)
 
 
-@pytest.mark.parametrize(("shift", "area"), [(0.0, 0.5), (0.3, None), (0.8, None)])
+@pytest.mark.parametrize(("shift", "area"), [(0.0, 0.5), (0.6, None)])
 def test_the_error_of_the_detector_is_its_spread_over_repeats(shift, area, rng):
     draws = [
         separability(rng.standard_normal((60, 8)), shift + rng.standard_normal((80, 8)), seed) for seed in range(60)

@@ -120,7 +120,7 @@ def test_washed_out_pictures_lose_chroma_and_stretched_ones_clip(pictures, evide
     real = pictures(30, 16)
     washed = (real * 0.5 + real.mean(axis=1, keepdims=True) * 0.5).astype(np.uint8)
     stretched = np.clip((real.astype(float) - 128) * 4 + 128, 0, 255).astype(np.uint8)
-    chroma, clipped = ({m.name: m.value for m in colour(evidence(real, each))} for each in (washed, stretched))
-    before = {m.name: m.value for m in colour(evidence(real, real))}
+    chroma, clipped = ({m.name: m.value or 0.0 for m in colour(evidence(real, each))} for each in (washed, stretched))
+    before = {m.name: m.value or 0.0 for m in colour(evidence(real, real))}
     assert chroma["chroma"] == pytest.approx(before["chroma"] / 2, rel=0.05)
     assert clipped["clipped"] > before["clipped"] + 0.1

@@ -46,12 +46,12 @@ def test_exact_copies_are_minus_infinity(rng):
     assert knn_entropy(np.repeat(rng.standard_normal((30, 3)), 2, axis=0)) == -np.inf
 
 
-@pytest.mark.parametrize("n", [120, 300])
+@pytest.mark.parametrize("n", [100, 200])
 def test_the_error_is_the_spread_over_repeats(n, rng):
-    found = [entropy_gap(rng.standard_normal((n, 10)), 0.9 * rng.standard_normal((n, 10)), seed) for seed in range(100)]
+    found = [entropy_gap(rng.standard_normal((n, 10)), 0.9 * rng.standard_normal((n, 10)), seed) for seed in range(80)]
     values, errors = np.array(found).T
     assert 0.75 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.4
-    assert abs(values.mean() - 10 * np.log(0.9)) < 4 * values.std() / 10  # the bias of both is one
+    assert abs(values.mean() - 10 * np.log(0.9)) < 4 * values.std() / 80**0.5  # the bias of both is one
 
 
 def test_the_error_follows_the_seed_and_the_neighbour_counts(rng):

@@ -11,7 +11,7 @@ from imagelab.data.phase_random import PhaseRandom
 from imagelab.metrics import METRICS, Evidence, ImageSet, measure
 from imagelab.metrics.features import PRIMARY
 
-N = 300
+N = 200
 ROWS = [name for name, row in METRICS.items() if not row.needs and name not in ("freckles", "tails", "memorisation")]
 
 
