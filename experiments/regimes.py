@@ -114,16 +114,18 @@ def main() -> None:
     if asked.seeds < 3:
         ask.error("--seeds: at least 3, for an interval")
     table: dict[str, dict[str, np.ndarray]] = {}
-    print(f"after {asked.generations} generations, n = {asked.images}, {asked.seeds} seeds; mean ± 95 % interval")
-    print(f"{'regime':22} {'variance lost, %':>18} {'theory, %':>10} {DISTANCE:>30}")
-    for name in REGIMES:
+    for name in sorted(REGIMES, key=lambda name: name not in ORDER):  # the order in question first
         rows = [losses(name, seed, asked) for seed in range(asked.seeds)]
         table[name] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-        lost, far = interval(100 * table[name]["variance"]), interval(table[name]["distance"])
-        law = 100 * table[name]["theory"].mean()
-        print(f"{name:22} {lost[0]:9.1f} ± {lost[1]:5.1f}  {law:9.1f} {far[0]:22.1f} ± {far[1]:5.1f}", flush=True)
+        print(f"done: {name}", flush=True)
+    print(f"after {asked.generations} generations, n = {asked.images}, {asked.seeds} seeds; mean ± 95 % interval")
+    print(f"{'regime':22} {'variance lost, %':>18} {'theory, %':>10} {DISTANCE:>34}")
+    for name, row in sorted(table.items(), key=lambda item: item[1]["theory"].mean()):
+        lost, far = interval(100 * row["variance"]), interval(row["distance"])
+        law = 100 * row["theory"].mean()
+        print(f"{name:22} {lost[0]:10.1f} ± {lost[1]:5.1f} {law:10.1f} {far[0]:26.1f} ± {far[1]:5.1f}")
     floor = interval(table["replace"]["floor"])
-    print(f"{'real images':22} {'':18} {'':10} {floor[0]:23.1f} ± {floor[1]:5.1f}   (the floor)")
+    print(f"{'real images':22} {'':18} {'':10} {floor[0]:26.1f} ± {floor[1]:5.1f}   (the floor)")
     print("published order, least lost first, neighbours paired by seed:")
     for better, worse in pairwise(ORDER):
         print(verdict(better, worse, table))

@@ -12,8 +12,9 @@ weight w, u = sum w u_p,
 
     E m^2 = u'Au + sum w_p^2 (mean square of part p - u_p'A u_p)        E s^2 = u'Q - E m^2
 
-and the new shard of n images has Q = u'Q, A_new,b = (Au)_b, A_new,new = E m^2 + E s^2 / n. Nothing is approximated;
-theory.py has the same numbers in closed form for those regimes where one is known, and the tests hold the two together.
+and the new shard of n images has Q = u'Q, A_new,b = (Au)_b, A_new,new = E m^2 + E s^2 / n. Nothing is approximated, and
+nothing grows with n, so that it can be asked for before anything runs. It is the mean over the draw of the pools, where
+theory.pool_moments takes pools as drawn; the tests hold it against every closed form of theory and against real refits.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ def test_the_law_gives_every_closed_form_that_is_known(t: int, n: int):
         (Breed(real_fraction=0.25), theory.mix_variance(t, part, rest)),
         (Contaminate(share=rest / n), theory.mix_variance(t, part, rest)),
         (Fresh(real_fraction=0.25), theory.fresh_variance(t, part, rest)),
+        (Fresh(real_fraction=0.25, period=3), theory.fresh_moments(t, part, rest, period=3)[0]),
+        (Golden(), theory.weighted_moments(t, n, n, 5 / 8)[0]),
+        (Window(last=3), theory.window_moments(t, n, 3)[0]),
         (Schedule(first=Mix(), until=3, then=Mix()), theory.mix_variance(t, part, rest)),
     ]
     for regime, value in known:
