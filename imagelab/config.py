@@ -51,8 +51,8 @@ class Experiment(BaseModel):
         data: the dataset recipe. Generation 0 is its ``train`` split.
         regime: which images each next model is trained on.
         generator: the main model, line 0.
-        arms: control models, lines 1, 2, ...: the same data and regime, each feeding on its own images; under Breed, the
-            models that the main one breeds with.
+        arms: control models, lines 1, 2, ...: the same data and regime, each feeding on its own images; under Breed,
+            the models that the main one breeds with.
         generations: how many models are trained one after the other on each line.
         images: training images of generation 0, and images sampled in every generation. A dataset that holds fewer
             gives all it has, and the run says so.
