@@ -27,6 +27,7 @@ FLOORS = [
         "bench",
         "branch",
         "export",
+        "export_run",
         "settings",
         "image_archives",
         "image_arrays",
@@ -38,7 +39,20 @@ FLOORS = [
         "stages",
     },
     {"report", "audit"},
-    {"sweep", "cli", "cli_data", "cli_measure", "cli_pictures", "cli_watch", "cli_weights", "fetch", "progress", "doctor", "__main__"},
+    {
+        "sweep",
+        "cli",
+        "cli_data",
+        "cli_measure",
+        "cli_export",
+        "cli_pictures",
+        "cli_watch",
+        "cli_weights",
+        "fetch",
+        "progress",
+        "doctor",
+        "__main__",
+    },
 ]
 LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ROOMS = FLOORS[2]
