@@ -54,6 +54,7 @@ __all__ = [
 
 CITE = "arXiv:1801.03924"
 BATCH = 64
+PIXELS = 1 << 19  # of a batch at most: phi has some two hundred numbers a pixel in VGG
 KEEP = 1 << 30  # bytes of embeddings held between the two passes; larger sets go through the net twice
 HELD = 1 << 27  # bytes of embeddings in a block of a neighbour search
 ROUNDING = 1e-9  # distance below which two images may be one
@@ -178,8 +179,8 @@ def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor
     chosen = EMBEDDINGS[name]
     if min(images.shape[-2:]) < chosen.smallest:
         raise NotMeasurable(f"needs images of at least {chosen.smallest} px a side")
-    phi = chosen.build(device)
-    for batch in batches(images, device, BATCH):
+    phi, size = chosen.build(device), PIXELS // (images.shape[-2] * images.shape[-1])
+    for batch in batches(images, device, max(1, min(BATCH, size))):
         with full_precision():
             found = phi(batch)
         yield found  # outside: what the caller does meanwhile is not ours to rule
