@@ -27,6 +27,7 @@ __all__ = ["Made", "run"]
 BLANKS = 256  # freckle-free control faces copied through every model: enough for a rate known to about 0.05 a face
 
 Floors = Mapping[str, Measurement]
+"""What generation 0 measured, by name."""
 
 
 @dataclass(frozen=True)
