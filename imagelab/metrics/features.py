@@ -146,10 +146,11 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
 
 
 def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of reference and generated images as distances take them: two float64 arrays [N,D].
+    """Return the features of reference and generated images as distances take them: two arrays [N,D].
 
-    In a standardised space, channels whose spread over the reference is below 1e-3 of the median channel's are
-    dropped, and mean and spread of the reference become 0 and 1.
+    In a space that is not standardised they come as they are, float32 and not copied: those are the large ones, and
+    the distances read them block by block. In a standardised space they are float64, channels whose spread over the
+    reference is below 1e-3 of the median channel's are dropped, and mean and spread of the reference become 0 and 1.
 
     Raises:
         NotMeasurable: where no distance can be taken: fewer than two images in a set, fewer than ten reference images
@@ -157,7 +158,7 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
     """
     if min(len(evidence.real), len(evidence.fake)) < 2:
         raise NotMeasurable("needs at least 2 images in each set")
-    real, fake = (features(each, space, evidence.device).astype(np.float64) for each in (evidence.real, evidence.fake))
+    real, fake = (features(each, space, evidence.device) for each in (evidence.real, evidence.fake))
     for name, each in (("reference", real), ("generated", fake)):
         bad = int((~np.isfinite(each)).any(axis=1).sum())
         if bad:
@@ -166,6 +167,7 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
         return real, fake
     if len(real) < RULER:
         raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
     mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
     # float32 features of identical images differ by rounding alone; that is no spread
     alive = (spread > DEAD * np.median(spread)) & (spread > 1e-6 * np.abs(mean))
