@@ -127,7 +127,7 @@ def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int
     """Return the distance with its standard error and without its 1/n bias, each feature read once.
 
     Measured over 150 repeats on Gaussians of 10 and 60 dimensions, n = 300 and 400: the stated error is .9 times the
-    spread for distributions that differ in scale, and 1.3 times for equal ones, where the distance is second-order. The
+    spread for distributions that clearly differ, 1.3 times for equal or nearly equal ones, where it is cautious. The
     corrected value scatters half as much as :func:`frechet_infinity`, with a bias as small.
 
     Args:
