@@ -26,7 +26,7 @@ def tiny(runs: Path, **changes) -> Experiment:
         "images": 16,
         "heldout": 8,
         "probe": 4,
-        "metrics": ("pixel_variance", "hf_ratio", "kernel"),
+        "metrics": ("pixel_variance", "hf_ratio"),
         "runtime": Runtime(device="cpu", runs=runs),
     }
     return Experiment(**{**settings, **changes})
