@@ -96,3 +96,16 @@ def test_loading_leaves_the_global_random_state_alone(weights_file):
     before = torch.random.get_rng_state()
     inception("cpu", weights_file)
     np.testing.assert_array_equal(torch.random.get_rng_state().numpy(), before.numpy())
+
+
+@pytest.mark.parametrize("size", [64, 299, 350])
+def test_torch_fidelity_reads_the_same_features_from_the_same_file(weights_file, extractor, pictures, size):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    theirs = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=weights_file)
+    images = torch.from_numpy(pictures(2, size))
+    with torch.inference_mode():
+        (expected,) = theirs(images)
+        found = extractor(images)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    assert float(found.std()) > 0.01
