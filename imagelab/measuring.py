@@ -6,7 +6,8 @@
 Every number comes with its floor, the same instrument on real images against other real ones: other real images that
 were handed over (``floor``); else, where there are at least twice as many real images as made ones, a random part of
 the real set as large as the made one, set aside, the rest being the reference of both; else one half of the real set
-against the other, which is fewer images than the measurement has and says so.
+against the other, which is fewer images than the measurement has, and said: distances that fall with n are then only
+told from the floor where they lie above it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ __all__ = ["Measured", "general_panel", "measure"]
 
 FACES_ONLY = ("freckles", "tails")
 """Rows that are calibrated on imagelab's own faces; they are taken when asked for by name."""
+
+TRAIN_ONLY = ("memorisation", "generalisation")
+"""Rows that compare with the images that the model was trained on; they join where those are handed over."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,19 @@ class Measured:
     def table(self, everything: bool = False) -> str:
         """Return the result as plain text: warnings, a row a measurement, what is missing and why."""
         lines = [self.title, *(f"! {warning}" for warning in self.warnings), ""]
-        lines += columns(HEAD, [cells(m) for m in self.shown(everything)])
+        lines += columns(HEAD, self.rows(everything))
         lines += [f"missing: {', '.join(names)}: {reason}" for reason, names in self.missing().items()]
         return "\n".join([*lines, *self.notes])
+
+    def rows(self, everything: bool = False) -> list[tuple[str, ...]]:
+        """Return what the table shows, a tuple of cells a measurement; the columns are those of ``HEAD``."""
+        floors = {m.name: m for m in self.floors}
+        rows = []
+        for m in self.shown(everything):
+            floor = floors.get(m.name, m)
+            fewer = floor.n_fake < m.n_fake or floor.n_real < m.n_real
+            rows.append(_cells(m, verdict(m, fewer)))
+        return rows
 
     @property
     def title(self) -> str:
@@ -105,21 +119,11 @@ HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdic
 """What the cells of a row are."""
 
 
-def cells(m: Measurement) -> tuple[str, str, str, str, str, str, str, str]:
-    """Return a measurement as the cells of a table: name, value, error, floor, n, direction, verdict, space."""
+def _cells(m: Measurement, said: str) -> tuple[str, ...]:
     unit = f" {m.unit}" if m.unit else ""
     error = "" if m.stderr is None else f"± {number(m.stderr, 2)}"
     count = f"{m.n_fake}/{m.n_real}"
-    return (
-        m.name,
-        number(m.value) + unit,
-        error,
-        number(m.floor),
-        count,
-        ARROWS[m.better],
-        verdict(m),
-        m.feature_space,
-    )
+    return (m.name, number(m.value) + unit, error, number(m.floor), count, ARROWS[m.better], said, m.feature_space)
 
 
 def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
@@ -132,7 +136,7 @@ def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
     for name, row in METRICS.items():
         if name in FACES_ONLY:
             left[name] = "calibrated on imagelab's faces; name it to have it"
-        elif name == "memorisation" and not train:
+        elif name in TRAIN_ONLY and not train:
             left[name] = "needs the images that the model was trained on (train)"
         elif not all(_present(weights) for weights in row.needs):
             left[name] = "weights that are not on this machine; imagelab weights list says how they get here"

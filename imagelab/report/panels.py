@@ -43,9 +43,19 @@ TITLES = {
     "tails/other": "Common attributes",
     "band_power": "Energy by size of detail",
     "band_headroom": "Energy above 8-bit rounding",
+    "band_power_red": "Energy by size of detail, red",
+    "band_power_green": "Energy by size of detail, green",
+    "band_power_blue": "Energy by size of detail, blue",
     "spectral_slope": "Slope of the spectrum",
     "log_spectral_distance": "Distance between spectra",
     "frechet_corrected": "Fréchet distance, corrected for the number of images",
+    "sliced_w2_corrected": "Sliced Wasserstein distance, corrected for the number of images",
+    "detector_starved": "Detector that learns from ten images of each kind",
+    "entropy_twins": "Exact twins within the set",
+    "generalisation_distance": "Distance to the nearest training image",
+    "chroma": "Strength of the colours",
+    "hue_spread": "Spread of the hues",
+    "clipped": "Burnt out or black",
 }
 """Titles of measurements that deserve words of their own; the others take those of their row of METRICS."""
 
@@ -60,12 +70,21 @@ WORDS = {
     "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
     "0 dB is as much as in real images.",
     "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
+    "detector_starved": "A detector that is always right ranks no models any more; one that saw but ten images of each "
+    "kind still does.",
+    "entropy_twins": "The share of images that another image of the set repeats exactly.",
+    "chroma": "How far red, green and blue of a pixel lie apart, on average.",
+    "hue_spread": "0 where all images share one hue, 1 where their hues cancel.",
+    "clipped": "The share of values at the very ends of the scale, 0 or 255.",
 }
 """What a measurement counts, where its row of METRICS says it only for the whole row."""
 
 BANDED = {
     "band_power": "energy against real images, dB",
     "band_headroom": "energy above rounding noise, dB",
+    "band_power_red": "red energy against real images, dB",
+    "band_power_green": "green energy against real images, dB",
+    "band_power_blue": "blue energy against real images, dB",
     "tails/rare": "share of faces",
     "tails/hair": "share of faces",
     "tails/other": "share of faces",
