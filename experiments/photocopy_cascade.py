@@ -1,12 +1,11 @@
 """A photocopy of a photocopy by flows: the same loop, a cascade of flows on 64 px faces, beside its own silence.
 
-Question:  a learned model that beats PPCA and its own untrained nets on unseen faces at generation 1: does its loop lose
-           more than theirs, the same, or something else?
+Question:  a learned model that beats PPCA and its own untrained nets on unseen faces at generation 1: does its loop
+           lose more than theirs, the same, or something else?
 Command:   python experiments/photocopy_cascade.py          (or: imagelab run experiments/photocopy_cascade.py)
            a short look: the same with --generations 1 --images 1000
 Hardware:  about six core-minutes of training a generation on one core (images_seen counts, not the number of images),
-           and for 2,000 images some three core-minutes of sampling a line; no GPU, no download. A day's work it is not:
-           five generations take about an hour on two quiet cores.
+           and for 2,000 images some three core-minutes of sampling a line; no GPU, no download.
 Expect:    generation 1 of the cascade lies far nearer to held-out faces than both arms; the arms, closed forms, hardly
            change from generation to generation, while in the cascade grain grows and freckles go: errors of every stage
            are fed to the next model as data.
