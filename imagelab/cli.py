@@ -22,6 +22,7 @@ from . import __version__
 from .bench import reopen
 from .branch import branch, branched
 from .cli_data import data_app
+from .cli_export import cite as cite_command
 from .cli_export import export as export_command
 from .cli_measure import measure_command
 from .cli_pictures import animate as animate_command
@@ -62,6 +63,7 @@ app.command(animate_command, name="animate")
 app.command(slides_command, name="slides")
 app.command(compare_command, name="compare")
 app.command(export_command, name="export")
+app.command(cite_command, name="cite")
 
 
 @app.command(name="run", help_flags=[])

@@ -1,4 +1,4 @@
-"""``imagelab export``: a generation of a run, or its model, where others can read it."""
+"""``imagelab export`` and ``cite``: a run where others can read it, and the works it stands on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from .citations import bibtex, cited_by
 from .export_run import export_generation
 
-__all__ = ["export"]
+__all__ = ["cite", "export"]
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -41,4 +42,16 @@ def export(
         Which model: 0 is the main one, arms follow.
     """
     out.print(f"export: {export_generation(run, generation, output, form, line)}", markup=False)
+    return 0
+
+
+def cite(run: Path) -> int:
+    """Print BibTeX of the works that a run stands on: its regime, its models, its data and every instrument it used.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    """
+    out.print(bibtex(cited_by(run)), markup=False, end="")
     return 0

@@ -26,6 +26,7 @@ FLOORS = [
         "lab",
         "bench",
         "branch",
+        "citations",
         "export",
         "export_run",
         "settings",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..citations import bibtex, cited_by
 from ..metrics import METRICS, row_of
 from .headline import Z95, interval, number
 from .read import Run, plain
@@ -45,6 +46,7 @@ def protocol(run: Run) -> dict[str, Any]:
         "interval": interval,
         "missing": run.missing(),
         "glossary": _glossary(run),
+        "bibtex": bibtex(cited_by(run.folder)),
     }
 
 
