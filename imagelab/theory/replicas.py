@@ -59,9 +59,11 @@ def gaussian_replicas(
         mean, variance = _fit(readings, shards, moments)
         variance = variance * correction
         yield key, variance.mean(-1), np.square(mean).mean(-1)
+        if key not in sizes:
+            continue
         if dimensions == 1:
-            keep(key, mean + np.sqrt(scale * variance) * rng.standard_normal((sizes.get(key, 0), *mean.shape)))
-        elif key in sizes:
+            keep(key, mean + np.sqrt(scale * variance) * rng.standard_normal((sizes[key], *mean.shape)))
+        else:
             seen = np.concatenate([shards[shard][rows] for shard, rows, _ in readings]) - mean
             keep(key, mean + _sample(seen * np.sqrt(scale * correction / count), sizes[key], rng))
         for shard in [shard for shard in shards if last_read[shard] <= key]:

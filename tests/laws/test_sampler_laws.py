@@ -1,0 +1,92 @@
+"""The exact network under the real samplers: what DDIM, DPM-Solver++ and ancestral sampling lose, against theory.
+
+Random fields of known spectrum, 16 px; the network is the closed-form answer for them (generators/exact_net.py),
+everything else is the path of every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is
+the closed form's plus 1/12 level^2. Three and a half standard errors, over images, bands of independent modes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from imagelab import theory
+from imagelab.data import RandomField
+from imagelab.generators import Bench, Ddpm, Gaussian
+from imagelab.generators.exact_net import alpha_bar, exact_model
+from imagelab.generators.gaussian import GaussianModel
+from imagelab.seeds import image_seeds
+
+SIDE, N = 16, 192
+FIELD = RandomField(size=SIDE, slope=3, contrast=20, channels=1)
+LAWS = {"ddim": theory.ddim_erosion, "ddpm": theory.ddpm_erosion, "dpm++": theory.dpm_erosion}
+RADIUS = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))  # cycles per image
+BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12)]
+
+
+@cache
+def truth() -> GaussianModel:
+    """The Gaussian that the field is, before rounding."""
+    plane = np.fft.fft2(np.eye(SIDE**2).reshape(-1, SIDE, SIDE), norm="ortho").reshape(SIDE**2, -1)
+    covariance = np.real((plane * FIELD.spectrum().ravel()) @ plane.conj().T) / 127.5**2
+    variances, vectors = np.linalg.eigh(covariance)
+    tensors = {
+        "mean": torch.full((SIDE**2,), 128 / 127.5 - 1),
+        "directions": torch.from_numpy(vectors.T.copy()).float(),
+        "variances": torch.from_numpy(variances.clip(0.0)).float(),
+    }
+    return GaussianModel(tensors, 0.0, (1, SIDE, SIDE), Gaussian(), Bench())
+
+
+def published(recipe: Ddpm, n: int = N) -> np.ndarray:
+    """Power of every mode of every image, grey levels^2: float64 [N,S,S]."""
+    images = exact_model(truth(), recipe, Bench()).sample(image_seeds(7, "sample", 1, 0, range(n)))
+    return np.abs(np.fft.fft2(images[:, 0].astype(np.float64) - 128, norm="ortho")) ** 2
+
+
+def scores(power: np.ndarray, law: np.ndarray) -> np.ndarray:
+    """Standard errors by which each band lies off the law, [bands]."""
+    found = []
+    for low, high in BANDS:
+        band = (low <= RADIUS) & (high > RADIUS)
+        ratio = power[:, band].sum(1) / law[band].sum()
+        found.append((ratio.mean() - 1) / (ratio.std(ddof=1) / np.sqrt(len(ratio))))
+    return np.array(found)
+
+
+def law(recipe: Ddpm) -> np.ndarray:
+    return LAWS[recipe.sampler](FIELD.spectrum() / 127.5**2, alpha_bar(recipe)) * 127.5**2 + 1 / 12
+
+
+@pytest.mark.parametrize("sampler", LAWS)
+@pytest.mark.parametrize("steps", [10, 50, 250])
+def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler: Any, steps: int) -> None:
+    recipe = Ddpm(sampler=sampler, steps=steps)
+    power = published(recipe)
+    assert np.abs(scores(power, law(recipe))).max() < 3.5, scores(power, law(recipe))
+    if steps < 250:  # so the check could fail: the finest band is far below the data
+        assert scores(power, FIELD.spectrum() + 1 / 12)[-1] < -20
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+def test_neither_what_the_network_says_nor_the_patch_nor_the_schedule_matters_to_the_law(
+    prediction: Literal["epsilon", "v_prediction", "sample"], schedule: Literal["linear", "squaredcos_cap_v2"]
+) -> None:
+    recipe = Ddpm(sampler="ddim", steps=20, prediction=prediction, schedule=schedule, patch=2)
+    assert np.abs(scores(published(recipe), law(recipe))).max() < 3.5
+
+
+def test_a_fitted_gaussian_sampled_to_the_end_is_itself() -> None:
+    """A thousand steps of the ancestral sampler keep what the closed-form generator keeps, but for the very finest."""
+    images = FIELD.load("train", 400, 3).images
+    fitted = Gaussian().fit(images, 0, Bench())
+    seeds = image_seeds(3, "sample", 1, 0, range(96))
+    diffused = exact_model(fitted, Ddpm(sampler="dpm++", steps=400), Bench()).sample(seeds).astype(np.float64)
+    direct = fitted.sample(seeds).astype(np.float64)
+    assert abs(diffused.var(axis=0).mean() / direct.var(axis=0).mean() - 1) < 0.1
+    assert not np.array_equal(diffused, direct)
