@@ -12,7 +12,7 @@ The table goes to standard output, all else to standard error; with ``--json`` s
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,7 +28,7 @@ from . import __version__
 from .image_arrays import Layout
 from .image_shelf import Kernel, Progress
 from .measurement import Measurement
-from .measuring import HEAD, Measured, cells, general_panel, measure
+from .measuring import HEAD, Measured, general_panel, measure
 from .metrics import METRICS
 from .settings import UsageError
 from .store import RunFolder, write_atomic
@@ -249,25 +249,36 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
 @contextmanager
 def _watched() -> Iterator[Progress]:
-    """Show what is being done on standard error: a line that changes, or on no terminal a line now and then."""
-    if err.is_terminal:
-        with err.status("opening the sets") as status:
-            yield lambda what, done, total: status.update(f"{what} ({done}/{total})" if total > 1 else what)
-        return
-    said = [time.monotonic()]
+    """Show what is being done on standard error: a line that changes, or on no terminal one every now and then."""
+    now = ["opening the sets"]
 
     def tell(what: str, done: int, total: int) -> None:
-        if time.monotonic() - said[0] > PATIENCE:
-            said[0] = time.monotonic()
-            err.print(f"{what} ({done}/{total})", markup=False)
+        now[0] = f"{what} ({done}/{total})" if total > 1 else what
 
-    yield tell
+    if err.is_terminal:
+        with err.status(now[0]) as status:
+            yield lambda *seen: (tell(*seen), status.update(now[0]))[0]
+        return
+    over = threading.Event()
+
+    def speak() -> None:
+        said = ""
+        while not over.wait(PATIENCE):
+            if now[0] != said:
+                said = now[0]
+                err.print(said, markup=False)
+
+    threading.Thread(target=speak, daemon=True).start()
+    try:
+        yield tell
+    finally:
+        over.set()
 
 
 def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) -> None:
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
-    rows = [cells(m) for m in result.shown(wish.everything)]
+    rows = result.rows(wish.everything)
     _print_table(result.title, HEAD, rows)
     hidden = len(result.shown(True)) - len(rows)
     if hidden:

@@ -53,8 +53,13 @@ class Difference:
         return "no difference that shows" if abs(z) < SIGMAS else f"{z:+.1f} sigma"
 
 
-def verdict(m: Measurement) -> str:
+def verdict(m: Measurement, fewer: bool = False) -> str:
     """Say in a few words where a value stands against its floor; "" where there is nothing to say.
+
+    Args:
+        m: the measurement.
+        fewer: the floor stands on fewer images than the value. Many distances fall with n, so that such a floor is too
+            high: what is above it is above the right one as well, but what is not cannot be told by it.
 
     Example:
         >>> verdict(Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stderr=0.4))
@@ -70,7 +75,9 @@ def verdict(m: Measurement) -> str:
     known = [error for error in (m.stderr, m.floor_stderr) if error is not None]
     sigma = math.hypot(*known)
     if (len(known) == 2 and abs(gap) < SIGMAS * sigma) or gap == 0:
-        return "within the floor"
+        return "within a floor of fewer images" if fewer and m.better == "lower" else "within the floor"
+    if fewer and m.better == "lower" and gap < 0:
+        return "below a floor of fewer images"
     times = ""
     if m.better == "lower" and m.unit != "AUC" and gap > 0 and m.floor > SIGMAS * (m.floor_stderr or 0.0):
         times = (

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +188,18 @@ def test_a_layout_that_cannot_be_told_can_be_said(here: Path, capsys: pytest.Cap
     assert "layout nhw" in capsys.readouterr().err
     assert command("real", "grey.npy", "--metrics", "tone", "--layout", "nhw") == 0
     assert "3 made images" in capsys.readouterr().out
+
+
+def test_long_work_says_now_and_then_what_it_is_doing(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    slow = replace(
+        METRICS["tone"], measure=lambda evidence: [time.sleep(0.1), METRICS["hf_ratio"].measure(evidence)][1]
+    )
+    monkeypatch.setitem(METRICS, "tone", slow)
+    for patience, expected in ((0.01, True), (60.0, False)):
+        monkeypatch.setattr("imagelab.cli_measure.PATIENCE", patience)
+        assert command("real", "fake", "--metrics", "hf_ratio,tone", "--json") == 0
+        told = capsys.readouterr()
+        assert ("measuring: Tone (1/2)" in told.err) == expected
+        assert json.loads(told.out)

@@ -35,6 +35,20 @@ def test_a_value_is_read_by_its_floor(changed: dict, expected: str):
     assert verdict(replace(FID, **changed)) == expected
 
 
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, "4.0 x the floor, +12.0 sigma"),
+        ({"value": 2.1}, "within a floor of fewer images"),
+        ({"value": 0.0}, "below a floor of fewer images"),
+        ({"value": 0.0, "better": "two-sided"}, "-4.0 sigma"),
+        ({"value": 2.1, "better": "higher"}, "within the floor"),
+    ],
+)
+def test_a_floor_of_fewer_images_tells_only_what_lies_above_it(changed: dict, expected: str):
+    assert verdict(replace(FID, **changed), fewer=True) == expected
+
+
 def test_a_difference_is_counted_in_units_of_both_errors():
     (each,) = differences({"fid": FID}, {"fid": replace(FID, value=3.0, stderr=0.4)})
     assert (each.gap, each.sigma, each.words, each.note) == (5.0, 0.5, "+10.0 sigma", "")
