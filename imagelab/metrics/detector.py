@@ -10,7 +10,7 @@ detector that is always right ranks no models any more; the starved one still do
 
 The error of an area is DeLong's, from how each image's rank among the other kind scatters, times sqrt(1 + 4 A (1 - A)):
 folds that share their training images err together, most of all where there is nothing to learn. (Measured: claimed
-over true .95 to 1.3 for A from .5 to .98, n from 60 to 200, 8 and 60 dimensions; without the factor .72 at the null.)
+over true .89 to 1.13 for A from .5 to .98, n from 60 to 200, 8 and 60 dimensions; without the factor .72 at the null.)
 
 Lower is better; trust it from 200 images. At most 10,000 images a set are used. What it does not see: a set that lost
 variety but looks right image by image; and it says that images differ, not how.
