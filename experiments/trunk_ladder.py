@@ -99,12 +99,14 @@ def _short(value: float) -> float:
 
 def measured(spaces: Sequence[str] = (trunk.NAME, *CONTROLS)) -> dict[str, Any]:
     """Measure every ladder in the trunk's features and in random ones: faces at two rates of freckles, photographs."""
+    cases: dict[str, tuple[Faces | Textures, int]] = {
+        "faces, 27 % freckled": (Faces(size=64), SEED),
+        "faces, 60 % freckled": (Faces(size=64, freckle_rate=0.6), SEED + 50),
+        "grass, gravel, brick": (Textures(size=64), SEED),
+    }
     found: dict[str, Any] = {}
-    for title, recipe, split, first in (
-        ("faces, 27 % freckled", Faces(size=64), "heldout", SEED),
-        ("faces, 60 % freckled", Faces(size=64, freckle_rate=0.6), "heldout", SEED + 50),
-        ("grass, gravel, brick", Textures(size=64), "train", SEED),
-    ):
+    for title, (recipe, first) in cases.items():
+        split = "heldout" if isinstance(recipe, Faces) else "train"
         samples = [recipe.load(split, N + N // 2 * (k == SETS - 1), first + k) for k in range(SETS)]
         ladders = damage(samples[-1].images[:N])
         if isinstance(recipe, Faces):

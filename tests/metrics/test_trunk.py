@@ -106,3 +106,9 @@ def test_freckles_alone_are_seen_here_and_not_in_random_features():
     assert real.twins is not None
     seen, *unseen = (distance(real.twins, space) / distance(real.images, space) for space in (NAME, *CONTROLS))
     assert seen > 4 and max(unseen) < 1.2
+
+
+def test_a_set_without_its_freckled_faces_is_seen():
+    real = faces(300, 811_991)
+    left = real.images[~real.attributes["freckled"]]
+    assert distance(left) > 3 * distance(real.images[: len(left)])
