@@ -36,7 +36,8 @@ def pool_moments(
     """Return (v, m) of every model of a loop, exactly, given the pools that its regimes drew.
 
     v = E[variance of the model] / s0^2 and m = E[(mean of the model - mu0)^2] / s0^2, expectations over real images and
-    samples, not over the draw of the pools. Time and memory: models x images in all pools.
+    samples, not over the draw of the pools. Time and memory: models x images in all pools at
+    most; whole shards are taken as one.
 
     Args:
         pools: (generation, line) -> int [P,3], ``Pool.names()``: (generation, line, row) of each image of the model's
@@ -54,31 +55,38 @@ def pool_moments(
         [0.75, 0.5625]
     """
     order = {key: i for i, key in enumerate(pools)}
-    names, shares = _shares(pools, weights or {})
-    maker = np.array([order.get((g, line), len(order)) if g else -1 for g, line, _ in names.tolist()])
+    makers, shares, sizes = _kinds(pools, weights or {})
+    maker = np.array([order.get((g, line), len(order)) if g else -1 for g, line in makers.tolist()])
     made = maker >= 0
-    own, square = np.ones(len(names)), np.zeros(len(order) + 1)  # E x_j^2; E M_h^2, the last one of no model
-    answers = np.zeros((len(order), len(names)))  # E[M_h x_j] for images j older than model h, else 0
+    own, square = np.ones(len(maker)), np.zeros(len(order) + 1)  # E x_j^2; E M_h^2, the last one of no model
+    answers = np.zeros((len(order), len(maker)))  # E[M_h x_j] for images j older than model h, else 0
     found: dict[Key, tuple[float, float]] = {}
     for i, key in enumerate(pools):
-        share = shares[i]
+        share, total = shares[i], shares[i] * sizes  # of one image of a kind, and of all of them
         if (share[maker >= i] > 0).any():
             raise ValueError(f"pool of model {key}: reads from a model that was not made before it")
-        of_model = np.bincount(maker[made], share[made], minlength=len(order) + 1)[: len(order)]
+        of_model = np.bincount(maker[made], total[made], minlength=len(order) + 1)[: len(order)]
         row = of_model @ answers + share * (own - np.where(made, square[maker], 0.0))
-        row[made] += np.append(answers @ share + of_model * square[:-1], 0.0)[maker[made]]
+        row[made] += np.append(answers @ total + of_model * square[:-1], 0.0)[maker[made]]
         row[maker >= i] = 0.0
-        answers[i], square[i] = row, row @ share
-        variance = own @ share - square[i]
+        answers[i], square[i] = row, row @ total
+        variance = own @ total - square[i]
         if unbiased:
-            variance /= 1 - share @ share
+            variance /= 1 - share @ total
         own[maker == i] = square[i] + scale * variance + added
         found[key] = float(variance), float(square[i])
     return found
 
 
-def _shares(pools: Mapping[Key, np.ndarray], weights: Mapping[Key, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images that any pool reads, int [I,3], and each one's share of each pool, float64 [models, I]."""
+def _kinds(
+    pools: Mapping[Key, np.ndarray], weights: Mapping[Key, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the kinds of image that pools read: one maker, and the same share of every pool; such images are alike.
+
+    Returns:
+        Makers, int [K,2]; the share that one image of the kind has in each pool, float64 [models, K]; how many images
+        are of the kind, int [K].
+    """
     for key, pool in pools.items():
         if np.ndim(pool) != 2 or np.shape(pool)[1] != 3 or len(pool) == 0:
             raise ValueError(
@@ -88,15 +96,19 @@ def _shares(pools: Mapping[Key, np.ndarray], weights: Mapping[Key, np.ndarray]) 
     low = rows.min(0)
     span = rows.max(0) - low + 1
     codes, at = np.unique(np.ravel_multi_index(tuple((rows - low).T), tuple(span)), return_inverse=True)
-    names = np.stack(np.unravel_index(codes, tuple(span)), axis=1) + low
+    makers = np.stack(np.unravel_index(codes, tuple(span)), axis=1)[:, :2] + low[:2]
     ends = np.cumsum([len(pool) for pool in pools.values()])[:-1]
     shares = np.stack(
         [
-            np.bincount(seen, weights.get(key), minlength=len(names))
+            np.bincount(seen, weights.get(key), minlength=len(codes))
             for key, seen in zip(pools, np.split(at.ravel(), ends), strict=True)
         ]
     )
-    return names, shares / shares.sum(1, keepdims=True)
+    shares = shares / shares.sum(1, keepdims=True)
+    marks = np.random.default_rng(0).random((2, len(shares)))  # two images of one mark are alike, but for odds of 1e-20
+    marked = np.stack([*makers.T, *((mark[:, None] * shares).sum(0) for mark in marks)], axis=1)
+    _, first, sizes = np.unique(marked, axis=0, return_index=True, return_counts=True)
+    return makers[first], shares[:, first], sizes
 
 
 def window_moments(generation: int, n: int, window: int) -> tuple[float, float]:

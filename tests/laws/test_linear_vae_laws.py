@@ -69,6 +69,6 @@ def test_decoder_noise_gives_it_back() -> None:
 
 
 def test_modes_that_few_images_cannot_hold_have_nothing_to_pay_and_the_total_falls_less() -> None:
-    found = kept(noise=False, n=10, runs=60)
-    z = (found.mean(1) - law(False, n=10)) / (found.std(1, ddof=1) / np.sqrt(60))
+    found = kept(noise=False, n=10, runs=300)
+    z = (found.mean(1) - law(False, n=10)) / (found.std(1, ddof=1) / np.sqrt(300))
     assert z[-1] > 4
