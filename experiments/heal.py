@@ -107,14 +107,14 @@ def main() -> None:
     print(f"{asked.generator}, {start}, n = {asked.images}, {asked.seeds} seed(s); real data return after {TURN}")
     columns = [("ill", 0), ("ill", TURN), ("ill", LAST), ("healed", TURN + 1), ("healed", LAST), ("twin", LAST)]
     heads = ["real", *(f"{name} {t}" for name, t in columns[1:]), "recovered"]
-    print(f"{'':28}" + "".join(f"{head:>15}" for head in heads))
+    print(f"{'':34}" + "".join(f"{head:>15}" for head in heads))
     for name, words in INSTRUMENTS.items():
         row = [shown([told[run_name][name, t] for told in stories]) for run_name, t in columns]
         ill, healed, twin = (
             np.array([told[which][name, LAST] for told in stories]) for which in ("ill", "healed", "twin")
         )
         row.append(shown(list((healed - ill) / (twin - ill))))
-        print(f"{words:28}" + "".join(f"{cell:>15}" for cell in row), flush=True)
+        print(f"{words:34}" + "".join(f"{cell:>15}" for cell in row), flush=True)
 
 
 if __name__ == "__main__":
