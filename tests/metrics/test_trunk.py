@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from functools import cache
 
@@ -13,6 +14,7 @@ from imagelab.metrics.base import Evidence, ImageSet, NotMeasurable
 from imagelab.metrics.features import CONTROLS, feature_pair
 from imagelab.metrics.frechet import frechet_distance
 from imagelab.metrics.freckle_trials import blurred, noised
+from imagelab.metrics.perceptual import embed
 from imagelab.metrics.trunk import DIGEST, NAME, PATH, digest, layers, read_trunk, statistics, weights
 
 CARD = PATH.with_suffix(".json")
@@ -112,3 +114,12 @@ def test_a_set_without_its_freckled_faces_is_seen():
     real = faces(300, 811_991)
     left = real.images[~real.attributes["freckled"]]
     assert distance(left) > 3 * distance(real.images[: len(left)])
+
+
+def test_every_resolution_counts_the_same_in_the_perceptual_distance(pictures):
+    images = pictures(3, 64)
+    phi = torch.cat(list(embed(images, NAME)))
+    ends = np.cumsum([0] + [each[0].numel() for each in layers(torch.from_numpy(images))[1:]])
+    assert phi.shape == (3, ends[-1])
+    for first, last in itertools.pairwise(ends.tolist()):
+        torch.testing.assert_close((phi[:, first:last] ** 2).sum(1), torch.full((3,), 1 / 4), rtol=1e-3, atol=0)
