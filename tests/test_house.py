@@ -50,6 +50,7 @@ FLOORS = [
         "cli_watch",
         "cli_weights",
         "fetch",
+        "notebook",
         "progress",
         "doctor",
         "__main__",

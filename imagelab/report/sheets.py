@@ -31,7 +31,7 @@ from .read import Run, plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["KINDS", "Sheet", "SheetRow", "make_sheet", "nearest_pairs", "rare_sheet", "write_sheet"]
+__all__ = ["KINDS", "Sheet", "SheetRow", "make_sheet", "nearest_pairs", "rare_sheet", "sheet_figure", "write_sheet"]
 
 KINDS = ("seeds", "photocopy", "changed", "nearest", "rare")
 FORMATS = ("png", "svg", "pdf")
@@ -225,8 +225,7 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
         raise ValueError(f"sheet: expected a width of 20 to 2000 mm and 50 to 2400 dpi, got {width:g} mm and {dpi} dpi")
     dots = round(width / MILLIMETRES * dpi)
     pixels, scale = _pixels(sheet, dots - round(dots * WORDS) * captions)
-    enlarged = f"Every pixel enlarged {scale} × {scale}, nothing smoothed." if scale > 1 else "Original pixels."
-    note = f"{sheet.note}{enlarged} All but real images are synthetic. {plain(run.name, 60)}, imagelab."
+    note = _note(sheet, run, scale)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     if captions:
@@ -239,6 +238,18 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
     partial.replace(out)
     write_atomic(out.with_suffix(".txt"), f"{sheet.title}\n\n{sheet.alt}\n\n{note}\n")
     return out
+
+
+def sheet_figure(sheet: Sheet, run: Run, width: float, dpi: int) -> Figure:
+    """Return a sheet with its words as a matplotlib figure, ``width`` in millimetres; see :func:`write_sheet`."""
+    dots = round(width / MILLIMETRES * dpi)
+    pixels, scale = _pixels(sheet, dots - round(dots * WORDS))
+    return _figure(sheet, pixels, dots, dpi, _note(sheet, run, scale))
+
+
+def _note(sheet: Sheet, run: Run, scale: int) -> str:
+    enlarged = f"Every pixel enlarged {scale} × {scale}, nothing smoothed." if scale > 1 else "Original pixels."
+    return f"{sheet.note}{enlarged} All but real images are synthetic. {plain(run.name, 60)}, imagelab."
 
 
 def _pixels(sheet: Sheet, across: int) -> tuple[np.ndarray, int]:

@@ -1,0 +1,147 @@
+"""Runs in a notebook: make one, look at it, take its numbers.
+
+from imagelab.notebook import look, run
+seen = run(Experiment(...))      # or look("runs/photocopy-1a2b3c4d")
+seen                             # headline, stages, pictures, key figures
+seen.grid("photocopy")           # a sheet of pictures
+seen.curve("freckles/corrected") # one curve with its floor and intervals
+seen.numbers("frechet")          # rows of metrics.jsonl as plain dictionaries, ready for a data frame
+"""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .config import Experiment
+from .report import curves
+from .report.grids import caption, page_rows
+from .report.headline import facts, headline
+from .report.read import Run, read_run
+from .report.ribbon import ribbons
+from .report.sheets import make_sheet, sheet_figure
+
+__all__ = ["Figure", "Seen", "look", "run"]
+
+COLUMNS = 8
+STAGE_COLOURS = ("#e4efe9", "#fbe6b3", "#f0a35e", "#6d2119")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something to look at: PNG or SVG, with its words."""
+
+    alt: str
+    png: bytes = b""
+    svg: str = ""
+
+    def _repr_html_(self) -> str:
+        if self.svg:
+            style = "--muted:#5c6470;--rule:#dfe2e6;" + "".join(
+                f"--line-{k}:{c};" for k, c in enumerate(("#b8430a", "#0a6cb0", "#00775a", "#8a4a83"))
+            )
+            return (
+                f'<div role="img" aria-label="{html.escape(self.alt)}" style="max-width:640px;{style}">{self.svg}</div>'
+            )
+        import base64
+
+        uri = base64.b64encode(self.png).decode()
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{uri}" style="max-width:100%">'
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A run, ready to be looked at; displayed as its headline, stages, pictures and key figures."""
+
+    folder: Path
+
+    @property
+    def view(self) -> Run:
+        """The run as it lies on disk now."""
+        return read_run(self.folder)
+
+    def grid(
+        self,
+        kind: Literal["seeds", "photocopy", "changed", "nearest"] = "seeds",
+        columns: int = COLUMNS,
+        generations: Sequence[int] | None = None,
+        line: int = 0,
+    ) -> Figure:
+        """Return a sheet of pictures; see ``imagelab grid`` for the kinds."""
+        view = self.view
+        sheet = make_sheet(view, kind, columns, generations, line)
+        stream = io.BytesIO()
+        sheet_figure(sheet, view, width=220.0, dpi=110).savefig(stream, format="png", dpi=110)
+        return Figure(sheet.alt, png=stream.getvalue())
+
+    def curve(self, name: str) -> Figure:
+        """Return one measurement over the generations: every line, its interval, its floor, its theory.
+
+        Raises:
+            ValueError: for a name that this run has not measured, with the names that it has.
+        """
+        view = self.view
+        drawn = curves.lines(view, [name], "notebook-" + "".join(c if c.isalnum() else "-" for c in name), name)
+        if drawn is None:
+            there = ", ".join(n for n in view.names if view.series(n) and not n.startswith("radial_power"))
+            raise ValueError(f"{view.name}: no values of {name!r}; there are {there}")
+        return Figure(drawn.alt, svg=drawn.svg)
+
+    def numbers(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Return the measurements whose names begin so, as plain dictionaries: ``pandas.DataFrame(seen.numbers())``."""
+        return [asdict(m) for m in self.view.measurements if m.name.startswith(prefix)]
+
+    def _repr_html_(self) -> str:
+        view = self.view
+        said = headline(view)
+        parts = [f"<h3>{html.escape(said.sentence)}</h3>", f"<p>{html.escape(' '.join(said.remarks))}</p>"]
+        for ribbon in ribbons(view):
+            cells = "".join(
+                f'<span style="flex:{s.span};padding:4px 8px;background:{STAGE_COLOURS[s.order]};'
+                f'color:{"#fff" if s.order == 3 else "#16181b"}">{html.escape(s.stage)} {s.first}–{s.last}</span>'
+                for s in ribbon.segments
+            )
+            label = html.escape(ribbon.label)
+            parts.append(f'<div style="display:flex;gap:2px"><b style="width:9em">{label}</b>{cells}</div>')
+        pictures = view.pictures("photocopy") or view.pictures("probe")
+        rows, _ = page_rows(pictures, COLUMNS)
+        for row in rows:
+            words = caption(row.generation)
+            parts.append(
+                f'<div style="display:flex;align-items:center;gap:8px"><span style="width:9em">{words}</span>'
+                f'<img alt="{words}" src="{row.uri}" style="image-rendering:pixelated;width:560px"></div>'
+            )
+        for fact in facts(view):
+            beside = "; ".join(f"{who} {value}" for who, value in fact.beside)
+            parts.append(
+                f"<div><b>{html.escape(fact.label)}</b>: {html.escape(fact.value)} ({html.escape(beside)})</div>"
+            )
+        return "\n".join(parts)
+
+
+def look(folder: str | Path) -> Seen:
+    """Return a run to look at.
+
+    Raises:
+        ValueError: if there is no run in the folder.
+    """
+    read_run(Path(folder))
+    return Seen(Path(folder))
+
+
+def run(experiment: Experiment) -> Seen:
+    """Run an experiment, or what is left of it, and return it to look at; asked twice, nothing is computed again.
+
+    Raises:
+        RuntimeError: if it failed; the reason was printed.
+    """
+    from .cli import execute
+
+    code = execute(experiment)
+    if code:
+        raise RuntimeError(f"the run ended with exit code {code}; the lines above say why")
+    return Seen(experiment.folder)
