@@ -6,7 +6,8 @@ dimensions a model with full covariance is sampled without writing it down: with
 W X / sqrt(P), W standard normal [N, P], has covariance X^T X / P.
 
 References:
-    On the theory of a certain class of matrices (Bartlett 1933), doi:10.1017/S0370164600021374: the Wishart factor.
+    On the theory of statistical regression (Bartlett 1933), Proceedings of the Royal Society of Edinburgh 53, 260-283:
+        the factor of a Wishart matrix.
 """
 
 from __future__ import annotations

@@ -6,6 +6,16 @@ multiplies the mode by one number g, and the variance l comes out as g^2 (the no
 ancestral one adds noise on the way, and the variance follows a recursion. What remains below 1 in g^2 / l is the floor
 that belongs beside every spectrum of a fast-sampled loop.
 
+What is kept of modes of variance 1e-4, 1e-3, 1e-2, 1e-1 in one generation (images in -1..1; cosine schedule of 1000):
+
+    DDIM 50    .05 .34 .75 .91      ancestral 50    .05 .31 .63 .83      DPM-Solver++ 50    .05 .36 .87 1.0
+    DDIM 250   .32 .77 .94 .98      ancestral 250   .30 .68 .88 .96      DPM-Solver++ 250   .34 .85 .99 1.0
+    DDIM 1000  .66 .93 .98 1.0      ancestral 1000  .60 .87 .96 .99      DPM-Solver++ 1000  .71 .97 1.0 1.0
+
+With the linear schedule DDIM 50 keeps .31 .35 .61 .85. Halving, then, is what DDIM 50 does to modes a little below
+1e-2; finer ones lose two thirds or more. Heun's rule on a straight flow errs the other way: 25 steps make a mode of
+1e-4 nearly five times too strong. The rounding to bytes, a twelfth of a squared level, adds 5e-6 in these units.
+
 Grids are in the order of sampling. ``alpha_bar`` is alpha^2 of a variance-preserving schedule: rising to 1, the image.
 
 References:

@@ -90,3 +90,21 @@ def test_a_fitted_gaussian_sampled_to_the_end_is_itself() -> None:
     direct = fitted.sample(seeds).astype(np.float64)
     assert abs(diffused.var(axis=0).mean() / direct.var(axis=0).mean() - 1) < 0.1
     assert not np.array_equal(diffused, direct)
+
+
+def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() -> None:
+    modes = np.array([1e-4, 1e-3, 1e-2, 1e-1])
+    table = {
+        ("ddim", 50): (0.05, 0.34, 0.75, 0.91),
+        ("ddim", 250): (0.32, 0.77, 0.94, 0.98),
+        ("ddim", 1000): (0.66, 0.93, 0.98, 1.0),
+        ("ddpm", 50): (0.05, 0.31, 0.63, 0.83),
+        ("ddpm", 250): (0.30, 0.68, 0.88, 0.96),
+        ("ddpm", 1000): (0.60, 0.87, 0.96, 0.99),
+        ("dpm++", 50): (0.05, 0.36, 0.87, 1.0),
+        ("dpm++", 250): (0.34, 0.85, 0.99, 1.0),
+        ("dpm++", 1000): (0.71, 0.97, 1.0, 1.0),
+    }
+    for (sampler, steps), printed in table.items():
+        recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps})
+        np.testing.assert_allclose(LAWS[sampler](modes, alpha_bar(recipe)) / modes, printed, atol=0.006)

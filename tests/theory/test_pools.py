@@ -72,7 +72,7 @@ def test_random_draws_average_to_the_law_over_draws() -> None:
 )
 def test_any_schedule_has_a_law_and_it_is_the_one_that_the_regime_states(regime: Regime) -> None:
     found = theory.pool_moments(pools_of(regime))
-    stated = [regime.predictions(t, N)[0].value for t in range(1, T + 1)]
+    stated = [regime.predictions(t, N)[0].value or 0.0 for t in range(1, T + 1)]
     assert_allclose([v for v, _ in found.values()], stated)
 
 
@@ -85,7 +85,7 @@ def test_lines_that_feed_on_each_other_lose_less_than_lines_alone_and_agree_on_a
     )
     first = bred[:, ::2]
     assert (first[:, 3:] > curve(theory.replace_moments, N)[3:, 0]).all()
-    stated = [regime.predictions(t, N, 2)[0].value for t in range(1, T + 1)]
+    stated = [regime.predictions(t, N, 2)[0].value or 0.0 for t in range(1, T + 1)]
     assert (np.abs(first.mean(0) - stated) < 4 * first.std(0) / 10 + 1e-12).all()
 
 
