@@ -3,7 +3,7 @@
 Question:  how much of what was lost comes back, on each instrument, and does it matter whether every model is trained
            from scratch or goes on from the weights of the collapsed one?
 Command:   python experiments/heal.py               (--seeds 1 --warm for the weights kept; runs are kept and resumed)
-Hardware:  two CPU cores; about two minutes a seed on a quiet machine. No GPU, no download.
+Hardware:  two CPU cores, minutes a seed. No GPU, no download.
 Expect:    from scratch nearly all comes back at once, for a model without memory is spoilt by its training set alone;
            with the weights kept, less.
 Refuted by: a healed run that stays where the unhealed one is, or one that equals its twin in every figure at once.
@@ -12,8 +12,8 @@ Three runs: "ill" feeds on its own output throughout; "healed" is its branch at 
 every training set are real images that no model has seen; "twin" has had these from the start and never collapsed.
 Recovered is (healed - ill) / (twin - ill) in the last generation: 0 for no better than ill, 1 for as good as the twin.
 
-Seen 2026-11-22, 2 x86-64 cores shared with much other work (20 minutes each), n = 300, seed 0, one run each, so the last
-digit of every figure is chance. From scratch, then weights kept:
+Seen 2026-11-22, 2 x86-64 cores shared with much other work (10 and 20 minutes), n = 300, seed 0, one run each, so that
+the last digit of every figure is chance. From scratch, then weights kept:
                             real    ill 5        ill 8        healed 6     healed 8     twin 8       recovered
   pixel variance, ratio     1.02    .79  .82     .59  .68     .86  .95     .89  .92     .81  .87     1.36  1.29
   8-16 c/image, dB           .20   -5.4 -5.2    -6.9 -6.1    -5.0 -4.7    -4.7 -3.9    -4.6 -3.9      .98  1.02
@@ -24,7 +24,7 @@ What was expected is refuted at this size: the healed loop is as good as its twi
 the weights kept no less than from scratch. The damage lay in the training set; half of it made new was enough. That is
 no contradiction to partial healing of large models (Bohacek and Farid 2023), which lose what they knew from elsewhere.
 And as good as the twin is far from real: a loop of this small VAE that gets 50 % new images settles at FD 30 to 50.
-Keeping the weights gives the better loop, ill or well: it has seen more images in all.
+Keeping the weights gives the better loop, ill or well, presumably because it has seen more images in all.
 """
 
 from __future__ import annotations
