@@ -25,13 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__
+from .atomic import write_atomic
 from .image_arrays import Layout
 from .image_shelf import Kernel, Progress
 from .measurement import Measurement
 from .measuring import HEAD, Measured, general_panel, measure
 from .metrics import METRICS
 from .settings import UsageError
-from .store import RunFolder, write_atomic
+from .store import RunFolder
 from .verdicts import Difference, by_name, columns, differences, number
 
 __all__ = ["measure_command", "read_results"]

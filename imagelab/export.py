@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from . import __version__
+from .atomic import folder_made_whole
 from .data.base import Data, Sample, Split
 
 __all__ = ["FOLDERS", "export_samples", "prevalences"]
@@ -51,21 +51,12 @@ def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folde
     Raises:
         ValueError: if there is something already, or nothing to write.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
     if not samples:
         raise ValueError("export: expected at least one split, got none")
-    for there in (folder, partial):
-        if there.exists():
-            raise ValueError(f"export: {there} exists already; nothing was written. Choose another name, or remove it.")
-    partial.mkdir(parents=True)
-    try:
+    with folder_made_whole(folder) as partial:
         for split, sample in samples.items():
             _write_split(partial / FOLDERS[split], sample)
         (partial / "README.md").write_text(readme(data, samples, seed, folder.name), encoding="utf-8")
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return folder
 
 

@@ -32,6 +32,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from . import __version__
+from .atomic import folder_made_whole
 from .pool import REAL
 from .seeds import stream_seed
 from .store import RunFolder
@@ -79,17 +80,8 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
     if form == "model" and generation == 0:
         raise ValueError("export: generation 0 is real images; no model made it")
-    partial = folder.with_name(f"{folder.name}.partial")
-    for there in (folder, partial):
-        if there.exists():
-            raise ValueError(f"export: {there} exists already; nothing was written. Choose another name, or remove it.")
-    partial.mkdir(parents=True)
-    try:
+    with folder_made_whole(folder) as partial:
         _WRITERS[form](store, generation, line, partial)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return folder
 
 

@@ -6,7 +6,6 @@ nothing is transposed, clipped or scaled by guess.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
@@ -16,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from .atomic import written_whole
 from .data.face_cache import cache_folder
 from .data.intake import digest, shown
 from .data.lists import changed
@@ -157,21 +157,19 @@ def _axes(archive: zipfile.ZipFile, name: str) -> int:
 
 def _unpacked(archive: zipfile.ZipFile, member: str, key: str) -> np.ndarray:
     """Return a member, mapped from where it was unpacked to; the file of an empty key is forgotten at once."""
-    home = cache_folder("measured") if key else Path(tempfile.gettempdir())
-    path = home / f"{key}.npy"
-    if key and path.is_file():
-        return np.load(path, mmap_mode="c", allow_pickle=False)
-    home.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(".partial", "imagelab-", home)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream, archive.open(member) as packed:
-            shutil.copyfileobj(packed, stream, 1 << 20)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if key:
-            partial.replace(path)
-            return np.load(path, mmap_mode="c", allow_pickle=False)
-        return np.load(partial, mmap_mode="c", allow_pickle=False)
-    finally:
-        partial.unlink(missing_ok=True)
+    if not key:
+        with tempfile.NamedTemporaryFile(prefix="imagelab-") as stream:
+            _unpack(archive, member, Path(stream.name))
+            return np.load(stream.name, mmap_mode="c", allow_pickle=False)  # the mapping outlives the name
+    path = cache_folder("measured") / f"{key}.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path, shared=True) as partial:
+            partial.touch(mode=0o600)
+            _unpack(archive, member, partial)
+    return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _unpack(archive: zipfile.ZipFile, member: str, place: Path) -> None:
+    with place.open("wb") as stream, archive.open(member) as packed:
+        shutil.copyfileobj(packed, stream, 1 << 20)

@@ -15,13 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
@@ -30,6 +28,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from .atomic import written_whole
 from .data.base import BadFile
 from .data.face_cache import cache_folder
 from .data.intake import THREADS, Catalogue, centre, digest, shown
@@ -253,42 +252,34 @@ def _pour(stream: BinaryIO, blocks: Iterator[np.ndarray]) -> tuple[int, ...]:
 @contextmanager
 def _destination(path: Path | None) -> Iterator[tuple[BinaryIO, Path | None]]:
     """Open a file to fill; under its name only when whole, or nameless where nothing is kept or nothing can be."""
-    partial = None if path is None else path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    if path is None or partial is None or not _can_write(partial):
-        with tempfile.TemporaryFile() as stream:
-            yield stream, None
-        return
-    try:
-        with partial.open("w+b") as stream:
-            yield stream, path
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            kept = None if path is None else stack.enter_context(_private(path))
+        except OSError as error:
+            _LOG.warning("decoded pictures are not kept (%s); going on with a temporary file", error)
+            kept = None
+        if kept is None:
+            yield stack.enter_context(tempfile.TemporaryFile()), None
+        else:
+            yield stack.enter_context(kept.open("w+b")), path
 
 
-def _can_write(partial: Path) -> bool:
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _private(path: Path) -> Iterator[Path]:
+    """Yield a file that nobody else may read, to be ``path`` when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path, shared=True) as partial:
         partial.touch(mode=0o600)
-    except OSError as error:
-        _LOG.warning("decoded pictures are not kept (%s); going on with a temporary file", error)
-        return False
-    return True
+        yield partial
 
 
 def _write_facts(path: Path, shape: tuple[int, ...], facts: Facts) -> None:
     said = json.dumps({"shape": shape, **vars(facts)})
-    partial = path.with_name(f"{path.stem}.json.{os.getpid()}-{threading.get_ident()}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(said)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path.with_suffix(".json"))
+        with written_whole(path.with_suffix(".json"), shared=True) as partial:
+            partial.write_text(said, encoding="utf-8")
     except OSError as error:
         _LOG.warning("decoded pictures will be read again next time (%s)", error)
-        partial.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[np.ndarray, Facts] | None:

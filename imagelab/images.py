@@ -10,12 +10,13 @@ Torch is never imported here: the two conversions use only arithmetic that tenso
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .atomic import written_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,12 +127,8 @@ def write_png(path: Path, pixels: np.ndarray, text: dict[str, str] | None = None
     info = PngInfo()
     for key, value in (text or {}).items():
         info.add_itxt(key, value)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
-        Image.fromarray(pixels).save(stream, format="PNG", pnginfo=info, optimize=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    with written_whole(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG", pnginfo=info, optimize=False)
 
 
 def read_rgb(source: Path | BinaryIO, alpha_over: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:

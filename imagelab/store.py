@@ -27,11 +27,12 @@ from typing import Any
 
 import numpy as np
 
+from .atomic import sync, write_atomic
 from .images import read_npy, tile, write_png
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool
 
-__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_atomic", "write_npy", "write_shard"]
+__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_npy", "write_shard"]
 
 SCHEMA = 1
 """Version of this layout. A folder of another version is refused, never guessed at."""
@@ -137,9 +138,9 @@ class RunFolder:
         partial, final = self._partial(generation, line), self.shard_path(generation, line)
         (partial / CHECKPOINT).unlink(missing_ok=True)
         for path in [*partial.rglob("*"), partial]:
-            _sync(path)
+            sync(path)
         partial.rename(final)
-        _sync(self.path)
+        sync(self.path)
         self.mend()
 
     def adopt(self, other: RunFolder, generation: int, line: int, changed: Mapping[str, np.ndarray | None]) -> None:
@@ -251,16 +252,6 @@ class RunFolder:
             yield
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: partial, sync, rename."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
 def write_npy(path: Path, array: np.ndarray) -> None:
     """Write an array as NPY without pickling; meant for files inside a partial shard."""
     with path.open("wb") as stream:
@@ -281,14 +272,6 @@ def _link_or_copy(source: Path, target: Path) -> None:
             target.hardlink_to(source)
             return
     shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

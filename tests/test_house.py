@@ -17,7 +17,7 @@ PACKAGE = ROOT / "imagelab"
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "imagelab", "experiments", "tests", "assets"}
 
 FLOORS = [
-    {"images", "seeds", "theory", "measurement"},
+    {"atomic", "images", "seeds", "theory", "measurement"},
     {"pool"},
     {"regimes", "curate", "data", "generators", "metrics"},
     {

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import written_whole
+
 __all__ = ["cache_folder", "cached"]
 
 _LOG = logging.getLogger(__name__)
@@ -67,22 +69,11 @@ def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch(mode=0o600)
-        with partial.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        with written_whole(path, shared=True) as partial:
+            partial.touch(mode=0o600)
+            with partial.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
     except OSError as error:
         _LOG.warning("%s are not cached (%s); the run goes on without", path.parent.name, error)
-        _forget(partial)
-
-
-def _forget(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError as error:
-        _LOG.debug("could not remove %s (%s)", partial, error)

@@ -14,7 +14,6 @@ References:
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from ..atomic import write_atomic
 from ..images import check_images
 from ..seeds import normal
 from .base import Bench, GeneratorRecipe, Model, noise_label
@@ -200,9 +200,4 @@ class GaussianModel:
             "residual": self.residual,
             "shape": self.shape,
         }
-        partial = folder / "config.json.partial"
-        with partial.open("w") as stream:
-            json.dump(settings, stream, indent=2)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(folder / "config.json")
+        write_atomic(folder / "config.json", json.dumps(settings, indent=2))

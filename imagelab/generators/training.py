@@ -15,7 +15,6 @@ import copy
 import hashlib
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from ..atomic import written_whole
 from ..images import to_signed
 from ..seeds import stream, stream_seed
 from .base import Bench, Diverged, Interrupted, Model, TrainRecord
@@ -178,13 +178,9 @@ def write_checkpoint(path: Path, state: State, mark: str) -> None:
     """Write the state whole or not at all, with the mark of the training it belongs to and a digest of itself."""
     tensors = state.tensors()
     metadata = {"fingerprint": mark, "step": str(state.step), "digest": _digest(tensors)}
-    partial = path.with_name(path.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as stream_out:
-        stream_out.write(to_safetensors(tensors, metadata))
-        stream_out.flush()
-        os.fsync(stream_out.fileno())
-    partial.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
+        partial.write_bytes(to_safetensors(tensors, metadata))
 
 
 def read_checkpoint(path: Path, state: State, mark: str) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atomic import written_whole
 from . import dinov2, inception, randconv, trunk
 from .base import Evidence, ImageSet, NotMeasurable
 
@@ -230,9 +230,5 @@ def _read(path: Path, count: int) -> np.ndarray | None:
 
 def _write(path: Path, found: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as stream:
+    with written_whole(path, shared=True) as partial, partial.open("wb") as stream:
         np.save(stream, found)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)

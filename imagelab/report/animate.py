@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..atomic import written_whole
 from ..images import tile
 from ..stages import Signal, signals
 from .grids import INK, MUTED, write_line, writing
@@ -205,17 +206,16 @@ def _still(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suf
     }[suffix]
     kept = [f.quantize(256, dither=Image.Dither.NONE) for f in frames] if suffix == "gif" else list(frames)
     milliseconds = [round(1000 * time) for time in times]
-    partial = out.with_name(out.name + ".partial")
-    kept[0].save(
-        partial,
-        format={"webp": "WEBP", "gif": "GIF", "apng": "PNG"}[suffix],
-        save_all=True,
-        append_images=kept[1:],
-        duration=milliseconds,
-        loop=0,
-        **settings,
-    )
-    partial.replace(out)
+    with written_whole(out) as partial:
+        kept[0].save(
+            partial,
+            format={"webp": "WEBP", "gif": "GIF", "apng": "PNG"}[suffix],
+            save_all=True,
+            append_images=kept[1:],
+            duration=milliseconds,
+            loop=0,
+            **settings,
+        )
 
 
 def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suffix: str) -> None:
@@ -228,13 +228,12 @@ def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suf
         ) from error
     codec = {"mp4": ("libx264", ["-crf", "14", "-preset", "slow", "-movflags", "+faststart", "-f", "mp4"])}
     name, extra = codec.get(suffix, ("libvpx-vp9", ["-crf", "18", "-f", "webm"]))
-    partial = out.with_name(out.name + ".partial")
-    writer = imageio_ffmpeg.write_frames(
-        str(partial), (WIDTH, HEIGHT), fps=10, codec=name, bitrate="0", output_params=extra, macro_block_size=8
-    )
-    writer.send(None)
-    for frame, time in zip(frames, times, strict=True):
-        for _ in range(max(1, round(10 * time))):
-            writer.send(frame.tobytes())
-    writer.close()
-    partial.replace(out)
+    with written_whole(out) as partial:
+        writer = imageio_ffmpeg.write_frames(
+            str(partial), (WIDTH, HEIGHT), fps=10, codec=name, bitrate="0", output_params=extra, macro_block_size=8
+        )
+        writer.send(None)
+        for frame, time in zip(frames, times, strict=True):
+            for _ in range(max(1, round(10 * time))):
+                writer.send(frame.tobytes())
+        writer.close()

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from ..atomic import write_atomic
 from ..metrics import METRICS, row_of
-from ..store import write_atomic
 from . import curves
 from .grids import Row, caption, page_rows
 from .groups import Difference, Estimate, Group, differences, estimate, group_runs, shared_names

@@ -15,8 +15,8 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from ..atomic import write_atomic
 from ..metrics import METRICS, row_of
-from ..store import write_atomic
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline, too_few

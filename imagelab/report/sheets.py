@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from ..atomic import write_atomic, written_whole
 from ..images import tile
 from ..pool import REAL
-from ..store import write_atomic
 from .grids import caption
 from .read import Run, plain
 
@@ -227,15 +227,14 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
     pixels, scale = _pixels(sheet, dots - round(dots * WORDS) * captions)
     note = _note(sheet, run, scale)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    if captions:
-        figure = _figure(sheet, pixels, dots, dpi, note)
-        metadata = {"Title": sheet.title, **({} if suffix == "png" else {"Creator": "imagelab"})}
-        settings = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": "imagelab"}}[suffix]
-        figure.savefig(partial, format=suffix, dpi=dpi, metadata={**metadata, **settings})
-    else:
-        _bare(pixels, partial, suffix, width)
-    partial.replace(out)
+    with written_whole(out) as partial:
+        if captions:
+            figure = _figure(sheet, pixels, dots, dpi, note)
+            metadata = {"Title": sheet.title, **({} if suffix == "png" else {"Creator": "imagelab"})}
+            settings = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": "imagelab"}}[suffix]
+            figure.savefig(partial, format=suffix, dpi=dpi, metadata={**metadata, **settings})
+        else:
+            _bare(pixels, partial, suffix, width)
     write_atomic(out.with_suffix(".txt"), f"{sheet.title}\n\n{sheet.alt}\n\n{note}\n")
     return out
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atomic import written_whole
 from ..metrics import METRICS, row_of
 from .animate import animate
 from .grids import draw_slides
@@ -69,9 +70,8 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
         if len(views) > 1:
             _beside(deck, views)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    deck.save(str(partial))
-    partial.replace(out)
+    with written_whole(out) as partial:
+        deck.save(str(partial))
     return out
 
 
