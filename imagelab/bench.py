@@ -107,9 +107,11 @@ def choose_device(device: str) -> str:
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"runtime.device: {device} was asked for and torch sees no CUDA device. Use cpu or auto.")
+    if device == "cuda" and os.environ.get("WORLD_SIZE", "1") != "1":  # under torchrun: each process its own
+        return f"cuda:{os.environ['LOCAL_RANK']}"
     return device
 
 

@@ -33,7 +33,9 @@ from .cli_watch import watch as watch_command
 from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
+from .distributed import follows
 from .generators import GENERATORS
+from .generators.base import Team
 from .regimes import REGIMES
 from .settings import UsageError, settled
 from .store import RunFolder
@@ -117,7 +119,7 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
     if not at.isdecimal():
         raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
     experiment = branched(stem, asked, int(at))
-    return execute(experiment, branch(folder, experiment, int(at)))
+    return execute(experiment, None if follows() else branch(folder, experiment, int(at)))
 
 
 def _taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
@@ -263,10 +265,14 @@ def _chosen(
 
 def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
     """Run what is not yet there, then write the report. Returns the exit code."""
+    from .distributed import together
     from .progress import Watch
 
-    with Watch(experiment, out, err) as watch:
-        return watch.go(folder)
+    def work(team: Team) -> int:
+        with Watch(experiment, out, err, team) as watch:
+            return watch.go(folder)
+
+    return together(work, experiment.runtime)
 
 
 def _guard(work: Callable[[], Any]) -> int:
@@ -291,5 +297,7 @@ def _guard(work: Callable[[], Any]) -> int:
 
 
 def _say(message: str, code: int) -> int:
+    if follows():  # rank 0 says the same
+        return code
     err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
     return code

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .config import Experiment
-from .generators import Bench, Model
+from .distributed import fit, sample
+from .generators import Bench, Model, divergence_at
 from .images import read_npy
 from .measurement import Measurement
 from .metrics import Evidence, ImageSet, measure
@@ -96,15 +97,15 @@ def _make(experiment: Experiment, folder: RunFolder, bench: Bench, archive: Arch
     generation, n = archive.generation + 1, len(archive.real)
     seed, recipe = experiment.seed, experiment.lines[line]
     pool = experiment.regime(archive, line, n, stream(seed, "pool", generation, line))
-    before = folder.shard_path(generation - 1, line) / "model"
-    start = recipe.load(before, bench) if experiment.warm_start and generation > 1 else None
+    start = folder.shard_path(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
 
     shard = folder.begin(generation, line)
-    with (shard / "train.jsonl").open("w") as log:
+    with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
         logged = bench.logged(log, checkpoint=shard / CHECKPOINT)
-        model = recipe.fit(folder.gather(pool), stream_seed(seed, "train", generation, line), logged, start)
-    model.save(shard / "model")
-    images = model.sample(image_seeds(seed, "sample", generation, line, range(n)))
+        model = fit(recipe, folder.gather(pool), stream_seed(seed, "train", generation, line), logged, start)
+        model.save(shard / "model")
+        seeds = image_seeds(seed, "sample", generation, line, range(n))
+        images = sample(model, recipe, shard / "model", seeds, bench)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.probe))))
     blank = _photocopy(model, folder, shard, generation, line)
 

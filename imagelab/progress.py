@@ -23,19 +23,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from .bench import choose_device, open_run, provenance
 from .config import Experiment
 from .generators import Bench, Diverged, Interrupted, TrainRecord
+from .generators.base import ALONE, Team
 from .store import CHECKPOINT, RunFolder
 
 __all__ = ["Watch"]
 
+ECHO = 2.0  # seconds in which torchrun passes on a Ctrl-C that its processes have had already
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Watch:
     """Carries out one experiment under the eyes of its user. Use as a context manager, then call :meth:`go`."""
 
-    def __init__(self, experiment: Experiment, out: Console, err: Console):
-        self.experiment, self.out, self.err = experiment, out, err
+    def __init__(self, experiment: Experiment, out: Console, err: Console, team: Team = ALONE):
+        self.experiment, self.out, self.err, self.team = experiment, out, err, team
         self.stopping = False
+        self._asked_at = 0.0
         self._stack = ExitStack()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self._bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err)
@@ -89,7 +92,8 @@ class Watch:
             self._name_data(record["data"]["counts"])
             from .lab import run
 
-            bench = Bench(device, self.experiment.runtime.batch, tell=self._training, stop=lambda: self.stopping)
+            batch = self.experiment.runtime.batch
+            bench = Bench(device, batch, tell=self._training, stop=lambda: self.stopping, team=self.team)
             self._bar.update(self._task, description="generation 0", total=len(missing), completed=0)
             self._bar.start_task(self._task)
             try:
@@ -135,9 +139,11 @@ class Watch:
             self._say(f"... and {len(bad) - 20} more files were left out; the report lists them all")
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stopping and time.monotonic() - self._asked_at < ECHO and self.team.size > 1:
+            return
         if self.stopping:
             raise KeyboardInterrupt
-        self.stopping = True
+        self.stopping, self._asked_at = True, time.monotonic()
         self._say("stopping after this step; once more to stop at once")
 
     def _say(self, message: str) -> None:

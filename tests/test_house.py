@@ -24,6 +24,7 @@ FLOORS = [
         "config",
         "store",
         "lab",
+        "distributed",
         "bench",
         "branch",
         "citations",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Bench, Diverged, Generator, GeneratorRecipe, Interrupted, Model, TrainRecord
+from .base import Bench, Diverged, Generator, GeneratorRecipe, Interrupted, Model, TrainRecord, divergence_at
 from .cascade import Cascade
 from .ddpm import Ddpm
 from .gaussian import Gaussian
@@ -30,6 +30,7 @@ __all__ = [
     "Model",
     "TrainRecord",
     "Vae",
+    "divergence_at",
 ]
 
 GENERATORS: dict[str, type[GeneratorRecipe]] = {

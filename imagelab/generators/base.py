@@ -10,15 +10,32 @@ Recipe modules import no torch at the top, so that a whole experiment is validat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Bench", "Diverged", "Generator", "GeneratorRecipe", "Interrupted", "Model", "TrainRecord", "noise_label"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "ALONE",
+    "Alone",
+    "Bench",
+    "Diverged",
+    "Generator",
+    "GeneratorRecipe",
+    "Interrupted",
+    "Model",
+    "Team",
+    "TrainRecord",
+    "divergence_at",
+    "noise_label",
+]
 
 
 class Interrupted(Exception):
@@ -27,6 +44,15 @@ class Interrupted(Exception):
 
 class Diverged(ValueError):
     """Training or sampling left the numbers: NaN or a runaway loss. The message says where and what to change."""
+
+
+@contextmanager
+def divergence_at(place: str) -> Iterator[None]:
+    """Put a place, such as "generation 3, VAE", in front of what a divergence inside says."""
+    try:
+        yield
+    except Diverged as error:
+        raise Diverged(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,56 @@ class TrainRecord:
     terms: dict[str, float]
 
 
+class Team(Protocol):
+    """The processes that share one training: each reads its part of every batch, all take the same step.
+
+    Every method but the two properties is a meeting: all ranks must call it, in the same order.
+    """
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes this is, from 0 on."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def agreed(self, answer: bool) -> bool:
+        """Return rank 0's answer, on every rank."""
+        ...
+
+    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite the tensors with rank 0's."""
+        ...
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, the same bytes on every rank."""
+        ...
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A team of one: every meeting is over before it begins."""
+
+    rank: int = 0
+    size: int = 1
+
+    def agreed(self, answer: bool) -> bool:
+        """Return the answer."""
+        return answer
+
+    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+        """Do nothing."""
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Do nothing."""
+
+
+ALONE = Alone()
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where and how the work is done; nothing here may change what comes out beyond kernel rounding.
@@ -58,6 +134,8 @@ class Bench:
         stop: asked between steps; when it answers True, training saves its checkpoint and raises Interrupted.
         checkpoint: file for the state inside a generation (weights, optimiser, EMA, step), written atomically now and
             then and read back on resume so that the result is the same to the byte on CPU; None for no checkpoint.
+        team: the processes that share the training. More than one change the rounding of sums and the noise of the
+            loss (each has its own), not the law of what is learned.
     """
 
     device: str = "cpu"
@@ -65,6 +143,7 @@ class Bench:
     tell: Callable[[TrainRecord], None] = lambda record: None
     stop: Callable[[], bool] = lambda: False
     checkpoint: Path | None = None
+    team: Team = ALONE
 
     def logged(self, log: TextIO, checkpoint: Path) -> Bench:
         """Return this bench for one training: its records also go to a file, a JSON object a line."""

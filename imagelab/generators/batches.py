@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..images import to_bytes
+from .base import Diverged
 
 __all__ = ["publish_in_batches"]
 
@@ -30,7 +31,8 @@ def publish_in_batches(make: Callable[[np.ndarray], Tensor], items: np.ndarray, 
         batch: items at once, >= 1; halved (down to one) when the device runs out of memory.
 
     Raises:
-        ValueError: for a batch below one, for no items, or if a made value is NaN.
+        ValueError: for a batch below one, or for no items.
+        Diverged: if a made value is NaN or infinite.
     """
     if batch < 1 or len(items) == 0:
         raise ValueError(f"expected a batch of at least 1 and at least one item, got {batch} and {len(items)}")
@@ -39,7 +41,7 @@ def publish_in_batches(make: Callable[[np.ndarray], Tensor], items: np.ndarray, 
     while start < len(items):
         try:
             with torch.inference_mode():
-                made = to_bytes(make(items[start : start + batch]))
+                made = _published(make(items[start : start + batch]))
         except torch.cuda.OutOfMemoryError:
             if batch == 1:
                 raise
@@ -50,3 +52,12 @@ def publish_in_batches(make: Callable[[np.ndarray], Tensor], items: np.ndarray, 
         published.append(made.cpu().numpy())
         start += batch
     return np.concatenate(published)
+
+
+def _published(made: Tensor) -> Tensor:
+    try:
+        return to_bytes(made)
+    except ValueError as error:
+        raise Diverged(
+            f"{error}. Lower the learning_rate, or train for longer, and look at the losses in train.jsonl."
+        ) from error

@@ -7,11 +7,16 @@ uint8 tensor and is turned into floats batch by batch.
 
 The weights that are kept are an exponential moving average whose decay is warmed up, min(ema, (1 + n) / (10 + n)),
 so that short runs do not publish their beginnings.
+
+A team of processes (``bench.team``) shares each batch: every rank reads its rows, with noise of its own, and the
+gradients, weighted by rows, are added up before the step, so that all ranks hold the same weights throughout. Rank 0
+alone decides when to stop and writes the checkpoint, which every rank reads.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import logging
 import math
@@ -31,6 +36,7 @@ from ..atomic import written_whole
 from ..images import to_signed
 from ..seeds import stream, stream_seed
 from .base import Bench, Diverged, Interrupted, Model, TrainRecord
+from .team import buffer_versions, meet_team, own_part
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -292,42 +298,56 @@ def train(
         Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
         Diverged: when the loss is NaN or beyond ``RUNAWAY``.
     """
-    data = torch.from_numpy(images).to(bench.device)
+    data, team = torch.from_numpy(images).to(bench.device), bench.team
     net.to(torch.device(bench.device)).train()
+    team.copy_from_first([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if bench.checkpoint is not None:
         read_checkpoint(bench.checkpoint, state, mark)
     ledger, saved, accelerator = Ledger(plan, bench), time.monotonic(), _accelerator(bench.device)
-    noise = torch.Generator(bench.device)
+    noise, writes = torch.Generator(bench.device), bench.checkpoint if team.rank == 0 else None
     while state.step < plan.steps:
-        if bench.stop():
-            if bench.checkpoint is not None:
-                write_checkpoint(bench.checkpoint, state, mark)
+        if team.agreed(bench.stop()):
+            if writes is not None:
+                write_checkpoint(writes, state, mark)
             raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
         size = min(plan.batch, plan.images_seen - state.step * plan.batch)
-        rows = torch.from_numpy(batch_rows(seed, len(images), state.step * plan.batch, size)).to(bench.device)
-        noise.manual_seed(stream_seed(seed, "noise", row=state.step))
+        mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), team)
+        noise.manual_seed(stream_seed(seed, "noise", line=team.rank, row=state.step))
+        rows = torch.from_numpy(mine).to(bench.device)
         batch = to_signed(data[rows]).contiguous(memory_format=torch.channels_last)
-        ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise))
-        if bench.checkpoint is not None and time.monotonic() - saved > plan.checkpoint_seconds:
-            write_checkpoint(bench.checkpoint, state, mark)
+        meet = functools.partial(meet_team, net, team, share) if team.size > 1 else None
+        ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, meet))
+        if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
+            write_checkpoint(writes, state, mark)
             saved = time.monotonic()
-    if bench.checkpoint is not None:
+    if writes is not None:
         if beside is None:
-            bench.checkpoint.unlink(missing_ok=True)
+            writes.unlink(missing_ok=True)
         else:
-            write_checkpoint(bench.checkpoint, state, mark)
+            write_checkpoint(writes, state, mark)
     return state.average.eval()
 
 
 def take_step(
-    accelerator: Accelerator, state: State, plan: Plan, loss: Loss, batch: Tensor, noise: torch.Generator
+    accelerator: Accelerator,
+    state: State,
+    plan: Plan,
+    loss: Loss,
+    batch: Tensor,
+    noise: torch.Generator,
+    meet: Callable[[dict[str, int], Tensor], Tensor] | None = None,
 ) -> tuple[float, dict[str, float]]:
     """Do one step of Adam on a batch; return the loss and its parts, the gradient's norm among them."""
+    versions = {} if meet is None else buffer_versions(state.net)
     with accelerator.autocast():
         value, terms = loss(batch, noise)
-    check(value.item(), state.step, plan)
+    if meet is None:
+        check(value.item(), state.step, plan)
     accelerator.backward(value)
+    if meet is not None:  # before the check: a rank that has diverged takes the others along
+        value = meet(versions, value)
+        check(value.item(), state.step, plan)
     norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)
