@@ -97,9 +97,16 @@ class DataRecipe(BaseModel):
         "spectrum",
         "hf_ratio",
         "pixel_variance",
+        "tone",
+        "colour",
         "frechet",
         "kernel",
+        "sliced_w2",
         "perceptual_diversity",
+        "vendi",
+        "entropy",
+        "prdc",
+        "detector",
     )
 
 

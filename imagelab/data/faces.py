@@ -67,15 +67,11 @@ class Faces(DataRecipe):
     cache: bool = True
 
     panel: ClassVar[tuple[str, ...]] = (
-        "spectrum",
-        "hf_ratio",
-        "pixel_variance",
+        *DataRecipe.panel,
         "freckles",
         "tails",
-        "frechet",
-        "kernel",
-        "perceptual_diversity",
         "memorisation",
+        "generalisation",
     )
 
     @field_validator("size")
