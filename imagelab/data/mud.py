@@ -15,14 +15,12 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
+from .drawn import DrawnTexture
 
 __all__ = ["CRACK_LEVEL", "Mud"]
 
@@ -33,7 +31,7 @@ _FINE = 3
 _CLAY = np.array([1.0, 0.82, 0.64])
 
 
-class Mud(DataRecipe):
+class Mud(DrawnTexture):
     """Cracked mud with a known number of cells and a known width of cracks.
 
     Attributes:
@@ -61,22 +59,6 @@ class Mud(DataRecipe):
         """The expected share of a picture that is crack, overlaps at the meeting points not taken off."""
         return 2 * math.sqrt(self.cells) * self.width / self.size
 
-    def available(self, seed: int) -> Mapping[str, int | None]:
-        """Without end in every split."""
-        return {"train": None, "heldout": None, "reserve": None}
-
-    def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n pictures; picture i depends on (seed, split, i) alone.
-
-        Raises:
-            ValueError: for n < 1.
-        """
-        if n < 1:
-            raise ValueError(f"mud: expected n >= 1, got {n}")
-        images = np.stack([self._mud(stream(seed, f"mud/{split}", row=row)) for row in range(n)])
-        levels = np.clip(np.round(255 * images), 0, 255).astype(np.uint8)
-        return Sample(levels, sources=tuple(f"mud:{split}:{row}" for row in range(n)))
-
     def card(self) -> str:
         """One paragraph: what is known of these pictures, and that they show no real ground."""
         return (
@@ -86,19 +68,15 @@ class Mud(DataRecipe):
             f"pictures are of one kind, so it says nothing of lost tails."
         )
 
-    def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file is read."""
-        return ()
-
-    def _mud(self, rng: np.random.Generator) -> np.ndarray:
-        """Return one picture: float64 [3,size,size], 0..1."""
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one picture in grey levels: float64 [3,size,size]."""
         points = rng.uniform(0, self.size, (self.cells, 2))
         bright = rng.uniform(0.5, 0.8, self.cells)
         cell, depth = _cells(points, self.size, self.size * _FINE)
         domed = bright[cell] * (0.82 + 0.18 * np.clip(depth / 5, 0, 1))
         fine = np.where(depth < self.width / 2, CRACK_LEVEL, domed)
         grey = fine.reshape(self.size, _FINE, self.size, _FINE).mean((1, 3))
-        return grey * _CLAY[:, None, None]
+        return 255 * (grey * _CLAY[:, None, None])
 
 
 def _cells(points: np.ndarray, size: float, fine: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,21 +13,19 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
+from .drawn import DrawnTexture
 
 __all__ = ["RandomField"]
 
 MIDDLE = 128.0  # grey level
 
 
-class RandomField(DataRecipe):
+class RandomField(DrawnTexture):
     """Gaussian random fields of known spectrum, made as they are asked for.
 
     Attributes:
@@ -67,24 +65,11 @@ class RandomField(DataRecipe):
         power[0, 0] = 0.0
         return power * self.contrast**2 / power.mean()
 
-    def available(self, seed: int) -> Mapping[str, int | None]:
-        """Without end in every split."""
-        return {"train": None, "heldout": None, "reserve": None}
-
-    def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n fields; field i depends on (seed, split, i) alone.
-
-        Raises:
-            ValueError: for n < 1.
-        """
-        if n < 1:
-            raise ValueError(f"random_field: expected n >= 1, got {n}")
-        purpose, shape = f"random_field/{split}", (self.size, self.size)
-        white = np.stack([stream(seed, purpose, row=row).standard_normal(shape) for row in range(n)])
-        fields = np.fft.ifft2(np.fft.fft2(white) * np.sqrt(self.spectrum())).real  # [n,size,size]
-        levels = np.clip(np.round(fields + MIDDLE), 0, 255).astype(np.uint8)
-        sources = tuple(f"random_field:{split}:{row}" for row in range(n))
-        return Sample(np.repeat(levels[:, None], self.channels, axis=1), sources=sources)
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one field in grey levels: float64 [channels,size,size]."""
+        white = np.fft.fft2(rng.standard_normal((self.size, self.size)))
+        field = np.fft.ifft2(white * np.sqrt(self.spectrum())).real + MIDDLE
+        return np.repeat(field[None], self.channels, axis=0)
 
     def card(self) -> str:
         """One paragraph: what is known of these pictures, and that they show nothing."""
@@ -96,7 +81,3 @@ class RandomField(DataRecipe):
             f"Rounding to 8 bit adds 1/12 level^2 to every mode; {saturated:.1e} of the pixels saturate. They show "
             f"nothing: no shapes, no rare kinds, so they say nothing of lost tails or lost structure."
         )
-
-    def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file is read."""
-        return ()

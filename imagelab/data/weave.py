@@ -10,14 +10,12 @@ line is aliased to a place where none belongs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
+from .drawn import DrawnTexture
 
 __all__ = ["Weave"]
 
@@ -25,7 +23,7 @@ _FINE = 6
 """At least so many fine pixels a pixel, each way, before the lens."""
 
 
-class Weave(DataRecipe):
+class Weave(DrawnTexture):
     """Plain-woven cloth in random colours at a random offset.
 
     Attributes:
@@ -69,22 +67,6 @@ class Weave(DataRecipe):
         on = k % half == 0
         return on[:, None] & on & ((k[:, None] // half + k // half) % 2 == 0)
 
-    def available(self, seed: int) -> Mapping[str, int | None]:
-        """Without end in every split."""
-        return {"train": None, "heldout": None, "reserve": None}
-
-    def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n pieces of cloth; piece i depends on (seed, split, i) alone.
-
-        Raises:
-            ValueError: for n < 1.
-        """
-        if n < 1:
-            raise ValueError(f"weave: expected n >= 1, got {n}")
-        images = np.stack([self._cloth(stream(seed, f"weave/{split}", row=row)) for row in range(n)])
-        levels = np.clip(np.round(255 * images), 0, 255).astype(np.uint8)
-        return Sample(levels, sources=tuple(f"weave:{split}:{row}" for row in range(n)))
-
     def card(self) -> str:
         """One paragraph: what is known of these pictures, and that they show no real cloth."""
         return (
@@ -96,12 +78,8 @@ class Weave(DataRecipe):
             f"are uniform: there are no rare kinds, so it says nothing of lost tails."
         )
 
-    def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file is read."""
-        return ()
-
-    def _cloth(self, rng: np.random.Generator) -> np.ndarray:
-        """Return one picture: float64 [3,size,size], 0..1."""
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one piece of cloth in grey levels: float64 [3,size,size]."""
         offset = rng.uniform(0, 2, 2)
         warp_colour, weft_colour = rng.uniform(0.25, 0.85, (2, 3))
         warp_bright, weft_bright = 1 + self.jitter * rng.standard_normal((2, self.threads))
@@ -115,7 +93,7 @@ class Weave(DataRecipe):
         warp_seen = np.where(over, warp > 0, weft <= 0)
         shades = np.stack([np.where(warp_seen, warp, 0), np.where(warp_seen, 0, weft)])  # [2,fine,fine]
         warp_shade, weft_shade = _lens(shades, self.size)
-        return warp_colour[:, None, None] * warp_shade + weft_colour[:, None, None] * weft_shade
+        return 255 * (warp_colour[:, None, None] * warp_shade + weft_colour[:, None, None] * weft_shade)
 
 
 def _thread(across: np.ndarray, along: np.ndarray, over: np.ndarray) -> np.ndarray:
