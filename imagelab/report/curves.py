@@ -327,4 +327,7 @@ def _themed(svg: str) -> str:
         svg = svg.replace(colour, variable)
     svg = re.sub(r"#0c0d([0-9a-f]{2})", lambda m: f"var(--line-{int(m[1], 16)})", svg)
     svg = re.sub(r"#0d0d([0-9a-f]{2})", lambda m: f"var(--band-{int(m[1], 16)})", svg)
-    return re.sub(r"#0e([0-9a-f]{4})", lambda m: f"var(--step-{int(m[1], 16)})", svg)
+    svg = re.sub(r"#0e([0-9a-f]{4})", lambda m: f"var(--step-{int(m[1], 16)})", svg)
+    # a colour that is plain as a line may be too pale for letters: those take half of it from the text's own
+    pale = r"(<text style=\"[^\"]*fill: )(var\(--(?:band|step)-\d+\))"
+    return re.sub(pale, r"\1color-mix(in srgb, \2 50%, currentColor)", svg)

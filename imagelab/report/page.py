@@ -29,6 +29,7 @@ from .survival import survival
 __all__ = ["ROOM", "environment", "palette", "write_report"]
 
 ROOM = 1056  # CSS pixels that a strip may take on a wide screen
+LENS = 192  # CSS pixels of a loupe's side
 FLIPPED = 5  # faces shown large above the strip: enough to compare, few enough to see on a phone
 
 
@@ -96,6 +97,7 @@ def _context(run: Run) -> dict[str, Any]:
         "survival": fates,
         "survival_svg": fates and Markup(fates.curve.svg),
         "flipped": FLIPPED,
+        "loupe": _loupe(run),
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
         "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
@@ -158,6 +160,16 @@ def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, n
     height, width = next(iter(pictures.values())).shape[2:]
     rows, columns = page_rows(pictures, min(8, max(1, ROOM // (width + 2))))
     return Strip(line, f"{kind}-{line}", title, text, rows, columns, columns * (width + 2) - 2, height, alt)
+
+
+def _loupe(run: Run) -> dict[str, Any]:
+    """Return where the loupe lies first, as shares of a picture, how many pixels it shows, and how large each."""
+    shapes = [images.shape[2:] for images in run.pictures("probe").values()]
+    side = min(shapes[0]) if shapes else 64
+    field = max(4, min(24, 3 * side // 8)) // 2 * 2
+    kind = data_of(run).get("kind") or (run.experiment.get("data") or {}).get("kind")
+    x, y, words = (0.4, 0.66, "The cheek, through a loupe.") if kind == "faces" else (0.5, 0.5, "Through a loupe.")
+    return {"x": x, "y": y, "field": field, "times": max(1, LENS // field), "words": words}
 
 
 def palette(steps: int) -> dict[str, list[str]]:
