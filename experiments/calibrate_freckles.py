@@ -372,8 +372,7 @@ def compare(new: Calibration, shipped: Calibration) -> list[str]:
         return []
     print(f"{new.digest[:8]} against {shipped.digest[:8]}: not the same bytes, comparing within 4 standard errors")
     pairs = ((name, new.figures[name], old) for name, old in shipped.figures.items())
-    far = [(name, a, b) for name, a, b in pairs if abs(a.value - b.value) > 4 * math.hypot(a.stderr, b.stderr) + 0.01]
-    return [f"{name}: {a.value:.4f} against {b.value:.4f}" for name, a, b in far]
+    return [f"{name}: {a.value:.4f} against {b.value:.4f}" for name, a, b in pairs if a.far_from(b, slack=0.01)]
 
 
 def main() -> None:

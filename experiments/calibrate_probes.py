@@ -287,7 +287,7 @@ def compare(new: Probes, shipped: Probes) -> list[str]:
             "specificity": (fresh[old.attribute].specificity, old.specificity),
         }
         for name, (a, b) in pairs.items():
-            if abs(a.value - b.value) > 4 * math.hypot(a.stderr, b.stderr):
+            if a.far_from(b):
                 far.append(f"{old.attribute} {name}: {a.value:.4f} against {b.value:.4f}")
     return far
 

@@ -11,11 +11,7 @@ References:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -26,6 +22,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .freckle_candidates import FEATURES, Optics
+from .sealed import contents_digest, packed_card, read_sealed, write_sealed
 
 __all__ = [
     "Calibration",
@@ -68,6 +65,19 @@ class Figure:
         value = float(top.sum()) / total
         squares = float(((top - value * bottom) ** 2).sum())
         return cls(value, math.sqrt(squares * len(top) / max(len(top) - 1, 1)) / abs(total), round(total))
+
+    def far_from(self, other: Figure, slack: float = 0.0) -> bool:
+        """Return whether two independent figures differ by more than four standard errors of their difference.
+
+        Args:
+            slack: what they may differ by besides, in the unit of the figure.
+
+        Example:
+            >>> first = Figure(0.50, 0.03, 300)
+            >>> first.far_from(Figure(0.69, 0.04, 200)), first.far_from(Figure(0.71, 0.04, 200))
+            (False, True)
+        """
+        return abs(self.value - other.value) > 4 * math.hypot(self.stderr, other.stderr) + slack
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +164,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Take the digest of the contents."""
-        object.__setattr__(self, "digest", _digest(self.arrays()))
+        object.__setattr__(self, "digest", contents_digest(self.arrays()))
 
     @property
     def size(self) -> int:
@@ -173,16 +183,11 @@ class Calibration:
             "origin": dict(self.origin),
         }
         plain = {f"trees_{name}": np.asarray(value) for name, value in vars(self.trees).items()}
-        return {**plain, "skin": self.skin, "card": np.array(json.dumps(card, sort_keys=True, allow_nan=False))}
+        return {**plain, "skin": self.skin, "card": packed_card(card)}
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, digest=np.array(self.digest), **self.arrays())
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        write_sealed(path, self.arrays())
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -192,16 +197,7 @@ def read_calibration(path: Path) -> Calibration:
         ValueError: naming the file, if it is missing, damaged, or made for other features.
     """
     remake = "make it again with experiments/calibrate_freckles.py, or install the package again"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        digest = str(arrays.pop("digest"))
-        card = json.loads(str(arrays["card"]))
-        whole = _digest(arrays) == digest
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
-        raise ValueError(f"{path}: not a whole freckle calibration ({error}); {remake}") from error
-    if not whole:
-        raise ValueError(f"{path}: the contents do not match their SHA-256 {digest[:8]}...; {remake}")
+    arrays, card = read_sealed(path, "freckle calibration", remake)
     if card["format"] != FORMAT or tuple(card["features"]) != FEATURES:
         raise ValueError(f"{path}: made for another version of the freckle counter; {remake}")
     trees = {name.removeprefix("trees_"): value for name, value in arrays.items() if name.startswith("trees_")}
@@ -287,15 +283,3 @@ def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarr
         near = distance[pairs] <= radius
         hit[pairs[0][near]], met[pairs[1][near]] = True, True
     return hit, met
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        if array.dtype.kind == "U":
-            total.update(f"{name} text\n{array}\n".encode())
-            continue
-        little = array.astype(array.dtype.newbyteorder("<"))
-        total.update(f"{name} {little.dtype.str} {little.shape}\n".encode() + little.tobytes())
-    return total.hexdigest()

@@ -12,10 +12,6 @@ stay on the card, so that nobody need wonder.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -26,6 +22,7 @@ import numpy as np
 
 from ..images import check_images
 from .freckle_calibration import Figure
+from .sealed import contents_digest, packed_card, read_sealed, write_sealed
 
 __all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
 
@@ -80,7 +77,7 @@ class Probes:
 
     def __post_init__(self) -> None:
         """Take the digest of the contents."""
-        object.__setattr__(self, "digest", _digest(self.arrays()))
+        object.__setattr__(self, "digest", contents_digest(self.arrays()))
 
     @property
     def usable(self) -> tuple[Probe, ...]:
@@ -99,16 +96,11 @@ class Probes:
         }
         plain = {f"weight_{k}": array for k, array in enumerate(self.weights)}
         plain |= {f"bias_{k}": array for k, array in enumerate(self.biases)}
-        return {**plain, "card": np.array(json.dumps(card, sort_keys=True, allow_nan=False))}
+        return {**plain, "card": packed_card(card)}
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, digest=np.array(self.digest), **self.arrays())
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        write_sealed(path, self.arrays())
 
 
 def read_probes(path: Path) -> Probes:
@@ -118,16 +110,7 @@ def read_probes(path: Path) -> Probes:
         ValueError: naming the file, if it is missing, damaged, or of another format.
     """
     remake = "make it again with experiments/calibrate_probes.py, or install the package again"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        digest = str(arrays.pop("digest"))
-        card = json.loads(str(arrays["card"]))
-        whole = _digest(arrays) == digest
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a whole file of probes ({error}); {remake}") from error
-    if not whole:
-        raise ValueError(f"{path}: the contents do not match their SHA-256 {digest[:8]}...; {remake}")
+    arrays, card = read_sealed(path, "file of probes", remake)
     if card["format"] != FORMAT:
         raise ValueError(f"{path}: expected format {FORMAT}, got {card['format']}; {remake}")
     steps = range(len(card["strides"]) + 1)
@@ -215,15 +198,3 @@ def probes_card(probes: Probes | None = None) -> dict[str, Any]:
         "tables": {name: [dict(row) for row in rows] for name, rows in chosen.tables.items()},
         "origin": dict(chosen.origin),
     }
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        if array.dtype.kind == "U":
-            total.update(f"{name} text\n{array}\n".encode())
-            continue
-        little = array.astype(array.dtype.newbyteorder("<"))
-        total.update(f"{name} {little.dtype.str} {little.shape}\n".encode() + little.tobytes())
-    return total.hexdigest()
