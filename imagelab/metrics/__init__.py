@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 from ..measurement import Measurement
 from . import (
@@ -40,6 +41,21 @@ def _tails(evidence: Evidence) -> list[Measurement]:
     from . import tails  # reads its calibration and theory, which nobody else needs
 
     return tails.measure(evidence)
+
+
+def _lpips(net: Literal["alex", "vgg", "squeeze"], words: str, weights: str) -> Metric:
+    return Metric(
+        partial(perceptual.lpips_diversity, net=net),
+        title=f"LPIPS diversity ({words})",
+        unit="",
+        what="How different two made images look on average, as calibrated on people's judgements.",
+        blind="Whether they differ by content or by noise; whether they look real.",
+        better="two-sided",
+        least=50,
+        cite=perceptual.CITE,
+        needs=(weights,),
+        gives=("lpips_diversity",),
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -278,42 +294,9 @@ METRICS: dict[str, Metric] = {
         needs=("inception-2015-12-05",),
         gives=("mind", "mind_corrected"),
     ),
-    "lpips": Metric(
-        perceptual.lpips_diversity,
-        title="LPIPS diversity (AlexNet)",
-        unit="",
-        what="How different two made images look on average, as calibrated on people's judgements.",
-        blind="Whether they differ by content or by noise; whether they look real.",
-        better="two-sided",
-        least=50,
-        cite=perceptual.CITE,
-        needs=("alexnet",),
-        gives=("lpips_diversity",),
-    ),
-    "lpips_vgg": Metric(
-        partial(perceptual.lpips_diversity, net="vgg"),
-        title="LPIPS diversity (VGG)",
-        unit="",
-        what="How different two made images look on average, as calibrated on people's judgements.",
-        blind="Whether they differ by content or by noise; whether they look real.",
-        better="two-sided",
-        least=50,
-        cite=perceptual.CITE,
-        needs=("vgg16",),
-        gives=("lpips_diversity",),
-    ),
-    "lpips_squeeze": Metric(
-        partial(perceptual.lpips_diversity, net="squeeze"),
-        title="LPIPS diversity (SqueezeNet, the smallest of the three: 5 MB)",
-        unit="",
-        what="How different two made images look on average, as calibrated on people's judgements.",
-        blind="Whether they differ by content or by noise; whether they look real.",
-        better="two-sided",
-        least=50,
-        cite=perceptual.CITE,
-        needs=("squeezenet1_1",),
-        gives=("lpips_diversity",),
-    ),
+    "lpips": _lpips("alex", "AlexNet", "alexnet"),
+    "lpips_vgg": _lpips("vgg", "VGG", "vgg16"),
+    "lpips_squeeze": _lpips("squeeze", "SqueezeNet, the smallest of the three: 5 MB", "squeezenet1_1"),
 }
 """Every instrument by the name that configs and the command line use."""
 
