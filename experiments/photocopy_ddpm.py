@@ -29,6 +29,7 @@ experiment = Experiment(
         blocks=1,
         patch=4,
         prediction="sample",
+        weighting="velocity",
         images_seen=50_000,
         batch=64,
         learning_rate=1e-3,

@@ -168,6 +168,7 @@ def recipe(budget: Budget) -> Ddpm:
         attention=False,
         patch=4,
         prediction="sample",
+        weighting="velocity",
         images_seen=budget.images_seen,
         batch=64,
         learning_rate=1e-3,

@@ -21,6 +21,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion
 from .base import Bench
 from .ddpm import DdpmModel
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .ddpm import Ddpm
     from .gaussian import GaussianModel
 
-__all__ = ["ExactNet", "alpha_bar", "exact_model"]
+__all__ = ["ExactNet", "alpha_bar", "erosion", "exact_model"]
 
 
 class ExactNet:
@@ -76,7 +77,8 @@ def exact_model(gaussian: GaussianModel, recipe: Ddpm, bench: Bench) -> DdpmMode
 def alpha_bar(recipe: Ddpm) -> np.ndarray:
     """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
 
-    What ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take.
+    What ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take; ``edm_erosion`` takes their
+    sigma = sqrt(1 / alpha_bar - 1), which :func:`erosion` sees to.
 
     Example:
         >>> from imagelab.generators import Ddpm
@@ -84,7 +86,28 @@ def alpha_bar(recipe: Ddpm) -> np.ndarray:
         (11,)
     """
     scheduler = recipe._sampling_scheduler()
-    scheduler.set_timesteps(recipe.steps)
     if recipe.sampler == "dpm++":
         return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
+    if recipe.sampler == "heun":  # every level but the first and the last stands there twice
+        return 1 / (1 + np.append(scheduler.sigmas[:-1:2], scheduler.sigmas[-1]).astype(np.float64) ** 2)
     return np.append(scheduler.alphas_cumprod.numpy().astype(np.float64)[scheduler.timesteps.numpy()], 1.0)
+
+
+def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
+    """Return the variance with which Gaussian modes leave the recipe's sampler: exact network, no training error.
+
+    Args:
+        variance: l >= 0 of the data's modes, images in -1..1; any shape.
+        recipe: schedule, sampler and steps count; noise_scale is taken as 1.
+
+    Example:
+        >>> from imagelab.generators import Ddpm
+        >>> modes = np.array([1e-3, 1e-1])
+        >>> (erosion(modes, Ddpm(sampler="ddim", steps=50)) / modes).round(2).tolist()
+        [0.34, 0.91]
+    """
+    levels = alpha_bar(recipe)
+    if recipe.sampler == "heun":
+        return edm_erosion(variance, np.sqrt(1 / levels - 1))
+    laws = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion}
+    return laws[recipe.sampler](variance, levels)

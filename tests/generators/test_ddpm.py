@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from imagelab.generators import Bench, Ddpm
-from imagelab.generators.ddpm import DdpmModel
+from imagelab.generators.ddpm import DdpmModel, heun_times, loss_weight
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=50, steps=10)
@@ -48,7 +48,7 @@ class Knows(torch.nn.Module):
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
 @pytest.mark.parametrize("patch", [1, 4])
 def test_every_sampler_reaches_the_image_that_a_perfect_net_knows(prediction: Any, sampler: Any, patch: int):
     recipe = RECIPE.model_copy(
@@ -79,4 +79,54 @@ def test_only_the_ancestral_sampler_adds_noise_on_its_way(pictures: np.ndarray, 
         return DdpmModel(model.net, recipe, Bench()).sample(SEEDS)
 
     assert (drawn("ddim") == drawn("ddim")[0]).all() and (drawn("dpm++") == drawn("dpm++")[0]).all()
+    assert (drawn("heun") == drawn("heun")[0]).all()
     assert (drawn("ddpm")[0] != drawn("ddpm")[1]).any()
+
+
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("steps", [1, 2, 18, 250, 1000])
+def test_heun_stands_at_times_that_fall_no_two_alike(schedule: Any, steps: int):
+    kept = Ddpm(schedule=schedule)._training_scheduler().alphas_cumprod.double().numpy()
+    times = heun_times(kept, steps)
+    assert len(times) == steps and (np.diff(times) < 0).all() and times[0] <= 999
+    assert steps == 1 or times[-1] == 0
+    if steps < 100:  # where there is room it starts at the noise of Karras et al., not at the schedule's own
+        assert 75 < np.sqrt(1 / kept[times[0]] - 1) < 85
+
+
+def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():
+    asked: list[float] = []
+    recipe = RECIPE.model_copy(update={"sampler": "heun", "steps": 7})
+    net: Any = Knows(0.2, recipe)
+    net.register_forward_hook(lambda module, told, answer: asked.append(float(told[1])))
+    DdpmModel(net, recipe, Bench()).sample(SEEDS)
+    assert len(asked) == 13 and len(set(asked)) == 7
+
+
+def test_more_steps_than_noise_levels_are_refused():
+    with pytest.raises(ValueError, match="at most noise_steps"):
+        Ddpm(noise_steps=50, steps=51)
+
+
+@pytest.mark.parametrize("weighting", ["velocity", "min_snr"])
+def test_a_weighting_charges_the_same_mistake_the_same_whatever_is_predicted(weighting: Any):
+    kept = torch.tensor([0.01, 0.3, 0.7, 0.99, 0.9999], dtype=torch.float64)
+    image_error = torch.tensor(2.0, dtype=torch.float64)
+    charged = {
+        "sample": loss_weight(kept, "sample", weighting) * image_error,
+        "epsilon": loss_weight(kept, "epsilon", weighting) * image_error * kept / (1 - kept),
+        "v_prediction": loss_weight(kept, "v_prediction", weighting) * image_error / (1 - kept),
+    }
+    torch.testing.assert_close(charged["epsilon"], charged["sample"])
+    torch.testing.assert_close(charged["v_prediction"], charged["sample"])
+
+
+def test_the_weights_are_those_of_the_papers():
+    kept = torch.tensor([0.2, 0.5, 0.95], dtype=torch.float64)
+    snr = kept / (1 - kept)
+    torch.testing.assert_close(loss_weight(kept, "epsilon", "min_snr"), snr.clamp(max=5) / snr)
+    torch.testing.assert_close(loss_weight(kept, "v_prediction", "min_snr"), snr.clamp(max=5) / (snr + 1))
+    torch.testing.assert_close(loss_weight(kept, "v_prediction", "velocity"), torch.ones_like(kept))
+    assert loss_weight(1 - torch.tensor([1e-4]), "sample", "velocity").item() == 25
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        assert (loss_weight(kept, prediction, "none") == 1).all()

@@ -1,4 +1,4 @@
-"""The exact network under the real samplers: what DDIM, DPM-Solver++ and ancestral sampling lose, against theory.
+"""The exact network under the real samplers: what DDIM, DPM-Solver++, Heun and ancestral sampling lose, against theory.
 
 Random fields of known spectrum, 16 px; the network is the closed-form answer for them (generators/exact_net.py),
 everything else is the path of every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is
@@ -14,16 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab import theory
 from imagelab.data import RandomField
 from imagelab.generators import Bench, Ddpm, Gaussian
-from imagelab.generators.exact_net import alpha_bar, exact_model
+from imagelab.generators.exact_net import erosion, exact_model
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.seeds import image_seeds
 
 SIDE, N = 16, 192
 FIELD = RandomField(size=SIDE, slope=3, contrast=20, channels=1)
-LAWS = {"ddim": theory.ddim_erosion, "ddpm": theory.ddpm_erosion, "dpm++": theory.dpm_erosion}
+SAMPLERS = ("ddim", "ddpm", "dpm++", "heun")
 RADIUS = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))  # cycles per image
 BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12)]
 
@@ -59,17 +58,20 @@ def scores(power: np.ndarray, law: np.ndarray) -> np.ndarray:
 
 
 def law(recipe: Ddpm) -> np.ndarray:
-    return LAWS[recipe.sampler](FIELD.spectrum() / 127.5**2, alpha_bar(recipe)) * 127.5**2 + 1 / 12
+    return erosion(FIELD.spectrum() / 127.5**2, recipe) * 127.5**2 + 1 / 12
 
 
-@pytest.mark.parametrize("sampler", LAWS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("steps", [10, 50, 250])
 def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler: Any, steps: int) -> None:
     recipe = Ddpm(sampler=sampler, steps=steps)
     power = published(recipe)
     assert np.abs(scores(power, law(recipe))).max() < 3.5, scores(power, law(recipe))
-    if steps < 250:  # so the check could fail: the finest band is far below the data
-        assert scores(power, FIELD.spectrum() + 1 / 12)[-1] < -20
+    finest = scores(power, FIELD.spectrum() + 1 / 12)[-1]  # so the check could fail: it is far from the data
+    if sampler == "heun":
+        assert finest > 20 if steps == 10 else abs(finest) < 3.5  # too strong, or nothing lost to speak of
+    elif steps < 250:
+        assert finest < -20
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
@@ -104,7 +106,10 @@ def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() 
         ("dpm++", 50): (0.05, 0.36, 0.87, 1.0),
         ("dpm++", 250): (0.34, 0.85, 0.99, 1.0),
         ("dpm++", 1000): (0.71, 0.97, 1.0, 1.0),
+        ("heun", 18): (0.95, 1.18, 1.16, 1.12),
+        ("heun", 50): (0.73, 0.98, 1.01, 1.01),
+        ("heun", 250): (0.71, 0.96, 1.0, 1.0),
     }
     for (sampler, steps), printed in table.items():
         recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps})
-        np.testing.assert_allclose(LAWS[sampler](modes, alpha_bar(recipe)) / modes, printed, atol=0.006)
+        np.testing.assert_allclose(erosion(modes, recipe) / modes, printed, atol=0.006)
