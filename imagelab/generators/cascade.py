@@ -78,7 +78,7 @@ class Cascade(GeneratorRecipe):
     blocks: int = Field(default=3, ge=1)
     detail_widths: tuple[int, ...] = Field(default=(48, 32), min_length=1)
     images_seen: int = Field(default=32_000, ge=0)
-    coarse_share: int = Field(default=5, ge=1)
+    coarse_share: int = Field(default=10, ge=1)
     batch: int = Field(default=16, ge=1)
     coarse_batch: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0.0)
@@ -86,8 +86,8 @@ class Cascade(GeneratorRecipe):
     crop: int = Field(default=32, ge=8, multiple_of=8)
     mirror: bool = True
     augment: float = Field(default=0.02, ge=0.0)
-    solver: Literal["euler", "heun"] = "euler"
-    steps: int = Field(default=18, ge=1)
+    solver: Literal["euler", "heun"] = "heun"
+    steps: int = Field(default=9, ge=1)
     coarse_steps: int = Field(default=24, ge=1)
     noise_scale: float = Field(default=1.0, ge=0.0)
 
