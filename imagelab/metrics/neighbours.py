@@ -1,12 +1,14 @@
 """Exact nearest neighbours among any number of points, in memory that their number does not enter.
 
 A matrix product gives all squared distances of a block at once, |q|^2 + |r|^2 - 2 q.r, but with a rounding error of up
-to (D + c) u (|q|^2 + |r|^2), u = 6e-8 in float32: enough to make a copy look like a neighbour. So the product only
-rules out: it yields a lower bound of each distance, every pair whose bound does not exceed what is found so far is
-measured again by direct difference in float64, and nothing else can matter. The answer is that of looking at every
-pair: copies are at exactly 0, ties go to the lower index, and neither block, device nor number of threads shows in it.
+to c (|q|^2 + |r|^2), c = (2 D + 64) u, u = 6e-8 in float32: enough to make a copy look like a neighbour. So the product
+only rules out: of the vectors (-2 q, (1 - c) |q|^2, 1) and (r, 1, (1 - c) |r|^2) it yields a lower bound of each
+distance, every pair whose bound does not exceed what is found so far is measured again by direct difference in float64,
+and nothing else can matter. The answer is that of looking at every pair: copies are at exactly 0, ties go to the lower
+index, and neither block, device nor number of threads shows in it.
 
-``nearest`` answers who is near; ``balls_holding`` counts the balls a point lies in, strictly.
+``nearest`` answers who is near; ``balls_holding`` counts the balls a point lies in, strictly; ``crossings`` counts for
+the points and balls of two sets in one pass over their pairs.
 
 References:
     Accuracy and stability of numerical algorithms (Higham 2002), doi:10.1137/1.9780898718027, section 3.1: the bound.
@@ -26,12 +28,14 @@ from .features import full_precision
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["balls_holding", "nearest", "nearest_in_blocks"]
+__all__ = ["balls_holding", "crossings", "nearest", "nearest_in_blocks"]
 
 QUERIES = 1024  # rows of a block of queries
 REFERENCES = 4096  # rows of a block of references
 FLOATS = 1 << 24  # numbers a block may hold: 64 MiB in float32
 CROWD = 4  # pairs a query for each neighbour sought, above which the block's own nearest narrow the search first
+PARTS = 64  # of a block, whose least bounds tell how near its nearest must be
+SPARSE = 16  # times as many pairs as may lie within, from which on those are looked at one by one
 COARSE = 0.02  # rounding over squared distance above which float32 rules out too little
 
 
@@ -119,16 +123,53 @@ def balls_holding(points: np.ndarray, centres: np.ndarray, radii: np.ndarray, de
         >>> balls_holding(np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]), np.array([1.0, 1.5])).tolist()
         [1, 1]
     """
-    _check(points, centres)
-    if radii.shape != (len(centres),):
-        raise ValueError(f"balls_holding: expected a radius for each of {len(centres)} centres, got {radii.shape}")
-    counts = np.zeros(len(points), np.int64)
-    middle = centres[:REFERENCES].mean(axis=0, dtype=np.float64)
-    for first, rows in blocks(points, QUERIES):
-        side = _Side(rows, middle, device)
-        for start, block in blocks(centres, REFERENCES):
-            counts[first : first + len(rows)] += _held(side, block, radii[start : start + len(block)])
-    return counts
+    return crossings(points, centres, None, radii, device)[0][0]
+
+
+def crossings(
+    left: np.ndarray, right: np.ndarray, left_radii: np.ndarray | None, right_radii: np.ndarray, device: str = "cpu"
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Count which points of each of two sets lie strictly inside which balls around the points of the other.
+
+    Args:
+        left: float [N,D]. right: float [M,D].
+        left_radii: float64 [N]; None where the left points have no balls. right_radii: float64 [M].
+        device: torch device of the matrix product.
+
+    Returns:
+        ((right balls that hold each left point, int64 [N]; left points that each right ball holds, int64 [M]),
+        (left balls that hold each right point, int64 [M]; right points that each left ball holds, int64 [N])), the
+        latter two 0 where the left points have no balls.
+
+    Raises:
+        ValueError: for shapes that do not belong together, or values that are NaN or infinite.
+
+    Example:
+        >>> points, centres = np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]])
+        >>> [[each.tolist() for each in pair] for pair in crossings(points, centres, np.ones(2), np.full(2, 1.5))]
+        [[[1, 2], [2, 1]], [[1, 0], [1, 0]]]
+    """
+    _check(left, right)
+    for radii, centres in ((left_radii, left), (right_radii, right)):
+        if radii is not None and radii.shape != (len(centres),):
+            raise ValueError(f"balls_holding: expected a radius for each of {len(centres)} centres, got {radii.shape}")
+    n, m = len(left), len(right)
+    of_right, of_left = ((np.zeros(one, np.int64), np.zeros(other, np.int64)) for one, other in ((n, m), (m, n)))
+    middle = right[:REFERENCES].mean(axis=0, dtype=np.float64)
+    for first, rows in blocks(left, QUERIES):
+        side, here = _Side(rows, middle, device), slice(first, first + len(rows))
+        own = None if left_radii is None else left_radii[here]
+        for start, block in blocks(right, REFERENCES):
+            there = slice(start, start + len(block))
+            bounds = _Bounds.for_balls(side, _Side(block, middle, device), own, right_radii[there])
+            found = bounds.inside(right_radii[there], of_right=True)
+            of_right[0][here] += found[0]
+            of_right[1][there] += found[1]
+            if own is not None:
+                found = bounds.inside(own, of_right=False)
+                of_left[0][there] += found[1]
+                of_left[1][here] += found[0]
+    return of_right, of_left
 
 
 def blocks(points: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -172,16 +213,69 @@ class _Side:
         return points, norms
 
 
-def _squared(left: _Side, right: _Side, double: bool) -> tuple[Tensor, Tensor]:
-    """Return all squared distances [N,M] by one matrix product, and how far each may be off."""
-    import torch
+@dataclass(frozen=True, eq=False)
+class _Bounds:
+    """All squared distances of two sides by one matrix product: between ``lower``_ij and ``lower``_ij + w_i + v_j.
 
-    (near, ours), (far, theirs) = (each.double if double else each.single for each in (left, right))
-    both = ours[:, None] + theirs
-    with full_precision():
-        squared = torch.addmm(both, near, far.T, alpha=-2.0)
-    # D products and sums, and a few roundings more for the norms, the cast to float32 and the limits compared with
-    return squared, both * ((near.shape[1] + 32) * torch.finfo(near.dtype).eps / 2)
+    Attributes:
+        left, right: the sides. lower: [N,M]. widths: w [N] and v [M].
+    """
+
+    left: _Side
+    right: _Side
+    lower: Tensor
+    widths: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, left: _Side, right: _Side, double: bool) -> _Bounds:
+        """Return the bounds, in float32 or float64."""
+        import torch
+
+        (near, ours), (far, theirs) = (each.double if double else each.single for each in (left, right))
+        # D + 2 products and sums, twice for 2 |q.r| <= |q|^2 + |r|^2 beside the norms; the rest for the roundings of
+        # the norms, of the cast to float32 and of the limits that bounds are compared with
+        c = (2 * near.shape[1] + 64) * torch.finfo(near.dtype).eps / 2
+        rows = torch.cat([-2.0 * near, (1.0 - c) * ours[:, None], torch.ones_like(ours)[:, None]], 1)
+        columns = torch.cat([far, torch.ones_like(theirs)[:, None], (1.0 - c) * theirs[:, None]], 1)
+        lower = rows.new_empty(len(rows), len(columns))
+        with full_precision():
+            torch.matmul(rows, columns.T, out=lower)
+        return cls(left, right, lower, (2.0 * c * ours, 2.0 * c * theirs))
+
+    @classmethod
+    def for_balls(cls, left: _Side, right: _Side, left_radii: np.ndarray | None, right_radii: np.ndarray) -> _Bounds:
+        """Return the bounds, as narrow as balls of these radii need them."""
+        reach = min(float(np.median(radii)) for radii in (left_radii, right_radii) if radii is not None)
+        single = cls.of(left, right, double=False)
+        return single if single.tell(reach) else cls.of(left, right, double=True)
+
+    def tell(self, reach: float) -> bool:
+        """Say whether rounding is small beside this distance, so that the bounds rule out most of what is farther."""
+        return float(sum(each.mean() for each in self.widths)) <= 2.0 * COARSE * reach**2
+
+    def inside(self, radii: np.ndarray, of_right: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many pairs of each row [N] and of each column [M] are nearer than the radius of that ball."""
+        import torch
+
+        squares = _squares(radii, self.lower)
+        squares = squares if of_right else squares[:, None]
+        near = self.lower <= squares
+        shape, (wide, high) = near.shape, self.widths
+        if SPARSE * int(near.count_nonzero()) <= near.numel():
+            rows, columns = near.nonzero(as_tuple=True)
+            limit = squares[columns] if of_right else squares[rows, 0]
+            sure = self.lower[rows, columns] + wide[rows] + high[columns] < limit
+            inside = [torch.bincount(each[sure], minlength=n) for each, n in zip((rows, columns), shape, strict=True)]
+            rows, columns = rows[~sure], columns[~sure]
+        else:
+            sure = self.lower + wide[:, None] + high < squares
+            inside = [sure.sum(1), sure.sum(0)]
+            rows, columns = (near & ~sure).nonzero(as_tuple=True)
+        rows, columns = rows.cpu().numpy(), columns.cpu().numpy()
+        held = _apart(self.left.points, self.right.points, rows, columns) < radii[columns if of_right else rows]
+        more = (np.bincount(each[held], minlength=n) for each, n in zip((rows, columns), shape, strict=True))
+        of_rows, of_columns = (sure.cpu().numpy() + each for sure, each in zip(inside, more, strict=True))
+        return of_rows, of_columns
 
 
 def _promising(
@@ -192,37 +286,31 @@ def _promising(
 
     other = _Side(block, query.centre, query.device)
     for double in (False, True):
-        squared, slack = _squared(query, other, double)
-        lower = squared - slack
-        if own is not None:
-            rows = np.arange(max(0, -own), min(len(lower), len(block) - own))
-            lower[rows, rows + own] = torch.nan  # not even within an infinite reach
-        near = lower <= _squares(reach, lower)[:, None]
-        crowded = np.flatnonzero((near.sum(1) > CROWD * k).cpu().numpy())
-        if len(crowded) and lower.shape[1] > k:  # one spare, for the query itself
-            first = lower[crowded].topk(k, largest=False).indices.cpu().numpy()
-            apart = _apart(query.points, block, np.repeat(crowded, k), first.ravel()).reshape(-1, k)
-            reach = reach.copy()
-            reach[crowded] = np.minimum(reach[crowded], apart.max(axis=1))
-            near = lower <= _squares(reach, lower)[:, None]
-        if double or float(slack.mean()) <= COARSE * float(np.median(reach)) ** 2:
+        bounds = _Bounds.of(query, other, double)
+        lower, limit = bounds.lower, _squares(reach, bounds.lower)
+        diagonal = np.arange(0) if own is None else np.arange(max(0, -own), min(len(lower), len(block) - own))
+        lower[diagonal, diagonal + (own or 0)] = torch.inf
+        near = lower <= limit[:, None]
+        if lower.shape[1] > k and int(near.count_nonzero()) > CROWD * k * len(lower):  # one spare, for the query itself
+            limit = torch.minimum(limit, _kth_at_most(bounds, k))
+            near = lower <= limit[:, None]
+        near[diagonal, diagonal + (own or 0)] = False  # not even within an infinite reach
+        if double or bounds.tell(float(limit.median().sqrt())):
             break
     rows, columns = near.nonzero(as_tuple=True)
     return rows.cpu().numpy(), columns.cpu().numpy()
 
 
-def _held(points: _Side, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Return how many of the balls hold each point: int64 [N]."""
-    other = _Side(centres, points.centre, points.device)
-    squared, slack = _squared(points, other, double=False)
-    if float(slack.mean()) > COARSE * float(np.median(radii)) ** 2:
-        squared, slack = _squared(points, other, double=True)
-    reach = _squares(radii, squared)
-    sure = squared + slack < reach
-    unsure = (squared - slack <= reach) & ~sure
-    rows, columns = (each.cpu().numpy() for each in unsure.nonzero(as_tuple=True))
-    inside = _apart(points.points, centres, rows, columns) < radii[columns]
-    return sure.sum(1).cpu().numpy() + np.bincount(rows[inside], minlength=len(sure))
+def _kth_at_most(bounds: _Bounds, k: int) -> Tensor:
+    """Return what each row's k-th smallest squared distance cannot exceed: [N].
+
+    The k-th smallest of the least bounds of parts of the row, each of another pair: looked for among few.
+    """
+    lower, (wide, high) = bounds.lower, bounds.widths
+    parts = max(PARTS, 4 * k)
+    size = lower.shape[1] // parts
+    least = lower[:, : parts * size].unflatten(1, (parts, size)).amin(2) if size > 1 else lower
+    return least.topk(k, largest=False).values[:, -1] + wide + high.max()
 
 
 def _squares(distances: np.ndarray, like: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ..measurement import Measurement
 from ..seeds import stream
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
-from .neighbours import balls_holding, nearest
+from .neighbours import crossings, nearest
 
 __all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of"]
 
@@ -65,10 +65,8 @@ def prdc_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str = 
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"prdc: expected more than k = {k} images in each set, got {len(real)} and {len(fake)}")
     ball_real, ball_fake = (nearest(each, each, k, exclude_self=True, device=device)[1][:, -1] for each in (real, fake))
-    in_real = balls_holding(fake, real, ball_real, device)  # [M]
-    in_fake = balls_holding(real, fake, ball_fake, device)  # [N]
-    covered = nearest(real, fake, device=device)[1][:, 0] < ball_real
-    values = (in_real > 0).mean(), (in_fake > 0).mean(), in_real.mean() / k, covered.mean()
+    (in_fake, _), (in_real, held) = crossings(real, fake, ball_real, ball_fake, device)  # [N], [M], [N]
+    values = (in_real > 0).mean(), (in_fake > 0).mean(), in_real.mean() / k, (held > 0).mean()
     return tuple(float(each) for each in values)
 
 

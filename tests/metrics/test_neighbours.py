@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagelab.metrics import neighbours
-from imagelab.metrics.neighbours import balls_holding, nearest, nearest_in_blocks
+from imagelab.metrics.neighbours import balls_holding, crossings, nearest, nearest_in_blocks
 
 
 def apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -117,3 +117,26 @@ def test_what_cannot_be_asked_is_refused(query, reference, options, reason):
 def test_balls_need_a_radius_each():
     with pytest.raises(ValueError, match="a radius for each of 4 centres"):
         balls_holding(np.zeros((3, 2)), np.zeros((4, 2)), np.ones(3))
+
+
+@pytest.mark.parametrize("sparse", [0, 16, 1 << 30])
+def test_points_and_balls_of_two_sets_cross_as_every_pair_says(sparse, points, monkeypatch):
+    monkeypatch.setattr(neighbours, "SPARSE", sparse)  # either way of counting
+    monkeypatch.setattr(neighbours, "QUERIES", 37)
+    x, y = points
+    of_x, of_y = (nearest(each, each, 5, exclude_self=True)[1][:, -1] for each in points)
+    every = apart(x, y)
+    in_y, in_x = every < of_y, every < of_x[:, None]
+    found = crossings(x, y, of_x, of_y)
+    expected = (in_y.sum(1), in_y.sum(0)), (in_x.sum(0), in_x.sum(1))
+    for pair, other in zip(found, expected, strict=True):
+        for one, two in zip(pair, other, strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert not any(counts.any() for counts in crossings(x, y, None, of_y)[1])
+
+
+def test_a_crowd_in_the_middle_is_inside_all_balls(rng):
+    x, y = rng.standard_normal((90, 60)), 0.01 * rng.standard_normal((70, 60))  # the shape of a collapse
+    radius = nearest(x, x, 5, exclude_self=True)[1][:, -1]
+    (in_y, holds), (in_x, held) = crossings(y, x, np.zeros(70), radius)
+    assert (in_y == 90).all() and (holds == 70).all() and not in_x.any() and not held.any()
