@@ -11,6 +11,7 @@ from ..metrics import METRICS, row_of
 from ..metrics.features import PRIMARY
 from . import curves
 from .read import Run, plain
+from .ruler import Ruler, ruler
 
 __all__ = ["FRONT", "WORDS", "Panel", "family_of", "panels", "title_of"]
 
@@ -18,16 +19,21 @@ FRONT = (
     "freckles/corrected",
     "freckles/count",
     "freckles/prevalence",
-    "tails/rare",
     "band_power",
     "hf_ratio",
     "pixel_variance",
     "frechet",
     "kernel",
-    "perceptual_diversity",
     "fid",
+    "fd_dinov2",
     "kid",
+    "mind",
+    "prdc",
+    "perceptual_diversity",
     "lpips_diversity",
+    "vendi",
+    "generalisation",
+    "detector",
 )
 """Measurements whose curves stand open on the page, in this order; all others follow in a fold."""
 
@@ -119,7 +125,19 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
         panel = _panel(run, key, groups[key])
         if panel is not None:
             drawn.append((key in places, panel))
+        if key == "freckles/count" and (read := ruler(run)):
+            drawn.append((True, _ruler(run, read)))
     return drawn
+
+
+def _ruler(run: Run, read: Ruler) -> Panel:
+    what = (
+        f"{read.sentence} Dashed: what the counter finds on real faces blurred by a known amount. Dots: generations "
+        f"of the {run.model(0)}, set where blur hides as many. A count in a blurred picture counts the freckles that "
+        "can still be detected: this is a comparison, not a cause, and spots that the model invents are counted, too."
+    )
+    small = "before correction; the share that blur leaves is from the counter’s own trial; shaded: 95 % interval"
+    return Panel("How much blur would hide as many", what, small, Markup(read.curve.svg), read.curve.alt)
 
 
 def _group(run: Run, name: str) -> str:
