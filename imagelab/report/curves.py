@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,8 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     if not names:
         return None
     figure, axes = new_axes(ylabel, run.last)
-    axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
+    if key.startswith("curve-band-power"):
+        axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
     ends = []
     for order, name in enumerate(names):
         colour = _band_colour(order, len(names))
@@ -112,8 +113,14 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     )
 
 
-def spectra(run: Run, key: str) -> Curve | None:
-    """Draw the radial power spectrum of every generation of the main line, log-log, real in the text's colour."""
+def spectra(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = None) -> Curve | None:
+    """Draw the radial power spectrum of every generation of the main line, log-log, real in the text's colour.
+
+    Args:
+        run: the run.
+        key: a word unique on the page.
+        predicted: generation -> power by cycles an image, from 0 on: drawn in dashes.
+    """
     names = sorted((n for n in run.names if re.fullmatch(r"radial_power/\d+", n)), key=lambda n: int(n.split("/")[1]))
     if not names or not any(run.real(name) or run.series(name) for name in names):
         return None
@@ -129,12 +136,18 @@ def spectra(run: Run, key: str) -> Curve | None:
         axes.plot(x, y, color=colour, linewidth=2.4 if generation == 0 else 1.5, zorder=4 if generation == 0 else 3)
         if generation in (0, 1, run.last) or generation == run.last // 2:
             ends.append((float(y[-1]), "real" if generation == 0 else f"gen. {generation}", colour))
+    for generation, power in (predicted or {}).items():
+        colour, finest = _step_colour(generation), min(len(power) - 1, len(names))
+        axes.plot(range(1, finest + 1), power[1 : finest + 1], color=colour, linewidth=1.6, linestyle=(0, (4, 2)))
+        ends.append((float(power[finest]), f"perfect net, gen. {generation}", colour))
     _logarithmic(axes, int(names[-1].split("/")[1]))
     _rounding(axes, run)
     end_labels(axes, ends)
     count = len(run.generations)
     alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
-    return Curve(themed_svg(figure, key), alt)
+    ends_at = [(g, run.at(names[-1], g) if g else run.real(names[-1])) for g in (0, 1, run.last)]
+    told = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
+    return Curve(themed_svg(figure, key), f"{alt} Power of the finest: {'; '.join(told)}.")
 
 
 def cividis(count: int, low: float, high: float) -> list[str]:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ..atomic import write_atomic
 from ..metrics import METRICS, row_of
 from . import curves
+from .erosion import yardstick
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline, too_few
 from .panels import panels
@@ -84,7 +85,8 @@ def environment() -> jinja2.Environment:
 def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
-    spectra = curves.spectra(run, "spectra")
+    sampler = yardstick(run)
+    spectra = curves.spectra(run, "spectra", sampler.power if sampler else None)
     fates = survival(run)
     return {
         "run": run,
@@ -101,6 +103,7 @@ def _context(run: Run) -> dict[str, Any]:
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
         "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
+        "sampler": sampler and sampler.sampler,
         "palette": palette(max(run.last, 1)),
         "table": numbers(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],
