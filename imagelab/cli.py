@@ -36,6 +36,7 @@ from .data import DATASETS
 from .distributed import follows
 from .generators import GENERATORS
 from .generators.base import Team
+from .isolate import ERRORS, isolate
 from .regimes import REGIMES
 from .settings import UsageError, settled
 from .store import RunFolder
@@ -45,6 +46,7 @@ __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
 FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
 SHORT = {"--on-bad": "--data.on-bad"}
 NO_ARMS = "--no-arms"
+ISOLATE = "--isolate"
 
 
 out = Console(highlight=False, soft_wrap=True)
@@ -212,6 +214,8 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     arms = () if NO_ARMS in words else experiment.arms
     words = [word for word in words if word != NO_ARMS]
+    isolating = any(word.partition("=")[0] == ISOLATE for word in words)
+    left, words = _taken(words, ISOLATE)
     fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
     for family in FAMILIES:
         fields[family] = _offered(words, family, FAMILIES[family], getattr(experiment, family))
@@ -223,7 +227,8 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
 
     kinds = "; ".join(f"--{family}.kind {' | '.join(table)}" for family, table in FAMILIES.items())
     take.__doc__ = (
-        f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls."
+        f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls. "
+        f"{ISOLATE} {' | '.join(ERRORS)}: leave one of the three errors, switch off the others, and say how."
     )
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
     inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
@@ -231,7 +236,18 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     inner(words, exit_on_error=False, print_error=False)
     if not found:  # --help was asked for and printed
         sys.exit(0)
-    return Experiment(**{**found[0].model_dump(), "arms": arms})
+    asked = Experiment(**{**found[0].model_dump(), "arms": arms})
+    return _alone(asked, left) if isolating else asked
+
+
+def _alone(experiment: Experiment, error: str) -> Experiment:
+    """Leave one error of three, and say on the terminal what was done with the others."""
+    if error not in ERRORS:
+        raise UsageError(f"{ISOLATE}: expected one of {', '.join(ERRORS)}, got {error!r}")
+    isolated = isolate(experiment, error)
+    for name, words in isolated.switches.items() if not follows() else ():
+        out.print(f"{name} error: {words}", markup=False)
+    return isolated.experiment
 
 
 def _offered(

@@ -60,6 +60,9 @@ class Experiment(BaseModel):
         probe: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
         metrics: which rows of METRICS to take; None for the dataset's own panel.
         warm_start: each training begins from the model before it on its line, not from scratch.
+        stream: images that each generated image of a training set stands for, fresh ones of the same model, drawn when
+            the next one learns and never published (stream.py). 1: the published images alone, as loops are run.
+            Large: no statistical error.
         seed: the run's seed; every random number follows from it.
         runtime: device and other matters that are not part of the question.
     """
@@ -78,6 +81,7 @@ class Experiment(BaseModel):
     probe: Annotated[int, Field(ge=1, le=256)] = 16
     metrics: tuple[str, ...] | None = None
     warm_start: bool = False
+    stream: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     runtime: Runtime = Runtime()
 
@@ -110,7 +114,7 @@ class Experiment(BaseModel):
 
         A setting that came later is spelled out only where it is used, so that older runs keep their names.
         """
-        unused = set() if self.warm_start else {"warm_start"}
+        unused = {name for name, plain in (("warm_start", False), ("stream", 1)) if getattr(self, name) == plain}
         return self.model_dump(mode="json", exclude={"runtime"} | unused)
 
     @property

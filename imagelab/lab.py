@@ -22,6 +22,7 @@ from .metrics import Evidence, ImageSet, measure
 from .pool import REAL, Archive, Pool
 from .seeds import image_seeds, stream, stream_seed
 from .store import CHECKPOINT, RunFolder, write_npy, write_shard
+from .stream import training_images
 
 __all__ = ["Made", "run"]
 
@@ -99,19 +100,19 @@ def _make(experiment: Experiment, folder: RunFolder, bench: Bench, archive: Arch
     pool = experiment.regime(archive, line, n, stream(seed, "pool", generation, line))
     start = folder.shard_path(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
 
+    lesson = training_images(experiment, folder, pool, bench)
     shard = folder.begin(generation, line)
     with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
         logged = bench.logged(log, checkpoint=shard / CHECKPOINT)
-        model = fit(recipe, folder.gather(pool), stream_seed(seed, "train", generation, line), logged, start)
+        model = fit(recipe, lesson, stream_seed(seed, "train", generation, line), logged, start)
         model.save(shard / "model")
-        seeds = image_seeds(seed, "sample", generation, line, range(n))
-        images = sample(model, recipe, shard / "model", seeds, bench)
+        images = sample(model, recipe, shard / "model", image_seeds(seed, "sample", generation, line, range(n)), bench)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.probe))))
     blank = _photocopy(model, folder, shard, generation, line)
 
     measured = _measure(experiment, folder.shard_path(0), shard, images, blank, bench)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
-    predicted = experiment.regime.predictions(generation, n, len(experiment.lines))
+    predicted = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.stream)
     measurements += [_beside(m, floors).at(generation, line) for m in predicted]
     write_shard(shard, images, pool, measurements)
     folder.commit(generation, line)

@@ -25,6 +25,8 @@ FLOORS = [
         "store",
         "lab",
         "distributed",
+        "isolate",
+        "stream",
         "bench",
         "branch",
         "citations",

@@ -124,11 +124,12 @@ class Regime(BaseModel, ABC):
         parts = [part for t in range(1, generations + 1) for part in self.parts(t, 0, n, lines) if part.new]
         return max(((part.start or 0) + (part.count or 0) for part in parts), default=0)
 
-    def predictions(self, generation: int, n: int, lines: int = 1) -> list[Measurement]:
+    def predictions(self, generation: int, n: int, lines: int = 1, stream: int = 1) -> list[Measurement]:
         """Return what theory says of this regime at this generation for n images a generation.
 
         The variance that a Gaussian keeps when it is refitted to such pools by maximum likelihood, over that of the
-        truth: exact (law.py). Of several lines it is told of the first, all being Gaussians.
+        truth: exact (law.py). Of several lines it is told of the first, all being Gaussians. ``stream``: how many fresh
+        images of its model each generated image of a pool stands for.
         """
         pools = [
             [[self._ingredient(part, n) for part in self.parts(t, line, n, lines)] for line in range(lines)]
@@ -136,7 +137,8 @@ class Regime(BaseModel, ABC):
         ]
         words, cite = self.named(generation)
         estimator = f"closed form, Gaussian model refitted by maximum likelihood, {words}"
-        value = kept_variance(pools, n)
+        value = kept_variance(pools, n, stream)
+        estimator += f", {stream} fresh images drawn for each" if stream > 1 else ""
         return [Measurement("pixel_variance", value, "ratio", predicted=True, estimator=estimator, cite=cite)]
 
     def _ingredient(self, part: Part, n: int) -> Ingredient:

@@ -15,6 +15,9 @@ weight w, u = sum w u_p,
 and the new shard of n images has Q = u'Q, A_new,b = (Au)_b, A_new,new = E m^2 + E s^2 / n. Nothing is approximated, and
 nothing grows with n, so that it can be asked for before anything runs. It is the mean over the draw of the pools, where
 theory.pool_moments takes pools as drawn; the tests hold it against every closed form of theory and against real refits.
+
+Where each generated image of a pool stands for k fresh ones of its model (a stream), the law is that of units: a unit
+is the mean of those k images, with mean square E m^2 + E s^2 / k, which takes the place of Q in the mean products.
 """
 
 from __future__ import annotations
@@ -47,15 +50,16 @@ class Ingredient:
     new: bool
 
 
-def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int) -> float:
+def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, stream: int = 1) -> float:
     """Return E s_t^2 of line 0's last model, the truth's variance being 1.
 
     Args:
         pools: for each generation from 1 on, for each line, the parts of the pool.
         n: images a shard, the real set's included.
+        stream: k, fresh images for each generated one in a pool.
     """
     cuts = sorted({0, n} | {_end(part) for pool in pools for line in pool for part in line if _fixed(part)})
-    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)})
+    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)}, stream)
     variance = 1.0
     for generation, lines in enumerate(pools, 1):
         for part in (part for line in lines for part in line if part.new):
@@ -76,11 +80,12 @@ def _end(part: Ingredient) -> int:
 
 
 class _World:
-    """Blocks of images with their sizes, Q and A."""
+    """Blocks of images with their sizes, Q, the mean square of a unit, and A."""
 
-    def __init__(self, real: dict[Block, int]):
+    def __init__(self, real: dict[Block, int], stream: int):
         self.size: dict[Block, int] = {}
-        self.second = np.zeros(0)
+        self.stream = stream
+        self.second, self.unit = np.zeros(0), np.zeros(0)
         self.product = np.zeros((0, 0))
         for block, size in real.items():
             self.add_real(block, size)
@@ -88,7 +93,7 @@ class _World:
     def add_real(self, block: Block, size: int) -> None:
         """Add independent images of the truth; nothing where the block is there already or empty."""
         if size > 0 and block not in self.size:
-            self._add(block, size, np.zeros(len(self.size)), 1.0 / size, 1.0)
+            self._add(block, size, np.zeros(len(self.size)), 1.0 / size, 1.0, 1.0)
 
     def mixture(self, parts: Sequence[Ingredient]) -> np.ndarray:
         """Return u: the share of each block in the pool."""
@@ -103,9 +108,9 @@ class _World:
             held = sum(size for _, size in self._blocks(part))
             if part.start is None and 0 < part.count < held:  # a random draw: its mean varies more than the whole's
                 shares, weight = self._shares(part), part.count * part.copies / total
-                bag, second = float(shares @ self.product @ shares), float(shares @ self.second)
-                pair = (held * bag - second) / (held - 1)
-                mean_square += weight**2 * (second / part.count + (1 - 1 / part.count) * pair - bag)
+                bag, unit = float(shares @ self.product @ shares), float(shares @ self.unit)
+                pair = (held * bag - unit) / (held - 1)
+                mean_square += weight**2 * (unit / part.count + (1 - 1 / part.count) * pair - bag)
         return mean_square, float(mixed @ self.second) - mean_square
 
     def add_shards(self, generation: int, n: int, means: list[np.ndarray], fitted: list[tuple[float, float]]) -> None:
@@ -115,11 +120,13 @@ class _World:
         seconds = [float(mean @ self.second) for mean in means]
         for line, (mean_square, variance) in enumerate(fitted):
             row = np.concatenate([rows[line], between[line, :line]])
-            self._add((generation, line, 0), n, row, mean_square + variance / n, seconds[line])
+            unit = mean_square + variance / self.stream
+            own = mean_square + variance / (n * self.stream)
+            self._add((generation, line, 0), n, row, own, seconds[line], unit)
 
-    def _add(self, block: Block, size: int, row: np.ndarray, own: float, second: float) -> None:
+    def _add(self, block: Block, size: int, row: np.ndarray, own: float, second: float, unit: float) -> None:
         self.size[block] = size
-        self.second = np.append(self.second, second)
+        self.second, self.unit = np.append(self.second, second), np.append(self.unit, unit)
         self.product = np.block([[self.product, row[:, None]], [row[None, :], np.array([[own]])]])
 
     def _blocks(self, part: Ingredient) -> list[tuple[int, int]]:
