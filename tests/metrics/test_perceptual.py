@@ -143,13 +143,23 @@ def test_mean_over_all_pairs_is_the_mean_over_all_pairs(pictures):
     assert mean_pairwise(images, "randconv-s0")[0] == pytest.approx(pairwise(phi, phi).numpy()[upper].mean(), rel=1e-6)
 
 
-def test_a_set_too_large_to_keep_goes_through_the_net_twice(pictures, monkeypatch):
+@pytest.mark.parametrize("keep", [0, 1_000_000])  # nothing, or the first of two batches
+def test_a_set_too_large_to_keep_goes_through_the_net_twice(keep, pictures, monkeypatch):
     images = pictures(70, 32)
     kept = mean_pairwise(images, "randconv-s0")
     across = mean_across(images[:30], images[30:], "randconv-s0")
-    monkeypatch.setattr(perceptual, "KEEP", 0)
+    monkeypatch.setattr(perceptual, "KEEP", keep)
     assert mean_pairwise(images, "randconv-s0") == pytest.approx(kept, rel=1e-12)
     assert mean_across(images[:30], images[30:], "randconv-s0") == pytest.approx(across, rel=1e-12)
+
+
+def test_the_error_is_that_of_each_image_to_all_others(pictures):
+    phi = torch.cat(list(embed(pictures(90, 32), "randconv-s0"))).double()
+    distance = pairwise(phi, phi).sum(1).numpy() / 89
+    # kept as float16, of 11 binary digits, rounded at random
+    assert mean_pairwise(pictures(90, 32), "randconv-s0")[1] == pytest.approx(
+        2 * distance.std(ddof=1) / 90**0.5, rel=1e-4
+    )
 
 
 def test_the_error_of_the_mean_is_its_spread_over_repeats(pictures):
