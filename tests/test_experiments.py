@@ -58,3 +58,20 @@ def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_pat
     text = done.stdout
     for cause in ("n = 24", "jackknifed", "infinite n", "training seed", "other images", "random network", "nearest"):
         assert cause in text, cause
+
+
+def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_path: Path) -> None:
+    done = run("bench_generators.py", "--quick", "--output", "generators.json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "generators.json").read_text())
+    theirs, same, own, stage, lucid = record["training"]
+    assert theirs["parameters"] == same["parameters"] and theirs["operations"] == same["operations"]
+    for row in (own, lucid):
+        assert 0.8 < row["parameters"] / theirs["parameters"] < 1.2, row["name"]
+    assert own["operations"] < stage["operations"] < theirs["operations"]
+    for row in record["training"]:
+        assert all(rate > 0 for rate in row["rates"]) and all(0 < share < 1.5 for share in row["shares"])
+    assert {(net, count) for net, _, count, _ in record["sampling"]} >= {("patch U-Net", n) for n in (20, 35, 50, 1000)}
+    assert record["quality"]["controls"].keys() == {"other real faces", "closed-form Gaussian"}
+    assert all(len(curve) == 1 for curve in record["quality"]["curves"].values())
+    assert done.stdout.count("target ") == 6
