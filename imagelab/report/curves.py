@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..measurement import Measurement
-from .headline import Z95, is_distance, power_of_ten
+from .headline import Z95, at_floor, is_distance, power_of_ten
 from .read import Run, plain
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "bands", "cividis", "end_labels", "line_colour", "lines", "new_axes", "spectra", "themed_svg"]
 
-INK, MUTED, RULE = "#0a0b0c", "#0a0b1c", "#0a0b2c"
+INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
 FAMILY = 16
 """Colours that a page keeps for the curves of a family, such as spectral bands."""
 
@@ -104,6 +104,8 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         x, y = _points(run, name, 0)
         _band(axes, run, name, 0, colour)
         _marked(axes, x, y, colour, order, 1.8)
+        low = [m for m in run.series(name) if at_floor(run, m)]
+        axes.plot([m.generation for m in low], [m.value for m in low], **_open(order, colour))
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
@@ -210,6 +212,12 @@ def _marked(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, order: int, w
     marker, every = MARKERS[order % len(MARKERS)], max(1, len(x) // 12)
     style = {"marker": marker, "markersize": 4.5, "markevery": every, "linewidth": width}
     axes.plot(x, y, color=colour, zorder=4 - 0.1 * order, **style)
+
+
+def _open(order: int, colour: str) -> dict[str, Any]:
+    """The look of a point that means nothing: its marker, hollow."""
+    look = {"linestyle": "none", "markerfacecolor": PAPER, "markeredgecolor": colour, "markersize": 6, "zorder": 5}
+    return {"marker": MARKERS[order % len(MARKERS)], **look}
 
 
 def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:
@@ -336,7 +344,12 @@ def themed_svg(figure: Figure, key: str) -> str:
 
 
 def _themed(svg: str) -> str:
-    for colour, variable in ((INK, "currentColor"), (MUTED, "var(--muted)"), (RULE, "var(--rule)")):
+    for colour, variable in (
+        (INK, "currentColor"),
+        (MUTED, "var(--muted)"),
+        (RULE, "var(--rule)"),
+        (PAPER, "var(--paper)"),
+    ):
         svg = svg.replace(colour, variable)
     svg = re.sub(r"#0c0d([0-9a-f]{2})", lambda m: f"var(--line-{int(m[1], 16)})", svg)
     svg = re.sub(r"#0d0d([0-9a-f]{2})", lambda m: f"var(--band-{int(m[1], 16)})", svg)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from ..measurement import Measurement
 from ..metrics import METRICS, row_of
+from ..metrics.spectrum import AT_FLOOR
 from .read import Run
 
-__all__ = ["Fact", "Headline", "facts", "finest_band", "headline", "interval", "number"]
+__all__ = ["Fact", "Headline", "at_floor", "facts", "finest_band", "headline", "interval", "number"]
 
 Z95 = 1.96
 NBSP = "\u00a0"
@@ -168,6 +169,14 @@ def too_few(m: Measurement) -> bool:
     """Whether a measurement was taken on fewer images than its row of METRICS would trust."""
     row = row_of(m.name)
     return row is not None and 0 < m.n_fake < METRICS[row].least
+
+
+def at_floor(run: Run, m: Measurement) -> bool:
+    """Whether a band's energy stands less than 6 dB above what rounding to bytes adds: its ratio then means nothing."""
+    family, _, band = m.name.partition("/")
+    name = f"band_headroom/{band}"
+    above = run.real(name) if m.generation == 0 else run.at(name, m.generation, m.line)
+    return family == "band_power" and above is not None and (above.value or 0.0) < AT_FLOOR
 
 
 def _freckles(run: Run) -> Headline | None:

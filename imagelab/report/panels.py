@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from ..metrics import METRICS, row_of
 from ..metrics.features import PRIMARY
 from . import curves
+from .headline import at_floor
 from .read import Run, plain
 from .ruler import Ruler, ruler
 
@@ -57,6 +59,7 @@ TITLES = {
     "frechet_corrected": "Fréchet distance, corrected for the number of images",
     "sliced_w2_corrected": "Sliced Wasserstein distance, corrected for the number of images",
     "detector_starved": "Detector that learns from ten images of each kind",
+    "prdc": "Faithful and varied: precision, recall, density, coverage",
     "entropy_twins": "Exact twins within the set",
     "generalisation_distance": "Distance to the nearest training image",
     "chroma": "Strength of the colours",
@@ -76,6 +79,8 @@ WORDS = {
     "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
     "0 dB is as much as in real images.",
     "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
+    "prdc": "Precision and density: how much of what is made looks real. Recall and coverage: how much of what is real "
+    "is still made. A collapse that keeps only the typical holds the first and loses the second.",
     "detector_starved": "A detector that is always right ranks no models any more; one that saw but ten images of each "
     "kind still does.",
     "entropy_twins": "The share of images that another image of the set repeats exactly.",
@@ -85,12 +90,21 @@ WORDS = {
 }
 """What a measurement counts, where its row of METRICS says it only for the whole row."""
 
+DISTANCES = ("frechet", "frechet_corrected", "kernel", "sliced_w2", "sliced_w2_corrected", "perceptual_diversity")
+SPACES = {
+    PRIMARY: " These features taught themselves, without labels, to notice blur, noise and small detail.",
+    "randconv": " These features were never trained: what shows here, too, is no quirk of the trained ones. "
+    "Their distances have a scale of their own.",
+}
+"""What a reader should know of a feature space."""
+
 BANDED = {
     "band_power": "energy against real images, dB",
     "band_headroom": "energy above rounding noise, dB",
     "band_power_red": "red energy against real images, dB",
     "band_power_green": "green energy against real images, dB",
     "band_power_blue": "blue energy against real images, dB",
+    "prdc": "share of images",
     "tails/rare": "share of faces",
     "tails/hair": "share of faces",
     "tails/other": "share of faces",
@@ -124,7 +138,7 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
     for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
         panel = _panel(run, key, groups[key])
         if panel is not None:
-            drawn.append((key in places, panel))
+            drawn.append((key in places and not _is_control(key, groups), panel))
         if key == "freckles/count" and (read := ruler(run)):
             drawn.append((True, _ruler(run, read)))
     return drawn
@@ -138,6 +152,12 @@ def _ruler(run: Run, read: Ruler) -> Panel:
     )
     small = "before correction; the share that blur leaves is from the counter’s own trial; shaded: 95 % interval"
     return Panel("How much blur would hide as many", what, small, Markup(read.curve.svg), read.curve.alt)
+
+
+def _is_control(key: str, groups: Mapping[str, list[str]]) -> bool:
+    """Whether a figure repeats, in random features, what stands in the features of the house already."""
+    stem, _, part = key.partition("/")
+    return part == "randconv" and f"{stem}/{PRIMARY}" in groups
 
 
 def _group(run: Run, name: str) -> str:
@@ -177,6 +197,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
     what = WORDS.get(key) or (METRICS[row].what if row else "")
+    what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
     return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
 
 
@@ -189,7 +210,7 @@ def _title(name: str, key: str) -> str:
         return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
     title = METRICS[row].title
     if part == "randconv":
-        return plain(f"{title}, random features", 70)
+        return plain(f"{title}, control with random features", 90)
     return plain(title if not part or part == PRIMARY or METRICS[row].needs else f"{title}: {part}", 70)
 
 
@@ -197,9 +218,12 @@ def _small(run: Run, key: str, names: list[str]) -> str:
     """Return the fine print of a curve: instrument, n, repeats."""
     m = run.series(names[0])[0]
     pieces = [
+        f"{plain(key.split('/')[0] + '/…' if key in BANDED else names[0], 60)} in metrics.jsonl",
         f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
         plain(m.feature_space, 60),
     ]
+    if any(at_floor(run, m) for name in names for m in run.series(name)):
+        pieces.append("open markers: less than 6 dB above the rounding of 8-bit images, where a ratio means nothing")
     if len(names) > 1 and key not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
     if names[0] == "freckles/count" and run.series("freckles/blank"):

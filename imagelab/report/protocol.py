@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..citations import bibtex, cited_by
+from ..measurement import Measurement
 from ..metrics import METRICS, row_of
-from .headline import Z95, interval, number
+from .headline import Z95, at_floor, interval, number
 from .read import Run, plain
 
 __all__ = ["Table", "data_of", "flat", "numbers", "protocol", "tables"]
@@ -75,14 +76,18 @@ def numbers(run: Run) -> list[dict[str, Any]]:
             {
                 "name": plain(name),
                 "unit": plain(some.unit),
-                "real": interval(real) if real else "",
-                "first": interval(m) if (m := run.at(name, 1)) else "",
-                "last": interval(m) if (m := run.at(name, run.last)) else "",
-                "arms": [interval(m) if (m := run.at(name, run.last, line)) else "" for line in run.lines[1:]],
+                "real": _cell(run, real),
+                "first": _cell(run, run.at(name, 1)),
+                "last": _cell(run, run.at(name, run.last)),
+                "arms": [_cell(run, run.at(name, run.last, line)) for line in run.lines[1:]],
                 "n": f"{some.n_fake:,}" + (f" / {some.n_real:,}" if some.n_real else ""),
             }
         )
     return rows
+
+
+def _cell(run: Run, m: Measurement | None) -> str:
+    return "" if m is None else interval(m) + (" *" if at_floor(run, m) else "")
 
 
 def _training(run: Run) -> list[dict[str, Any]]:
