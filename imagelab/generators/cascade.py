@@ -104,7 +104,7 @@ class Cascade(GeneratorRecipe):
                 or if ``start`` has another form.
             Diverged, Interrupted: see base.py.
         """
-        from .training import checkpoint_mark, fingerprint, train, warm_start
+        from .training import fingerprint, part_reached, train, warm_start
 
         self._check(images)
         net = self._net(images, seed)
@@ -114,8 +114,7 @@ class Cascade(GeneratorRecipe):
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
         stages = self._stages(net) if self.images_seen else []
         marks = [f"{mark}-{index}" for index in range(len(stages))]
-        reached = checkpoint_mark(bench.checkpoint)
-        first = marks.index(reached) if reached in marks else 0
+        first = part_reached(bench.checkpoint, marks)
         total = sum(stage.plan.images_seen for stage in stages)
         for index, (part, loss, plan) in enumerate(stages[first:], first):
             before = sum(stage.plan.images_seen for stage in stages[:index])

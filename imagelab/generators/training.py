@@ -21,7 +21,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ from .team import buffer_versions, meet_team, own_part
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Plan", "checkpoint_mark", "fingerprint", "train", "warm_start"]
+__all__ = ["Plan", "fingerprint", "part_reached", "train", "warm_start"]
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +189,11 @@ def write_checkpoint(path: Path, state: State, mark: str) -> None:
         partial.write_bytes(to_safetensors(tensors, metadata))
 
 
-def read_checkpoint(path: Path, state: State, mark: str) -> bool:
-    """Take up the checkpoint if it belongs to this training and is whole; say why in the log if not."""
+def read_checkpoint(path: Path, state: State, mark: str, in_turn: bool = False) -> bool:
+    """Take up the checkpoint if it belongs to this training and is whole; say why in the log if not.
+
+    Of trainings in turn the checkpoint may rightly be another part's; :func:`part_reached` has spoken of it.
+    """
     if not path.exists():
         return False
     try:
@@ -199,22 +202,27 @@ def read_checkpoint(path: Path, state: State, mark: str) -> bool:
         log.warning("%s: damaged checkpoint (%s); starting over", path, error)
         return False
     if metadata.get("fingerprint") != mark:
-        log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
+        if not in_turn:
+            log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
         return False
     state.restore(tensors, int(metadata["step"]))
     log.info("%s: going on at step %d", path, state.step)
     return True
 
 
-def checkpoint_mark(path: Path | None) -> str:
-    """Return the mark of the training that a checkpoint belongs to, "" where there is none or it is damaged."""
+def part_reached(path: Path | None, marks: Sequence[str]) -> int:
+    """Return which of several trainings in turn a checkpoint belongs to, 0 where none fits; the log says why."""
     if path is None or not path.exists():
-        return ""
+        return 0
     try:
-        return _open_checkpoint(path)[0].get("fingerprint", "")
+        mark = _open_checkpoint(path)[0].get("fingerprint", "")
     except (SafetensorError, OSError, ValueError) as error:
-        log.warning("%s: damaged checkpoint (%s)", path, error)
-        return ""
+        log.warning("%s: damaged checkpoint (%s); starting over", path, error)
+        return 0
+    if mark in marks:
+        return marks.index(mark)
+    log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
+    return 0
 
 
 def _open_checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -303,7 +311,7 @@ def train(
     team.copy_from_first([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if bench.checkpoint is not None:
-        read_checkpoint(bench.checkpoint, state, mark)
+        read_checkpoint(bench.checkpoint, state, mark, in_turn=beside is not None)
     ledger, saved, accelerator = Ledger(plan, bench), time.monotonic(), _accelerator(bench.device)
     noise, writes = torch.Generator(bench.device), bench.checkpoint if team.rank == 0 else None
     while state.step < plan.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,23 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path, pictures: np.ndar
     assert not any("coarse" in record.terms for record in records)
 
 
+def test_the_checkpoint_of_another_training_is_named_once_and_that_of_an_earlier_stage_never(
+    tmp_path: Path, pictures: np.ndarray, model: CascadeModel, caplog: pytest.LogCaptureFixture
+):
+    checkpoint = tmp_path / "state.safetensors"
+    with caplog.at_level(logging.WARNING):
+        RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+    assert not caplog.text
+    with pytest.raises(Interrupted, match="after 0 of"):
+        RECIPE.fit(pictures, 7, Bench(stop=lambda: True, checkpoint=checkpoint))
+    with caplog.at_level(logging.WARNING):
+        other = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+    assert caplog.text.count("belongs to another training") == 1
+    np.testing.assert_array_equal(other.sample(SEEDS), model.sample(SEEDS))
+
+
 def test_a_damaged_checkpoint_of_a_later_stage_starts_the_whole_training_over(
-    tmp_path: Path, pictures: np.ndarray, model: CascadeModel
+    tmp_path: Path, pictures: np.ndarray, model: CascadeModel, caplog: pytest.LogCaptureFixture
 ):
     asked: list[None] = []
 
@@ -171,7 +187,9 @@ def test_a_damaged_checkpoint_of_a_later_stage_starts_the_whole_training_over(
     content = bytearray(checkpoint.read_bytes())
     content[-100] ^= 1
     checkpoint.write_bytes(content)
-    resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+    with caplog.at_level(logging.WARNING):
+        resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+    assert "damaged checkpoint" in caplog.text and "starting over" in caplog.text
     np.testing.assert_array_equal(resumed.sample(SEEDS), model.sample(SEEDS))
 
 
