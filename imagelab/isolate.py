@@ -106,9 +106,8 @@ def _switches(alone: Experiment, error: str, seen: int) -> dict[str, str]:
     if error == "statistical":
         statistical = f"on: each model learns from the {alone.images:,} images that the model before published"
     else:
-        drawn = f"{fresh:,} fresh images of the model before" + (
-            f", each read {max(1.0, seen / fresh):.3g} times" if seen else ""
-        )
+        read = "" if not seen else f", each read {seen / fresh:.3g} times" if seen > fresh else ", none read twice"
+        drawn = f"{fresh:,} fresh images of the model before{read}"
         statistical = f"off from generation 2 on: {drawn}; generation 1 has the real images that there are"
     if error == "approximation":
         expressivity = (

@@ -91,9 +91,13 @@ class Watch:
             folder.write_provenance(record)
             self._name_data(record["data"]["counts"])
             from .lab import run
+            from .preflight import preflight
 
             batch = self.experiment.runtime.batch
             bench = Bench(device, batch, tell=self._training, stop=lambda: self.stopping, team=self.team)
+            if (1, 0) in missing:
+                self._bar.update(self._task, description="trying models and metrics")
+                preflight(self.experiment, bench)
             self._bar.update(self._task, description="generation 0", total=len(missing), completed=0)
             self._bar.start_task(self._task)
             try:

@@ -26,6 +26,7 @@ FLOORS = [
         "lab",
         "distributed",
         "isolate",
+        "preflight",
         "stream",
         "bench",
         "branch",
