@@ -46,7 +46,10 @@ def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
     done = run("bench_panel.py", "--count", "24", "--output", "panel.json", home=tmp_path)
     record = json.loads((tmp_path / "panel.json").read_text())
     assert record["count"] == 24 and record["seconds"] > 0
-    assert {"spectrum", "freckles", "frechet", "memorisation"} <= {what for what, _, _ in record["rows"]}, done.stderr
+    named = {row["what"] for row in record["rows"]}
+    assert {"spectrum", "freckles", "frechet", "prdc", "memorisation"} <= named, done.stderr
+    assert "features of the training images, imagelab-ssl-v1" in named  # else memorisation would be charged for them
+    assert record["threads"]["torch"] == 2 and all(row["seconds"] >= 0 <= row["cpu_seconds"] for row in record["rows"])
 
 
 def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path) -> None:

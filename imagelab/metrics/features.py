@@ -207,10 +207,17 @@ def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
 def _cache_path(image_set: ImageSet, space: Space, kind: str) -> Path | None:
     if image_set.cache is None:
         return None
-    digest = hashlib.sha256(np.ascontiguousarray(image_set.images).data).hexdigest()
-    said = [VERSION, digest, image_set.images.shape, space.name, space.digest(), space.resize, kind]
+    said = [VERSION, _digest(image_set.images), image_set.images.shape, space.name, space.digest(), space.resize, kind]
     key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     return image_set.cache / f"{space.name}-{key}.npy"
+
+
+def _digest(images: np.ndarray) -> str:
+    """Return the SHA-256 of the images' bytes, read block by block: a memory map in any order is not copied whole."""
+    total = hashlib.sha256()
+    for first in range(0, len(images), BATCH):
+        total.update(np.ascontiguousarray(images[first : first + BATCH]).data)
+    return total.hexdigest()
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:

@@ -32,7 +32,7 @@ from ..images import check_images
 from ..measurement import Measurement
 from .base import Evidence
 from .freckle_calibration import Calibration, blur_ruler, calibrated_sizes, calibration_card, shipped_calibration
-from .freckle_candidates import find_candidates, noise_levels
+from .freckle_candidates import find_candidates
 
 __all__ = [
     "FRECKLED",
@@ -69,19 +69,24 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
     refusal = _refusal(images, calibration)
     if refusal:
         raise ValueError(refusal)
-    chosen = calibration or shipped_calibration(images.shape[-1])
+    return _count(images, calibration or shipped_calibration(images.shape[-1]))[0]
+
+
+def _count(images: np.ndarray, calibration: Calibration) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the freckles of each face, and the noise of each image in grey levels: float64 [N]."""
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as workers:  # scipy's filters let go of the interpreter while they work
-        return [rows for found in workers.map(lambda chunk: _count_chunk(chunk, chosen), chunks) for rows in found]
+        found = list(workers.map(lambda chunk: _count_chunk(chunk, calibration), chunks))
+    return [rows for spots, _ in found for rows in spots], np.concatenate([noise for _, noise in found])
 
 
-def _count_chunk(images: np.ndarray, calibration: Calibration) -> list[np.ndarray]:
+def _count_chunk(images: np.ndarray, calibration: Calibration) -> tuple[list[np.ndarray], np.ndarray]:
     spots = find_candidates(images, calibration.skin, calibration.optics)
     score = calibration.trees.probability(spots.features)
     kept = score >= calibration.threshold
     rows = np.stack([spots.x, spots.y, score, spots.contrast], axis=1)[kept]
     ends = np.cumsum(np.bincount(spots.image[kept], minlength=len(images)))
-    return np.split(rows, ends[:-1])
+    return np.split(rows, ends[:-1]), spots.noise
 
 
 def counts(images: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
@@ -143,10 +148,9 @@ def measure(evidence: Evidence) -> list[Measurement]:
     if refusal:
         return [_row(name, len(images), None, missing=refusal) for name in _UNITS]
     calibration = shipped_calibration(images.shape[-1])
-    found = count_freckles(images, calibration)
+    found, noise = _count(images, calibration)
     count = np.array([len(spots) for spots in found])
     n, how = len(images), _estimators(calibration)
-    noise = noise_levels(images, calibration.skin)
     return [
         _row("count", n, float(count.mean()), _error(count), how["count"]),
         _row("corrected", n, *corrected_count(count, calibration), how["corrected"]),

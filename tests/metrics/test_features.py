@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,6 +61,22 @@ def test_the_cache_answers_for_the_same_images_and_for_no_others(counting, pictu
     features(ImageSet(images.reshape(9, 3, 4, 16), tmp_path), "counting")
     assert counting == [9, 9, 9]
     assert len(list(tmp_path.glob("counting-*.npy"))) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_set_of_any_strides_has_the_cache_of_its_copy_and_is_never_copied_whole(counting, pictures, tmp_path):
+    images = pictures(600, 8)
+    backwards = images[::-1].copy()[::-1]
+    for each in (images, backwards):
+        features(ImageSet(each, tmp_path), "counting")
+    assert sum(counting) == 600 and len(list(tmp_path.iterdir())) == 1
+
+    large = np.arange(10_000 * 192, dtype=np.uint32).astype(np.uint8).reshape(10_000, 3, 8, 8)[::-1]  # 1.9 MB
+    tracemalloc.start()
+    digest = module._digest(large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert digest == hashlib.sha256(large.tobytes()).hexdigest()
+    assert peak < 300_000  # two blocks of 256 images
 
 
 @pytest.mark.parametrize("change", [{"digest": lambda: "1" * 64}, {"resize": "bicubic"}, {"name": "other"}])
