@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from ..images import check_images
 from ..seeds import normal
+from ..theory.samplers import karras_times
 from .base import Bench, GeneratorRecipe, Model, noise_label
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ WEIGHT_LIMIT = 25.0
 
 SNR_LIMIT = 5.0
 """Largest weight of the image's error under weighting "min_snr", the gamma of Hang et al. 2023."""
-
-HEUN_FROM = 80.0
-"""Noise, in units of sigma = sqrt(1 / a_t - 1), from which Heun's rule starts at most (Karras et al. 2022)."""
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Weighting = Literal["none", "velocity", "min_snr"]
@@ -189,7 +187,7 @@ class Ddpm(GeneratorRecipe):
             scheduler = HeunDiscreteScheduler(
                 **{name: base.config[name] for name in names}, timestep_spacing="trailing"
             )
-            scheduler.set_timesteps(timesteps=heun_times(base.alphas_cumprod.double().numpy(), self.steps).tolist())
+            scheduler.set_timesteps(timesteps=karras_times(base.alphas_cumprod.double().numpy(), self.steps).tolist())
             return scheduler
         if self.sampler == "ddim":
             base = DDIMScheduler.from_config(base.config)
@@ -219,24 +217,6 @@ class Ddpm(GeneratorRecipe):
             return (weight * error).mean(), {"error": error.mean().detach()}
 
         return loss
-
-
-def heun_times(kept: np.ndarray, steps: int) -> np.ndarray:
-    """Return the times of the noise schedule at which Heun's rule stands, falling to 0: int [steps].
-
-    Of sigma = sqrt(1 / a - 1) the roots of order 7 are evenly spaced [Karras, Eq. 5], from at most 80 down to the
-    least, each taken to the nearest time, no time twice. Evenly spaced times will not do: sigma of the cosine
-    schedule begins at 20,000, and 18 steps from there make a mode of variance 1 sixty times too strong.
-
-    Args:
-        kept: a = alpha-bar of the schedule, [T], falling. steps: at most T.
-    """
-    sigma = np.sqrt(1 / kept - 1)
-    roots = np.linspace(min(sigma[-1], HEUN_FROM) ** (1 / 7), sigma[0] ** (1 / 7), steps)[::-1]
-    nearest = np.abs(np.log(sigma) - 7 * np.log(roots)[:, None]).argmin(1)
-    order = np.arange(steps)
-    rising = np.maximum.accumulate(nearest - order) + order  # at least one apart
-    return np.minimum(rising, len(kept) - steps + order)[::-1].copy()
 
 
 def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting) -> Tensor:

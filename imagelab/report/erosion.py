@@ -21,13 +21,18 @@ import numpy as np
 
 from ..images import LUMA, read_npy
 from ..pool import REAL
-from ..theory import ddim_erosion, ddpm_erosion, dpm_erosion
+from ..theory import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, karras_times
 from .read import Run
 
 __all__ = ["Yardstick", "alpha_bar", "eroded_power", "yardstick"]
 
-LAWS = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion}
-NAMES = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++"}
+LAWS = {
+    "ddim": ddim_erosion,
+    "ddpm": ddpm_erosion,
+    "dpm++": dpm_erosion,
+    "heun": lambda mode, levels: edm_erosion(mode, np.sqrt(1 / levels - 1)),
+}
+NAMES = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++", "heun": "Heun's rule"}
 MOST = 1024  # images that the spectrum of the data is taken from
 
 
@@ -77,8 +82,9 @@ def alpha_bar(recipe: Mapping[str, Any]) -> np.ndarray | None:
         return None
     if recipe.get("sampler") not in LAWS or steps > length:
         return None
-    visited = np.round(np.arange(length, 0, -length / steps)).astype(int) - 1
-    return np.append(np.cumprod(1 - beta)[visited], 1.0)
+    kept = np.cumprod(1 - beta)
+    evenly = np.round(np.arange(length, 0, -length / steps)).astype(int) - 1
+    return np.append(kept[karras_times(kept, steps) if recipe["sampler"] == "heun" else evenly], 1.0)
 
 
 def eroded_power(images: np.ndarray, law: Any, generations: int = 1) -> np.ndarray:

@@ -33,7 +33,7 @@ from .gaussian import (
 )
 from .pools import pool_moments, window_moments
 from .replicas import gaussian_replicas, wishart_replica
-from .samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, flow_erosion, heun_erosion
+from .samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, flow_erosion, heun_erosion, karras_times
 from .toys import chi_square_share, ou_share, truncation_kept, truncation_variance
 from .vae import linear_vae_lifetime, linear_vae_variance
 
@@ -53,6 +53,7 @@ __all__ = [
     "fresh_variance",
     "gaussian_replicas",
     "heun_erosion",
+    "karras_times",
     "linear_vae_lifetime",
     "linear_vae_variance",
     "mix_moments",

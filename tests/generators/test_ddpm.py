@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from imagelab.generators import Bench, Ddpm
-from imagelab.generators.ddpm import DdpmModel, heun_times, loss_weight
+from imagelab.generators.ddpm import DdpmModel, loss_weight
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=50, steps=10)
@@ -81,17 +81,6 @@ def test_only_the_ancestral_sampler_adds_noise_on_its_way(pictures: np.ndarray, 
     assert (drawn("ddim") == drawn("ddim")[0]).all() and (drawn("dpm++") == drawn("dpm++")[0]).all()
     assert (drawn("heun") == drawn("heun")[0]).all()
     assert (drawn("ddpm")[0] != drawn("ddpm")[1]).any()
-
-
-@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
-@pytest.mark.parametrize("steps", [1, 2, 18, 250, 1000])
-def test_heun_stands_at_times_that_fall_no_two_alike(schedule: Any, steps: int):
-    kept = Ddpm(schedule=schedule)._training_scheduler().alphas_cumprod.double().numpy()
-    times = heun_times(kept, steps)
-    assert len(times) == steps and (np.diff(times) < 0).all() and times[0] <= 999
-    assert steps == 1 or times[-1] == 0
-    if steps < 100:  # where there is room it starts at the noise of Karras et al., not at the schedule's own
-        assert 75 < np.sqrt(1 / kept[times[0]] - 1) < 85
 
 
 def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():

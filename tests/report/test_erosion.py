@@ -37,7 +37,7 @@ def measured(images: np.ndarray) -> np.ndarray:
     return np.array([m.value for m in found], float)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++", "heun"])
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
 @pytest.mark.parametrize(("steps", "length"), [(20, 1000), (7, 100), (50, 50)])
 def test_the_levels_are_those_that_the_sampler_visits(sampler: Any, schedule: Any, steps: int, length: int) -> None:

@@ -129,3 +129,20 @@ def test_heun_adds_energy_to_modes_that_its_steps_do_not_resolve_where_euler_tak
     }
     assert (kept[theory.heun_erosion] > 1.2).all()
     assert (kept[theory.flow_erosion] < 0.4).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 18, 250, 1000])
+def test_karras_times_fall_no_two_alike_from_the_noise_asked_for(steps: int) -> None:
+    for kept in (np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)), np.cos(np.linspace(0.01, np.pi / 2 - 1e-4, 1000)) ** 2):
+        times = theory.karras_times(kept, steps)
+        assert len(times) == steps and (np.diff(times) < 0).all() and times[0] <= 999
+        assert steps == 1 or times[-1] == 0
+        if steps < 100:  # where there is room
+            sigma = np.sqrt(1 / kept - 1)
+            assert abs(sigma[times[0]] / 80 - 1) < 0.1
+            assert abs(sigma[theory.karras_times(kept, steps, top=20.0)[0]] / 20 - 1) < 0.1
+
+
+def test_karras_times_refuse_more_steps_than_there_are_times() -> None:
+    with pytest.raises(ValueError, match="expected 1 to 50 steps"):
+        theory.karras_times(np.linspace(0.99, 0.01, 50), 51)
