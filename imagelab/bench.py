@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import Experiment, Runtime
+from .config import Experiment, Runtime, signature_of
 from .store import RunFolder
 
 __all__ = ["choose_device", "disk_need", "open_run", "provenance", "reopen", "split_sizes"]
@@ -89,11 +89,14 @@ def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
         ValueError: if its config.json was changed since.
     """
     experiment = Experiment(**folder.config["experiment"], runtime=runtime)
-    if experiment.signature != folder.config["signature"]:
+    stored = folder.config
+    if experiment.signature != stored["signature"]:
+        untouched = signature_of(stored["experiment"]) == stored["signature"]
+        reason = "was written by another version of imagelab" if untouched else "was changed by hand"
+        whose = "today's" if untouched else "the changed"
         raise ValueError(
-            f"{folder.path}: its config.json was changed by hand (signature {folder.config['signature']}, the settings "
-            f"give {experiment.signature}). Run the changed settings as a new run: "
-            f"imagelab run {folder.path}/config.json"
+            f"{folder.path}: its config.json {reason} (signature {stored['signature']}, the settings give "
+            f"{experiment.signature} now). Run {whose} settings as a new run: imagelab run {folder.path}/config.json"
         )
     return experiment
 

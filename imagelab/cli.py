@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
@@ -58,19 +58,25 @@ app = App(
     help="Watch an image model collapse, and measure it.",
     result_action="return_value",
 )
-app.command(data_app)
-app.command(measure_command, name="measure")
-app.command(weights_app)
-app.command(watch_command, name="watch")
-app.command(grid_command, name="grid")
-app.command(animate_command, name="animate")
-app.command(slides_command, name="slides")
-app.command(compare_command, name="compare")
-app.command(export_command, name="export")
-app.command(cite_command, name="cite")
+RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
+    Group(title, sort_key=place) for place, title in enumerate(("Run", "Look", "Measure", "Share", "Set up", "Help"))
+)  # in the order in which a stranger needs them
+app.command(watch_command, name="watch", group=LOOK, sort_key=2)
+app.command(grid_command, name="grid", group=LOOK, sort_key=3)
+app.command(animate_command, name="animate", group=LOOK, sort_key=4)
+app.command(compare_command, name="compare", group=LOOK, sort_key=5)
+app.command(measure_command, name="measure", group=MEASURE)
+app.command(slides_command, name="slides", group=SHARE, sort_key=1)
+app.command(export_command, name="export", group=SHARE, sort_key=2)
+app.command(cite_command, name="cite", group=SHARE, sort_key=3)
+for place, sub_app in enumerate((data_app, weights_app), 2):
+    sub_app.group, sub_app.sort_key = SET_UP, place
+    app.command(sub_app)
+for flag in ("--help", "--version"):
+    app[flag].group = HELP
 
 
-@app.command(name="run", help_flags=[])
+@app.command(name="run", help_flags=[], group=RUN, sort_key=1)
 def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
     """Run an experiment file and write its report: imagelab run FILE [--setting value ...].
 
@@ -78,13 +84,12 @@ def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyph
     `imagelab run FILE --help` lists every setting.
     """
     if not tokens or tokens[0].startswith("-"):
-        parse(Experiment(), ["--help"], "imagelab run FILE")
-        return 0 if tokens and tokens[0] in ("--help", "-h") else 2
+        return _needs(tokens, "imagelab run FILE", "an experiment such as experiments/photocopy.py")
     return execute(parse(load_experiment(Path(tokens[0])), tokens[1:], f"imagelab run {tokens[0]}"))
 
 
-@app.command
-def resume(run: Path, *, device: str = "auto", batch: int = 256, threads: int = 0) -> int:
+@app.command(group=RUN, sort_key=2)
+def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int = 0) -> int:
     """Go on with an interrupted run from its last finished step.
 
     Parameters
@@ -103,7 +108,7 @@ def resume(run: Path, *, device: str = "auto", batch: int = 256, threads: int = 
     return execute(reopen(folder, runtime), folder)
 
 
-@app.command(name="branch", help_flags=[])
+@app.command(name="branch", help_flags=[], group=RUN, sort_key=3)
 def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
     """Give a run another ending: imagelab branch RUN --at G [--regime.kind mix ...] [--generations N].
 
@@ -113,8 +118,7 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
     words = list(tokens)
     at, words = _taken(words, "--at")
     if not words or words[0].startswith("-"):
-        parse(Experiment(), ["--help"], "imagelab branch RUN --at G")
-        return 0 if words and words[0] in ("--help", "-h") else 2
+        return _needs(words, "imagelab branch RUN --at G", "a run folder such as runs/photocopy-1a2b3c4d")
     folder = RunFolder.open(Path(words[0]))
     stem = reopen(folder, Runtime(runs=folder.path.parent))
     asked = parse(stem, words[1:], f"imagelab branch {words[0]} --at G")
@@ -122,6 +126,14 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
         raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
     experiment = branched(stem, asked, int(at))
     return execute(experiment, None if follows() else branch(folder, experiment, int(at)))
+
+
+def _needs(words: Sequence[str], usage: str, what: str) -> int:
+    """Print the help that was asked for; where none was, say what is missing."""
+    if words and words[0] in ("--help", "-h"):
+        parse(Experiment(), ["--help"], usage)
+    form = usage.removeprefix("imagelab ")
+    raise UsageError(f"{form}: expected {what} first, got {words[0] if words else 'nothing'}; --help lists the rest")
 
 
 def _taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
@@ -136,8 +148,8 @@ def _taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
     return value, rest
 
 
-@app.command
-def report(run: Path, *, output: Path | None = None) -> int:
+@app.command(group=LOOK, sort_key=1)
+def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:
     """Write a run's report: one self-contained HTML page, and pictures ready for a slide.
 
     Parameters
@@ -150,11 +162,13 @@ def report(run: Path, *, output: Path | None = None) -> int:
     from .report import write_report
 
     RunFolder.open(run)
+    if output is not None and output.is_file():
+        raise UsageError(f"--output: {output} is a file; expected a folder for the page and its pictures")
     out.print(f"report: {write_report(run, output)}", markup=False)
     return 0
 
 
-@app.command
+@app.command(group=SET_UP, sort_key=1)
 def doctor() -> int:
     """Say what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
     from .doctor import examine
@@ -233,6 +247,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
     inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
     inner.default(take)
+    inner["--help"].show = False
     inner(words, exit_on_error=False, print_error=False)
     if not found:  # --help was asked for and printed
         sys.exit(0)

@@ -84,7 +84,7 @@ class Render(BaseModel):
 
     output: Annotated[Path, Parameter(alias="-o")]
     count: Annotated[int, Field(ge=0)] = 1000
-    split: tuple[Split, ...] = ("train",)
+    split: Annotated[tuple[Split, ...], Parameter(negative="")] = ("train",)
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -199,9 +199,10 @@ def _asked(tokens: Sequence[str], wish: type[Wish], verb: str) -> tuple[Data, Wi
         out.print(f"imagelab data {verb} KIND --help lists the settings of that kind.", markup=False)
         if tokens:
             return None
-    kind = tokens[0] if tokens else ""
+        raise UsageError(f"data {verb}: expected a KIND first, got nothing")
+    kind = tokens[0]
     if kind not in DATASETS:
-        raise UsageError(f"imagelab data {verb}: expected one of {kinds}, got {kind!r}")
+        raise UsageError(f"data {verb}: expected one of {kinds}, got {kind!r}")
     unseen = Annotated[Any, Parameter(parse=False)]  # the word stands on the command line already
     recipe = with_fields(DATASETS[kind], kind=(unseen, kind))
     found: list[tuple[Any, Any]] = []
@@ -214,6 +215,7 @@ def _asked(tokens: Sequence[str], wish: type[Wish], verb: str) -> tuple[Data, Wi
     take.__annotations__["wish"] = Annotated[wish | None, Parameter(name="*", group="Command")]
     inner = App(name=f"imagelab data {verb} {kind}", result_action="return_value", version_flags=[])
     inner.default(take)
+    inner["--help"].show = False
     inner(list(tokens[1:]), exit_on_error=False, print_error=False)
     if not found:
         return None
@@ -221,6 +223,6 @@ def _asked(tokens: Sequence[str], wish: type[Wish], verb: str) -> tuple[Data, Wi
     for form, given in ((DATASETS[kind], settings), (wish, asked)):
         needs = [f"--{name}" for name, field in form.model_fields.items() if field.is_required()]
         if given is None and needs:
-            raise UsageError(f"imagelab data {verb} {kind}: needs {' and '.join(needs)}; --help says what that is")
+            raise UsageError(f"data {verb} {kind}: needs {' and '.join(needs)}; --help says what that is")
     chosen = {} if settings is None else settings.model_dump(exclude={"kind"})
     return cast("Data", DATASETS[kind](**chosen)), asked if asked is not None else wish()

@@ -18,6 +18,7 @@ out = Console(highlight=False, soft_wrap=True)
 
 def export(
     run: Path,
+    /,
     *,
     generation: int,
     output: Annotated[Path, Parameter(alias="-o")],
@@ -45,7 +46,7 @@ def export(
     return 0
 
 
-def cite(run: Path) -> int:
+def cite(run: Path, /) -> int:
     """Print BibTeX of the works that a run stands on: its regime, its models, its data and every instrument it used.
 
     Parameters

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from .images import read_npy
 from .pool import REAL
+from .settings import UsageError
 from .store import RunFolder
 
 __all__ = ["animate", "compare", "grid", "most_alike", "slides"]
@@ -24,10 +25,11 @@ COLUMNS = 7  # generations that the sheet of rare attributes shows
 
 def grid(
     run: Path,
+    /,
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("grid.png"),
     kind: Literal["seeds", "photocopy", "changed", "nearest", "rare"] = "seeds",
-    columns: Annotated[int, Parameter(help="Pictures a row, at most.")] = 8,
+    columns: int = 8,
     generations: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
     line: int = 0,
     width_mm: float = 170.0,
@@ -63,7 +65,7 @@ def grid(
     from .report.sheets import make_sheet, rare_sheet, write_sheet
 
     if columns < 1:
-        raise ValueError(f"--columns: expected at least 1, got {columns}")
+        raise UsageError(f"--columns: expected at least 1, got {columns}")
     view = read_run(RunFolder.open(run).path)
     if kind == "rare":
         sheet = rare_sheet(view, most_alike(RunFolder.open(run), line, generations), line)
@@ -75,6 +77,7 @@ def grid(
 
 def animate(
     runs: Annotated[list[Path], Parameter(negative=())],
+    /,
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("photocopy.webp"),
     which: Literal["photocopy", "probe"] = "photocopy",
@@ -107,6 +110,7 @@ def animate(
 
 def slides(
     runs: Annotated[list[Path], Parameter(negative=())],
+    /,
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("deck.pptx"),
 ) -> int:
@@ -134,6 +138,7 @@ def slides(
 
 def compare(
     runs: Annotated[list[Path], Parameter(negative=())],
+    /,
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("comparison.html"),
 ) -> int:

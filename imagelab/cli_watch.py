@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .measurement import Measurement
+from .settings import UsageError
 from .stages import Move, Verdict, first_moves, verdict, warning
 from .store import RunFolder
 
@@ -29,12 +30,13 @@ out = Console(highlight=False, soft_wrap=True)
 
 def watch(
     run: Path,
+    /,
     *,
-    past: Annotated[Stage | None, Parameter(help="Exit with 3 when this stage is reached: 'homogenising'...")] = None,
+    past: Stage | None = None,
     line: int = 0,
-    follow: bool = False,
+    follow: Annotated[bool, Parameter(negative="")] = False,
     every: float = 10.0,
-    json_: Annotated[bool, Parameter(name="--json")] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Say at which stage of collapse a run stands and which instrument moved first.
 
@@ -57,9 +59,9 @@ def watch(
     """
     folder = RunFolder.open(run)
     if line not in range(_lines(folder)):
-        raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
+        raise UsageError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
-        raise ValueError(f"--every: expected seconds above 0, got {every:g}")
+        raise UsageError(f"--every: expected seconds above 0, got {every:g}")
     found = _judge(folder, line)
     if follow:
         found = _wait(folder, line, past, every)

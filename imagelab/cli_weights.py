@@ -60,7 +60,7 @@ def fetch_command(*names: str, source: Annotated[str, Parameter(name="--source")
     unknown = [name for name in chosen if name not in WEIGHTS]
     if not chosen or unknown:
         got = f", got {', '.join(unknown)}" if unknown else ""
-        raise UsageError(f"imagelab weights fetch: expected names out of {', '.join(WEIGHTS)}, or all{got}")
+        raise UsageError(f"weights fetch: expected names out of {', '.join(WEIGHTS)}, or all{got}")
     if source and not source.endswith("/") and len(chosen) > 1:
         raise UsageError("--source: one address is one file; for several names give a folder, ending in /")
     for name in chosen:
@@ -82,7 +82,7 @@ def import_command(*paths: Path) -> int:
         Files, or folders (a memory stick, another machine's cache) that are searched six levels deep.
     """
     if not paths:
-        raise UsageError("imagelab weights import: give a file, or a folder such as a memory stick's")
+        raise UsageError("weights import: give a file, or a folder such as a memory stick's")
     try:
         found = list(bring_in(paths))
     except KeyboardInterrupt:

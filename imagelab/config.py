@@ -21,7 +21,7 @@ from .metrics import METRICS
 from .regimes import REGIMES, AnyRegime, Replace
 from .store import SCHEMA
 
-__all__ = ["Experiment", "Runtime", "explain", "read_config"]
+__all__ = ["Experiment", "Runtime", "explain", "read_config", "signature_of"]
 
 
 class Runtime(BaseModel):
@@ -120,8 +120,7 @@ class Experiment(BaseModel):
     @property
     def signature(self) -> str:
         """SHA-256 of the question and the run-folder schema, first 8 hex digits."""
-        text = json.dumps({"schema": SCHEMA, "experiment": self.question()}, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return signature_of(self.question())
 
     @property
     def folder(self) -> Path:
@@ -138,6 +137,12 @@ class Experiment(BaseModel):
         ours, theirs = _flatten(self.question()), _flatten(other.question())
         keys = sorted(ours.keys() | theirs.keys())
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def signature_of(question: dict[str, Any]) -> str:
+    """Return the signature of an experiment as it stands in a config.json, whatever version wrote it."""
+    text = json.dumps({"schema": SCHEMA, "experiment": question}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def read_config(path: Path) -> dict[str, Any]:

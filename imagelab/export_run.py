@@ -76,6 +76,9 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
     if form not in FORMATS:
         raise ValueError(f"export: expected a format of {', '.join(FORMATS)}, got {form!r}")
     if (generation, owner) not in store.shards():
+        lines = sorted({o for _, o in store.shards()} - {REAL})
+        if owner != REAL and owner not in lines:
+            raise ValueError(f"export: {run} has lines {', '.join(map(str, lines)) or 'none yet'}, got {line}")
         made = max((g for g, o in store.shards() if o in (REAL, line)), default=0)
         raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
     if form == "model" and generation == 0:

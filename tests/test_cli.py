@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from imagelab.cli import load_experiment, main, parse
-from imagelab.config import Experiment
+from imagelab.config import Experiment, signature_of
 from imagelab.data import Faces, Folder, Textures
 from imagelab.generators import Gaussian, Vae
 from imagelab.regimes import Breed, Mix, Replace, Schedule, Window
@@ -247,6 +248,18 @@ def test_a_config_changed_by_hand_is_not_resumed_as_the_old_run(here: Path, caps
     assert "changed by hand" in capsys.readouterr().err
 
 
+def test_a_config_of_another_version_is_not_said_to_be_changed_by_hand(here: Path, capsys: pytest.CaptureFixture[str]):
+    command("run", "tiny.py")
+    (folder,) = (here / "runs").iterdir()
+    config = json.loads((folder / "config.json").read_text())
+    del config["experiment"]["generator"]["components"]  # a setting that the other version did not have
+    config["signature"] = signature_of(config["experiment"])
+    (folder / "config.json").write_text(json.dumps(config))
+    assert command("resume", str(folder)) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "was written by another version of imagelab" in told and "by hand" not in told
+
+
 FULL = (OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: No space left on device"))
 
 
@@ -309,3 +322,41 @@ def _environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_commands_stand_in_the_order_in_which_they_are_needed(capsys: pytest.CaptureFixture[str]):
+    assert command("--help") == 0
+    told = capsys.readouterr().out
+    order = "run resume branch report watch grid animate compare measure slides export cite doctor data weights --help"
+    places = [re.search(rf"│ {word} ", told) for word in order.split()]
+    assert None not in places
+    assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run",), "run FILE: expected an experiment such as experiments/photocopy.py first, got nothing"),
+        (("run", "--generations", "2"), "first, got --generations; --help lists the rest"),
+        (("branch",), "branch RUN --at G: expected a run folder such as runs/photocopy-1a2b3c4d first, got nothing"),
+        (("report", "."), "not a run folder"),
+        (("resume",), "parameter RUN requires an argument"),
+        (("grid",), "parameter RUN requires an argument"),
+    ],
+    ids=str,
+)
+def test_a_command_without_its_subject_says_what_to_name(
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+):
+    assert command(*words) == (1 if message == "not a run folder" else 2)
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_cannot_take_the_place_of_a_file(here: Path, capsys: pytest.CaptureFixture[str]):
+    command("run", "tiny.py")
+    (folder,) = (here / "runs").iterdir()
+    assert command("report", str(folder), "-o", "tiny.py") == 2
+    assert "--output: tiny.py is a file" in " ".join(capsys.readouterr().err.split())
+    assert (here / "tiny.py").read_text() == TINY
+    assert command("report", str(folder), "-o", "page") == 0
+    assert (here / "page" / "index.html").is_file()

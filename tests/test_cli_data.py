@@ -105,7 +105,7 @@ def test_every_kind_has_a_help(kind: str, capsys: pytest.CaptureFixture[str]) ->
 def test_mistakes_are_told_apart(tmp_path: Path, picture_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"expected one of faces, .*, got 'cats'"):
         command("describe", "cats")
-    with pytest.raises(UsageError, match="expected one of faces"):
+    with pytest.raises(UsageError, match="data preview: expected a KIND first, got nothing"):
         command("preview")
     with pytest.raises(CycloptsError, match="Did you mean --threads"):
         command("describe", "weave", "--threds", "4")

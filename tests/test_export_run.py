@@ -118,6 +118,12 @@ def test_what_cannot_be_written_is_refused(generation: int, form: Format, said: 
     assert not list(tmp_path.iterdir()) and len(FORMATS) == 4
 
 
+def test_a_line_that_is_not_there_is_told_by_the_lines_that_are(folder: RunFolder, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"has lines 0.*, got 7"):
+        export_generation(folder.path, 1, tmp_path / "out", line=7)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_written_over(folder: RunFolder, tmp_path: Path):
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists already"):

@@ -27,6 +27,10 @@ class DrawnTexture(DataRecipe, ABC):
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return one picture in grey levels, not yet rounded or clipped to 0..255: float64 [C,H,W]."""
 
+    def attributes(self, split: Split, n: int, seed: int) -> Mapping[str, np.ndarray]:
+        """Return what is known of each picture beside its pixels, without drawing it: nothing."""
+        return {}
+
     def available(self, seed: int) -> Mapping[str, int | None]:
         """Without end in every split."""
         return {"train": None, "heldout": None, "reserve": None}

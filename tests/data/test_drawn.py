@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from imagelab.cli_data import describe_lines
 from imagelab.data.drawn import DrawnTexture
 from imagelab.seeds import stream
 
@@ -15,6 +16,15 @@ class Plain(DrawnTexture):
     """One random grey, beyond black and white too."""
 
     kind: Literal["plain"] = "plain"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(1, 2, 2)."""
+        return 1, 2, 2
+
+    def card(self) -> str:
+        """Nothing to say."""
+        return "Plain."
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return float64 [1,2,2] around the middle of the scale."""
@@ -50,3 +60,14 @@ def test_there_is_no_end_and_no_bad_file():
 def test_no_picture_at_all_is_refused_by_name():
     with pytest.raises(ValueError, match="plain: expected n >= 1, got 0"):
         Plain().load("train", 0, 0)
+
+
+def test_what_is_known_of_a_set_is_said_without_drawing_it():
+    class Slow(Plain):
+        """A texture that must not be drawn."""
+
+        def draw(self, rng: np.random.Generator) -> np.ndarray:
+            """Fail."""
+            raise AssertionError("drawn")
+
+    assert describe_lines(Slow(), "train", 2048, 0)[-1] == "reserve: without end"
