@@ -57,6 +57,6 @@ def test_an_animation_is_one_command(run: Path, tmp_path: Path, capsys: pytest.C
 def test_mistakes_are_answered_in_words(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert exit_code("grid", run, "--kind", "rare", "--generations", 7, "-o", tmp_path / "a.png") == 1
     assert exit_code("grid", tmp_path, "-o", tmp_path / "a.png") == 1
-    assert exit_code("grid", run, "--columns", 0, "-o", tmp_path / "a.png") == 1
+    assert exit_code("grid", run, "--columns", 0, "-o", tmp_path / "a.png") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "has 0 to 2, got 7" in said and "not a run folder" in said and "expected at least 1, got 0" in said
