@@ -67,13 +67,13 @@ def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_pat
     done = run("bench_generators.py", "--quick", "--output", "generators.json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "generators.json").read_text())
-    theirs, same, own, stage, lucid = record["training"]
+    theirs, same, own, stage, *lucid = record["training"]  # the last where its package is installed
     assert theirs["parameters"] == same["parameters"] and theirs["operations"] == same["operations"]
-    for row in (own, lucid):
+    for row in (own, *lucid):
         assert 0.8 < row["parameters"] / theirs["parameters"] < 1.2, row["name"]
     assert own["operations"] < stage["operations"] < theirs["operations"]
     for row in record["training"]:
-        assert all(rate > 0 for rate in row["rates"]) and all(0 < share < 1.5 for share in row["shares"])
+        assert all(rate > 0 for rate in row["rates"]) and all(0 < share < 2 for share in row["shares"])
     assert {(net, count) for net, _, count, _ in record["sampling"]} >= {("patch U-Net", n) for n in (20, 35, 50, 1000)}
     assert record["quality"]["controls"].keys() == {"other real faces", "closed-form Gaussian"}
     assert all(len(curve) == 1 for curve in record["quality"]["curves"].values())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DModel
     from torch import Tensor, nn
 
-__all__ = ["Ddpm", "DdpmModel"]
+__all__ = ["RECIPES", "Ddpm", "DdpmModel"]
 
 WEIGHT_LIMIT = 25.0
 """Largest weight of the image's error under weighting "velocity", reached at the smallest noise."""
@@ -44,12 +44,7 @@ Weighting = Literal["none", "velocity", "min_snr"]
 
 
 class Ddpm(GeneratorRecipe):
-    """A diffusion model; the defaults are meant for 64 px on a GPU (not yet timed on one).
-
-    Without a GPU, at 32 px: ``Ddpm(channels=(64, 128), blocks=1, patch=4, prediction="sample", weighting="velocity",
-    images_seen=50_000, batch=64, learning_rate=1e-3, ema=0.995, sampler="dpm++", steps=20)``. Seen after 260
-    core-seconds on 2000 rendered faces: heads, hair and skin of persons one can tell apart, soft eyes, no freckles.
-    That is an under-trained model: what it loses must not be told as collapse.
+    """A diffusion model; the defaults are meant for 64 px on a GPU (not yet timed on one), see also ``RECIPES``.
 
     Attributes:
         channels: width of each resolution level; every level but the first halves the size.
@@ -217,6 +212,30 @@ class Ddpm(GeneratorRecipe):
             return (weight * error).mean(), {"error": error.mean().detach()}
 
         return loss
+
+
+RECIPES: dict[str, Ddpm] = {
+    "cpu-32": Ddpm(
+        channels=(64, 128),
+        blocks=1,
+        patch=4,
+        prediction="sample",
+        weighting="velocity",
+        images_seen=50_000,
+        batch=64,
+        learning_rate=1e-3,
+        ema=0.995,
+        sampler="dpm++",
+        steps=20,
+    ),
+    "gpu-64": Ddpm(),
+}
+"""Settings to start from, named by machine and side of the images.
+
+"cpu-32": 260 core-seconds. Seen after them on 2000 rendered faces: heads, hair and skin of persons one can tell apart,
+soft eyes, no freckles. That is an under-trained model: what it loses must not be told as collapse.
+"gpu-64": two million images; not yet timed on a GPU.
+"""
 
 
 def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting) -> Tensor:

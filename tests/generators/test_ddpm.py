@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from imagelab.generators import Bench, Ddpm
-from imagelab.generators.ddpm import DdpmModel, loss_weight
+from imagelab.generators.ddpm import RECIPES, DdpmModel, loss_weight
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=50, steps=10)
@@ -119,3 +119,11 @@ def test_the_weights_are_those_of_the_papers():
     assert loss_weight(1 - torch.tensor([1e-4]), "sample", "velocity").item() == 25
     for prediction in ("epsilon", "v_prediction", "sample"):
         assert (loss_weight(kept, prediction, "none") == 1).all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_named_recipe_fits_images_of_the_side_in_its_name(name: str):
+    side = int(name.split("-")[1])
+    RECIPES[name]._check(np.zeros((4, 3, side, side), np.uint8))
+    with pytest.raises(ValueError, match="multiple of"):
+        RECIPES[name]._check(np.zeros((4, 3, side - 2, side - 2), np.uint8))
