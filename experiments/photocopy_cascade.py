@@ -38,9 +38,9 @@ What failed: a coarse stage at 8 px with one more octave (FD[randconv-s0] at 16 
 64 at 16 px; twice as long at 16 px: 3.7).
 Not done: the blank control (a cascade trained on the freckle-free twins), more seeds, the full experiment.
 The loop, only to see it run (2,500 images a stage, 300 faces, 400 held out, one seed: under-trained, no measure of
-collapse), stopped in generation 3. Cascade, generations 1 and 2: FD[imagelab-ssl-v1] 49.3 +- 2.0 and 56.7 +- 1.7,
-power at 16-32 -.83 and -1.39 dB (+- .09), noise 2.8 and 3.3, pixel variance .96 and .90. PPCA (299 components), the
-same: 37.0 +- 1.5 and 43.1 +- 2.0, .17 and .02 dB, 2.3 and 2.3, .98 and .92.
+collapse). Cascade, generations 1, 2, 3: FD[imagelab-ssl-v1] 49 / 57 / 67 (+- 2), power at 16-32 -.83 / -1.39 / -1.90 dB
+(+- .09), noise 2.8 / 3.3 / 3.7, pixel variance .96 / .90 / .85 (+- .04): detail goes, grain grows. PPCA (299
+components), the same: 37 / 43 / 44, .17 / .02 / -.05 dB, 2.3 / 2.3 / 2.4, .98 / .92 / .91.
 """
 
 from imagelab import Cascade, Experiment, Faces, Gaussian, Replace, launch
