@@ -2,7 +2,7 @@
 
 Question:  of finite data, a model that is too small, and a training that is too short, which makes a loop of faces
            collapse, and which only costs something once?
-Command:   python experiments/three_errors.py           (--quick to see that it runs; --seeds 3)
+Command:   python experiments/three_errors.py           (--quick to see that it runs; --seeds 2)
            one arm alone, with its report: imagelab run FILE --isolate statistical (or another, or none)
 Hardware:  two CPU cores, a few minutes at 32 px; no GPU, no download.
 Expect:    nothing on: what is no Gaussian in a face is lost at generation 1, and nothing after it. Finite data: over
@@ -55,8 +55,8 @@ def question(runs: Path, seed: int, quick: bool) -> Experiment:
         title="Faces in a loop",
         data=Faces(size=32),
         regime=Replace(),
-        generator=Vae(latent=16, details=4, width=16, beta=0.3, images_seen=200 if quick else 3_000),
-        generations=2 if quick else 6,
+        generator=Vae(latent=16, details=4, width=16, beta=0.3, images_seen=200 if quick else 2_000),
+        generations=2 if quick else 4,
         images=64 if quick else 128,
         heldout=64 if quick else 512,
         metrics=("pixel_variance", "spectrum", "frechet"),
@@ -113,7 +113,7 @@ def shown(values: np.ndarray) -> str:
 def main() -> None:
     """Run all arms and print the table."""
     options = argparse.ArgumentParser(description="Which of the three errors costs what?")
-    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--seeds", type=int, default=2)
     options.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; no figure to quote")
     options.add_argument("--runs", type=Path, help="keep the runs here")
     options.add_argument("--threads", type=int, default=2)

@@ -150,6 +150,13 @@ def together(work: Callable[[Team], int], runtime: Runtime) -> int:
     else:
         try:
             code = work(team)
+        except RuntimeError as error:
+            if team.idle or "gloo" not in str(error):
+                raise
+            raise ValueError(
+                "another process of this run has failed or was killed; what it said stands above. Everything finished "
+                "is kept: start the run again to go on."
+            ) from error
         finally:
             if team.idle:  # else they are in the midst of something, and see the connection close
                 team.tell(None)

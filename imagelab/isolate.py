@@ -30,7 +30,7 @@ Error = Literal["statistical", "expressivity", "approximation", "none"]
 ERRORS: tuple[str, ...] = get_args(Error)
 """What can be left switched on."""
 
-FRESH = 8192  # images of the stream for a closed form: each generation loses 1/8192 of its variance
+FRESH = 2048  # images of the stream for a closed form, at least: each generation still loses 1/2048 of its variance
 MOST = 65_536  # images of the stream for a network: they lie in memory
 COMPONENTS = 64  # of PPCA, where the experiment's own generator has no such dial
 
@@ -53,6 +53,7 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
 
     Args:
         experiment: any. A closed form keeps ``noise`` and ``noise_scale``; its dial of capacity is the present one.
+            A longer ``stream`` than the usual one is kept.
         error: one of :data:`ERRORS`.
 
     Raises:
@@ -67,7 +68,7 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
         raise ValueError(f"isolate: expected one of {', '.join(ERRORS)}, got {error!r}")
     generator, seen = _generator(experiment.generator, error)
     wanted = min(max(FRESH, seen), MOST)
-    stream = 1 if error == "statistical" else math.ceil(wanted / experiment.images)
+    stream = 1 if error == "statistical" else max(experiment.stream, math.ceil(wanted / experiment.images))
     settings = {name: getattr(experiment, name) for name in Experiment.model_fields}
     left = "no error" if error == "none" else f"{error} error alone"
     changed: dict[str, Any] = {
@@ -106,7 +107,13 @@ def _switches(alone: Experiment, error: str, seen: int) -> dict[str, str]:
     if error == "statistical":
         statistical = f"on: each model learns from the {alone.images:,} images that the model before published"
     else:
-        read = "" if not seen else f", each read {seen / fresh:.3g} times" if seen > fresh else ", none read twice"
+        read = (
+            f" (1/{fresh:,} of the variance a generation)"
+            if not seen
+            else f", each read {seen / fresh:.3g} times"
+            if seen > fresh
+            else ", none read twice"
+        )
         drawn = f"{fresh:,} fresh images of the model before{read}"
         statistical = f"off from generation 2 on: {drawn}; generation 1 has the real images that there are"
     if error == "approximation":

@@ -78,3 +78,12 @@ def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_pat
     assert record["quality"]["controls"].keys() == {"other real faces", "closed-form Gaussian"}
     assert all(len(curve) == 1 for curve in record["quality"]["curves"].values())
     assert done.stdout.count("target ") == 6
+
+
+@pytest.mark.slow
+def test_the_three_errors_are_told_apart_in_one_table(tmp_path: Path) -> None:
+    done = run("three_errors.py", "--quick", "--seeds", "1", "--threads", "1", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split("left on", 1)[1]
+    for arm in ("none", "statistical", "expressivity", "approximation", "4 x longer", "all"):
+        assert sum(line.startswith(arm) and line.count(" -> ") == 3 for line in table.splitlines()) == 1, done.stdout
