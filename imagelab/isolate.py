@@ -7,7 +7,8 @@
 :func:`isolate` turns any experiment into the concrete settings in which one of them is at work and says in words how
 the others were switched off, and how far: a closed form has no approximation error, a full covariance no expressivity
 error (of second moments), an endless stream (stream.py) no statistical error. What a network lacks in capacity cannot
-be switched off, only told apart: it is what a longer training does not mend.
+be switched off, only told apart: it is what a longer training does not mend. Nor can publishing be switched off: what a
+Gaussian throws beyond black and white is cut off in every generation, and the preset "none" shows what that costs.
 
 References:
     AI models collapse when trained on recursively generated data (the three errors; Shumailov et al. 2024),
@@ -107,13 +108,10 @@ def _switches(alone: Experiment, error: str, seen: int) -> dict[str, str]:
     if error == "statistical":
         statistical = f"on: each model learns from the {alone.images:,} images that the model before published"
     else:
-        read = (
-            f" (1/{fresh:,} of the variance a generation)"
-            if not seen
-            else f", each read {seen / fresh:.3g} times"
-            if seen > fresh
-            else ", none read twice"
-        )
+        if not seen:
+            read = f" (1/{fresh:,} of the variance is still lost a generation)"
+        else:
+            read = f", each read {seen / fresh:.3g} times" if seen > fresh else ", none read twice"
         drawn = f"{fresh:,} fresh images of the model before{read}"
         statistical = f"off from generation 2 on: {drawn}; generation 1 has the real images that there are"
     if error == "approximation":
@@ -126,7 +124,10 @@ def _switches(alone: Experiment, error: str, seen: int) -> dict[str, str]:
             "expressivity": expressivity,
             "approximation": f"on: {seen:,} images seen, learning rate {getattr(recipe, 'learning_rate', 0):g}",
         }
-    lost = "what is no Gaussian in the data is lost at generation 1 and cannot be lost again"
+    lost = (
+        "all second moments; what is no Gaussian is lost at generation 1, and what a Gaussian throws beyond black and "
+        "white is cut off at every publishing"
+    )
     expressivity = f"on: {recipe.label}" if error == "expressivity" else f"off: full covariance; {lost}"
     closed = "off: a closed form, nothing is trained"
     return {"statistical": statistical, "expressivity": expressivity, "approximation": closed}

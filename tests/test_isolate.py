@@ -44,6 +44,11 @@ def test_approximation_keeps_the_network_and_reads_no_image_twice():
     assert alone.switches["expressivity"].startswith("not to be switched off")
 
 
+def test_a_longer_stream_is_kept():
+    assert isolate(ASKED.model_copy(update={"stream": 500}), "none").experiment.stream == 500
+    assert isolate(ASKED.model_copy(update={"stream": 500}), "statistical").experiment.stream == 1
+
+
 def test_a_stream_longer_than_memory_is_cut_and_the_words_say_so():
     alone = isolate(ASKED.model_copy(update={"generator": Ddpm(images_seen=10 * MOST)}), "approximation")
     assert alone.experiment.stream * 200 < MOST + 200
