@@ -96,7 +96,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     if not names:
         return None
     figure, axes = new_axes(ylabel, run.last)
-    if key.startswith("curve-band-power"):
+    if key.startswith("curve-band_power"):
         axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
     ends = []
     for order, name in enumerate(names):
@@ -105,7 +105,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         _band(axes, run, name, 0, colour)
         _marked(axes, x, y, colour, order, 1.8)
         low = [m for m in run.series(name) if at_floor(run, m)]
-        axes.plot([m.generation for m in low], [m.value for m in low], **_open(order, colour))
+        axes.plot([m.generation for m in low], [float(m.value or 0) for m in low], **_open(order, colour))
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
@@ -272,7 +272,7 @@ def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool
 def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each curve's name at its end, pushed apart so that none covers another."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    x = axes.get_xlim()[1]
+    x, room = axes.get_xlim()[1], 17 if axes.get_position().width < 0.7 else 20
     wanted = sorted(
         ((float(to_axes.transform((x, y))[1]), text, colour) for y, text, colour in ends), key=lambda e: e[0]
     )
@@ -287,7 +287,7 @@ def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         axes.text(
             1.03,
             height,
-            plain(text, 20),
+            plain(text, room),
             transform=axes.transAxes,
             color=colour,
             va="center",

@@ -142,7 +142,7 @@ def _label(own: Mapping[str, Any], run: Run) -> str:
     rest = [
         f"{key.rpartition('.')[2].replace('_', ' ')} {_short(value)}"
         for key, value in own.items()
-        if not key.endswith("kind") and value is not None
+        if not key.endswith("kind") and value is not None and value is not False
     ]
     words = ", ".join([*kinds, *rest])
     return plain(words or run.title, 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -59,6 +59,7 @@ TITLES = {
     "frechet_corrected": "Fréchet distance, corrected for the number of images",
     "sliced_w2_corrected": "Sliced Wasserstein distance, corrected for the number of images",
     "detector_starved": "Detector that learns from ten images of each kind",
+    "pixel_variance/raw": "Pixel variance, in units of pixels",
     "prdc": "Faithful and varied: precision, recall, density, coverage",
     "entropy_twins": "Exact twins within the set",
     "generalisation_distance": "Distance to the nearest training image",
@@ -79,6 +80,11 @@ WORDS = {
     "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
     "0 dB is as much as in real images.",
     "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
+    "spectral_slope": "How steeply energy falls from coarse detail to fine. The further below 0, the smoother.",
+    "log_spectral_distance": "How far the whole spectrum stands from the real one, all sizes of detail taken alike.",
+    "perceptual_diversity": "How different two made images are on average, as a network sees them.",
+    "frechet": "How far the made images are from the real ones as a crowd: middle and spread of a cloud of features.",
+    "frechet_corrected": "The same with the part taken off that too few images add. It may fall below 0 by chance.",
     "prdc": "Precision and density: how much of what is made looks real. Recall and coverage: how much of what is real "
     "is still made. A collapse that keeps only the typical holds the first and loses the second.",
     "detector_starved": "A detector that is always right ranks no models any more; one that saw but ten images of each "
@@ -136,9 +142,10 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
     places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
     drawn = []
     for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
-        panel = _panel(run, key, groups[key])
+        panel, control = _panel(run, key, groups[key]), _is_control(key, groups)
         if panel is not None:
-            drawn.append((key in places and not _is_control(key, groups), panel))
+            panel = replace(panel, title=f"Control: {panel.title}") if control else panel
+            drawn.append((key in places and not control, panel))
         if key == "freckles/count" and (read := ruler(run)):
             drawn.append((True, _ruler(run, read)))
     return drawn
@@ -196,7 +203,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
         control = "freckles/blank" if key == "freckles/count" else None
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
-    what = WORDS.get(key) or (METRICS[row].what if row else "")
+    what = WORDS.get(key) or WORDS.get(stem) or (METRICS[row].what if row else "")
     what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
     return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
 
@@ -210,7 +217,7 @@ def _title(name: str, key: str) -> str:
         return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
     title = METRICS[row].title
     if part == "randconv":
-        return plain(f"{title}, control with random features", 90)
+        return plain(f"{title}, random features", 70)
     return plain(title if not part or part == PRIMARY or METRICS[row].needs else f"{title}: {part}", 70)
 
 

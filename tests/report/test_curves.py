@@ -65,3 +65,10 @@ def test_a_gap_in_a_series_is_no_obstacle(make_run: MakeRun) -> None:
         return not (m.name == "hf_ratio" and m.generation == 2)
 
     assert curves.lines(read_run(make_run(keep=keep)), ["hf_ratio"], "a", "share") is not None
+
+
+def test_only_decibels_have_a_line_at_none_lost(make_run: MakeRun) -> None:
+    view = read_run(make_run())
+    decibels, other = (curves.bands(view, ["band_power/1-2"], key, "dB") for key in ("curve-band_power", "curve-prdc"))
+    assert decibels is not None and other is not None
+    assert decibels.svg.count("stroke-dasharray") == other.svg.count("stroke-dasharray") + 1

@@ -241,3 +241,16 @@ def test_a_name_that_no_file_can_hold_is_still_printed(make_run: MakeRun) -> Non
     path = run / "metrics.jsonl"
     path.write_text(path.read_text().replace("kernel/randconv-s0", "kernel/half \\ud83d a letter"))
     assert "kernel/half ? a letter" in Page(write_report(run)).text
+
+
+def test_random_features_fold_away_as_controls_once_the_trained_ones_are_there(make_run: MakeRun) -> None:
+    run = make_run(generations=1)
+    assert "Control:" not in spoken(write_report(run))
+    with (run / "metrics.jsonl").open("a") as stream:
+        for generation, line in ((0, -1), (1, 0)):
+            m = Measurement("frechet/imagelab-ssl-v1", 3.0 + generation, better="lower", n_real=1024, n_fake=2048)
+            stream.write(m.at(generation, line).to_json() + "\n")
+    text = spoken(write_report(run))
+    front, _, folded = text.partition("more curve")
+    assert "Fréchet distance (FD, not FID)" in front and "Control: Fréchet" not in front
+    assert "Control: Fréchet distance (FD, not FID), random features" in folded

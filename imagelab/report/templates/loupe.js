@@ -16,6 +16,7 @@
   function scale() { return frames[0].clientHeight / high; }
   function columns() { return Math.max(1, Math.round((frames[0].clientWidth / scale() + 2) / tile)); }
   function move(x, y) {
+    if (!(scale() > 0)) return; // not laid out at this moment
     var face = Math.max(0, Math.min(columns() - 1, Math.floor(x / tile)));
     at = { x: clamp(x, face * tile + half, face * tile + side - half), y: clamp(y, half, high - half) };
     draw();
