@@ -231,3 +231,11 @@ def test_a_print_cuts_no_figure_in_two(browser: Any, page: Path, tmp_path: Path)
         )
     assert cut == []
     assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) > 1
+
+
+def test_the_loupe_outlives_a_moment_without_layout(browser: Any, page_of_a_run: Path) -> None:
+    with Visit(browser, page_of_a_run) as visit:
+        for show in ("none", ""):
+            visit.tab.evaluate(f"document.body.style.display = '{show}'; window.dispatchEvent(new Event('resize'))")
+        left = visit.tab.locator(".mark").first.evaluate("mark => parseFloat(mark.style.left)")
+        assert left > 0
