@@ -112,10 +112,12 @@ class Experiment(BaseModel):
     def question(self) -> dict[str, Any]:
         """Return the experiment as plain JSON values, every default spelled out, without what only says how to work.
 
-        A setting that came later is spelled out only where it is used, so that older runs keep their names.
+        The metrics are spelled out, too: a later version may measure more by default, and a run that is resumed then
+        must not be measured half with one panel and half with another. A setting that came later is spelled out only
+        where it is used, so that older runs keep their names.
         """
         unused = {name for name, plain in (("warm_start", False), ("stream", 1)) if getattr(self, name) == plain}
-        return self.model_dump(mode="json", exclude={"runtime"} | unused)
+        return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 
     @property
     def signature(self) -> str:
