@@ -15,6 +15,16 @@ How it is timed: every thread is bound to one core, the contenders are run in tu
 the list, and the median over the repeats is told. All read the same arrays in memory; reading files and running
 Inception is left out, it costs everyone the same. Where a task is too long to be timed whole, a part is timed and
 multiplied, and the row says so. Agreement is -log10 of the relative difference to our value.
+
+Seen 2026-11-22, one of 2 quiet x86-64 cores, torch 2.15, 6 min 40 s in all; every target met, every value agreed.
+  LPIPS, 256 images of 64 px    ours .30 s; lpips pair by pair 374 s (1,270 times), in batches of 32 56 s (191 times);
+                                torchmetrics 390 and 58 s; 6.5 digits or more
+  Frechet, D 2048, N 500        ours .050 s; torch-fidelity 3.3 s (66 times), torchmetrics 3.7, clean-fid 18.1,
+                                pytorch-fid 18.5; 5.2 digits or more; of equal sets 0 against -1e-4 to -2e-4
+  kernel, D 2048, N 2000        ours, all pairs and error, .96 s; clean-fid 17.9, torch-fidelity 18.0 (100 subsets),
+                                torchmetrics 26.8; 13.4 digits or more
+  precision... D 256, N 2000    ours .15 s, with errors .25; prdc .34; 16 digits
+  Vendi, D 256, N 2000          ours .0063 s; vendi-score .44, its dual .0068; 13 digits or more
 """
 
 from __future__ import annotations

@@ -11,6 +11,10 @@ Refuted by  more.
 The images under test are the training faces mirrored: unseen faces that cost no model. Nothing is read from a cache of
 features. The features are timed first, then each metric on its own, which finds them there. Beside the seconds stand
 those of the processor, which a busy machine stretches less. Everything is loaded and warmed on a few images before.
+
+Seen 2026-11-22, 2 quiet x86-64 cores, torch 2.15: 32.7 s (59.7 of the processor). Features of the trunk for three sets
+11.9 s, of three random nets 4.5; freckles 5.0, perceptual diversity 3.0, kernel 1.5, spectrum 1.1, tails 1.1, PRDC 1.1,
+Frechet .8, detectors .8, the rest 2. As expected.
 """
 
 from __future__ import annotations

@@ -15,13 +15,13 @@ its images against n held-out faces, n = 1,000. Every row changes one thing and 
 reference. Draws are disjoint. For the resize, two disjoint sets of 128 px faces are brought to 64 px by PIL's bicubic,
 then one of them by another rule: their true distance is 0, and the change is the resize's alone.
 
-Seen 2026-11-22, 2 x86-64 cores shared with others (1,171 s), seed 2026, in randconv-s0 (then the primary space):
-FD 23.1 +- 3.6, KD .41 +- .08. FD at n = 250 / 500 / 2,000 / 4,000: +39 / +10 / -10 / -16 %; jackknifed -14 % at 1,000
-and -19 % at 4,000, extrapolated -17 and -19 %: the plain value at 1,000 is a quarter too high, and 1,000 images are
-enough to know it. KD: -18 / -9 / -2 / -2 %, within its errors. Other images +- 12 % (KD 15), another training +- 13 %
-(19), four of each: not to be told apart here. Another random network +- 24 % (29). One side resized: torch's bicubic
-with antialias 0.0 %, Lanczos +9 %, PIL bilinear +44 %, torch without antialias +55 %, nearest +65 %.
-As expected but for one: retraining was not seen to move more than redrawing, with four of each.
+Seen 2026-11-22, 2 x86-64 cores (178 s), seed 2026, in imagelab-ssl-v1: FD 18.0 +- 1.3, KD .40 +- .05. FD at n = 250 /
+500 / 2,000 / 4,000: +26 / +2 / -5 / -8 %; jackknifed -6 % at 1,000 and -10 % at 4,000, extrapolated -9 and -9 %. KD:
+-9 / -11 / -1 / -0 %, within its errors. Other images +- 2 % (KD 3), another training +- 8 % (13), four of each:
+retraining moves both more. Another random network +- 24 % (29). One side resized: torch's bicubic with antialias 0.0 %,
+Lanczos +26 %, PIL bilinear +98 %, torch without antialias +114 %, nearest +138 %. All as expected. Before, in
+randconv-s0 (FD 23.1 +- 3.6): plain FD a quarter too high at 1,000; other images +- 12 %, another training +- 13 %, not
+to be told apart there; resizes a third to two thirds as much.
 """
 
 from __future__ import annotations

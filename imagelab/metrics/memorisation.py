@@ -6,7 +6,7 @@
                      nearest neighbour in the training set (AuthPct): 0 for copies
 
 A collapsing model may copy less, not more; the two failures are different, and this tells them apart. Distances are
-Euclidean in standardised random features; what those do not see, such as a copied detail in a new picture, this does
+Euclidean in standardised features; what those do not see, such as a copied detail in a new picture, this does
 not see either. The errors are those of a share, for the given training and held-out images.
 
 References:
