@@ -15,15 +15,15 @@ Where a few replicas carry the mean (skewness above .12 sqrt(R); the variance un
 generation 10 on) a mean cannot be tested by sampling. Those points are counted as untestable; E ln det, which has its
 own law, is tested instead where the Wishart chain gives it.
 
-Seen 2026-11-22, 2 x86-64 cores (54 s, with another job on one of them), seed 0; 4,000 replicas at N = 100, fewer at
-d = 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) lie within three
-standard errors of the law, chance 99.73 %; 11 of 109 curves have a point outside; mean of z -.05, standard deviation .98.
-The worst point was 4.76 off (fixed real 1/4, N = 10, d = 100; chance between .0002 and .015); with seeds 1, 2 and 3 that
-curve lay within 2.6. What is left is the skewness of few-image loops. Closed forms and the law of the pools agree to
-4e-12. Variance kept at generation 100, N = 100, measured +- s.e. (law): replace .368 +- .01 (.366), breed of two
-.473 +- .01 (.469), window of 3 .772 +- .01 (.773), fresh every 5 .892 +- .007 (.895), fixed real .944 +- .005 (.944),
-subsample .966 +- .004 (.971), fresh .981 +- .003 (.978), accumulate .983 +- .003 (.984), healed .993 +- .003 (.987),
-golden .994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that swap all they make keep
+Seen 2026-11-22, 2 x86-64 cores (54 s, with another job on one of them), seed 0; 4,000 replicas at N = 100, fewer at d
+= 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) lie within three
+standard errors of the law, chance 99.73 %; 11 of 109 curves have a point outside; mean of z -.05, sd .98. The worst
+point was 4.76 off (fixed real 1/4, N = 10, d = 100; chance between .0002 and .015); with seeds 1, 2 and 3 that curve
+lay within 2.6. What is left is the skewness of few-image loops. Closed forms and the law of the pools agree to 4e-12.
+Variance kept at generation 100, N = 100, measured +- s.e. (law): replace .368 +- .01 (.366), breed of two .473 +- .01
+(.469), window of 3 .772 +- .01 (.773), fresh every 5 .892 +- .007 (.895), fixed real .944 +- .005 (.944), subsample
+.966 +- .004 (.971), fresh .981 +- .003 (.978), accumulate .983 +- .003 (.984), healed .993 +- .003 (.987), golden
+.994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that swap all they make keep
 nearly half the variance where one alone keeps a third. The toy stands at .78 after one generation and at .77 after
 twenty; its Gaussian map says .44. An earlier run with twice the replicas gave 8,512 of 8,535 (99.73 %).
 """
