@@ -8,6 +8,7 @@ wrong, 130 interrupted (and can be resumed).
 from __future__ import annotations
 
 import errno
+import os
 import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from .cli_watch import watch as watch_command
 from .cli_weights import weights_app
 from .config import Experiment, Runtime, explain, read_config
 from .data import DATASETS
-from .distributed import follows
+from .distributed import follows, ranks
 from .generators import GENERATORS
 from .generators.base import Team
 from .isolate import ERRORS, isolate
@@ -186,13 +187,22 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
-    sys.exit(_guard(lambda: execute(parse(experiment, words, source))))
+    _leave(_guard(lambda: execute(parse(experiment, words, source))))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Enter the ``imagelab`` command."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    sys.exit(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
+    _leave(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; as one of several processes without the last rites of C++, where a thread of gloo's may still stand."""
+    if ranks() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def load_experiment(path: Path) -> Experiment:

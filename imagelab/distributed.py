@@ -16,6 +16,7 @@ alone, which lets the step in hand finish and then dismisses the others.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -160,6 +161,9 @@ def together(work: Callable[[Team], int], runtime: Runtime) -> int:
         finally:
             if team.idle:  # else they are in the midst of something, and see the connection close
                 team.tell(None)
+    if team.idle:
+        with contextlib.suppress(RuntimeError):  # leave together; where rank 0 has failed, it is gone already
+            dist.barrier()
     dist.destroy_process_group()
     return code
 
