@@ -28,7 +28,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 
@@ -36,8 +36,9 @@ import numpy as np
 
 from ..measurement import Measurement
 from ..seeds import stream
-from .base import Evidence, NotMeasurable
-from .features import DISTANCE_SPACES, SPACES, feature_pair
+from .base import Evidence
+from .distances import distance_form, jackknifed_rows
+from .features import DISTANCE_SPACES
 from .inception import NAME as INCEPTION
 from .jackknife import GROUPS, Jackknifed, group_labels, jackknifed
 
@@ -242,30 +243,8 @@ def _check(real: np.ndarray, fake: np.ndarray) -> None:
 
 def frechet_rows(evidence: Evidence, space: str, name: str) -> list[Measurement]:
     """Return the plain distance in one space under ``name``, and the jackknifed one under its ``_corrected`` name."""
-    chosen = SPACES[space]
-    plain = Measurement(
-        name,
-        0.0,
-        n_real=len(evidence.real),
-        n_fake=len(evidence.fake),
-        better="lower",
-        estimator="nuclear norm, float64" + (", standardised by the reference" if chosen.standardise else ""),
-        feature_space=chosen.label,
-        resize=chosen.resize,
-        seed=evidence.seed,
-        cite=CITE,
-    )
-    stem, slash, tail = name.partition("/")
-    corrected = replace(plain, name=f"{stem}_corrected{slash}{tail}", estimator=f"{plain.estimator}, jackknifed")
-    try:
-        real, fake = feature_pair(evidence, space)
-    except NotMeasurable as error:
-        return [replace(each, value=None, missing=str(error)) for each in (plain, corrected)]
-    found = frechet_jackknife(real, fake, evidence.seed)
-    plain = replace(plain, value=found.value, stderr=found.stderr)
-    if found.corrected is None:
-        return [plain, replace(corrected, value=None, missing="needs at least 3 images in each set")]
-    return [plain, replace(corrected, value=found.corrected, stderr=found.stderr)]
+    form = distance_form(evidence, space, name, "nuclear norm, float64", CITE)
+    return jackknifed_rows(evidence, space, form, lambda real, fake: frechet_jackknife(real, fake, evidence.seed))
 
 
 def frechet(evidence: Evidence) -> list[Measurement]:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .freckle_candidates import FEATURES, Optics
-from .sealed import contents_digest, packed_card, read_sealed, write_sealed
+from .sealed import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 
 __all__ = [
     "Calibration",
@@ -231,8 +231,7 @@ def shipped_calibration(size: int = 64) -> Calibration:
 @cache
 def calibrated_sizes() -> tuple[int, ...]:
     """Return the image sizes in px that the package carries a calibration for."""
-    found = Path(__file__).parent.glob("freckles-*.npz")
-    return tuple(sorted(int(path.stem.removeprefix("freckles-")) for path in found))
+    return shipped_sizes("freckles")
 
 
 def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..measurement import Measurement
-from .base import Evidence, NotMeasurable
-from .features import PRIMARY, SPACES, feature_pair
+from .base import Evidence
+from .distances import training_features
+from .features import PRIMARY, SPACES
 from .neighbours import nearest
 
 __all__ = ["generalisation", "novelty"]
@@ -58,10 +59,7 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: where the evidence holds no training set, or sets without features to compare.
     """
-    if evidence.train is None:
-        raise NotMeasurable("the images that the model was trained on were not handed over")
-    heldout, fake = feature_pair(evidence, PRIMARY)
-    _, train = feature_pair(replace(evidence, fake=evidence.train), PRIMARY)
+    heldout, fake, train = training_features(evidence, PRIMARY)
     ours, theirs = (novelty(each, train, evidence.device) for each in (fake, heldout))
     standardised = ", standardised by the reference" if SPACES[PRIMARY].standardise else ""
     form = Measurement(

@@ -36,6 +36,11 @@ class Jackknifed:
     stderr: float | None
     corrected: float | None
 
+    def times(self, factor: float) -> Jackknifed:
+        """Return the same in other units."""
+        scaled = (None if each is None else factor * each for each in (self.stderr, self.corrected))
+        return Jackknifed(factor * self.value, *scaled)
+
 
 def jackknife(
     statistic: Callable[[np.ndarray, np.ndarray], float], n_real: int, n_fake: int, seed: int, groups: int = GROUPS

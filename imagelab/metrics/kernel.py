@@ -23,7 +23,8 @@ import numpy as np
 
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
-from .features import DISTANCE_SPACES, SPACES, feature_pair
+from .distances import distance_form
+from .features import DISTANCE_SPACES, feature_pair
 from .inception import NAME as INCEPTION
 
 if TYPE_CHECKING:
@@ -108,19 +109,7 @@ def _across(left: np.ndarray, right: np.ndarray, device: str) -> tuple[np.ndarra
 
 def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
     """Return the kernel distance in one space under ``name``."""
-    chosen = SPACES[space]
-    form = Measurement(
-        name,
-        0.0,
-        n_real=len(evidence.real),
-        n_fake=len(evidence.fake),
-        better="lower",
-        estimator="unbiased MMD^2, (x.y/D+1)^3, all pairs"
-        + (", standardised by the reference" if chosen.standardise else ""),
-        feature_space=chosen.label,
-        resize=chosen.resize,
-        cite=CITE,
-    )
+    form = distance_form(evidence, space, name, "unbiased MMD^2, (x.y/D+1)^3, all pairs", CITE)
     try:
         value, stderr = kernel_distance(*feature_pair(evidence, space), evidence.device)
     except NotMeasurable as error:

@@ -22,8 +22,9 @@ import numpy as np
 
 from ..measurement import Measurement
 from ..seeds import stream
-from .base import Evidence, NotMeasurable
-from .features import PRIMARY, SPACES, feature_pair
+from .base import Evidence
+from .distances import training_features
+from .features import PRIMARY, SPACES
 from .neighbours import nearest
 
 __all__ = ["authenticity", "closer_to_train", "memorisation"]
@@ -61,10 +62,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: where the evidence holds no training set, or sets without features to compare.
     """
-    if evidence.train is None:
-        raise NotMeasurable("the images that the model was trained on were not handed over")
-    heldout, fake = feature_pair(evidence, PRIMARY)
-    _, train = feature_pair(replace(evidence, fake=evidence.train), PRIMARY)
+    heldout, fake, train = training_features(evidence, PRIMARY)
     closer = Measurement(
         "memorisation/closer_to_train",
         closer_to_train(fake, train, heldout, evidence.seed, evidence.device),

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..images import check_images
 from .freckle_calibration import Figure
-from .sealed import contents_digest, packed_card, read_sealed, write_sealed
+from .sealed import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 
 __all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
 
@@ -129,8 +129,7 @@ def read_probes(path: Path) -> Probes:
 @cache
 def probed_sizes() -> tuple[int, ...]:
     """Return the image sizes in px that the package carries probes for."""
-    found = Path(__file__).parent.glob("probes-*.npz")
-    return tuple(sorted(int(path.stem.removeprefix("probes-")) for path in found))
+    return shipped_sizes("probes")
 
 
 @cache

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..atomic import written_whole
 
-__all__ = ["contents_digest", "packed_card", "read_sealed", "write_sealed"]
+__all__ = ["contents_digest", "packed_card", "read_sealed", "shipped_sizes", "write_sealed"]
 
 
 def contents_digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -76,3 +76,9 @@ def read_sealed(path: Path, what: str, remake: str) -> tuple[dict[str, np.ndarra
     if not whole:
         raise ValueError(f"{path}: the contents do not match their SHA-256 {digest[:8]}...; {remake}")
     return arrays, card
+
+
+def shipped_sizes(stem: str) -> tuple[int, ...]:
+    """Return the image sizes in px for which the package carries a file ``<stem>-<size>.npz``."""
+    found = Path(__file__).parent.glob(f"{stem}-*.npz")
+    return tuple(sorted(int(path.stem.removeprefix(f"{stem}-")) for path in found))

@@ -23,18 +23,18 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..measurement import Measurement
 from ..seeds import stream
-from .base import Evidence, NotMeasurable
-from .features import PRIMARY, SPACES, feature_pair
+from .base import Evidence
+from .distances import distance_form, jackknifed_rows
+from .features import PRIMARY
 from .inception import NAME as INCEPTION
-from .jackknife import leave_out, spread
+from .jackknife import Jackknifed, leave_out, spread
 
-__all__ = ["SlicedW2", "mind", "sliced", "sliced_w2", "sliced_w2_and_error", "wasserstein_1d"]
+__all__ = ["mind", "sliced", "sliced_w2", "sliced_w2_and_error", "wasserstein_1d"]
 
 CITE = "arXiv:2605.06797"
 DIRECTIONS = 256
@@ -42,15 +42,6 @@ DIRECTIONS = 256
 
 MIND_DIRECTIONS = 1000
 BLOCK = 32  # lines at a time: 100,000 images take 32 x 100,000 x 8 bytes = 26 MB
-
-
-@dataclass(frozen=True)
-class SlicedW2:
-    """A sliced distance, its standard error (of both sets and of the lines), and the value without its 1/n bias."""
-
-    value: float
-    stderr: float | None
-    corrected: float | None
 
 
 def wasserstein_1d(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
@@ -101,8 +92,8 @@ def sliced_w2(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = D
     return float(np.concatenate(list(rows)).mean())
 
 
-def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = DIRECTIONS) -> SlicedW2:
-    """Return the sliced distance with its error and its jackknifed value (see jackknife.py; ten groups).
+def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = DIRECTIONS) -> Jackknifed:
+    """Return the sliced distance, its error (of both sets and of the lines) and its jackknifed value (ten groups).
 
     Each cloud is sorted once a line; a set without a group keeps that order.
 
@@ -131,12 +122,12 @@ def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, direction
     lines = np.concatenate(whole)
     value = float(lines.mean())
     if not kept:
-        return SlicedW2(value, None, None)
+        return Jackknifed(value, None, None)
     g = len(kept)
     values = np.reshape(left, (-1, g)).sum(axis=0) / len(lines)
     of_lines = lines.std(ddof=1) / np.sqrt(len(lines)) if len(lines) > 1 else 0.0
     stderr = float(np.hypot(spread(values), of_lines))
-    return SlicedW2(value, stderr or None, float(g * value - (g - 1) * values.mean()))
+    return Jackknifed(value, stderr or None, float(g * value - (g - 1) * values.mean()))
 
 
 def _check(real: np.ndarray, fake: np.ndarray, directions: int) -> None:
@@ -167,33 +158,13 @@ def _projected(
 
 def _rows(evidence: Evidence, space: str, name: str, directions: int, factor: str) -> list[Measurement]:
     """Return the plain and the corrected distance; ``factor`` is "" or "3 D"."""
-    chosen = SPACES[space]
-    plain = Measurement(
-        name,
-        0.0,
-        n_real=len(evidence.real),
-        n_fake=len(evidence.fake),
-        better="lower",
-        estimator=f"{factor}{' x ' if factor else ''}sliced W2^2, {directions} lines"
-        + (", standardised by the reference" if chosen.standardise else ""),
-        feature_space=chosen.label,
-        resize=chosen.resize,
-        seed=evidence.seed,
-        cite=CITE,
-    )
-    stem, slash, tail = name.partition("/")
-    corrected = replace(plain, name=f"{stem}_corrected{slash}{tail}", estimator=f"{plain.estimator}, jackknifed")
-    try:
-        real, fake = feature_pair(evidence, space)
-    except NotMeasurable as error:
-        return [replace(each, value=None, missing=str(error)) for each in (plain, corrected)]
-    found = sliced_w2_and_error(real, fake, evidence.seed, directions)
-    scale = 3.0 * real.shape[1] if factor else 1.0
-    stderr = None if found.stderr is None else scale * found.stderr
-    plain = replace(plain, value=scale * found.value, stderr=stderr)
-    if found.corrected is None:
-        return [plain, replace(corrected, value=None, missing="needs at least 3 images in each set")]
-    return [plain, replace(corrected, value=scale * found.corrected, stderr=stderr)]
+    estimator = f"{factor}{' x ' if factor else ''}sliced W2^2, {directions} lines"
+
+    def measured(real: np.ndarray, fake: np.ndarray) -> Jackknifed:
+        found = sliced_w2_and_error(real, fake, evidence.seed, directions)
+        return found.times(3.0 * real.shape[1]) if factor else found
+
+    return jackknifed_rows(evidence, space, distance_form(evidence, space, name, estimator, CITE), measured)
 
 
 def sliced(evidence: Evidence) -> list[Measurement]:

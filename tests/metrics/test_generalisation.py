@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagelab.metrics import generalisation as module
+from imagelab.metrics import distances
 from imagelab.metrics.base import ImageSet, NotMeasurable
 from imagelab.metrics.features import PRIMARY
 from imagelab.metrics.generalisation import generalisation, novelty
@@ -55,7 +55,7 @@ def test_the_error_is_the_spread_over_repeats_for_the_given_training_images(rng,
     found = []
     for _ in range(100):
         sets = iter([(rng.standard_normal((80, 6)), 0.8 * rng.standard_normal((60, 6))), (None, train)])
-        monkeypatch.setattr(module, "feature_pair", lambda evidence, space, sets=sets: next(sets))
+        monkeypatch.setattr(distances, "feature_pair", lambda evidence, space, sets=sets: next(sets))
         found.append([(m.value, m.stderr) for m in generalisation(base)])
     values, errors = np.moveaxis(np.array(found, float), 2, 0)
     ratio = np.sqrt(np.mean(errors**2, axis=0)) / values.std(axis=0, ddof=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+from imagelab.metrics import distances
 from imagelab.metrics import sliced as module
 from imagelab.metrics.features import PRIMARY
 from imagelab.metrics.sliced import mind, sliced, sliced_w2, sliced_w2_and_error, wasserstein_1d
@@ -119,7 +120,7 @@ def test_mind_is_three_times_the_dimensions_of_inception_features_and_waits_for_
     assert [m.name for m in found] == ["mind", "mind_corrected"]
     assert all(m.value is None and "6726825d.pth" in m.missing for m in found)
     x, y = rng.standard_normal((30, 6)), 1 + rng.standard_normal((30, 6))
-    monkeypatch.setattr(module, "feature_pair", lambda evidence, space: (x, y))
+    monkeypatch.setattr(distances, "feature_pair", lambda evidence, space: (x, y))
     known = mind(evidence(pictures(12, 32), pictures(12, 32)))[0]
     assert known.value == pytest.approx(18 * sliced_w2(x, y, 1, 1000), rel=1e-12)
     assert "3 D x" in known.estimator and "1000 lines" in known.estimator
