@@ -1,0 +1,84 @@
+"""Layers that the small diffusion nets of this room share: few operations, told the time by gain and shift.
+
+Every block is residual and begins as the identity, for its last layer starts from zero; so a new net says what its
+closed-form part says, and training adds to that.
+
+References:
+    FiLM: visual reasoning with a general conditioning layer (Perez et al. 2018), arXiv:1709.07871.
+    Root mean square layer normalization (Zhang and Sennrich 2019), arXiv:1910.07467.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "times", "zero"]
+
+TIMES = 64
+"""Numbers that describe a time to a net: sines and cosines of 32 frequencies."""
+
+
+def times(t: Tensor) -> Tensor:
+    """Describe times in 0..1 by waves of geometrically rising frequency: [B] -> [B,TIMES]."""
+    rates = torch.exp(torch.linspace(0.0, math.log(200.0), TIMES // 2, device=t.device))
+    angles = t[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def zero(*layers: nn.Linear | nn.Conv2d) -> None:
+    """Start layers from zero, so that a net begins by saying nothing."""
+    for layer in layers:
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+class DenseBlock(nn.Module):
+    """H + W2 silu(W1 (norm(H) (1 + g) + u)), with g and u told by the time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.told = nn.Linear(width, 2 * width)
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+        zero(self.told, self.outer)
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        """H [B,width], time [B,width] -> [B,width]."""
+        gain, shift = self.told(time).chunk(2, 1)
+        normed = functional.layer_norm(h, h.shape[1:])
+        return h + self.outer(functional.silu(self.inner(normed * (1 + gain) + shift)))
+
+
+class Norm(nn.Module):
+    """X / rms X over the channels of one place; it sees no further, so crops and whole images are treated alike."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1, width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,h,w] -> the same."""
+        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5) * self.gain
+
+
+class ConvBlock(nn.Module):
+    """H + conv(silu(norm(conv(silu(norm(H)))) (1 + g) + u)), with g and u told by the time."""
+
+    def __init__(self, width: int, told: int) -> None:
+        super().__init__()
+        self.before, self.between = Norm(width), Norm(width)
+        self.inner = nn.Conv2d(width, width, 3, padding=1)
+        self.outer = nn.Conv2d(width, width, 3, padding=1)
+        self.told = nn.Linear(told, 2 * width)
+        zero(self.outer, self.told)
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        """H [B,width,y,x], time [B,told] -> like h."""
+        gain, shift = self.told(time)[:, :, None, None].chunk(2, 1)
+        inner = self.between(self.inner(functional.silu(self.before(h))))
+        return h + self.outer(functional.silu(inner * (1 + gain) + shift))
