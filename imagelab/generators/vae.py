@@ -50,7 +50,7 @@ class Vae(GeneratorRecipe):
         latent: numbers in the upper code z; at most N - 1, and at most as many as an image has values, are used.
         details: channels of the map of details c, which has (side / 4)^2 places.
         width: channels of the convolutions.
-        images_seen: length of the training.
+        images_seen: length of the training; 0 for the untrained control, the closed form of z and nothing of c.
         batch: images a training step.
         learning_rate: peak rate of Adam.
         crop: side of the random crop of each image that is read in training, in px; whole images where it is larger.
@@ -72,7 +72,7 @@ class Vae(GeneratorRecipe):
     latent: int = Field(default=64, ge=1)
     details: int = Field(default=12, ge=1)
     width: int = Field(default=48, ge=8, multiple_of=8)
-    images_seen: int = Field(default=24_000, ge=1)
+    images_seen: int = Field(default=24_000, ge=0)
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0.0)
     crop: int = Field(default=32, ge=8, multiple_of=4)
@@ -88,7 +88,7 @@ class Vae(GeneratorRecipe):
     def label(self) -> str:
         """Name for plots and tables."""
         name = {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
-        return name + noise_label(self.noise_scale)
+        return name + ("" if self.images_seen else ", untrained") + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
@@ -115,6 +115,8 @@ class Vae(GeneratorRecipe):
             net: Any = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
         net.to(torch.device(bench.device))
         solve_upper_level(net, images, stream_seed(seed, "axes"), bench)
+        if not self.images_seen:
+            silence(net)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         begun = warm_start(net, start, ["variance"])
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
@@ -171,6 +173,13 @@ def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, bench: Bench) 
     net.axes.copy_(scale[:, None] * directions)
     net.shrink.copy_(1 / variances)
     net.spread.copy_((residual / variances).clamp(max=1.0).sqrt())
+
+
+def silence(net: VaeNet) -> None:
+    """Let the decoder publish the closed form alone: no details, and for noise the s^2 that z leaves open."""
+    for parameter in net.unfold.parameters():
+        parameter.detach().zero_()
+    net.variance.fill_(net.spread[0].square() / net.shrink[0])
 
 
 def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:

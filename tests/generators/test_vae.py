@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, Vae
+from imagelab.generators import Bench, TrainRecord, Vae
 from imagelab.generators.vae import VaeModel
 from imagelab.seeds import image_seeds
 
@@ -86,6 +86,31 @@ def test_the_upper_level_is_the_ppca_optimum(model: VaeModel, pictures: np.ndarr
     residual = variances[6:].sum() / (768 - 6)
     np.testing.assert_allclose(model.net.axes.double().square().sum(1), variances[:6] - residual, rtol=1e-3)
     np.testing.assert_allclose(model.net.spread.double().square(), residual / variances[:6], rtol=1e-3)
+
+
+def test_the_untrained_control_is_the_closed_form_and_says_so(pictures: np.ndarray):
+    control = RECIPE.model_copy(update={"images_seen": 0, "prior": "normal"})
+    assert (control.label, RECIPE.model_copy(update={"images_seen": 1}).label) == ("VAE, untrained", "VAE, local prior")
+    model = control.fit(pictures, 0, Bench())
+    z, c = model.codes(SEEDS[:50])
+    outline = (model.net.mean + z @ model.net.axes).unflatten(1, pictures.shape[1:])
+    torch.testing.assert_close(model.net.decode(z, c), outline)
+    signed = torch.from_numpy(pictures).double().flatten(1) / 127.5 - 1
+    variances = torch.linalg.svdvals(signed - signed.mean(0)).square() / len(pictures)
+    left_open = float(variances[6:].sum()) / (768 - 6)
+    np.testing.assert_allclose(model.net.noise_deviation().square(), left_open, rtol=1e-3)
+
+
+def test_a_training_of_no_length_tells_nothing_and_of_some_length_learns(pictures: np.ndarray):
+    records: list[TrainRecord] = []
+    control = RECIPE.model_copy(update={"images_seen": 0}).fit(pictures, 0, Bench(tell=records.append))
+    assert records == []
+    trained = RECIPE.model_copy(update={"images_seen": 2400}).fit(pictures, 0, Bench())
+
+    def error(model: VaeModel) -> float:
+        return float(((model.reconstruct(pictures).astype(float) - pictures) ** 2).mean())
+
+    assert error(trained) < 0.9 * error(control)
 
 
 def test_less_beta_copies_more_faithfully(pictures: np.ndarray):
