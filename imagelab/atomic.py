@@ -2,7 +2,8 @@
 
 A rename is the one step of a file system that nothing can cut in half. So whoever reads NAME finds the old content or
 the new, never a part, wherever a kill, a full disk or a Ctrl-C fell. The two forms here are the only ones in the
-package: a file (:func:`written_whole`) and a folder that must be new (:func:`folder_made_whole`).
+package: a file (:func:`written_whole`) and a folder that must be new (:func:`folder_made_whole`). Where two writers
+would undo each other's work, one goes first and the other is told whom to wait for (:func:`held_alone`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["folder_made_whole", "sync", "write_atomic", "written_whole"]
+__all__ = ["folder_made_whole", "held_alone", "sync", "write_atomic", "written_whole"]
 
 
 @contextmanager
@@ -73,6 +74,33 @@ def folder_made_whole(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+@contextmanager
+def held_alone(lock: Path, what: str, doing: str) -> Iterator[None]:
+    """Hold a lock file against other processes while the block runs; it dies with its holder, and the file stays.
+
+    Args:
+        lock: the file to lock, made if it is not there; it says which process holds it.
+        what: what is held, as a second process is told of it.
+        doing: what the first one does, such as "is writing this run".
+
+    Raises:
+        ValueError: if another process holds it, naming that one.
+    """
+    import fcntl
+
+    with lock.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            owner = stream.read().strip() or "unknown"
+            raise ValueError(f"{what}: another process (pid {owner}) {doing}. Wait for it.") from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
 
 
 def sync(path: Path) -> None:

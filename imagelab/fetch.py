@@ -24,6 +24,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from . import __version__
+from .atomic import held_alone
 from .metrics.weights import WEIGHTS, Weights, folders, short, state
 
 __all__ = ["Arrived", "NotFetched", "Received", "bring_in", "fetch", "target"]
@@ -232,22 +233,9 @@ def _explain(error: Exception, address: str, partial: Path, size: int) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a file for writing against other processes; the lock dies with its holder."""
-    import fcntl
-
+    """Hold a file for writing against other processes; nothing is left of the lock when it is over."""
     lock = path.with_name(path.name + ".lock")
-    with lock.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.seek(0)
-            owner = stream.read().strip() or "unknown"
-            raise ValueError(
-                f"{short(path)}: another process (pid {owner}) is bringing this file. Wait for it."
-            ) from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+    with held_alone(lock, short(path), "is bringing this file"):
         try:
             yield
         finally:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from .atomic import sync, write_atomic
+from .atomic import held_alone, sync, write_atomic
 from .images import read_npy, tile, write_png
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool
@@ -235,20 +235,7 @@ class RunFolder:
         Raises:
             ValueError: if another process holds it.
         """
-        import fcntl
-
-        with (self.path / "run.lock").open("a+") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                stream.seek(0)
-                owner = stream.read().strip() or "unknown"
-                raise ValueError(
-                    f"{self.path}: another process (pid {owner}) is writing this run. Wait for it."
-                ) from error
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
+        with held_alone(self.path / "run.lock", str(self.path), "is writing this run"):
             yield
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from imagelab.atomic import folder_made_whole, sync, write_atomic, written_whole
+from imagelab.atomic import folder_made_whole, held_alone, sync, write_atomic, written_whole
 
 
 def test_until_the_block_ends_the_name_holds_what_it_held(tmp_path: Path):
@@ -131,6 +133,27 @@ def test_files_and_folders_can_be_synced(tmp_path: Path):
         sync(tmp_path / "none")
 
 
-def _enter(make: Callable[[], AbstractContextManager[Path]]) -> None:
+def test_what_is_held_is_refused_to_others_with_the_holders_number_until_it_is_free(tmp_path: Path):
+    lock, told = tmp_path / "run.lock", rf"a {{set}}: another process \(pid {os.getpid()}\) is at it\. Wait for it\."
+    with held_alone(lock, "a {set}", "is at it"), pytest.raises(ValueError, match=told):
+        _enter(lambda: held_alone(lock, "a {set}", "is at it"))
+    with held_alone(lock, "a {set}", "is at it"):
+        assert lock.read_text() == str(os.getpid())
+
+
+def test_a_lock_dies_with_its_holder(tmp_path: Path):
+    code = f"""
+import os
+from pathlib import Path
+from imagelab.atomic import held_alone
+with held_alone(Path({str(tmp_path / "run.lock")!r}), "a set", "is at it"):
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    with held_alone(tmp_path / "run.lock", "a set", "is at it"):
+        assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+
+
+def _enter(make: Callable[[], AbstractContextManager[object]]) -> None:
     with make():
         raise AssertionError("the block ran")
