@@ -17,26 +17,15 @@ can tell apart, soft eyes, no freckles: an under-trained model, so this is no me
 A tie with PPCA at generation 1 and twice its distance at generation 2. The GPU settings have not been run.
 """
 
-from imagelab import Ddpm, Experiment, Faces, Gaussian, Replace, launch
+from imagelab import Experiment, Faces, Gaussian, Replace, launch
+from imagelab.generators.ddpm import RECIPES
 
 experiment = Experiment(
     name="photocopy-ddpm",
     title="A photocopy of a photocopy, by diffusion",
     data=Faces(size=32),
     regime=Replace(),
-    generator=Ddpm(
-        channels=(64, 128),
-        blocks=1,
-        patch=4,
-        prediction="sample",
-        weighting="velocity",
-        images_seen=50_000,
-        batch=64,
-        learning_rate=1e-3,
-        ema=0.995,
-        sampler="dpm++",
-        steps=20,
-    ),
+    generator=RECIPES["cpu-32"],
     arms=(Gaussian(components=64),),
     generations=3,
     images=1000,
