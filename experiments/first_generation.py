@@ -1,0 +1,382 @@
+"""Does a learned generator earn its place? The first generation against PPCA, its untrained net, and its blank twin.
+
+Question:  does the model, before any loop, draw faces nearer to unseen real ones than a closed-form Gaussian (PPCA) and
+           than itself without training do, on instruments that see beyond second order, in each of three seeds? And
+           are the freckles it shows freckles, or the grain that the same recipe draws when it never saw one?
+Command:   python experiments/first_generation.py --generator vae           (or cascade, ddpm, or a recipe as JSON)
+           --runs DIR keeps models and images, so that a killed run goes on; --sheet faces.png draws what was made
+           beside real faces; --quick runs toy sizes, to see that it runs
+Hardware:  one CPU core; the last lines of the table say how much of it.
+Expect:    FD and the starved detector put the learned model before both controls in every seed; band powers, variance
+           and noise need not: second order is what PPCA is made of. Freckles clearly above the blank control.
+Refuted by: a seed in which either control is as near on FD or on the starved detector; a count of freckles that the
+           blank control matches, which is the same recipe trained on the freckle-free twins of the same faces.
+
+A seed is a world of its own: other training faces, other held-out faces, other weights, other noise; within it all
+arms draw from the same noise. Nearer means: nearer to what the real training faces measure, by more than two standard
+errors of the difference. In the table +- is the standard error over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from in_situ import machine
+from PIL import Image, ImageDraw
+from pydantic import TypeAdapter, ValidationError
+
+from imagelab.atomic import write_atomic
+from imagelab.data import Faces, Sample
+from imagelab.generators import GENERATORS, AnyGenerator, Bench, Cascade, Ddpm, Gaussian, TrainRecord, Vae
+from imagelab.generators.training import fingerprint
+from imagelab.images import read_npy, tile, write_png
+from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics.features import PRIMARY
+from imagelab.report.grids import INK, MUTED, write_line
+from imagelab.seeds import image_seeds, stream_seed
+from imagelab.store import CHECKPOINT, write_npy
+
+Arm = Literal["real", "model", "PPCA", "untrained", "blank"]
+CONTROLS: tuple[Arm, Arm] = ("PPCA", "untrained")
+MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
+
+PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation")
+INSTRUMENTS = {
+    f"frechet_corrected/{PRIMARY}": f"FD[{PRIMARY}], corrected",
+    f"detector_starved/{PRIMARY}": "starved detector, AUC",
+    f"detector/{PRIMARY}": "detector, AUC",
+    "band_power/8-16": "power at 8-16 c/image, dB",
+    "band_power/16-32": "power at 16-32 c/image, dB",
+    "pixel_variance": "pixel variance, ratio",
+    "freckles/noise": "noise, grey levels",
+    "freckles/count": "freckles found a face",
+    "freckles/corrected": "corrected by calibration",
+    "memorisation/closer_to_train": "nearer to training faces",
+}
+BEYOND = (f"frechet_corrected/{PRIMARY}", f"detector_starved/{PRIMARY}")
+"""The instruments that see beyond second order and still tell good models apart: they decide."""
+
+FRECKLES = "freckles/count"
+CLEARLY = 2.0
+"""A difference counts from so many of its standard errors on."""
+
+METER_SECONDS = 5.0  # between two notes of what a training has cost so far
+
+QUICK: dict[str, AnyGenerator] = {
+    "gaussian": Gaussian(components=8),
+    "vae": Vae(latent=8, details=2, width=8, images_seen=320, batch=16),
+    "ddpm": Ddpm(channels=(8, 16), blocks=1, patch=4, images_seen=32, batch=8, noise_steps=20, steps=4),
+    "cascade": Cascade(
+        components=12,
+        width=16,
+        blocks=1,
+        detail_widths=(8, 8),
+        images_seen=32,
+        coarse_share=2,
+        batch=8,
+        coarse_batch=16,
+        steps=2,
+        coarse_steps=4,
+    ),
+}
+
+
+class Reading(NamedTuple):
+    """What an instrument says of one set of images: its value and its standard error (0 where none is known)."""
+
+    value: float
+    error: float = 0.0
+
+
+Readings = Mapping[str, Reading]
+Table = Mapping[Arm, Sequence[Readings]]
+"""Arm -> for each seed, instrument -> reading; what could not be measured is not there."""
+
+
+# -- the arms
+
+
+@dataclass(frozen=True)
+class World:
+    """One seed: its training faces with their freckle-free twins, and its held-out faces."""
+
+    seed: int
+    train: Sample
+    heldout: np.ndarray
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an arm made, and the core-seconds that training and sampling took."""
+
+    label: str
+    images: np.ndarray
+    training: float
+    sampling: float
+
+
+def world(seed: int, images: int, heldout: int) -> World:
+    """Return the faces of a seed."""
+    faces = Faces(size=64, freckle_rate=0.6)
+    return World(seed, faces.load("train", images, seed), faces.load("heldout", heldout, seed).images)
+
+
+def untrained(recipe: Any) -> AnyGenerator:
+    """Return the recipe with nothing learned: closed forms alone, or where there are none, one image at no rate."""
+    try:
+        return type(recipe).model_validate({**recipe.model_dump(), "images_seen": 0})
+    except ValidationError:
+        return recipe.model_copy(update={"images_seen": 1, "learning_rate": 1e-12})
+
+
+def arms(recipe: AnyGenerator, of: World) -> dict[Arm, tuple[AnyGenerator, np.ndarray]]:
+    """Return every arm that is fitted: its recipe and its training images."""
+    faces, twins = of.train.images, of.train.twins
+    if twins is None:
+        raise ValueError("first_generation: the dataset makes no freckle-free twins, so there is no blank control")
+    ppca = Gaussian(components=512)
+    return {
+        "model": (recipe, faces),
+        "PPCA": (ppca, faces),
+        "untrained": (untrained(recipe), faces),
+        "blank": (recipe, twins),
+    }
+
+
+class Meter:
+    """Core-seconds spent on a training, those of killed attempts included."""
+
+    def __init__(self, note: Path) -> None:
+        self.note, self.begun, self.noted = note, time.process_time(), time.monotonic()
+        self.before: float = json.loads(note.read_text()) if note.exists() else 0.0
+
+    @property
+    def spent(self) -> float:
+        """Core-seconds so far."""
+        return self.before + time.process_time() - self.begun
+
+    def tell(self, record: TrainRecord) -> None:
+        """Write them down now and then."""
+        if time.monotonic() - self.noted > METER_SECONDS:
+            write_atomic(self.note, json.dumps(self.spent))
+            self.noted = time.monotonic()
+
+
+def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, runs: Path, bench: Bench) -> Made:
+    """Fit an arm and let it draw as many images as it was shown; what is in ``runs`` already is read, not made.
+
+    An arm is written beside its name and renamed when whole. A killed training goes on from its checkpoint.
+
+    Raises:
+        Interrupted, Diverged: from training (see generators/base.py).
+    """
+    start = stream_seed(seed, "first-generation")
+    mark = fingerprint(recipe.model_dump_json(), lesson, start)
+    shard = runs / f"{arm.lower()}-seed-{seed}-{mark[:10]}"
+    if not shard.exists():
+        partial = shard.with_name(f"{shard.name}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        note = partial / "spent.json"
+        meter = Meter(note)
+        model = recipe.fit(lesson, start, replace(bench, tell=meter.tell, checkpoint=partial / CHECKPOINT))
+        training, begun = meter.spent, time.process_time()
+        model.save(partial / "model")
+        write_npy(partial / "images.npy", model.sample(image_seeds(seed, "sample", 1, 0, range(len(lesson)))))
+        cost = {"label": recipe.label, "training": training, "sampling": time.process_time() - begun}
+        write_atomic(partial / "cost.json", json.dumps(cost))
+        note.unlink(missing_ok=True)
+        partial.rename(shard)
+    return Made(images=read_npy(shard / "images.npy"), **json.loads((shard / "cost.json").read_text()))
+
+
+def read(of: World, images: np.ndarray, lesson: np.ndarray | None, features: Path) -> Readings:
+    """Return what every instrument says of these images beside the held-out faces.
+
+    Args:
+        of: the seed. images: uint8 [N,3,64,64]. lesson: what their maker was trained on; None for real images.
+        features: folder in which features are kept.
+    """
+    evidence = Evidence(
+        real=ImageSet(of.heldout, features),
+        fake=ImageSet(images, features),
+        seed=stream_seed(of.seed, "measure"),
+        train=None if lesson is None else ImageSet(lesson, features),
+    )
+    found = {m.name: m for m in measure(evidence, PANEL)}
+    return {
+        name: Reading(m.value, m.stderr or 0.0)
+        for name in INSTRUMENTS
+        if (m := found.get(name)) is not None and m.value is not None
+    }
+
+
+# -- the verdict
+
+
+def nearer(ours: Reading, theirs: Reading, real: Reading) -> bool:
+    """Return whether ours lies clearly nearer to what real images measure than theirs does."""
+    gain = abs(theirs.value - real.value) - abs(ours.value - real.value)
+    return gain > CLEARLY * math.hypot(ours.error, theirs.error)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who beat whom, seed by seed.
+
+    Attributes:
+        beats: instrument -> for each seed, whether the model lies clearly nearer to real than both controls.
+        freckled: for each seed, whether the model shows clearly more freckles than its blank control.
+    """
+
+    beats: Mapping[str, tuple[bool, ...]]
+    freckled: tuple[bool, ...]
+
+    @property
+    def earned(self) -> bool:
+        """Whether it beats both controls in every seed on every instrument that decides."""
+        return all(name in self.beats and all(self.beats[name]) for name in BEYOND)
+
+    def lines(self) -> list[str]:
+        """Return the verdict in words."""
+        told = [
+            f"{INSTRUMENTS[name]:34s} beats both in {sum(wins)} of {len(wins)} seeds{'   decides' * (name in BEYOND)}"
+            for name, wins in self.beats.items()
+        ]
+        seeds = len(self.freckled)
+        told.append(f"{'freckles found a face':34s} above the blank control in {sum(self.freckled)} of {seeds} seeds")
+        return [*told, f"It {'earns' if self.earned else 'does not earn'} its place."]
+
+
+def verdict(table: Table) -> Verdict:
+    """Judge a table of readings: every instrument that read all of model, controls and real images in every seed.
+
+    Example:
+        >>> one = {"real": 0.0, "model": 9.0, "PPCA": 40.0, "untrained": 60.0}
+        >>> fd = {arm: [{BEYOND[0]: Reading(value, 1.0)}] for arm, value in one.items()}
+        >>> verdict(fd).beats[BEYOND[0]]
+        (True,)
+    """
+    judged: tuple[Arm, ...] = ("real", "model", *CONTROLS)
+    beats = {}
+    for name in INSTRUMENTS:
+        if all(name in readings for arm in judged for readings in table[arm]):
+            columns = [[readings[name] for readings in table[arm]] for arm in judged]
+            beats[name] = tuple(
+                all(nearer(ours, theirs, real) for theirs in controls)
+                for real, ours, *controls in zip(*columns, strict=True)
+            )
+    pairs = zip(table["model"], table.get("blank", ()), strict=False)
+    freckled = tuple(_more(ours[FRECKLES], blank[FRECKLES]) for ours, blank in pairs if FRECKLES in ours)
+    return Verdict(beats, freckled)
+
+
+def _more(ours: Reading, theirs: Reading) -> bool:
+    return ours.value - theirs.value > CLEARLY * math.hypot(ours.error, theirs.error)
+
+
+# -- what is told
+
+
+def averaged(values: Sequence[float], digits: int) -> str:
+    """Return "mean +- standard error" over the seeds."""
+    if not values:
+        return "-"
+    error = f" +- {np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{error}"
+
+
+def told(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
+    """Return the table as lines of text, the costs below."""
+    heads = {"model": made["model"][0].label}
+    lines = [" " * 34 + "".join(f"{heads.get(arm, arm)[:17]:>18s}" for arm in table)]
+    for name, title in INSTRUMENTS.items():
+        digits = 1 if "FD" in title else 2
+        cells = [averaged([seed[name].value for seed in seeds if name in seed], digits) for seeds in table.values()]
+        lines.append(f"{title:34s}" + "".join(f"{cell:>18s}" for cell in cells))
+    for cost in ("training", "sampling"):
+        cells = [averaged([getattr(one, cost) for one in made[arm]], 0) if arm in made else "-" for arm in table]
+        lines.append(f"{f'core-s of {cost}':34s}" + "".join(f"{cell:>18s}" for cell in cells))
+    return lines
+
+
+def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows: int = 4, scale: int = 2) -> None:
+    """Write a PNG: the first images that were made beside the first unseen real ones, none of them chosen."""
+    count, edge, head, foot = columns * rows, 24, 64, 36
+    blocks = [tile(images[:count], columns, scale) for images in (made.images, real)]
+    high, wide = blocks[0].shape[:2]
+    canvas = Image.new("RGB", (2 * wide + 3 * edge, high + head + foot), (255, 255, 255))
+    draw = ImageDraw.Draw(canvas)
+    told = (f"{made.label}: made after {made.training / 60:.1f} core-minutes of training", "real faces it never saw")
+    for order, (block, words) in enumerate(zip(blocks, told, strict=True)):
+        left = edge + order * (wide + edge)
+        canvas.paste(Image.fromarray(block), (left, head))
+        write_line(draw, (left, 16), words, 30, INK, wide, bold=True)
+    enlarged = (
+        f"imagelab · the first {count} of each, not chosen · every pixel enlarged {scale} × {scale}, nothing smoothed"
+    )
+    write_line(draw, (edge, high + head + 8), enlarged, 18, MUTED, 2 * wide)
+    text = {"Title": told[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
+    write_png(path, np.asarray(canvas), text)
+
+
+def run(recipe: AnyGenerator, seeds: int, images: int, heldout: int, runs: Path) -> tuple[Table, dict[Arm, list[Made]]]:
+    """Make every arm of every seed and read all instruments; says on the way where it is."""
+    table: dict[Arm, list[Readings]] = {arm: [] for arm in ("real", *MADE)}
+    made: dict[Arm, list[Made]] = {arm: [] for arm in MADE}
+    for seed in range(seeds):
+        of = world(seed, images, heldout)
+        look = partial(read, of, features=runs / "features")
+        table["real"].append(look(of.train.images, None))
+        for arm, (asked, lesson) in arms(recipe, of).items():
+            one = make(arm, asked, lesson, seed, runs, Bench())
+            made[arm].append(one)
+            table[arm].append(look(one.images, lesson))
+            fd = table[arm][-1].get(BEYOND[0], Reading(math.nan))
+            print(f"seed {seed}, {arm}: {one.training:.0f} core-s of training, FD {fd.value:.1f}", flush=True)
+    return table, made
+
+
+def asked_for(generator: str, quick: bool) -> AnyGenerator:
+    """Return the recipe of a kind's defaults (small ones for a quick look), or the one that a JSON states."""
+    if generator in GENERATORS:
+        return QUICK[generator] if quick else TypeAdapter(AnyGenerator).validate_python({"kind": generator})
+    return TypeAdapter(AnyGenerator).validate_json(generator)
+
+
+def main() -> int:
+    """Run all arms over the seeds; print table and verdict, and draw the sheet."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--generator", default="vae", help="a kind, with its defaults, or a recipe as JSON")
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--images", type=int, default=2000, help="training faces, and made images")
+    options.add_argument("--heldout", type=int, default=1000)
+    options.add_argument("--runs", type=Path, default=Path("runs/first-generation"), help="where models are kept")
+    options.add_argument("--sheet", type=Path, help="a PNG of made beside real faces, seed 0")
+    options.add_argument("--quick", action="store_true", help="toy sizes, one seed: no figure to quote")
+    asked = options.parse_args()
+    torch.set_num_threads(1)
+    recipe = asked_for(asked.generator, asked.quick)
+    seeds, images, heldout = (1, 64, 64) if asked.quick else (asked.seeds, asked.images, asked.heldout)
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    table, made = run(recipe, seeds, images, heldout, asked.runs)
+    print(f"\n{recipe!r}\n{images} training faces, as many made, {heldout} held out, {seeds} seeds; {machine()}")
+    print("\n".join(told(table, made)) + "\n")
+    found = verdict(table)
+    print("\n".join(found.lines()))
+    if asked.sheet is not None:
+        draw_sheet(asked.sheet, made["model"][0], world(0, images, heldout).heldout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
