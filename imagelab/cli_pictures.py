@@ -13,13 +13,13 @@ from rich.console import Console
 from .images import read_npy
 from .pool import REAL
 from .settings import UsageError
+from .stages import RARE
 from .store import RunFolder
 
 __all__ = ["animate", "compare", "grid", "most_alike", "slides"]
 
 out = Console(highlight=False, soft_wrap=True)
 
-RARE = 0.05  # of the real images: what fewer carry is rare
 COLUMNS = 7  # generations that the sheet of rare attributes shows
 
 

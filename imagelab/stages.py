@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from .measurement import Measurement
 from .pool import REAL
 
-__all__ = ["FAMILIES", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict", "warning"]
+__all__ = ["FAMILIES", "RARE", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict", "warning"]
 
 STAGES = ("healthy", "tails fading", "homogenising", "collapsed")
 """The stages in order; a later one includes the earlier ones."""
@@ -44,7 +44,9 @@ FAMILIES: dict[str, dict[str, float]] = {
 }
 """Share lost at which a signal of a family enters a stage."""
 
-RARE = 0.05  # of real images: what fewer carry is rare
+RARE = 0.05
+"""An attribute is rare when fewer real images than this share carry it."""
+
 LEAVE = 0.6  # of the threshold: below it a stage may be left
 PATIENCE = 2  # generations below in a row before it is
 SURE = 2.0  # standard errors above nothing

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from ..metrics import METRICS, row_of
 from ..metrics.features import PRIMARY
+from ..stages import RARE
 from . import curves
 from .headline import at_floor
 from .read import Run, plain
@@ -116,9 +117,6 @@ BANDED = {
     "tails/other": "share of faces",
 }
 """Groups of measurements that are drawn into one figure, with its axis title."""
-
-RARE = 0.05
-"""An attribute is rare when fewer real faces than this share carry it."""
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,13 @@ from functools import cached_property
 import numpy as np
 
 from ..measurement import Measurement
+from ..stages import RARE
 from ..theory import wright_fisher_bands
 from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
 from .headline import Z95, number
 from .read import Run, plain
 
 __all__ = ["Fate", "Survival", "survival"]
-
-RARE = 0.05
-"""Fewer real images than this share carry a rare attribute."""
 
 SURE = 1.96
 COLUMNS = 4
@@ -81,10 +79,10 @@ class Survival:
         count = len(self.fates)
         low, high = self.chance
         told = (
-            f"Of {count} attributes that fewer than 5 % of real images carry, {gone or 'none'} can no longer be told "
-            f"from none in generation {self.generation}. Taken one by one, {lost or 'none'} fell further than chance "
-            f"alone would take {'it' if lost == 1 else 'them'}: what is rare may vanish by chance. Together they keep "
-            f"{_percent(self.rare)} of their share, where chance would leave {low:.0%} to {high:.0%}"
+            f"Of {count} attributes that fewer than {100 * RARE:g} % of real images carry, {gone or 'none'} can no "
+            f"longer be told from none in generation {self.generation}. Taken one by one, {lost or 'none'} fell "
+            f"further than chance alone would take {'it' if lost == 1 else 'them'}: what is rare may vanish by chance. "
+            f"Together they keep {_percent(self.rare)} of their share, where chance would leave {low:.0%} to {high:.0%}"
         )
         return told + (f"; common attributes keep {_percent(self.common)}." if self.common else ".")
 
