@@ -21,6 +21,7 @@ from .config import Experiment
 from .report import curves
 from .report.grids import caption, page_rows
 from .report.headline import facts, headline
+from .report.palette import LIGHT, style
 from .report.read import Run, read_run
 from .report.ribbon import ribbons
 from .report.sheets import make_sheet, sheet_figure
@@ -28,7 +29,6 @@ from .report.sheets import make_sheet, sheet_figure
 __all__ = ["Figure", "Seen", "look", "run"]
 
 COLUMNS = 8
-STAGE_COLOURS = ("#e4efe9", "#fbe6b3", "#f0a35e", "#6d2119")
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,8 @@ class Figure:
 
     def _repr_html_(self) -> str:
         if self.svg:
-            style = "--muted:#5c6470;--rule:#dfe2e6;" + "".join(
-                f"--line-{k}:{c};" for k, c in enumerate(("#b8430a", "#0a6cb0", "#00775a", "#8a4a83"))
-            )
-            return (
-                f'<div role="img" aria-label="{html.escape(self.alt)}" style="max-width:640px;{style}">{self.svg}</div>'
-            )
+            words, colours = html.escape(self.alt), style(LIGHT.variables())
+            return f'<div role="img" aria-label="{words}" style="max-width:640px;{colours}">{self.svg}</div>'
         import base64
 
         uri = base64.b64encode(self.png).decode()
@@ -101,8 +97,8 @@ class Seen:
         parts = [f"<h3>{html.escape(said.sentence)}</h3>", f"<p>{html.escape(' '.join(said.remarks))}</p>"]
         for ribbon in ribbons(view):
             cells = "".join(
-                f'<span style="flex:{s.span};padding:4px 8px;background:{STAGE_COLOURS[s.order]};'
-                f'color:{"#fff" if s.order == 3 else "#16181b"}">{html.escape(s.stage)} {s.first}–{s.last}</span>'
+                f'<span style="flex:{s.span};padding:4px 8px;background:{LIGHT.stages[s.order]};'
+                f'color:{LIGHT.on_stages[s.order]}">{html.escape(s.stage)} {s.first}–{s.last}</span>'
                 for s in ribbon.segments
             )
             label = html.escape(ribbon.label)

@@ -21,6 +21,7 @@ from ..atomic import written_whole
 from ..images import tile
 from ..stages import Signal, signals
 from .grids import INK, MUTED, write_line, writing
+from .palette import LIGHT
 from .read import Run, plain, read_run
 
 __all__ = ["FORMATS", "animate"]
@@ -31,7 +32,7 @@ FORMATS = ("webp", "gif", "apng", "mp4", "webm")
 WIDTH, HEIGHT, MARGIN, BETWEEN, HEAD, FOOT = 1280, 720, 40, 36, 128, 44
 BAR = 34  # height of one bar with its gap
 GAP = 2
-ACCENT, TRACK = (184, 67, 10), (232, 233, 235)
+TRACK = (232, 233, 235)
 MOST_RUNS = 4
 SHOWN = {"tails": 1, "detail": 1, "diversity": 1}
 HOLD = 3  # times as long as other frames do the first and the last one stand
@@ -180,7 +181,7 @@ def _bar(draw: ImageDraw.ImageDraw, signal: Signal, generation: int, left: int, 
     write_line(draw, (left, y + 2), signal.title, 20, INK, name - 12)
     draw.rectangle((start, y + 6, start + length, y + 22), TRACK)
     if share > 0:
-        draw.rectangle((start, y + 6, start + round(length * min(share, 1.0)), y + 22), ACCENT)
+        draw.rectangle((start, y + 6, start + round(length * min(share, 1.0)), y + 22), LIGHT.accent)
     draw.text((left + across, y + 14), f"{max(share, 0.0):.0%}", INK, writing(20, True), anchor="rm")
 
 

@@ -19,8 +19,9 @@ from . import curves
 from .grids import Row, caption, page_rows
 from .groups import Difference, Estimate, Group, differences, estimate, group_runs, shared_names
 from .headline import finest_band, is_distance, number
-from .page import ROOM, environment, palette
-from .panels import FRONT, WORDS, family_of, title_of
+from .page import ROOM, environment
+from .palette import themes
+from .panels import FRONT, WORDS, Panel, family_of, title_of
 from .protocol import flat
 from .read import Run, plain
 from .ribbon import Ribbon, ribbons
@@ -42,17 +43,6 @@ class Shown:
     width: int
     height: int
     ribbon: Ribbon | None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure with its words."""
-
-    title: str
-    what: str
-    small: str
-    svg: Markup
-    alt: str
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> Path:
@@ -89,7 +79,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
             (group.label, run.name, plain(run.experiment.get("seed", "?"))) for group in groups for run in group.runs
         ],
         "repeats": min(len(group.runs) for group in groups),
-        "palette": palette(max(last, 1)),
+        "themes": themes(max(last, 1)),
         "caption": caption,
         "fit": lambda width: max(1, int(ROOM // width)),
         "version": plain(groups[0].runs[0].provenance.get("imagelab", "")),

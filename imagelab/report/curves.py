@@ -18,18 +18,16 @@ import numpy as np
 
 from ..measurement import Measurement
 from .headline import Z95, at_floor, is_distance, power_of_ten
+from .palette import FAMILY
 from .read import Run, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "bands", "cividis", "end_labels", "line_colour", "lines", "new_axes", "spectra", "themed_svg"]
+__all__ = ["Curve", "bands", "end_labels", "line_colour", "lines", "new_axes", "spectra", "themed_svg"]
 
 INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
-FAMILY = 16
-"""Colours that a page keeps for the curves of a family, such as spectral bands."""
-
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
 
@@ -150,14 +148,6 @@ def spectra(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = Non
     ends_at = [(g, run.at(names[-1], g) if g else run.real(names[-1])) for g in (0, 1, run.last)]
     told = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
     return Curve(themed_svg(figure, key), f"{alt} Power of the finest: {'; '.join(told)}.")
-
-
-def cividis(count: int, low: float, high: float) -> list[str]:
-    """Return ``count`` colours of the cividis map between two of its positions 0..1, as #rrggbb."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colormaps["cividis"](position)) for position in np.linspace(low, high, max(count, 1))]
 
 
 def new_axes(ylabel: str, last: int, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:

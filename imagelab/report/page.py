@@ -1,7 +1,7 @@
 """The page: one self-contained HTML file that tells a run to a reader and documents it to a referee.
 
 No network, no script that the page cannot do without, no reference to any other file: pictures are data URIs and
-curves inline SVG. The template escapes everything, so a hostile name stays text. The same run gives the same bytes.
+curves inline SVG. The templates escape everything, so a hostile name stays text. The same run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from . import curves
 from .erosion import yardstick
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline, too_few
+from .palette import themes
 from .panels import panels
 from .protocol import data_of, numbers, protocol
 from .read import Run, plain, read_run
 from .ribbon import ribbons, thresholds
 from .survival import survival
 
-__all__ = ["ROOM", "environment", "palette", "write_report"]
+__all__ = ["ROOM", "environment", "write_report"]
 
 ROOM = 1056  # CSS pixels that a strip may take on a wide screen
 LENS = 192  # CSS pixels of a loupe's side
@@ -104,7 +105,7 @@ def _context(run: Run) -> dict[str, Any]:
         "folded": [panel for front, panel in drawn if not front],
         "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
         "sampler": sampler and sampler.sampler,
-        "palette": palette(max(run.last, 1)),
+        "themes": themes(max(run.last, 1)),
         "table": numbers(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],
         **protocol(run),
@@ -173,16 +174,6 @@ def _loupe(run: Run) -> dict[str, Any]:
     kind = data_of(run).get("kind") or (run.experiment.get("data") or {}).get("kind")
     x, y, words = (0.4, 0.66, "The cheek, through a loupe.") if kind == "faces" else (0.5, 0.5, "Through a loupe.")
     return {"x": x, "y": y, "field": field, "times": max(1, LENS // field), "words": words}
-
-
-def palette(steps: int) -> dict[str, list[str]]:
-    """Return the colours of so many generations and of a family of curves, for a light and a dark page."""
-    return {
-        "light": curves.cividis(steps, 0.05, 0.72),
-        "dark": curves.cividis(steps, 0.45, 1.0),
-        "band_light": curves.cividis(curves.FAMILY, 0.72, 0.05),
-        "band_dark": curves.cividis(curves.FAMILY, 0.45, 1.0),
-    }
 
 
 def _sample(run: Run) -> str:

@@ -121,7 +121,7 @@ BANDED = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of the curves section with its words."""
+    """One figure of a page with its words."""
 
     title: str
     what: str

@@ -26,6 +26,7 @@ from ..atomic import write_atomic, written_whole
 from ..images import tile
 from ..pool import REAL
 from .grids import caption
+from .palette import LIGHT
 from .read import Run, plain
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def _figure(sheet: Sheet, pixels: np.ndarray, dots: int, dpi: int, note: str) ->
     for order, row in enumerate(sheet.rows):
         words = plain(row.caption, 44).replace(" (", "\n(")
         write(left - 0.07 * dpi, head + (order + 0.5) * tall / len(sheet.rows), words, 7.5, ha="right", va="center")
-    write(0, height - 0.03 * dpi, "\n".join(lines), 6, color="#5c6470", va="bottom")
+    write(0, height - 0.03 * dpi, "\n".join(lines), 6, color=LIGHT.muted, va="bottom")
     return figure
 
 

@@ -19,11 +19,13 @@ from ..metrics import METRICS, row_of
 from .animate import animate
 from .grids import draw_slides
 from .headline import Z95, finest_band, freckle_name, headline, is_distance
+from .palette import LIGHT
 from .read import Run, plain, read_run
 from .ribbon import ribbons
 from .sheets import Sheet, write_sheet
 
 if TYPE_CHECKING:
+    from pptx.dml.color import RGBColor
     from pptx.presentation import Presentation
     from pptx.slide import Slide
 
@@ -31,9 +33,6 @@ __all__ = ["write_slides"]
 
 WIDE, HIGH = 13.333, 7.5  # inches, 16:9
 LEFT, TOP = 0.6, 0.5
-INK, MUTED, ACCENT = "16181B", "5C6470", "B8430A"
-LINES = ("B8430A", "0A6CB0", "00775A", "8A4A83", "7A6A00", "5C6470")
-STAGE = ("E4EFE9", "FBE6B3", "F0A35E", "6D2119")
 FACE = "Arial"
 
 
@@ -172,7 +171,6 @@ def _chart_slide(deck: Presentation, view: Run, name: str, title: str, caption: 
 
 def _line_chart(slide: Slide, categories: list[str], columns: Mapping[str, list[float | None]], unit: str) -> None:
     from pptx.chart.data import CategoryChartData
-    from pptx.dml.color import RGBColor
     from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE
     from pptx.enum.dml import MSO_LINE
     from pptx.util import Inches, Pt
@@ -193,12 +191,12 @@ def _line_chart(slide: Slide, categories: list[str], columns: Mapping[str, list[
             axis.axis_title.text_frame.text = words
             axis.axis_title.text_frame.paragraphs[0].runs[0].font.size = Pt(14)
             axis.axis_title.text_frame.paragraphs[0].runs[0].font.bold = False
-    chart.value_axis.major_gridlines.format.line.color.rgb = RGBColor.from_string("DFE2E6")
+    chart.value_axis.major_gridlines.format.line.color.rgb = _rgb(LIGHT.rule)
     chart.value_axis.format.line.fill.background()
     chart.category_axis.tick_label_position = chart.category_axis.tick_label_position.LOW
     for order, series in enumerate(chart.plots[0].series):
         floor = order == len(columns) - 1 and series.name in ("real", "two real sets")
-        colour = RGBColor.from_string(INK if floor else LINES[order % len(LINES)])
+        colour = _rgb(LIGHT.ink if floor else LIGHT.lines[order % len(LIGHT.lines)])
         series.smooth = False
         series.format.line.color.rgb, series.format.line.width = colour, Pt(1.5 if floor else 3)
         if floor:
@@ -214,7 +212,6 @@ def _stages(deck: Presentation, view: Run) -> None:
     found = ribbons(view)
     if not found:
         return
-    from pptx.dml.color import RGBColor
     from pptx.enum.shapes import MSO_SHAPE
     from pptx.util import Inches
 
@@ -225,15 +222,15 @@ def _stages(deck: Presentation, view: Run) -> None:
     start, room = LEFT + 2.4, WIDE - 2 * LEFT - 2.4
     for order, ribbon in enumerate(found[:5]):
         y = 2.6 + order * 0.85
-        _text(slide, ribbon.label, LEFT, y + 0.08, 2.3, 0.5, 16, MUTED)
+        _text(slide, ribbon.label, LEFT, y + 0.08, 2.3, 0.5, 16, LIGHT.muted)
         for segment in ribbon.segments:
             x, wide = start + (segment.first - 1) / steps * room, segment.span / steps * room - 0.03
             box = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, Inches(x), Inches(y), Inches(wide), Inches(0.6))
             box.fill.solid()
-            box.fill.fore_color.rgb = RGBColor.from_string(STAGE[segment.order])
+            box.fill.fore_color.rgb = _rgb(LIGHT.stages[segment.order])
             box.line.fill.background()
             words = f"{segment.first}–{segment.last}" if segment.span > 1 else str(segment.first)
-            _fill(box.text_frame, f"{segment.stage}  {words}", 14, "FFFFFF" if segment.order == 3 else INK)
+            _fill(box.text_frame, f"{segment.stage}  {words}", 14, LIGHT.on_stages[segment.order])
 
 
 def _method(deck: Presentation, view: Run) -> None:
@@ -250,7 +247,7 @@ def _method(deck: Presentation, view: Run) -> None:
         deck, "How it was measured", "", notes=[plain((view.provenance.get("data") or {}).get("card", ""), 1500)]
     )
     for order, point in enumerate(points):
-        _text(slide, point, LEFT, 1.7 + order * 0.88, WIDE - 2 * LEFT, 0.8, 20, INK)
+        _text(slide, point, LEFT, 1.7 + order * 0.88, WIDE - 2 * LEFT, 0.8, 20, LIGHT.ink)
 
 
 def _beside(deck: Presentation, views: Sequence[Run]) -> None:
@@ -286,7 +283,7 @@ def _slide(deck: Presentation, title: str, caption: str, notes: Sequence[str]) -
     head.left, head.top, head.width, head.height = (
         Inches(x) for x in (LEFT, 0.35, WIDE - 2 * LEFT, 0.8 if size == 32 else 1.25)
     )
-    _fill(head.text_frame, plain(title, 240), size, INK, bold=True)
+    _fill(head.text_frame, plain(title, 240), size, LIGHT.ink, bold=True)
     if caption:
         _text(
             slide,
@@ -296,7 +293,7 @@ def _slide(deck: Presentation, title: str, caption: str, notes: Sequence[str]) -
             WIDE - 2 * LEFT,
             0.5 + 0.3 * (len(caption) > 110),
             17,
-            MUTED,
+            LIGHT.muted,
         )
     spoken: Any = slide.notes_slide.notes_text_frame
     spoken.text = "\n".join(filter(None, notes))
@@ -311,7 +308,6 @@ def _text(slide: Slide, text: str, x: float, y: float, wide: float, high: float,
 
 
 def _fill(frame: Any, text: str, size: int, colour: str, bold: bool = False) -> None:
-    from pptx.dml.color import RGBColor
     from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
     from pptx.util import Pt
 
@@ -322,7 +318,13 @@ def _fill(frame: Any, text: str, size: int, colour: str, bold: bool = False) -> 
     run = paragraph.add_run()
     run.text = plain(text, 400)
     run.font.size, run.font.bold, run.font.name = Pt(size), bold, FACE
-    run.font.color.rgb = RGBColor.from_string(colour)
+    run.font.color.rgb = _rgb(colour)
+
+
+def _rgb(colour: str) -> RGBColor:
+    from pptx.dml.color import RGBColor
+
+    return RGBColor.from_string(colour.removeprefix("#"))
 
 
 def _picture(slide: Slide, path: Path, alt: str, top: float) -> None:
