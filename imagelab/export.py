@@ -27,7 +27,7 @@ from . import __version__
 from .atomic import folder_made_whole
 from .data.base import Data, Sample, Split
 
-__all__ = ["FOLDERS", "export_samples", "prevalences"]
+__all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_paths"]
 
 FOLDERS: dict[Split, str] = {"train": "train", "reserve": "validation", "heldout": "test"}
 """The folder of each split."""
@@ -75,10 +75,29 @@ def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int
         yield name, k, n, max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
 
 
+def licence_of(kind: str | None) -> str:
+    """Return the licence of images of a kind of dataset, as a dataset card names it."""
+    return "apache-2.0" if kind in COMPUTED else "other"
+
+
+def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any], str]:
+    """Return a dataset's settings and its card, a path of the maker's machine shortened to its last part in both.
+
+    Example:
+        >>> without_paths({"kind": "folder", "path": "/home/ada/faces"}, "Pictures of /home/ada/faces.")
+        ({'kind': 'folder', 'path': 'faces'}, 'Pictures of faces.')
+    """
+    path = recipe.get("path")
+    if not isinstance(path, str):
+        return dict(recipe), card
+    return {**recipe, "path": Path(path).name}, card.replace(path, Path(path).name)
+
+
 def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) -> str:
     """Return the dataset card: YAML front matter, then what it is in plain words."""
     total = sum(len(sample) for sample in samples.values())
-    recipe, card = _without_paths(data)
+    settings: dict[str, Any] = getattr(data, "model_dump")(mode="json")  # noqa: B009 - every recipe is a pydantic model
+    recipe, card = without_paths(settings, data.card())
     parts = [f"{FOLDERS[split]} is imagelab's {split} ({len(sample)})" for split, sample in samples.items()]
     lines = [
         *_front_matter(data, samples, name, total),
@@ -90,7 +109,7 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "",
         "## How it was made",
         "",
-        f"Recipe `{recipe}`, seed {seed}.",
+        f"Recipe `{json.dumps(recipe, ensure_ascii=False)}`, seed {seed}.",
         "",
         f"Splits: {', '.join(parts)}.",
         "",
@@ -112,12 +131,12 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
 
 def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (math.inf, "100K<n<1M"))
-    own = data.kind in COMPUTED
+    licence = licence_of(data.kind)
     return [
         "---",
         f"pretty_name: {json.dumps(name)}",
-        f"license: {'apache-2.0' if own else 'other'}",
-        *([] if own else ["license_name: see-card"]),
+        f"license: {licence}",
+        *(["license_name: see-card"] if licence == "other" else []),
         "task_categories:",
         "- unconditional-image-generation",
         f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
@@ -129,16 +148,6 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
         "---",
         "",
     ]
-
-
-def _without_paths(data: Data) -> tuple[str, str]:
-    """Return the recipe as JSON and the card, a path of the maker's machine shortened to its last part."""
-    settings: dict[str, Any] = getattr(data, "model_dump")(mode="json")  # noqa: B009 - every recipe is a pydantic model
-    card, path = data.card(), settings.get("path")
-    if isinstance(path, str):
-        settings["path"] = Path(path).name
-        card = card.replace(path, Path(path).name)
-    return json.dumps(settings, ensure_ascii=False), card
 
 
 def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:

@@ -33,6 +33,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from . import __version__
 from .atomic import folder_made_whole
+from .export import licence_of, without_paths
 from .pool import REAL
 from .seeds import stream_seed
 from .store import RunFolder
@@ -218,7 +219,7 @@ def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
         "",
         "## The data it all began with",
         "",
-        str((provenance.get("data") or {}).get("card", "No card was written.")),
+        _data(store)[1],
         "",
     ]
     (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
@@ -235,16 +236,21 @@ def _measured(store: RunFolder, generation: int, line: int) -> list[str]:
     return rows
 
 
+def _data(store: RunFolder) -> tuple[dict[str, Any], str]:
+    """The recipe and the card of the data that a run began with, as the world may see them."""
+    card = str((store.provenance.get("data") or {}).get("card", "No card was written."))
+    return without_paths(store.config["experiment"]["data"], card)
+
+
 def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files: str) -> None:
-    experiment, data = store.config["experiment"], store.provenance.get("data") or {}
-    kind = "real images" if generation == 0 else "synthetic images"
-    drawn = experiment["data"].get("kind") in ("faces", "random_field", "weave", "mud")
+    experiment, kind = store.config["experiment"], "real images" if generation == 0 else "synthetic images"
+    recipe, card = _data(store)
     owner = REAL if generation == 0 else line
     count = len(store.images(generation, owner))
     lines = [
         "---",
         f"pretty_name: {json.dumps(f'{store.path.name}, generation {generation}', ensure_ascii=False)}",
-        f"license: {'apache-2.0' if drawn else 'other'}",
+        f"license: {licence_of(recipe.get('kind'))}",
         "task_categories:\n- unconditional-image-generation",
         "tags:\n- imagelab\n- model-collapse" + ("\n- synthetic" if generation else ""),
         f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {files}",
@@ -260,11 +266,11 @@ def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files
         "pixels (uint8, row by row, channels last); `synthetic`; for made images `noise_seed`, the seed of its noise, "
         "and `trained_on`, the SHA-256 of the ledger of its model's training set (pool.npz in the run folder).",
         "",
-        f"Experiment: `{json.dumps(_without_path(experiment), ensure_ascii=False)}`",
+        f"Experiment: `{json.dumps({**experiment, 'data': recipe}, ensure_ascii=False)}`",
         "",
         "## The data it all began with",
         "",
-        str(data.get("card", "No card was written.")),
+        card,
         "",
         "## Measured",
         "",
@@ -272,13 +278,6 @@ def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files
         "",
     ]
     (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
-
-
-def _without_path(experiment: dict[str, Any]) -> dict[str, Any]:
-    data = dict(experiment["data"])
-    if isinstance(data.get("path"), str):
-        data["path"] = Path(data["path"]).name
-    return {**experiment, "data": data}
 
 
 _WRITERS = {"imagefolder": _imagefolder, "parquet": _parquet, "webdataset": _webdataset, "model": _model}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,19 @@ def test_a_model_leaves_with_its_card(folder: RunFolder, tmp_path: Path):
     card = (out / "README.md").read_text()
     assert (out / "config.json").exists() and folder.pool(2).digest() in card
     assert "0.0% of them real" in card and "| pixel_variance |" in card
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "model"])
+def test_no_card_tells_where_the_pictures_lay_on_the_makers_machine(form: Format, folder: RunFolder, tmp_path: Path):
+    copy = Path(shutil.copytree(folder.path, tmp_path / folder.path.name))
+    config, known = folder.config, folder.provenance
+    config["experiment"]["data"] = {"kind": "folder", "path": "/home/ada/faces"}
+    known["data"]["card"] = "Pictures of the folder /home/ada/faces."
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "provenance.json").write_text(json.dumps(known))
+    card = (export_generation(copy, 1, tmp_path / "out", form) / "README.md").read_text()
+    assert "ada" not in card and "Pictures of the folder faces." in card
+    assert "license: other" in card or form == "model"
 
 
 @pytest.mark.parametrize(
