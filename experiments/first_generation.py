@@ -14,7 +14,9 @@ Refuted by: a seed in which either control is as near on FD or on the starved de
 
 A seed is a world of its own: other training faces, other held-out faces, other weights, other noise; within it all
 arms draw from the same noise. Nearer means: nearer to what the real training faces measure, by more than two standard
-errors of the difference. In the table +- is the standard error over the seeds.
+errors of the difference. A copier would be nearest of all, so what copies is told apart: in the last rows the column of
+the real training faces is what perfect copies read, and a model that comes halfway there (from .5, a stranger's share)
+has earned nothing. In the table +- is the standard error over the seeds.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ Arm = Literal["real", "model", "PPCA", "untrained", "blank"]
 CONTROLS: tuple[Arm, Arm] = ("PPCA", "untrained")
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
 
-PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation")
+PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation", "generalisation")
 INSTRUMENTS = {
     f"frechet_corrected/{PRIMARY}": f"FD[{PRIMARY}], corrected",
     f"detector_starved/{PRIMARY}": "starved detector, AUC",
@@ -62,11 +64,17 @@ INSTRUMENTS = {
     "freckles/count": "freckles found a face",
     "freckles/corrected": "corrected by calibration",
     "memorisation/closer_to_train": "nearer to training faces",
+    "memorisation/authenticity": "authenticity",
+    f"generalisation/{PRIMARY}": "distance to them, ratio",
 }
 BEYOND = (f"frechet_corrected/{PRIMARY}", f"detector_starved/{PRIMARY}")
 """The instruments that see beyond second order and still tell good models apart: they decide."""
 
 FRECKLES = "freckles/count"
+NEAR = "memorisation/closer_to_train"
+COPYING = (NEAR, "memorisation/authenticity", f"generalisation/{PRIMARY}")
+"""Here real training faces are what a perfect copier would read: no place to be near to."""
+
 CLEARLY = 2.0
 """A difference counts from so many of its standard errors on."""
 
@@ -199,20 +207,22 @@ def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, runs: Pa
     return Made(images=read_npy(shard / "images.npy"), **json.loads((shard / "cost.json").read_text()))
 
 
-def read(of: World, images: np.ndarray, lesson: np.ndarray | None, features: Path) -> Readings:
+def read(of: World, images: np.ndarray, lesson: np.ndarray, features: Path) -> Readings:
     """Return what every instrument says of these images beside the held-out faces.
 
     Args:
-        of: the seed. images: uint8 [N,3,64,64]. lesson: what their maker was trained on; None for real images.
+        of: the seed. images: uint8 [N,3,64,64]. lesson: what their maker was trained on.
         features: folder in which features are kept.
     """
     evidence = Evidence(
         real=ImageSet(of.heldout, features),
         fake=ImageSet(images, features),
         seed=stream_seed(of.seed, "measure"),
-        train=None if lesson is None else ImageSet(lesson, features),
+        train=ImageSet(lesson, features),
     )
-    found = {m.name: m for m in measure(evidence, PANEL)}
+    # beside held-out faces with freckles, faces without lie near to any lesson without: that would pass for copying
+    panel = [name for name in PANEL if lesson is of.train.images or name not in ("memorisation", "generalisation")]
+    found = {m.name: m for m in measure(evidence, panel)}
     return {
         name: Reading(m.value, m.stderr or 0.0)
         for name in INSTRUMENTS
@@ -236,15 +246,17 @@ class Verdict:
     Attributes:
         beats: instrument -> for each seed, whether the model lies clearly nearer to real than both controls.
         freckled: for each seed, whether the model shows clearly more freckles than its blank control.
+        copied: for each seed, whether it lies halfway to a copier, or nearer.
     """
 
     beats: Mapping[str, tuple[bool, ...]]
     freckled: tuple[bool, ...]
+    copied: tuple[bool, ...]
 
     @property
     def earned(self) -> bool:
-        """Whether it beats both controls in every seed on every instrument that decides."""
-        return all(name in self.beats and all(self.beats[name]) for name in BEYOND)
+        """Whether it beats both controls in every seed on every instrument that decides, and copies in none."""
+        return all(name in self.beats and all(self.beats[name]) for name in BEYOND) and not any(self.copied)
 
     def lines(self) -> list[str]:
         """Return the verdict in words."""
@@ -252,8 +264,11 @@ class Verdict:
             f"{INSTRUMENTS[name]:34s} beats both in {sum(wins)} of {len(wins)} seeds{'   decides' * (name in BEYOND)}"
             for name, wins in self.beats.items()
         ]
-        seeds = len(self.freckled)
-        told.append(f"{'freckles found a face':34s} above the blank control in {sum(self.freckled)} of {seeds} seeds")
+        for title, what, wins in (
+            (INSTRUMENTS[FRECKLES], "above the blank control", self.freckled),
+            (INSTRUMENTS[NEAR], "halfway to copies", self.copied),
+        ):
+            told.append(f"{title:34s} {what} in {sum(wins)} of {len(wins)} seeds")
         return [*told, f"It {'earns' if self.earned else 'does not earn'} its place."]
 
 
@@ -268,7 +283,7 @@ def verdict(table: Table) -> Verdict:
     """
     judged: tuple[Arm, ...] = ("real", "model", *CONTROLS)
     beats = {}
-    for name in INSTRUMENTS:
+    for name in [name for name in INSTRUMENTS if name not in COPYING]:
         if all(name in readings for arm in judged for readings in table[arm]):
             columns = [[readings[name] for readings in table[arm]] for arm in judged]
             beats[name] = tuple(
@@ -277,7 +292,9 @@ def verdict(table: Table) -> Verdict:
             )
     pairs = zip(table["model"], table.get("blank", ()), strict=False)
     freckled = tuple(_more(ours[FRECKLES], blank[FRECKLES]) for ours, blank in pairs if FRECKLES in ours)
-    return Verdict(beats, freckled)
+    copies = zip(table["model"], table["real"], strict=True)
+    copied = tuple(ours[NEAR].value >= (0.5 + real[NEAR].value) / 2 for ours, real in copies if NEAR in ours)
+    return Verdict(beats, freckled, copied)
 
 
 def _more(ours: Reading, theirs: Reading) -> bool:
@@ -336,7 +353,7 @@ def run(recipe: AnyGenerator, seeds: int, images: int, heldout: int, runs: Path)
     for seed in range(seeds):
         of = world(seed, images, heldout)
         look = partial(read, of, features=runs / "features")
-        table["real"].append(look(of.train.images, None))
+        table["real"].append(look(of.train.images, of.train.images))
         for arm, (asked, lesson) in arms(recipe, of).items():
             one = make(arm, asked, lesson, seed, runs, Bench())
             made[arm].append(one)

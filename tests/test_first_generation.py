@@ -80,7 +80,19 @@ def test_freckles_count_only_above_the_blank_control(first: ModuleType):
     numbers["blank"] = numbers["model"]
     found = first.verdict(numbers)
     assert found.freckled == (False,) * 3 and found.earned  # it draws faces, not freckles, and both are told
-    assert "above the blank control in 0 of 3 seeds" in found.lines()[-2]
+    assert "above the blank control in 0 of 3 seeds" in found.lines()[-3]
+
+
+def test_a_copier_beats_both_controls_and_has_earned_nothing(first: ModuleType):
+    values = good(first)
+    for near, copies in ((0.55, False), (0.62, False), (0.63, True), (0.75, True)):
+        for arm, share in {"real": 0.75, "model": near, "PPCA": 0.5, "untrained": 0.5}.items():
+            values[arm][first.NEAR] = share
+        found = first.verdict(table(first, values))
+        assert found.copied == (copies,) * 3 and found.earned is not copies
+        assert all(found.beats[name] == (True,) * 3 for name in first.BEYOND)
+        assert first.NEAR not in found.beats
+        assert f"halfway to copies in {3 * copies} of 3 seeds" in found.lines()[-2]
 
 
 def test_what_one_arm_could_not_measure_is_not_judged(first: ModuleType):
