@@ -17,7 +17,6 @@ from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
 
 from . import __version__
 from .bench import reopen
@@ -39,7 +38,7 @@ from .generators import GENERATORS
 from .generators.base import Team
 from .isolate import ERRORS, isolate
 from .regimes import REGIMES
-from .settings import UsageError, settled
+from .settings import UsageError, err, out, settled
 from .store import RunFolder
 
 __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
@@ -49,9 +48,6 @@ SHORT = {"--on-bad": "--data.on-bad"}
 NO_ARMS = "--no-arms"
 ISOLATE = "--isolate"
 
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 app = App(
     name="imagelab",

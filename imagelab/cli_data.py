@@ -16,18 +16,16 @@ from typing import Annotated, Any, TypeVar, cast
 import numpy as np
 from cyclopts import App, Parameter
 from pydantic import BaseModel, Field
-from rich.console import Console
 
 from .data import DATASETS, Data, Sample, Split
 from .export import export_samples, prevalences
 from .images import tile, write_png
-from .settings import UsageError, with_fields
+from .settings import UsageError, out, with_fields
 
 Wish = TypeVar("Wish", bound=BaseModel)
 
 __all__ = ["contact_sheet", "data_app", "describe_lines"]
 
-out = Console(highlight=False, soft_wrap=True)
 
 Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 

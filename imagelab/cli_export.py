@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from .citations import bibtex, cited_by
 from .export_run import export_generation
+from .settings import out
 
 __all__ = ["cite", "export"]
-
-out = Console(highlight=False, soft_wrap=True)
 
 
 def export(

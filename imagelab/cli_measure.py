@@ -21,7 +21,6 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from pydantic import BaseModel, Field
-from rich.console import Console
 from rich.table import Table
 
 from . import __version__
@@ -31,7 +30,7 @@ from .image_shelf import Kernel, Progress
 from .measurement import Measurement
 from .measuring import HEAD, Measured, general_panel, measure
 from .metrics import METRICS
-from .settings import UsageError
+from .settings import UsageError, err, out
 from .store import RunFolder
 from .verdicts import Difference, by_name, columns, differences, number
 
@@ -39,8 +38,6 @@ __all__ = ["measure_command", "read_results"]
 
 PATIENCE = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 BETTER = {
     "lower": "lower is better",

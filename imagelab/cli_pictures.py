@@ -8,17 +8,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 from cyclopts import Parameter
-from rich.console import Console
 
 from .images import read_npy
 from .pool import REAL
-from .settings import UsageError
+from .settings import UsageError, out
 from .stages import RARE
 from .store import RunFolder
 
 __all__ = ["animate", "compare", "grid", "most_alike", "slides"]
 
-out = Console(highlight=False, soft_wrap=True)
 
 COLUMNS = 7  # generations that the sheet of rare attributes shows
 

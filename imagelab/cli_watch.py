@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from .measurement import Measurement
-from .settings import UsageError
+from .settings import UsageError, out
 from .stages import Move, Verdict, first_moves, verdict, warning
 from .store import RunFolder
 
@@ -24,8 +23,6 @@ PAST = 3
 """Exit code of a run that stands at the chosen stage or beyond."""
 
 Stage = Literal["tails fading", "homogenising", "collapsed"]
-
-out = Console(highlight=False, soft_wrap=True)
 
 
 def watch(

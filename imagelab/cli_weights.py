@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from .fetch import bring_in, fetch, target
 from .metrics.weights import WEIGHTS, locate, short, state, status
-from .settings import UsageError
+from .settings import UsageError, err, out
 
 __all__ = ["weights_app"]
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 QUIET = 10.0  # seconds between two lines of progress where there is no terminal
 

@@ -1,12 +1,19 @@
-"""Settings as a command line shows them: what the doors share."""
+"""What the doors share: where they print, and settings as a command line shows them."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, create_model
+from rich.console import Console
 
-__all__ = ["UsageError", "settled", "with_fields"]
+__all__ = ["UsageError", "err", "out", "settled", "with_fields"]
+
+out = Console(highlight=False, soft_wrap=True)
+"""Standard output: what was asked for."""
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Standard error: progress and complaints."""
 
 
 class UsageError(ValueError):
