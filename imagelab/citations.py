@@ -19,7 +19,6 @@ from typing import Any
 
 from .measurement import Measurement
 from .metrics import METRICS, row_of
-from .store import RunFolder
 
 __all__ = ["Reference", "bibtex", "cited_by", "references_in", "references_of"]
 
@@ -102,15 +101,14 @@ def references_in(module: str) -> tuple[Reference, ...]:
     return tuple(references_of(ast.get_docstring(ast.parse((HOME / module).read_text("utf-8"))) or ""))
 
 
-def cited_by(run: Path) -> list[Reference]:
+def cited_by(experiment: Mapping[str, Any], measurements: Iterable[Measurement]) -> list[Reference]:
     """Return the works that a run stands on: its regime, its generators, its data, its instruments.
 
-    Raises:
-        ValueError: if there is no run there.
+    Args:
+        experiment: as config.json holds it. measurements: all of the run.
     """
-    folder = RunFolder.open(run)
-    recipes = list(_recipes(folder.config["experiment"]))
-    modules = [*ALWAYS, *(path for recipe in recipes for path in _files(recipe)), *_instruments(folder.measurements())]
+    recipes = list(_recipes(experiment))
+    modules = [*ALWAYS, *(path for recipe in recipes for path in _files(recipe)), *_instruments(measurements)]
     own = [work for recipe in recipes for work in references_of(inspect.getdoc(recipe) or "")]
     works = [*own, *(work for module in dict.fromkeys(modules) for work in references_in(module))]
     return list({work.key: work for work in works}.values())

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from .citations import bibtex, cited_by
 from .export_run import export_generation
 from .settings import out
+from .store import RunFolder
 
 __all__ = ["cite", "export"]
 
@@ -52,5 +53,6 @@ def cite(run: Path, /) -> int:
     run
         The run folder.
     """
-    out.print(bibtex(cited_by(run)), markup=False, end="")
+    folder = RunFolder.open(run)
+    out.print(bibtex(cited_by(folder.config["experiment"], folder.measurements())), markup=False, end="")
     return 0

@@ -59,13 +59,12 @@ def watch(
         raise UsageError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
         raise UsageError(f"--every: expected seconds above 0, got {every:g}")
-    found = _judge(folder, line)
-    if follow:
-        found = _wait(folder, line, past, every)
+    measured = _wait(folder, line, past, every) if follow else folder.measurements()
+    found, moves = verdict(measured, line), first_moves(measured, line)
     if json_:
-        out.print(_as_json(folder, found, first_moves(folder.measurements(), line)), markup=False)
+        out.print(_as_json(folder, found, moves), markup=False)
     else:
-        _show(folder, found, first_moves(folder.measurements(), line))
+        _show(folder, found, moves, measured)
     if not found.signals:
         return 1
     return PAST if past and found.reached(past) else 0
@@ -75,31 +74,28 @@ def _lines(folder: RunFolder) -> int:
     return 1 + len(folder.config["experiment"].get("arms") or ())
 
 
-def _judge(folder: RunFolder, line: int) -> Verdict:
-    return verdict(folder.measurements(), line)
-
-
 def _wait(
     folder: RunFolder, line: int, past: str | None, every: float, sleep: Callable[[float], None] = time.sleep
-) -> Verdict:
-    """Look again and again; return when the stage is reached or the last generation is there."""
+) -> list[Measurement]:
+    """Look again and again; return what is measured when the stage is reached or the last generation is there."""
     planned, seen = folder.config["experiment"]["generations"], 0
     while True:
-        found = _judge(folder, line)
+        measured = folder.measurements()
+        found = verdict(measured, line)
         newest = max(found.stages)
         if newest > seen:
             out.print(f"generation {newest}: {found.last}", markup=False)
             seen = newest
         if newest >= planned or (past and found.reached(past)):
-            return found
+            return measured
         sleep(every)
 
 
-def _show(folder: RunFolder, found: Verdict, moves: tuple[Move, ...]) -> None:
+def _show(folder: RunFolder, found: Verdict, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
     made, planned = max(found.stages), folder.config["experiment"]["generations"]
     out.print(f"{folder.path.name}: {made} of {planned} generations, stage: {found.last}", markup=False)
     if not found.signals:
-        out.print(_nothing(folder.measurements()), markup=False)
+        out.print(_nothing(measured), markup=False)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("gen.", justify="right")

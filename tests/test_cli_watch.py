@@ -9,6 +9,7 @@ from imagelab.cli import main
 from imagelab.cli_watch import _wait
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
+from imagelab.stages import verdict
 from imagelab.store import RunFolder
 
 
@@ -59,9 +60,9 @@ def test_following_ends_when_the_stage_is_reached_or_the_run_is_done(tmp_path: P
         generation = len(looks) + 1
         add(folder, generation, Measurement("pixel_variance", 0.95 - 0.2 * len(looks), generation=generation))
 
-    assert _wait(folder, 0, "homogenising", 2.5, sleep).last == "homogenising"
+    assert verdict(_wait(folder, 0, "homogenising", 2.5, sleep)).last == "homogenising"
     assert looks == [2.5, 2.5]
-    assert max(_wait(folder, 0, None, 1.0, sleep).stages) == 9
+    assert max(m.generation for m in _wait(folder, 0, None, 1.0, sleep)) == 9
 
 
 def test_a_run_that_tells_no_stage_says_what_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -47,7 +47,7 @@ def protocol(run: Run) -> dict[str, Any]:
         "interval": interval,
         "missing": run.missing(),
         "glossary": _glossary(run),
-        "bibtex": bibtex(cited_by(run.folder)),
+        "bibtex": bibtex(cited_by(run.experiment, run.measurements)),
     }
 
 
