@@ -47,6 +47,15 @@ FAMILIES: dict[str, dict[str, float]] = {
 RARE = 0.05
 """An attribute is rare when fewer real images than this share carry it."""
 
+SHARES = (
+    ("prdc/recall", "recall", "tails"),
+    ("pixel_variance", "variance", "diversity"),
+    ("perceptual_diversity", "diversity", "diversity"),
+    ("lpips_diversity", "LPIPS diversity", "diversity"),
+    ("vendi", "Vendi", "diversity"),
+)
+"""(measurement, title, family) of the signals that are a plain share of what real images have."""
+
 LEAVE = 0.6  # of the threshold: below it a stage may be left
 PATIENCE = 2  # generations below in a row before it is
 SURE = 2.0  # standard errors above nothing
@@ -130,25 +139,23 @@ def signals(measurements: Iterable[Measurement], line: int = 0) -> tuple[Signal,
     for m in measured:
         if m.generation > 0 and m.line == line:
             made.setdefault(m.name, {})[m.generation] = m
-    found = [_rare(real, made)]
     freckles = next((name for name in ("freckles/corrected", "freckles/count") if name in made), "")
-    found.append(_share(freckles, "freckles", "tails", real, made))
-    for stem, title, family in (
-        ("prdc/recall", "recall", "tails"),
-        ("pixel_variance", "variance", "diversity"),
-        ("perceptual_diversity", "diversity", "diversity"),
-        ("lpips_diversity", "LPIPS diversity", "diversity"),
-        ("vendi", "Vendi", "diversity"),
-    ):
-        name = next((name for name in made if name == stem or name.startswith(f"{stem}/")), "")
-        name = stem if stem in made else name
-        found.append(_share(name, title, family, real, made))
-    found.insert(2, _detail(real, made))
+    found = [
+        _rare(real, made),
+        _share(freckles, "freckles", "tails", real, made),
+        _detail(real, made),
+        *(_share(_named(stem, made), title, family, real, made) for stem, title, family in SHARES),
+    ]
     return tuple(signal for signal in found if signal is not None)
 
 
 Real = Mapping[str, Measurement]
 Made = Mapping[str, Mapping[int, Measurement]]
+
+
+def _named(stem: str, made: Made) -> str:
+    """The measurement of that name, else the first with a part (vendi/imagelab-ssl-v1); "" where there is none."""
+    return stem if stem in made else next((name for name in made if name.startswith(f"{stem}/")), "")
 
 
 def _share(name: str, title: str, family: str, real: Real, made: Made) -> Signal | None:

@@ -109,3 +109,9 @@ def test_the_first_models_own_error_is_told_apart_from_the_loops():
 def test_a_sure_but_tiny_change_is_no_move():
     (move,) = first_moves(series("pixel_variance", 1.0, [1.0, 0.97, 0.96], error=0.001))
     assert move.from_real is None
+
+
+def test_signals_come_in_the_order_of_a_table_whatever_was_measured_first():
+    names = ["vendi/imagelab-ssl-v1", "pixel_variance", "prdc/recall", "band_power/8-16", "freckles/count", "tails/hat"]
+    rows = [m for name in names for m in series(name, 0.02 if name == "tails/hat" else 1.0, [0.5])]
+    assert [signal.key for signal in signals(rows)] == ["tails/rare", *reversed(names[:-1])]

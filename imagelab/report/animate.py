@@ -27,14 +27,14 @@ from .read import Run, plain, read_run
 __all__ = ["FORMATS", "animate"]
 
 FORMATS = ("webp", "gif", "apng", "mp4", "webm")
-"""What an animation can be written as; the file's suffix chooses."""
+"""What an animation can be written as; the file's suffix chooses, and .png is .apng."""
 
 WIDTH, HEIGHT, MARGIN, BETWEEN, HEAD, FOOT = 1280, 720, 40, 36, 128, 44
 BAR = 34  # height of one bar with its gap
 GAP = 2
 TRACK = (232, 233, 235)
 MOST_RUNS = 4
-SHOWN = {"tails": 1, "detail": 1, "diversity": 1}
+SHOWN = ("tails", "detail", "diversity")  # families with a bar, from the top
 HOLD = 3  # times as long as other frames do the first and the last one stand
 
 
@@ -70,7 +70,7 @@ def animate(
     Raises:
         ValueError: for another suffix, more than four runs, no pictures of that kind, or a missing video encoder.
     """
-    suffix = out.suffix.lower().removeprefix(".").replace("png", "apng").replace("aapng", "apng")
+    suffix = {".png": ".apng"}.get(out.suffix.lower(), out.suffix.lower()).removeprefix(".")
     if suffix not in FORMATS:
         raise ValueError(
             f"{out}: expected a name that ends in {', '.join('.' + f for f in FORMATS)}, got {out.suffix!r}"
@@ -111,14 +111,11 @@ def _panel(view: Run, which: Literal["photocopy", "probe"], label: str) -> Panel
         other = "probe" if which == "photocopy" else "photocopy"
         hint = f" Try --which {other}." if max(view.pictures(other), default=0) else ""
         raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
-    found, left = [], dict(SHOWN)
-    wanted = sorted(signals(view.measurements), key=lambda s: s.title != "freckles")
-    for family in SHOWN:
-        for signal in wanted:
-            if signal.family == family and left[family]:
-                found.append(signal)
-                left[family] -= 1
-    return Panel(label, pictures, tuple(found))
+    known = sorted(
+        signals(view.measurements), key=lambda signal: signal.title != "freckles"
+    )  # these first, where known
+    bars = [next((signal for signal in known if signal.family == family), None) for family in SHOWN]
+    return Panel(label, pictures, tuple(bar for bar in bars if bar is not None))
 
 
 def _frame(panels: Sequence[Panel], generation: int, which: str) -> Image.Image:

@@ -22,7 +22,7 @@ def frames(path: Path) -> list[np.ndarray]:
         return shown
 
 
-@pytest.mark.parametrize("suffix", ["webp", "gif", "apng"])
+@pytest.mark.parametrize("suffix", ["webp", "gif", "apng", "png", "PNG"])
 def test_an_animation_has_a_frame_for_every_generation(suffix: str, make_run: MakeRun, tmp_path: Path):
     (path,) = animate([make_run(generations=3)], tmp_path / f"loop.{suffix}")
     found = frames(path)
