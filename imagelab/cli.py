@@ -1,8 +1,9 @@
 """The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and others; :func:`launch` is the one for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
-The whole experiment is validated before torch is imported. Exit codes: 0 done, 1 the work failed, 2 the command was
-wrong, 130 interrupted (and can be resumed).
+The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
+file, a run or a device that the command names is not here or cannot be used; 2 the command was wrong whatever is here;
+130 interrupted (and can be resumed). ``watch`` adds one more, 3.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")
 
     RunFolder.open(run)
     if output is not None and output.is_file():
-        raise UsageError(f"--output: {output} is a file; expected a folder for the page and its pictures")
+        raise ValueError(f"--output: {output} is a file; expected a folder for the page and its pictures")
     out.print(f"report: {write_report(run, output)}", markup=False)
     return 0
 

@@ -185,7 +185,7 @@ def _at_most(data: Data, split: Split, count: int | None, seed: int) -> int:
     if held is None and count is None:
         raise UsageError(f"--count: {data.kind} has no end; say how many images to write")
     if held == 0:
-        raise UsageError(f"--split: the {split} split of {data.kind} is empty; see imagelab data describe {data.kind}")
+        raise ValueError(f"--split: the {split} split of {data.kind} is empty; see imagelab data describe {data.kind}")
     return min(n for n in (held, count) if n is not None)
 
 

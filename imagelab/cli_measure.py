@@ -114,7 +114,7 @@ def measure_command(
     for given in (real, fake, wish.train, wish.blank, wish.floor):
         _there(given)
     if wish.output is not None and not wish.output.absolute().parent.is_dir():
-        raise UsageError(f"--output: the folder of {wish.output} does not exist; make it first")
+        raise ValueError(f"--output: the folder of {wish.output} does not exist; make it first")
     earlier = by_name(read_results(wish.against), wish.against) if wish.against else None
     result = _measured(real, fake, wish)
     if wish.output is not None:
@@ -177,7 +177,7 @@ def read_results(source: str) -> list[Measurement]:
     run, _, place = source.rpartition("@")
     generation, _, line = place.partition(":")
     if not run or not generation.isdigit() or (line and not line.isdigit()):
-        raise UsageError(f"--against: {source} does not exist; expected a .jsonl file or a generation of a run (RUN@3)")
+        raise ValueError(f"--against: {source} does not exist; expected a .jsonl file or a generation of a run (RUN@3)")
     where = int(generation), int(line or 0) if int(generation) else -1
     found = [m for m in RunFolder.open(Path(run)).measurements() if (m.generation, m.line) == where]
     if not found:
@@ -232,7 +232,7 @@ def _names(metrics: str | None) -> list[str] | None:
 
 def _there(source: str | Path | None) -> None:
     if source and not Path(source).expanduser().exists() and "@" not in str(source):
-        raise UsageError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
+        raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

@@ -56,7 +56,7 @@ def watch(
     """
     folder = RunFolder.open(run)
     if line not in range(_lines(folder)):
-        raise UsageError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
+        raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
         raise UsageError(f"--every: expected seconds above 0, got {every:g}")
     measured = _wait(folder, line, past, every) if follow else folder.measurements()

@@ -17,7 +17,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class UsageError(ValueError):
-    """The command line asks for something that is not there; exit code 2."""
+    """The words of a command cannot be obeyed, whatever lies on this machine; exit code 2."""
 
 
 def settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:

@@ -352,10 +352,42 @@ def test_a_command_without_its_subject_says_what_to_name(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run nowhere.py",
+        "resume nowhere",
+        "branch nowhere --at 1",
+        "report nowhere",
+        "watch nowhere",
+        "grid nowhere",
+        "animate nowhere",
+        "compare nowhere nowhere2",
+        "slides nowhere",
+        "export nowhere --generation 1 -o out",
+        "cite nowhere",
+        "measure nowhere tiny.py",
+        "measure tiny.py tiny.py --against nowhere.jsonl",
+        "weights import nowhere",
+        "data describe folder --path nowhere",
+    ],
+)
+def test_what_is_not_there_fails_alike_at_every_door(words: str, here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command(*words.split()) == 1
+    assert "nowhere" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    "door", ["resume", "report", "watch", "grid", "animate", "compare", "slides", "cite", "measure"]
+)
+def test_an_option_that_no_door_knows_is_a_wrong_command_at_every_door(door: str, here: Path):
+    assert command(door, "nowhere", "--colour", "red") == 2
+
+
 def test_a_report_cannot_take_the_place_of_a_file(here: Path, capsys: pytest.CaptureFixture[str]):
     command("run", "tiny.py")
     (folder,) = (here / "runs").iterdir()
-    assert command("report", str(folder), "-o", "tiny.py") == 2
+    assert command("report", str(folder), "-o", "tiny.py") == 1
     assert "--output: tiny.py is a file" in " ".join(capsys.readouterr().err.split())
     assert (here / "tiny.py").read_text() == TINY
     assert command("report", str(folder), "-o", "page") == 0

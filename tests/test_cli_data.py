@@ -119,7 +119,7 @@ def test_mistakes_are_told_apart(tmp_path: Path, picture_folder: Path) -> None:
         command("describe", "celeba", "--size", "32")
     with pytest.raises(UsageError, match=r"ends in \.png, got .*sheet\.jpg"):
         command("preview", "mud", "--size", "16", "-o", tmp_path / "sheet.jpg")
-    with pytest.raises(UsageError, match="the reserve split of folder is empty"):
+    with pytest.raises(ValueError, match="the reserve split of folder is empty"):
         command("preview", "folder", "--path", picture_folder, "--split", "reserve", "-o", tmp_path / "s.png")
     assert list(tmp_path.glob("*.png")) == []
 

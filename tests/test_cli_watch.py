@@ -72,5 +72,6 @@ def test_a_run_that_tells_no_stage_says_what_would(tmp_path: Path, capsys: pytes
 
 def test_a_line_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = make_run(tmp_path / "a-run", [0.2]).path
-    assert exit_code("watch", run, "--line", "2") == 2
+    assert exit_code("watch", run, "--line", "2") == 1
+    assert exit_code("watch", run, "--every", "0") == 2
     assert "has lines 0 to 1, got 2" in " ".join(capsys.readouterr().err.split())
