@@ -2,7 +2,7 @@
 
 Every module of this package names its sources under ``References:`` in one form, ``Title (Authors Year), identifier``.
 A run's config says which recipes it used and its measurements say which instruments; their modules' references are its
-citations. So there is no second list that could fall behind.
+citations. So there is no second list that could fall behind; :mod:`imagelab.authors` only spells out an "et al.".
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .authors import AUTHORS
 from .measurement import Measurement
 from .metrics import METRICS, row_of
 
@@ -48,6 +49,12 @@ class Reference:
     where: str
 
     @property
+    def names(self) -> list[str]:
+        """The authors one by one: all of them where they are known, else the first and "others"."""
+        short = self.authors.replace(" et al.", ", others")
+        return re.split(r", | and ", AUTHORS.get(self.where, short) if short != self.authors else short)
+
+    @property
     def key(self) -> str:
         """BibTeX key: first author, year, first word of the title."""
         surname = re.split(r",| and | et ", self.authors)[0].strip().split()[-1]
@@ -57,8 +64,7 @@ class Reference:
 
     def entry(self) -> str:
         """Return the work as a BibTeX entry."""
-        names = re.split(r", | and ", self.authors.replace(" et al.", ", others"))
-        fields = {"title": f"{{{self.title}}}", "author": " and ".join(names), "year": self.year}
+        fields = {"title": f"{{{self.title}}}", "author": " and ".join(self.names), "year": self.year}
         kind, _, identifier = self.where.partition(":")
         if kind == "arXiv":
             fields |= {"eprint": identifier, "archiveprefix": "arXiv"}

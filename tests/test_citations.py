@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from imagelab.authors import AUTHORS
 from imagelab.citations import HOME, Reference, bibtex, cited_by, references_in, references_of
 from imagelab.cli import main
 from imagelab.measurement import Measurement
@@ -73,6 +76,32 @@ def test_an_entry_is_valid_bibtex():
     assert entry.startswith("@article{doe2020title,") and "author = {Doe and Roe and Poe}" in entry
     assert "doi = {10.1/x}" in entry and entry.count("{") == entry.count("}")
     assert "and others" in Reference("A title", "Doe et al.", "2020", "").entry()
+
+
+def every_work() -> list[Reference]:
+    nodes = (node for module in MODULES for node in ast.walk(ast.parse((HOME / module).read_text("utf-8"))))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    return [w for node in nodes if isinstance(node, documented) for w in references_of(ast.get_docstring(node) or "")]
+
+
+def plain(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name.replace("ø", "oe").replace("ł", "l").replace("ö", "o"))
+    return letters.encode("ascii", "ignore").decode().lower()
+
+
+def test_an_author_list_begins_with_the_author_that_the_docstring_names():
+    works = {work.where: work for work in every_work() if work.authors.endswith(" et al.")}
+    assert set(works) >= set(AUTHORS), "of works that no docstring names"
+    for where, names in AUTHORS.items():
+        first, surname = names.split(", ")[0], works[where].authors.removesuffix(" et al.")
+        assert plain(first).endswith(" " + plain(surname)), where
+        assert len(names.split(", ")) >= 3 and all(" " in name for name in names.split(", ")), where
+
+
+def test_et_al_is_spelt_out_where_the_authors_are_known():
+    known = Reference("Denoising", "Ho et al.", "2020", "arXiv:2006.11239").entry()
+    assert "author = {Jonathan Ho and Ajay Jain and Pieter Abbeel}" in known and known.startswith("@misc{ho2020")
+    assert "author = {Ho}" in Reference("Denoising", "Ho", "2020", "arXiv:2006.11239").entry()
 
 
 def test_a_run_cites_what_it_used_and_nothing_else(tmp_path: Path):

@@ -21,6 +21,7 @@ FLOORS = [
     {"pool"},
     {"regimes", "curate", "data", "generators", "metrics"},
     {
+        "authors",
         "config",
         "store",
         "lab",
