@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from . import __version__
 from .bench import reopen
 from .branch import branch, branched
+from .cache import make_room
 from .cli_data import data_app
 from .cli_export import cite as cite_command
 from .cli_export import export as export_command
@@ -310,6 +311,8 @@ def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
         with Watch(experiment, out, err, team) as watch:
             return watch.go(folder)
 
+    if not follows():
+        make_room()
     return together(work, experiment.runtime)
 
 

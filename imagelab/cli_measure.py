@@ -25,6 +25,7 @@ from rich.table import Table
 
 from . import __version__
 from .atomic import write_atomic
+from .cache import make_room
 from .image_arrays import Layout
 from .image_shelf import Kernel, Progress
 from .measurement import Measurement
@@ -116,6 +117,7 @@ def measure_command(
     if wish.output is not None and not wish.output.absolute().parent.is_dir():
         raise ValueError(f"--output: the folder of {wish.output} does not exist; make it first")
     earlier = by_name(read_results(wish.against), wish.against) if wish.against else None
+    make_room()
     result = _measured(real, fake, wish)
     if wish.output is not None:
         write_atomic(wish.output, result.to_jsonl())

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from . import __version__
 from .bench import PACKAGES
-from .metrics.weights import status
+from .cache import SHELVES, VARIABLE, entries, limit
+from .data.face_cache import cache_folder
+from .metrics.weights import short, status
 
 __all__ = ["examine"]
 
@@ -28,8 +30,19 @@ def examine() -> list[str]:
     else:
         lines.append("device: no CUDA; runs go on the CPU")
     lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free here")
+    lines.append(_cache())
     lines.append("weights of the official networks (without them the metrics in our own feature spaces are used):")
     return lines + [f"  {line}" for line in status()]
+
+
+def _cache() -> str:
+    """What is kept to save time, shelf by shelf, and what bounds it."""
+    sizes = {shelf: sum(entry.size for entry in entries() if entry.shelf == shelf) for shelf in SHELVES}
+    held = ", ".join(f"{shelf} {size / 1e6:,.0f} MB" for shelf, size in sizes.items() if size) or "nothing"
+    return (
+        f"cache: {short(cache_folder().parent)}: {held}; above {limit() / 1e9:g} GB ({VARIABLE}) what is unused "
+        "longest is removed before the next run"
+    )
 
 
 def _version(name: str) -> str:

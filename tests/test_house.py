@@ -22,6 +22,7 @@ FLOORS = [
     {"regimes", "curate", "data", "generators", "metrics"},
     {
         "authors",
+        "cache",
         "config",
         "store",
         "lab",
