@@ -20,7 +20,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +44,9 @@ __all__ = ["Cascade", "CascadeModel"]
 
 LEAST_SPREAD = 1 / 127.5
 """Least standard deviation that details are divided by, one grey level: still pixels must not drown all others."""
+
+DOUBT = 0.15
+"""Largest standard deviation of the noise laid over log contrasts in training: an octave forgives what it is told."""
 
 
 class Cascade(GeneratorRecipe):
@@ -77,7 +80,7 @@ class Cascade(GeneratorRecipe):
 
     kind: Literal["cascade"] = "cascade"
     coarse_side: int = Field(default=16, ge=4, multiple_of=4)
-    components: int = Field(default=192, ge=1)
+    components: int = Field(default=256, ge=1)
     width: int = Field(default=512, ge=8)
     blocks: int = Field(default=3, ge=1)
     detail_widths: tuple[int, ...] = Field(default=(48, 32), min_length=1)
@@ -113,17 +116,17 @@ class Cascade(GeneratorRecipe):
         self._check(images)
         net = self._net(images, seed)
         net.to(bench.device)
-        solve_closed_forms(net, images, self.mirror, bench)
+        coordinates = solve_closed_forms(net, images, self.mirror, bench)
         begun = warm_start(net, start, ["coarse.mean", "coarse.axes", "coarse.deviations"])
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
-        stages = self._stages(net) if self.images_seen else []
+        stages = self._stages(net, images, coordinates) if self.images_seen else []
         marks = [f"{mark}-{index}" for index in range(len(stages))]
         first = part_reached(bench.checkpoint, marks)
         total = sum(stage.plan.images_seen for stage in stages)
-        for index, (part, loss, plan) in enumerate(stages[first:], first):
+        for index, (part, loss, plan, data) in enumerate(stages[first:], first):
             before = sum(stage.plan.images_seen for stage in stages[:index])
             told = replace(bench, tell=counted(bench.tell, before, total))
-            trained = train(part, loss, images, plan, stream_seed(seed, "stage", row=index), told, marks[index], net)
+            trained = train(part, loss, data, plan, stream_seed(seed, "stage", row=index), told, marks[index], net)
             part.load_state_dict(trained.state_dict())
         if bench.checkpoint is not None:
             bench.checkpoint.unlink(missing_ok=True)
@@ -159,8 +162,8 @@ class Cascade(GeneratorRecipe):
             torch.manual_seed(stream_seed(seed, "weights"))
             return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
 
-    def _stages(self, net: CascadeNet) -> list[Stage]:
-        """Return what is trained, in turn."""
+    def _stages(self, net: CascadeNet, images: np.ndarray, coordinates: np.ndarray) -> list[Stage]:
+        """Return what is trained, in turn; the coordinates are those of :func:`solve_closed_forms`."""
         from .training import Plan
 
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
@@ -168,18 +171,19 @@ class Cascade(GeneratorRecipe):
         coarse_plan = replace(
             plan, images_seen=coarse_seen, batch=self.coarse_batch, learning_rate=self.learning_rate / 2
         )
-        stages = [Stage(net.coarse, coarse_loss(net.coarse, net.shape[1], self.mirror), coarse_plan)]
-        for part in net.octaves:
-            stages.append(Stage(part, detail_loss(part, self.crop, self.mirror, self.augment), plan))
+        stages = [Stage(net.coarse, coarse_loss(net.coarse), coarse_plan, coordinates)]
+        for octave, part in enumerate(net.octaves):
+            stages.append(Stage(part, detail_loss(net, octave, self.crop, self.mirror, self.augment), plan, images))
         return stages
 
 
 class Stage(NamedTuple):
-    """A part of the net, its loss, and how long and how fast it is trained."""
+    """A part of the net, its loss, how long and how fast it is trained, and on what."""
 
     part: nn.Module
     loss: Loss
     plan: Plan
+    data: np.ndarray
 
 
 def counted(tell: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
@@ -191,48 +195,63 @@ def counted(tell: Callable[[TrainRecord], None], before: int, total: int) -> Cal
     return told
 
 
-def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, bench: Bench) -> None:
-    """Set the coarse stage's principal components, and mean and spread of the details of every octave."""
+def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, bench: Bench) -> np.ndarray:
+    """Set mean and spread of the details of every octave, then the principal components of the coarse stage.
+
+    Returns:
+        What the coarse stage learns from: the coordinates of every image and, with ``mirror``, of its mirror image,
+        float32 [N or 2N,k].
+    """
     import torch
 
-    from .cascade_net import shrink
     from .gaussian import principal_components
 
-    sides = [net.shape[1], *(part.side for part in net.octaves)]
-    levels: dict[int, list[Tensor]] = {side: [] for side in sides}
-    for start in range(0, len(images), bench.batch):
-        pixels = torch.from_numpy(images[start : start + bench.batch]).to(bench.device).float()
-        for seen in (pixels, pixels.flip(3)) if mirror else (pixels,):
-            for side in sides:
-                levels[side].append(shrink(seen, side))
+    def views() -> Iterator[Tensor]:
+        for start in range(0, len(images), bench.batch):
+            signed = to_signed(torch.from_numpy(images[start : start + bench.batch]).to(bench.device))
+            yield from (signed, signed.flip(3)) if mirror else (signed,)
+
+    for part in net.octaves:
+        scale_details(part, views())
+    described = torch.cat([net.describe(signed) for signed in views()])
+    contrasts = net.read(described)[1]
+    for part in net.octaves:
+        part.usual[0] = contrasts.mean((0, 2, 3))[:, None, None]
+        part.usual[1] = contrasts.std((0, 2, 3)).clamp(min=LEAST_SPREAD)[:, None, None]
     coarse = net.coarse
-    flat = torch.cat(levels[sides[0]]).flatten(1)
-    mean, variances, directions, _ = principal_components(flat, len(coarse.deviations), unbiased=False)
+    mean, variances, directions, _ = principal_components(described, len(coarse.deviations), unbiased=False)
     coarse.mean.copy_(mean)
     coarse.axes.copy_(directions)
     coarse.deviations.copy_(variances.sqrt().clamp(min=LEAST_SPREAD / 100))
-    for part, (low, high) in zip(net.octaves, pairwise(sides), strict=True):
-        scale_details(part, levels[high], levels[low])
+    return coarse.encode(described).cpu().numpy()
 
 
-def scale_details(part: DetailNet, images: list[Tensor], coarse: list[Tensor]) -> None:
-    """Set mean and spread of an octave's details, the variance smoothed over 3 x 3 places.
+def scale_details(part: DetailNet, images: Iterator[Tensor]) -> None:
+    """Set mean and spread of an octave's details, and spread of its coarse images' own; variances over 3 x 3 places.
 
     Args:
-        part: the octave. images: batches [B,C,side,side] on the scale 0..255. coarse: [B,C,side/2,side/2] likewise.
+        part: the octave. images: batches of whole images [B,C,H,W] in -1..1.
     """
     import torch
     from torch.nn import functional
 
-    total, square = torch.zeros_like(part.mean).double(), torch.zeros_like(part.mean).double()
-    for high, low in zip(images, coarse, strict=True):
-        details = part.encode(to_signed(high), to_signed(low)).double()
-        total, square = total + details.sum(0), square + details.square().sum(0)
-    count = sum(map(len, images))
+    from .cascade_net import shrink
+
+    def smooth(variance: Tensor) -> Tensor:
+        padded = functional.pad(variance[None], (1, 1, 1, 1), mode="replicate")
+        return functional.avg_pool2d(padded, 3, 1)[0].clamp(min=LEAST_SPREAD**2).sqrt()
+
+    count, total, square = 0, torch.zeros_like(part.mean).double(), torch.zeros_like(part.mean).double()
+    below = torch.zeros_like(part.specks).double()
+    for signed in images:
+        coarse = shrink(signed, part.grid)
+        details = part.over(shrink(signed, part.side), coarse).double()
+        count, total, square = count + len(signed), total + details.sum(0), square + details.square().sum(0)
+        below += part.over(coarse, shrink(coarse, part.grid // 2)).double().square().sum(0)
     mean = total / count
-    variance = functional.pad((square / count - mean**2)[None], (1, 1, 1, 1), mode="replicate")
     part.mean.copy_(mean)
-    part.spread.copy_(functional.avg_pool2d(variance, 3, 1)[0].clamp(min=LEAST_SPREAD**2).sqrt())
+    part.spread.copy_(smooth(square / count - mean**2))
+    part.specks.copy_(smooth(below / count))
 
 
 def moments(count: int, noise: torch.Generator, device: torch.device, mean: float, deviation: float) -> Tensor:
@@ -250,15 +269,11 @@ def mirrored(images: Tensor, noise: torch.Generator) -> Tensor:
     return torch.where(turned[:, None, None, None], images.flip(3), images)
 
 
-def coarse_loss(net: CoarseNet, side: int, mirror: bool) -> Loss:
-    """Return the loss of the coarse stage: (signed images, noise source) -> (loss a coordinate, its parts)."""
+def coarse_loss(net: CoarseNet) -> Loss:
+    """Return the loss of the coarse stage: (coordinates, noise source) -> (loss a coordinate, its parts)."""
     import torch
 
-    from .cascade_net import shrink
-
-    def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        small = shrink(images, side)
-        z = net.encode(mirrored(small, noise) if mirror else small)
+    def loss(z: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         e = torch.randn(z.shape, generator=noise, device=z.device)
         t = moments(len(z), noise, z.device, 0.3, 1.0)
         moved = net((1 - t[:, None]) * z + t[:, None] * e, t)
@@ -268,33 +283,36 @@ def coarse_loss(net: CoarseNet, side: int, mirror: bool) -> Loss:
     return loss
 
 
-def detail_loss(net: DetailNet, crop: int, mirror: bool, augment: float) -> Loss:
-    """Return the loss of one octave: (signed images, noise source) -> (loss a value, its parts)."""
+def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: float) -> Loss:
+    """Return the loss of one octave, counted from 0: (signed images, noise source) -> (loss a value, its parts)."""
     import torch
 
     from .cascade_net import shrink
 
-    size = min(crop // 2, net.grid)
+    part = net.octaves[octave]
+    size = min(crop // 2, part.grid)
 
     def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=noise, device=images.device)
 
-        fine = shrink(mirrored(images, noise) if mirror else images, net.side)
-        coarse = shrink(fine, net.grid)
-        amount = augment * torch.rand((len(fine), 1, 1, 1), generator=noise, device=fine.device)
-        coarse = coarse + amount * draw(*coarse.shape)
+        images = mirrored(images, noise) if mirror else images
+        fine, coarse = shrink(images, part.side), shrink(images, part.grid)
+        unsure = torch.rand((2, len(fine), 1, 1, 1), generator=noise, device=fine.device)
+        coarse = coarse + augment * unsure[0] * draw(*coarse.shape)
+        contrasts = net.contrasts(images)
+        contrasts = contrasts + DOUBT * unsure[1] * draw(*contrasts.shape)
         # places of crops are multiples of 4: two halvings below fall on the same pixels as in whole images
-        top, left = (4 * torch.randint((net.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)).tolist()
-        window = slice(top, top + size), slice(left, left + size)
-        doubled = (..., *(slice(2 * part.start, 2 * part.stop) for part in window))
-        y = net.encode(fine, coarse)[doubled].contiguous(memory_format=torch.channels_last)
+        corner = 4 * torch.randint((part.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)
+        rows, columns = (slice(start, start + size) for start in corner.tolist())
+        doubled = (..., *(slice(2 * along.start, 2 * along.stop) for along in (rows, columns)))
+        y = part.encode(fine, coarse, contrasts[:, octave, None])[doubled].contiguous(memory_format=torch.channels_last)
         e = draw(*y.shape).contiguous(memory_format=torch.channels_last)
         t = moments(len(y), noise, y.device, 0.2, 1.2)
         at = t[:, None, None, None]
-        moved = net((1 - at) * y + at * e, t, coarse[(..., *window)], window)
-        error = (moved - (e - y)).square().mean()
-        return error, {f"detail-{net.side}": error.detach()}
+        given = part.givens(coarse, contrasts)[..., rows, columns]
+        error = (part((1 - at) * y + at * e, t, given, (rows, columns)) - (e - y)).square().mean()
+        return error, {f"detail-{part.side}": error.detach()}
 
     return loss
 
@@ -340,12 +358,12 @@ class CascadeModel:
 
         recipe, coarse = self.recipe, self.net.coarse
         z = follow(coarse, self._noise(seeds, coarse.deviations.shape, 0), recipe.coarse_steps, second_order=True)
-        images = coarse.decode(z).unflatten(1, self.net.shape)
-        for octave, part in enumerate(self.net.octaves, 1):
-            below = images
-            y = self._noise(seeds, part.spread.shape, octave).contiguous(memory_format=torch.channels_last)
-            y = follow(lambda y, t, p=part, c=below: p(y, t, c), y, recipe.steps, recipe.solver == "heun")
-            images = part.decode(y, below)
+        images, contrasts = self.net.read(coarse.decode(z))
+        for octave, part in enumerate(self.net.octaves):
+            given = part.givens(images, contrasts)
+            y = self._noise(seeds, part.spread.shape, octave + 1).contiguous(memory_format=torch.channels_last)
+            y = follow(lambda y, t, p=part, g=given: p(y, t, g), y, recipe.steps, recipe.solver == "heun")
+            images = part.decode(y, images, contrasts[:, octave, None])
         return images
 
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:

@@ -7,7 +7,11 @@ a Gaussian of variance s^2 that velocity is known, with q = (1 - t)^2 s^2 + t^2:
 
 and every net here adds to it what is not Gaussian, (s / sqrt q) F(x / sqrt q, t), scaled so that F has an answer of
 variance one to learn at any t. F starts at zero: an untrained cascade is a closed form, probabilistic PCA at the coarse
-stage and white noise of the right spread at every pixel above it. That is the control that training has to beat.
+stage and a Gaussian scale mixture above it. That is the control that training has to beat.
+
+Details are loud in hair and still on a cheek, and freckles are what a cheek has of them. So the coarse stage draws,
+beside its picture, how strong the details of every octave are in each region (the hidden multiplier of a Gaussian scale
+mixture), and the octaves draw details divided by that: what is small and rare stands in the middle of the noise range.
 
 References:
     Flow straight and fast: learning to generate and transfer data with rectified flow (Liu et al. 2022),
@@ -16,6 +20,7 @@ References:
     arXiv:2206.00364.
     Cascaded diffusion models for high fidelity image generation (conditioning augmentation; Ho et al. 2021),
     arXiv:2106.15282.
+    Scale mixtures of Gaussians and the statistics of natural images (Wainwright and Simoncelli 2000), NeurIPS 12.
 """
 
 from __future__ import annotations
@@ -31,7 +36,13 @@ from torch.nn import functional
 
 from .layers import TIMES, ConvBlock, DenseBlock, Norm, times, zero
 
-__all__ = ["CascadeNet", "CoarseNet", "DetailNet", "shrink", "velocity"]
+__all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
+
+STILL = 0.1
+"""Least contrast of a region, against the usual one at its place: details of a flat wall are not blown up further."""
+
+SHARE = 0.5
+"""What a log contrast counts beside a colour in the principal components: the picture comes first."""
 
 
 def velocity(x: Tensor, t: Tensor, answer: Tensor, scale: Tensor | float = 1.0) -> Tensor:
@@ -51,8 +62,13 @@ def shrink(images: Tensor, side: int) -> Tensor:
     return images if factor == 1 else functional.avg_pool2d(images, factor)
 
 
+def enlarge(images: Tensor) -> Tensor:
+    """Return the images at twice their size, nothing invented: [B,C,H,W] -> [B,C,2H,2W]."""
+    return functional.interpolate(images, scale_factor=2.0, mode="bicubic", align_corners=False)
+
+
 class CoarseNet(nn.Module):
-    """The flow over the principal components of the shrunken images.
+    """The flow over the principal components of what :meth:`CascadeNet.describe` says of images.
 
     Coordinates are z = (x - mean) axes^T / unit, in which the k-th has standard deviation ``scale[k]``, the square root
     of what it would have unscaled (half whitening): strong directions stay stronger, weak ones are not forgotten.
@@ -89,46 +105,52 @@ class CoarseNet(nn.Module):
             h = block(h, time)
         return velocity(z, moment, self.leave(functional.silu(h)), scale)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Shrunken images [B,C,h,w] -> coordinates [B,k]."""
-        return (images.flatten(1) - self.mean) @ self.axes.T * (self.scale / self.deviations)
+    def encode(self, values: Tensor) -> Tensor:
+        """Descriptions [B,D] -> coordinates [B,k]."""
+        return (values - self.mean) @ self.axes.T * (self.scale / self.deviations)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Coordinates [B,k] -> values of the shrunken images [B,D]."""
+        """Coordinates [B,k] -> descriptions [B,D]."""
         return self.mean + (z * (self.deviations / self.scale)) @ self.axes
 
 
 class DetailNet(nn.Module):
-    """The flow of what one octave adds: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
+    """The flow of what one octave adds to a coarse image: its details, divided by how strong they are in that region.
 
-    M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta) and leaves grey alone. Dividing
-    by the standard deviation of every value of every place puts the small and rare, freckles, in the middle of the
-    noise range, where a flow learns. Pixels are folded 2 x 2 into channels, so that the convolutions run on the coarse
-    image's own grid; a learned map and x and y tell the place.
+    Details are M (x - bicubic(coarse)), where M turns RGB into orthonormal opponent colours (light, red - blue, green -
+    magenta) and leaves grey alone. Less the mean of their place and over its standard deviation, they become u; the
+    contrast c of a region is the root mean square of u there, and y = u / c is what the flow draws. Pixels are folded
+    2 x 2 into channels, so that the convolutions run on the coarse image's own grid. They read the coarse image and, no
+    less strong, its own details, for a freckle is a mere speck in it; x and y and a learned map tell the place.
 
     Buffers:
-        colours [C,C], mean and spread [C,side,side], places [2,grid,grid] with grid = side / 2.
+        colours [C,C], mean and spread [C,side,side], specks [C,grid,grid] the spread of the coarse image's own details,
+        usual [2,octaves,1,1] mean and standard deviation of log contrasts, places [2,grid,grid], with grid = side / 2.
     """
 
     colours: Tensor
     mean: Tensor
     spread: Tensor
+    specks: Tensor
+    usual: Tensor
     places: Tensor
 
-    def __init__(self, side: int, channels: int, width: int) -> None:
+    def __init__(self, side: int, channels: int, width: int, regions: int, octaves: int = 1) -> None:
         super().__init__()
-        self.side, self.grid = side, side // 2
+        self.side, self.grid, self.regions = side, side // 2, regions
         told, folded, widths = 128, 4 * channels, (width, 2 * width, 3 * width)
         opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
         self.register_buffer("colours", torch.tensor(opponent) if channels == 3 else torch.eye(channels))
         self.register_buffer("mean", torch.zeros(channels, side, side))
         self.register_buffer("spread", torch.ones(channels, side, side))
+        self.register_buffer("specks", torch.ones(channels, self.grid, self.grid))
+        self.register_buffer("usual", torch.tensor([0.0, 1.0])[:, None, None, None].repeat(1, octaves, 1, 1))
         line = torch.linspace(-1, 1, self.grid)
         places = torch.stack([line.expand(self.grid, self.grid), line[:, None].expand(self.grid, self.grid)])
         self.register_buffer("places", places.clone())
         self.place = nn.Parameter(torch.zeros(width, self.grid, self.grid))
         self.time = nn.Sequential(nn.Linear(TIMES, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
-        self.enter = nn.Conv2d(folded + channels + 2, width, 3, padding=1)
+        self.enter = nn.Conv2d(folded + 2 * channels + 2 + octaves, width, 3, padding=1)
         self.down = nn.ModuleList([nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths)])
         self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
         self.falling = nn.ModuleList([ConvBlock(level, told) for level in widths])
@@ -137,18 +159,17 @@ class DetailNet(nn.Module):
         self.leave = nn.Conv2d(width, folded, 3, padding=1)
         zero(self.leave)
 
-    def forward(self, y: Tensor, t: Tensor, coarse: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
-        """Details [B,C,h,w] at times [B], coarse image [B,C,h/2,w/2] -> velocity [B,C,h,w].
+    def forward(self, y: Tensor, t: Tensor, given: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
+        """Details [B,C,h,w] at times [B] -> velocity [B,C,h,w].
 
         Args:
-            y: the whole image's details, or those of a crop. t: times. coarse: the coarse image, the same crop of it.
-            window: where on the coarse grid the crop lies (rows, columns); None for whole images.
+            y: the whole image's details, or those of a crop. t: times. given: from :meth:`givens`, whole or the same
+                crop. window: where on the coarse grid the crop lies (rows, columns); None for whole images.
         """
         moment = t[:, None, None, None]
         level = ((1 - moment) ** 2 + moment**2).sqrt()
         where = (..., *(window or (slice(None), slice(None))))
-        places = self.places[where].expand(len(y), -1, -1, -1)
-        h = self.enter(torch.cat([functional.pixel_unshuffle(y / level, 2), coarse * 1.5, places], 1))
+        h = self.enter(torch.cat([functional.pixel_unshuffle(y / level, 2), given], 1))
         h, time, kept = h + self.place[where], self.time(times(t)), []
         for block, down in zip(self.falling, self.down, strict=False):
             h = block(h, time)
@@ -160,21 +181,48 @@ class DetailNet(nn.Module):
         answer = functional.pixel_shuffle(self.leave(functional.silu(self.last(h))), 2)
         return velocity(y, moment, answer)
 
-    def raised(self, coarse: Tensor) -> Tensor:
-        """Return the coarse image at this octave's size, nothing invented: [B,C,side/2,side/2] -> [B,C,side,side]."""
-        return functional.interpolate(coarse, size=self.side, mode="bicubic", align_corners=False)
+    def givens(self, coarse: Tensor, contrasts: Tensor) -> Tensor:
+        """Return what the net is told: the coarse image and its details, places, contrasts, as channels.
 
-    def encode(self, images: Tensor, coarse: Tensor) -> Tensor:
-        """Images [B,C,side,side] and their coarse ones -> details y."""
-        return (torch.einsum("ij,bjhw->bihw", self.colours, images - self.raised(coarse)) - self.mean) / self.spread
+        Args:
+            coarse: [B,C,grid,grid] in -1..1. contrasts: logarithms [B,octaves,regions,regions], those of finer octaves
+                among them, for what is to be drawn there leaves its trace here.
+        """
+        loud = functional.interpolate((contrasts - self.usual[0]) / self.usual[1], size=self.grid, mode="bilinear")
+        places = self.places.expand(len(coarse), -1, -1, -1)
+        return torch.cat(
+            [coarse * 1.5, self.over(coarse, shrink(coarse, self.grid // 2)) / self.specks, places, loud], 1
+        )
 
-    def decode(self, y: Tensor, coarse: Tensor) -> Tensor:
-        """Details y and the coarse image -> images [B,C,side,side]."""
-        return self.raised(coarse) + torch.einsum("ji,bjhw->bihw", self.colours, y * self.spread + self.mean)
+    def over(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """Return what images have over coarse ones of half their size, in opponent colours: [B,C,h,w] -> the same."""
+        return torch.einsum("ij,bjhw->bihw", self.colours, images - enlarge(coarse))
+
+    def contrast(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """Return the log contrast of each region: images [B,C,side,side], coarse ones -> [B,1,regions,regions]."""
+        power = ((self.over(images, coarse) - self.mean) / self.spread).square().mean(1, keepdim=True)
+        return 0.5 * torch.log(functional.avg_pool2d(power, self.side // self.regions) + STILL**2)
+
+    def strength(self, contrast: Tensor) -> Tensor:
+        """Return what y is multiplied by in each place, [B,C,side,side], for log contrasts [B,1,regions,regions]."""
+        return functional.interpolate(contrast, size=self.side, mode="bilinear").exp() * self.spread
+
+    def encode(self, images: Tensor, coarse: Tensor, contrast: Tensor) -> Tensor:
+        """Images [B,C,side,side], their coarse ones and log contrasts -> details y."""
+        return (self.over(images, coarse) - self.mean) / self.strength(contrast)
+
+    def decode(self, y: Tensor, coarse: Tensor, contrast: Tensor) -> Tensor:
+        """Details y, the coarse image and log contrasts -> images [B,C,side,side]."""
+        details = y * self.strength(contrast) + self.mean
+        return enlarge(coarse) + torch.einsum("ji,bjhw->bihw", self.colours, details)
 
 
 class CascadeNet(ModelMixin, ConfigMixin):
-    """All stages: ``coarse``, and ``details``, one for every doubling from the coarse side to the full one."""
+    """All stages: ``coarse``, and ``details``, one for every doubling from the coarse side to the full one.
+
+    The coarse stage draws an image's description: the image at the coarse side, and the log contrasts of every octave
+    in (coarse side / 2)^2 regions.
+    """
 
     @register_to_config
     def __init__(
@@ -191,11 +239,28 @@ class CascadeNet(ModelMixin, ConfigMixin):
         octaves = int(math.log2(side // coarse_side))
         sides = [coarse_side * 2**octave for octave in range(1, octaves + 1)]
         widths = [detail_widths[min(octave, len(detail_widths) - 1)] for octave in range(octaves)]
-        self.shape = (channels, coarse_side, coarse_side)
-        self.coarse = CoarseNet(channels * coarse_side**2, components, width, blocks)
-        self.details = nn.ModuleList([DetailNet(s, channels, w) for s, w in zip(sides, widths, strict=True)])
+        self.shape, self.regions = (channels, coarse_side, coarse_side), coarse_side // 2
+        self.coarse = CoarseNet(math.prod(self.shape) + octaves * self.regions**2, components, width, blocks)
+        self.details = nn.ModuleList(
+            [DetailNet(s, channels, w, self.regions, octaves) for s, w in zip(sides, widths, strict=True)]
+        )
 
     @property
     def octaves(self) -> list[DetailNet]:
         """The detail stages, smallest first."""
         return [part for part in self.details if isinstance(part, DetailNet)]
+
+    def contrasts(self, images: Tensor) -> Tensor:
+        """Return the log contrasts of whole images: [B,C,H,W] in -1..1 -> [B,octaves,regions,regions]."""
+        found = [part.contrast(shrink(images, part.side), shrink(images, part.grid)) for part in self.octaves]
+        return torch.cat(found, 1) if found else images.new_zeros(len(images), 0, self.regions, self.regions)
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Return the descriptions of whole images: [B,C,H,W] in -1..1 -> [B,D]."""
+        return torch.cat([shrink(images, self.shape[1]).flatten(1), SHARE * self.contrasts(images).flatten(1)], 1)
+
+    def read(self, description: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the coarse images [B,C,h,w] and the log contrasts [B,octaves,regions,regions]."""
+        small = math.prod(self.shape)
+        contrasts = description[:, small:].unflatten(1, (len(self.details), self.regions, self.regions))
+        return description[:, :small].unflatten(1, self.shape), contrasts / SHARE

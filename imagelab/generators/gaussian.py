@@ -82,7 +82,9 @@ class Gaussian(GeneratorRecipe):
         if len(images) < 2:
             raise ValueError(f"Gaussian: a covariance needs at least 2 images, got {len(images)}")
         pixels = torch.from_numpy(images.reshape(len(images), -1)).to(bench.device)
-        mean, variances, directions, total = principal_components(pixels, self.components, self.unbiased)
+        mean, variances, directions, total = principal_components(
+            pixels.double() / 127.5 - 1.0, self.components, self.unbiased
+        )
         left_out = pixels.shape[1] - len(variances)
         residual = max(0.0, (total - float(variances.sum())) / left_out) if left_out else 0.0
         if self.components is None or len(variances) == len(images) - 1:
@@ -100,27 +102,26 @@ class Gaussian(GeneratorRecipe):
         return GaussianModel(tensors, settings["residual"], (channels, height, width), self, bench)
 
 
-def principal_components(pixels: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return mean [D], variances [k] falling, directions [k,D] and the total variance, in signed units (-1..1).
+def principal_components(values: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return mean [D], variances [k] falling, directions [k,D] and the total variance, in the units of the values.
 
     Works in the smaller of the two spaces: the covariance D x D, or the Gram matrix N x N when there are fewer images
     than values. float64 throughout.
 
     Args:
-        pixels: uint8 [N,D]. count: components wanted, None for all; at most min(N - 1, D) are returned.
+        values: [N,D]. count: components wanted, None for all; at most min(N - 1, D) are returned.
         unbiased: divide by N - 1 instead of N.
     """
     import torch
 
-    signed = pixels.double() / 127.5 - 1.0
-    mean = signed.mean(0)
-    centred = signed - mean
-    images, values = centred.shape
+    mean = values.double().mean(0)
+    centred = values.double() - mean
+    images, dimensions = centred.shape
     divisor = images - 1 if unbiased else images
-    rank = min(images - 1, values)
+    rank = min(images - 1, dimensions)
     kept = rank if count is None else min(count, rank)
     total = float(centred.square().sum()) / divisor
-    if values <= images:
+    if dimensions <= images:
         variances, vectors = torch.linalg.eigh(centred.T @ centred / divisor)
         directions = vectors.flip(1)[:, :kept].T
     else:

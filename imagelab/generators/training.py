@@ -294,7 +294,7 @@ def train(
     Args:
         net: what is trained; ``loss`` must call this very object.
         loss: (signed images, noise source) -> (loss, named parts).
-        images: uint8 [N,C,H,W].
+        images: uint8 [N,C,H,W]; or float32 [N,...], which the loss gets as they are.
         plan: length, batch, rates.
         seed: of batch order and noise.
         bench: device, telling, stopping, checkpoint file.
@@ -323,7 +323,9 @@ def train(
         mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), team)
         noise.manual_seed(stream_seed(seed, "noise", line=team.rank, row=state.step))
         rows = torch.from_numpy(mine).to(bench.device)
-        batch = to_signed(data[rows]).contiguous(memory_format=torch.channels_last)
+        batch = data[rows]
+        if batch.dtype == torch.uint8:
+            batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
         meet = functools.partial(meet_team, net, team, share) if team.size > 1 else None
         ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, meet))
         if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:

@@ -13,7 +13,7 @@ import torch
 
 from imagelab.generators import Bench, Cascade, Gaussian, Interrupted, TrainRecord
 from imagelab.generators.cascade import CascadeModel, detail_loss, follow
-from imagelab.generators.cascade_net import DetailNet, velocity
+from imagelab.generators.cascade_net import STILL, DetailNet, enlarge, shrink, velocity
 from imagelab.seeds import image_seeds
 from imagelab.theory import flow_erosion, heun_erosion
 
@@ -81,7 +81,7 @@ def test_more_steps_come_nearer_to_the_exact_gaussian():
 
 def test_an_untrained_cascade_of_gaussian_pictures_has_their_mean_and_coarse_covariance():
     pictures = smooth(400, 8)
-    recipe = UNTRAINED.model_copy(update={"coarse_steps": 40, "solver": "heun", "mirror": False})
+    recipe = UNTRAINED.model_copy(update={"components": 20, "coarse_steps": 40, "solver": "heun", "mirror": False})
     made = recipe.fit(pictures, 0, Bench()).sample(image_seeds(0, "sample", 1, 0, range(1500)))
     shrunken = [images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16) for images in (pictures, made)]
     wanted, got = (np.cov(values.T, bias=True) for values in shrunken)
@@ -103,12 +103,16 @@ def test_every_stage_learns_what_a_gaussian_cannot_say(pictures: np.ndarray):
     change = {"components": 1, "width": 64, "coarse_share": 40, "coarse_batch": 64, "learning_rate": 1e-2, "ema": 0.9}
     recipe = RECIPE.model_copy(update={"images_seen": 320, **change})
     pictures = np.concatenate([pictures, 255 - pictures])  # two camps, which a Gaussian cannot hold
-    many = torch.from_numpy(np.tile(pictures, (5, 1, 1, 1))).float() / 127.5 - 1
+    signed = torch.from_numpy(pictures).float() / 127.5 - 1
     losses = []
     for images_seen in (0, recipe.images_seen):
         net = recipe.model_copy(update={"images_seen": images_seen}).fit(pictures, 0, Bench()).net
-        stages = recipe._stages(net)
-        losses.append([float(stage.loss(many, torch.Generator().manual_seed(0))[0]) for stage in stages])
+        stages = recipe._stages(net, pictures, net.coarse.encode(net.describe(signed)).numpy())
+        many = [torch.from_numpy(stages[0].data).tile(5, 1), *[signed.tile(5, 1, 1, 1)] * 2]
+        found = [
+            stage.loss(read, torch.Generator().manual_seed(0))[0] for stage, read in zip(stages, many, strict=True)
+        ]
+        losses.append([float(each) for each in found])
     untrained, trained = np.array(losses)
     assert len(trained) == 3 and (trained < 0.99 * untrained).all()
 
@@ -217,29 +221,71 @@ def test_the_details_of_an_octave_are_encoded_and_decoded_without_loss(model: Ca
     part: Any = model.net.details[1]
     generator = torch.Generator().manual_seed(0)
     images, coarse = torch.rand(2, 3, 16, 16, generator=generator), torch.rand(2, 3, 8, 8, generator=generator)
-    torch.testing.assert_close(part.decode(part.encode(images, coarse), coarse), images, atol=1e-5, rtol=0)
+    contrast = torch.randn(2, 1, 2, 2, generator=generator)
+    y = part.encode(images, coarse, contrast)
+    torch.testing.assert_close(part.decode(y, coarse, contrast), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(part.encode(images, coarse, contrast + 1), y / np.e)
     torch.testing.assert_close(part.colours @ part.colours.T, torch.eye(3))
 
 
-def test_encoded_details_have_about_unit_variance_where_they_are_not_still(pictures: np.ndarray, model: CascadeModel):
-    part: Any = model.net.details[1]
+def test_details_have_unit_variance_by_their_own_contrast_and_nearly_by_the_usual_one(pictures: np.ndarray):
+    net = UNTRAINED.fit(pictures, 0, Bench()).net
     images = torch.from_numpy(pictures).float() / 127.5 - 1
-    details = part.encode(images, torch.nn.functional.avg_pool2d(images, 2))
-    assert float(details.square().mean()) == pytest.approx(1.0, abs=0.1)
-    made = details.double().mean((0, 3)) + details.flip(3).double().mean((0, 3))  # mirrored images count as well
-    torch.testing.assert_close(made, torch.zeros_like(made), atol=1e-4, rtol=0)
+    _, contrasts = net.read(net.describe(images))
+    for octave, part in enumerate(net.octaves):
+        contrast = contrasts[:, octave, None]
+        fine, coarse = shrink(images, part.side), shrink(images, part.grid)
+        torch.testing.assert_close(contrast, part.contrast(fine, coarse))
+        plain = part.encode(fine, coarse, torch.zeros_like(contrast))
+        assert float(plain.square().mean()) == pytest.approx(1.0, abs=0.1)
+        made = plain.double().mean((0, 3)) + plain.flip(3).double().mean((0, 3))  # mirrored images count as well
+        torch.testing.assert_close(made, torch.zeros_like(made), atol=1e-4, rtol=0)
+        assert float(part.encode(fine, coarse, contrast).square().mean()) == pytest.approx(1.0, abs=0.1)
+        assert float(part.usual[0, octave]) == pytest.approx(float(contrast.mean()), abs=0.05)
+
+
+def test_contrast_is_the_logarithm_of_how_much_a_region_varies():
+    part = DetailNet(16, 1, 8, regions=2)
+    coarse, noise = torch.zeros(1, 1, 8, 8), torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    loud = noise.clone()
+    loud[..., :8, 8:] *= 4
+    gained = part.contrast(loud, coarse) - part.contrast(noise, coarse)
+    assert float(gained[0, 0, 0, 1]) == pytest.approx(np.log(4), abs=0.02)
+    assert float(gained.abs().sum()) == pytest.approx(float(gained[0, 0, 0, 1]), abs=1e-6)
+    assert float(part.contrast(enlarge(coarse), coarse).mean()) == pytest.approx(np.log(STILL))
+
+
+def test_an_untrained_octave_is_loud_where_the_coarse_stage_says_so(pictures: np.ndarray):
+    net = UNTRAINED.fit(pictures, 0, Bench()).net
+    part = net.octaves[-1]
+    contrasts = torch.zeros(1, 2, 2, 2)
+    contrasts[:, 1, 0, 0] = 2.0
+    drawn = part.strength(contrasts[:, 1:])[0] / part.spread
+    assert float(drawn[:, :3, :3].mean()) == pytest.approx(np.exp(2), rel=0.01)
+    assert float(drawn[:, -3:, -3:].mean()) == pytest.approx(1.0, rel=0.01)
+    for each in net.octaves:  # the smaller one is told as well
+        told = each.givens(torch.zeros(1, 3, each.grid, each.grid), contrasts)[0, -1]
+        assert float(told[0, 0] - told[-1, -1]) == pytest.approx(2.0 / float(each.usual[1, 1]), rel=1e-4)
+
+
+def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictures: np.ndarray):
+    net = UNTRAINED.fit(pictures, 0, Bench()).net
+    images = torch.from_numpy(pictures).float() / 127.5 - 1
+    part = net.octaves[-1]
+    given = part.givens(shrink(images, part.grid), torch.zeros(len(images), 2, 2, 2))
+    assert float(given[:, 3:6].square().mean()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_window_of_the_inside_answers_as_the_whole_picture_does():
-    net = DetailNet(64, 3, 8)
+    net = DetailNet(64, 3, 8, 8)
     generator = torch.Generator().manual_seed(0)
     for weight in net.parameters():
         weight.data = 0.1 * torch.randn(weight.shape, generator=generator)
-    y, coarse = torch.randn(1, 3, 64, 64, generator=generator), torch.randn(1, 3, 32, 32, generator=generator)
+    y, given = torch.randn(1, 3, 64, 64, generator=generator), torch.randn(1, 9, 32, 32, generator=generator)
     t, rows, columns = torch.tensor([0.4]), slice(4, 32), slice(0, 28)
     with torch.inference_mode():
-        whole = net(y, t, coarse)[..., 8:, :56]
-        part = net(y[..., 8:, :56], t, coarse[..., rows, columns], (rows, columns))
+        whole = net(y, t, given)[..., 8:, :56]
+        part = net(y[..., 8:, :56], t, given[..., rows, columns], (rows, columns))
     # the far corner lies beyond the reach of the cut
     torch.testing.assert_close(part[..., -4:, :4], whole[..., -4:, :4], atol=1e-4, rtol=1e-4)
 
@@ -248,17 +294,20 @@ def test_a_crop_is_read_at_its_own_place():
     images = torch.arange(32.0).expand(4, 1, 32, 32) / 32
     seen: list[Any] = []
 
+    net = Cascade(coarse_side=16, width=8, blocks=1, detail_widths=(8,))._net(images.numpy(), 0)
+
     class Watches(DetailNet):
-        def forward(self, y: torch.Tensor, t: torch.Tensor, coarse: torch.Tensor, window: Any = None) -> torch.Tensor:
-            seen.append((coarse, window))
+        def forward(self, y: torch.Tensor, t: torch.Tensor, given: torch.Tensor, window: Any = None) -> torch.Tensor:
+            seen.append((given, window))
             return y
 
-    loss = detail_loss(Watches(32, 1, 8), crop=16, mirror=False, augment=0.0)
+    net.details[0] = Watches(32, 1, 8, 8)
+    loss = detail_loss(net, 0, crop=16, mirror=False, augment=0.0)
     for seed in range(6):
         loss(images, torch.Generator().manual_seed(seed))
-    for coarse, (_, columns) in seen:
+    for given, (_, columns) in seen:
         wanted = (torch.arange(16.0) * 2 + 0.5)[columns] / 32
-        torch.testing.assert_close(coarse[0, 0, 0], wanted)
+        torch.testing.assert_close(given[0, 0, 0], 1.5 * wanted)
     assert len({window[1].start for _, window in seen}) > 1
 
 
