@@ -1,8 +1,11 @@
-"""Denoising diffusion with the U-Net and the samplers of diffusers.
+"""Denoising diffusion with the samplers of diffusers: its U-Net on pixels, or ours on patches of them.
 
 x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; a sampler
 walks from noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact
 net (``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
+
+With patch 1 the net is diffusers' UNet2DModel and learns everything. With larger patches it is :class:`PatchNet`, which
+begins as the exact answer for a Gaussian and learns what is left: ``images_seen=0`` is that control.
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -29,7 +32,9 @@ from .base import Bench, GeneratorRecipe, Model, noise_label
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from .patch_net import PatchNet
 
 __all__ = ["RECIPES", "Ddpm", "DdpmModel"]
 
@@ -40,7 +45,7 @@ SNR_LIMIT = 5.0
 """Largest weight of the image's error under weighting "min_snr", the gamma of Hang et al. 2023."""
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
-Weighting = Literal["none", "velocity", "min_snr"]
+Weighting = Literal["none", "velocity", "min_snr", "gaussian"]
 
 
 class Ddpm(GeneratorRecipe):
@@ -51,16 +56,20 @@ class Ddpm(GeneratorRecipe):
         blocks: residual blocks a level.
         attention: self-attention at the coarsest level.
         patch: side of the pixel block folded into channels before the net, 1 for none. Patches of 2 or 4 make the net
-            far cheaper; use prediction "sample" with them. diffusers' own pipeline can draw from the saved model only
-            with patch 1.
-        images_seen: length of the training.
+            far cheaper, and put a closed form under it (patch_net.py); use weighting "gaussian" with them. diffusers'
+            own pipeline can draw from the saved model only with patch 1.
+        images_seen: length of the training; 0 for the untrained control, whose net says nothing: with patches the
+            closed form alone, with patch 1 the answer 0.
         batch: images a training step.
         learning_rate: peak rate of Adam.
         ema: highest decay of the weight average (warmed up), 0 for none.
-        prediction: what the net learns: the noise, v, or the image ("sample"; it wants a weighting, see there).
+        prediction: what the net learns: the noise, v, or the image ("sample"; it wants a weighting, see there). With
+            patches the same net speaks in any of the three, and only weighting "none" hangs on the choice.
         weighting: how much each noise level counts: "none", the plain squared error of what the net learns;
             "velocity", the image's error weighted by 1 / (1 - a_t), at most 25, which is the plain error of v but for
-            the limit; "min_snr", the image's error weighted by a_t / (1 - a_t), at most 5 (Hang et al. 2023).
+            the limit; "min_snr", the image's error weighted by a_t / (1 - a_t), at most 5 (Hang et al. 2023);
+            "gaussian", the image's error divided by what the closed form expects to leave (with patches only): every
+            noise level then counts by how far the net betters a Gaussian.
         noise_steps: length of the noise schedule.
         schedule: shape of the noise schedule.
         sampler: "ddpm" (ancestral), "ddim" (deterministic), "dpm++" (second order, deterministic) or "heun" (second
@@ -76,7 +85,7 @@ class Ddpm(GeneratorRecipe):
     blocks: int = Field(default=2, ge=1)
     attention: bool = True
     patch: int = Field(default=1, ge=1)
-    images_seen: int = Field(default=2_000_000, ge=1)
+    images_seen: int = Field(default=2_000_000, ge=0)
     batch: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=3e-4, gt=0.0)
     ema: float = Field(default=0.999, ge=0.0, lt=1.0)
@@ -94,10 +103,17 @@ class Ddpm(GeneratorRecipe):
             raise ValueError(f"steps: expected at most noise_steps ({self.noise_steps}), got {self.steps}")
         return self
 
+    @model_validator(mode="after")
+    def _closed_form_there(self) -> Self:
+        if self.weighting == "gaussian" and self.patch == 1:
+            raise ValueError('weighting "gaussian": expected a patch of 2 or more, whose net has a closed form, got 1')
+        return self
+
     @property
     def label(self) -> str:
         """Name for plots and tables."""
-        return f"DDPM, {self.sampler} x {self.steps}{noise_label(self.noise_scale)}"
+        trained = "" if self.images_seen else ", untrained"
+        return f"DDPM, {self.sampler} x {self.steps}{trained}{noise_label(self.noise_scale)}"
 
     def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> DdpmModel:
         """Train on uint8 [N,C,H,W], from scratch or from another Ddpm's weights; return the averaged weights.
@@ -109,11 +125,13 @@ class Ddpm(GeneratorRecipe):
         from .training import Plan, fingerprint, train, warm_start
 
         self._check(images)
-        net, scheduler = self._net(images.shape[1], images.shape[2], seed), self._training_scheduler()
+        net: Any = self._net(images, seed)
+        begun = warm_start(net, start, self._closed_form())
+        if not self.images_seen:
+            return DdpmModel(net.eval().to(bench.device), self, bench)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        begun = warm_start(net, start)
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
-        trained: Any = train(net, self._loss(net, scheduler), images, plan, seed, bench, mark)
+        trained: Any = train(net, self._loss(net, self._training_scheduler()), images, plan, seed, bench, mark)
         return DdpmModel(trained, self, bench)
 
     def load(self, folder: Path, bench: Bench) -> DdpmModel:
@@ -121,11 +139,11 @@ class Ddpm(GeneratorRecipe):
         import torch
         from diffusers import UNet2DModel
 
-        net: Any = UNet2DModel.from_pretrained(
-            str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False
-        )
-        net.eval().to(torch.device(bench.device))
-        return DdpmModel(net, self, bench)
+        from .patch_net import PatchNet
+
+        form: Any = UNet2DModel if self.patch == 1 else PatchNet
+        net = form.from_pretrained(str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False)
+        return DdpmModel(net.eval().to(torch.device(bench.device)), self, bench)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -137,29 +155,61 @@ class Ddpm(GeneratorRecipe):
                 f"{len(self.channels)} levels), got {height} x {width}. Resize, or use fewer levels or a smaller patch."
             )
 
-    def _net(self, image_channels: int, side: int, seed: int) -> UNet2DModel:
+    def _closed_form(self) -> tuple[str, ...]:
+        """Return the names of what a net knows without training, beside its weights."""
+        return () if self.patch == 1 else ("mean", "axes", "variances", "rest")
+
+    def _net(self, images: np.ndarray, seed: int) -> UNet2DModel | PatchNet:
+        """Return a net for images of this form, not yet trained."""
         import torch
-        from diffusers import UNet2DModel
 
         from ..seeds import stream_seed
+        from .layers import zero
 
-        levels, folded = len(self.channels), image_channels * self.patch**2
-        group = max(size for size in (32, 16, 8, 4, 2, 1) if all(width % size == 0 for width in self.channels))
-        deepest = ("AttnDownBlock2D", "AttnUpBlock2D") if self.attention else ("DownBlock2D", "UpBlock2D")
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(stream_seed(seed, "weights"))
-            return UNet2DModel(
-                sample_size=side // self.patch,
-                in_channels=folded,
-                out_channels=folded,
-                layers_per_block=self.blocks,
-                block_out_channels=self.channels,
-                down_block_types=("DownBlock2D",) * (levels - 1) + (deepest[0],),
-                up_block_types=(deepest[1],) + ("UpBlock2D",) * (levels - 1),
-                norm_num_groups=min(group, 8),
-                attention_head_dim=8,
-                add_attention=self.attention,
-            )
+            if self.patch > 1:
+                return self._patch_net(images)
+            net = self._pixel_net(images.shape[1], images.shape[2])
+        if not self.images_seen:
+            zero(net.conv_out)
+        return net
+
+    def _pixel_net(self, image_channels: int, side: int) -> UNet2DModel:
+        from diffusers import UNet2DModel
+
+        levels = len(self.channels)
+        group = max(size for size in (32, 16, 8, 4, 2, 1) if all(width % size == 0 for width in self.channels))
+        deepest = ("AttnDownBlock2D", "AttnUpBlock2D") if self.attention else ("DownBlock2D", "UpBlock2D")
+        return UNet2DModel(
+            sample_size=side,
+            in_channels=image_channels,
+            out_channels=image_channels,
+            layers_per_block=self.blocks,
+            block_out_channels=self.channels,
+            down_block_types=("DownBlock2D",) * (levels - 1) + (deepest[0],),
+            up_block_types=(deepest[1],) + ("UpBlock2D",) * (levels - 1),
+            norm_num_groups=min(group, 8),
+            attention_head_dim=8,
+            add_attention=self.attention,
+        )
+
+    def _patch_net(self, images: np.ndarray) -> PatchNet:
+        from .patch_net import COMPONENTS, PatchNet, solve_closed_form
+
+        count, image_channels, side, _ = images.shape
+        net = PatchNet(
+            sample_size=side // self.patch,
+            in_channels=image_channels * self.patch**2,
+            channels=self.channels,
+            blocks=self.blocks,
+            attention=self.attention,
+            prediction=self.prediction,
+            noise_levels=self.noise_steps,
+            components=min(COMPONENTS, max(1, count - 1), image_channels * side**2),
+        )
+        solve_closed_form(net, images, self.patch, self._training_scheduler().alphas_cumprod)
+        return net
 
     def _training_scheduler(self) -> Any:
         from diffusers import DDPMScheduler
@@ -191,7 +241,7 @@ class Ddpm(GeneratorRecipe):
         base.set_timesteps(self.steps)
         return base
 
-    def _loss(self, net: nn.Module, scheduler: Any) -> Any:
+    def _loss(self, net: Any, scheduler: Any) -> Any:
         import torch
         from torch.nn import functional
 
@@ -208,7 +258,8 @@ class Ddpm(GeneratorRecipe):
             error = (answer - target).square().mean((1, 2, 3))
             if self.weighting == "none":
                 return error.mean(), {}
-            weight = loss_weight(scheduler.alphas_cumprod.to(device)[times], self.prediction, self.weighting)
+            left = net.gaussian_error(times) if self.weighting == "gaussian" else None
+            weight = loss_weight(scheduler.alphas_cumprod.to(device)[times], self.prediction, self.weighting, left)
             return (weight * error).mean(), {"error": error.mean().detach()}
 
         return loss
@@ -216,15 +267,14 @@ class Ddpm(GeneratorRecipe):
 
 RECIPES: dict[str, Ddpm] = {
     "cpu-32": Ddpm(
-        channels=(64, 128),
+        channels=(48, 160),
         blocks=1,
+        attention=False,
         patch=4,
-        prediction="sample",
-        weighting="velocity",
-        images_seen=50_000,
-        batch=64,
+        weighting="gaussian",
+        images_seen=200_000,
+        batch=32,
         learning_rate=1e-3,
-        ema=0.995,
         sampler="dpm++",
         steps=20,
     ),
@@ -238,7 +288,7 @@ soft eyes, no freckles. That is an under-trained model: what it loses must not b
 """
 
 
-def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting) -> Tensor:
+def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting, left: Tensor | None = None) -> Tensor:
     """Return the weight of the squared error of what is predicted, at each noise level.
 
     A weighting is a function of the image's error; errors of the noise and of v are that of the image divided by
@@ -246,12 +296,15 @@ def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting) -> T
 
     Args:
         kept: a = alpha-bar, [B], inside 0..1. prediction, weighting: see :class:`Ddpm`.
+        left: for weighting "gaussian", the image's squared error that the closed form expects to leave, [B].
     """
     exchange = {"epsilon": (1 - kept) / kept, "v_prediction": 1 - kept, "sample": kept.new_ones(len(kept))}[prediction]
     if weighting == "none":
         return kept.new_ones(len(kept))
     if weighting == "velocity":
         return exchange * (1 / (1 - kept)).clamp(max=WEIGHT_LIMIT)
+    if left is not None:
+        return exchange / left
     return exchange * (kept / (1 - kept)).clamp(max=SNR_LIMIT)  # Eq. of section 3.4, Hang et al. 2023
 
 
@@ -260,10 +313,11 @@ class DdpmModel:
     """A trained diffusion model.
 
     Attributes:
-        net: diffusers' UNet2DModel, on the bench's device. recipe: the settings. bench: device and batch.
+        net: diffusers' UNet2DModel, or our PatchNet, on the bench's device.
+        recipe: the settings. bench: device and batch.
     """
 
-    net: UNet2DModel
+    net: UNet2DModel | PatchNet
     recipe: Ddpm
     bench: Bench
     reconstructs: bool = False
@@ -297,7 +351,12 @@ class DdpmModel:
         return functional.pixel_shuffle(state, self.recipe.patch)
 
     def save(self, folder: Path) -> None:
-        """Write model_index.json, unet/ and scheduler/, as ``DDPMPipeline.from_pretrained`` reads them (patch 1)."""
-        from diffusers import DDPMPipeline
+        """Write unet/ and scheduler/, and with patch 1 model_index.json, as ``DDPMPipeline.from_pretrained`` reads."""
+        from diffusers import DDPMPipeline, UNet2DModel
 
-        DDPMPipeline(self.net, self.recipe._training_scheduler()).save_pretrained(str(folder), safe_serialization=True)
+        net, scheduler = self.net, self.recipe._training_scheduler()
+        if isinstance(net, UNet2DModel):
+            DDPMPipeline(net, scheduler).save_pretrained(str(folder), safe_serialization=True)
+        else:
+            net.save_pretrained(str(folder / "unet"), safe_serialization=True)
+            scheduler.save_pretrained(str(folder / "scheduler"))

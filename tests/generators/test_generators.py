@@ -200,6 +200,7 @@ CHANGES = [
     ("ddpm", {"prediction": "sample"}),
     ("ddpm", {"weighting": "velocity"}),
     ("ddpm", {"weighting": "min_snr"}),
+    ("ddpm", {"patch": 2, "weighting": "gaussian"}),
     ("ddpm", {"noise_steps": 30}),
     ("ddpm", {"schedule": "linear"}),
     ("ddpm", {"sampler": "ddim"}),

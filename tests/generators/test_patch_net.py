@@ -1,0 +1,146 @@
+"""The patch net: exact for a Gaussian before any training, and better than a Gaussian after some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from imagelab.generators import Bench, Ddpm, Gaussian, Model
+from imagelab.generators.ddpm import DdpmModel
+from imagelab.generators.exact_net import ExactNet
+from imagelab.generators.patch_net import COMPONENTS, PatchNet
+from imagelab.seeds import image_seeds
+
+RECIPE = Ddpm(
+    channels=(8, 16), blocks=1, patch=4, weighting="gaussian", images_seen=64, batch=8, noise_steps=50, steps=10
+)
+UNTRAINED = RECIPE.model_copy(update={"images_seen": 0})
+SEEDS = image_seeds(1, "sample", 1, 0, range(8))
+
+
+def changed(recipe: Ddpm, **settings: Any) -> Ddpm:
+    return Ddpm.model_validate({**recipe.model_dump(), **settings})
+
+
+def net_of(model: Model) -> PatchNet:
+    assert isinstance(model, DdpmModel) and isinstance(model.net, PatchNet)
+    return model.net
+
+
+def images_error(net: PatchNet, images: np.ndarray, time: int) -> tuple[float, float]:
+    """The squared error of the answer for the image, and the one that the closed form expects."""
+    clean = functional.pixel_unshuffle(torch.from_numpy(images).float() / 127.5 - 1, 4)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    a = net.kept[time]
+    with torch.inference_mode():
+        answer = net(a.sqrt() * clean + (1 - a).sqrt() * noise, torch.tensor(time)).sample
+        return float((answer - clean).square().mean()), float(net.gaussian_error(torch.tensor([time])))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("patch", [2, 4])
+def test_the_untrained_net_is_the_exact_answer_for_a_gaussian(
+    prediction: str, patch: int, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 20)
+    recipe = changed(UNTRAINED, prediction=prediction, patch=patch)
+    net = net_of(recipe.fit(pictures, 0, Bench()))
+    exact: Any = ExactNet(Gaussian(components=20).fit(pictures, 0, Bench()), recipe)
+    state = torch.randn(3, 3 * patch**2, 16 // patch, 16 // patch, generator=torch.Generator().manual_seed(0))
+    for time in (0, 20, 49):
+        expected = exact(state, torch.tensor(time)).sample.float()
+        torch.testing.assert_close(net(state, torch.tensor(time)).sample, expected, rtol=1e-3, atol=2e-3)
+
+
+def test_the_closed_form_makes_the_error_that_it_expects(pictures: np.ndarray):
+    net = net_of(changed(UNTRAINED, prediction="sample").fit(pictures, 0, Bench()))
+    for time in (5, 25, 45):
+        made, expected = images_error(net, pictures, time)
+        assert made == pytest.approx(expected, rel=0.1)
+
+
+def test_training_betters_the_gaussian_at_noise_where_pictures_are_no_gaussian(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 8)
+    recipe = changed(RECIPE, prediction="sample", images_seen=9000, learning_rate=3e-3, batch=16, channels=(16, 32))
+    net = net_of(recipe.fit(pictures, 0, Bench()))
+    made, expected = images_error(net, pictures, 25)
+    assert made < 0.9 * expected
+
+
+def test_prediction_changes_the_words_and_not_the_training_under_a_weighting(pictures: np.ndarray):
+    drawn = [
+        changed(RECIPE, prediction=said, sampler="ddim").fit(pictures, 0, Bench()).sample(SEEDS)
+        for said in ("sample", "epsilon", "v_prediction")
+    ]
+    for other in drawn[1:]:
+        assert np.abs(drawn[0].astype(int) - other).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": (8, 8)}, {"blocks": 2}, {"attention": False}, {"weighting": "velocity"}, {"patch": 2}]
+)
+def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], pictures: np.ndarray):
+    usual = RECIPE.fit(pictures, 0, Bench()).sample(SEEDS)
+    assert (usual != changed(RECIPE, **change).fit(pictures, 0, Bench()).sample(SEEDS)).any()
+
+
+def test_a_saved_net_knows_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
+    model = RECIPE.fit(pictures, 0, Bench())
+    model.save(tmp_path)
+    again = RECIPE.load(tmp_path, Bench())
+    torch.testing.assert_close(net_of(again).state_dict(), net_of(model).state_dict(), rtol=0, atol=0)
+    np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
+
+
+def test_a_training_cut_goes_on_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
+    from imagelab.generators import Interrupted
+
+    asked = iter([False] * 3 + [True])
+    bench = Bench(checkpoint=tmp_path / "checkpoint.safetensors", stop=lambda: next(asked, False))
+    with pytest.raises(Interrupted):
+        RECIPE.fit(pictures, 0, bench)
+    resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=bench.checkpoint))
+    whole = RECIPE.fit(pictures, 0, Bench())
+    torch.testing.assert_close(net_of(resumed).state_dict(), net_of(whole).state_dict(), rtol=0, atol=0)
+
+
+def test_a_warm_start_takes_up_the_weights_and_the_closed_form_they_were_learned_on(pictures: np.ndarray):
+    trained = RECIPE.fit(pictures, 0, Bench())
+    others = np.ascontiguousarray(pictures[:, :, ::-1])
+    begun = UNTRAINED.fit(others, 1, Bench(), start=trained)
+    torch.testing.assert_close(net_of(begun).state_dict(), net_of(trained).state_dict(), rtol=0, atol=0)
+
+
+def test_the_untrained_control_says_so_and_says_nothing_with_patch_1(pictures: np.ndarray):
+    assert "untrained" in UNTRAINED.label and "untrained" not in RECIPE.label
+    model = changed(UNTRAINED, patch=1, weighting="none").fit(pictures, 0, Bench())
+    assert isinstance(model, DdpmModel)
+    answer: Any = model.net(torch.randn(2, 3, 16, 16), torch.tensor(7))
+    assert (answer.sample == 0).all()
+
+
+def test_few_images_and_equal_ones_have_a_closed_form_too(pictures: np.ndarray):
+    for images in (pictures[:1], pictures[:3], np.repeat(pictures[:1], 5, 0)):
+        assert UNTRAINED.fit(images, 0, Bench()).sample(SEEDS).shape == (8, 3, 16, 16)
+    many = np.random.default_rng(0).integers(0, 256, (COMPONENTS + 9, 3, 16, 16), np.uint8)
+    assert len(net_of(UNTRAINED.fit(many, 0, Bench())).variances) == COMPONENTS
+
+
+def test_the_answer_of_a_picture_does_not_hang_on_its_neighbours_in_the_batch(pictures: np.ndarray):
+    net = net_of(RECIPE.fit(pictures, 0, Bench()))
+    state, times = torch.randn(4, 48, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 10, 30, 45])
+    together = net(state, times).sample
+    alone = torch.cat([net(state[i : i + 1], times[i]).sample for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_weight_by_the_closed_form_without_one_is_refused():
+    with pytest.raises(ValueError, match="patch of 2 or more"):
+        Ddpm(weighting="gaussian")
