@@ -13,10 +13,16 @@ import pytest
 from PIL import Image
 
 from imagelab.data import Faces
-from imagelab.generators import Bench, Cascade, Ddpm, Interrupted, Vae
+from imagelab.generators import GENERATORS, Bench, Cascade, Ddpm, Interrupted, Vae
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, neighbours=4)
+
+
+@pytest.fixture
+def earned(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    return importlib.import_module("earned")
 
 
 @pytest.fixture
@@ -25,80 +31,80 @@ def first(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("first_generation")
 
 
-def table(first: ModuleType, values: dict[str, dict[str, float]], seeds: int = 3, error: float = 1.0) -> Any:
+def table(earned: ModuleType, values: dict[str, dict[str, float]], seeds: int = 3, error: float = 1.0) -> Any:
     """Every arm reads these values on every instrument that is named, in every seed."""
     return {
-        arm: [{name: first.Reading(value, error) for name, value in values[arm].items()} for _ in range(seeds)]
+        arm: [{name: earned.Reading(value, error) for name, value in values[arm].items()} for _ in range(seeds)]
         for arm in values
     }
 
 
-def good(first: ModuleType, **changed: float) -> dict[str, dict[str, float]]:
-    fd, auc = first.BEYOND
+def good(earned: ModuleType, **changed: float) -> dict[str, dict[str, float]]:
+    fd, auc = earned.BEYOND
     numbers = {"real": 0.0, "model": 12.0, "PPCA": 45.0, "untrained": 96.0, "blank": 14.0, **changed}
     count = {"real": 4.7, "model": 40.0, "PPCA": 1.2, "untrained": 2.3, "blank": 0.5}
-    return {arm: {fd: value, auc: value, first.FRECKLES: count[arm]} for arm, value in numbers.items()}
+    return {arm: {fd: value, auc: value, earned.FRECKLES: count[arm]} for arm, value in numbers.items()}
 
 
-def test_a_model_nearer_than_both_controls_in_every_seed_earns_its_place(first: ModuleType):
-    found = first.verdict(table(first, good(first)))
-    assert found.earned and [found.beats[name] for name in first.BEYOND] == [(True,) * 3] * 2
+def test_a_model_nearer_than_both_controls_in_every_seed_earns_its_place(earned: ModuleType):
+    found = earned.verdict(table(earned, good(earned)))
+    assert found.earned and [found.beats[name] for name in earned.BEYOND] == [(True,) * 3] * 2
     assert found.lines()[-1] == "It earns its place." and "beats both in 3 of 3 seeds   decides" in found.lines()[0]
 
 
 @pytest.mark.parametrize("control", ["PPCA", "untrained"])
 @pytest.mark.parametrize("instrument", [0, 1])
 def test_one_seed_lost_to_either_control_on_either_instrument_is_the_place_lost(
-    first: ModuleType, control: str, instrument: int
+    earned: ModuleType, control: str, instrument: int
 ):
-    numbers = table(first, good(first))
-    name = first.BEYOND[instrument]
-    numbers[control][1] = {**numbers[control][1], name: first.Reading(11.0, 1.0)}
-    found = first.verdict(numbers)
+    numbers = table(earned, good(earned))
+    name = earned.BEYOND[instrument]
+    numbers[control][1] = {**numbers[control][1], name: earned.Reading(11.0, 1.0)}
+    found = earned.verdict(numbers)
     assert found.beats[name] == (True, False, True) and not found.earned
     assert "beats both in 2 of 3 seeds" in found.lines()[instrument]
     assert found.lines()[-1] == "It does not earn its place."
 
 
-def test_a_lead_within_its_errors_is_no_lead(first: ModuleType):
+def test_a_lead_within_its_errors_is_no_lead(earned: ModuleType):
     for gap, wins in ((2.7, False), (2.9, True)):  # two standard errors of the difference of two errors of 1: 2.83
-        found = first.verdict(table(first, good(first, PPCA=12.0 + gap)))
-        assert found.beats[first.BEYOND[0]] == (wins,) * 3
+        found = earned.verdict(table(earned, good(earned, PPCA=12.0 + gap)))
+        assert found.beats[earned.BEYOND[0]] == (wins,) * 3
 
 
-def test_too_much_of_a_thing_is_as_far_from_real_as_too_little(first: ModuleType):
+def test_too_much_of_a_thing_is_as_far_from_real_as_too_little(earned: ModuleType):
     power = {"real": 0.0, "model": 4.0, "PPCA": -3.0, "untrained": -9.0}
     values = {arm: {"band_power/16-32": value} for arm, value in power.items()}
-    assert first.verdict(table(first, values, error=0.1)).beats["band_power/16-32"] == (False,) * 3
+    assert earned.verdict(table(earned, values, error=0.1)).beats["band_power/16-32"] == (False,) * 3
     values["model"] = {"band_power/16-32": 2.0}
-    assert first.verdict(table(first, values, error=0.1)).beats["band_power/16-32"] == (True,) * 3
+    assert earned.verdict(table(earned, values, error=0.1)).beats["band_power/16-32"] == (True,) * 3
 
 
-def test_freckles_count_only_above_the_blank_control(first: ModuleType):
-    numbers = table(first, good(first))
-    assert first.verdict(numbers).freckled == (True,) * 3
+def test_freckles_count_only_above_the_blank_control(earned: ModuleType):
+    numbers = table(earned, good(earned))
+    assert earned.verdict(numbers).freckled == (True,) * 3
     numbers["blank"] = numbers["model"]
-    found = first.verdict(numbers)
+    found = earned.verdict(numbers)
     assert found.freckled == (False,) * 3 and found.earned  # it draws faces, not freckles, and both are told
     assert "above the blank control in 0 of 3 seeds" in found.lines()[-3]
 
 
-def test_a_copier_beats_both_controls_and_has_earned_nothing(first: ModuleType):
-    values = good(first)
+def test_a_copier_beats_both_controls_and_has_earned_nothing(earned: ModuleType):
+    values = good(earned)
     for near, copies in ((0.55, False), (0.62, False), (0.63, True), (0.75, True)):
         for arm, share in {"real": 0.75, "model": near, "PPCA": 0.5, "untrained": 0.5}.items():
-            values[arm][first.NEAR] = share
-        found = first.verdict(table(first, values))
+            values[arm][earned.NEAR] = share
+        found = earned.verdict(table(earned, values))
         assert found.copied == (copies,) * 3 and found.earned is not copies
-        assert all(found.beats[name] == (True,) * 3 for name in first.BEYOND)
-        assert first.NEAR not in found.beats
+        assert all(found.beats[name] == (True,) * 3 for name in earned.BEYOND)
+        assert earned.NEAR not in found.beats
         assert f"halfway to copies in {3 * copies} of 3 seeds" in found.lines()[-2]
 
 
-def test_what_one_arm_could_not_measure_is_not_judged(first: ModuleType):
-    numbers = table(first, good(first))
+def test_what_one_arm_could_not_measure_is_not_judged(earned: ModuleType):
+    numbers = table(earned, good(earned))
     numbers["PPCA"][2] = {}
-    found = first.verdict(numbers)
+    found = earned.verdict(numbers)
     assert found.beats == {} and not found.earned
 
 
@@ -169,7 +175,9 @@ def test_a_quick_look_prints_table_verdict_and_sheet(
 def test_kinds_and_recipes_can_be_asked_for(first: ModuleType):
     assert first.asked_for("vae", quick=False) == Vae()
     assert first.asked_for('{"kind": "cascade", "steps": 3}', quick=False) == Cascade(steps=3)
-    assert set(first.QUICK) == set(first.GENERATORS) and first.asked_for("ddpm", quick=True) != Ddpm()
+    assert set(first.QUICK) == set(GENERATORS) - {"gaussian"} and first.asked_for("ddpm", quick=True) != Ddpm()
+    with pytest.raises(ValueError, match=r"expected vae, .* as JSON, got 'gaussian'"):
+        first.asked_for("gaussian", quick=False)
 
 
 def test_means_over_seeds_carry_their_errors(first: ModuleType):
