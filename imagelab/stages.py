@@ -337,6 +337,6 @@ def warning(found: Verdict, moves: Sequence[Move]) -> list[str]:
     at_once = [move.title for move in moves if move.from_real == 1]
     if at_once:
         told.append(
-            f"Already away from real images at generation 1, the first model's own error: {', '.join(at_once)}."
+            f"Already away from real images at generation 1, the first model’s own error: {', '.join(at_once)}."
         )
     return told

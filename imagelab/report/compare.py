@@ -17,7 +17,7 @@ from ..atomic import write_atomic
 from ..metrics import METRICS, row_of
 from . import curves
 from .grids import Row, caption, page_rows
-from .groups import Difference, Estimate, Group, differences, estimate, group_runs, shared_names
+from .groups import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
 from .headline import finest_band, is_distance, number
 from .page import ROOM, environment
 from .palette import themes
@@ -78,6 +78,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         "runs": [
             (group.label, run.name, plain(run.experiment.get("seed", "?"))) for group in groups for run in group.runs
         ],
+        "same_data": same_data(groups),
         "repeats": min(len(group.runs) for group in groups),
         "themes": themes(max(last, 1)),
         "caption": caption,
@@ -121,7 +122,7 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
     figure, axes = curves.new_axes(plain(unit, 40), max(group.last for group in groups))
     floors = [m for group in groups for run in group.runs if (m := run.real(name)) and m.value is not None]
     ends, told = [], []
-    if floors:
+    if floors and same_data(groups):
         level = float(np.mean([m.value for m in floors if m.value is not None]))
         axes.axhline(level, color=curves.INK, linewidth=1.2, linestyle=(0, (5, 3)))
         ends.append((level, "real vs real" if is_distance(floors[0]) else "real", curves.INK))
@@ -155,9 +156,9 @@ def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[tup
     """(measurement, real against real, one cell a group) of the last generation that all groups have."""
     rows = []
     for name in names:
-        floor = estimate(groups[0], name, 0)
+        floors = [_said(estimate(group, name, 0)) for group in (groups[:1] if same_data(groups) else groups)]
         cells = [estimate(group, name, last) for group in groups]
-        rows.append((name, _said(floor), [_said(cell) for cell in cells]))
+        rows.append((name, " / ".join(floors), [_said(cell) for cell in cells]))
     return rows
 
 
@@ -176,7 +177,8 @@ def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
     run = groups[0].runs[0]
     name = min(_chosen(run, names) or names, key=lambda n: FRONT.index(family_of(n)))
     parts = [f"{_said(estimate(group, name, last))} ({group.label})" for group in groups]
-    floor, real, title = estimate(groups[0], name, 0), run.real(name), title_of(name)
+    floor = estimate(groups[0], name, 0) if same_data(groups) else None
+    real, title = run.real(name), title_of(name)
     kind = "two real sets" if real and is_distance(real) else "real images"
     unit = f" in {real.unit}" if real and real.unit and real.unit not in ("share", "ratio", "freckles/face") else ""
     told = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")

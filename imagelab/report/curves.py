@@ -30,6 +30,7 @@ __all__ = ["Curve", "bands", "end_labels", "line_colour", "lines", "new_axes", "
 INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
+NAMES = 10.5  # points of the letters that name a curve
 
 
 @dataclass(frozen=True)
@@ -260,9 +261,11 @@ def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool
 
 
 def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write each curve's name at its end, pushed apart so that none covers another."""
-    to_axes = axes.transData + axes.transAxes.inverted()
+    """Write each curve's name at its end, pushed apart so that none covers another; long names narrow the axes."""
     x, room = axes.get_xlim()[1], 17 if axes.get_position().width < 0.7 else 20
+    ends = [(y, plain(text, room), colour) for y, text, colour in ends]
+    _make_room(axes, [text for _, text, _ in ends])
+    to_axes = axes.transData + axes.transAxes.inverted()
     wanted = sorted(
         ((float(to_axes.transform((x, y))[1]), text, colour) for y, text, colour in ends), key=lambda e: e[0]
     )
@@ -277,13 +280,26 @@ def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         axes.text(
             1.03,
             height,
-            plain(text, room),
+            text,
             transform=axes.transAxes,
             color=colour,
             va="center",
-            fontsize=10.5,
+            fontsize=NAMES,
             parse_math=False,
         )
+
+
+def _make_room(axes: Axes, texts: Sequence[str]) -> None:
+    """Narrow the axes where a name would else end outside of the figure."""
+    from matplotlib.textpath import TextPath
+
+    longest = max((TextPath((0, 0), text, size=NAMES).get_extents().width for text in texts), default=0.0)
+    place, figure = axes.get_position(), axes.get_figure(root=True)
+    assert figure is not None
+    wide = figure.get_size_inches()[0] * 72  # points, as the letters
+    most = (1 - place.x0 - longest / wide) / 1.03  # names begin at 1.03 of the axes
+    if most < place.width:
+        axes.set_position((place.x0, place.y0, most, place.height))
 
 
 def _tell(run: Run, name: str, shown: list[int], ylabel: str) -> str:

@@ -27,10 +27,12 @@ from ..measurement import Measurement
 from .headline import Z95
 from .read import Run, plain, read_run
 
-__all__ = ["Difference", "Estimate", "Group", "differences", "estimate", "group_runs", "shared_names"]
+__all__ = ["Difference", "Estimate", "Group", "differences", "estimate", "group_runs", "same_data", "shared_names"]
 
 SET_ASIDE = ("name", "title", "seed")
 """Settings that make no other question."""
+
+LONGEST, BRIEF = 60, 40  # letters of a group's label: at most, and without being asked to be brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +120,12 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
     found: dict[str, list[int]] = {}
     for index, each in enumerate(settings):
         found.setdefault(json.dumps([each.get(key) for key in apart], default=str), []).append(index)
-    groups = []
-    for members in found.values():
-        own = sorted(members, key=lambda index: str(runs[index].experiment.get("seed")))
-        label = _label({key: settings[own[0]].get(key) for key in apart}, runs[own[0]])
-        groups.append(Group(label, tuple(runs[index] for index in own)))
+    members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in found.values()]
+    labels = _labels([{key: settings[own[0]].get(key) for key in apart} for own in members])
+    groups = [
+        Group(plain(label or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
+        for label, own in zip(labels, members, strict=True)
+    ]
     return _told_apart(groups), shared
 
 
@@ -136,7 +139,26 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix.rstrip("."): value}
 
 
-def _label(own: Mapping[str, Any], run: Run) -> str:
+def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what sets each group apart; where that takes too many words and kinds tell it, without the rest of those.
+
+    Two kinds of data or of model share few settings, so all the others would stand in the label and say nothing new;
+    nor does it make another question how a run was measured.
+    """
+    labels = [_label(own) for own in groups]
+    if max(map(len, labels)) <= BRIEF:
+        return labels
+    kinds = {key for own in groups for key in own if key.endswith("kind")}
+    brief = [_label({key: own[key] for key in own if key in kinds or _stands_alone(key, kinds)}) for own in groups]
+    return brief if len(set(brief)) == len(brief) else labels
+
+
+def _stands_alone(key: str, kinds: set[str]) -> bool:
+    """Whether a setting is of no recipe whose kind differs: data.size says nothing where data.kind does."""
+    return key != "metrics" and f"{key.rpartition('.')[0]}.kind" not in kinds
+
+
+def _label(own: Mapping[str, Any]) -> str:
     """Say in few words what sets a group apart: kinds first, then other settings by their last name."""
     kinds = [str(value) for key, value in own.items() if key.endswith("kind") and value is not None]
     rest = [
@@ -144,8 +166,7 @@ def _label(own: Mapping[str, Any], run: Run) -> str:
         for key, value in own.items()
         if not key.endswith("kind") and value is not None and value is not False
     ]
-    words = ", ".join([*kinds, *rest])
-    return plain(words or run.title, 60)
+    return ", ".join([*kinds, *rest])
 
 
 def _short(value: Any) -> str:
@@ -158,6 +179,12 @@ def _told_apart(groups: list[Group]) -> list[Group]:
         group if labels.count(group.label) == 1 else Group(f"{group.label} ({order + 1})", group.runs)
         for order, group in enumerate(groups)
     ]
+
+
+def same_data(groups: Sequence[Group]) -> bool:
+    """Whether all groups began with the same kind of images, so that one value of real images stands for all."""
+    first = groups[0].runs[0].experiment.get("data")
+    return all(_same(run.experiment.get("data"), first) for group in groups for run in group.runs)
 
 
 def shared_names(groups: Sequence[Group]) -> list[str]:

@@ -62,6 +62,7 @@ TITLES = {
     "detector_starved": "Detector that learns from ten images of each kind",
     "pixel_variance/raw": "Pixel variance, in units of pixels",
     "prdc": "Faithful and varied: precision, recall, density, coverage",
+    f"detector/spectrum+{PRIMARY}": "Detector that is shown the spectrum, too",
     "entropy_twins": "Exact twins within the set",
     "generalisation_distance": "Distance to the nearest training image",
     "chroma": "Strength of the colours",

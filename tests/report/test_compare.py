@@ -52,3 +52,12 @@ def test_too_many_questions_are_refused(make_run: MakeRun, tmp_path: Path):
     with pytest.raises(ValueError, match="at most 6 different questions, got 7"):
         write_comparison(runs, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_groups_that_began_with_different_images_share_no_line_of_real_images(make_run: MakeRun, tmp_path: Path):
+    same = write_comparison(two(make_run), tmp_path / "same.html").read_text("utf-8")
+    runs = [make_run("three-00000000"), make_run("four-00000000", experiment={"data": {"kind": "textures"}})]
+    apart = write_comparison(runs, tmp_path / "apart.html").read_text("utf-8")
+    assert re.search(r"Side by side: faces[^·]* · textures", apart)
+    assert ">real</text>" in same and "The dashed line" in same and "; real images" in same
+    assert ">real</text>" not in apart and "real images of its own" in apart and "; real images" not in apart

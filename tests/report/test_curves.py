@@ -72,3 +72,11 @@ def test_only_decibels_have_a_line_at_none_lost(make_run: MakeRun) -> None:
     decibels, other = (curves.bands(view, ["band_power/1-2"], key, "dB") for key in ("curve-band_power", "curve-prdc"))
     assert decibels is not None and other is not None
     assert decibels.svg.count("stroke-dasharray") == other.svg.count("stroke-dasharray") + 1
+
+
+def test_long_names_narrow_the_axes_and_short_ones_leave_them_alone():
+    wide, narrow = (curves.new_axes("unit", 3)[1] for _ in range(2))
+    before = wide.get_position().width
+    curves.end_labels(wide, [(0.5, "PPCA", curves.INK)])
+    curves.end_labels(narrow, [(0.5, "MMMMMMMMMMMMMMMMM", curves.INK)])
+    assert wide.get_position().width == before > narrow.get_position().width > before / 2

@@ -95,3 +95,17 @@ def test_one_run_or_the_same_run_twice_is_refused(make_run: MakeRun):
         group_runs([run])
     with pytest.raises(ValueError, match="given twice"):
         group_runs([run, run])
+
+
+def test_kinds_alone_name_groups_that_would_else_need_every_setting(make_run: MakeRun):
+    data = {"kind": "textures", "photos": ["grass", "gravel"], "heldout_share": 0.25, "mirror": True}
+    runs = [make_run("one-00000000"), make_run("two-00000000", experiment={"data": data, "metrics": ["fid"]})]
+    assert [group.label for group in group_runs(runs)[0]] == ["faces", "textures"]
+
+
+def test_settings_stay_in_the_label_where_kinds_alone_tell_too_little(make_run: MakeRun):
+    long = {"kind": "mix", "a_setting_with_a_name": 1, "another_setting_with_a_name": 2}
+    runs = [make_run(f"r{k}-00000000", experiment={"regime": {**long, "share": k}}) for k in (1, 2)]
+    runs.append(make_run("r3-00000000"))
+    labels = [group.label for group in group_runs(runs)[0]]
+    assert len(set(labels)) == 3 and all(label.startswith("mix, a setting") for label in labels[:2])
