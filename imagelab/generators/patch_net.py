@@ -6,9 +6,10 @@ answer at x_t = sqrt(a) x + sqrt(1 - a) e is linear in x_t, and the error it lea
 
     G(x_t) = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),    variance l (1 - a) / (a l + 1 - a).
 
-The net says what is not Gaussian, D = G(x_t) + c(a) F(x_t, G(x_t), a), with c^2 the mean of those variances, so that F
-has an answer of variance one to learn at any noise level. F begins at zero: the untrained net is probabilistic PCA,
-which is the control that training has to beat. e and v follow from D.
+The net says what is not Gaussian, D = G + c(a) F(x_t - sqrt(a) G, G, a), with c^2 the mean of those variances and what
+G leaves unexplained scaled to variance one, so that F reads and answers numbers of order one at any noise level. F
+begins at zero: the untrained net is probabilistic PCA, which is the control that training has to beat. e and v follow
+from D.
 
 References:
     Elucidating the design space of diffusion-based generative models (preconditioning; Karras et al. 2022),
@@ -129,8 +130,9 @@ class PatchNet(ModelMixin, ConfigMixin):
         with torch.autocast(state.device.type, enabled=False):  # half precision would show at the smallest noise
             state = state.float()
             a = self.kept[time][:, None, None, None]
-            seen, guess = self._gaussian(state, a)
-        answer = self._rest(torch.cat([seen, guess / self._total().sqrt()], 1), times(time / len(self.kept)))
+            left, guess = self._gaussian(state, a)
+            deviation = self._mean(self.variances, self.rest).sqrt()
+        answer = self._rest(torch.cat([left, guess / deviation], 1), times(time / len(self.kept)))
         spread = self.gaussian_error(time).sqrt()[:, None, None, None]
         clean = self._fold(self.mean[None]) + guess + spread * answer.float()
         if self.answers == "sample":
@@ -142,22 +144,28 @@ class PatchNet(ModelMixin, ConfigMixin):
     def gaussian_error(self, time: Tensor) -> Tensor:
         """Return the squared error a value that the closed form expects to make: times [B] -> [B]."""
         a = self.kept[time.long()][:, None]
-        noise, beyond = 1 - a, len(self.mean) - len(self.variances)
-        along = (self.variances * noise / (a * self.variances + noise)).sum(1, keepdim=True)
-        return ((along + beyond * self.rest * noise / (a * self.rest + noise)) / len(self.mean))[:, 0]
+        return self._mean(
+            (1 - a) / (a * self.variances + 1 - a) * self.variances, (1 - a) / (a * self.rest + 1 - a) * self.rest
+        )[:, 0]
 
     def _gaussian(self, state: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x_t scaled to variance one, and G(x_t) - mu, both folded; a [B,1,1,1]."""
+        """Return what x_t leaves unexplained, x_t - sqrt(a) G scaled to variance one, and G - mu; a [B,1,1,1]."""
         a = a[:, :, 0, 0]
-        centred = state.permute(0, 2, 3, 1).flatten(1) - a.sqrt() * self.mean
-        noise = 1 - a
-        rest = a.sqrt() * self.rest / (a * self.rest + noise)
-        along = a.sqrt() * self.variances / (a * self.variances + noise) - rest
-        guess = rest * centred + (centred @ self.axes.T * along) @ self.axes
-        return self._fold(centred / (a * self._total() + noise).sqrt()), self._fold(guess)
+        root, noise = a.sqrt(), 1 - a
+        along, beyond = a * self.variances + noise, a * self.rest + noise  # variances of x_t
+        centred = state.permute(0, 2, 3, 1).flatten(1) - root * self.mean
+        rest = root * self.rest / beyond
+        guess = rest * centred + (centred @ self.axes.T * (root * self.variances / along - rest)) @ self.axes
+        left = (centred - root * guess) / self._mean(noise**2 / along, noise**2 / beyond).sqrt()
+        return self._fold(left), self._fold(guess)
+
+    def _mean(self, along: Tensor, beyond: Tensor) -> Tensor:
+        """Mean over the D directions of something that is [B,k] along the axes and [B,1] beyond them: [B,1]."""
+        others = len(self.mean) - len(self.variances)
+        return (along.sum(-1, keepdim=True) + others * beyond) / len(self.mean)
 
     def _rest(self, h: Tensor, t: Tensor) -> Tensor:
-        """Return F: what is seen and guessed, and described times -> what is not Gaussian, in units of its spread."""
+        """Return F: what is left and guessed, and described times -> what is not Gaussian, in units of its spread."""
         time, blocks, kept = self.time(t), len(self.falling) // (len(self.down) + 1), []
         h = self.enter(h) + self.place
         for number, block in enumerate(self.falling):
@@ -175,11 +183,6 @@ class PatchNet(ModelMixin, ConfigMixin):
     def _fold(self, values: Tensor) -> Tensor:
         """[B,D] -> [B,C p^2,y,x], the last axis of memory first."""
         return values.reshape(-1, *self.grid).permute(0, 3, 1, 2)
-
-    def _total(self) -> Tensor:
-        """Mean variance of a value."""
-        beyond = len(self.mean) - len(self.variances)
-        return (self.variances.sum() + beyond * self.rest) / len(self.mean)
 
 
 def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tensor) -> None:
