@@ -22,7 +22,7 @@ experiment = Experiment(
     title="Grass, gravel and brick, photocopied",
     data=Textures(size=64),
     regime=Replace(),
-    generator=Vae(),
+    generator=Vae(details=12),
     arms=(Gaussian(components=128),),
     generations=5,
     images=1024,

@@ -264,7 +264,7 @@ def sentence(
 def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iterator[str]:
     """Yield what a VAE loses by publishing decoder means, and what its noise gives back."""
     for noisy in (False, True):
-        vae = Vae(images_seen=budget.vae_seen, crop=SIZE, decoder_noise=noisy)
+        vae = Vae(details=12, images_seen=budget.vae_seen, crop=SIZE, decoder_noise=noisy)
         model = vae.fit(images, stream_seed(seed, "train"), Bench())
         made = model.sample(image_seeds(seed, "which_error", 1, 0, range(budget.drawn)))
         yield "  " + row("VAE, decoder " + ("with its noise" if noisy else "means"), level(made).decibel(real))

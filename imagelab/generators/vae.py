@@ -70,7 +70,7 @@ class Vae(GeneratorRecipe):
 
     kind: Literal["vae"] = "vae"
     latent: int = Field(default=64, ge=1)
-    details: int = Field(default=12, ge=1)
+    details: int = Field(default=16, ge=1)
     width: int = Field(default=48, ge=8, multiple_of=8)
     images_seen: int = Field(default=24_000, ge=0)
     batch: int = Field(default=32, ge=1)
