@@ -170,8 +170,8 @@ class Meter:
             self.noted = time.monotonic()
 
 
-def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, runs: Path, bench: Bench) -> Made:
-    """Fit an arm and let it draw as many images as it was shown; what is in ``runs`` already is read, not made.
+def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, drawn: int, runs: Path, bench: Bench) -> Made:
+    """Fit an arm and let it draw so many images; what is in ``runs`` already is read, not made.
 
     An arm is written beside its name and renamed when whole. A killed training goes on from its checkpoint.
 
@@ -180,7 +180,7 @@ def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, runs: Pa
     """
     start = stream_seed(seed, "first-generation")
     mark = fingerprint(recipe.model_dump_json(), lesson, start)
-    shard = runs / f"{arm.lower()}-seed-{seed}-{mark[:10]}"
+    shard = runs / f"{arm.lower()}-seed-{seed}-{drawn}-{mark[:10]}"
     if not shard.exists():
         partial = shard.with_name(f"{shard.name}.partial")
         partial.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, runs: Pa
         model = recipe.fit(lesson, start, replace(bench, tell=meter.tell, checkpoint=partial / CHECKPOINT))
         training, begun = meter.spent, time.process_time()
         model.save(partial / "model")
-        write_npy(partial / "images.npy", model.sample(image_seeds(seed, "sample", 1, 0, range(len(lesson)))))
+        write_npy(partial / "images.npy", model.sample(image_seeds(seed, "sample", 1, 0, range(drawn))))
         cost = {"label": recipe.label, "training": training, "sampling": time.process_time() - begun}
         write_atomic(partial / "cost.json", json.dumps(cost))
         note.unlink(missing_ok=True)
@@ -265,7 +265,9 @@ def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows:
     write_png(path, np.asarray(canvas), text)
 
 
-def run(recipe: AnyGenerator, seeds: int, images: int, heldout: int, runs: Path) -> tuple[Table, dict[Arm, list[Made]]]:
+def run(
+    recipe: AnyGenerator, seeds: int, images: int, drawn: int, heldout: int, runs: Path
+) -> tuple[Table, dict[Arm, list[Made]]]:
     """Make every arm of every seed and read all instruments; says on the way where it is."""
     table: dict[Arm, list[Readings]] = {arm: [] for arm in ("real", *MADE)}
     made: dict[Arm, list[Made]] = {arm: [] for arm in MADE}
@@ -274,7 +276,7 @@ def run(recipe: AnyGenerator, seeds: int, images: int, heldout: int, runs: Path)
         look = partial(read, of, features=runs / "features")
         table["real"].append(look(of.train.images, of.train.images))
         for arm, (asked, lesson) in arms(recipe, of).items():
-            one = make(arm, asked, lesson, seed, runs, Bench())
+            one = make(arm, asked, lesson, seed, drawn, runs, Bench())
             made[arm].append(one)
             table[arm].append(look(one.images, lesson))
             fd = table[arm][-1].get(BEYOND[0], Reading(math.nan))
@@ -300,7 +302,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--generator", default="vae", help="a kind, with its defaults, or a recipe as JSON")
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--images", type=int, default=2000, help="training faces, and made images")
+    options.add_argument("--images", type=int, default=2000, help="training faces")
+    options.add_argument("--made", type=int, help="images that each arm draws; as many as it was shown if not given")
     options.add_argument("--heldout", type=int, default=1000)
     options.add_argument("--runs", type=Path, default=Path("runs/first-generation"), help="where models are kept")
     options.add_argument("--sheet", type=Path, help="a PNG of made beside real faces, seed 0")
@@ -310,8 +313,9 @@ def main() -> int:
     recipe = asked_for(asked.generator, asked.quick)
     seeds, images, heldout = (1, 64, 64) if asked.quick else (asked.seeds, asked.images, asked.heldout)
     asked.runs.mkdir(parents=True, exist_ok=True)
-    table, made = run(recipe, seeds, images, heldout, asked.runs)
-    print(f"\n{recipe!r}\n{images} training faces, as many made, {heldout} held out, {seeds} seeds; {machine()}")
+    drawn = asked.made or images
+    table, made = run(recipe, seeds, images, drawn, heldout, asked.runs)
+    print(f"\n{recipe!r}\n{images} training faces, {drawn} made, {heldout} held out, {seeds} seeds; {machine()}")
     print("\n".join(told(table, made)) + "\n")
     found = verdict(table)
     print("\n".join(found.lines()))

@@ -126,14 +126,14 @@ def test_the_untrained_control_is_the_same_recipe_with_nothing_learned(first: Mo
 
 def test_a_killed_arm_goes_on_to_the_same_images_and_counts_what_it_cost(first: ModuleType, tmp_path: Path):
     lesson = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), np.uint8)
-    whole = first.make("model", SMALL, lesson, 0, tmp_path / "whole", Bench())
+    whole = first.make("model", SMALL, lesson, 0, 20, tmp_path / "whole", Bench())
     asked = iter([False] * 7)
     with pytest.raises(Interrupted):
-        first.make("model", SMALL, lesson, 0, tmp_path / "cut", Bench(stop=lambda: next(asked, True)))
+        first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", Bench(stop=lambda: next(asked, True)))
     (begun,) = (tmp_path / "cut").iterdir()
     assert begun.name.endswith(".partial") and (begun / first.CHECKPOINT).exists()
     (begun / "spent.json").write_text("1000.0")
-    again = first.make("model", SMALL, lesson, 0, tmp_path / "cut", Bench())
+    again = first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", Bench())
     np.testing.assert_array_equal(again.images, whole.images)
     assert 1000.0 < again.training < 1100.0 and not list((tmp_path / "cut").glob("*.partial"))
 
@@ -142,17 +142,18 @@ def test_what_is_there_is_read_and_another_question_is_made_anew(
     first: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     lesson = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), np.uint8)
-    made = first.make("model", SMALL, lesson, 0, tmp_path, Bench())
+    made = first.make("model", SMALL, lesson, 0, 20, tmp_path, Bench())
     with monkeypatch.context() as patched:
         patched.setattr(Vae, "fit", None)
-        np.testing.assert_array_equal(first.make("model", SMALL, lesson, 0, tmp_path, Bench()).images, made.images)
-    for asked, images, seed in (
-        (first.untrained(SMALL), lesson, 0),
-        (SMALL, lesson[::-1].copy(), 0),
-        (SMALL, lesson, 1),
+        np.testing.assert_array_equal(first.make("model", SMALL, lesson, 0, 20, tmp_path, Bench()).images, made.images)
+    for asked, images, seed, drawn in (
+        (first.untrained(SMALL), lesson, 0, 20),
+        (SMALL, lesson[::-1].copy(), 0, 20),
+        (SMALL, lesson, 1, 20),
+        (SMALL, lesson, 0, 9),
     ):
-        first.make("model", asked, images, seed, tmp_path, Bench())
-    assert len(list(tmp_path.iterdir())) == 4
+        assert len(first.make("model", asked, images, seed, drawn, tmp_path, Bench()).images) == drawn
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_quick_look_prints_table_verdict_and_sheet(

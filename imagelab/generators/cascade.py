@@ -45,7 +45,7 @@ __all__ = ["Cascade", "CascadeModel"]
 LEAST_SPREAD = 1 / 127.5
 """Least standard deviation that details are divided by, one grey level: still pixels must not drown all others."""
 
-DOUBT = 0.15
+DOUBT = 0.5
 """Largest standard deviation of the noise laid over log contrasts in training: an octave forgives what it is told."""
 
 
@@ -84,7 +84,7 @@ class Cascade(GeneratorRecipe):
     width: int = Field(default=512, ge=8)
     blocks: int = Field(default=3, ge=1)
     detail_widths: tuple[int, ...] = Field(default=(48, 32), min_length=1)
-    images_seen: int = Field(default=32_000, ge=0)
+    images_seen: int = Field(default=30_000, ge=0)
     coarse_share: int = Field(default=10, ge=1)
     batch: int = Field(default=16, ge=1)
     coarse_batch: int = Field(default=256, ge=1)
@@ -306,7 +306,7 @@ def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: 
         corner = 4 * torch.randint((part.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)
         rows, columns = (slice(start, start + size) for start in corner.tolist())
         doubled = (..., *(slice(2 * along.start, 2 * along.stop) for along in (rows, columns)))
-        y = part.encode(fine, coarse, contrasts[:, octave, None])[doubled].contiguous(memory_format=torch.channels_last)
+        y = part.encode(fine, coarse)[doubled].contiguous(memory_format=torch.channels_last)
         e = draw(*y.shape).contiguous(memory_format=torch.channels_last)
         t = moments(len(y), noise, y.device, 0.2, 1.2)
         at = t[:, None, None, None]
@@ -363,7 +363,7 @@ class CascadeModel:
             given = part.givens(images, contrasts)
             y = self._noise(seeds, part.spread.shape, octave + 1).contiguous(memory_format=torch.channels_last)
             y = follow(lambda y, t, p=part, g=given: p(y, t, g), y, recipe.steps, recipe.solver == "heun")
-            images = part.decode(y, images, contrasts[:, octave, None])
+            images = part.decode(y, images)
         return images
 
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:

@@ -9,9 +9,9 @@ and every net here adds to it what is not Gaussian, (s / sqrt q) F(x / sqrt q, t
 variance one to learn at any t. F starts at zero: an untrained cascade is a closed form, probabilistic PCA at the coarse
 stage and a Gaussian scale mixture above it. That is the control that training has to beat.
 
-Details are loud in hair and still on a cheek, and freckles are what a cheek has of them. So the coarse stage draws,
-beside its picture, how strong the details of every octave are in each region (the hidden multiplier of a Gaussian scale
-mixture), and the octaves draw details divided by that: what is small and rare stands in the middle of the noise range.
+Whether a cheek has freckles can hardly be seen in a picture of 16 px, and an octave that guesses anew at every place
+draws grain. So the coarse stage draws, beside its picture, how strong the details of every octave are in each region
+(the hidden multiplier of a Gaussian scale mixture), and every octave is told.
 
 References:
     Flow straight and fast: learning to generate and transfer data with rectified flow (Liu et al. 2022),
@@ -39,9 +39,9 @@ from .layers import TIMES, ConvBlock, DenseBlock, Norm, times, zero
 __all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
 
 STILL = 0.1
-"""Least contrast of a region, against the usual one at its place: details of a flat wall are not blown up further."""
+"""Least contrast of a region, against the usual one at its place: a flat wall is still, however flat it is."""
 
-SHARE = 0.5
+SHARE = 0.25
 """What a log contrast counts beside a colour in the principal components: the picture comes first."""
 
 
@@ -115,13 +115,13 @@ class CoarseNet(nn.Module):
 
 
 class DetailNet(nn.Module):
-    """The flow of what one octave adds to a coarse image: its details, divided by how strong they are in that region.
+    """The flow of what one octave adds: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
 
-    Details are M (x - bicubic(coarse)), where M turns RGB into orthonormal opponent colours (light, red - blue, green -
-    magenta) and leaves grey alone. Less the mean of their place and over its standard deviation, they become u; the
-    contrast c of a region is the root mean square of u there, and y = u / c is what the flow draws. Pixels are folded
-    2 x 2 into channels, so that the convolutions run on the coarse image's own grid. They read the coarse image and, no
-    less strong, its own details, for a freckle is a mere speck in it; x and y and a learned map tell the place.
+    M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta) and leaves grey alone. Dividing
+    by the standard deviation of every value of every place puts the small and rare in the middle of the noise range,
+    where a flow learns. Pixels are folded 2 x 2 into channels, so that the convolutions run on the coarse image's own
+    grid. They read the coarse image and, no less strong, its own details, for a freckle is a mere speck in it; the
+    contrasts of all octaves, root mean squares of y over regions; and x, y and a learned map, which tell the place.
 
     Buffers:
         colours [C,C], mean and spread [C,side,side], specks [C,grid,grid] the spread of the coarse image's own details,
@@ -200,21 +200,16 @@ class DetailNet(nn.Module):
 
     def contrast(self, images: Tensor, coarse: Tensor) -> Tensor:
         """Return the log contrast of each region: images [B,C,side,side], coarse ones -> [B,1,regions,regions]."""
-        power = ((self.over(images, coarse) - self.mean) / self.spread).square().mean(1, keepdim=True)
+        power = self.encode(images, coarse).square().mean(1, keepdim=True)
         return 0.5 * torch.log(functional.avg_pool2d(power, self.side // self.regions) + STILL**2)
 
-    def strength(self, contrast: Tensor) -> Tensor:
-        """Return what y is multiplied by in each place, [B,C,side,side], for log contrasts [B,1,regions,regions]."""
-        return functional.interpolate(contrast, size=self.side, mode="bilinear").exp() * self.spread
+    def encode(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """Images [B,C,side,side] and their coarse ones -> details y."""
+        return (self.over(images, coarse) - self.mean) / self.spread
 
-    def encode(self, images: Tensor, coarse: Tensor, contrast: Tensor) -> Tensor:
-        """Images [B,C,side,side], their coarse ones and log contrasts -> details y."""
-        return (self.over(images, coarse) - self.mean) / self.strength(contrast)
-
-    def decode(self, y: Tensor, coarse: Tensor, contrast: Tensor) -> Tensor:
-        """Details y, the coarse image and log contrasts -> images [B,C,side,side]."""
-        details = y * self.strength(contrast) + self.mean
-        return enlarge(coarse) + torch.einsum("ji,bjhw->bihw", self.colours, details)
+    def decode(self, y: Tensor, coarse: Tensor) -> Tensor:
+        """Details y and the coarse image -> images [B,C,side,side]."""
+        return enlarge(coarse) + torch.einsum("ji,bjhw->bihw", self.colours, y * self.spread + self.mean)
 
 
 class CascadeNet(ModelMixin, ConfigMixin):
