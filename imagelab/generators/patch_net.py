@@ -6,10 +6,9 @@ answer at x_t = sqrt(a) x + sqrt(1 - a) e is linear in x_t, and the error it lea
 
     G(x_t) = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),    variance l (1 - a) / (a l + 1 - a).
 
-The net says what is not Gaussian, D = G + c(a) F(x_t - sqrt(a) G, G, a), with c^2 the mean of those variances and what
-G leaves unexplained scaled to variance one, so that F reads and answers numbers of order one at any noise level. F
-begins at zero: the untrained net is probabilistic PCA, which is the control that training has to beat. e and v follow
-from D.
+The net says what is not Gaussian, D = G + c(a) F(x_t, G, a), with c^2 the mean of those variances, so that F has an
+answer of variance one to learn at any noise level. F begins at zero: the untrained net is probabilistic PCA, which is
+the control that training has to beat. e and v follow from D.
 
 References:
     Elucidating the design space of diffusion-based generative models (preconditioning; Karras et al. 2022),
@@ -130,9 +129,9 @@ class PatchNet(ModelMixin, ConfigMixin):
         with torch.autocast(state.device.type, enabled=False):  # half precision would show at the smallest noise
             state = state.float()
             a = self.kept[time][:, None, None, None]
-            left, guess = self._gaussian(state, a)
+            seen, guess = self._gaussian(state, a)
             deviation = self._mean(self.variances, self.rest).sqrt()
-        answer = self._rest(torch.cat([left, guess / deviation], 1), times(time / len(self.kept)))
+        answer = self._rest(torch.cat([seen, guess / deviation], 1), times(time / len(self.kept)))
         spread = self.gaussian_error(time).sqrt()[:, None, None, None]
         clean = self._fold(self.mean[None]) + guess + spread * answer.float()
         if self.answers == "sample":
@@ -149,15 +148,14 @@ class PatchNet(ModelMixin, ConfigMixin):
         )[:, 0]
 
     def _gaussian(self, state: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what x_t leaves unexplained, x_t - sqrt(a) G scaled to variance one, and G - mu; a [B,1,1,1]."""
+        """Return x_t scaled to variance one, and G(x_t) - mu, both folded; a [B,1,1,1]."""
         a = a[:, :, 0, 0]
         root, noise = a.sqrt(), 1 - a
         along, beyond = a * self.variances + noise, a * self.rest + noise  # variances of x_t
         centred = state.permute(0, 2, 3, 1).flatten(1) - root * self.mean
         rest = root * self.rest / beyond
         guess = rest * centred + (centred @ self.axes.T * (root * self.variances / along - rest)) @ self.axes
-        left = (centred - root * guess) / self._mean(noise**2 / along, noise**2 / beyond).sqrt()
-        return self._fold(left), self._fold(guess)
+        return self._fold(centred / self._mean(along, beyond).sqrt()), self._fold(guess)
 
     def _mean(self, along: Tensor, beyond: Tensor) -> Tensor:
         """Mean over the D directions of something that is [B,k] along the axes and [B,1] beyond them: [B,1]."""
@@ -165,7 +163,7 @@ class PatchNet(ModelMixin, ConfigMixin):
         return (along.sum(-1, keepdim=True) + others * beyond) / len(self.mean)
 
     def _rest(self, h: Tensor, t: Tensor) -> Tensor:
-        """Return F: what is left and guessed, and described times -> what is not Gaussian, in units of its spread."""
+        """Return F: what is seen and guessed, and described times -> what is not Gaussian, in units of its spread."""
         time, blocks, kept = self.time(t), len(self.falling) // (len(self.down) + 1), []
         h = self.enter(h) + self.place
         for number, block in enumerate(self.falling):
