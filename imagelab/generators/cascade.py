@@ -1,7 +1,8 @@
 """A cascade of flows, an octave a stage: a small picture first, then what each doubling of its size adds.
 
-The coarse stage is a flow over the principal components of the picture at 16 x 16; every later stage doubles the size
-and draws the details that the smaller picture leaves open (see cascade_net.py). Each stage learns its velocity by
+The coarse stage is a flow over the principal components of the picture at 16 x 16 and of how strong the details of each
+octave are, region by region; every later stage doubles the size and draws the details that the smaller picture leaves
+open, as strong as it was told (see cascade_net.py). Each stage learns its velocity by
 |v(x_t, t) - (e - x)|^2 at random times t, and sampling follows dx/dt = v from noise at t = 1 to a picture at t = 0.
 Splitting the work by octaves is what makes a flow affordable on one processor core: many cheap images for outlines,
 colours and pose, small crops for eyes, hair and freckles.
@@ -59,7 +60,7 @@ class Cascade(GeneratorRecipe):
     Attributes:
         coarse_side: side of the coarse stage's picture, in px; the side of the images is this times a power of two.
         components: principal components that the coarse stage draws; at most N - 1, and at most as many as the coarse
-            picture has values, are used.
+            picture has values, are used. They carry the picture and the contrasts of all octaves.
         width: width of the coarse stage's net. blocks: its residual blocks.
         detail_widths: channels of the detail nets, smallest octave first; the last one serves all further octaves.
         images_seen: images that each detail stage reads in training; 0 for the untrained control, closed forms alone.
