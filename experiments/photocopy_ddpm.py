@@ -2,13 +2,16 @@
 
 Question:  does a diffusion loop lose variety and fine detail the way a VAE loop does, or another way?
 Command:   imagelab run experiments/photocopy_ddpm.py
-           on a GPU: the same with --data.size 64 --generator.patch 1 --generator.images-seen 2000000
-Hardware:  see "Seen"; freckles cannot be counted at 32 px, they are a tint there.
+           on a GPU: the same with --data.size 64 --generator.patch 1 --generator.weighting none
+           --generator.images-seen 2000000
+Hardware:  some 140 core-seconds of training a generation; no GPU, no download; freckles cannot be counted at 32 px, they are a tint there.
 Expect:    two-sided spectra: an under-trained diffusion model may add noise at high frequency while structure is lost.
 Refuted by: band powers and distances that stay at the real-against-real floor.
 
-Seen 2026-11-22, 2 x86-64 cores beside other work, n = 1,000, 500 held out, seed 0; stopped and resumed once, two
-of the three generations finished, some 300 core-seconds a generation. Generation 1: heads, hair and skin of persons one
+Seen 2026-11-22 with the recipe of that day (UNet2DModel on folded pixels, 50,000 images, some 300 core-seconds), 2
+x86-64 cores beside other work, n = 1,000, 500 held out, seed 0; stopped and resumed once, two of three generations
+finished. The recipe has become another net since (generators/ddpm.py tells how near its first generation comes in half
+the seconds); this loop has not been run with it. Generation 1: heads, hair and skin of persons one
 can tell apart, soft eyes, no freckles: an under-trained model, so this is no measure of collapse yet, only of the loop.
                            real          DDPM, gen. 1   DDPM, gen. 2   PPCA, gen. 1   PPCA, gen. 2
   power at 8-16 c/image, dB .02 +- .08   -5.20 +- .08   -6.93 +- .09   -1.96 +- .08   -2.07 +- .08
