@@ -4,7 +4,8 @@ Question:  does a diffusion loop lose variety and fine detail the way a VAE loop
 Command:   imagelab run experiments/photocopy_ddpm.py
            on a GPU: the same with --data.size 64 --generator.patch 1 --generator.weighting none
            --generator.images-seen 2000000
-Hardware:  some 140 core-seconds of training a generation; no GPU, no download; freckles cannot be counted at 32 px, they are a tint there.
+Hardware:  some 140 core-seconds of training a generation; no GPU, no download. Freckles cannot be counted at 32 px;
+           they are a tint there.
 Expect:    two-sided spectra: an under-trained diffusion model may add noise at high frequency while structure is lost.
 Refuted by: band powers and distances that stay at the real-against-real floor.
 
