@@ -53,9 +53,10 @@ DOUBT = 0.5
 class Cascade(GeneratorRecipe):
     """A cascade of flows, from a coarse picture upwards an octave at a time.
 
-    The defaults take six to seven core-minutes at 64 px. Seen after them on 2,000 rendered faces: far nearer to unseen
-    faces than PPCA and than the untrained control, persons with hair, eyes and mouth, and no freckles: what the counter
-    finds is grain (experiments/photocopy_cascade.py has the figures). What it never drew must not be told as collapse.
+    The defaults take six core-minutes at 64 px. Seen after them on 2,000 rendered faces: far nearer to unseen faces
+    than PPCA and than the untrained control; persons with hair, eyes and mouth; and a third of the freckles, clearly
+    more than a cascade draws that never saw one (experiments/first_generation.py has the figures). What it never drew
+    must not be told as collapse.
 
     Attributes:
         coarse_side: side of the coarse stage's picture, in px; the side of the images is this times a power of two.
