@@ -15,7 +15,7 @@ Beware:    a count of freckles on a flow's grain is mostly false, and a short tr
            thirteenth of the default images_seen the cascade has not caught up with PPCA.
 
 Seen 2026-11-23, 2 x86-64 cores shared with other jobs, one seed, with --images 1000 (1,000 held out); stopped after
-four of the five generations for want of time, some 370 core-seconds of training each. FD is corrected for its bias in n.
+four of the five generations for want of time, some 370 core-seconds of training each. FD is corrected for bias in n.
                                          real    cascade, generation 1, 2, 3, 4          PPCA, k = 512, 1 and 4
   FD[imagelab-ssl-v1] (+- 1 to 2)        -.1     12.3    25.1    40.1    49.0            43.1    49.3
   detector, starved (+- .01)             .50     .61     .70     .78     .81             .85     .90
