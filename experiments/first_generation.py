@@ -49,24 +49,24 @@ both 6.4 (75 core-s), beta .03 6.2, latent 128 6.4, 32 7.0, decoder noise 12.1. 
 to training faces .60, .68), 6 neighbours 12.9, 40 6.5; at 24 channels, neighbours by details too 6.5 to 12.3, by all
 axes alike 7.9, details mixed apart from the outline 5.4, details from another face at each place 30.
 
-Seen 2026-11-23, the cascade, the same machine, seeds 0 and 1, 2,000 training faces, --made 1000, 1,000 held out
-(assets/cascade64.png shows seed 0):
+Seen 2026-11-23, the cascade, the same machine, seeds 0 to 2 (blank: 0 and 1), 2,000 training faces, --made 1000, 1,000
+held out (assets/cascade64.png shows seed 0):
                                         real          cascade       PPCA, k = 512   untrained      blank
-  FD[imagelab-ssl-v1], corrected        .0 +- .0      13.1 +- .2    43.0 +- 1.0     95.1 +- .8     26.8 +- 1.1
-  starved detector, AUC                 .50 +- .00    .61 +- .00    .85 +- .01      .96 +- .00     .72 +- .01
-  detector, AUC                         .49 +- .02    .96 +- .00    1.00 +- .00     1.00 +- .00    .97 +- .00
-  power at 8-16 c/image, dB             .00 +- .01    -.55 +- .05   -.25 +- .05     -2.28 +- .06   -.76 +- .02
-  power at 16-32 c/image, dB            .02 +- .02    -.88 +- .06   -.63 +- .02     -.89 +- .01    -1.24 +- .02
-  pixel variance, ratio                 1.00 +- .01   .88 +- .02    .95 +- .02      .89 +- .02     .88 +- .02
-  noise, grey levels                    1.52 +- .00   2.09 +- .02   5.17 +- .01     4.29 +- .04    2.06 +- .02
-  freckles found a face                 4.75 +- .05   1.74 +- .02   1.21 +- .02     2.50 +- .08    .33 +- .01
-  nearer to training faces              .75 +- .01    .50 +- .00    .51 +- .05      .52 +- .02     -
-  core-s of training                    -             370 +- 3      6 +- 0          3 +- 0         386 +- 12
-  core-s of sampling 1,000              -             134 +- 3      0 +- 0          133 +- 1       134 +- 7
-It beats both controls in 2 of 2 seeds on FD, both detectors and noise, and in none on band powers and variance. Its
-freckles stand far above the blank control, and four in five are freckles: countable, and a third of the real ones. (In
-PPCA and the untrained net what is found is grain.) It copies nothing. Beside the VAE it is twice as far from real, and
-ten times as slow.
+  FD[imagelab-ssl-v1], corrected        .0 +- .0      13.1 +- .1    44.1 +- 1.2     94.7 +- .6     26.8 +- 1.1
+  starved detector, AUC                 .50 +- .00    .62 +- .01    .86 +- .01      .96 +- .00     .72 +- .01
+  detector, AUC                         .50 +- .01    .96 +- .00    1.00 +- .00     1.00 +- .00    .97 +- .00
+  power at 8-16 c/image, dB             -.02 +- .02   -.55 +- .03   -.28 +- .04     -2.31 +- .04   -.76 +- .02
+  power at 16-32 c/image, dB            .01 +- .02    -.94 +- .07   -.65 +- .03     -.90 +- .01    -1.24 +- .02
+  pixel variance, ratio                 1.01 +- .01   .89 +- .01    .96 +- .02      .90 +- .01     .88 +- .02
+  noise, grey levels                    1.52 +- .00   2.08 +- .01   5.17 +- .00     4.29 +- .02    2.06 +- .02
+  freckles found a face                 4.73 +- .04   1.65 +- .09   1.19 +- .02     2.47 +- .05    .33 +- .01
+  nearer to training faces              .75 +- .00    .49 +- .01    .52 +- .03      .50 +- .02     -
+  core-s of training                    -             380 +- 10     6 +- 0          4 +- 1         386 +- 12
+  core-s of sampling 1,000              -             129 +- 5      0 +- 0          135 +- 2       134 +- 7
+It beats both controls in 3 of 3 seeds on FD, both detectors and noise, and in none on band powers and variance. Its
+freckles stand far above the blank control in 2 of 2, and four in five are freckles: countable, and a third of the real
+ones. (In PPCA and the untrained net what is found is grain.) It copies nothing. Beside the VAE it is twice as far from
+real, and ten times as slow.
 """
 
 from __future__ import annotations
