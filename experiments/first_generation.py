@@ -86,7 +86,7 @@ import torch
 from earned import BEYOND, CONTROLS, INSTRUMENTS, Arm, Reading, Readings, Table, verdict
 from in_situ import machine
 from PIL import Image, ImageDraw
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from imagelab.atomic import write_atomic
 from imagelab.data import Faces, Sample
@@ -149,11 +149,8 @@ def world(seed: int, images: int, heldout: int) -> World:
 
 
 def untrained(recipe: Any) -> AnyGenerator:
-    """Return the recipe with nothing learned: closed forms alone, or where there are none, one image at no rate."""
-    try:
-        return type(recipe).model_validate({**recipe.model_dump(), "images_seen": 0})
-    except ValidationError:
-        return recipe.model_copy(update={"images_seen": 1, "learning_rate": 1e-12})
+    """Return the recipe with nothing learned: closed forms alone, or where there are none, a net that says nothing."""
+    return recipe.model_copy(update={"images_seen": 0})
 
 
 def arms(recipe: AnyGenerator, of: World) -> dict[Arm, tuple[AnyGenerator, np.ndarray]]:

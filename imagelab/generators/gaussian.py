@@ -114,8 +114,9 @@ def principal_components(values: Tensor, count: int | None, unbiased: bool) -> t
     """
     import torch
 
-    mean = values.double().mean(0)
-    centred = values.double() - mean
+    values = values.double()
+    mean = values.mean(0)
+    centred = values - mean
     images, dimensions = centred.shape
     divisor = images - 1 if unbiased else images
     rank = min(images - 1, dimensions)
