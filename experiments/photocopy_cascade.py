@@ -27,7 +27,7 @@ core-seconds of training a generation; cut and resumed twice. FD is corrected fo
 The cascade begins far nearer to real than both controls (untrained: FD 90) and loses in every generation what PPCA does
 not: at the fifth it lies behind the closed form that it was three times better than. Detail and variance go, grain
 comes, and by then what is found as freckles is grain as much as anything. Three seeds of generation 1, and the blank
-control, stand in experiments/first_generation.py.
+control, stand in experiments/studies/first_generation.py.
 How the recipe came to this, at one seed: an octave that reads the coarse image's own details beside its colours learns
 faster (denoising loss on held-out faces, 32 -> 64 px, 1.28 -> 1.16 in 32,000 images), and the coarse stage draws the
 contrast of every octave in 8 x 8 regions for the octaves to be told. Given real pictures of 32 px the last octave is at

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .cli import launch
-    from .config import Experiment, Runtime
+    from .cli.entry import launch
     from .data import Faces, Folder, Textures
+    from .evaluation.evaluate import measure
+    from .experiment import Experiment, Runtime
     from .generators import Cascade, Ddpm, Gaussian, Vae
     from .measurement import Measurement
-    from .measuring import measure
     from .pool import Archive, Pool
     from .regimes import Accumulate, Breed, Contaminate, Fresh, Golden, Mix, Replace, Schedule, Window
-    from .store import RunFolder
+    from .run_folder import RunFolder
 
 _HOME = {
     "launch": "cli",
-    "Experiment": "config",
-    "Runtime": "config",
+    "Experiment": "experiment",
+    "Runtime": "experiment",
     "Faces": "data",
     "Folder": "data",
     "Textures": "data",
@@ -36,7 +36,7 @@ _HOME = {
     "Gaussian": "generators",
     "Vae": "generators",
     "Measurement": "measurement",
-    "measure": "measuring",
+    "measure": "evaluation.evaluate",
     "Archive": "pool",
     "Pool": "pool",
     "Accumulate": "regimes",
@@ -48,7 +48,7 @@ _HOME = {
     "Replace": "regimes",
     "Schedule": "regimes",
     "Window": "regimes",
-    "RunFolder": "store",
+    "RunFolder": "run_folder",
 }
 
 __all__ = [

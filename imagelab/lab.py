@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import Experiment
-from .distributed import fit, sample
+from .experiment import Experiment
 from .generators import Bench, Model, divergence_at
-from .images import read_npy
+from .io.pictures import read_npy
 from .measurement import Measurement
 from .metrics import Evidence, ImageSet, measure
 from .pool import REAL, Archive, Pool
+from .run_folder import CHECKPOINT, RunFolder, write_npy, write_shard
+from .runs.distributed import fit, sample
+from .runs.training_set import training_images
 from .seeds import image_seeds, stream, stream_seed
-from .store import CHECKPOINT, RunFolder, write_npy, write_shard
-from .stream import training_images
 
 __all__ = ["Made", "run"]
 

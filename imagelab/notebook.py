@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .config import Experiment
+from .experiment import Experiment
 from .report import curves
 from .report.grids import caption, page_rows
 from .report.headline import facts, headline
 from .report.palette import LIGHT, style
-from .report.read import Run, read_run
-from .report.ribbon import ribbons
-from .report.sheets import make_sheet, sheet_figure
+from .report.print_sheets import make_sheet, sheet_figure
+from .report.run_view import Run, read_run
+from .report.stage_bar import ribbons
 
 __all__ = ["Figure", "Seen", "look", "run"]
 
@@ -135,7 +135,7 @@ def run(experiment: Experiment) -> Seen:
     Raises:
         RuntimeError: if it failed; the reason was printed.
     """
-    from .cli import execute
+    from .cli.run import execute
 
     code = execute(experiment)
     if code:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from imagelab.images import check_images, luma, read_npy, read_rgb, tile, to_bytes, to_signed, write_png
+from imagelab.images import check_images, luma, tile, to_bytes, to_signed
+from imagelab.io.pictures import read_npy, read_rgb, write_png
 
 
 def test_every_byte_survives_the_way_into_a_network_and_back():

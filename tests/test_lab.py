@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagelab.config import Experiment, Runtime
 from imagelab.data import Folder, Textures
+from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Bench, Gaussian, Interrupted, Vae
-from imagelab.images import read_npy
+from imagelab.io.pictures import read_npy
 from imagelab.lab import run
 from imagelab.pool import REAL, RESERVE, Pool
 from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, Schedule
-from imagelab.store import RunFolder
+from imagelab.run_folder import RunFolder
 
 PANEL = ("pixel_variance", "hf_ratio", "kernel")
 

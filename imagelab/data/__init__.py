@@ -9,9 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..io.catalogue import BadFile, Split
 from .aircraft import Aircraft
 from .arrays import Arrays
-from .base import BadFile, Data, DataRecipe, Sample, Split
+from .base import Data, DataRecipe, Sample
 from .celeba import CelebA
 from .cifar import CIFAR10
 from .dtd import DTD

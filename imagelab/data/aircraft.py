@@ -14,10 +14,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from .folder import official_splits
-from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
-from .lists import changed, present, read_rows
-from .picture_set import FilePath, PictureSet, class_columns, found_at
+from ..io.annotation_lists import changed, class_columns, official_splits, present, read_rows
+from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
+from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Aircraft"]
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from .intake import Catalogue, digest, shown
-from .lists import changed
-from .picture_set import FilePath, PictureSet, class_columns, found_at
+from ..io.annotation_lists import changed, class_columns
+from ..io.catalogue import Catalogue, digest, shown
+from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Arrays"]
 

@@ -10,26 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..images import check_images
+from ..io.catalogue import BadFile, Split
 from ..measurement import Measurement
 from ..pool import REAL
 
-__all__ = ["BadFile", "Data", "DataRecipe", "Sample", "Split"]
-
-Split = Literal["train", "heldout", "reserve"]
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A file that the intake scan refused: its path and the reason, in words for a person."""
-
-    path: str
-    reason: str
+__all__ = [
+    "Data",
+    "DataRecipe",
+    "Sample",
+]
 
 
 @dataclass(frozen=True)

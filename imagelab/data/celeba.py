@@ -18,9 +18,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from .base import Split
-from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
-from .lists import Rows, changed, counted, present, read_rows
+from ..io.annotation_lists import Rows, changed, counted, present, read_rows
+from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
 from .picture_set import FACES_OF_PEOPLE, FilePath, PictureSet, found_at
 
 __all__ = ["CelebA"]

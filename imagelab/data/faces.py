@@ -22,14 +22,15 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from ..faces.freckles import freckle_chance
+from ..faces.latent import Face
+from ..faces.parallel import Order, draw_together, record, sit
+from ..faces.rare import RARE, choose
+from ..faces.render import RENDERER_VERSION, Portrait
+from ..io.cache import cached
+from ..io.catalogue import BadFile, Split
 from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
-from .face_cache import cached
-from .face_freckles import freckle_chance
-from .face_latent import Face
-from .face_rare import RARE, choose
-from .face_render import RENDERER_VERSION, Portrait
-from .face_studio import Order, draw_together, record, sit
+from .base import DataRecipe, Sample
 
 __all__ = ["Faces"]
 

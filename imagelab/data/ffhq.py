@@ -18,9 +18,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from .folder import official_splits
-from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
-from .lists import changed
+from ..io.annotation_lists import changed, official_splits
+from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
 from .picture_set import FACES_OF_PEOPLE, FilePath, PictureSet, found_at
 
 __all__ = ["FFHQ"]

@@ -16,10 +16,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from .base import Split
-from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
-from .lists import changed, present
-from .picture_set import FilePath, PictureSet, class_columns, found_at
+from ..io.annotation_lists import changed, class_columns, present
+from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Flowers102"]
 

@@ -1,6 +1,6 @@
 """Any directory of images: the user's own pictures as a dataset.
 
-PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) and PNM files, in any mixture of sizes and modes; see intake.py for how
+PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) and PNM files, in any mixture of sizes and modes; see io/intake.py for how
 one picture becomes uint8 [3,size,size]. A file that cannot be used is named with its reason, never dropped in
 silence; the splits are a seeded permutation of the pictures that are left, equal ones counted once.
 """
@@ -10,22 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from .base import Split
-from .intake import Catalogue, Entry, file_catalogue, list_pictures, shown
-from .picture_set import FilePath, Level, PictureSet, class_columns
+from ..io.annotation_lists import OFFICIAL, class_columns, official_splits
+from ..io.catalogue import Catalogue, Entry, file_catalogue, list_pictures, shown
+from .picture_set import FilePath, Level, PictureSet
 
 __all__ = ["Folder", "ImageFolder"]
-
-OFFICIAL: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "reserve",
-    "valid": "reserve",
-    "validation": "reserve",
-    "test": "heldout",
-    "testing": "heldout",
-}
-"""Folder names that stand for a split, and the split of ours that they become."""
 
 
 class Folder(PictureSet):
@@ -81,19 +70,6 @@ class ImageFolder(PictureSet):
 
     def _subject(self) -> str:
         return f"the class folders in {shown(self.path)}"
-
-
-def official_splits(names: list[str]) -> tuple[Split, ...] | None:
-    """Return our splits for the dataset's own split names; None unless all are known, training and test among them.
-
-    Example:
-        >>> official_splits(["train", "val", "test"]), official_splits(["train", "val"]), official_splits(["cats"])
-        (('train', 'reserve', 'heldout'), ('train', 'heldout'), None)
-    """
-    splits: tuple[Split, ...] = tuple(OFFICIAL[name.lower()] for name in names if name.lower() in OFFICIAL)
-    if "heldout" not in splits:
-        splits = tuple(split if split == "train" else "heldout" for split in splits)
-    return splits if len(splits) == len(names) and {"train", "heldout"} <= set(splits) else None
 
 
 def _class_of(entry: Entry) -> str | None:

@@ -12,19 +12,17 @@ import csv
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
-from .arrow_tables import Feature, arrow_catalogue, parquet_files, saved_files
-from .folder import OFFICIAL, official_splits
-from .intake import Catalogue, digest, file_catalogue, list_pictures, shown
-from .lists import changed, present
-from .picture_set import FilePath, Level, PictureSet, class_columns
+from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, present
+from ..io.arrow import Feature, arrow_catalogue, parquet_files, saved_files
+from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
+from .picture_set import FilePath, Level, PictureSet
 
 __all__ = ["Hub", "HuggingFace"]
 
@@ -149,16 +147,3 @@ def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]
                 yield (home / name).as_posix(), row
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{shown(table)}: expected an entry a line with file_name ({error})") from error
-
-
-def columns_of(facts: Sequence[Mapping[str, Any]], label: str) -> tuple[dict[str, np.ndarray], str]:
-    """Return the attributes in rows of facts: every yes-or-no fact (also one level down), and the label's classes."""
-    flat = [
-        {**row, **{k: v for nested in row.values() if isinstance(nested, dict) for k, v in nested.items()}}
-        for row in facts
-    ]
-    names = dict.fromkeys(name for row in flat for name, value in row.items() if isinstance(value, bool))
-    columns = {shown(name): np.array([row.get(name) is True for row in flat], bool) for name in names}
-    labels = [None if row.get(label) is None else shown(str(row[label])) for row in flat]
-    classes, note = ({}, "") if label in names else class_columns(labels)
-    return {**columns, **classes}, note

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from .drawn import DrawnTexture
+from .synthetic import DrawnTexture
 
 __all__ = ["CRACK_LEVEL", "Mud"]
 

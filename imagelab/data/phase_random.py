@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from ..io.catalogue import BadFile, Split
 from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
+from .base import DataRecipe, Sample
 from .textures import PHOTOGRAPHS, PhotoName, Textures
 
 __all__ = ["PhaseRandom", "randomise_phases"]

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
+from ..io.catalogue import BadFile, Catalogue, Split, shown
+from ..io.intake import Intake, take_in
 from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
-from .intake import Catalogue, Intake, shown, take_in
+from .base import DataRecipe, Sample
 
-__all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "class_columns", "found_at"]
+__all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
 
 LEAST_TRAIN = 4
 LEAST_HELDOUT = 2  # below two images nothing has a spread
 LEAST_USABLE = LEAST_TRAIN + LEAST_HELDOUT
-MOST_CLASSES = 256
 
 FACES_OF_PEOPLE = (
     "These are faces of real people who were not asked: biometric, personal data. A photographer's licence is not the "
@@ -243,12 +243,3 @@ def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Pat
         f"{kind}: expected {expected} under {shown(path)} (looked for {looked}). imagelab never downloads: get it from "
         f"{source}, unpack it there, and name that folder as path."
     )
-
-
-def class_columns(labels: Sequence[str | None], prefix: str = "class") -> tuple[dict[str, np.ndarray], str]:
-    """Return one bool [N] column a class, ``class/NAME``, and a note where there are too many classes for that."""
-    known = sorted({label for label in labels if label is not None})
-    if len(known) > MOST_CLASSES:
-        return {}, f"{len(known)} classes, too many (more than {MOST_CLASSES}) to follow one by one. "
-    column = np.array([label if label is not None else "" for label in labels], dtype=object)
-    return {f"{prefix}/{name}": np.array(column == name, bool) for name in known}, ""

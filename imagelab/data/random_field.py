@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from .drawn import DrawnTexture
+from .synthetic import DrawnTexture
 
 __all__ = ["RandomField"]
 

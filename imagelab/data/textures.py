@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
+from ..io.catalogue import BadFile, Split
 from ..seeds import stream
-from .base import BadFile, DataRecipe, Sample, Split
+from .base import DataRecipe, Sample
 
 __all__ = ["PHOTOGRAPHS", "PhotoName", "Photograph", "Textures"]
 

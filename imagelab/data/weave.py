@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from .drawn import DrawnTexture
+from .synthetic import DrawnTexture
 
 __all__ = ["Weave"]
 

@@ -55,8 +55,8 @@ class Cascade(GeneratorRecipe):
 
     The defaults take six core-minutes at 64 px. Seen after them on 2,000 rendered faces: far nearer to unseen faces
     than PPCA and than the untrained control; persons with hair, eyes and mouth; and a third of the freckles, clearly
-    more than a cascade draws that never saw one (experiments/first_generation.py has the figures). What it never drew
-    must not be told as collapse.
+    more than a cascade draws that never saw one (experiments/studies/first_generation.py has the figures). What it
+    never drew must not be told as collapse.
 
     Attributes:
         coarse_side: side of the coarse stage's picture, in px; the side of the images is this times a power of two.
@@ -347,7 +347,7 @@ class CascadeModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage hangs on the seed alone."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.bench.batch)
 

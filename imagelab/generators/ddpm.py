@@ -337,7 +337,7 @@ class DdpmModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; every draw of noise hangs on the seed alone."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.bench.batch)
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from ..atomic import write_atomic
 from ..images import check_images
+from ..io.atomic import write_atomic
 from ..seeds import normal
 from .base import Bench, GeneratorRecipe, Model, noise_label
 
@@ -151,13 +151,13 @@ class GaussianModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.bench.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return mu + V (L - s^2) / L V^T (x - mu), the posterior mean of each image: uint8 [N,C,H,W] -> the same."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         if images.shape[1:] != self.shape:
             raise ValueError(f"Gaussian: fitted to images {self.shape}, got {images.shape[1:]}")

@@ -32,11 +32,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from ..atomic import written_whole
 from ..images import to_signed
+from ..io.atomic import written_whole
 from ..seeds import stream, stream_seed
 from .base import Bench, Diverged, Interrupted, Model, TrainRecord
-from .team import buffer_versions, meet_team, own_part
+from .data_parallel import buffer_versions, meet_team, own_part
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -247,13 +247,13 @@ class VaeModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.bench.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return D(posterior means of z and c) for each image: uint8 [N,C,H,W] -> the same form."""
-        from .batches import publish_in_batches
+        from .sampling import publish_in_batches
 
         self.recipe._check(images)
         return publish_in_batches(self._copy, images, self.bench.batch)

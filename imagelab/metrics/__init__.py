@@ -38,7 +38,7 @@ def _freckles(evidence: Evidence) -> list[Measurement]:
 
 
 def _tails(evidence: Evidence) -> list[Measurement]:
-    from . import tails  # reads its calibration and theory, which nobody else needs
+    from . import attributes as tails  # reads its calibration and theory, which nobody else needs
 
     return tails.measure(evidence)
 

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atomic import written_whole
-from . import dinov2, inception, randconv, trunk
+from ..io.atomic import written_whole
+from . import dinov2, inception
+from . import random_features as randconv
+from . import ssl_encoder as trunk
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 from .freckle_candidates import FEATURES, Optics
-from .sealed import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 
 __all__ = [
     "Calibration",
@@ -196,7 +196,7 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         ValueError: naming the file, if it is missing, damaged, or made for other features.
     """
-    remake = "make it again with experiments/calibrate_freckles.py, or install the package again"
+    remake = "make it again with experiments/instruments/calibrate_freckles.py, or install the package again"
     arrays, card = read_sealed(path, "freckle calibration", remake)
     if card["format"] != FORMAT or tuple(card["features"]) != FEATURES:
         raise ValueError(f"{path}: made for another version of the freckle counter; {remake}")

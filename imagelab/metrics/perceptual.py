@@ -28,7 +28,8 @@ import numpy as np
 
 from ..images import to_signed
 from ..measurement import Measurement
-from . import randconv, trunk
+from . import random_features as randconv
+from . import ssl_encoder as trunk
 from .base import Evidence, NotMeasurable
 from .features import batches, full_precision
 from .neighbours import nearest_in_blocks

@@ -2,8 +2,8 @@
 
 FID and LPIPS are the names of exact networks. Their files are looked for in the folder that ``IMAGELAB_WEIGHTS``
 names (or ``~/.cache/imagelab/weights``) and in torch hub's checkpoint folder; nothing is ever downloaded from here:
-that is ``imagelab weights fetch``, a door of its own (fetch.py), so no run can start it. Every file is checked against
-its whole SHA-256 before it is read; one that does not match is refused, never used in silence.
+that is ``imagelab weights fetch``, a door of its own (cli/download.py), so no run can start it. Every file is checked
+against its whole SHA-256 before it is read; one that does not match is refused, never used in silence.
 
 Where the digests come from: the authors of four of the files put the first 8 of the 64 hex digits into the file's name.
 All other digits, and DINOv2's digest, are those that unconnected public projects recorded of the file at the official

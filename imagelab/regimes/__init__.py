@@ -11,10 +11,11 @@ from typing import Annotated
 from pydantic import Field
 
 from .accumulate import Accumulate, Window
-from .base import Part, Regime
+from .base import Regime
 from .breed import Breed
 from .fresh import Fresh, Golden
 from .mix import Contaminate, Mix
+from .part import Part
 from .replace import Replace
 from .schedule import Schedule, continued
 

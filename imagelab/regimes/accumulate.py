@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from ..pool import REAL
-from .base import Part, Regime
+from .base import Regime
+from .part import Part
 
 __all__ = ["Accumulate", "Window"]
 
@@ -44,7 +45,7 @@ class Window(Regime):
 
     The real set counts as generation 0: it is in the window until generation K and then falls out of it. ``last`` = 1
     is Replace; a window longer than the run is Accumulate. So it lies between the two, and what it shows is whether it
-    is the old data that help or the real ones. A Gaussian's law is exact and has no short form (law.py).
+    is the old data that help or the real ones. A Gaussian's law is exact and has no short form (exact_variance.py).
 
     Attributes:
         last: K, generations in the window.

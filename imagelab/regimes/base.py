@@ -2,91 +2,29 @@
 
 A regime states only :meth:`Regime.parts`, such as "25 % of the real set, and as many again of the last shard". From
 these follow, for every regime alike, the pool itself, the real images it needs in reserve, and what theory says of it
-(law.py). It reads the ledger of all that exists, never a pixel. The same archive and the same random stream always give
-the same pool.
+(exact_variance.py). It reads the ledger of all that exists, never a pixel. The same archive and the same random stream
+always give the same pool.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..measurement import Measurement
-from ..pool import REAL, RESERVE, Archive, Pool
-from .law import Ingredient, kept_variance
+from ..pool import Archive, Pool
+from .exact_variance import Ingredient, kept_variance
+from .part import Part
 
-__all__ = ["REAL_SET", "Fraction", "Part", "Regime", "fresh", "last_shard"]
+__all__ = [
+    "Fraction",
+    "Regime",
+]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One ingredient of a training set: images of some shards.
-
-    Attributes:
-        shards: the (generation, line) pairs it is taken from.
-        count: how many images; None for all there are.
-        start: the first row, for images taken in order; None for images drawn at random without replacement.
-        copies: how often each image stands in the pool.
-    """
-
-    shards: tuple[tuple[int, int], ...]
-    count: int | None = None
-    start: int | None = None
-    copies: int = 1
-
-    @property
-    def new(self) -> bool:
-        """Whether it is made of real images that no model has seen."""
-        return self.shards == ((0, RESERVE),)
-
-    def pool(self, archive: Archive, rng: np.random.Generator) -> Pool:
-        """Return the images this part stands for.
-
-        Raises:
-            ValueError: if the archive holds too few.
-        """
-        held = Pool.concat(*(archive.shard(*shard) for shard in self.shards))
-        if self.count is None:
-            chosen = held
-        elif (self.start or 0) + self.count > len(held):
-            raise ValueError(self._too_few(archive.generation + 1, len(held)))
-        elif self.start is None:
-            chosen = held.pick(self.count, rng)
-        else:
-            chosen = held.take(np.arange(self.start, self.start + self.count))
-        return Pool.concat(*[chosen] * self.copies)
-
-    def _too_few(self, generation: int, held: int) -> str:
-        if self.new:
-            return (
-                f"the reserve of new real images ran out at generation {generation}: {self.count} are needed from row "
-                f"{self.start} on, {held} are all there are. Use fewer generations, a smaller real share or a larger "
-                "dataset."
-            )
-        return (
-            f"generation {generation}: {self.count} images are needed of shards {list(self.shards)}, {held} are there. "
-            "Lower `images` or use a larger dataset."
-        )
-
-
-REAL_SET = Part(((0, REAL),))
-"""The whole real set, generation 0."""
-
-
-def last_shard(generation: int, line: int) -> tuple[int, int]:
-    """Return the address of what the line made last before this generation: the real set at generation 1."""
-    return (generation - 1, line) if generation > 1 else (0, REAL)
-
-
-def fresh(count: int, start: int, copies: int = 1) -> Part:
-    """Return so many real images that no model has seen, from this row of the reserve on."""
-    return Part(((0, RESERVE),), count, start, copies)
 
 
 class Regime(BaseModel, ABC):
@@ -128,8 +66,8 @@ class Regime(BaseModel, ABC):
         """Return what theory says of this regime at this generation for n images a generation.
 
         The variance that a Gaussian keeps when it is refitted to such pools by maximum likelihood, over that of the
-        truth: exact (law.py). Of several lines it is told of the first, all being Gaussians. ``stream``: how many fresh
-        images of its model each generated image of a pool stands for.
+        truth: exact (exact_variance.py). Of several lines it is told of the first, all being Gaussians. ``stream``:
+        how many fresh images of its model each generated image of a pool stands for.
         """
         pools = [
             [[self._ingredient(part, n) for part in self.parts(t, line, n, lines)] for line in range(lines)]

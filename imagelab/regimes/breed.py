@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..pool import REAL
-from .base import REAL_SET, Fraction, Part, Regime
+from .base import Fraction, Regime
+from .part import REAL_SET, Part
 
 __all__ = ["Breed"]
 

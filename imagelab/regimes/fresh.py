@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from .. import theory
-from .base import REAL_SET, Fraction, Part, Regime, fresh, last_shard
+from .base import Fraction, Regime
+from .part import REAL_SET, Part, fresh, last_shard
 
 __all__ = ["Fresh", "Golden"]
 
@@ -63,7 +64,7 @@ class Golden(Regime):
     larger by 0.03 %. The pool then holds 5 copies of each real image and 3 of each synthetic one.
 
     Differs from the paper: it weights the two variances; here the two sets are one pool, so that the distance of
-    their means counts as variance, too. The law (law.py) is that of the pool.
+    their means counts as variance, too. The law (exact_variance.py) is that of the pool.
 
     Attributes:
         weight: w, weight of the real images, 0..1.

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from ..pool import REAL
-from .base import REAL_SET, Fraction, Part, Regime, last_shard
+from .base import Fraction, Regime
+from .part import REAL_SET, Part, last_shard
 
 __all__ = ["Contaminate", "Mix", "real_and_last"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Part, Regime, last_shard
+from .base import Regime
+from .part import Part, last_shard
 
 __all__ = ["Replace"]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from .base import Part, Regime
+from .base import Regime
 from .mix import Mix
+from .part import Part
 from .replace import Replace
 
 if TYPE_CHECKING:

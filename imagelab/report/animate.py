@@ -17,12 +17,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..atomic import written_whole
+from ..evaluation.stages import Signal, signals
 from ..images import tile
-from ..stages import Signal, signals
+from ..io.atomic import written_whole
 from .grids import INK, MUTED, write_line, writing
 from .palette import LIGHT
-from .read import Run, plain, read_run
+from .run_view import Run, plain, read_run
 
 __all__ = ["FORMATS", "animate"]
 

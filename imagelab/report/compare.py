@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from ..atomic import write_atomic
+from ..io.atomic import write_atomic
 from ..metrics import METRICS, row_of
 from . import curves
 from .grids import Row, caption, page_rows
-from .groups import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
-from .headline import finest_band, is_distance, number
+from .headline import finest_band
+from .methods import flat
+from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
 from .panels import FRONT, WORDS, Panel, family_of, title_of
-from .protocol import flat
-from .read import Run, plain
-from .ribbon import Ribbon, ribbons
+from .run_view import Run, plain
+from .stage_bar import Ribbon, ribbons
+from .statistics import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
 
 __all__ = ["write_comparison"]
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..measurement import Measurement
-from .headline import Z95, at_floor, is_distance, power_of_ten
+from .numbers import Z95, at_floor, is_distance, power_of_ten
 from .palette import FAMILY
-from .read import Run, plain
+from .run_view import Run, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

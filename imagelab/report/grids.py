@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..images import tile, write_png
-from .read import Run, plain, read_run
+from ..images import tile
+from ..io.pictures import write_png
+from .run_view import Run, plain, read_run
 
 __all__ = ["LIMIT", "Row", "page_rows", "write_grids", "write_line", "writing"]
 

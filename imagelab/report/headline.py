@@ -12,15 +12,17 @@ import re
 from dataclasses import dataclass
 
 from ..measurement import Measurement
-from ..metrics import METRICS, row_of
-from ..metrics.spectrum import AT_FLOOR
-from .read import Run
+from .numbers import NBSP, Z95, interval, is_distance, number, too_few
+from .run_view import Run
 
-__all__ = ["Fact", "Headline", "at_floor", "facts", "finest_band", "headline", "interval", "number"]
+__all__ = [
+    "Fact",
+    "Headline",
+    "facts",
+    "finest_band",
+    "headline",
+]
 
-Z95 = 1.96
-NBSP = "\u00a0"
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 FED = {
     "replace": "training on its own output",
@@ -55,51 +57,6 @@ class Fact:
     value: str
     beside: tuple[tuple[str, str], ...]
     note: str
-
-
-def number(value: float, error: float | None = None) -> str:
-    r"""Return a number as print sets it, with as many digits as its error leaves meaningful.
-
-    Args:
-        value: the number. error: half width of its interval; None for a number without one (three digits are shown).
-
-    Example:
-        >>> number(0.4132, 0.0961).replace("\u00a0", " ")
-        '0.41 ± 0.10'
-        >>> number(-12.34)
-        '−12.3'
-        >>> number(1.234e-6, 1.1e-7).replace("\u00a0", " ")
-        '(1.23 ± 0.11) × 10⁻⁶'
-    """
-    size = max(abs(value), error or 0.0)
-    if size == 0:
-        return "0" if error is None else f"0{NBSP}±{NBSP}0"
-    exponent = math.floor(math.log10(size))
-    if exponent < -3 or exponent > 6:
-        inner = number(value / 10**exponent, None if error is None else error / 10**exponent)
-        inner = inner if error is None else f"({inner})"
-        return f"{inner}{NBSP}×{NBSP}{power_of_ten(exponent)}"
-    if error == 0:
-        return f"{number(value)}{NBSP}±{NBSP}0"
-    if error:
-        leading = math.floor(math.log10(error))
-        decimals = max(0, -leading + (error / 10**leading < 2))
-    else:
-        decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    text = f"{value:,.{decimals}f}"
-    text = text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
-    return text if error is None else f"{text}{NBSP}±{NBSP}{error:,.{decimals}f}"
-
-
-def power_of_ten(exponent: int) -> str:
-    """Return 10 to a whole power as print sets it."""
-    return "10" + str(exponent).translate(SUPERSCRIPTS)
-
-
-def interval(m: Measurement) -> str:
-    """Return a measurement as "value ± half of its 95 % interval", or the bare value where its error is unknown."""
-    assert m.value is not None
-    return number(m.value, None if m.stderr is None else Z95 * m.stderr)
 
 
 def finest_band(run: Run) -> str | None:
@@ -158,25 +115,6 @@ def freckle_name(run: Run) -> str | None:
         if run.real(name) and run.at(name, run.last):
             return name
     return None
-
-
-def is_distance(m: Measurement) -> bool:
-    """Whether a measurement compares two sets, so that its floor is two real sets and not one."""
-    return m.better == "lower" and m.n_real > 0
-
-
-def too_few(m: Measurement) -> bool:
-    """Whether a measurement was taken on fewer images than its row of METRICS would trust."""
-    row = row_of(m.name)
-    return row is not None and 0 < m.n_fake < METRICS[row].least
-
-
-def at_floor(run: Run, m: Measurement) -> bool:
-    """Whether a band's energy stands less than 6 dB above what rounding to bytes adds: its ratio then means nothing."""
-    family, _, band = m.name.partition("/")
-    name = f"band_headroom/{band}"
-    above = run.real(name) if m.generation == 0 else run.at(name, m.generation, m.line)
-    return family == "band_power" and above is not None and (above.value or 0.0) < AT_FLOOR
 
 
 def _freckles(run: Run) -> Headline | None:

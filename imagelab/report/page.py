@@ -15,17 +15,18 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from ..atomic import write_atomic
+from ..io.atomic import write_atomic
 from ..metrics import METRICS, row_of
 from . import curves
-from .erosion import yardstick
 from .grids import Row, caption, draw_slides, page_rows
-from .headline import facts, headline, too_few
+from .headline import facts, headline
+from .methods import data_of, numbers, protocol
+from .numbers import too_few
 from .palette import themes
 from .panels import panels
-from .protocol import data_of, numbers, protocol
-from .read import Run, plain, read_run
-from .ribbon import ribbons, thresholds
+from .run_view import Run, plain, read_run
+from .sampler_floor import yardstick
+from .stage_bar import ribbons, thresholds
 from .survival import survival
 
 __all__ = ["ROOM", "environment", "write_report"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from ..evaluation.stages import RARE
 from ..metrics import METRICS, row_of
 from ..metrics.features import PRIMARY
-from ..stages import RARE
 from . import curves
-from .headline import at_floor
-from .read import Run, plain
-from .ruler import Ruler, ruler
+from .blur_ruler import Ruler, ruler
+from .numbers import at_floor
+from .run_view import Run, plain
 
 __all__ = ["FRONT", "WORDS", "Panel", "family_of", "panels", "title_of"]
 

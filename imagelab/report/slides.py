@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atomic import written_whole
+from ..io.atomic import written_whole
 from ..metrics import METRICS, row_of
 from .animate import animate
 from .grids import draw_slides
-from .headline import Z95, finest_band, freckle_name, headline, is_distance
+from .headline import finest_band, freckle_name, headline
+from .numbers import Z95, is_distance
 from .palette import LIGHT
-from .read import Run, plain, read_run
-from .ribbon import ribbons
-from .sheets import Sheet, write_sheet
+from .print_sheets import Sheet, write_sheet
+from .run_view import Run, plain, read_run
+from .stage_bar import ribbons
 
 if TYPE_CHECKING:
     from pptx.dml.color import RGBColor

@@ -14,12 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ..evaluation.stages import RARE
 from ..measurement import Measurement
-from ..stages import RARE
 from ..theory import wright_fisher_bands
 from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
-from .headline import Z95, number
-from .read import Run, plain
+from .numbers import Z95, number
+from .run_view import Run, plain
 
 __all__ = ["Fate", "Survival", "survival"]
 

@@ -41,7 +41,7 @@ def truncation_variance(variance: float, cut: float, noise: float) -> float:
 
     trunc(a) = 1 - 2 a phi(a) / (2 Phi(a) - 1). Exact for a Gaussian input, so exact for the first generation only:
     what was cut is no Gaussian, and from the second on the map overstates the loss (cut at 2, noise .1, generation 10:
-    .48 where the toy itself, a million points, stands at .76; experiments/gaussian_ledger.py). A caricature of
+    .48 where the toy itself, a million points, stands at .76; experiments/studies/gaussian_regimes.py). A caricature of
     collapse: it throws the tails away by rule; honest refitting loses them by chance. ``noise`` is the standard
     deviation of what is added.
     """

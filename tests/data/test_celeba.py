@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from imagelab.data.celeba import CelebA
-from imagelab.data.intake import square
-from imagelab.images import read_rgb
+from imagelab.io.intake import square
+from imagelab.io.pictures import read_rgb
 
 
 def test_attributes_are_those_of_the_list(built: dict[str, Path]) -> None:

@@ -10,10 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from imagelab.data import faces as faces_module
-from imagelab.data.base import Data, Split
-from imagelab.data.face_rare import RARE
+from imagelab.data.base import Data
 from imagelab.data.faces import Faces
+from imagelab.faces.rare import RARE
 from imagelab.images import luma
+from imagelab.io.catalogue import Split
 
 SMALL = Faces(size=32, cache=False)
 

@@ -17,10 +17,11 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from pydantic import ValidationError
 
-from imagelab.data import intake
-from imagelab.data.base import Data, Split
+from imagelab.data.base import Data
 from imagelab.data.folder import Folder
-from imagelab.data.intake import shown, square
+from imagelab.io import catalogue as intake
+from imagelab.io.catalogue import Split, shown
+from imagelab.io.intake import square
 
 SPLITS = get_args(Split)
 
@@ -317,7 +318,7 @@ def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.Mon
             raise PermissionError(13, "Permission denied", str(path))
         return honest(path, *args, **settings)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(intake.Image, "open", guarded)
+    monkeypatch.setattr(Image, "open", guarded)
     (bad,) = Folder(path=plain).bad_files()
     assert (Path(bad.path).name, bad.reason) == ("05.png", "cannot be opened: Permission denied")
 

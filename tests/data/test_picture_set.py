@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from imagelab.data import DATASETS, intake
-from imagelab.data.base import Data, Split
-from imagelab.data.intake import Catalogue, digest, take_in
-from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group, class_columns
+from imagelab.data import DATASETS
+from imagelab.data.base import Data
+from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group
+from imagelab.io import catalogue as intake
+from imagelab.io.annotation_lists import class_columns
+from imagelab.io.catalogue import Catalogue, Split, digest
+from imagelab.io.intake import take_in
 
 SPLITS = get_args(Split)
 KINDS = (

@@ -9,8 +9,9 @@ from numpy.testing import assert_array_equal
 from pydantic import ValidationError
 
 from imagelab.data import textures
-from imagelab.data.base import Data, Split
+from imagelab.data.base import Data
 from imagelab.data.textures import PHOTOGRAPHS, PhotoName, Textures
+from imagelab.io.catalogue import Split
 
 SPLITS = get_args(Split)
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from imagelab.data.web_dataset import WebDataset
-from imagelab.images import read_rgb
+from imagelab.io.pictures import read_rgb
 
 
 def test_a_sample_is_what_shares_a_name(built: dict[str, Path]) -> None:

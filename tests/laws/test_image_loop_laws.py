@@ -19,14 +19,14 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 from imagelab import theory
-from imagelab.config import Experiment, Runtime
 from imagelab.data import RandomField
+from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Bench, Gaussian
 from imagelab.lab import run
 from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.regimes import Accumulate, AnyRegime, Fresh, Mix, Replace
+from imagelab.run_folder import RunFolder
 from imagelab.seeds import image_seeds, stream, stream_seed
-from imagelab.store import RunFolder
 
 SEEDS = range(200, 400)
 N = 12

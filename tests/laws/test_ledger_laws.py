@@ -1,4 +1,5 @@
-"""Every regime of the laboratory against the law of its pools: a small edition of experiments/gaussian_ledger.py.
+"""Every regime of the laboratory against the law of its pools: a small edition of
+experiments/studies/gaussian_regimes.py.
 
 A regime is called as in any run, on a ledger of names; the values are then drawn for all replicas along its pools. No
 regime may be left out: the table below is walked against REGIMES.

@@ -58,7 +58,7 @@ def measured(generation: int, line: int, n: int) -> list[Measurement]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a small run folder by hand, in exactly the layout of imagelab/store.py."""
+    """Return a function that writes a small run folder by hand, in exactly the layout of imagelab/run_folder.py."""
 
     def make(
         name: str = "photocopy-1a2b3c4d",

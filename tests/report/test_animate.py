@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imagelab.report.animate import FORMATS, HEIGHT, WIDTH, animate
-from imagelab.report.read import read_run
+from imagelab.report.run_view import read_run
 
 MakeRun = Callable[..., Path]
 

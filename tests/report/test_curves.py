@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from imagelab.measurement import Measurement
 from imagelab.report import curves
-from imagelab.report.read import read_run
+from imagelab.report.run_view import read_run
 
 MakeRun = Callable[..., Path]
 

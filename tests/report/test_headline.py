@@ -8,8 +8,9 @@ import pytest
 
 from imagelab.measurement import Measurement
 from imagelab.regimes import REGIMES, Fresh, Mix, Replace, Schedule
-from imagelab.report.headline import FED, facts, finest_band, headline, number
-from imagelab.report.read import read_run
+from imagelab.report.headline import FED, facts, finest_band, headline
+from imagelab.report.numbers import number
+from imagelab.report.run_view import read_run
 
 MakeRun = Callable[..., Path]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import imagelab
+from imagelab.evaluation.stages import STAGES
 from imagelab.report import write_comparison, write_report
 from imagelab.report.palette import DARK, LIGHT, Theme, cividis, themes
-from imagelab.stages import STAGES
 
 MakeRun = Callable[..., Path]
 HOME = Path(imagelab.__file__).parent

@@ -9,7 +9,7 @@ from pptx import Presentation
 
 from imagelab.measurement import Measurement
 from imagelab.report.headline import headline
-from imagelab.report.read import read_run
+from imagelab.report.run_view import read_run
 from imagelab.report.slides import write_slides
 
 MakeRun = Callable[..., Path]

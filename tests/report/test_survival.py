@@ -10,7 +10,7 @@ import pytest
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.report import write_report
-from imagelab.report.read import Run, read_run
+from imagelab.report.run_view import Run, read_run
 from imagelab.report.survival import survival
 
 MakeRun = Callable[..., Path]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from imagelab.measurement import Measurement
 from imagelab.report import write_report
-from imagelab.report.headline import interval
+from imagelab.report.numbers import interval
 
 MakeRun = Callable[..., Path]
 PER_CENT = 100  # the small plots of the rare attributes

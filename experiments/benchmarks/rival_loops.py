@@ -1,0 +1,116 @@
+"""The trainings that users would otherwise pick, for generators.py beside it: each takes as many steps as it is told."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+
+class Prepared(Dataset[Tensor]):
+    """Pictures, each passed through the transforms when it is asked for, as the example does."""
+
+    def __init__(self, pictures: list[Any], prepare: Callable[[Any], Tensor]) -> None:
+        self.pictures, self.prepare = pictures, prepare
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.prepare(self.pictures[index])
+
+
+class DiffusersLoop:
+    """Diffusers' unconditional training example in our words: accelerate, AdamW, cosine rate, average of the weights.
+
+    Its settings are the example's: betas .95 and .999, weight decay 1e-6, 500 steps of warm-up, clipping at 1, EMA with
+    inverse gamma 1 and power 3/4. Pictures lie decoded in memory, which spares it the reading of files.
+    """
+
+    def __init__(self, net: Any, images: np.ndarray, batch: int, steps: int = 10_000) -> None:
+        from accelerate import Accelerator
+        from diffusers import DDPMScheduler
+        from diffusers.optimization import get_scheduler
+        from diffusers.training_utils import EMAModel
+        from PIL import Image
+        from torchvision import transforms
+
+        side = images.shape[2]
+        prepared = transforms.Compose(
+            [
+                transforms.Resize(side, interpolation=transforms.InterpolationMode.BILINEAR),
+                transforms.CenterCrop(side),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5], [0.5]),
+            ]
+        )
+        pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in images]
+        self.accelerator = Accelerator(cpu=True)
+        loader = DataLoader(Prepared(pictures, prepared), batch, shuffle=True, drop_last=True)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
+        rate = get_scheduler("cosine", optimizer=optimiser, num_warmup_steps=500, num_training_steps=steps)
+        self.net, self.optimiser, self.loader, self.rate = self.accelerator.prepare(net, optimiser, loader, rate)
+        self.average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+        self.noising = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+        self.batches = self._batches()
+
+    def _batches(self) -> Iterator[Tensor]:
+        while True:
+            yield from self.loader
+
+    def advance(self, steps: int) -> None:
+        """Take so many steps more."""
+        self.net.train()
+        for _, clean in zip(range(steps), self.batches, strict=False):
+            noise = torch.randn_like(clean)
+            times = torch.randint(0, 1000, (len(clean),), device=clean.device).long()
+            noisy = self.noising.add_noise(clean, noise, times)  # pyright: ignore[reportArgumentType]
+            with self.accelerator.accumulate(self.net):
+                answer = self.net(noisy, times).sample
+                loss = nn.functional.mse_loss(answer.float(), noise.float())
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.net.parameters(), 1.0)
+                self.optimiser.step()
+                self.rate.step()
+                self.optimiser.zero_grad()
+            self.average.step(self.net.parameters())
+            loss.detach().item()
+
+
+def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module, Callable[[int], object]]:
+    """Return denoising-diffusion-pytorch's net, and its own Trainer's steps: it reads files, as it does.
+
+    Raises:
+        ImportError: if the package is not there.
+    """
+    package: Any = importlib.import_module("denoising_diffusion_pytorch")
+    from PIL import Image
+
+    for place, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{place}.png")
+    net = package.Unet(dim=16, dim_mults=(1, 2, 4), flash_attn=False)
+    trainer = package.Trainer(
+        package.GaussianDiffusion(net, image_size=images.shape[2]),
+        str(folder),
+        train_batch_size=batch,
+        train_num_steps=0,
+        save_and_sample_every=10**9,
+        calculate_fid=False,
+        results_folder=str(folder / "results"),
+    )
+
+    def advance(steps: int) -> None:
+        trainer.train_num_steps += steps
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # its progress bar and its farewell
+            trainer.train()
+
+    return net, advance

@@ -1,0 +1,51 @@
+"""What this machine has, said plainly; nothing is changed, nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from .. import __version__
+from ..io.cache import SHELVES, VARIABLE, cache_folder, entries, limit
+from ..metrics.weights import short, status
+from ..runs.environment import PACKAGES
+
+__all__ = ["examine"]
+
+
+def examine() -> list[str]:
+    """Return the findings as lines of text. Imports torch."""
+    import torch
+
+    lines = [f"imagelab {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"]
+    lines += [f"  {name} {_version(name)}" for name in PACKAGES]
+    lines.append(f"processor: {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        lines += [f"device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    else:
+        lines.append("device: no CUDA; runs go on the CPU")
+    lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free here")
+    lines.append(_cache())
+    lines.append("weights of the official networks (without them the metrics in our own feature spaces are used):")
+    return lines + [f"  {line}" for line in status()]
+
+
+def _cache() -> str:
+    """What is kept to save time, shelf by shelf, and what bounds it."""
+    sizes = {shelf: sum(entry.size for entry in entries() if entry.shelf == shelf) for shelf in SHELVES}
+    held = ", ".join(f"{shelf} {size / 1e6:,.0f} MB" for shelf, size in sizes.items() if size) or "nothing"
+    return (
+        f"cache: {short(cache_folder().parent)}: {held}; above {limit() / 1e9:g} GB ({VARIABLE}) what is unused "
+        "longest is removed before the next run"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing: install imagelab again (pip install -e .)"

@@ -1,0 +1,154 @@
+"""The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and others; :func:`launch` is the one for scripts.
+
+Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
+The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
+file, a run or a device that the command names is not here or cannot be used; 2 the command was wrong whatever is here;
+130 interrupted (and can be resumed). ``watch`` adds one more, 3.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from pydantic import ValidationError
+
+from .. import __version__
+from ..experiment import Experiment, explain
+from ..run_folder import RunFolder
+from ..runs.distributed import follows, ranks
+from .console import UsageError, err, out
+from .data import data_app
+from .export import cite as cite_command
+from .export import export as export_command
+from .measure import measure_command
+from .overrides import parse
+from .pictures import animate as animate_command
+from .pictures import compare as compare_command
+from .pictures import grid as grid_command
+from .pictures import slides as slides_command
+from .run import branch_command, execute, resume, run_command
+from .watch import watch as watch_command
+from .weights import weights_app
+
+__all__ = [
+    "app",
+    "launch",
+    "main",
+]
+
+
+app = App(
+    name="imagelab",
+    version=__version__,
+    help="Watch an image model collapse, and measure it.",
+    result_action="return_value",
+)
+RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
+    Group(title, sort_key=place) for place, title in enumerate(("Run", "Look", "Measure", "Share", "Set up", "Help"))
+)  # in the order in which a stranger needs them
+app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
+app.command(resume, group=RUN, sort_key=2)
+app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
+app.command(watch_command, name="watch", group=LOOK, sort_key=2)
+app.command(grid_command, name="grid", group=LOOK, sort_key=3)
+app.command(animate_command, name="animate", group=LOOK, sort_key=4)
+app.command(compare_command, name="compare", group=LOOK, sort_key=5)
+app.command(measure_command, name="measure", group=MEASURE)
+app.command(slides_command, name="slides", group=SHARE, sort_key=1)
+app.command(export_command, name="export", group=SHARE, sort_key=2)
+app.command(cite_command, name="cite", group=SHARE, sort_key=3)
+for place, sub_app in enumerate((data_app, weights_app), 2):
+    sub_app.group, sub_app.sort_key = SET_UP, place
+    app.command(sub_app)
+for flag in ("--help", "--version"):
+    app[flag].group = HELP
+
+
+@app.command(group=LOOK, sort_key=1)
+def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:
+    """Write a run's report: one self-contained HTML page, and pictures ready for a slide.
+
+    Parameters
+    ----------
+    run
+        The run folder, finished or not.
+    output
+        Folder for the report; RUN/report if not given.
+    """
+    from ..report import write_report
+
+    RunFolder.open(run)
+    if output is not None and output.is_file():
+        raise ValueError(f"--output: {output} is a file; expected a folder for the page and its pictures")
+    out.print(f"report: {write_report(run, output)}", markup=False)
+    return 0
+
+
+@app.command(group=SET_UP, sort_key=1)
+def doctor() -> int:
+    """Say what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
+    from .doctor import examine
+
+    for line in examine():
+        out.print(line, markup=False)
+    return 0
+
+
+def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run an experiment as a program: command-line overrides, progress, report, exit code.
+
+    ``python experiments/photocopy.py --generations 3`` and ``imagelab run experiments/photocopy.py --generations 3``
+    are the same.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    source = f"python {Path(sys.argv[0]).name}"
+    _leave(_guard(lambda: execute(parse(experiment, words, source))))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Enter the ``imagelab`` command."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    _leave(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; as one of several processes without the last rites of C++, where a thread of gloo's may still stand."""
+    if ranks() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _guard(work: Callable[[], Any]) -> int:
+    """Run a command and turn what its user can mend into one message; a fault of ours keeps its traceback."""
+    try:
+        return int(work())
+    except ValidationError as error:
+        return _say(explain(error), 2)
+    except CycloptsError as error:
+        fault = error.__cause__
+        return _say(explain(fault) if isinstance(fault, ValidationError) else str(error), 2)
+    except UsageError as error:
+        return _say(str(error), 2)
+    except ValueError as error:
+        return _say(str(error), 1)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = " The disk is full: free some space and resume; what is finished is kept." if full else ""
+        return _say(f"{error}.{advice}" if advice else str(error), 1)
+    except KeyboardInterrupt:
+        return _say("stopped at once; finished generations are kept", 130)
+
+
+def _say(message: str, code: int) -> int:
+    if follows():  # rank 0 says the same
+        return code
+    err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
+    return code

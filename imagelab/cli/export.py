@@ -1,0 +1,58 @@
+"""``imagelab export`` and ``cite``: a run where others can read it, and the works it stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..export.citations import bibtex, cited_by
+from ..export.generation import export_generation
+from ..run_folder import RunFolder
+from .console import out
+
+__all__ = ["cite", "export"]
+
+
+def export(
+    run: Path,
+    /,
+    *,
+    generation: int,
+    output: Annotated[Path, Parameter(alias="-o")],
+    form: Annotated[
+        Literal["imagefolder", "parquet", "webdataset", "model"], Parameter(name="--format")
+    ] = "imagefolder",
+    line: int = 0,
+) -> int:
+    """Write a generation of a run, every image with its provenance, or the model that made it with a card.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    generation
+        Which generation; 0 is the real training images.
+    output
+        The folder to write; it must not exist yet.
+    form
+        imagefolder, parquet, webdataset, or model.
+    line
+        Which model: 0 is the main one, arms follow.
+    """
+    out.print(f"export: {export_generation(run, generation, output, form, line)}", markup=False)
+    return 0
+
+
+def cite(run: Path, /) -> int:
+    """Print BibTeX of the works that a run stands on: its regime, its models, its data and every instrument it used.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    """
+    folder = RunFolder.open(run)
+    out.print(bibtex(cited_by(folder.config["experiment"], folder.measurements())), markup=False, end="")
+    return 0

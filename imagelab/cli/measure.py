@@ -1,0 +1,319 @@
+"""``imagelab measure``: the instruments on any two sets of images, and what they said compared with what they say now.
+
+    imagelab measure REAL FAKE                          everything that suits any pictures, each beside its floor
+    imagelab measure REAL FAKE --metrics fid,kid        these only
+    imagelab measure REAL FAKE --output results.jsonl   keep the numbers
+    imagelab measure REAL FAKE --against earlier.jsonl  and compare with kept ones
+    imagelab measure --list                             what there is, what it sees and what it does not
+
+The table goes to standard output, all else to standard error; with ``--json`` standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from pydantic import BaseModel, Field
+from rich.table import Table
+
+from .. import __version__
+from ..evaluation.comparison import Difference, by_name, columns, differences, number
+from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
+from ..io.arrays import Layout
+from ..io.atomic import write_atomic
+from ..io.cache import make_room
+from ..io.decode import Kernel, Progress
+from ..measurement import Measurement
+from ..metrics import METRICS
+from ..run_folder import RunFolder
+from .console import UsageError, err, out
+
+__all__ = ["measure_command", "read_results"]
+
+PATIENCE = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
+
+
+BETTER = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "two-sided": "any change is a loss",
+    "none": "no direction",
+}
+
+
+class Wish(BaseModel):
+    """How to measure.
+
+    Attributes:
+        metrics: names from --list, with commas between; else all that suit any pictures and have their weights here.
+        train: the images that the model was trained on, for memorisation.
+        blank: real images that hold none of what is counted (freckle-free faces), copied through the model.
+        floor: other real images, for the floor; without them the real set is divided.
+        size: crop every picture to its centre square and resample it to this many pixels a side; 0 resizes nothing.
+        resize: the kernel for that; all but nearest are antialiased.
+        value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
+        layout: order of the axes of arrays, where it cannot be told.
+        on_bad: leave out bad files and name them, or stop at them.
+        seed: seed of the division for the floor and of every random choice inside an estimator.
+        device: auto, cpu, cuda or cuda:1.
+        cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
+        output: file for the numbers, a JSON object a line.
+        against: earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
+        everything: show every number, also those without a direction (the power at each radius).
+        as_json: print one JSON object and nothing else.
+        catalogue: list the metrics: what each sees, what it does not, how many images it takes.
+    """
+
+    metrics: str | None = None
+    train: str | None = None
+    blank: str | None = None
+    floor: str | None = None
+    size: Annotated[int, Field(ge=0, le=4096)] = 0
+    resize: Kernel = "bicubic"
+    value_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    layout: Layout = "auto"
+    on_bad: Literal["skip", "stop"] = "skip"
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    cache: bool = True
+    output: Annotated[Path | None, Parameter(alias="-o")] = None
+    against: str | None = None
+    everything: Annotated[bool, Parameter(name="--all", negative="")] = False
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
+
+
+def measure_command(
+    real: Path | None = None, fake: Path | None = None, /, *, wish: Annotated[Wish | None, Parameter(name="*")] = None
+) -> int:
+    """Measure made images against real ones: imagelab measure REAL FAKE. Every number comes with its floor.
+
+    REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar or .parquet files, or
+    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
+
+    Parameters
+    ----------
+    real
+        Real images that the model was not trained on: the reference.
+    fake
+        The images under test.
+    """
+    wish = wish or Wish()
+    if wish.catalogue:
+        for line in catalogue_lines():
+            out.print(line, markup=False)
+        return 0
+    if real is None or fake is None:
+        raise UsageError("expected two sets of images, imagelab measure REAL FAKE; --help says what they can be")
+    for given in (real, fake, wish.train, wish.blank, wish.floor):
+        _there(given)
+    if wish.output is not None and not wish.output.absolute().parent.is_dir():
+        raise ValueError(f"--output: the folder of {wish.output} does not exist; make it first")
+    earlier = by_name(read_results(wish.against), wish.against) if wish.against else None
+    make_room()
+    result = _measured(real, fake, wish)
+    if wish.output is not None:
+        write_atomic(wish.output, result.to_jsonl())
+    compared = None if earlier is None else differences({m.name: m for m in result}, earlier)
+    if wish.as_json:
+        out.print(as_json(result, compared), markup=False)
+    else:
+        _print(result, compared, wish)
+    if wish.output is not None:
+        err.print(f"numbers: {wish.output}", markup=False)
+    return 0
+
+
+def _measured(real: Path, fake: Path, wish: Wish) -> Measured:
+    names, value_range = _names(wish.metrics), _range(wish.value_range)
+    with _watched() as progress:
+        return measure(
+            real,
+            fake,
+            metrics=names,
+            train=wish.train,
+            blank=wish.blank,
+            floor=wish.floor,
+            size=wish.size,
+            resize=wish.resize,
+            value_range=value_range,
+            layout=wish.layout,
+            on_bad=wish.on_bad,
+            seed=wish.seed,
+            device=wish.device,
+            cache=wish.cache,
+            progress=progress,
+        )
+
+
+def catalogue_lines() -> Iterator[str]:
+    """Yield what there is to measure with, a metric a paragraph."""
+    _, left = general_panel(train=False)
+    for name, row in METRICS.items():
+        yield f"{name}: {row.title}"
+        yield f"    sees        {row.what}"
+        yield f"    blind to    {row.blind}"
+        source = f"; {row.cite}" if row.cite else ""
+        yield f"    takes       {row.least} images or more; {BETTER[row.better]}{source}"
+        if name in left:
+            yield f"    by default  not taken: {left[name]}"
+        yield ""
+
+
+def read_results(source: str) -> list[Measurement]:
+    """Return earlier measurements: of a .jsonl file, or of one generation of a run (``RUN@3``, ``RUN@3:1``).
+
+    Raises:
+        ValueError: naming the file and line that is no measurement, or the generation that is not there.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _kept(path)
+    run, _, place = source.rpartition("@")
+    generation, _, line = place.partition(":")
+    if not run or not generation.isdigit() or (line and not line.isdigit()):
+        raise ValueError(f"--against: {source} does not exist; expected a .jsonl file or a generation of a run (RUN@3)")
+    where = int(generation), int(line or 0) if int(generation) else -1
+    found = [m for m in RunFolder.open(Path(run)).measurements() if (m.generation, m.line) == where]
+    if not found:
+        raise ValueError(f"--against: {source}: the run holds no measurement of that generation and line")
+    return found
+
+
+def _kept(path: Path) -> list[Measurement]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file; expected a measurement a line, as --output writes them") from error
+    found = []
+    for count, line in enumerate(lines, 1):
+        try:
+            found.append(Measurement.from_json(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {count}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: holds no measurement; expected one a line, as --output writes them")
+    return found
+
+
+def as_json(result: Measured, compared: Sequence[Difference] | None) -> str:
+    """Return the whole result as one JSON object."""
+    whole: dict[str, Any] = {
+        "imagelab": __version__,
+        "real": result.real,
+        "fake": result.fake,
+        "warnings": result.warnings,
+        "notes": result.notes,
+        "measurements": [json.loads(m.to_json()) for m in result.measurements],
+        "floors": [json.loads(m.to_json()) for m in result.floors],
+    }
+    if compared is not None:
+        whole["differences"] = [
+            {**{k: v for k, v in asdict(each).items() if k not in ("now", "earlier")}, "verdict": each.words}
+            for each in compared
+        ]
+    return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _names(metrics: str | None) -> list[str] | None:
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise UsageError(f"--metrics: unknown {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    if metrics is not None and not names:
+        raise UsageError(f"--metrics: expected names with commas between, got {metrics!r}")
+    return names or None
+
+
+def _there(source: str | Path | None) -> None:
+    if source and not Path(source).expanduser().exists() and "@" not in str(source):
+        raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--value-range: expected BLACK,WHITE such as -1,1, got {text!r}") from error
+    return low, high
+
+
+@contextmanager
+def _watched() -> Iterator[Progress]:
+    """Show what is being done on standard error: a line that changes, or on no terminal one every now and then."""
+    now = ["opening the sets"]
+
+    def tell(what: str, done: int, total: int) -> None:
+        now[0] = f"{what} ({done}/{total})" if total > 1 else what
+
+    if err.is_terminal:
+        with err.status(now[0]) as status:
+            yield lambda *seen: (tell(*seen), status.update(now[0]))[0]
+        return
+    over = threading.Event()
+
+    def speak() -> None:
+        said = ""
+        while not over.wait(PATIENCE):
+            if now[0] != said:
+                said = now[0]
+                err.print(said, markup=False)
+
+    threading.Thread(target=speak, daemon=True).start()
+    try:
+        yield tell
+    finally:
+        over.set()
+
+
+def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) -> None:
+    for warning in result.warnings:
+        out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
+    rows = result.rows(wish.everything)
+    _print_table(result.title, HEAD, rows)
+    hidden = len(result.shown(True)) - len(rows)
+    if hidden:
+        out.print(f"{hidden} numbers without a direction are not shown: --all", markup=False)
+    for reason, names in result.missing().items():
+        out.print(f"missing: {', '.join(names)}: {reason}", markup=False)
+    for note in result.notes:
+        out.print(note, markup=False)
+    if compared is None:
+        return
+    shown = {m.name for m in result.shown(wish.everything)}
+    both = [each for each in compared if each.gap is not None and each.name in shown]
+    head = ("measurement", "now", "earlier", "now - earlier", "± stderr", "", "")
+    _print_table(f"against {wish.against}", head, [_difference_cells(each) for each in both])
+    refused: dict[str, list[str]] = {}
+    for each in compared:
+        if each.refused:
+            refused.setdefault(each.refused, []).append(each.name)
+    for reason, names in refused.items():
+        out.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def _difference_cells(each: Difference) -> tuple[str, ...]:
+    values = [number(m.value) if m else "" for m in (each.now, each.earlier)]
+    gap = "" if each.gap is None else f"{each.gap:+.3g}"
+    return (each.name, *values, gap, "" if each.sigma is None else f"± {number(each.sigma, 2)}", each.words, each.note)
+
+
+def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if out.is_terminal:
+        table = Table(*head, title=title, title_justify="left", box=None, padding=(0, 1))
+        for row in rows:
+            table.add_row(*row)
+        out.print(table, soft_wrap=False, markup=False)
+        return
+    out.print(f"\n{title}", markup=False)
+    for line in columns(head, rows):
+        out.print(line, markup=False)

@@ -1,0 +1,149 @@
+"""From an experiment file and the words of a command line to an experiment.
+
+Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line. The
+whole experiment is validated before torch is imported.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from pydantic import BaseModel, ValidationError
+
+from ..data import DATASETS
+from ..experiment import Experiment, explain, read_config
+from ..generators import GENERATORS
+from ..regimes import REGIMES
+from ..runs.distributed import follows
+from ..runs.error_sources import ERRORS, isolate
+from .console import UsageError, out, settled
+
+__all__ = ["FAMILIES", "ISOLATE", "NO_ARMS", "SHORT", "load_experiment", "parse", "taken"]
+
+
+FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
+
+
+SHORT = {"--on-bad": "--data.on-bad"}
+
+
+NO_ARMS = "--no-arms"
+
+
+ISOLATE = "--isolate"
+
+
+def taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
+    """Return the value given for a flag ("" where there is none) and the words without it."""
+    value, rest, left = "", [], iter(words)
+    for word in left:
+        head, equals, tail = word.partition("=")
+        if head == name:
+            value = tail if equals else next(left, "")
+        else:
+            rest.append(word)
+    return value, rest
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Return the experiment that a file holds.
+
+    Raises:
+        ValueError: naming the file, if it is missing or holds no experiment.
+    """
+    if path.is_dir() and (path / "config.json").is_file():
+        path = path / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such experiment file. Expected a .py, .json or .yaml file.")
+    if path.suffix == ".py":
+        found = runpy.run_path(str(path)).get("experiment")
+        if not isinstance(found, Experiment):
+            raise ValueError(f"{path}: expected a variable `experiment = Experiment(...)`, got {type(found).__name__}")
+        return found
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        raise ValueError(f"{path}: expected a .py, .json or .yaml file")
+    try:
+        return Experiment(**read_config(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}:\n{explain(error)}") from error
+
+
+def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experiment:
+    """Return the experiment with command-line settings laid over it.
+
+    A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``. Recipes
+    within recipes are chosen alike: ``--regime.kind schedule --regime.then.kind mix --regime.then.real-fraction .5``.
+    Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
+    """
+    words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
+    arms = () if NO_ARMS in words else experiment.arms
+    words = [word for word in words if word != NO_ARMS]
+    isolating = any(word.partition("=")[0] == ISOLATE for word in words)
+    left, words = taken(words, ISOLATE)
+    fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
+    for family in FAMILIES:
+        fields[family] = _offered(words, family, FAMILIES[family], getattr(experiment, family))
+    concrete = settled(experiment, **fields)
+    found: list[BaseModel] = []
+
+    def take(*, settings: Any = None) -> None:
+        found.append(settings or concrete())
+
+    kinds = "; ".join(f"--{family}.kind {' | '.join(table)}" for family, table in FAMILIES.items())
+    take.__doc__ = (
+        f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls. "
+        f"{ISOLATE} {' | '.join(ERRORS)}: leave one of the three errors, switch off the others, and say how."
+    )
+    take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
+    inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
+    inner.default(take)
+    inner["--help"].show = False
+    inner(words, exit_on_error=False, print_error=False)
+    if not found:  # --help was asked for and printed
+        sys.exit(0)
+    asked = Experiment(**{**found[0].model_dump(), "arms": arms})
+    return _alone(asked, left) if isolating else asked
+
+
+def _alone(experiment: Experiment, error: str) -> Experiment:
+    """Leave one error of three, and say on the terminal what was done with the others."""
+    if error not in ERRORS:
+        raise UsageError(f"{ISOLATE}: expected one of {', '.join(ERRORS)}, got {error!r}")
+    isolated = isolate(experiment, error)
+    for name, words in isolated.switches.items() if not follows() else ():
+        out.print(f"{name} error: {words}", markup=False)
+    return isolated.experiment
+
+
+def _offered(
+    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
+) -> tuple[type[BaseModel], Any]:
+    """The settings class that the command line shows for a recipe, recipes within it included, and its default."""
+    recipe = _chosen(words, path, table, present)
+    if not isinstance(present, recipe):
+        if any(field.is_required() for field in recipe.model_fields.values()):
+            return recipe, ...
+        present = recipe()
+    values = {name: getattr(present, name) for name in recipe.model_fields}
+    nested = {name: value for name, value in values.items() if isinstance(value, tuple(table.values()))}
+    shown = settled(present, **{name: _offered(words, f"{path}.{name}", table, v) for name, v in nested.items()})
+    return shown, shown()
+
+
+def _chosen(
+    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
+) -> type[BaseModel]:
+    """The recipe class that the command line names at a place such as regime or regime.then, or the present one."""
+    kind = getattr(present, "kind", "")
+    for index, word in enumerate(words):
+        head, _, tail = word.partition("=")
+        if head == f"--{path}.kind":
+            kind = tail or (words[index + 1] if index + 1 < len(words) else "")
+    if kind not in table:
+        raise UsageError(f"--{path}.kind: expected one of {', '.join(table)}, got {kind!r}")
+    return table[kind]

@@ -1,0 +1,92 @@
+"""``imagelab run``, ``resume`` and ``branch``: from words to an experiment, and from there to a finished run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..experiment import Experiment, Runtime
+from ..generators.base import Team
+from ..io.cache import make_room
+from ..run_folder import RunFolder
+from ..runs.branch import branch, branched
+from ..runs.distributed import follows
+from ..runs.prepare import reopen
+from .console import UsageError, err, out
+from .overrides import load_experiment, parse, taken
+
+__all__ = ["branch_command", "execute", "resume", "run_command"]
+
+
+def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
+    """Run an experiment file and write its report: imagelab run FILE [--setting value ...].
+
+    FILE is a Python experiment (experiments/photocopy.py), a JSON or YAML file of settings, or a run's config.json.
+    `imagelab run FILE --help` lists every setting.
+    """
+    if not tokens or tokens[0].startswith("-"):
+        return _needs(tokens, "imagelab run FILE", "an experiment such as experiments/photocopy.py")
+    return execute(parse(load_experiment(Path(tokens[0])), tokens[1:], f"imagelab run {tokens[0]}"))
+
+
+def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int = 0) -> int:
+    """Go on with an interrupted run from its last finished step.
+
+    Parameters
+    ----------
+    run
+        The run folder, such as runs/photocopy-1a2b3c4d.
+    device
+        auto, cpu, cuda or cuda:1.
+    batch
+        Images in a sampling batch.
+    threads
+        CPU threads; 0 leaves the choice to torch.
+    """
+    folder = RunFolder.open(run)
+    runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
+    return execute(reopen(folder, runtime), folder)
+
+
+def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
+    """Give a run another ending: imagelab branch RUN --at G [--regime.kind mix ...] [--generations N].
+
+    A new run that shares RUN's generations up to G and obeys another regime, or goes on for longer, from there. What is
+    shared is not computed again. `imagelab branch RUN --at G --help` lists every setting.
+    """
+    words = list(tokens)
+    at, words = taken(words, "--at")
+    if not words or words[0].startswith("-"):
+        return _needs(words, "imagelab branch RUN --at G", "a run folder such as runs/photocopy-1a2b3c4d")
+    folder = RunFolder.open(Path(words[0]))
+    stem = reopen(folder, Runtime(runs=folder.path.parent))
+    asked = parse(stem, words[1:], f"imagelab branch {words[0]} --at G")
+    if not at.isdecimal():
+        raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
+    experiment = branched(stem, asked, int(at))
+    return execute(experiment, None if follows() else branch(folder, experiment, int(at)))
+
+
+def _needs(words: Sequence[str], usage: str, what: str) -> int:
+    """Print the help that was asked for; where none was, say what is missing."""
+    if words and words[0] in ("--help", "-h"):
+        parse(Experiment(), ["--help"], usage)
+    form = usage.removeprefix("imagelab ")
+    raise UsageError(f"{form}: expected {what} first, got {words[0] if words else 'nothing'}; --help lists the rest")
+
+
+def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
+    """Run what is not yet there, then write the report. Returns the exit code."""
+    from ..runs.distributed import together
+    from .session import Watch
+
+    def work(team: Team) -> int:
+        with Watch(experiment, out, err, team) as watch:
+            return watch.go(folder)
+
+    if not follows():
+        make_room()
+    return together(work, experiment.runtime)

@@ -1,0 +1,54 @@
+"""What the known-answer textures share: pictures drawn without end, each from a random stream of its own.
+
+Picture i of a split is a function of (seed, split, i) alone, so a larger n begins with a smaller one's pictures, and no
+split can run out or share a picture with another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..io.catalogue import BadFile, Split
+from ..seeds import stream
+from .base import DataRecipe, Sample
+
+__all__ = ["DrawnTexture"]
+
+
+class DrawnTexture(DataRecipe, ABC):
+    """Common ground of the recipes that draw each picture from its own random stream; a recipe says how one is drawn.
+
+    Not a dataset by itself.
+    """
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Return one picture in grey levels, not yet rounded or clipped to 0..255: float64 [C,H,W]."""
+
+    def attributes(self, split: Split, n: int, seed: int) -> Mapping[str, np.ndarray]:
+        """Return what is known of each picture beside its pixels, without drawing it: nothing."""
+        return {}
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """Without end in every split."""
+        return {"train": None, "heldout": None, "reserve": None}
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return n pictures; picture i depends on (seed, split, i) alone.
+
+        Raises:
+            ValueError: for n < 1.
+        """
+        kind = type(self).model_fields["kind"].default
+        if n < 1:
+            raise ValueError(f"{kind}: expected n >= 1, got {n}")
+        drawn = np.stack([self.draw(stream(seed, f"{kind}/{split}", row=row)) for row in range(n)])
+        levels = np.clip(np.round(drawn), 0, 255).astype(np.uint8)
+        return Sample(levels, sources=tuple(f"{kind}:{split}:{row}" for row in range(n)))
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """Always empty: no file is read."""
+        return ()

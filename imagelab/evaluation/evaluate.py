@@ -1,0 +1,338 @@
+"""Measure any images against real ones: the instruments of the laboratory without the laboratory.
+
+    result = imagelab.measure("real/", "generated/")
+    print(result)
+
+Every number comes with its floor, the same instrument on real images against other real ones: other real images that
+were handed over (``floor``); else, where there are at least twice as many real images as made ones, a random part of
+the real set as large as the made one, set aside, the rest being the reference of both; else one half of the real set
+against the other, which is fewer images than the measurement has, and said: distances that fall with n are then only
+told from the floor where they lie above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..io.arrays import Layout
+from ..io.cache import cache_folder
+from ..io.decode import Kernel, Progress, pick
+from ..measurement import Measurement
+from ..metrics import METRICS, Evidence, ImageSet
+from ..metrics import measure as take
+from ..metrics.weights import WeightsMissing, locate
+from ..pool import REAL
+from ..runs.device import choose_device
+from ..seeds import stream, stream_seed
+from .checks import copies_among, lossy_beside_lossless, notes_of, of_one_form, too_few
+from .comparison import ARROWS, columns, number, verdict
+from .sources import OpenedImages, Opening, open_images
+
+__all__ = ["Measured", "general_panel", "measure"]
+
+FACES_ONLY = ("freckles", "tails")
+"""Rows that are calibrated on imagelab's own faces; they are taken when asked for by name."""
+
+TRAIN_ONLY = ("memorisation", "generalisation")
+"""Rows that compare with the images that the model was trained on; they join where those are handed over."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the instruments say.
+
+    Attributes:
+        measurements: the made images against the real ones, each beside its floor, in the order of the panel.
+        floors: real images against real ones, with the numbers of images that they stand on.
+        warnings: what a reader has to know before trusting a number.
+        notes: what the floor is, and which metrics were not taken and why.
+        real, fake: the two sets in words.
+    """
+
+    measurements: tuple[Measurement, ...]
+    floors: tuple[Measurement, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    real: str
+    fake: str
+
+    def __getitem__(self, name: str) -> Measurement:
+        """Return the measurement of this name, such as ``frechet/randconv-s0``."""
+        found = {m.name: m for m in self.measurements}
+        if name not in found:
+            raise KeyError(f"{name!r} was not measured; there are {', '.join(found)}")
+        return found[name]
+
+    def __iter__(self) -> Iterator[Measurement]:
+        return iter(self.measurements)
+
+    def __len__(self) -> int:
+        return len(self.measurements)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def shown(self, everything: bool = False) -> list[Measurement]:
+        """Return the measurements for a person: those with a value and a direction, unless everything is wanted."""
+        return [m for m in self.measurements if m.value is not None and (everything or m.better != "none")]
+
+    def missing(self) -> dict[str, list[str]]:
+        """Return the names of what could not be measured, by the reason."""
+        reasons: dict[str, list[str]] = {}
+        for m in self.measurements:
+            if m.value is None:
+                reasons.setdefault(m.missing, []).append(m.name)
+        return reasons
+
+    def table(self, everything: bool = False) -> str:
+        """Return the result as plain text: warnings, a row a measurement, what is missing and why."""
+        lines = [self.title, *(f"! {warning}" for warning in self.warnings), ""]
+        lines += columns(HEAD, self.rows(everything))
+        lines += [f"missing: {', '.join(names)}: {reason}" for reason, names in self.missing().items()]
+        return "\n".join([*lines, *self.notes])
+
+    def rows(self, everything: bool = False) -> list[tuple[str, ...]]:
+        """Return what the table shows, a tuple of cells a measurement; the columns are those of ``HEAD``."""
+        floors = {m.name: m for m in self.floors}
+        rows = []
+        for m in self.shown(everything):
+            floor = floors.get(m.name, m)
+            fewer = floor.n_fake < m.n_fake or floor.n_real < m.n_real
+            rows.append(_cells(m, verdict(m, fewer)))
+        return rows
+
+    @property
+    def title(self) -> str:
+        """What was measured against what, in one line."""
+        return f"{self.fake} against {self.real}"
+
+    def to_jsonl(self) -> str:
+        """Return one line of JSON a measurement: the floors (generation 0, line -1) first."""
+        return "".join(m.to_json() + "\n" for m in (*self.floors, *self.measurements))
+
+
+HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
+"""What the cells of a row are."""
+
+
+def _cells(m: Measurement, said: str) -> tuple[str, ...]:
+    unit = f" {m.unit}" if m.unit else ""
+    error = "" if m.stderr is None else f"± {number(m.stderr, 2)}"
+    count = f"{m.n_fake}/{m.n_real}"
+    return (m.name, number(m.value) + unit, error, number(m.floor), count, ARROWS[m.better], said, m.feature_space)
+
+
+def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
+    """Return the rows that suit any pictures on this machine, and those left out with the reason.
+
+    Args:
+        train: whether the images that the model was trained on are known.
+    """
+    panel, left = [], {}
+    for name, row in METRICS.items():
+        if name in FACES_ONLY:
+            left[name] = "calibrated on imagelab's faces; name it to have it"
+        elif name in TRAIN_ONLY and not train:
+            left[name] = "needs the images that the model was trained on (train)"
+        elif not all(_present(weights) for weights in row.needs):
+            left[name] = "weights that are not on this machine; imagelab weights list says how they get here"
+        else:
+            panel.append(name)
+    return panel, left
+
+
+def _present(weights: str) -> bool:
+    try:
+        locate(weights)
+    except (WeightsMissing, ValueError, OSError):
+        return False
+    return True
+
+
+def measure(
+    real: object,
+    fake: object,
+    *,
+    metrics: Sequence[str] | None = None,
+    train: object = None,
+    blank: object = None,
+    floor: object = None,
+    size: int | None = None,
+    resize: Kernel = "bicubic",
+    value_range: tuple[float, float] | None = None,
+    layout: Layout = "auto",
+    on_bad: Literal["skip", "stop"] = "skip",
+    seed: int = 0,
+    device: str = "auto",
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Measured:
+    """Measure made images against real ones, each number beside its real-against-real floor.
+
+    Args:
+        real: the reference: anything that :func:`imagelab.evaluation.sources.open_images` opens (a folder, .npy, .npz,
+            .zip, .tar, .parquet, ``RUN@heldout``, an array, a tensor, PIL images ...); not what the model was trained
+            on.
+        fake: the images under test.
+        metrics: rows of ``imagelab.metrics.METRICS``; all that suit any pictures if not given.
+        train: the images that the model was trained on; memorisation looks at them.
+        blank: real images that hold none of what a counter counts (freckle-free faces), copied through the model.
+        floor: other real images for the floor; parts of ``real`` if not given.
+        size: resample every picture's centre square to this many pixels a side; none is resampled if not given.
+        resize: the kernel for that: bicubic, lanczos, bilinear, box (all antialiased) or nearest.
+        value_range: (black, white) of arrays that are not uint8.
+        layout: order of the axes of arrays, where it cannot be told: nchw, nhwc or nhw.
+        on_bad: "skip" leaves out bad files and names them in the warnings, "stop" raises.
+        seed: seed of the division for the floor and of every random choice inside an estimator.
+        device: torch device for the features: auto, cpu, cuda or cuda:1.
+        cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
+        progress: called with (what is done, how many are done, of how many).
+
+    Raises:
+        ValueError: for sets that cannot be opened or compared, saying what to do; for an unknown metric.
+
+    Example:
+        >>> pictures = np.random.default_rng(0).integers(0, 256, (30, 3, 16, 16), np.uint8)
+        >>> measure(pictures[:20], pictures[20:], metrics=["hf_ratio"])["hf_ratio"].n_fake
+        10
+    """
+    unknown = [name for name in metrics or () if name not in METRICS]
+    if unknown or (metrics is not None and not metrics):
+        raise ValueError(f"unknown metric {', '.join(unknown) or '(none named)'}; known are {', '.join(METRICS)}")
+    how = Opening(size or 0, resize, value_range, layout, on_bad, cache)
+    given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
+    sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
+    sets, warnings = of_one_form(sets)
+    panel, left = (list(dict.fromkeys(metrics)), {}) if metrics is not None else general_panel(train is not None)
+    if progress is not None:
+        progress("looking for copies", 0, 1)
+    warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets)
+    warnings += too_few(sets, panel)
+    division = _divide(sets, seed)
+    bench = _Bench(panel, stream_seed(seed, "measure"), choose_device(device), cache, progress)
+    keep = {name: bench.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
+    reference = bench.image_set(division.reference)
+    values = bench.take("measuring", reference, bench.image_set(sets["fake"].images), **keep)
+    floors = []
+    if division.floor is not None:
+        base = reference if division.floor_reference is None else bench.image_set(division.floor_reference)
+        floors = bench.take("floor", base, bench.image_set(division.floor), **keep)
+    return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Which real images are the reference, which the floor; ``floor_reference`` where it is not the reference."""
+
+    reference: np.ndarray
+    floor: np.ndarray | None
+    floor_reference: np.ndarray | None
+    note: str
+
+
+def _divide(sets: dict[str, OpenedImages], seed: int) -> _Division:
+    real, n = sets["real"].images, len(sets["fake"])
+    rng = stream(seed, "measure/floor")
+    if "floor" in sets:
+        other = sets["floor"].images
+        if len(other) > n:
+            other = pick(other, np.sort(rng.permutation(len(other))[:n]))
+        short = f", fewer than the {n} made ones: distances that fall with n stand higher in it" * (len(other) < n)
+        return _Division(real, other, None, f"the floor is {len(other)} other real images against the reference{short}")
+    order = rng.permutation(len(real))
+    if len(real) >= 2 * n and n >= 2:
+        aside, rest = np.sort(order[:n]), np.sort(order[n:])
+        note = (
+            f"the floor is {n} real images, set aside at random (seed {seed}), against the other {len(rest)}, which "
+            "are the reference of every number here"
+        )
+        return _Division(pick(real, rest), pick(real, aside), None, note)
+    half = len(real) // 2
+    if half < 2:
+        return _Division(real, None, None, f"no floor: {len(real)} real images cannot be divided; hand over more")
+    halves = [pick(real, np.sort(rows)) for rows in (order[:half], order[half : 2 * half])]
+    note = (
+        f"the floor is one half of the real images against the other, {half} against {half} (seed {seed}), the made "
+        f"ones are {n} against {len(real)}: distances that fall with n (Fréchet) stand higher in it. Hand over "
+        f"{max(2 * n - len(real), 1)} more real images, or others as the floor, for one of equal n"
+    )
+    return _Division(real, halves[1], halves[0], note)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """How a panel is taken."""
+
+    panel: Sequence[str]
+    seed: int
+    device: str
+    cache: bool
+    progress: Progress | None
+
+    def image_set(self, images: np.ndarray) -> ImageSet:
+        return ImageSet(images, cache_folder("features") if self.cache else None)
+
+    def take(
+        self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None
+    ) -> list[Measurement]:
+        """Take the panel row by row; what these images do not allow is missing with its reason."""
+        evidence = Evidence(real, fake, blank, self.seed, self.device, train)
+        found = []
+        for number_of, name in enumerate(self.panel):
+            if self.progress is not None:
+                self.progress(f"{what}: {METRICS[name].title}", number_of, len(self.panel))
+            try:
+                found += take(evidence, [name])
+            except ValueError as reason:  # an instrument that refuses these sets; the others still can
+                row = METRICS[name]
+                form = Measurement(
+                    "", None, row.unit, n_real=len(real), n_fake=len(fake), better=row.better, missing="-"
+                )
+                found += [replace(form, name=stem, missing=str(reason)) for stem in row.gives or (name,)]
+        return found
+
+
+def _placed(
+    values: list[Measurement],
+    floors: list[Measurement],
+    sets: dict[str, OpenedImages],
+    warnings: list[str],
+    notes: Sequence[str],
+) -> Measured:
+    """Put every number in its place beside its floor, the resampling of the sets in front of the metric's own."""
+    real, fake = sets["real"], sets["fake"]
+    generation, line = (1, 0) if fake.generation is None else (fake.generation, fake.line)
+    beneath = {m.name: m for m in floors}
+    placed = []
+    for m in values:
+        try:
+            placed.append(m.at(generation, line, beneath.get(m.name)))
+        except ValueError as error:
+            warnings.append(f"{m.name} has no floor: {error}")
+            placed.append(m.at(generation, line))
+    before = {f"{name} {each.resized}" for name, each in (("real", real), ("fake", fake)) if each.resized}
+    if before == {f"real {real.resized}", f"fake {real.resized}"}:
+        before = {real.resized}
+
+    def resized(m: Measurement, kernel: str) -> Measurement:
+        return replace(m, resize="; then ".join(part for part in (kernel, m.resize) if part))
+
+    return Measured(
+        tuple(resized(m, "; ".join(sorted(before))) for m in placed),
+        tuple(resized(m.at(0, REAL), real.resized) for m in floors),
+        tuple(warnings),
+        tuple(notes),
+        real=real.described("real"),
+        fake=fake.described("made"),
+    )
+
+
+def _left_out(left: dict[str, str]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in left.items():
+        reasons.setdefault(reason, []).append(name)
+    return [f"not taken: {', '.join(names)}: {reason}" for reason, names in reasons.items()]

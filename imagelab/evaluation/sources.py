@@ -1,0 +1,329 @@
+"""Opening anything as images: folders, archives, arrays, tensors, tables, generations of a run.
+
+Everything comes out as uint8 [N,C,H,W], mapped from disk where it can be, in the source's own order. What would change
+a number in silence is refused instead, with what to say if it is meant: pictures of different sizes need ``size``;
+values that are not bytes need ``value_range``; axes that can be read in two ways need ``layout``. What is done to the
+pixels on request stands in the notes of the opened set and, where it is a resampling, in every measurement.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from PIL import Image
+
+from ..images import check_images
+from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
+from ..io.arrays import Layout, array_file, as_bytes, planar_view
+from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, file_catalogue, list_pictures, shown
+from ..io.decode import LISTED, Facts, Kernel, Look, Progress, decoded, mode_of
+from ..io.pictures import read_rgb
+from ..metrics import ImageSet
+from ..pool import REAL, RESERVE
+from ..run_folder import RunFolder
+
+__all__ = ["OpenedImages", "Opening", "open_images"]
+
+WHITE = (255, 255, 255)
+FIRST = 16  # pictures by which it is told whether an array is as good as black
+NARROW = 0.55  # of the stated range: values that fill less may be meant on another scale, such as 0..1 for -1..1
+
+_GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open a set.
+
+    Attributes:
+        size: side in pixels to resample every picture's centre square to; 0 takes them as they are.
+        resize: the kernel for that, Pillow's, antialiased (but for "nearest").
+        value_range: (lo, hi), the values that stand for black and white in arrays that are not uint8.
+        layout: order of the axes of arrays; "auto" tells by the axis of length 1 or 3.
+        on_bad: "skip" goes on without bad pictures and names them, "stop" raises.
+        cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
+    """
+
+    size: int = 0
+    resize: Kernel = "bicubic"
+    value_range: tuple[float, float] | None = None
+    layout: Layout = "auto"
+    on_bad: Literal["skip", "stop"] = "skip"
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before anything is opened."""
+        if self.size and not 4 <= self.size <= 4096:
+            raise ValueError(f"size: expected 4 to 4096 pixels, got {self.size}")
+        if self.resize.upper() not in Image.Resampling.__members__:
+            raise ValueError(f"resize: expected bicubic, lanczos, bilinear, box or nearest, got {self.resize!r}")
+        if self.layout not in ("auto", "nchw", "nhwc", "nhw"):
+            raise ValueError(f"layout: expected auto, nchw, nhwc or nhw, got {self.layout!r}")
+        if self.on_bad not in ("skip", "stop"):
+            raise ValueError(f"on_bad: expected skip or stop, got {self.on_bad!r}")
+        low, high = self.value_range or (0.0, 1.0)
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ValueError(f"value_range: expected (black, white) with black < white, got ({low}, {high})")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedImages:
+    """A set that is ready to be measured.
+
+    Attributes:
+        images: uint8 [N,C,H,W], C = 1 or 3; mapped from disk where it can be. Copies are kept.
+        name: what it is called in messages. source: where it came from, "" for what lies in memory.
+        resized: what resampling its pixels went through, such as "centre square, bicubic to 64"; "" for none.
+        bad: pictures that were refused, with reasons.
+        notes: what a reader of the numbers has to know of how the pixels came about.
+        endings: how many pictures of each file ending, where they were files.
+        generation, line: where the set stands in a run; generation None for a set that is not of a run.
+    """
+
+    images: np.ndarray
+    name: str
+    resized: str = ""
+    bad: tuple[BadFile, ...] = ()
+    notes: tuple[str, ...] = ()
+    endings: tuple[tuple[str, int], ...] = ()
+    generation: int | None = None
+    line: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the form once, at the door."""
+        check_images(self.images, self.name)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def described(self, kind: str) -> str:
+        """Return what this is in a few words, such as "50 real images (3 x 64 x 64, from pictures/)"."""
+        form = " x ".join(str(length) for length in self.images.shape[1:])
+        home = f", from {self.source}" if self.source else ""
+        return f"{len(self)} {kind} image{'s' * (len(self) > 1)} ({form}{home})"
+
+
+def open_images(
+    source: object, how: Opening | None = None, name: str = "images", progress: Progress | None = None
+) -> OpenedImages:
+    """Open anything as images.
+
+    Args:
+        source: a path (a folder of pictures, searched recursively; .npy, .npz, .zip, .tar, .parquet; a folder of tar or
+            Parquet files; one picture; ``RUN@3``, line 1 of it ``RUN@3:1``, ``RUN@0`` the real training set,
+            ``RUN@heldout``), a numpy array, a torch tensor, an ImageSet, a sequence of PIL images or of paths.
+        how: what may be done to the pixels.
+        name: what to call the set in messages.
+        progress: called with (what is done, how many are done, of how many).
+
+    Raises:
+        ValueError: saying what was expected, what came, and what to do.
+
+    Example:
+        >>> open_images(np.zeros((5, 32, 32, 3), np.uint8)).images.shape
+        (5, 3, 32, 32)
+    """
+    how = how or Opening()
+    if isinstance(source, OpenedImages):
+        if not how.size:
+            return source
+        resized = _from_array(source.images, replace(how, layout="nchw"), source.name, "")
+        both = "; then ".join(part for part in (source.resized, resized.resized) if part)
+        return replace(source, images=resized.images, resized=both, notes=(*source.notes, *resized.notes))
+    if isinstance(source, ImageSet):
+        return _from_array(source.images, replace(how, layout="nchw"), name, "")
+    if isinstance(source, str | Path):
+        return replace(_from_path(str(source), how, name, progress), source=shown(str(source)))
+    if isinstance(source, np.ndarray):
+        return _from_array(source, how, name, "")
+    if hasattr(source, "detach") and hasattr(source, "cpu"):
+        tensor = cast("Any", source).detach().cpu()
+        return _from_array((tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy(), how, name, "")
+    if isinstance(source, Sequence) and source and isinstance(source[0], Image.Image | str | Path):
+        return _from_list(source, how, name, progress)
+    raise ValueError(
+        f"{name}: expected a path, a numpy array, a torch tensor, an ImageSet, or a list of PIL images or paths, got "
+        f"{type(source).__name__}{' of ' + type(source[0]).__name__ if isinstance(source, list) and source else ''}; "
+        "stack single arrays first: numpy.stack(images)"
+    )
+
+
+def _from_path(text: str, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    path = Path(text).expanduser()
+    said = _GENERATION.fullmatch(text)
+    if said and not path.exists():
+        return _from_run(Path(said[1]).expanduser(), said[2], said[3], how, name)
+    if not path.exists():
+        raise ValueError(f"{name}: {shown(text)} does not exist; check the path (a run's generation is RUN@3)")
+    if path.is_dir():
+        return _from_folder(path, how, name, progress)
+    ending = path.suffix.lower()
+    if ending in (".npy", ".npz"):
+        values, stamp = array_file(path, how.cache)
+        return _from_array(values, how, name, stamp)
+    if ending == ".zip":
+        catalogue = zip_catalogue(path)
+    elif ending == ".tar":
+        catalogue = tar_catalogue(path)
+    elif ending == ".parquet":
+        catalogue = table_catalogue(path)
+    elif ending in SUFFIXES:
+        return _from_list([path], how, name, progress)
+    else:
+        raise ValueError(
+            f"{name}: {shown(path)} is none of the kinds that can be opened: a folder of pictures, .npy, .npz, .zip, "
+            f".tar, .parquet, a picture, or RUN@GENERATION"
+        )
+    return _from_catalogue(catalogue, how, name, progress)
+
+
+def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    if (path / "config.json").is_file() and (path / "gen-000").exists():
+        there = _places(RunFolder.open(path))
+        raise ValueError(f"{name}: {shown(path)} is a run; say which images of it, after its name: {there}")
+    if (path / "images.npy").is_file():  # one generation's own folder: its grid.png is no picture of the set
+        return _from_path(str(path / "images.npy"), how, name, progress)
+    if saved_files_in(path):
+        return _from_catalogue(table_catalogue(path), how, name, progress)
+    listing = list_pictures(path)
+    if listing.entries:
+
+        def look(row: int) -> str:
+            return mode_of(path / listing.entries[row].name)
+
+        return _from_catalogue(file_catalogue(listing, WHITE), how, name, progress, look)
+    if next(path.rglob("*.parquet"), None):
+        return _from_catalogue(table_catalogue(path), how, name, progress)
+    if next(path.rglob("*.tar"), None):
+        return _from_catalogue(tar_catalogue(path), how, name, progress)
+    raise ValueError(
+        f"{name}: no picture in {shown(path)} ({listing.ignored} files of other kinds); expected PNG, JPEG, WebP, BMP, "
+        "TIFF, GIF or PNM files, Parquet or tar files. Name the folder that holds them"
+    )
+
+
+def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -> OpenedImages:
+    """Open one generation of a run: ``3``, ``3`` and line ``1``, ``0``, ``heldout`` or ``reserve``."""
+    folder = RunFolder.open(run)
+    label = f"{shown(run)}@{what}{f':{line}' if line else ''}"
+    if what in ("heldout", "reserve"):
+        path, generation, number = folder.shard_path(0) / f"{what}.npy", 0, REAL if what == "heldout" else RESERVE
+        if not path.is_file():
+            raise ValueError(f"{name}: {label}: the run keeps no {what} images")
+    else:
+        generation, number = int(what), int(line or 0)
+        if not folder.has(generation, number) or (generation == 0 and number):
+            raise ValueError(f"{name}: {label} is not finished or does not exist; there are {_places(folder)}")
+        path, number = folder.shard_path(generation, number) / "images.npy", number if generation else REAL
+    values, stamp = array_file(path, how.cache)
+    return replace(_from_array(values, replace(how, layout="nchw"), name, stamp), generation=generation, line=number)
+
+
+def _places(folder: RunFolder) -> str:
+    """Return what of a run can be opened, as it is asked for."""
+    return ", ".join([*(f"@{g}" if line <= 0 else f"@{g}:{line}" for g, line in folder.shards()), "@heldout"])
+
+
+def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    """Open a list of PIL images or paths; not cached: nothing tells it from another list."""
+
+    def read(row: int) -> np.ndarray:
+        picture = pictures[row]
+        if isinstance(picture, str | Path):
+            return read_rgb(Path(picture).expanduser())
+        if not isinstance(picture, Image.Image):
+            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
+        if picture.mode in ("F", "I"):
+            raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
+        stream = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits meet the same rules as files
+        picture.save(stream, "PNG", compress_level=1)
+        stream.seek(0)
+        return read_rgb(stream)
+
+    def look(row: int) -> str:
+        picture = pictures[row]
+        return mode_of(picture if isinstance(picture, Image.Image) else Path(str(picture)).expanduser())
+
+    names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
+    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read), how, name, progress, look)
+
+
+def _from_catalogue(
+    catalogue: Catalogue, how: Opening, name: str, progress: Progress | None, look: Look | None = None
+) -> OpenedImages:
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"reading {name}", done, total)
+
+    if not len(catalogue):
+        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
+        raise ValueError(f"{name}: no picture in it{listed}")
+    try:
+        images, facts = decoded(catalogue, look, how.size, how.resize, how.cache, told)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    bad = (*catalogue.bad, *facts.bad_files())
+    if bad and how.on_bad == "stop":
+        listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
+        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; mend or move them:{listed}")
+    notes = _notes_of(bad, facts, how)
+    if catalogue.ignored:
+        notes.append(f"other files, left alone because their names are not those of pictures: {catalogue.ignored}")
+    return OpenedImages(
+        images, name, _resized(facts, how), bad, tuple(notes), endings=tuple(sorted((facts.endings or {}).items()))
+    )
+
+
+def _resized(facts: Facts, how: Opening) -> str:
+    parts = ["centre square"] * bool(facts.cropped) + [f"{how.resize} to {how.size}"] * bool(facts.resampled)
+    return ", ".join(parts)
+
+
+def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
+    notes = []
+    if bad:
+        n = len(bad)
+        listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad[:LISTED])
+        more = f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+        notes.append(f"{n} bad picture{'s were' if n > 1 else ' was'} left out:{listed}{more}")
+    if facts.cropped:
+        notes.append(f"cropped to the centre square: {facts.cropped}")
+    if facts.resampled:
+        notes.append(f"resampled to {how.size} px ({how.resize}): {facts.resampled}")
+    if facts.enlarged:
+        notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
+    if facts.transparent:
+        notes.append(f"transparent and laid over white: {facts.transparent}")
+    if facts.deep:
+        notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
+    return notes
+
+
+def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:
+    """Open an array of any layout and type; ``stamp`` names its file, "" for what lies in memory."""
+    planar = planar_view(values, how.layout, name)
+    stamp = digest(stamp, planar.shape, planar.strides) if stamp and how.cache else ""
+    notes: list[str] = []
+    if planar.dtype != np.uint8:
+        planar, facts = as_bytes(planar, how.value_range, name, stamp)
+        (low, high), (least, most) = how.value_range or (0.0, 1.0), facts.span or (0.0, 1.0)
+        doubt = " That is little of the range: is it right?" if most - least < NARROW * (high - low) else ""
+        notes.append(
+            f"{values.dtype} values from {least:g} to {most:g} were rounded to 8 bits, {low:g} as black and {high:g} "
+            f"as white.{doubt}"
+        )
+    elif planar.size and planar[:FIRST].max() <= 1:
+        notes.append("no value is above 1 of 255: the pictures are black. Were floats cast to uint8?")
+    if not how.size or not planar.size:
+        return OpenedImages(planar, name, notes=tuple(notes))
+    names = tuple(f"{name}[{row}]" for row in range(len(planar)))
+    key = digest(stamp, how.value_range) if stamp else ""
+    opened = _from_catalogue(Catalogue(key, names, lambda row: planar[row]), how, name, None)
+    return replace(opened, notes=(*notes, *opened.notes), endings=())

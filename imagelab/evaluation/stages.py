@@ -1,0 +1,342 @@
+"""Stages of collapse, and which instrument moved first: read from measurements alone.
+
+    healthy -> tails fading (early collapse) -> homogenising -> collapsed
+
+A *signal* is the share of something that real images had and the made ones have lost, 0 for real, 1 for gone, with its
+standard error. Three families of signals decide, each by thresholds written in :data:`STAGES`:
+
+    tails       rare attributes (all those that fewer than 5 % of real images carry, together), freckles, recall
+    detail      energy in the finest octave; a gain counts as a loss of the same number of decibels, noise is no detail
+    diversity   pixel variance, perceptual diversity, Vendi score
+
+A stage is entered when a signal passes its threshold by more than chance (two standard errors above nothing; for rare
+attributes the drift that a perfect generator would show is part of the error) and is left only when every signal has
+stood under 60 % of its threshold for two generations: a run at a threshold does not flicker. Fading tails come before
+homogenising in this order because the literature finds them so; nothing here forces a run to take the stages in turn.
+
+What a stage does not say: why. A model that was bad at generation 1 has lost detail at once; therefore
+:func:`first_moves` tells, for every indicator, when it left real images and when it left generation 1.
+
+References:
+    AI models collapse when trained on recursively generated data (Shumailov et al. 2024),
+        doi:10.1038/s41586-024-07566-y: early collapse loses the tails, late collapse the variance.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..measurement import Measurement
+from ..pool import REAL
+
+__all__ = ["FAMILIES", "RARE", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict", "warning"]
+
+STAGES = ("healthy", "tails fading", "homogenising", "collapsed")
+"""The stages in order; a later one includes the earlier ones."""
+
+FAMILIES: dict[str, dict[str, float]] = {
+    "tails": {"tails fading": 0.25},
+    "detail": {"tails fading": 0.5, "homogenising": 0.9},
+    "diversity": {"tails fading": 0.15, "homogenising": 0.3, "collapsed": 0.75},
+}
+"""Share lost at which a signal of a family enters a stage."""
+
+RARE = 0.05
+"""An attribute is rare when fewer real images than this share carry it."""
+
+SHARES = (
+    ("prdc/recall", "recall", "tails"),
+    ("pixel_variance", "variance", "diversity"),
+    ("perceptual_diversity", "diversity", "diversity"),
+    ("lpips_diversity", "LPIPS diversity", "diversity"),
+    ("vendi", "Vendi", "diversity"),
+)
+"""(measurement, title, family) of the signals that are a plain share of what real images have."""
+
+LEAVE = 0.6  # of the threshold: below it a stage may be left
+PATIENCE = 2  # generations below in a row before it is
+SURE = 2.0  # standard errors above nothing
+MOVED = 3.0  # standard errors from where it started
+NOTABLE = 0.05  # of the starting value: what moves less is not worth a warning, however sure
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What one instrument says over the generations.
+
+    Attributes:
+        key: the measurement's name, or "tails/rare" for the rare attributes together.
+        title: a few words for a table.
+        family: "tails", "detail" or "diversity".
+        lost: generation -> share lost, 0 for real, 1 for gone; below 0 for more than real had.
+        error: generation -> its standard error, drift included.
+    """
+
+    key: str
+    title: str
+    family: str
+    lost: Mapping[int, float]
+    error: Mapping[int, float]
+
+    def passes(self, generation: int, threshold: float) -> bool:
+        """Whether the loss is past a threshold, and past chance."""
+        lost = self.lost.get(generation)
+        return lost is not None and lost >= threshold and lost > SURE * self.error[generation]
+
+
+@dataclass(frozen=True)
+class Move:
+    """When an indicator began to move, and stayed away.
+
+    Attributes:
+        key: the measurement's name. title: a few words.
+        from_real: first generation that differs from real images, None where none does.
+        from_first: first generation that differs from generation 1: what the loop did, not the first model.
+    """
+
+    key: str
+    title: str
+    from_real: int | None
+    from_first: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The stage of every generation of a line.
+
+    Attributes:
+        stages: generation -> one of :data:`STAGES`; generation 0 is healthy by definition.
+        signals: what it was read from; empty where nothing usable was measured.
+        since: stage -> the generation in which it (or a later stage) was last entered and not left again.
+    """
+
+    stages: Mapping[int, str]
+    signals: tuple[Signal, ...]
+    since: Mapping[str, int]
+
+    @property
+    def last(self) -> str:
+        """The stage of the last generation."""
+        return self.stages[max(self.stages)]
+
+    def reached(self, stage: str) -> bool:
+        """Whether the last generation stands at this stage or beyond."""
+        return STAGES.index(self.last) >= STAGES.index(stage)
+
+
+def signals(measurements: Iterable[Measurement], line: int = 0) -> tuple[Signal, ...]:
+    """Return the signals that a run's measurements allow, tails first.
+
+    Args:
+        measurements: all of a run, generation 0 included. line: which model.
+    """
+    measured = [m for m in measurements if not m.predicted and m.value is not None]
+    real = {m.name: m for m in measured if m.generation == 0 and m.line == REAL}
+    made: dict[str, dict[int, Measurement]] = {}
+    for m in measured:
+        if m.generation > 0 and m.line == line:
+            made.setdefault(m.name, {})[m.generation] = m
+    freckles = next((name for name in ("freckles/corrected", "freckles/count") if name in made), "")
+    found = [
+        _rare(real, made),
+        _share(freckles, "freckles", "tails", real, made),
+        _detail(real, made),
+        *(_share(_named(stem, made), title, family, real, made) for stem, title, family in SHARES),
+    ]
+    return tuple(signal for signal in found if signal is not None)
+
+
+Real = Mapping[str, Measurement]
+Made = Mapping[str, Mapping[int, Measurement]]
+
+
+def _named(stem: str, made: Made) -> str:
+    """The measurement of that name, else the first with a part (vendi/imagelab-ssl-v1); "" where there is none."""
+    return stem if stem in made else next((name for name in made if name.startswith(f"{stem}/")), "")
+
+
+def _share(name: str, title: str, family: str, real: Real, made: Made) -> Signal | None:
+    """The share of a quantity that is lost against real images."""
+    start = real.get(name)
+    if start is None or not start.value or name not in made:
+        return None
+    lost, error = {}, {}
+    for generation, m in made[name].items():
+        ratio = (m.value or 0.0) / start.value
+        lost[generation] = 1.0 - ratio
+        error[generation] = math.hypot(m.stderr or 0.0, ratio * (start.stderr or 0.0)) / abs(start.value)
+    return Signal(name, title, family, lost, error)
+
+
+def _rare(real: Real, made: Made) -> Signal | None:
+    """All rare attributes together: the sum of their shares, with the drift of a perfect generator in the error."""
+    names = [n for n, m in real.items() if n.startswith("tails/") and n in made and 0 < (m.value or 0.0) < RARE]
+    if not names:
+        return None
+    whole = sum(real[name].value or 0.0 for name in names)
+    lost, error = {}, {}
+    for generation in sorted(set.intersection(*(set(made[name]) for name in names))):
+        shares = [made[name][generation] for name in names]
+        lost[generation] = 1.0 - sum(m.value or 0.0 for m in shares) / whole
+        spread = sum((m.stderr or 0.0) ** 2 + (real[m.name].stderr or 0.0) ** 2 for m in shares)
+        # Wright-Fisher: var p_t = p (1 - p) (1 - (1 - 1/N)^t)
+        kept = (1.0 - 1.0 / max(shares[0].n_fake, 2)) ** (generation - 1)
+        drift = sum((real[m.name].value or 0.0) * (1.0 - (real[m.name].value or 0.0)) for m in shares) * (1.0 - kept)
+        error[generation] = math.sqrt(spread + drift) / whole
+    return Signal("tails/rare", "rare attributes", "tails", lost, error)
+
+
+def _detail(real: Real, made: Made) -> Signal | None:
+    """The finest octave, two-sided: 1 - 10^(-|dB| / 10)."""
+    edges = {}
+    for name in made:
+        match = re.fullmatch(r"band_power/(\d+)-(\d+)", name)
+        if match:
+            edges[int(match[2]), int(match[1])] = name
+    if not edges:
+        return None
+    name = edges[max(edges)]
+    start = real[name].value or 0.0 if name in real else 0.0
+    floor = (real[name].stderr or 0.0) if name in real else 0.0
+    lost, error = {}, {}
+    for generation, m in made[name].items():
+        decibels = abs((m.value or 0.0) - start)
+        lost[generation] = 1.0 - 10 ** (-decibels / 10)
+        error[generation] = (1.0 - lost[generation]) * math.log(10) / 10 * math.hypot(m.stderr or 0.0, floor)
+    return Signal(name, "fine detail", "detail", lost, error)
+
+
+def verdict(measurements: Iterable[Measurement], line: int = 0) -> Verdict:
+    """Return the stage of every generation of a line.
+
+    Args:
+        measurements: all of a run. line: which model.
+    """
+    found = signals(measurements, line)
+    generations = sorted({generation for signal in found for generation in signal.lost})
+    level, calm = 0, 0
+    stages = {0: STAGES[0]}
+    for generation in generations:
+        entered, held = _levels(found, generation, 1.0), _levels(found, generation, LEAVE)
+        calm = calm + 1 if held < level else 0
+        if entered >= level:
+            level = entered
+        elif calm >= PATIENCE:
+            level, calm = max(held, entered), 0
+        stages[generation] = STAGES[level]
+    return Verdict(stages, found, _since(stages))
+
+
+def _levels(found: Sequence[Signal], generation: int, part: float) -> int:
+    """The highest stage that any signal gives, with thresholds lowered to a part of themselves."""
+    given = [
+        STAGES.index(stage)
+        for signal in found
+        for stage, threshold in FAMILIES[signal.family].items()
+        if signal.passes(generation, part * threshold)
+    ]
+    return max(given, default=0)
+
+
+def _since(stages: Mapping[int, str]) -> dict[str, int]:
+    since: dict[str, int] = {}
+    for generation, stage in sorted(stages.items()):
+        level = STAGES.index(stage)
+        for order, name in enumerate(STAGES):
+            if order <= level:
+                since.setdefault(name, generation)
+            else:
+                since.pop(name, None)
+    return since
+
+
+def first_moves(measurements: Iterable[Measurement], line: int = 0) -> tuple[Move, ...]:
+    """Return when each indicator began to move, those of the loop's own doing first.
+
+    An indicator has moved in the first generation that lies more than three standard errors and 5 % from its start,
+    and from which on it never comes back. Indicators are the signals, and beside them distances and entropy.
+
+    Args:
+        measurements: all of a run. line: which model.
+    """
+    kept = list(measurements)
+    moves = [_move(s.key, s.title, s.lost, s.error, 0.0, 0.0) for s in signals(kept, line)]
+    for stem, title in (
+        ("frechet_corrected", "Fréchet distance"),
+        ("kernel", "kernel distance"),
+        ("entropy", "entropy"),
+    ):
+        series = _series(kept, stem, line)
+        if series is not None:
+            name, values, errors = series
+            moves.append(_move(name, title, values, errors, values[0], errors[0]))
+    far = 10**6
+    return tuple(sorted(moves, key=lambda m: (m.from_first or far, m.from_real or far)))
+
+
+def _series(kept: list[Measurement], stem: str, line: int) -> tuple[str, dict[int, float], dict[int, float]] | None:
+    names = [m.name for m in kept if m.name == stem or m.name.startswith(f"{stem}/")]
+    for name in dict.fromkeys(names):
+        rows = [m for m in kept if m.name == name and not m.predicted and m.line in (REAL, line)]
+        values = {m.generation: m.value for m in rows if m.value is not None}
+        if 0 in values and len(values) > 1:
+            return name, values, {m.generation: m.stderr or 0.0 for m in rows if m.value is not None}
+    return None
+
+
+def _move(
+    key: str, title: str, values: Mapping[int, float], errors: Mapping[int, float], start: float, error: float
+) -> Move:
+    made = sorted(generation for generation in values if generation > 0)
+    scale = max(abs(start), 1.0) if start == 0.0 else abs(start)
+    first = (values[made[0]], errors[made[0]]) if made else (0.0, 0.0)
+    return Move(
+        key,
+        title,
+        _gone(made, values, errors, start, error, scale),
+        _gone(made[1:], values, errors, *first, max(scale, abs(first[0])) if start else scale),
+    )
+
+
+def _gone(
+    made: Sequence[int],
+    values: Mapping[int, float],
+    errors: Mapping[int, float],
+    start: float,
+    error: float,
+    scale: float,
+) -> int | None:
+    """The first generation from which on the values never come back to the start."""
+    gone = None
+    for generation in reversed(made):
+        away = abs(values[generation] - start)
+        if away <= MOVED * math.hypot(errors[generation], error) or away <= NOTABLE * scale:
+            break
+        gone = generation
+    return gone
+
+
+def warning(found: Verdict, moves: Sequence[Move]) -> list[str]:
+    """Return in words which instrument moved first, and by how many generations it led."""
+    told = []
+    own = [move for move in moves if move.from_first is not None]
+    if own:
+        first = own[0].from_first
+        names = ", ".join(move.title for move in own if move.from_first == first)
+        told.append(f"First to move beyond generation 1: {names}, in generation {first}.")
+        late = next((stage for stage in STAGES[:1:-1] if stage in found.since), None)
+        if late is not None and first is not None and found.since[late] > first:
+            lead = found.since[late] - first
+            told.append(
+                f"That was {lead} generation{'s' if lead > 1 else ''} before the stage “{late}” "
+                f"(generation {found.since[late]})."
+            )
+    at_once = [move.title for move in moves if move.from_real == 1]
+    if at_once:
+        told.append(
+            f"Already away from real images at generation 1, the first model’s own error: {', '.join(at_once)}."
+        )
+    return told

@@ -1,0 +1,188 @@
+"""Experiment: one frozen value that names everything a run depends on.
+
+Recipes composed: a dataset, a regime, a generator, and beside it the arms (control models under the same regime).
+It goes to JSON and back unchanged, and its signature, a hash of all that changes the result, names the run folder:
+the same question asked twice is the same folder. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .data import DATASETS, AnyData, Faces
+from .generators import GENERATORS, AnyGenerator, Generator, Vae
+from .metrics import METRICS
+from .regimes import REGIMES, AnyRegime, Replace
+from .run_folder import SCHEMA
+
+__all__ = ["Experiment", "Runtime", "explain", "read_config", "signature_of"]
+
+
+class Runtime(BaseModel):
+    """How the work is done. None of it is part of the question, so none of it is part of the signature.
+
+    Attributes:
+        device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:1"...
+        batch: images in a sampling batch. It changes no image's noise; see generators/base.py.
+        threads: CPU threads for torch; 0 leaves torch's own choice.
+        runs: folder in which run folders are made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    batch: Annotated[int, Field(ge=1)] = 256
+    threads: Annotated[int, Field(ge=0)] = 0
+    runs: Path = Path("runs")
+
+
+class Experiment(BaseModel):
+    """A question to the laboratory.
+
+    Attributes:
+        name: a short word; the run folder begins with it.
+        title: one line for the report.
+        data: the dataset recipe. Generation 0 is its ``train`` split.
+        regime: which images each next model is trained on.
+        generator: the main model, line 0.
+        arms: control models, lines 1, 2, ...: the same data and regime, each feeding on its own images; under Breed,
+            the models that the main one breeds with.
+        generations: how many models are trained one after the other on each line.
+        images: training images of generation 0, and images sampled in every generation. A dataset that holds fewer
+            gives all it has, and the run says so.
+        heldout: real images never trained on: the reference of every distance. Fewer where the dataset has fewer.
+        probe: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
+        metrics: which rows of METRICS to take; None for the dataset's own panel.
+        warm_start: each training begins from the model before it on its line, not from scratch.
+        stream: images that each generated image of a training set stands for, fresh ones of the same model, drawn when
+            the next one learns and never published (runs/training_set.py). 1: the published images alone, as loops are
+            run.
+            Large: no statistical error.
+        seed: the run's seed; every random number follows from it.
+        runtime: device and other matters that are not part of the question.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "experiment"
+    title: Annotated[str, Field(max_length=200)] = ""
+    data: AnyData = Faces()
+    regime: AnyRegime = Replace()
+    generator: AnyGenerator = Vae()
+    arms: tuple[AnyGenerator, ...] = ()
+    generations: Annotated[int, Field(ge=1, le=999)] = 10
+    images: Annotated[int, Field(ge=4)] = 2048
+    heldout: Annotated[int, Field(ge=2)] = 1024
+    probe: Annotated[int, Field(ge=1, le=256)] = 16
+    metrics: tuple[str, ...] | None = None
+    warm_start: bool = False
+    stream: Annotated[int, Field(ge=1)] = 1
+    seed: Annotated[int, Field(ge=0)] = 0
+    runtime: Runtime = Runtime()
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [name for name in names or () if name not in METRICS]
+        if unknown:
+            raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
+        return names
+
+    @model_validator(mode="after")
+    def _regime_suits_the_lines(self) -> Experiment:
+        for generation in range(1, self.generations + 1):
+            self.regime.parts(generation, 0, self.images, len(self.lines))
+        return self
+
+    @property
+    def lines(self) -> tuple[Generator, ...]:
+        """The generator of every line: the main model, then the arms."""
+        return (self.generator, *self.arms)
+
+    @property
+    def panel(self) -> tuple[str, ...]:
+        """The metrics that this run takes."""
+        return self.metrics if self.metrics is not None else tuple(self.data.panel)
+
+    def question(self) -> dict[str, Any]:
+        """Return the experiment as plain JSON values, every default spelled out, without what only says how to work.
+
+        The metrics are spelled out, too: a later version may measure more by default, and a run that is resumed then
+        must not be measured half with one panel and half with another. A setting that came later is spelled out only
+        where it is used, so that older runs keep their names.
+        """
+        unused = {name for name, plain in (("warm_start", False), ("stream", 1)) if getattr(self, name) == plain}
+        return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
+
+    @property
+    def signature(self) -> str:
+        """SHA-256 of the question and the run-folder schema, first 8 hex digits."""
+        return signature_of(self.question())
+
+    @property
+    def folder(self) -> Path:
+        """Where this run lies: runs/<name>-<signature>."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "run"
+        return self.runtime.runs / f"{slug}-{self.signature}"
+
+    def config(self) -> dict[str, Any]:
+        """Return the content of the run's config.json, itself runnable."""
+        return {"schema": SCHEMA, "signature": self.signature, "experiment": self.question()}
+
+    def differences(self, other: Experiment) -> dict[str, tuple[Any, Any]]:
+        """Return the settings in which two experiments differ: dotted name -> (ours, theirs)."""
+        ours, theirs = _flatten(self.question()), _flatten(other.question())
+        keys = sorted(ours.keys() | theirs.keys())
+        return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def signature_of(question: dict[str, Any]) -> str:
+    """Return the signature of an experiment as it stands in a config.json, whatever version wrote it."""
+    text = json.dumps({"schema": SCHEMA, "experiment": question}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read an experiment's settings from JSON or YAML: a run's config.json, or a bare mapping of settings.
+
+    Raises:
+        ValueError: naming the file, if it is damaged, of another schema version or no mapping.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as {path.suffix[1:].upper()}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
+    if "experiment" not in content:
+        return content
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: run-folder schema {content.get('schema')!r}; this imagelab reads schema {SCHEMA}.")
+    return content["experiment"]
+
+
+def explain(error: ValidationError) -> str:
+    """Return a validation error as lines for a person: where, what was expected, what came."""
+    tags = {*DATASETS, *REGIMES, *GENERATORS}  # of the discriminated unions, which the user never wrote
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        place = [str(part) for index, part in enumerate(fault["loc"]) if not (index % 2 and part in tags)]
+        got = fault.get("input")
+        shown = "" if isinstance(got, dict) else f" (got {got!r})"
+        lines.append(f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}")
+    return "\n".join(lines)
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flatten(item, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): value}

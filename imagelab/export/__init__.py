@@ -1,0 +1,1 @@
+"""What leaves a run: datasets, generations with their provenance, citations."""

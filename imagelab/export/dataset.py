@@ -1,0 +1,195 @@
+"""Writing a dataset's images where others can read them: PNG files with a line of facts each, and a dataset card.
+
+The form is the Hugging Face imagefolder::
+
+    DIR/README.md                   the card: what it is, how often each attribute occurs, terms, how to load it
+    DIR/train/000000.png ...
+    DIR/train/metadata.jsonl        file_name, source, sha256, attributes, freckles
+
+Our splits train, reserve and heldout become train, validation and test, the names that readers of this form know. It is
+written as ``DIR.partial`` and renamed when whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from .. import __version__
+from ..data.base import Data, Sample
+from ..io.atomic import folder_made_whole
+from ..io.catalogue import Split
+
+__all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_paths"]
+
+FOLDERS: dict[Split, str] = {"train": "train", "reserve": "validation", "heldout": "test"}
+"""The folder of each split."""
+
+COMPUTED = ("faces", "random_field", "weave", "mud")
+"""Kinds that imagelab computes: no photograph, and imagelab's own licence."""
+
+
+def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folder: Path) -> Path:
+    """Write samples of a dataset as an imagefolder, whole or not at all.
+
+    Args:
+        data: the recipe that they come from.
+        samples: split -> images with what is known of them.
+        seed: that they were loaded with.
+        folder: must not exist yet; nor may ``<folder>.partial``, the mark of an interrupted export.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if there is something already, or nothing to write.
+    """
+    if not samples:
+        raise ValueError("export: expected at least one split, got none")
+    with folder_made_whole(folder) as partial:
+        for split, sample in samples.items():
+            _write_split(partial / FOLDERS[split], sample)
+        (partial / "README.md").write_text(readme(data, samples, seed, folder.name), encoding="utf-8")
+    return folder
+
+
+def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int, int, float, float]]:
+    """Yield (name, images that have it, images, and the 95 % Wilson interval of the rate behind the share).
+
+    Example:
+        >>> [(n, k, N, round(a, 3), round(b, 3)) for n, k, N, a, b in prevalences({"rare": np.arange(100) < 1})]
+        [('rare', 1, 100, 0.002, 0.054)]
+    """
+    z = 1.959964
+    for name, column in attributes.items():
+        n, k = len(column), int(column.sum())
+        centre, spread = k / n + z * z / (2 * n), z * math.sqrt(k / n * (1 - k / n) / n + (z / (2 * n)) ** 2)
+        scale = 1 + z * z / n
+        yield name, k, n, max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
+
+
+def licence_of(kind: str | None) -> str:
+    """Return the licence of images of a kind of dataset, as a dataset card names it."""
+    return "apache-2.0" if kind in COMPUTED else "other"
+
+
+def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any], str]:
+    """Return a dataset's settings and its card, a path of the maker's machine shortened to its last part in both.
+
+    Example:
+        >>> without_paths({"kind": "folder", "path": "/home/ada/faces"}, "Pictures of /home/ada/faces.")
+        ({'kind': 'folder', 'path': 'faces'}, 'Pictures of faces.')
+    """
+    path = recipe.get("path")
+    if not isinstance(path, str):
+        return dict(recipe), card
+    return {**recipe, "path": Path(path).name}, card.replace(path, Path(path).name)
+
+
+def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) -> str:
+    """Return the dataset card: YAML front matter, then what it is in plain words."""
+    total = sum(len(sample) for sample in samples.values())
+    settings: dict[str, Any] = getattr(data, "model_dump")(mode="json")  # noqa: B009 - every recipe is a pydantic model
+    recipe, card = without_paths(settings, data.card())
+    parts = [f"{FOLDERS[split]} is imagelab's {split} ({len(sample)})" for split, sample in samples.items()]
+    lines = [
+        *_front_matter(data, samples, name, total),
+        f"# {name}",
+        "",
+        f"{total} images of {data.shape[1]} x {data.shape[2]} pixels, written by imagelab {__version__}.",
+        "",
+        card,
+        "",
+        "## How it was made",
+        "",
+        f"Recipe `{json.dumps(recipe, ensure_ascii=False)}`, seed {seed}.",
+        "",
+        f"Splits: {', '.join(parts)}.",
+        "",
+        "## How to load it",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        f'dataset = load_dataset("imagefolder", data_dir="{name}")',
+        "```",
+        "",
+        "Each line of metadata.jsonl: `file_name`; `source`, where the image came from; `sha256` of the decoded pixels "
+        "(uint8, row by row, channels last); `attributes`, the truth as the dataset states it; `freckles` where known, "
+        "a list of x, y and radius (pixels), contrast, visible (1 or 0).",
+        "",
+        *_table(samples),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
+    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (math.inf, "100K<n<1M"))
+    licence = licence_of(data.kind)
+    return [
+        "---",
+        f"pretty_name: {json.dumps(name)}",
+        f"license: {licence}",
+        *(["license_name: see-card"] if licence == "other" else []),
+        "task_categories:",
+        "- unconditional-image-generation",
+        f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
+        f"tags:\n- imagelab\n- {data.kind}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        *(f"  - split: {FOLDERS[split]}\n    path: {FOLDERS[split]}/**" for split in samples),
+        "---",
+        "",
+    ]
+
+
+def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
+    if not any(sample.attributes for sample in samples.values()):
+        return
+    yield "## How often each attribute occurs"
+    yield ""
+    yield "The interval is that of the rate behind the share (Wilson, 95 %), as if images were drawn at random."
+    yield ""
+    yield "| attribute | split | images | share | interval |"
+    yield "|---|---|---|---|---|"
+    for split, sample in samples.items():
+        for name, k, n, low, high in prevalences(sample.attributes):
+            safe = name.replace("|", "\\|")
+            yield f"| {safe} | {FOLDERS[split]} | {k} | {k / n:.4f} | {low:.4f} to {high:.4f} |"
+
+
+def _write_split(folder: Path, sample: Sample) -> None:
+    folder.mkdir()
+    with (folder / "metadata.jsonl").open("w", encoding="utf-8") as stream:
+        for row, image in enumerate(sample.images):
+            pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
+            facts = {"file_name": f"{row:06d}.png", **_facts(sample, row, pixels)}
+            _write_image(folder / facts["file_name"], pixels, facts)
+            stream.write(json.dumps(facts, ensure_ascii=False) + "\n")
+
+
+def _facts(sample: Sample, row: int, pixels: np.ndarray) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "source": sample.sources[row] if sample.sources else "",
+        "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+    }
+    if sample.attributes:
+        facts["attributes"] = {name: bool(column[row]) for name, column in sample.attributes.items()}
+    if sample.freckles is not None:
+        facts["freckles"] = [[round(float(value), 4) for value in mark] for mark in sample.freckles[row]]
+    return facts
+
+
+def _write_image(path: Path, pixels: np.ndarray, facts: Mapping[str, Any]) -> None:
+    marks = PngInfo()
+    marks.add_itxt("Software", f"imagelab {__version__}")
+    marks.add_itxt("Source", str(facts["source"]))
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(path, format="PNG", pnginfo=marks)

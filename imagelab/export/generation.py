@@ -1,0 +1,283 @@
+"""Writing a generation of a run where others can read it, with the provenance of every image.
+
+    imagefolder   PNG files and metadata.jsonl, as Hugging Face datasets and torchvision read them
+    parquet       one table with an image column in Hugging Face's form (needs pyarrow: imagelab[data])
+    webdataset    tar shards of 1,000 images, each with a JSON of the same key
+    model         the generation's model as it was saved, with a model card
+
+Whatever the form, each image carries who made it (run, generation, line, row), the seed of its noise, the SHA-256 of
+its pixels, whether it is synthetic, and the digest of the ledger its model was trained on. PNG files also carry the
+IPTC mark of synthetic media. Everything is written as ``NAME.partial`` and renamed when whole.
+
+References:
+    IPTC digital source types: trainedAlgorithmicMedia, http://cv.iptc.org/newscodes/digitalsourcetype/.
+    Datasheets for datasets (Gebru et al. 2018), arXiv:1803.09010. Model cards (Mitchell et al. 2019), arXiv:1810.03993.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from .. import __version__
+from ..io.atomic import folder_made_whole
+from ..pool import REAL
+from ..run_folder import RunFolder
+from ..seeds import stream_seed
+from .dataset import licence_of, without_paths
+
+__all__ = ["FORMATS", "Exported", "export_generation"]
+
+Format = Literal["imagefolder", "parquet", "webdataset", "model"]
+FORMATS: tuple[Format, ...] = ("imagefolder", "parquet", "webdataset", "model")
+"""What a generation can be written as."""
+
+SHARD = 1000  # images a webdataset shard
+SYNTHETIC = "trainedAlgorithmicMedia"
+IPTC = "Iptc4xmpExt:DigitalSourceType"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One image on its way out: its key, its PNG and its facts."""
+
+    key: str
+    png: bytes
+    facts: dict[str, Any]
+
+
+def export_generation(run: Path, generation: int, folder: Path, form: Format = "imagefolder", line: int = 0) -> Path:
+    """Write one generation of one line, whole or not at all.
+
+    Args:
+        run: the run folder. generation: 0 for the real training images. line: which model.
+        folder: where to; it must not exist yet.
+        form: see the module.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: for a generation that is not finished, a folder that exists, or a form that cannot be written here.
+    """
+    store = RunFolder.open(run)
+    owner = REAL if generation == 0 else line
+    if form not in FORMATS:
+        raise ValueError(f"export: expected a format of {', '.join(FORMATS)}, got {form!r}")
+    if (generation, owner) not in store.shards():
+        lines = sorted({o for _, o in store.shards()} - {REAL})
+        if owner != REAL and owner not in lines:
+            raise ValueError(f"export: {run} has lines {', '.join(map(str, lines)) or 'none yet'}, got {line}")
+        made = max((g for g, o in store.shards() if o in (REAL, line)), default=0)
+        raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
+    if form == "model" and generation == 0:
+        raise ValueError("export: generation 0 is real images; no model made it")
+    with folder_made_whole(folder) as partial:
+        _WRITERS[form](store, generation, line, partial)
+    return folder
+
+
+def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
+    """Yield the images of a shard in their order, with all that is known of each."""
+    owner = REAL if generation == 0 else line
+    images = store.images(generation, owner)
+    seed, signature = store.config["experiment"]["seed"], store.config["signature"]
+    ledger = store.pool(generation, owner).digest() if generation else ""
+    for row in range(len(images)):
+        pixels = np.ascontiguousarray(images[row].transpose(1, 2, 0))
+        facts: dict[str, Any] = {
+            "run": store.path.name,
+            "signature": signature,
+            "generation": generation,
+            "line": owner,
+            "row": row,
+            "synthetic": generation > 0,
+            "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+        }
+        if generation:
+            facts |= {
+                "noise_seed": str(stream_seed(seed, "sample", generation, line, row)),  # beyond what JSON readers keep
+                "trained_on": ledger,
+            }
+        yield Exported(f"{generation:03d}-{line}-{row:06d}", _png(pixels, facts), facts)
+
+
+def _png(pixels: np.ndarray, facts: dict[str, Any]) -> bytes:
+    marks = PngInfo()
+    marks.add_itxt("Software", f"imagelab {__version__}")
+    marks.add_itxt("imagelab", json.dumps(facts, ensure_ascii=False))
+    if facts["synthetic"]:
+        marks.add_itxt(IPTC, SYNTHETIC)
+    stream = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(stream, "PNG", pnginfo=marks)
+    return stream.getvalue()
+
+
+def _imagefolder(store: RunFolder, generation: int, line: int, out: Path) -> None:
+    home = out / "train"
+    home.mkdir()
+    with (home / "metadata.jsonl").open("w", encoding="utf-8") as stream:
+        for each in _images(store, generation, line):
+            (home / f"{each.key}.png").write_bytes(each.png)
+            stream.write(json.dumps({"file_name": f"{each.key}.png", **each.facts}, ensure_ascii=False) + "\n")
+    _dataset_card(store, generation, line, out, "train/**")
+
+
+def _parquet(store: RunFolder, generation: int, line: int, out: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ValueError("export: parquet needs pyarrow: pip install 'imagelab[data]'") from error
+    kinds = {"generation": pa.int32(), "line": pa.int32(), "row": pa.int32(), "synthetic": pa.bool_()}
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    writer = None
+    rows: list[Exported] = []
+
+    def flush() -> None:
+        nonlocal writer
+        columns: dict[str, Any] = {"image": pa.array([{"bytes": r.png, "path": f"{r.key}.png"} for r in rows], image)}
+        for name in rows[0].facts:
+            columns[name] = pa.array([r.facts[name] for r in rows], kinds.get(name, pa.string()))
+        table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(_features(list(rows[0].facts)))})
+        if writer is None:
+            writer = pq.ParquetWriter(out / "train-00000-of-00001.parquet", table.schema)
+        writer.write_table(table)
+        rows.clear()
+
+    for each in _images(store, generation, line):
+        rows.append(each)
+        if len(rows) == SHARD:
+            flush()
+    if rows:
+        flush()
+    if writer is not None:
+        writer.close()
+    _dataset_card(store, generation, line, out, "train-*.parquet")
+
+
+def _features(names: list[str]) -> dict[str, Any]:
+    kinds = {"generation": "int32", "line": "int32", "row": "int32", "synthetic": "bool"}
+    columns = {name: {"dtype": kinds.get(name, "string"), "_type": "Value"} for name in names}
+    return {"info": {"features": {"image": {"_type": "Image"}, **columns}}}
+
+
+def _webdataset(store: RunFolder, generation: int, line: int, out: Path) -> None:
+    for shard, group in groupby(enumerate(_images(store, generation, line)), key=lambda pair: pair[0] // SHARD):
+        with tarfile.open(out / f"train-{shard:05d}.tar", "w") as tar:
+            for _, each in group:
+                _add(tar, f"{each.key}.png", each.png)
+                _add(tar, f"{each.key}.json", json.dumps(each.facts, ensure_ascii=False).encode())
+    _dataset_card(store, generation, line, out, "train-*.tar")
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
+    shutil.copytree(store.shard_path(generation, line) / "model", out, dirs_exist_ok=True)
+    experiment, provenance = store.config["experiment"], store.provenance
+    pool = store.pool(generation, line)
+    recipes = [experiment["generator"], *experiment.get("arms", [])]
+    label = (provenance.get("labels") or {}).get(str(line), recipes[line].get("kind"))
+    real = float(np.mean(pool.generation == 0))
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: diffusers",
+        "tags:\n- imagelab\n- model-collapse\n- unconditional-image-generation",
+        "---",
+        "",
+        f"# {label}, generation {generation} of {store.path.name}",
+        "",
+        f"A model of a self-consuming loop, made by imagelab {__version__} to study how such models fail. It is not "
+        "meant for making pictures for any other purpose.",
+        "",
+        f"- Trained on {len(pool)} images, {real:.1%} of them real; ledger SHA-256 {pool.digest()}.",
+        f"- Regime: `{json.dumps(experiment['regime'], ensure_ascii=False)}`",
+        f"- Recipe: `{json.dumps(recipes[line], ensure_ascii=False)}`",
+        f"- Run seed {experiment['seed']}, signature {store.config['signature']}.",
+        "",
+        "## Measured on what it makes",
+        "",
+        *_measured(store, generation, line),
+        "",
+        "## The data it all began with",
+        "",
+        _data(store)[1],
+        "",
+    ]
+    (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _measured(store: RunFolder, generation: int, line: int) -> list[str]:
+    rows = ["| measurement | value | standard error | real against real | n |", "|---|---|---|---|---|"]
+    owner = REAL if generation == 0 else line
+    for m in store.measurements():
+        hidden = m.name.startswith(("radial_power/", "truth/"))
+        if m.generation == generation and m.line == owner and m.value is not None and not m.predicted and not hidden:
+            error, floor = ("" if x is None else f"{x:.3g}" for x in (m.stderr, m.floor))
+            rows.append(f"| {m.name} | {m.value:.4g} | {error} | {floor} | {m.n_fake} |")
+    return rows
+
+
+def _data(store: RunFolder) -> tuple[dict[str, Any], str]:
+    """The recipe and the card of the data that a run began with, as the world may see them."""
+    card = str((store.provenance.get("data") or {}).get("card", "No card was written."))
+    return without_paths(store.config["experiment"]["data"], card)
+
+
+def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files: str) -> None:
+    experiment, kind = store.config["experiment"], "real images" if generation == 0 else "synthetic images"
+    recipe, card = _data(store)
+    owner = REAL if generation == 0 else line
+    count = len(store.images(generation, owner))
+    lines = [
+        "---",
+        f"pretty_name: {json.dumps(f'{store.path.name}, generation {generation}', ensure_ascii=False)}",
+        f"license: {licence_of(recipe.get('kind'))}",
+        "task_categories:\n- unconditional-image-generation",
+        "tags:\n- imagelab\n- model-collapse" + ("\n- synthetic" if generation else ""),
+        f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {files}",
+        "---",
+        "",
+        f"# {store.path.name}, generation {generation}",
+        "",
+        f"{count} {kind} from a self-consuming loop, written by imagelab {__version__}. "
+        + ("A model made every one of them. " if generation else "")
+        + "Training a model on synthetic images is what this dataset is for studying: do it knowingly.",
+        "",
+        "Each row: `run`, `signature`, `generation`, `line`, `row` name the image for ever; `sha256` is of its decoded "
+        "pixels (uint8, row by row, channels last); `synthetic`; for made images `noise_seed`, the seed of its noise, "
+        "and `trained_on`, the SHA-256 of the ledger of its model's training set (pool.npz in the run folder).",
+        "",
+        f"Experiment: `{json.dumps({**experiment, 'data': recipe}, ensure_ascii=False)}`",
+        "",
+        "## The data it all began with",
+        "",
+        card,
+        "",
+        "## Measured",
+        "",
+        *_measured(store, generation, line),
+        "",
+    ]
+    (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+_WRITERS = {"imagefolder": _imagefolder, "parquet": _parquet, "webdataset": _webdataset, "model": _model}

@@ -1,0 +1,139 @@
+"""The list files of published datasets: which pictures there are, what is said of them, whose split they are in.
+
+Every reader refuses by name and reason: a list that is missing, a count line that does not fit, a row that is too
+short. Pictures that a list names and the folder lacks are named too; pictures that no list names are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .catalogue import BadFile, Entry, Listing, Split, shown
+
+__all__ = ["Rows", "changed", "counted", "present", "read_rows"]
+
+Rows = tuple[tuple[str, ...], ...]
+
+
+def changed(path: Path) -> tuple[str, int, int]:
+    """Return what tells that a file is another one now: its path, bytes and time of change (nanoseconds).
+
+    Raises:
+        ValueError: naming the file, if it is missing.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(f"{shown(path)}: cannot be opened: {error.strerror}; this list belongs to the set") from error
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+def read_rows(path: Path, separator: str | None = None, most: int = -1) -> Rows:
+    """Return the fields of every line that is not empty.
+
+    Args:
+        path: the list file.
+        separator: between fields; None for any run of blanks.
+        most: split a line at most so often; -1 for every separator.
+
+    Raises:
+        ValueError: naming the file, if it is missing or no text.
+    """
+    return _rows(changed(path), separator, most)
+
+
+@lru_cache(maxsize=8)
+def _rows(file: tuple[str, int, int], separator: str | None, most: int) -> Rows:
+    try:
+        text = Path(file[0]).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{shown(file[0])}: cannot be opened: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{shown(file[0])}: expected a text file in UTF-8, got other bytes") from error
+    return tuple(tuple(f.strip() for f in line.split(separator, most)) for line in text.splitlines() if line.strip())
+
+
+def counted(path: Path, rows: Rows, headers: int) -> Rows:
+    """Return the rows that follow a first line with their count and ``headers`` more lines.
+
+    Raises:
+        ValueError: naming the file, if the first line is no count or another one.
+    """
+    first = rows[0] if rows else ()
+    body = rows[1 + headers :]
+    if len(first) != 1 or not first[0].isdigit():
+        raise ValueError(f"{shown(path)}: expected the number of entries in line 1, got {' '.join(first)[:80]!r}")
+    if int(first[0]) != len(body):
+        raise ValueError(f"{shown(path)}: line 1 promises {first[0]} entries, {len(body)} follow; is the file whole?")
+    return body
+
+
+def present(listing: Listing, names: Sequence[str]) -> tuple[np.ndarray, list[Entry], tuple[BadFile, ...]]:
+    """Look listed names up in a folder.
+
+    Returns:
+        The rows of the list whose pictures are there (int64), their entries, and the missing ones as bad files.
+    """
+    there = {entry.name: entry for entry in listing.entries}
+    rows = np.array([row for row, name in enumerate(names) if name in there], np.int64)
+    missing = tuple(
+        BadFile(shown(listing.folder / name), "is on the set's list, but there is no such file")
+        for name in names
+        if name not in there
+    )
+    return rows, [there[name] for name in names if name in there], missing
+
+
+MOST_CLASSES = 256
+
+
+def class_columns(labels: Sequence[str | None], prefix: str = "class") -> tuple[dict[str, np.ndarray], str]:
+    """Return one bool [N] column a class, ``class/NAME``, and a note where there are too many classes for that."""
+    known = sorted({label for label in labels if label is not None})
+    if len(known) > MOST_CLASSES:
+        return {}, f"{len(known)} classes, too many (more than {MOST_CLASSES}) to follow one by one. "
+    column = np.array([label if label is not None else "" for label in labels], dtype=object)
+    return {f"{prefix}/{name}": np.array(column == name, bool) for name in known}, ""
+
+
+OFFICIAL: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "reserve",
+    "valid": "reserve",
+    "validation": "reserve",
+    "test": "heldout",
+    "testing": "heldout",
+}
+"""Folder names that stand for a split, and the split of ours that they become."""
+
+
+def official_splits(names: list[str]) -> tuple[Split, ...] | None:
+    """Return our splits for the dataset's own split names; None unless all are known, training and test among them.
+
+    Example:
+        >>> official_splits(["train", "val", "test"]), official_splits(["train", "val"]), official_splits(["cats"])
+        (('train', 'reserve', 'heldout'), ('train', 'heldout'), None)
+    """
+    splits: tuple[Split, ...] = tuple(OFFICIAL[name.lower()] for name in names if name.lower() in OFFICIAL)
+    if "heldout" not in splits:
+        splits = tuple(split if split == "train" else "heldout" for split in splits)
+    return splits if len(splits) == len(names) and {"train", "heldout"} <= set(splits) else None
+
+
+def columns_of(facts: Sequence[Mapping[str, Any]], label: str) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes in rows of facts: every yes-or-no fact (also one level down), and the label's classes."""
+    flat = [
+        {**row, **{k: v for nested in row.values() if isinstance(nested, dict) for k, v in nested.items()}}
+        for row in facts
+    ]
+    names = dict.fromkeys(name for row in flat for name, value in row.items() if isinstance(value, bool))
+    columns = {shown(name): np.array([row.get(name) is True for row in flat], bool) for name in names}
+    labels = [None if row.get(label) is None else shown(str(row[label])) for row in flat]
+    classes, note = ({}, "") if label in names else class_columns(labels)
+    return {**columns, **classes}, note

@@ -1,0 +1,182 @@
+"""Pictures in archives and tables: zip, webdataset tar, Parquet, each as a catalogue of which nothing is unpacked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from .annotation_lists import OFFICIAL, changed, columns_of, official_splits
+from .arrow import Feature, arrow_catalogue, parquet_files, saved_files
+from .catalogue import SUFFIXES, BadFile, Catalogue, digest, shown
+from .pictures import read_rgb
+
+__all__ = ["saved_files_in", "table_catalogue", "tar_catalogue", "zip_catalogue"]
+
+WHITE = (255, 255, 255)
+MOST_BYTES = 1 << 28  # of one packed picture
+
+
+def zip_catalogue(path: Path) -> Catalogue:
+    """Return the pictures in a zip file, sorted by name; nothing is unpacked onto the disk.
+
+    Raises:
+        ValueError: if it is no zip file.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{shown(path)}: not a whole zip file ({error})") from error
+    files = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
+    pictures = [info for info in files if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
+    members = sorted(pictures, key=lambda info: info.filename)
+
+    def read(row: int) -> np.ndarray:
+        if members[row].file_size > MOST_BYTES:
+            raise ValueError(f"{members[row].file_size} bytes are too many for one picture")
+        try:
+            content = archive.read(members[row])
+        except Exception as error:  # damaged or encrypted members raise almost anything
+            raise ValueError(f"cannot be unpacked: {error}") from error
+        return read_rgb(io.BytesIO(content), WHITE)
+
+    names = tuple(shown(info.filename) for info in members)
+    stamp = digest("zip", changed(path))
+    return Catalogue(stamp, names, read, home=f"{shown(path.name)}:", ignored=len(files) - len(members))
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def tar_catalogue(path: Path) -> Catalogue:
+    """Return the pictures in a tar file, or in the tar files of a folder (webdataset shards)."""
+    shards = [path] if path.is_file() else sorted(path.rglob("*.tar"))
+    if not shards:
+        raise ValueError(f"webdataset: expected .tar files in {shown(path)}, got none")
+    return shard_catalogue(path, shards, WHITE, official=False)
+
+
+def shard_catalogue(root: Path, shards: Sequence[Path], alpha_over: tuple[int, int, int], official: bool) -> Catalogue:
+    """Return the pictures in webdataset shards: uncompressed tar files, read in place.
+
+    Args:
+        root: the folder or file that the user named; split names are looked for in the paths below its parent.
+        shards: the tar files, in order.
+        alpha_over: RGB 0..255 behind transparent pixels.
+        official: whether shards whose names say train and test (or val) are the splits.
+
+    Raises:
+        ValueError: if a shard is no uncompressed tar file.
+    """
+    members: list[_Member] = []
+    parts: list[str] = []
+    bad: list[BadFile] = []
+    for shard in shards:
+        found, refused = _index(changed(shard))
+        members += found
+        bad += refused
+        words = re.split(r"[/._-]", shard.relative_to(root.parent).as_posix())
+        parts += [next((word for word in reversed(words) if word.lower() in OFFICIAL), "")] * len(found)
+    attributes, note = columns_of([member.facts for member in members], "cls")
+
+    def read(row: int) -> np.ndarray:
+        member = members[row]
+        with Path(member.file).open("rb") as stream:
+            stream.seek(member.offset)
+            content = stream.read(member.size)
+        if len(content) < member.size:
+            raise ValueError(f"the shard ends after {len(content)} of {member.size} bytes")
+        return read_rgb(io.BytesIO(content), alpha_over)
+
+    return Catalogue(
+        stamp=digest([changed(shard) for shard in shards], alpha_over),
+        names=tuple(member.name for member in members),
+        read=read,
+        attributes=attributes,
+        splits=official_splits(parts) if official else None,
+        bad=tuple(bad),
+        note=note,
+    )
+
+
+def saved_files_in(folder: Path) -> bool:
+    """Return whether a folder was written by ``datasets.save_to_disk``."""
+    return bool(saved_files(folder))
+
+
+def table_catalogue(path: Path) -> Catalogue:
+    """Return the pictures in a Parquet file, a folder of them, or what ``datasets.save_to_disk`` wrote."""
+    files = (saved_files(path) if path.is_dir() else []) or parquet_files(path)
+    return arrow_catalogue(files, Feature("", "label"), WHITE)[0]
+
+
+MOST_FACTS = 1 << 20  # bytes of a .json or .cls file
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    file: str
+    offset: int
+    size: int
+    facts: Mapping[str, Any]
+
+
+@lru_cache(maxsize=256)
+def _index(file: tuple[str, int, int]) -> tuple[tuple[_Member, ...], tuple[BadFile, ...]]:
+    """Return the pictures of a shard in the order of the archive, and what was refused."""
+    path = Path(file[0])
+    pictures: dict[str, tarfile.TarInfo] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    bad: list[BadFile] = []
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                key, ending = _key(member.name)
+                if not member.isreg() or member.issparse():
+                    continue
+                if ending in SUFFIXES:
+                    pictures[key] = member
+                elif ending in (".cls", ".json"):
+                    try:
+                        facts.setdefault(key, {}).update(_facts(archive, member, ending))
+                    except ValueError as error:
+                        bad.append(BadFile(shown(f"{path}:{member.name}"), shown(str(error))))
+    except (tarfile.TarError, OSError, EOFError) as error:
+        if not pictures:
+            raise ValueError(f"{shown(path)}: not an uncompressed tar file ({error})") from error
+        bad.append(BadFile(shown(path), shown(f"the archive is damaged after {len(pictures)} pictures: {error}")))
+    found = tuple(
+        _Member(shown(f"{path.name}:{info.name}"), file[0], info.offset_data, info.size, facts.get(key, {}))
+        for key, info in pictures.items()
+    )
+    return found, tuple(bad)
+
+
+def _key(name: str) -> tuple[str, str]:
+    """Split ``a/000017.seg.png`` at the first dot of its last part: key ``a/000017``, last ending ``.png``."""
+    path = PurePosixPath(name)
+    return str(path.parent / path.name.split(".")[0]), path.suffix.lower()
+
+
+def _facts(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> dict[str, Any]:
+    stream = archive.extractfile(member)
+    if stream is None or member.size > MOST_FACTS:
+        raise ValueError(f"{member.size} bytes are too many for a label")
+    text = stream.read().decode("utf-8")
+    if ending == ".cls":
+        return {"cls": text.strip()}
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+    return content

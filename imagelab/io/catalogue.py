@@ -1,0 +1,230 @@
+"""What pictures there are: a folder listed, and a catalogue of which pictures a set has and how one of them is read.
+
+A dataset says in a :class:`Catalogue` which pictures it has, in a fixed order, and how one of them is read; the rest is
+the same for all (intake.py reads a set to train on, decode.py a set to measure). The order is fixed, so the same files
+give the same set on every machine and with any number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from .pictures import read_rgb
+
+__all__ = [
+    "SUFFIXES",
+    "BadFile",
+    "Catalogue",
+    "Entry",
+    "Listing",
+    "Split",
+    "centre",
+    "digest",
+    "file_catalogue",
+    "list_pictures",
+    "shown",
+]
+
+Split = Literal["train", "heldout", "reserve"]
+"""The three parts of a dataset, which never share an image."""
+
+SUFFIXES = frozenset(
+    {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Names that end so are pictures; all others are counted and left alone."""
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that was refused: its path and the reason, in words for a person."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as the listing saw it: name relative to the folder, bytes, nanoseconds of its last change."""
+
+    name: str
+    size: int
+    modified: int
+    regular: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The picture files of a folder in sorted order; other files counted, unreadable places named."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    ignored: int = 0
+    unread: tuple[BadFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a dataset's layout says before a picture is decoded. Two are equal when their stamps are.
+
+    Attributes:
+        stamp: SHA-256 of all that changes the pixels: files with size and time of change, decoding settings.
+        names: N names in the dataset's fixed order, printable.
+        read: row -> uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called from threads.
+        attributes: name -> bool [N], as the dataset's own lists state them.
+        splits: N splits where the dataset has an official division.
+        groups: N numbers; pictures of one group never part in a seeded split.
+        home: what stands before a name in messages about a bad picture, such as ``folder/``.
+        bad: what was refused already. ignored: files that are no pictures. note: a sentence for the card.
+    """
+
+    stamp: str
+    names: tuple[str, ...] = field(compare=False, repr=False)
+    read: Callable[[int], np.ndarray] = field(compare=False, repr=False)
+    attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    splits: tuple[Split, ...] | None = field(default=None, compare=False, repr=False)
+    groups: np.ndarray | None = field(default=None, compare=False, repr=False)
+    home: str = field(default="", compare=False, repr=False)
+    bad: tuple[BadFile, ...] = field(default=(), compare=False)
+    ignored: int = field(default=0, compare=False)
+    note: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: np.ndarray) -> Catalogue:
+        """Return the catalogue of some rows only, in the order given."""
+        chosen = [int(row) for row in rows]
+        return replace(
+            self,
+            stamp=digest(self.stamp, chosen),
+            names=tuple(self.names[row] for row in chosen),
+            read=lambda row: self.read(chosen[row]),
+            attributes={name: column[rows] for name, column in self.attributes.items()},
+            splits=None if self.splits is None else tuple(self.splits[row] for row in chosen),
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+
+def digest(*parts: object) -> str:
+    """SHA-256, hex, of plain values (numbers, strings, frozen records of these)."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def list_pictures(folder: Path, recursive: bool = True) -> Listing:
+    """List a folder's picture files, told by their names, in sorted order.
+
+    Names that begin with a dot are ignored; linked subfolders are not entered.
+
+    Raises:
+        ValueError: if the folder is missing, no folder or not readable.
+    """
+    if not folder.exists():
+        raise ValueError(f"folder: {shown(folder)} does not exist; expected a folder of pictures. Check the path.")
+    if not folder.is_dir():
+        raise ValueError(f"folder: {shown(folder)} is a file; expected a folder. Name the folder that holds it.")
+    unread: list[BadFile] = []
+    found: list[Entry] = []
+    ignored = 0
+
+    def refuse(error: OSError) -> None:
+        unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
+
+    root = os.path.join(folder, "")  # noqa: PTH118 - with the last separator
+    for parent, names in _walk(folder, recursive, refuse):
+        for name in names:
+            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
+                ignored += 1
+                continue
+            path = os.path.join(parent, name)  # noqa: PTH118
+            try:
+                status = os.stat(path)  # noqa: PTH116
+                inside = path[len(root) :].replace(os.sep, "/")
+                found.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
+            except OSError as error:
+                unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
+    found.sort(key=lambda entry: os.fsencode(entry.name))
+    return Listing(folder, tuple(found), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
+
+
+def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+        yield parent, files
+
+
+def file_catalogue(
+    listing: Listing,
+    alpha_over: tuple[int, int, int] = (255, 255, 255),
+    window: int | None = None,
+    bottom: int = 0,
+    entries: Sequence[Entry] | None = None,
+) -> Catalogue:
+    """Return the catalogue of listed files; labels and splits are for the caller to add (``dataclasses.replace``).
+
+    Args:
+        listing: where the files are.
+        alpha_over: RGB 0..255 behind transparent pixels.
+        window: take only the centre, this many pixels a side, before anything else; None for the largest square.
+        bottom: rows cut off below, before that.
+        entries: the ones to take, in this order; all if not given.
+    """
+    chosen = listing.entries if entries is None else tuple(entries)
+
+    def read(row: int) -> np.ndarray:
+        pixels = _read_file(listing.folder / chosen[row].name, chosen[row], alpha_over)
+        pixels = pixels[:, : pixels.shape[1] - bottom]
+        return pixels if window is None else centre(pixels, window)
+
+    return Catalogue(
+        stamp=digest(str(listing.folder), alpha_over, window, bottom, chosen),
+        names=tuple(shown(entry.name) for entry in chosen),
+        read=read,
+        home=f"{shown(listing.folder)}/",
+        bad=listing.unread,
+        ignored=listing.ignored + len(listing.entries) - len(chosen),
+    )
+
+
+def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np.ndarray:
+    """Read one file: uint8 [3,H,W].
+
+    Raises:
+        ValueError: with the reason alone, if it is not a picture we can use.
+    """
+    if not entry.regular:
+        raise ValueError("not a regular file")
+    if entry.size == 0:
+        raise ValueError("empty file (0 bytes)")
+    try:
+        return read_rgb(path, alpha_over)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+
+
+def shown(path: str | Path) -> str:
+    r"""Return a path in characters that can be printed on one line: control characters and broken bytes escaped.
+
+    Example:
+        >>> shown("two\nlines.png")
+        'two\\nlines.png'
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def centre(pixels: np.ndarray, window: int) -> np.ndarray:
+    """Cut the centre window out of uint8 [3,H,W]: uint8 [3,window,window], or less where the picture is smaller."""
+    _, height, width = pixels.shape
+    top, left = max(height - window, 0) // 2, max(width - window, 0) // 2
+    return pixels[:, top : top + window, left : left + window]

@@ -1,0 +1,199 @@
+"""Probes: a small network that says which attributes a face of the Faces dataset carries, and how often it errs.
+
+Generated faces come without labels. The probes were fitted on renders whose attributes are known, enriched in the rare
+ones, also blurred, noised and compressed, and on ghosts (faces drawn by a linear model, which carry no rare attribute).
+Then they were measured on renders they had never seen: of every attribute the share that is found (sensitivity) and the
+share of faces without it that are left alone (specificity). Weights and card live in one file, ``probes-<size>.npz``,
+as plain arrays under the SHA-256 of its contents, whose first eight digits are in every measurement made with it.
+
+An attribute that the probes see too badly (sensitivity below .8 or specificity below .995) is not probed; its figures
+stay on the card, so that nobody need wonder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..images import check_images
+from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
+from .freckle_calibration import Figure
+
+__all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
+
+FORMAT = 1
+LEAST_SENSITIVITY, LEAST_SPECIFICITY = 0.8, 0.995
+_CHUNK = 250
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One attribute's figures.
+
+    Attributes:
+        attribute: the dataset's name of it. threshold: log-odds from which on it is called.
+        sensitivity: share of held-out faces with the attribute that are called.
+        specificity: share of held-out faces without it, at the dataset's own rates, that are not called.
+        rate: share of those faces that carry it.
+    """
+
+    attribute: str
+    threshold: float
+    sensitivity: Figure
+    specificity: Figure
+    rate: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether it errs seldom enough to be asked."""
+        return self.sensitivity.value >= LEAST_SENSITIVITY and self.specificity.value >= LEAST_SPECIFICITY
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """A fitted network with its known errors.
+
+    Attributes:
+        size: height and width in px of the faces it is made for.
+        weights: float16 [out,in,k,k] of each convolution, then [out,in] of the last, linear step, a row a probe.
+        biases: float16 [out] of each. strides: of each convolution; every one is padded by half its kernel.
+        probes: a row an output, the unusable ones included. tables: false calls under trials, rows by table name.
+        origin: renderer, seeds, numbers of faces. digest: SHA-256 over all of the above.
+    """
+
+    size: int
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    strides: tuple[int, ...]
+    probes: tuple[Probe, ...]
+    tables: Mapping[str, list[dict[str, Any]]]
+    origin: Mapping[str, Any]
+    digest: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the digest of the contents."""
+        object.__setattr__(self, "digest", contents_digest(self.arrays()))
+
+    @property
+    def usable(self) -> tuple[Probe, ...]:
+        """The probes that may be asked, in order."""
+        return tuple(probe for probe in self.probes if probe.usable)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as named arrays, the form on disk."""
+        card = {
+            "format": FORMAT,
+            "size": self.size,
+            "strides": list(self.strides),
+            "probes": [asdict(probe) for probe in self.probes],
+            "tables": dict(self.tables),
+            "origin": dict(self.origin),
+        }
+        plain = {f"weight_{k}": array for k, array in enumerate(self.weights)}
+        plain |= {f"bias_{k}": array for k, array in enumerate(self.biases)}
+        return {**plain, "card": packed_card(card)}
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_sealed(path, self.arrays())
+
+
+def read_probes(path: Path) -> Probes:
+    """Read a file of probes and check that it is whole.
+
+    Raises:
+        ValueError: naming the file, if it is missing, damaged, or of another format.
+    """
+    remake = "make it again with experiments/instruments/calibrate_attributes.py, or install the package again"
+    arrays, card = read_sealed(path, "file of probes", remake)
+    if card["format"] != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT}, got {card['format']}; {remake}")
+    steps = range(len(card["strides"]) + 1)
+    figures = ("sensitivity", "specificity")
+    return Probes(
+        size=card["size"],
+        weights=tuple(arrays[f"weight_{k}"] for k in steps),
+        biases=tuple(arrays[f"bias_{k}"] for k in steps),
+        strides=tuple(card["strides"]),
+        probes=tuple(Probe(**{**row, **{name: Figure(**row[name]) for name in figures}}) for row in card["probes"]),
+        tables=card["tables"],
+        origin=card["origin"],
+    )
+
+
+@cache
+def probed_sizes() -> tuple[int, ...]:
+    """Return the image sizes in px that the package carries probes for."""
+    return shipped_sizes("probes")
+
+
+@cache
+def shipped_probes(size: int = 64) -> Probes:
+    """Return the probes that the package carries for faces of this size; read and checked once.
+
+    Raises:
+        ValueError: if there are none for this size, or the file is damaged.
+    """
+    if size not in probed_sizes():
+        sizes = " or ".join(map(str, probed_sizes()))
+        raise ValueError(f"attributes are probed on RGB faces of {sizes} px, not of {size} px")
+    return read_probes(Path(__file__).with_name(f"probes-{size}.npz"))
+
+
+def scores(images: np.ndarray, probes: Probes, device: str = "cpu") -> np.ndarray:
+    """Return the log-odds of every attribute: uint8 [N,3,size,size] -> float32 [N,A], columns as ``probes.probes``.
+
+    Raises:
+        ValueError: if the images are not RGB of the size the probes are made for.
+    """
+    import torch
+    from torch.nn import functional
+
+    check_images(images)
+    if images.shape[1:] != (3, probes.size, probes.size):
+        raise ValueError(f"expected images of shape [N, 3, {probes.size}, {probes.size}], got {list(images.shape)}")
+    weights = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.weights]
+    biases = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.biases]
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(images), _CHUNK):
+            chunk = np.ascontiguousarray(images[start : start + _CHUNK])
+            x = torch.from_numpy(chunk).to(device).float() / 255 - 0.5
+            for weight, bias, stride in zip(weights, biases, probes.strides, strict=False):  # the last one is linear
+                x = functional.relu(functional.conv2d(x, weight, bias, stride, padding=weight.shape[-1] // 2))
+            found.append(functional.linear(x.flatten(1), weights[-1], biases[-1]).cpu().numpy())
+    return np.concatenate(found)
+
+
+def called(images: np.ndarray, probes: Probes | None = None, device: str = "cpu") -> dict[str, np.ndarray]:
+    """Return which faces are called to carry each usable attribute: bool [N] by name, uncorrected.
+
+    Args:
+        images: uint8 [N,3,size,size]. probes: the shipped ones of this size where None. device: torch device.
+    """
+    chosen = probes or shipped_probes(images.shape[-1])
+    odds = scores(images, chosen, device)
+    columns = zip(chosen.probes, odds.T, strict=True)
+    return {probe.attribute: column >= probe.threshold for probe, column in columns if probe.usable}
+
+
+def probes_card(probes: Probes | None = None) -> dict[str, Any]:
+    """Return all that is known of the probes as plain numbers, ready for JSON.
+
+    Keys: ``size``, ``digest``, ``probes`` (attribute, threshold, sensitivity, specificity, rate), ``dropped`` (the
+    same of those that are not asked), ``tables``, ``origin``.
+    """
+    chosen = probes or shipped_probes()
+    return {
+        "size": chosen.size,
+        "digest": chosen.digest,
+        "probes": [asdict(probe) for probe in chosen.usable],
+        "dropped": [asdict(probe) for probe in chosen.probes if not probe.usable],
+        "tables": {name: [dict(row) for row in rows] for name, rows in chosen.tables.items()},
+        "origin": dict(chosen.origin),
+    }

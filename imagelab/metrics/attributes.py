@@ -1,0 +1,124 @@
+"""Tails: which share of the faces carries each attribute, counted by probes whose errors are known and corrected for.
+
+What is rare is lost first: an attribute that stands in 1 of 200 pictures need only be missed once by chance, and no
+later generation can learn it. Real images say what they carry; generated ones do not, so probes (attribute_probes.py)
+are asked and their answer q, the share called, is corrected for what they miss and invent (Rogan, Gladen 1978):
+
+    p = (q + Sp - 1) / (Se + Sp - 1).
+
+A share may fall and never be missed by anyone's fault: a perfect generator that gives every sample the attribute with
+the share it had in the generation before drifts, too (Wright-Fisher). :func:`drift_interval` is that null model; only
+what falls out of it is the generator's doing.
+
+What it does not see: an attribute that is still there but half gone (a face paint faded under the threshold reads as
+none), artefacts unlike all that the probes were fitted on, and anything but aligned faces of the Faces dataset.
+The errors are those on renders: what blur, noise and ghosts do to them is in the tables of ``probes_card()``. Trust it
+from about 1000 faces on, see :func:`smallest_share`. Freckles have a counter of their own (``freckles/prevalence``).
+
+References:
+    Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
+    doi:10.1093/oxfordjournals.aje.a112510.
+    Mathematical population genetics (Ewens 2004), section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..measurement import Measurement
+from ..theory import wright_fisher_bands
+from .attribute_probes import Probe, called, probed_sizes, shipped_probes
+from .base import Evidence
+
+__all__ = ["CITE", "corrected_share", "drift_interval", "measure", "smallest_share"]
+
+CITE = "doi:10.1093/oxfordjournals.aje.a112510"
+
+
+def corrected_share(found: int, n: int, probe: Probe) -> tuple[float, float]:
+    """Return the share of faces that carry the probe's attribute, and its standard error.
+
+    The error holds the spread of the faces and the calibration's own errors of Se and Sp (delta method). These two are
+    common to all that is measured with one set of probes, so a difference between two generations is known better than
+    their errors suggest. The share may leave 0..1 by as much as chance allows; clipping it would bias every average.
+
+    Args:
+        found: faces called, 0..n. n: faces asked, at least 1. probe: the attribute's figures.
+    """
+    if not 0 <= found <= n or n < 1:
+        raise ValueError(f"found: expected 0..n of n >= 1 faces, got {found} of {n}")
+    youden = probe.sensitivity.value + probe.specificity.value - 1
+    value = (found / n + probe.specificity.value - 1) / youden
+    likely = (found + 0.5) / (n + 1)  # 0 of n is not known exactly
+    variance = likely * (1 - likely) / n
+    variance += (value * probe.sensitivity.stderr) ** 2 + ((1 - value) * probe.specificity.stderr) ** 2
+    return value, math.sqrt(variance) / youden
+
+
+def smallest_share(probe: Probe, n: int, errors: float = 3.0) -> float:
+    """Return the smallest prevalence that n faces tell from none: ``errors`` standard errors where there is none.
+
+    Args:
+        probe: the attribute's figures. n: faces asked. errors: how many standard errors count as telling.
+    """
+    invented = round((1 - probe.specificity.value) * n)
+    return errors * corrected_share(invented, n, probe)[1]
+
+
+def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> tuple[float, float]:
+    """Return between which shares drift alone leaves an attribute: the central interval of the Wright-Fisher model.
+
+    At least ``level`` of all perfect generators end inside it, bounds included. It knows no measurement error: add
+    the standard error of the measured share before anyone is blamed.
+
+    Args:
+        p0: share among the real images, 0..1.
+        n: images that each generation learns from and publishes, 2 to 4096.
+        generation: 0 for the real images themselves, t for what generation t publishes.
+        level: probability inside, 0 < level < 1.
+
+    Example:
+        >>> drift_interval(0.01, 1000, 1)
+        (0.004, 0.017)
+    """
+    if not 0 < level < 1 or not 0 <= p0 <= 1 or generation < 0:
+        raise ValueError(
+            f"expected 0 <= p0 <= 1, generation >= 0 and 0 < level < 1, got {p0}, {generation} and {level}"
+        )
+    if generation == 0:
+        return p0, p0
+    low, high = wright_fisher_bands(p0, n, generation, level)[-1]
+    return float(low), float(high)
+
+
+def measure(evidence: Evidence) -> list[Measurement]:
+    """Probe the images under test: ``tails/<attribute>``, the corrected share of faces that carry it, for each probe.
+
+    Images of another size or without colour are answered with missing values and the reason.
+    """
+    images = evidence.fake.images
+    channels, size = images.shape[1], images.shape[-1]
+    if channels != 3 or images.shape[-2] != size or size not in probed_sizes():
+        sizes = " or ".join(map(str, probed_sizes()))
+        why = f"attributes are probed on RGB faces of {sizes} px, not on {channels} x {images.shape[-2]} x {size}"
+        return [_row(probe, len(images), missing=why) for probe in shipped_probes().usable]
+    probes = shipped_probes(size)
+    name = f"probes-{size}@{probes.digest[:8]}"
+    calls = called(images, probes, evidence.device)
+    return [_row(probe, len(images), name, int(calls[probe.attribute].sum())) for probe in probes.usable]
+
+
+def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: str = "") -> Measurement:
+    value, stderr = (None, None) if missing else corrected_share(found, n, probe)
+    errors = f"Se {probe.sensitivity.value:.3f}, Sp {probe.specificity.value:.4f}"
+    return Measurement(
+        name=f"tails/{probe.attribute}",
+        value=value,
+        unit="share",
+        n_fake=n,
+        stderr=stderr,
+        better="two-sided",
+        estimator="" if missing else f"{instrument}, Rogan-Gladen, {errors}",
+        missing=missing,
+        cite=CITE,
+    )

@@ -1,0 +1,154 @@
+"""The protocol at the foot of a page: what a referee needs to believe a run, and anyone to repeat it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..export.citations import bibtex, cited_by
+from ..measurement import Measurement
+from ..metrics import METRICS, row_of
+from .numbers import Z95, at_floor, interval, number
+from .run_view import Run, plain
+
+__all__ = ["Table", "data_of", "flat", "numbers", "protocol", "tables"]
+
+OWN_PLACE = ("data", "labels", "freckle_calibration")
+"""Parts of provenance.json that stand elsewhere on the page."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table: its title, the names of its columns, its rows of printable text."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def protocol(run: Run) -> dict[str, Any]:
+    """Return what the protocol section of the template prints."""
+    data, calibration = data_of(run), run.provenance.get("freckle_calibration") or {}
+    return {
+        "config": _json(run.experiment),
+        "command": shlex.quote(run.name),
+        "version": plain(run.provenance.get("imagelab", "")),
+        "card": plain(data.get("card") or "No dataset card was written.", 4000),
+        "counts": flat(data.get("counts") or {}),
+        "bad_files": _bad_files(data),
+        "provenance": flat({key: value for key, value in run.provenance.items() if key not in OWN_PLACE}),
+        "calibration": flat({key: value for key, value in calibration.items() if key not in ("figures", "tables")}),
+        "calibration_tables": tables(calibration),
+        "training": _training(run),
+        "truth": [(n.partition("/")[2], m) for n in run.names if n.startswith("truth/") and (m := run.real(n))],
+        "interval": interval,
+        "missing": run.missing(),
+        "glossary": _glossary(run),
+        "bibtex": bibtex(cited_by(run.experiment, run.measurements)),
+    }
+
+
+def data_of(run: Run) -> Mapping[str, Any]:
+    """Return what provenance.json says of the dataset; empty where it says nothing."""
+    data = run.provenance.get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
+def _bad_files(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    files = data.get("bad_files") or []
+    return [(plain(f.get("path"), 200), plain(f.get("reason"), 200)) for f in files if isinstance(f, Mapping)]
+
+
+def numbers(run: Run) -> list[dict[str, Any]]:
+    """Return one row a measurement name: real, first and last generation of the main line, last of every arm."""
+    rows = []
+    for name in run.names:
+        series = run.series(name)
+        if name.startswith(("radial_power/", "truth/")) or not (series or run.real(name)):
+            continue
+        real = run.real(name)
+        some = (series or [real])[-1]
+        assert some is not None
+        rows.append(
+            {
+                "name": plain(name),
+                "unit": plain(some.unit),
+                "real": _cell(run, real),
+                "first": _cell(run, run.at(name, 1)),
+                "last": _cell(run, run.at(name, run.last)),
+                "arms": [_cell(run, run.at(name, run.last, line)) for line in run.lines[1:]],
+                "n": f"{some.n_fake:,}" + (f" / {some.n_real:,}" if some.n_real else ""),
+            }
+        )
+    return rows
+
+
+def _cell(run: Run, m: Measurement | None) -> str:
+    return "" if m is None else interval(m) + (" *" if at_floor(run, m) else "")
+
+
+def _training(run: Run) -> list[dict[str, Any]]:
+    records = run.training()
+    rows = []
+    for line in sorted({record.line for record in records}):
+        mine = [record for record in records if record.line == line]
+        rows.append(
+            {
+                "label": run.label(line, 80),
+                "models": len(mine),
+                "seen": f"{mine[-1].images_seen:,}",
+                "first": f"{mine[0].loss:.4g}",
+                "last": f"{mine[-1].loss:.4g}",
+                "minutes": f"{sum(record.seconds for record in mine) / 60:,.1f}",
+            }
+        )
+    return rows
+
+
+def _glossary(run: Run) -> list[dict[str, Any]]:
+    taken = {row_of(name) for name in run.names}
+    return [{"name": row, "metric": metric} for row, metric in METRICS.items() if row in taken]
+
+
+def _json(value: object) -> str:
+    """Return indented JSON in which every character that would not print, or would turn the text round, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
+
+
+def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as (dotted name, value) pairs, short enough to print."""
+    if isinstance(value, Mapping):
+        return [pair for key, item in value.items() for pair in flat(item, f"{prefix}{plain(key)}.")]
+    if isinstance(value, list) and not all(isinstance(item, str | int | float | bool) for item in value):
+        return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}{place}.")]
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return [(prefix.rstrip("."), plain(text, 400))]
+
+
+def tables(calibration: Mapping[str, Any]) -> list[Table]:
+    """Return the figures and tables of a calibration card, each value with its 95 % interval."""
+    figures, lists = calibration.get("figures"), calibration.get("tables")
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    if isinstance(figures, Mapping):
+        found["figures"] = [{"figure": name, **row} for name, row in figures.items() if isinstance(row, Mapping)]
+    if isinstance(lists, Mapping):
+        found |= {name: [row for row in rows if isinstance(row, Mapping)] for name, rows in lists.items()}
+    return [_calibrated(plain(name), rows) for name, rows in found.items() if rows]
+
+
+def _calibrated(title: str, rows: list[Mapping[str, Any]]) -> Table:
+    keys = [key for key in rows[0] if key not in ("value", "stderr", "n")]
+    body = []
+    for row in rows:
+        value, stderr = row.get("value"), row.get("stderr")
+        error = Z95 * stderr if isinstance(stderr, int | float) else None
+        shown = number(value, error) if isinstance(value, int | float) else ""
+        known = (row.get(key, "") for key in keys)
+        body.append(
+            [*(f"{key:g}" if isinstance(key, float) else plain(key) for key in known), shown, plain(row.get("n", ""))]
+        )
+    return Table(title, [*map(plain, keys), "value", "n"], body)

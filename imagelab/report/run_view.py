@@ -1,0 +1,209 @@
+"""A run folder as the report sees it: numbers by name, pictures by generation, and words that are safe to print.
+
+Everything on a page follows from this view and from nothing else, so the same folder gives the same page to the
+byte. Reading is strict: what is damaged is named with its file, what is merely not there yet (a generation still
+in training, a model that cannot copy) is simply absent from the view.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..io.pictures import read_npy
+from ..measurement import Measurement
+from ..pool import REAL
+from ..run_folder import RunFolder
+
+__all__ = ["Run", "Training", "plain", "read_run"]
+
+
+def plain(value: object, limit: int = 80) -> str:
+    r"""Return any value as one short line of printable text, without control characters, cut with an ellipsis.
+
+    Example:
+        >>> plain("a\n\tlong  name", 8)
+        'a long …'
+    """
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one model was trained: the last line of its record, and how many lines there are."""
+
+    generation: int
+    line: int
+    images_seen: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a report needs of a run folder.
+
+    Attributes:
+        folder: the run folder; its name is the run's name.
+        experiment: the resolved experiment of config.json.
+        provenance: versions, device, data card, labels: provenance.json.
+        measurements: all lines of metrics.jsonl; where a line was measured twice, the later one.
+        shards: (generation, line) -> folder, for the generations that are whole; real images are (0, REAL).
+    """
+
+    folder: Path
+    experiment: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    measurements: tuple[Measurement, ...]
+    shards: Mapping[tuple[int, int], Path]
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return plain(self.folder.resolve().name, 120)
+
+    @property
+    def title(self) -> str:
+        """The experiment's title, or its name where it has none."""
+        return plain(self.experiment.get("title") or self.experiment.get("name") or self.name, 160)
+
+    @cached_property
+    def generations(self) -> tuple[int, ...]:
+        """The whole generations of the main line, 0 (real images) first."""
+        return tuple(sorted({generation for generation, line in self.shards if line in (REAL, 0)}))
+
+    @property
+    def last(self) -> int:
+        """The last whole generation; 0 where only the real images are there."""
+        return max(self.generations, default=0)
+
+    @property
+    def planned(self) -> int:
+        """How many generations the experiment asked for; those that exist where it does not say."""
+        planned = self.experiment.get("generations")
+        return planned if isinstance(planned, int) else self.last
+
+    @cached_property
+    def lines(self) -> tuple[int, ...]:
+        """The lines (models a generation), the main one (0) first."""
+        made = {line for _, line in self.shards} | {m.line for m in self.measurements if m.generation > 0}
+        return tuple(sorted(line for line in made if line >= 0))
+
+    def label(self, line: int, limit: int = 40) -> str:
+        """Return the words for a line, such as "VAE" or "PPCA, k = 128"."""
+        if line == REAL:
+            return "real"
+        labels = self.provenance.get("labels")
+        if isinstance(labels, Mapping) and labels.get(str(line)):
+            return plain(labels[str(line)], limit)
+        recipes = [self.experiment.get("generator"), *(self.experiment.get("arms") or [])]
+        recipe = recipes[line] if line < len(recipes) else None
+        kind = recipe.get("kind") if isinstance(recipe, Mapping) else None
+        return plain(kind, limit) if kind else f"line {line}"
+
+    def model(self, line: int) -> str:
+        """Return a line's label as a sentence can carry it: "VAE" where the label says "VAE, fitted prior"."""
+        short = {other: self.label(other).split(",")[0].strip() for other in self.lines}
+        alone = sum(name == short.get(line) for name in short.values()) == 1
+        name, _, rest = self.label(line).partition(",")
+        return name.strip() if alone or not rest else f"{name.strip()} ({rest.strip()})"
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, int, bool], list[Measurement]]:
+        index: dict[tuple[str, int, bool], list[Measurement]] = {}
+        for measured in sorted(self.measurements, key=lambda m: m.generation):
+            index.setdefault((measured.name, measured.line, measured.predicted), []).append(measured)
+        return index
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All measurement names, in the order in which they were first written."""
+        return tuple(dict.fromkeys(m.name for m in self.measurements if not m.predicted))
+
+    def series(self, name: str, line: int = 0, predicted: bool = False) -> list[Measurement]:
+        """Return the values of one metric over the generations from 1 on, oldest first; missing ones are left out."""
+        found = self._index.get((name, line, predicted), [])
+        return [m for m in found if m.value is not None and m.generation > 0]
+
+    def real(self, name: str) -> Measurement | None:
+        """Return the metric of real training images against held-out real ones: the floor. None if not measured."""
+        found = self._index.get((name, REAL, False), [])
+        return next((m for m in found if m.generation == 0 and m.value is not None), None)
+
+    def at(self, name: str, generation: int, line: int = 0) -> Measurement | None:
+        """Return one measured value, or None."""
+        return next((m for m in self.series(name, line) if m.generation == generation), None)
+
+    def missing(self) -> list[tuple[str, str, int]]:
+        """Return (name, reason, how many times) of everything that could not be measured."""
+        counts: dict[tuple[str, str], int] = {}
+        for m in self.measurements:
+            if m.value is None:
+                counts[m.name, m.missing] = counts.get((m.name, m.missing), 0) + 1
+        return [(plain(name), plain(reason, 300), count) for (name, reason), count in counts.items()]
+
+    def pictures(self, kind: str, line: int = 0) -> dict[int, np.ndarray]:
+        """Return generation -> uint8 [P,C,H,W] of ``probe`` or ``photocopy`` for one line, real images (0) first.
+
+        Empty where the line has no such pictures beyond the real ones.
+
+        Raises:
+            ValueError: if a file is damaged or its pictures differ in shape from those of generation 0.
+        """
+        found: dict[int, np.ndarray] = {}
+        for (generation, owner), folder in sorted(self.shards.items()):
+            path = folder / f"{kind}.npy"
+            if owner not in (REAL, line) or not path.exists():
+                continue
+            found[generation] = read_npy(path)
+            first = found[min(found)]
+            if found[generation].shape[1:] != first.shape[1:]:
+                shapes = f"{first.shape[1:]} in generation {min(found)}, {found[generation].shape[1:]} here"
+                raise ValueError(f"{path}: expected pictures of one shape, got {shapes}. Run the generation again.")
+        return found if any(generation > 0 for generation in found) or kind == "probe" else {}
+
+    def training(self) -> list[Training]:
+        """Return the end of each model's training record, for those that kept one."""
+        records = []
+        for (generation, line), folder in sorted(self.shards.items()):
+            path = folder / "train.jsonl"
+            lines = path.read_text("utf-8").splitlines() if path.exists() else []
+            if not lines:
+                continue
+            try:
+                last = json.loads(lines[-1])
+                seen, loss, seconds = int(last["images_seen"]), float(last["loss"]), float(last["seconds"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {len(lines)}: expected a training record, got {error!r}") from error
+            records.append(Training(generation, line, seen, loss, seconds))
+        return records
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder, finished or not.
+
+    Raises:
+        ValueError: if it is no run folder or something in it is damaged: the file, what was expected, what came.
+    """
+    folder = Path(folder)
+    store = RunFolder.open(folder)
+    experiment = store.config.get("experiment")
+    if not isinstance(experiment, Mapping):
+        got = type(experiment).__name__
+        raise ValueError(
+            f"{folder / 'config.json'}: expected an object `experiment` in it, got {got}. Restore the file."
+        )
+    shards = {shard: store.shard_path(*shard) for shard in store.shards()}
+    if (0, REAL) not in shards:
+        raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
+    latest = {(m.name, m.generation, m.line, m.predicted): m for m in store.measurements()}
+    return Run(folder, experiment, store.provenance, tuple(latest.values()), shards)

@@ -1,0 +1,73 @@
+"""The stage ribbon: at which stage of collapse each model stood, generation by generation, and what moved first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from ..evaluation.stages import FAMILIES, STAGES, first_moves, verdict, warning
+from .run_view import Run
+
+__all__ = ["Ribbon", "Segment", "ribbons", "thresholds"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Generations in a row that stand at one stage."""
+
+    stage: str
+    order: int
+    first: int
+    last: int
+
+    @property
+    def span(self) -> int:
+        """How many generations it covers."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class Ribbon:
+    """One line of a run.
+
+    Attributes:
+        label: the model. segments: its stages in order. told: what moved first, in sentences. alt: all of it in words.
+    """
+
+    label: str
+    segments: tuple[Segment, ...]
+    told: tuple[str, ...]
+    alt: str
+
+
+def ribbons(run: Run) -> list[Ribbon]:
+    """Return the ribbon of every line whose measurements tell a stage; none before generation 1."""
+    found = []
+    for line in run.lines:
+        judged = verdict(run.measurements, line)
+        made = [(generation, stage) for generation, stage in judged.stages.items() if generation > 0]
+        if not judged.signals or not made:
+            continue
+        segments = tuple(
+            Segment(stage, STAGES.index(stage), rows[0][0], rows[-1][0])
+            for stage, group in groupby(made, key=lambda pair: pair[1])
+            for rows in [list(group)]
+        )
+        told = tuple(warning(judged, first_moves(run.measurements, line)))
+        spoken = "; ".join(f"{s.stage}, generation {s.first}" + (f" to {s.last}" * (s.span > 1)) for s in segments)
+        found.append(Ribbon(run.label(line, 40), segments, told, f"{run.label(line, 40)}: {spoken}."))
+    return found
+
+
+def thresholds() -> list[tuple[str, str]]:
+    """Return each stage after the first with the losses at which it is entered, in words."""
+    names = {
+        "tails": "rare attributes, freckles or recall",
+        "detail": "the energy of the finest octave (a gain counts like a loss)",
+        "diversity": "pixel variance, perceptual diversity or Vendi score",
+    }
+    told = []
+    for stage in STAGES[1:]:
+        parts = [f"{levels[stage]:.0%} of {names[family]}" for family, levels in FAMILIES.items() if stage in levels]
+        told.append((stage, "; or ".join(parts)))
+    return told

@@ -1,0 +1,279 @@
+"""Runs put into groups: what they have in common, what sets them apart, and whether a difference is more than chance.
+
+Runs that differ only in their seed are repeats of one question and form a group. A group's value is the mean over its
+repeats with Student's interval between them, which holds everything that a new seed changes; a single run has only the
+error of its measurement, and its interval says nothing about another training. Differences are tested by Welch's t test
+between repeats, and the p values are multiplied up for the number of tests (Holm), so that many comparisons do not find
+something by their number alone.
+
+References:
+    The generalization of "Student's" problem when several different population variances are involved (Welch 1947),
+        doi:10.1093/biomet/34.1-2.28.
+    A simple sequentially rejective multiple test procedure (Holm 1979), Scand. J. Statist. 6, 65-70.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..measurement import Measurement
+from .numbers import Z95
+from .run_view import Run, plain, read_run
+
+__all__ = ["Difference", "Estimate", "Group", "differences", "estimate", "group_runs", "same_data", "shared_names"]
+
+SET_ASIDE = ("name", "title", "seed")
+"""Settings that make no other question."""
+
+LONGEST, BRIEF = 60, 40  # letters of a group's label: at most, and without being asked to be brief
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Repeats of one question.
+
+    Attributes:
+        label: what sets it apart from the other groups. runs: its runs, by seed.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def last(self) -> int:
+        """The last generation that all its runs have."""
+        return min(run.last for run in self.runs)
+
+    @property
+    def seeds(self) -> tuple[Any, ...]:
+        """The seeds of its runs."""
+        return tuple(run.experiment.get("seed", "?") for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A group's value.
+
+    Attributes:
+        value: mean over its repeats. half: half width of its 95 % interval, None where unknown. repeats: how many.
+        between: whether the interval holds what another seed changes; else only the error of one measurement.
+    """
+
+    value: float
+    half: float | None
+    repeats: int
+    between: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One group against the first, in one measurement.
+
+    Attributes:
+        name: the measurement. group: whose label. value: group minus first group. half: of its 95 % interval.
+        p: of Welch's test between repeats, corrected after Holm; None with fewer than two repeats in a group.
+    """
+
+    name: str
+    group: str
+    value: float
+    half: float | None
+    p: float | None
+
+    @property
+    def words(self) -> str:
+        """The verdict, for a reader."""
+        if self.p is None:
+            return "not tested: repeat it with other seeds"
+        if self.p < 0.001:
+            return "differ, p < 0.001"
+        return f"{'differ' if self.p < 0.05 else 'not told apart'}, p = {self.p:.3f}"
+
+
+def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
+    """Return the runs in groups, and the settings that all of them share.
+
+    Args:
+        folders: run folders, two at least.
+
+    Raises:
+        ValueError: for fewer than two runs, the same run twice, or a damaged folder.
+    """
+    if len(folders) < 2:
+        raise ValueError(
+            f"compare: expected two runs or more, got {len(folders)}. For one run use: imagelab report RUN"
+        )
+    runs = [read_run(Path(folder)) for folder in folders]
+    if len({run.folder.resolve() for run in runs}) < len(runs):
+        raise ValueError("compare: the same run folder was given twice; a run is no repeat of itself")
+    settings = [_flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
+    keys = sorted({key for each in settings for key in each})
+    shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
+    apart = [key for key in keys if key not in shared]
+    found: dict[str, list[int]] = {}
+    for index, each in enumerate(settings):
+        found.setdefault(json.dumps([each.get(key) for key in apart], default=str), []).append(index)
+    members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in found.values()]
+    labels = _labels([{key: settings[own[0]].get(key) for key in apart} for own in members])
+    groups = [
+        Group(plain(label or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
+        for label, own in zip(labels, members, strict=True)
+    ]
+    return _told_apart(groups), shared
+
+
+def _same(left: Any, right: Any) -> bool:
+    return json.dumps(left, default=str, sort_keys=True) == json.dumps(right, default=str, sort_keys=True)
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {k: v for key, item in value.items() for k, v in _flatten(item, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): value}
+
+
+def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what sets each group apart; where that takes too many words and kinds tell it, without the rest of those.
+
+    Two kinds of data or of model share few settings, so all the others would stand in the label and say nothing new;
+    nor does it make another question how a run was measured.
+    """
+    labels = [_label(own) for own in groups]
+    if max(map(len, labels)) <= BRIEF:
+        return labels
+    kinds = {key for own in groups for key in own if key.endswith("kind")}
+    brief = [_label({key: own[key] for key in own if key in kinds or _stands_alone(key, kinds)}) for own in groups]
+    return brief if len(set(brief)) == len(brief) else labels
+
+
+def _stands_alone(key: str, kinds: set[str]) -> bool:
+    """Whether a setting is of no recipe whose kind differs: data.size says nothing where data.kind does."""
+    return key != "metrics" and f"{key.rpartition('.')[0]}.kind" not in kinds
+
+
+def _label(own: Mapping[str, Any]) -> str:
+    """Say in few words what sets a group apart: kinds first, then other settings by their last name."""
+    kinds = [str(value) for key, value in own.items() if key.endswith("kind") and value is not None]
+    rest = [
+        f"{key.rpartition('.')[2].replace('_', ' ')} {_short(value)}"
+        for key, value in own.items()
+        if not key.endswith("kind") and value is not None and value is not False
+    ]
+    return ", ".join([*kinds, *rest])
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _told_apart(groups: list[Group]) -> list[Group]:
+    labels = [group.label for group in groups]
+    return [
+        group if labels.count(group.label) == 1 else Group(f"{group.label} ({order + 1})", group.runs)
+        for order, group in enumerate(groups)
+    ]
+
+
+def same_data(groups: Sequence[Group]) -> bool:
+    """Whether all groups began with the same kind of images, so that one value of real images stands for all."""
+    first = groups[0].runs[0].experiment.get("data")
+    return all(_same(run.experiment.get("data"), first) for group in groups for run in group.runs)
+
+
+def shared_names(groups: Sequence[Group]) -> list[str]:
+    """Return the measurements that every run has in its group's last generation, taken with the same instruments.
+
+    A measurement whose instrument differs between runs is left out: such values must not be compared.
+    """
+    runs = [run for group in groups for run in group.runs]
+    found = []
+    for name in runs[0].names:
+        rows = [run.at(name, group.last) for group in groups for run in group.runs]
+        if all(m is not None for m in rows) and _comparable([m for m in rows if m is not None]):
+            found.append(name)
+    return found
+
+
+def _comparable(rows: Sequence[Measurement]) -> bool:
+    try:
+        for m in rows[1:]:
+            rows[0].check_comparable(m)
+    except ValueError:
+        return False
+    return True
+
+
+def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimate | None:
+    """Return a group's value of a measurement, None where a run lacks it; generation 0 is real against real."""
+    rows = [run.real(name) if generation == 0 else run.at(name, generation, line) for run in group.runs]
+    values = [m.value for m in rows if m is not None and m.value is not None]
+    if len(values) < len(rows):
+        return None
+    if len(values) > 1:
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+        return Estimate(float(np.mean(values)), half, len(values), True)
+    error = rows[0].stderr if rows[0] is not None else None
+    return Estimate(values[0], None if error is None else Z95 * error, 1, False)
+
+
+def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:
+    """Return every further group against the first, in every measurement, with p values corrected together."""
+    raw: list[tuple[Difference, float | None]] = []
+    for name in names:
+        first = estimate(groups[0], name, generation)
+        for group in groups[1:]:
+            other = estimate(group, name, generation)
+            if first is None or other is None:
+                continue
+            known = first.half is not None and other.half is not None
+            half = math.hypot(first.half or 0.0, other.half or 0.0) if known else None
+            p, own = _welch(groups[0], group, name, generation)
+            raw.append((Difference(name, group.label, other.value - first.value, own or half, None), p))
+    corrected = _holm([p for _, p in raw if p is not None])
+    ranks = iter(corrected)
+    return [difference if p is None else Difference(*_fields(difference), p=next(ranks)) for difference, p in raw]
+
+
+def _fields(difference: Difference) -> tuple[str, str, float, float | None]:
+    return difference.name, difference.group, difference.value, difference.half
+
+
+def _welch(left: Group, right: Group, name: str, generation: int) -> tuple[float | None, float | None]:
+    """Return the p value and the half width of the 95 % interval of the difference; None with too few repeats."""
+    samples = []
+    for group in (left, right):
+        rows = [run.real(name) if generation == 0 else run.at(name, generation) for run in group.runs]
+        samples.append([m.value for m in rows if m is not None and m.value is not None])
+    if min(len(sample) for sample in samples) < 2:
+        return None, None
+    if max(np.var(sample) for sample in samples) == 0:
+        return (1.0 if np.mean(samples[0]) == np.mean(samples[1]) else 0.0), 0.0
+    from scipy.stats import ttest_ind
+
+    tested: Any = ttest_ind(samples[1], samples[0], equal_var=False)
+    low, high = tested.confidence_interval(0.95)
+    return float(tested.pvalue), float(high - low) / 2
+
+
+def _holm(values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, in the order given.
+
+    Example:
+        >>> _holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    corrected, worst = [0.0] * len(values), 0.0
+    for rank, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = worst
+    return corrected

@@ -1,0 +1,267 @@
+"""Several processes, one run: ``torchrun --nproc-per-node 2 -m imagelab run FILE``.
+
+Rank 0 is the run: it alone holds the lock, writes, measures, and speaks to the user. The other ranks have no will of
+their own. They wait for a task, do their part and wait again:
+
+    Fit     all ranks train together, each on its rows of every batch (generators/data_parallel.py)
+    Draw    every rank draws whole batches of images, in turn, with the model that lies in the run folder
+
+An image's noise hangs on its seed and its batch is the same batch whoever draws it, so images of one model are the same
+bytes for any number of ranks on machines of one kind. Trainings are not: sums over ranks round otherwise.
+
+The ranks read models and checkpoints from the run folder, so they share a disk. A rank that fails exits; its
+connections close, the others' meetings fail, they exit, too, and nothing waits for ever. Signals are heard by rank 0
+alone, which lets the step in hand finish and then dismisses the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..experiment import Runtime
+from ..generators import Bench, Diverged, Generator, Interrupted, Model
+from ..generators.base import ALONE, Team
+from .device import choose_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Ranks", "fit", "follows", "ranks", "sample", "together"]
+
+PATIENCE = timedelta(days=7)  # how long a rank waits for the others: they may be measuring, and a dead one is noticed
+
+
+def ranks() -> int:
+    """Return how many processes torchrun has started for this run; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def follows() -> bool:
+    """Return whether this process only helps another one, rank 0."""
+    return ranks() > 1 and os.environ.get("RANK", "0") != "0"
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Train together."""
+
+    recipe: Generator
+    images: np.ndarray
+    seed: int
+    batch: int
+    checkpoint: Path | None
+    start: Path | None
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Draw your batches of these seeds with the model in this folder."""
+
+    recipe: Generator
+    folder: Path
+    seeds: np.ndarray
+    batch: int
+
+
+@dataclass
+class Ranks:
+    """The processes that torchrun has started, met over gloo.
+
+    Attributes:
+        idle: whether the others wait for a task, so that they can be dismissed.
+        kept: what a rank that follows has loaded last: (folder, when it was written, model).
+    """
+
+    rank: int
+    size: int
+    idle: bool = True
+    kept: tuple[Path, int, Model] | None = field(default=None, repr=False)
+
+    def agreed(self, answer: bool) -> bool:
+        """Return rank 0's answer, on every rank."""
+        import torch
+        import torch.distributed as dist
+
+        said = torch.tensor([int(answer)])
+        dist.broadcast(said, 0)
+        return bool(said.item())
+
+    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite the tensors with rank 0's."""
+        import torch.distributed as dist
+
+        for tensor in tensors:
+            whole = tensor.contiguous()
+            dist.broadcast(whole, 0)
+            tensor.copy_(whole)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks: one meeting for all of one type."""
+        import torch
+        import torch.distributed as dist
+
+        for kind in {tensor.dtype for tensor in tensors}:
+            alike = [tensor for tensor in tensors if tensor.dtype == kind]
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            dist.all_reduce(flat)
+            for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def tell(self, task: Any) -> Any:
+        """Pass rank 0's task to all ranks, and return it."""
+        import torch.distributed as dist
+
+        told = [task]
+        dist.broadcast_object_list(told, 0)
+        return told[0]
+
+
+def together(work: Callable[[Team], int], runtime: Runtime) -> int:
+    """Do the work on rank 0 with the help of the other ranks; return its exit code, 0 on a rank that helped.
+
+    Without torchrun it is just ``work(ALONE)``.
+    """
+    if ranks() == 1:
+        return work(ALONE)
+    import torch
+    import torch.distributed as dist
+
+    if follows():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        logging.getLogger("imagelab").addHandler(logging.NullHandler())
+    device = choose_device(runtime.device)
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    team = Ranks(dist.get_rank(), dist.get_world_size())
+    if team.rank:
+        _serve(team, device)
+        code = 0
+    else:
+        try:
+            code = work(team)
+        except RuntimeError as error:
+            if team.idle or "gloo" not in str(error):
+                raise
+            raise ValueError(
+                "another process of this run has failed or was killed; what it said stands above. Everything finished "
+                "is kept: start the run again to go on."
+            ) from error
+        finally:
+            if team.idle:  # else they are in the midst of something, and see the connection close
+                team.tell(None)
+    if team.idle:
+        with contextlib.suppress(RuntimeError):  # leave together; where rank 0 has failed, it is gone already
+            dist.barrier()
+    dist.destroy_process_group()
+    return code
+
+
+def _serve(team: Ranks, device: str) -> None:
+    """Do rank 0's bidding until it has none."""
+    while (task := team.tell(None)) is not None:
+        bench = Bench(device, task.batch, team=team)
+        if isinstance(task, _Draw):
+            _draw(team, _loaded(team, task, bench), task)
+            continue
+        bench = Bench(device, task.batch, checkpoint=task.checkpoint, team=team)
+        start = None if task.start is None else task.recipe.load(task.start, bench)
+        try:
+            task.recipe.fit(task.images, task.seed, bench, start)
+        except (Interrupted, Diverged) as stopped:  # rank 0 has come to the same end, and tells
+            logging.getLogger(__name__).info("rank %d: %s", team.rank, stopped)
+
+
+def _loaded(team: Ranks, task: _Draw, bench: Bench) -> Model:
+    written = max(path.stat().st_mtime_ns for path in task.folder.rglob("*"))
+    if team.kept is None or team.kept[:2] != (task.folder, written):
+        team.kept = task.folder, written, task.recipe.load(task.folder, bench)
+    return team.kept[2]
+
+
+def fit(recipe: Generator, images: np.ndarray, seed: int, bench: Bench, start: Path | None) -> Model:
+    """Return the recipe fitted by the whole team; a closed form is fitted by rank 0 alone.
+
+    Args:
+        recipe: what to fit. images: uint8 [N,C,H,W]. seed: of weights, order and noise. bench: device and team.
+        start: folder of the model that the training begins from, None for none.
+
+    Raises:
+        Diverged, Interrupted, ValueError: see ``Generator.fit``.
+    """
+    begin = None if start is None else recipe.load(start, bench)
+    team = bench.team
+    if not isinstance(team, Ranks) or not hasattr(recipe, "images_seen"):
+        return recipe.fit(images, seed, bench, begin)
+    team.tell(_Fit(recipe, images, seed, bench.batch, bench.checkpoint and bench.checkpoint.absolute(), start))
+    team.idle = False
+    try:
+        model = recipe.fit(images, seed, bench, begin)
+    except (Interrupted, Diverged):
+        team.idle = True
+        raise
+    team.idle = True
+    return model
+
+
+def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, bench: Bench) -> np.ndarray:
+    """Return one image a seed, drawn by the whole team: uint64 [N] -> uint8 [N,C,H,W].
+
+    Args:
+        model: what draws. recipe, folder: where the other ranks find the same. seeds: of the images.
+        bench: whole batches of its size are shared out, so fewer images than that are drawn by rank 0 alone.
+
+    Raises:
+        Diverged: if a model's numbers are no numbers, whichever rank sees it.
+    """
+    team = bench.team
+    if not isinstance(team, Ranks) or len(seeds) <= bench.batch:
+        return model.sample(seeds)
+    task = team.tell(_Draw(recipe, folder.absolute(), seeds, bench.batch))
+    team.idle = False
+    images = _draw(team, model, task)
+    team.idle = True
+    return images
+
+
+def _draw(team: Ranks, model: Model, task: _Draw) -> np.ndarray:
+    """Draw this rank's batches and gather all on rank 0; the other ranks get an empty array."""
+    import torch
+    import torch.distributed as dist
+
+    turn = np.arange(len(task.seeds)) // task.batch % team.size
+    mine, fault = np.empty(0, np.uint8), ""
+    try:
+        mine = model.sample(task.seeds[turn == team.rank]) if (turn == team.rank).any() else mine
+    except ValueError as error:
+        fault = str(error)
+    faults: list[Any] = [None] * team.size
+    dist.all_gather_object(faults, fault)
+    if any(faults):
+        if team.rank:
+            return mine
+        team.idle = True
+        raise Diverged(next(filter(None, faults)))
+    if team.rank:
+        if len(mine):
+            dist.send(torch.from_numpy(np.ascontiguousarray(mine)), 0)
+        return mine
+    images = np.empty((len(task.seeds), *mine.shape[1:]), np.uint8)
+    images[turn == 0] = mine
+    for rank in range(1, team.size):
+        theirs = torch.empty((int((turn == rank).sum()), *mine.shape[1:]), dtype=torch.uint8)
+        if len(theirs):
+            dist.recv(theirs, rank)
+        images[turn == rank] = theirs.numpy()
+    return images

@@ -1,0 +1,94 @@
+"""The record of a run's surroundings: which code, which versions, which machine, which data, and which files were bad.
+
+Nothing in this file changes a result. The record is provenance.json in the run folder; a resumed run adds a session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..experiment import Experiment
+from ..run_folder import RunFolder
+from .prepare import split_sizes
+
+__all__ = ["PACKAGES", "provenance"]
+
+
+PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy", "scipy", "scikit-image", "pillow")
+
+
+def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[str, Any]:
+    """Return the record of this run's surroundings, and keep the first session's where the run is resumed."""
+    session = {
+        "imagelab": __version__,
+        "git": _git_state(),
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": f"{os.cpu_count()} x {processor()}",
+        "device": _device_name(device),
+    }
+    before = folder.provenance
+    if before.keys() - {"branched_from"}:
+        earlier = before.get("resumed_with", [])
+        known = [{key: before.get(key) for key in session}, *earlier]
+        return before if session in known else {**before, "resumed_with": [*earlier, session]}
+    sizes = split_sizes(experiment)
+    record = {
+        **before,
+        **session,
+        "data": {
+            "card": experiment.data.card(),
+            "counts": sizes,
+            "asked": {"train": experiment.images, "heldout": experiment.heldout},
+            "bad_files": [asdict(bad) for bad in experiment.data.bad_files()],
+        },
+        "n": sizes["train"],
+        "labels": {str(line): recipe.label for line, recipe in enumerate(experiment.lines)},
+    }
+    if "freckles" in experiment.panel:
+        from ..metrics.freckle_calibration import calibrated_sizes, calibration_card, shipped_calibration
+
+        side = experiment.data.shape[1]
+        if side in calibrated_sizes():
+            record["freckle_calibration"] = calibration_card(shipped_calibration(side))
+    return record
+
+
+def _git_state() -> dict[str, str] | None:
+    """The commit the package was run from, and a hash of what differs from it; None outside a checkout."""
+    home = Path(__file__).resolve().parents[1]
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", "-C", str(home), *command], capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit, changes = git("rev-parse", "HEAD").strip(), git("diff", "HEAD", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""}
+
+
+def processor() -> str:
+    """Return the name of this machine's processor, as well as it can be told."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})"

@@ -1,0 +1,83 @@
+"""Before the first image is made: try every model and every metric on a handful of noise.
+
+A size that a network cannot take, a package that is not there, a sampler that fails: each would show itself only after
+the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one step, drawn
+from, saved and loaded, and the whole panel is taken once, in seconds. What is measured on noise is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from ..experiment import Experiment
+from ..generators import Bench, Generator
+from ..generators.base import ALONE
+from ..metrics import Evidence, ImageSet, measure
+from ..seeds import image_seeds, stream
+
+__all__ = ["preflight", "rehearsal"]
+
+COUNT = 12  # images of noise: the fewest that a feature space can be standardised by, and two
+SHORT = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")  # settings that only take time
+
+
+def preflight(experiment: Experiment, bench: Bench) -> None:
+    """Try the experiment's models and metrics, one process, a few seconds.
+
+    Args:
+        experiment: about to run. bench: its device; nothing is told, stopped or shared.
+
+    Raises:
+        ValueError: naming the generator or the metrics, what went wrong and what to change.
+    """
+    noise = stream(0, "preflight").integers(0, 256, (2, COUNT, *experiment.data.shape), np.uint8)
+    alone = replace(bench, batch=2, tell=lambda record: None, stop=lambda: False, checkpoint=None, team=ALONE)
+    for recipe in dict.fromkeys(experiment.lines):
+        with _trying(recipe.label):
+            _try_model(rehearsal(recipe), noise[0], alone)
+    with _trying("metrics"):
+        real, fake = (ImageSet(images) for images in noise)
+        measure(Evidence(real, fake, blank=real, device=bench.device, train=real), experiment.panel)
+
+
+def rehearsal(recipe: Generator) -> Any:
+    """Return the recipe with every setting that only takes time at 2 or below: one step, two images, two sampler steps.
+
+    Example:
+        >>> from imagelab.generators import Ddpm
+        >>> short = rehearsal(Ddpm(channels=(8, 16)))
+        >>> short.images_seen, short.steps, short.channels
+        (2, 2, (8, 16))
+    """
+    there = {name: getattr(recipe, name) for name in SHORT if hasattr(recipe, name)}
+    settings: Any = recipe
+    return settings.model_copy(update={name: min(value, 2) for name, value in there.items()})
+
+
+def _try_model(recipe: Generator, images: np.ndarray, bench: Bench) -> None:
+    model = recipe.fit(images, 0, bench)
+    made = model.sample(image_seeds(0, "preflight", 0, 0, range(2)))
+    if made.shape != (2, *images.shape[1:]) or made.dtype != np.uint8:
+        raise ValueError(f"expected to draw uint8 {(2, *images.shape[1:])}, got {made.dtype} {made.shape}")
+    if model.reconstructs:
+        model.reconstruct(images[:2])
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        recipe.load(Path(folder), bench)
+
+
+@contextmanager
+def _trying(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{what}: {error}. Install what is missing, or choose without it; nothing was run.") from error
+    except ValueError as error:
+        raise ValueError(f"tried before the run: {what}: {error}") from error

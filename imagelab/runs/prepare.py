@@ -1,0 +1,86 @@
+"""Before a run: how many images the data give, how much disk it needs, and its folder, new or opened again."""
+
+from __future__ import annotations
+
+import shutil
+
+from ..experiment import Experiment, Runtime, signature_of
+from ..run_folder import RunFolder
+
+__all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
+
+SPARE = 200_000_000  # bytes left free on the disk beyond what a run is expected to write
+
+
+def split_sizes(experiment: Experiment) -> dict[str, int]:
+    """Return how many images each split will hold: what was asked for, or all there is where that is less.
+
+    Raises:
+        ValueError: if the dataset cannot give at least 4 training and 2 held-out images, or the reserve a regime needs.
+    """
+    there = experiment.data.available(experiment.seed)
+    sizes = {}
+    for split, asked, least in (("train", experiment.images, 4), ("heldout", experiment.heldout, 2)):
+        held = there[split]
+        sizes[split] = asked if held is None else min(asked, held)
+        if sizes[split] < least:
+            raise ValueError(
+                f"the dataset gives {sizes[split]} {split} images; at least {least} are needed. Add images."
+            )
+    needed = experiment.regime.reserve(sizes["train"], experiment.generations, len(experiment.lines))
+    held = there["reserve"]
+    if held is not None and needed > held:
+        raise ValueError(
+            f"regime {experiment.regime.kind}: {needed} fresh real images are needed for {experiment.generations} "
+            f"generations, the dataset's reserve holds {held}. Use fewer generations, less real_fraction or more data."
+        )
+    return {**sizes, "reserve": needed}
+
+
+def disk_need(experiment: Experiment, sizes: dict[str, int]) -> int:
+    """Return about how many bytes the run will write: images, features and models, a little generously."""
+    channels, height, width = experiment.data.shape
+    image = channels * height * width
+    shards = experiment.generations * len(experiment.lines)
+    models = 4 * 12_000_000 * shards
+    return sum(sizes.values()) * (image + 8_000) + shards * sizes["train"] * (image + 8_000) + models
+
+
+def open_run(experiment: Experiment) -> RunFolder:
+    """Return the experiment's run folder, made if need be, after asking whether the disk can hold it.
+
+    Raises:
+        ValueError: for data that do not suffice. OSError: for a disk that is too full.
+    """
+    if experiment.folder.exists():
+        return RunFolder.create(experiment.folder, experiment.config())
+    sizes = split_sizes(experiment)
+    parent = experiment.folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    free, need = shutil.disk_usage(parent).free, disk_need(experiment, sizes)
+    if free < need + SPARE:
+        raise OSError(
+            f"{parent}: the run will write about {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free. "
+            "Free some space, or choose another place with --runtime.runs."
+        )
+    return RunFolder.create(experiment.folder, experiment.config())
+
+
+def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
+    """Return the experiment that a run folder was made for.
+
+    Raises:
+        ValueError: if its config.json was changed since.
+    """
+    experiment = Experiment(**folder.config["experiment"], runtime=runtime)
+    stored = folder.config
+    if experiment.signature != stored["signature"]:
+        untouched = signature_of(stored["experiment"]) == stored["signature"]
+        reason = "was written by another version of imagelab" if untouched else "was changed by hand"
+        whose = "today's" if untouched else "the changed"
+        raise ValueError(
+            f"{folder.path}: its config.json {reason} (signature {stored['signature']}, the settings give "
+            f"{experiment.signature} now). Run {whose} settings as a new run: imagelab run {folder.path}/config.json"
+        )
+    return experiment

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagelab.cli.entry import main
+from imagelab.io.cache import cache_folder
+from imagelab.measurement import Measurement
+from imagelab.metrics import METRICS
+from imagelab.pool import REAL, Pool
+from imagelab.run_folder import RunFolder, write_npy, write_shard
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with real/ (24 pictures), fake/ (10), large/ (10, twice the size) and float.npy in it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, n, side in (("real", 24, 16), ("fake", 10, 16), ("large", 10, 32)):
+        (tmp_path / name).mkdir()
+        for row in range(n):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
+            coarse.resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / name / f"{row:02d}.png")
+    np.save(tmp_path / "float.npy", rng.random((10, 3, 16, 16), np.float32) * 2 - 1)
+    return tmp_path
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["measure", *words])
+    return int(left.value.code or 0)
+
+
+def test_two_folders_give_a_table_with_floor_and_verdict(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone,hf_ratio") == 0
+    said = capsys.readouterr().out
+    assert "10 made images (3 x 16 x 16, from fake) against 24 real images (3 x 16 x 16, from real)" in said
+    assert "10/14" in said and "within the floor" in said
+    names = [line.split()[0] for line in said.splitlines() if line]
+    assert names.index("brightness") < names.index("hf_ratio")
+    assert "! n = 10 is fewer" in said and "the floor is 10 real images, set aside" in said
+
+
+def test_the_general_panel_is_taken_where_none_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake") == 0
+    said = capsys.readouterr().out
+    for stem in ("band_power/4-8", "frechet/randconv-s0", "kernel/randconv-s0", "brightness"):
+        assert f"\n{stem}" in said
+    assert "not taken: " in said and "imagelab weights list" in said
+    assert "\nradial_power" not in said and "not shown: --all" in said
+
+
+def test_all_shows_numbers_without_a_direction(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "spectrum", "--all") == 0
+    assert "\nradial_power/01" in capsys.readouterr().out
+
+
+def test_json_is_one_object_and_nothing_else_on_standard_output(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone", "--json", "--output", "kept.jsonl") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in told["measurements"]] == ["brightness", "contrast", "colourfulness"]
+    assert told["floors"][0]["line"] == REAL and told["warnings"] and told["notes"]
+    kept = [Measurement.from_json(line) for line in (here / "kept.jsonl").read_text().splitlines()]
+    assert [json.loads(m.to_json()) for m in kept] == told["floors"] + told["measurements"]
+
+
+def test_the_numbers_are_the_same_by_any_road(here: Path):
+    import imagelab
+
+    command("real", "fake", "--metrics", "tone,hf_ratio", "--seed", "3", "-o", "kept.jsonl")
+    result = imagelab.measure("real", "fake", metrics=["tone", "hf_ratio"], seed=3)
+    assert (here / "kept.jsonl").read_text() == result.to_jsonl()
+
+
+def test_earlier_numbers_are_compared_where_the_instrument_is_the_same(here: Path, capsys: pytest.CaptureFixture[str]):
+    command("real", "fake", "--metrics", "tone", "-o", "kept.jsonl")
+    command("real", "large", "--metrics", "tone,hf_ratio", "--size", "16", "-o", "other.jsonl")
+    capsys.readouterr()
+    assert command("real", "fake", "--metrics", "tone", "--against", "kept.jsonl") == 0
+    same = capsys.readouterr().out
+    assert "against kept.jsonl" in same and same.count("no difference that shows") + same.count("equal") == 3
+    assert command("real", "fake", "--metrics", "tone", "--against", "other.jsonl", "--json") == 0
+    told = {each["name"]: each for each in json.loads(capsys.readouterr().out)["differences"]}
+    assert told["brightness"]["refused"] == "resize differs: '' against 'fake bicubic to 16'"
+    assert told["hf_ratio"]["refused"] == "not measured now"
+
+
+def test_a_generation_of_a_run_is_measured_and_compared_with_its_own_numbers(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = RunFolder.create(here / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d"})
+    rng = np.random.default_rng(0)
+    for place in ((0, REAL), (1, 0), (2, 0)):
+        shard = folder.begin(*place)
+        if place == (0, REAL):
+            write_npy(shard / "heldout.npy", rng.integers(0, 256, (8, 3, 16, 16), np.uint8))
+        earlier = [Measurement("brightness", 0.9, "of full scale", *place, stderr=0.01)]
+        write_shard(shard, rng.integers(0, 256, (6, 3, 16, 16), np.uint8), Pool.of(0, REAL, range(2)), earlier)
+        folder.commit(*place)
+    words = ("tiny-1a2b3c4d@heldout", "tiny-1a2b3c4d@1", "--metrics", "tone", "--train", "tiny-1a2b3c4d@0")
+    assert command(*words, "--against", "tiny-1a2b3c4d@1", "-o", "kept.jsonl") == 0
+    assert "not compared: brightness: estimator differs" in capsys.readouterr().out
+    assert (here / "kept.jsonl").read_text().count('"generation": 1') == 3
+    assert command(*words, "--against", "tiny-1a2b3c4d/metrics.jsonl") == 1
+    assert "name one: @1, @2" in capsys.readouterr().err
+    assert command(*words, "--against", "tiny-1a2b3c4d@7") == 1
+
+
+def test_the_list_says_of_every_metric_what_it_sees_and_what_it_takes(capsys: pytest.CaptureFixture[str]):
+    assert command("--list") == 0
+    said = capsys.readouterr().out
+    for name, row in METRICS.items():
+        assert f"{name}: {row.title}" in said and row.blind in said
+    assert "by default  not taken" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ((), 2, "expected two sets of images"),
+        (("real",), 2, "expected two sets of images"),
+        (("real", "nowhere"), 1, "nowhere does not exist"),
+        (("real", "fake", "--train", "nowhere"), 1, "nowhere does not exist"),
+        (("real", "fake", "--metrics", "fidd"), 2, "unknown fidd; known are spectrum"),
+        (("real", "fake", "--metrics", ","), 2, "expected names with commas"),
+        (("real", "fake", "--size", "many"), 2, "many"),
+        (("real", "fake", "--resize", "magic"), 2, "magic"),
+        (("real", "float.npy", "--value-range", "1"), 2, "expected BLACK,WHITE"),
+        (("real", "float.npy", "--value-range", "1,-1"), 1, "expected .black, white."),
+        (("real", "float.npy"), 1, "say which values are black|Say which values are black"),
+        (("real", "large"), 1, "fake is 32 x 32 pixels.*--size 16"),
+        (("real", "fake", "--output", "nowhere/kept.jsonl"), 1, "does not exist; make it first"),
+        (("real", "fake", "--against", "nowhere.jsonl"), 1, "expected a .jsonl file or a generation"),
+        (("real", "fake", "--against", "float.npy"), 1, "float.npy: not a text file"),
+        (("real", "fake", "--against", "real/00.png"), 1, "not a text file"),
+        (("real", "fake", "--against", "words.jsonl"), 1, "words.jsonl, line 1: not a measurement"),
+        (("real", "fake", "--against", "empty.jsonl"), 1, "holds no measurement"),
+        (("real", "run@3"), 1, "not a run folder"),
+    ],
+)
+def test_a_wrong_command_says_what_was_expected(
+    words: tuple[str, ...], code: int, reason: str, here: Path, capsys: pytest.CaptureFixture[str]
+):
+    (here / "words.jsonl").write_text("once upon a time\n")
+    (here / "empty.jsonl").write_text("")
+    assert command(*words) == code
+    told = capsys.readouterr()
+    assert re.search(reason, told.err.replace("\n", " ")), told.err
+    assert told.out == ""
+
+
+def test_every_option_reaches_the_measurement(here: Path, capsys: pytest.CaptureFixture[str]):
+    def told(*words: str) -> str:
+        assert command("real", *words, "--metrics", "tone", "--json") == 0
+        return capsys.readouterr().out
+
+    assert '"bicubic to 8"' in told("fake", "--size", "8") and '"box to 8"' in told(
+        "fake", "--size", "8", "--resize", "box"
+    )
+    assert "-1 as black and 1 as white" in told("float.npy", "--value-range", "-1,1")
+    assert "-1 as black and 1 as white" in told("float.npy", "--value-range=-1,1")
+    assert "10 other real images" in told("fake", "--floor", "fake")
+    assert "stand in train" in told("real", "--train", "fake") or "SAME" in told("real", "--train", "real")
+    assert told("fake", "--seed", "1") != told("fake", "--seed", "2")
+    (here / "fake" / "bad.png").write_bytes(b"no picture")
+    assert "1 bad picture was left out" in told("fake")
+    assert command("real", "fake", "--metrics", "tone", "--on-bad", "stop") == 1
+    capsys.readouterr()
+
+
+def test_no_cache_keeps_nothing(here: Path):
+    assert command("real", "fake", "--metrics", "tone", "--no-cache") == 0
+    assert not list(cache_folder("measured").glob("*"))
+    assert command("real", "fake", "--metrics", "tone") == 0
+    assert list(cache_folder("measured").glob("*.bytes"))
+
+
+def test_a_layout_that_cannot_be_told_can_be_said(here: Path, capsys: pytest.CaptureFixture[str]):
+    np.save(here / "grey.npy", np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8))
+    assert command("real", "grey.npy", "--metrics", "tone") == 1
+    assert "layout nhw" in capsys.readouterr().err
+    assert command("real", "grey.npy", "--metrics", "tone", "--layout", "nhw") == 0
+    assert "3 made images" in capsys.readouterr().out
+
+
+def test_long_work_says_now_and_then_what_it_is_doing(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    slow = replace(
+        METRICS["tone"], measure=lambda evidence: [time.sleep(0.1), METRICS["hf_ratio"].measure(evidence)][1]
+    )
+    monkeypatch.setitem(METRICS, "tone", slow)
+    for patience, expected in ((0.01, True), (60.0, False)):
+        monkeypatch.setattr("imagelab.cli.measure.PATIENCE", patience)
+        assert command("real", "fake", "--metrics", "hf_ratio,tone", "--json") == 0
+        told = capsys.readouterr()
+        assert ("measuring: Tone (1/2)" in told.err) == expected
+        assert json.loads(told.out)

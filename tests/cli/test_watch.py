@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imagelab.cli.entry import main
+from imagelab.cli.watch import _wait
+from imagelab.evaluation.stages import verdict
+from imagelab.measurement import Measurement
+from imagelab.pool import REAL
+from imagelab.run_folder import RunFolder
+
+
+def make_run(path: Path, variances: list[float], planned: int | None = None, name: str = "pixel_variance") -> RunFolder:
+    experiment = {"generations": planned or len(variances), "arms": [{"kind": "gaussian"}]}
+    folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": experiment})
+    add(folder, 0, Measurement(name, 1.0, line=REAL, stderr=0.01, n_fake=100))
+    for generation, value in enumerate(variances, 1):
+        add(folder, generation, Measurement(name, value, generation=generation, stderr=0.01, n_fake=100))
+    return folder
+
+
+def add(folder: RunFolder, generation: int, m: Measurement) -> None:
+    shard = folder.begin(generation)
+    (shard / "metrics.jsonl").write_text(m.to_json() + "\n")
+    folder.commit(generation)
+
+
+def exit_code(*words: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    return int(stopped.value.code or 0)
+
+
+def test_a_job_can_stop_itself_by_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path / "a-run", [0.95, 0.8, 0.65]).path
+    assert exit_code("watch", run) == 0
+    assert exit_code("watch", run, "--past", "collapsed") == 0
+    assert exit_code("watch", run, "--past", "homogenising") == 3
+    said = capsys.readouterr().out
+    assert "3 of 3 generations, stage: homogenising" in said and "+35%" in said
+    assert "First to move beyond generation 1: variance, in generation 2." in said
+    assert "1 generation before the stage “homogenising”" in said
+
+
+def test_json_is_one_object_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("watch", make_run(tmp_path / "a-run", [0.2]).path, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["stage"] == "collapsed" and said["since"]["collapsed"] == 1
+
+
+def test_following_ends_when_the_stage_is_reached_or_the_run_is_done(tmp_path: Path):
+    folder = make_run(tmp_path / "a-run", [0.95], planned=9)
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        generation = len(looks) + 1
+        add(folder, generation, Measurement("pixel_variance", 0.95 - 0.2 * len(looks), generation=generation))
+
+    assert verdict(_wait(folder, 0, "homogenising", 2.5, sleep)).last == "homogenising"
+    assert looks == [2.5, 2.5]
+    assert max(m.generation for m in _wait(folder, 0, None, 1.0, sleep)) == 9
+
+
+def test_a_run_that_tells_no_stage_says_what_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("watch", make_run(tmp_path / "a-run", [0.2], name="brightness").path) == 1
+    assert "expected measurements such as pixel_variance" in capsys.readouterr().out
+
+
+def test_a_line_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path / "a-run", [0.2]).path
+    assert exit_code("watch", run, "--line", "2") == 1
+    assert exit_code("watch", run, "--every", "0") == 2
+    assert "has lines 0 to 1, got 2" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,89 @@
+"""The experiments that measure the instruments themselves, at toy sizes: they run, and the packages agree with us."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "IMAGELAB_CACHE": str(home / "cache")}
+    command = [sys.executable, str(ROOT / "experiments" / words[0]), *words[1:]]
+    return subprocess.run(command, capture_output=True, text=True, cwd=home, env=environment)
+
+
+def test_the_packages_of_the_field_agree_with_our_numbers(tmp_path: Path) -> None:
+    done = run("benchmarks/metrics.py", "--quick", "--output", "bench.json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert record["disagreements"] == [] and record["machine"]["versions"]["clean-fid"]
+    compared = {(row["race"], row["tool"]) for row in record["rows"] if row["demanded"] > 0}
+    assert {race for race, _ in compared} == {"lpips", "frechet", "kid", "prdc", "vendi"} and len(compared) == 14
+    for row in record["rows"]:
+        assert row["seconds"] > 0 and row["ratio"] > 0
+        assert row["of_equals"] is None or abs(row["of_equals"]) < 1e-12 or row["tool"] != "imagelab"
+
+
+def test_a_disagreement_is_loud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
+    bench = importlib.import_module("metrics")
+    monkeypatch.setattr(bench, "bind_to_one_core", lambda: None)
+    monkeypatch.setattr(bench, "vendi_score", lambda features: 7.0)
+    _, faults = bench.run_races(["vendi"], quick=True, repeats=1)
+    assert len(faults) == 2 and faults[0].startswith("vendi: vendi-score agrees with us to")
+    assert "times ours" in capsys.readouterr().out
+
+
+def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
+    done = run("benchmarks/panel.py", "--count", "24", "--output", "panel.json", home=tmp_path)
+    record = json.loads((tmp_path / "panel.json").read_text())
+    assert record["count"] == 24 and record["seconds"] > 0
+    named = {row["what"] for row in record["rows"]}
+    assert {"spectrum", "freckles", "frechet", "prdc", "memorisation"} <= named, done.stderr
+    assert "features of the training images, imagelab-ssl-v1" in named  # else memorisation would be charged for them
+    assert record["threads"]["torch"] == 2 and all(row["seconds"] >= 0 <= row["cpu_seconds"] for row in record["rows"])
+
+
+def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path) -> None:
+    done = run("studies/error_budget.py", "--quick", "--readme", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("| a VAE against real faces, n = 48") and set(lines[1]) == {"|", "-"}
+    assert all(line.count("|") == 4 and line.endswith(" |") for line in lines if "-" not in line[:3])
+    text = done.stdout
+    for cause in ("n = 24", "jackknifed", "infinite n", "training seed", "other images", "random network", "nearest"):
+        assert cause in text, cause
+
+
+def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_path: Path) -> None:
+    done = run("benchmarks/generators.py", "--quick", "--output", "generators.json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "generators.json").read_text())
+    theirs, same, own, stage, *lucid = record["training"]  # the last where its package is installed
+    assert theirs["parameters"] == same["parameters"] and theirs["operations"] == same["operations"]
+    for row in (own, *lucid):
+        assert 0.8 < row["parameters"] / theirs["parameters"] < 1.2, row["name"]
+    assert own["operations"] < stage["operations"] < theirs["operations"]
+    for row in record["training"]:
+        assert all(rate > 0 for rate in row["rates"]) and all(0 < share < 2 for share in row["shares"])
+    assert {(net, count) for net, _, count, _ in record["sampling"]} >= {("patch U-Net", n) for n in (20, 35, 50, 1000)}
+    assert record["quality"]["controls"].keys() == {"other real faces", "closed-form Gaussian", "patch net, untrained"}
+    assert all(record["quality"]["curves"].values())
+    assert done.stdout.count("target ") == 7
+
+
+@pytest.mark.slow
+def test_the_three_errors_are_told_apart_in_one_table(tmp_path: Path) -> None:
+    done = run("studies/three_errors.py", "--quick", "--seeds", "1", "--threads", "1", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split("left on", 1)[1]
+    for arm in ("none", "statistical", "expressivity", "approximation", "4 x longer", "all"):
+        assert sum(line.startswith(arm) and line.count(" -> ") == 3 for line in table.splitlines()) == 1, done.stdout

@@ -1,0 +1,149 @@
+"""The cache's bounds, on a folder of small files whose ages are set by hand."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagelab import Faces
+from imagelab.cli.doctor import examine
+from imagelab.cli.entry import main
+from imagelab.evaluation.evaluate import measure
+from imagelab.io.cache import LIMIT_GB, SHELVES, VARIABLE, cache_folder, entries, limit, make_room
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "0.000003")  # 3000 bytes
+
+
+def put(shelf: str, name: str, days: float, size: int = 1000, read: float | None = None) -> Path:
+    """A file of the cache, last written so many days ago, and read then or later."""
+    path = cache_folder(shelf) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    now = time.time()
+    os.utime(path, (now - DAY * (days if read is None else read), now - DAY * days))
+    return path
+
+
+def hashed(letter: str) -> str:
+    return letter * 64
+
+
+def test_what_is_unused_longest_goes_until_the_rest_fits():
+    files = [put("faces", f"{hashed(letter)}.npz", days) for letter, days in zip("abcde", (9, 5, 7, 3, 2), strict=True)]
+    gone = make_room()
+    assert [entry.files for entry in gone] == [(files[0],), (files[2],)]
+    assert [file.exists() for file in files] == [False, True, False, True, True]
+    assert make_room() == []
+
+
+def test_reading_counts_as_use():
+    old = put("faces", f"{hashed('a')}.npz", 9, read=2, size=2000)
+    newer = put("faces", f"{hashed('b')}.npz", 5, size=2000)
+    make_room()
+    assert old.exists() and not newer.exists()
+
+
+def test_what_was_used_today_stays_however_large_it_is():
+    file = put("features", "imagelab-ssl-v1-0123456789abcdef.npy", 0.9, size=9000)
+    assert make_room() == [] and file.exists()
+    assert make_room(now=time.time() + DAY) and not file.exists()
+
+
+def test_a_set_and_what_is_known_of_it_go_together():
+    name = hashed("a")
+    files = [put("measured", f"{name}.bytes", 9, size=2900), put("measured", f"{name}.json", 9, size=200)]
+    (entry,) = make_room()
+    assert entry.size == 3100 and set(entry.files) == set(files) and not any(file.exists() for file in files)
+    put("measured", f"{name}.bytes", 9, size=4000)
+    put("measured", f"{name}.json", 0.1)
+    assert make_room() == []  # the set is in use if its facts are
+
+
+def test_what_a_killed_process_left_goes_too():
+    left = put("faces", f"{hashed('a')}.npz.4711-1402.partial", 2, size=4000)
+    assert make_room() and not left.exists()
+
+
+def test_nothing_that_cannot_be_made_again_is_touched_or_counted(tmp_path: Path):
+    names = [
+        ("weights", f"{hashed('a')}.npy"),
+        ("faces", "holiday.npz"),
+        ("faces", f"{hashed('b')}.pth"),
+        ("faces/deeper", f"{hashed('c')}.npz"),
+        ("probes", f"{hashed('d')}.npz"),
+    ]
+    files = [put(shelf, name, 99, size=9000) for shelf, name in names]
+    link = cache_folder("faces") / f"{hashed('e')}.npz"
+    link.symlink_to(files[0])
+    assert entries() == [] and make_room() == []
+    assert all(file.exists() for file in [*files, link])
+
+
+def test_every_file_that_the_package_keeps_is_counted(
+    monkeypatch: pytest.MonkeyPatch, picture_folder: Path, tmp_path: Path
+):
+    Faces(size=32).load("train", 4, 0)
+    np.savez(tmp_path / "a.npz", images=np.zeros((6, 3, 16, 16), np.uint8))
+    measure(picture_folder, picture_folder, metrics=["frechet"], size=32)
+    measure(tmp_path / "a.npz", tmp_path / "a.npz", metrics=["pixel_variance"])
+    assert {entry.shelf for entry in entries()} == {"faces", "measured", "features"} <= set(SHELVES)
+    root = cache_folder("faces").parent
+    assert sum(entry.size for entry in entries()) == sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
+
+
+def test_a_mapped_set_outlives_its_removal():
+    path = put("measured", f"{hashed('a')}.bytes", 9, size=4000)
+    mapped = np.memmap(path, np.uint8, "c", shape=(4000,))
+    past = time.time() - 9 * DAY
+    os.utime(path, (past, past))
+    assert make_room() and not path.exists() and int(mapped.sum()) == 0
+
+
+def test_the_limit_is_the_users(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(VARIABLE)
+    assert limit() == LIMIT_GB * 1e9
+    monkeypatch.setenv(VARIABLE, "0")
+    put("faces", f"{hashed('a')}.npz", 2, size=1)
+    assert limit() == 0 and len(make_room()) == 1
+    for wrong in ("many", "-1", "nan", "inf"):
+        monkeypatch.setenv(VARIABLE, wrong)
+        with pytest.raises(ValueError, match=rf"{VARIABLE}: expected a number of GB such as 5, got '{wrong}'"):
+            limit()
+
+
+def test_an_entry_that_cannot_be_removed_is_left_in_peace(monkeypatch: pytest.MonkeyPatch):
+    put("faces", f"{hashed('a')}.npz", 9, size=4000)
+
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(Path, "unlink", locked)
+    assert make_room() == [] and len(entries()) == 1
+
+
+def test_a_run_and_a_measurement_make_room_first(tmp_path: Path, picture_folder: Path):
+    (tmp_path / "tiny.py").write_text(
+        "from imagelab import Experiment, Faces, Gaussian\n"
+        "experiment = Experiment(data=Faces(size=32, cache=False), generator=Gaussian(components=4), generations=1,\n"
+        f"    images=8, heldout=8, probe=2, metrics=('pixel_variance',), runtime={{'runs': {str(tmp_path)!r}}})\n"
+    )
+    for words in (("run", tmp_path / "tiny.py"), ("measure", picture_folder, picture_folder, "--size", "32")):
+        old = put("faces", f"{hashed('a')}.npz", 9, size=9000)
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        assert not stopped.value.code and not old.exists()
+
+
+def test_the_doctor_says_how_much_is_kept_and_removes_nothing():
+    old = put("faces", f"{hashed('a')}.npz", 9, size=2_000_000)
+    (line,) = [line for line in examine() if line.startswith("cache")]
+    assert "faces 2 MB" in line and VARIABLE in line and old.exists()
