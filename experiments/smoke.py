@@ -19,7 +19,7 @@ experiment = Experiment(
     generations=3,
     images=200,
     heldout=100,
-    probe=8,
+    tracked=8,
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,11 @@ from .regimes import REGIMES, AnyRegime, Replace
 from .run_folder import SCHEMA
 
 __all__ = ["Experiment", "Runtime", "explain", "read_config", "signature_of"]
+
+
+FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
+"""Settings by the name they had in version 0.1.0. It is still read, and signatures are taken under it, so that a run
+keeps its name."""
 
 
 class Runtime(BaseModel):
@@ -57,12 +63,12 @@ class Experiment(BaseModel):
         images: training images of generation 0, and images sampled in every generation. A dataset that holds fewer
             gives all it has, and the run says so.
         heldout: real images never trained on: the reference of every distance. Fewer where the dataset has fewer.
-        probe: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
+        tracked: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
         metrics: which rows of METRICS to take; None for the dataset's own panel.
         warm_start: each training begins from the model before it on its line, not from scratch.
-        stream: images that each generated image of a training set stands for, fresh ones of the same model, drawn when
-            the next one learns and never published (runs/training_set.py). 1: the published images alone, as loops are
-            run.
+        fresh_draws: images that each generated image of a training set stands for, fresh ones of the same model, drawn
+            when the next one learns and never published (runs/training_set.py). 1: the published images alone, as
+            loops are run.
             Large: no statistical error.
         seed: the run's seed; every random number follows from it.
         runtime: device and other matters that are not part of the question.
@@ -79,12 +85,23 @@ class Experiment(BaseModel):
     generations: Annotated[int, Field(ge=1, le=999)] = 10
     images: Annotated[int, Field(ge=4)] = 2048
     heldout: Annotated[int, Field(ge=2)] = 1024
-    probe: Annotated[int, Field(ge=1, le=256)] = 16
+    tracked: Annotated[int, Field(ge=1, le=256)] = 16
     metrics: tuple[str, ...] | None = None
     warm_start: bool = False
-    stream: Annotated[int, Field(ge=1)] = 1
+    fresh_draws: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        former = FORMER_NAMES.keys() & settings.keys()
+        twice = [name for name in former if FORMER_NAMES[name] in settings]
+        if twice:
+            raise ValueError(f"{twice[0]} is the former name of {FORMER_NAMES[twice[0]]}; give one of the two")
+        return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
     @field_validator("metrics")
     @classmethod
@@ -97,7 +114,7 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _regime_suits_the_lines(self) -> Experiment:
         for generation in range(1, self.generations + 1):
-            self.regime.parts(generation, 0, self.images, len(self.lines))
+            self.regime.composition(generation, 0, self.images, len(self.lines))
         return self
 
     @property
@@ -117,7 +134,7 @@ class Experiment(BaseModel):
         must not be measured half with one panel and half with another. A setting that came later is spelled out only
         where it is used, so that older runs keep their names.
         """
-        unused = {name for name, plain in (("warm_start", False), ("stream", 1)) if getattr(self, name) == plain}
+        unused = {name for name, plain in (("warm_start", False), ("fresh_draws", 1)) if getattr(self, name) == plain}
         return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 
     @property
@@ -144,6 +161,8 @@ class Experiment(BaseModel):
 
 def signature_of(question: dict[str, Any]) -> str:
     """Return the signature of an experiment as it stands in a config.json, whatever version wrote it."""
+    former = {now: name for name, now in FORMER_NAMES.items()}
+    question = {former.get(name, name): value for name, value in question.items()}
     text = json.dumps({"schema": SCHEMA, "experiment": question}, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -26,7 +26,7 @@ from .report.print_sheets import make_sheet, sheet_figure
 from .report.run_view import Run, read_run
 from .report.stage_bar import ribbons
 
-__all__ = ["Figure", "Seen", "look", "run"]
+__all__ = ["Figure", "RunFigures", "look", "run"]
 
 COLUMNS = 8
 
@@ -50,7 +50,7 @@ class Figure:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RunFigures:
     """A run, ready to be looked at; displayed as its headline, stages, pictures and key figures."""
 
     folder: Path
@@ -70,9 +70,9 @@ class Seen:
         """Return a sheet of pictures; see ``imagelab grid`` for the kinds."""
         view = self.view
         sheet = make_sheet(view, kind, columns, generations, line)
-        stream = io.BytesIO()
-        sheet_figure(sheet, view, width=220.0, dpi=110).savefig(stream, format="png", dpi=110)
-        return Figure(sheet.alt, png=stream.getvalue())
+        file = io.BytesIO()
+        sheet_figure(sheet, view, width=220.0, dpi=110).savefig(file, format="png", dpi=110)
+        return Figure(sheet.alt, png=file.getvalue())
 
     def curve(self, name: str) -> Figure:
         """Return one measurement over the generations: every line, its interval, its floor, its theory.
@@ -103,7 +103,7 @@ class Seen:
             )
             label = html.escape(ribbon.label)
             parts.append(f'<div style="display:flex;gap:2px"><b style="width:9em">{label}</b>{cells}</div>')
-        pictures = view.pictures("photocopy") or view.pictures("probe")
+        pictures = view.pictures("photocopy") or view.pictures("tracked")
         rows, _ = page_rows(pictures, COLUMNS)
         for row in rows:
             words = caption(row.generation)
@@ -119,17 +119,17 @@ class Seen:
         return "\n".join(parts)
 
 
-def look(folder: str | Path) -> Seen:
+def look(folder: str | Path) -> RunFigures:
     """Return a run to look at.
 
     Raises:
         ValueError: if there is no run in the folder.
     """
     read_run(Path(folder))
-    return Seen(Path(folder))
+    return RunFigures(Path(folder))
 
 
-def run(experiment: Experiment) -> Seen:
+def run(experiment: Experiment) -> RunFigures:
     """Run an experiment, or what is left of it, and return it to look at; asked twice, nothing is computed again.
 
     Raises:
@@ -140,4 +140,4 @@ def run(experiment: Experiment) -> Seen:
     code = execute(experiment)
     if code:
         raise RuntimeError(f"the run ended with exit code {code}; the lines above say why")
-    return Seen(experiment.folder)
+    return RunFigures(experiment.folder)

@@ -188,7 +188,7 @@ class RunFolder:
         with np.load(self.shard_path(generation, line) / "pool.npz", allow_pickle=False) as columns:
             return Pool(columns["generation"], columns["line"], columns["row"])
 
-    def founding(self) -> Archive:
+    def initial_archive(self) -> Archive:
         """Return the archive as it is before generation 1: the real set and the reserve."""
         real = Pool.of(0, REAL, range(len(self.images(0, REAL))))
         reserve = len(self.images(0, RESERVE)) if (self.shard_path(0) / "reserve.npy").exists() else 0
@@ -205,10 +205,10 @@ class RunFolder:
         if whole == present:
             return
         if whole.startswith(present):
-            with path.open("a") as stream:
-                stream.write(whole[len(present) :])
-                stream.flush()
-                os.fsync(stream.fileno())
+            with path.open("a") as file:
+                file.write(whole[len(present) :])
+                file.flush()
+                os.fsync(file.fileno())
         else:
             write_atomic(path, whole)
 
@@ -242,8 +242,8 @@ class RunFolder:
 
 def write_npy(path: Path, array: np.ndarray) -> None:
     """Write an array as NPY without pickling; meant for files inside a partial shard."""
-    with path.open("wb") as stream:
-        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[Measurement]) -> None:

@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-__all__ = ["image_seeds", "normal", "stream", "stream_seed"]
+__all__ = ["image_seeds", "normal", "rng_at", "seed_at"]
 
 _OFFSET = 16  # lines -1 (real) and -2 (reserve) must not be negative words
 
@@ -25,7 +25,7 @@ def _words(seed: int, purpose: str, generation: int, line: int, row: int) -> lis
     return [seed, zlib.crc32(purpose.encode()), generation, line + _OFFSET, row]
 
 
-def stream(seed: int, purpose: str, generation: int = 0, line: int = 0, row: int = 0) -> np.random.Generator:
+def rng_at(seed: int, purpose: str, generation: int = 0, line: int = 0, row: int = 0) -> np.random.Generator:
     """Return the random generator that lives at this address.
 
     Args:
@@ -42,7 +42,7 @@ def stream(seed: int, purpose: str, generation: int = 0, line: int = 0, row: int
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(_words(seed, purpose, generation, line, row))))
 
 
-def stream_seed(seed: int, purpose: str, generation: int = 0, line: int = 0, row: int = 0) -> int:
+def seed_at(seed: int, purpose: str, generation: int = 0, line: int = 0, row: int = 0) -> int:
     """Return the address as one whole number 0 <= s < 2^63, for libraries that want to be seeded with a number."""
     sequence = np.random.SeedSequence(_words(seed, purpose, generation, line, row))
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -50,7 +50,7 @@ def stream_seed(seed: int, purpose: str, generation: int = 0, line: int = 0, row
 
 def image_seeds(seed: int, purpose: str, generation: int, line: int, rows: np.ndarray | range) -> np.ndarray:
     """Return the seed of each image: uint64 [N], one a row, what ``Model.sample`` takes."""
-    return np.array([stream_seed(seed, purpose, generation, line, int(row)) for row in rows], np.uint64)
+    return np.array([seed_at(seed, purpose, generation, line, int(row)) for row in rows], np.uint64)
 
 
 def normal(seeds: np.ndarray, shape: tuple[int, ...], draw: int = 0) -> np.ndarray:

@@ -85,7 +85,7 @@ def imports(path: Path, at_import: bool = False) -> Iterator[tuple[int, tuple[st
                 yield (node.lineno, tuple(rest), True) if top == "imagelab" else (node.lineno, (top,), False)
         elif isinstance(node, ast.ImportFrom):
             named = tuple((node.module or "").split(".")) if node.module else ()
-            if node.level == 0 and named[0] != "imagelab":
+            if node.level == 0 and named[:1] != ("imagelab",):
                 yield node.lineno, named[:1], False
                 continue
             home = named[1:] if node.level == 0 else (*package[: len(package) - node.level + 1], *named)

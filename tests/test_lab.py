@@ -8,7 +8,7 @@ import pytest
 
 from imagelab.data import Folder, Textures
 from imagelab.experiment import Experiment, Runtime
-from imagelab.generators import Bench, Gaussian, Interrupted, Vae
+from imagelab.generators import Gaussian, Interrupted, RunContext, Vae
 from imagelab.io.pictures import read_npy
 from imagelab.lab import run
 from imagelab.pool import REAL, RESERVE, Pool
@@ -26,16 +26,16 @@ def tiny(tmp_path: Path, **changes) -> Experiment:
         "generations": 2,
         "images": 24,
         "heldout": 12,
-        "probe": 4,
+        "tracked": 4,
         "metrics": PANEL,
         "runtime": Runtime(device="cpu", runs=tmp_path / "runs"),
     }
     return Experiment(**{**settings, **changes})
 
 
-def carry_out(experiment: Experiment, bench: Bench | None = None) -> RunFolder:
+def carry_out(experiment: Experiment, context: RunContext | None = None) -> RunFolder:
     folder = RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, bench or Bench()))
+    list(run(experiment, folder, context or RunContext()))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_the_same_question_gives_the_same_bytes(tmp_path: Path):
 def test_asking_twice_runs_nothing_again(tmp_path: Path):
     experiment = tiny(tmp_path)
     folder = carry_out(experiment)
-    assert list(run(experiment, folder, Bench())) == []
+    assert list(run(experiment, folder, RunContext())) == []
 
 
 def test_a_lost_generation_is_made_again_to_the_byte(tmp_path: Path):
@@ -110,7 +110,7 @@ def test_a_warm_start_continues_the_model_before_it_and_survives_a_stop(tmp_path
         return len(asked) > 100  # in the middle of generation 2
 
     with pytest.raises(Interrupted):
-        carry_out(experiment, Bench(stop=stop))
+        carry_out(experiment, RunContext(should_stop=stop))
     assert digests(carry_out(experiment)) == whole
 
 
@@ -158,7 +158,7 @@ def test_stopping_keeps_what_is_finished_and_going_on_gives_the_same_bytes(tmp_p
         return len(asked) > 100  # in the middle of generation 2
 
     with pytest.raises(Interrupted):
-        carry_out(experiment, Bench(stop=stop))
+        carry_out(experiment, RunContext(should_stop=stop))
     folder = RunFolder.open(experiment.folder)
     assert folder.has(1) and not folder.has(2)
     assert digests(carry_out(experiment)) == whole
@@ -166,8 +166,8 @@ def test_stopping_keeps_what_is_finished_and_going_on_gives_the_same_bytes(tmp_p
 
 def test_the_sampling_batch_moves_at_most_one_level_in_a_thousand_values(tmp_path: Path):
     net = Vae(latent=4, width=8, images_seen=400, batch=8)
-    wide = carry_out(tiny(tmp_path / "a", generator=net, generations=1), Bench(batch=24)).images(1).astype(int)
-    narrow = carry_out(tiny(tmp_path / "b", generator=net, generations=1), Bench(batch=5)).images(1).astype(int)
+    wide = carry_out(tiny(tmp_path / "a", generator=net, generations=1), RunContext(batch=24)).images(1).astype(int)
+    narrow = carry_out(tiny(tmp_path / "b", generator=net, generations=1), RunContext(batch=5)).images(1).astype(int)
     difference = np.abs(wide - narrow)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-3

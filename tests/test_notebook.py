@@ -22,7 +22,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
         generations=2,
         images=24,
         heldout=24,
-        probe=3,
+        tracked=3,
         metrics=("pixel_variance", "spectrum"),
         runtime={"runs": tmp_path_factory.mktemp("runs"), "device": "cpu"},  # pyright: ignore[reportArgumentType]
     )

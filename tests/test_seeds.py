@@ -3,22 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.seeds import image_seeds, normal, stream, stream_seed
+from imagelab.seeds import image_seeds, normal, rng_at, seed_at
 
 
 def test_the_same_address_gives_the_same_numbers():
-    np.testing.assert_array_equal(stream(3, "pool", 2, 1, 5).random(4), stream(3, "pool", 2, 1, 5).random(4))
+    np.testing.assert_array_equal(rng_at(3, "pool", 2, 1, 5).random(4), rng_at(3, "pool", 2, 1, 5).random(4))
 
 
 @pytest.mark.parametrize(
     "other", [(4, "pool", 2, 1, 5), (3, "train", 2, 1, 5), (3, "pool", 3, 1, 5), (3, "pool", 2, 0, 5)]
 )
 def test_every_part_of_the_address_matters(other: tuple[int, str, int, int, int]):
-    assert stream_seed(3, "pool", 2, 1, 5) != stream_seed(*other)
+    assert seed_at(3, "pool", 2, 1, 5) != seed_at(*other)
 
 
 def test_real_and_reserve_lines_have_streams_of_their_own():
-    assert len({stream_seed(0, "x", 0, line) for line in (-2, -1, 0, 1)}) == 4
+    assert len({seed_at(0, "x", 0, line) for line in (-2, -1, 0, 1)}) == 4
 
 
 def test_image_seeds_do_not_collide():
@@ -46,4 +46,4 @@ def test_noise_is_standard_normal():
 
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="seed"):
-        stream(-1, "pool")
+        rng_at(-1, "pool")

@@ -63,7 +63,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from imagelab.data import Faces
-from imagelab.generators import Bench, Cascade, Ddpm, Gaussian, Model
+from imagelab.generators import Cascade, Ddpm, Gaussian, Model, RunContext
 from imagelab.generators.cascade import solve_closed_forms
 from imagelab.generators.ddpm import RECIPES, DdpmModel
 from imagelab.generators.training import Plan, train
@@ -128,24 +128,24 @@ def averaged(loop: DiffusersLoop) -> DdpmModel:
     side = loop.net.config.sample_size
     net: Any = UNET._net(np.zeros((1, 3, side, side), np.uint8), 0)
     loop.average.copy_to(net.parameters())
-    return DdpmModel(net.eval(), UNET.model_copy(update={"sampler": "dpm++", "steps": 20}), Bench(batch=64))
+    return DdpmModel(net.eval(), UNET.model_copy(update={"sampler": "dpm++", "steps": 20}), RunContext(batch=64))
 
 
 def our_loop(name: str, recipe: Ddpm, images: np.ndarray) -> Contender:
     """Return our loop on the recipe's net."""
     net = recipe._net(images, SEED)
     loss = recipe._loss(net, recipe._training_scheduler())
-    return Contender(name, net, lambda steps: train(net, loss, images, plan_of(recipe, steps), SEED, Bench(), ""))
+    return Contender(name, net, lambda steps: train(net, loss, images, plan_of(recipe, steps), SEED, RunContext(), ""))
 
 
 def our_stage(images: np.ndarray) -> Contender:
     """Return our loop on the cascade's last detail stage."""
     net = CASCADE._net(images, SEED)
-    stage = CASCADE._stages(net, images, solve_closed_forms(net, images, CASCADE.mirror, Bench()))[-1]
+    stage = CASCADE._stages(net, images, solve_closed_forms(net, images, CASCADE.mirror, RunContext()))[-1]
     plan = replace(stage.plan, batch=BATCH)
 
     def advance(steps: int) -> object:
-        return train(stage.part, stage.loss, images, replace(plan, images_seen=steps * BATCH), SEED, Bench(), "")
+        return train(stage.part, stage.loss, images, replace(plan, images_seen=steps * BATCH), SEED, RunContext(), "")
 
     return Contender(STAGE, stage.part, advance)
 
@@ -208,11 +208,11 @@ def race_training(images: np.ndarray, rounds: int, seconds: float) -> list[Row]:
 def race_sampling(images: np.ndarray, rounds: int, batch: int) -> list[tuple[str, str, int, float]]:
     """Return (net, sampler, evaluations of the net, images a second); of 1,000 steps 10 are taken and multiplied."""
     found: dict[tuple[str, str, int], list[float]] = {}
-    bench = Bench(batch=batch)
+    context = RunContext(batch=batch)
     walks = {"ddpm": (10, 1000), "ddim": (50, 50), "dpm++": (20, 20), "heun": (18, 35)}
     nets = {"UNet2DModel": UNET, "patch U-Net": PATCH}
     ready = {name: recipe._net(images, SEED).eval() for name, recipe in nets.items()}
-    cascade = replace(CASCADE.model_copy(update={"images_seen": 0}).fit(images, SEED, bench), recipe=CASCADE)
+    cascade = replace(CASCADE.model_copy(update={"images_seen": 0}).fit(images, SEED, context), recipe=CASCADE)
     seeds = image_seeds(SEED, "sample", 1, 0, range(batch))
 
     def timed(key: tuple[str, str, int], model: Model, multiple: float) -> None:
@@ -224,7 +224,7 @@ def race_sampling(images: np.ndarray, rounds: int, batch: int) -> list[tuple[str
         for name, recipe in nets.items():
             for sampler, (steps, evaluations) in walks.items():
                 drawn = recipe.model_copy(update={"sampler": sampler, "steps": steps})
-                timed((name, sampler, evaluations), DdpmModel(ready[name], drawn, bench), 100 if steps == 10 else 1)
+                timed((name, sampler, evaluations), DdpmModel(ready[name], drawn, context), 100 if steps == 10 else 1)
         octaves = len(cascade.net.octaves)
         timed(("cascade", "heun", 2 * (CASCADE.coarse_steps + octaves * CASCADE.steps)), cascade, 1)
     return [(*key, statistics.median(rates)) for key, rates in found.items()]
@@ -247,11 +247,11 @@ def race_quality(
         images, heldout: what is learned, and what is compared with. rates: images a second of each training.
         drawn: pictures a distance. share: of the budgets, below 1 for a smoke test.
     """
-    real, seeds, bench = ImageSet(heldout), image_seeds(SEED, "sample", 1, 0, range(drawn)), Bench(batch=64)
-    untrained = PATCH.model_copy(update={"images_seen": 0}).fit(images, SEED, bench)
+    real, seeds, context = ImageSet(heldout), image_seeds(SEED, "sample", 1, 0, range(drawn)), RunContext(batch=64)
+    untrained = PATCH.model_copy(update={"images_seen": 0}).fit(images, SEED, context)
     controls = {
         "other real faces": distance(real, images[:drawn]),
-        "closed-form Gaussian": distance(real, Gaussian().fit(images, SEED, bench).sample(seeds)),
+        "closed-form Gaussian": distance(real, Gaussian().fit(images, SEED, context).sample(seeds)),
         "patch net, untrained": distance(real, untrained.sample(seeds)),
     }
     curves: dict[str, list[tuple[float, float]]] = {THEIRS: [], OWN: [], "cascade": []}
@@ -261,7 +261,7 @@ def race_quality(
     for name, recipe, rate, budget in trials:
         seen = max(BATCH, int(share * budget * rate))
         start = time.process_time()
-        model = recipe.model_copy(update={"images_seen": seen}).fit(images, SEED, bench)
+        model = recipe.model_copy(update={"images_seen": seen}).fit(images, SEED, context)
         taken = time.process_time() - start
         curves[name].append((taken, distance(real, model.sample(seeds))))
     walks = race_walks(model, real, seeds[: drawn // 6])

@@ -35,7 +35,7 @@ import torch
 
 from imagelab.data import Faces
 from imagelab.measurement import Measurement
-from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import DISTANCE_SPACES, PRIMARY, features
 
 SEED = 2026
@@ -71,7 +71,7 @@ def timed(evidence: Evidence, panel: Sequence[str]) -> list[dict[str, Any]]:
         for space, name in passes
         if (each := sets[name]) is not None
     ]
-    return rows + [_row(name, partial(measure, evidence, [name])) for name in panel]
+    return rows + [_row(name, partial(measure_panel, evidence, [name])) for name in panel]
 
 
 def _row(what: str, work: Callable[[], Any]) -> dict[str, Any]:

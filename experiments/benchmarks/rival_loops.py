@@ -1,4 +1,4 @@
-"""The trainings that users would otherwise pick, for generators.py beside it: each takes as many steps as it is told."""
+"""Trainings that users would otherwise pick, for generators.py beside it: each takes as many steps as it is told."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from torch import nn
 
 from imagelab.data.faces import Faces
 from imagelab.faces.freckles import freckle_chance
-from imagelab.faces.parallel import Order, draw, record
+from imagelab.faces.parallel import Job, draw, record
 from imagelab.faces.rare import RARE
 from imagelab.faces.render import RENDERER_VERSION
 from imagelab.io.cache import cached
@@ -47,8 +47,8 @@ from imagelab.metrics import attribute_probes as probes_home
 from imagelab.metrics.attribute_probes import Probe, Probes, read_probes, scores
 from imagelab.metrics.attributes import smallest_share
 from imagelab.metrics.degradations import Ghosts, blurred, noised, spoiled
-from imagelab.metrics.freckle_calibration import Figure
-from imagelab.seeds import stream
+from imagelab.metrics.freckle_calibration import CardValue
+from imagelab.seeds import rng_at
 
 SEED = 640_101
 SIZE = 64
@@ -75,7 +75,7 @@ class Known:
 
 def enriched(split: str, n: int, second: float = 0.0, seed: int = SEED) -> Known:
     """Draw n faces of which row i carries the (i mod 13)th rare attribute, a share ``second`` another one, too."""
-    rng, kinds = stream(seed, f"probes/{split}/enriched"), (*RARE, "")
+    rng, kinds = rng_at(seed, f"probes/{split}/enriched"), (*RARE, "")
     rows = []
     for row in range(n):
         first, other = kinds[row % len(kinds)], list(RARE)[int(rng.integers(len(RARE)))]
@@ -94,11 +94,11 @@ def _drawn(split: str, seed: int, rare: dict[str, np.ndarray]) -> Known:
     n = len(rare["mole"])
     names = tuple(tuple(name for name in RARE if rare[name][row]) for row in range(n))
     faces = [record(split, seed, row, names[row]) for row in range(n)]
-    freckled = stream(seed, f"probes/{split}/freckled").random(n) < [freckle_chance(face) for face in faces]
+    freckled = rng_at(seed, f"probes/{split}/freckled").random(n) < [freckle_chance(face) for face in faces]
     recipe = Faces(size=SIZE)
     truth = recipe._describe(faces, rare, freckled)
     truth.pop("freckled")  # the freckle counter's business
-    order = Order(
+    order = Job(
         SIZE, recipe.freckle_style, recipe.supersample, split, seed, 0, names, tuple(bool(one) for one in freckled)
     )
     address = hashlib.sha256(json.dumps([asdict(order), RENDERER_VERSION]).encode()).hexdigest()
@@ -140,7 +140,7 @@ class Network(nn.Module):
 
 def lessons(faces: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (images, spoiled images, answers [N,A], weights [N,A]); of the ghosts only rare attributes are asked."""
-    rng = stream(SEED, "probes/lessons")
+    rng = rng_at(SEED, "probes/lessons")
     model = Ghosts.of(faces.images[12::13][:600])  # those without a rare attribute
     ghosts = np.concatenate([model.drawn(200, kept, rng) for kept in (48, 96, 192, 384)])
     images = np.concatenate([faces.images, ghosts])
@@ -154,7 +154,7 @@ def lessons(faces: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 def learn(faces: Known, epochs: int, say: Callable[[str], None]) -> Network:
     """Fit the network: every epoch shows each face once, as it is or spoiled, mirrored or not."""
     torch.manual_seed(SEED)
-    rng = stream(SEED, "probes/learn")
+    rng = rng_at(SEED, "probes/learn")
     clean, spoilt, answers, asked = lessons(faces)
     say(f"{len(clean)} lessons")
     network = Network(answers.shape[1]).train()
@@ -198,9 +198,9 @@ def choose_threshold(odds: np.ndarray, truth: np.ndarray, natural_truth: np.ndar
     return float(np.float32(thresholds[int(np.argmin(variance))]))
 
 
-def evaluate(found: np.ndarray, truth: np.ndarray, natural_rows: int) -> tuple[Figure, Figure]:
+def evaluate(found: np.ndarray, truth: np.ndarray, natural_rows: int) -> tuple[CardValue, CardValue]:
     """Return (sensitivity over all rows with the attribute, specificity over the natural rows, which come last)."""
-    return Figure.share(found[truth]), Figure.share(~found[-natural_rows:][~truth[-natural_rows:]])
+    return CardValue.share(found[truth]), CardValue.share(~found[-natural_rows:][~truth[-natural_rows:]])
 
 
 def tables(probes: Probes, faces: Known, ghosts: Ghosts) -> dict[str, list[dict[str, Any]]]:
@@ -211,7 +211,7 @@ def tables(probes: Probes, faces: Known, ghosts: Ghosts) -> dict[str, list[dict[
     trials = {
         "blur .6 px": blurred(faces.images, 0.6),
         "blur 1 px": blurred(faces.images, 1.0),
-        "white noise sd .03": noised(faces.images, 0.03, stream(SEED, "probes/noise")),
+        "white noise sd .03": noised(faces.images, 0.03, rng_at(SEED, "probes/noise")),
     }
     for trial, images in trials.items():
         found = scores(images, probes) >= floors
@@ -221,10 +221,10 @@ def tables(probes: Probes, faces: Known, ghosts: Ghosts) -> dict[str, list[dict[
                 {"trial": trial, "attribute": name, "sensitivity": met.value, "specificity": spared.value}
             )
     for kept in (64, 128, 256, 512):
-        found = scores(ghosts.drawn(1000, kept, stream(SEED, "probes/ghosts")), probes) >= floors
+        found = scores(ghosts.drawn(1000, kept, rng_at(SEED, "probes/ghosts")), probes) >= floors
         shares = dict(zip(names, found.mean(axis=0).tolist(), strict=True))
         rows["called on drawn ghosts"] += [
-            {"axes": kept, "attribute": name, **asdict(Figure.share(found[:, k]))} for k, name in enumerate(shares)
+            {"axes": kept, "attribute": name, **asdict(CardValue.share(found[:, k]))} for k, name in enumerate(shares)
         ]
     return rows
 

@@ -45,9 +45,9 @@ from imagelab.faces.render import RENDERER_VERSION
 from imagelab.images import luma
 from imagelab.metrics import freckles
 from imagelab.metrics.degradations import Ghosts, blurred, compressed, noised, spoiled
-from imagelab.metrics.freckle_calibration import Calibration, Figure, Trees, match, read_calibration
+from imagelab.metrics.freckle_calibration import Calibration, CardValue, Trees, match, read_calibration
 from imagelab.metrics.freckle_candidates import Candidates, Optics, find_candidates, noise_levels
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 SEED = 640_001
 COUNTABLE = 6.0  # grey levels of 255 that a freckle must be darker than the same skin without it
@@ -134,7 +134,7 @@ def haunted(faces: Marked, ghosts: Ghosts, kept: int) -> Marked:
 
 def lessons(faces: Marked, clean: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Yield (images, true freckles): faces, twins and clean faces as they are, spoiled, haunted, and drawn ghosts."""
-    rng = stream(SEED, "calibrate/lessons")
+    rng = rng_at(SEED, "calibrate/lessons")
     none = [np.zeros((0, 6))]
     images = np.concatenate([faces.images, faces.twins, clean])
     truth = faces.present + none * (len(faces) + len(clean))
@@ -192,17 +192,17 @@ class Tally:
     met: list[np.ndarray]
     truth: np.ndarray
 
-    def precision(self) -> Figure:
+    def precision(self) -> CardValue:
         """Return the share of detections that are visible freckles."""
-        return Figure.ratio(self.right, self.count)
+        return CardValue.ratio(self.right, self.count)
 
-    def recall(self) -> Figure:
+    def recall(self) -> CardValue:
         """Return the share of countable freckles that were met."""
-        return Figure.ratio(np.array([mask.sum() for mask in self.met], float), self.truth)
+        return CardValue.ratio(np.array([mask.sum() for mask in self.met], float), self.truth)
 
-    def response(self) -> Figure:
+    def response(self) -> CardValue:
         """Return detections gained over the twin a countable freckle."""
-        return Figure.ratio(self.count - self.twin, self.truth)
+        return CardValue.ratio(self.count - self.twin, self.truth)
 
 
 def tally(counter: Calibration, faces: Marked, spoil: Spoil = lambda images: images) -> Tally:
@@ -220,7 +220,7 @@ def tally(counter: Calibration, faces: Marked, spoil: Spoil = lambda images: ima
 
 def choose_threshold(counter: Calibration, faces: Marked) -> Calibration:
     """Return the counter at the smallest threshold that keeps its promises on the reserve set, with a margin."""
-    noise = noised(faces.twins, 0.02, stream(SEED, "calibrate/choose"))
+    noise = noised(faces.twins, 0.02, rng_at(SEED, "calibrate/choose"))
     for threshold in np.arange(0.30, 0.96, 0.05).round(2):
         chosen = replace(counter, threshold=float(threshold))
         seen, grain = tally(chosen, faces), freckles.counts(noise, chosen).mean()
@@ -229,21 +229,21 @@ def choose_threshold(counter: Calibration, faces: Marked) -> Calibration:
     raise SystemExit("no threshold keeps the promises: precision .95, .4 false freckles a face, 1 under noise .02")
 
 
-def figures(seen: Tally) -> dict[str, Figure]:
+def figures(seen: Tally) -> dict[str, CardValue]:
     """Return the single figures on held-out, sharp renders."""
     freckled, called = seen.truth >= freckles.FRECKLED, seen.count >= freckles.FRECKLED
     groups = np.arange(len(seen.count)) % 20
     left = np.array([np.corrcoef(seen.count[groups != k], seen.truth[groups != k])[0, 1] for k in range(20)])
     spread = math.sqrt(19 * float(left.var()))  # jackknife over 20 groups
     return {
-        "false freckles": Figure.mean(seen.twin),
+        "false freckles": CardValue.mean(seen.twin),
         "response": seen.response(),
         "recall": seen.recall(),
         "precision": seen.precision(),
-        "count correlation": Figure(float(np.corrcoef(seen.count, seen.truth)[0, 1]), spread, len(seen.count)),
-        "sensitivity": Figure.share(called[freckled]),
-        "specificity": Figure.share(~called[~freckled]),
-        "countable freckles": Figure.mean(seen.truth),
+        "count correlation": CardValue(float(np.corrcoef(seen.count, seen.truth)[0, 1]), spread, len(seen.count)),
+        "sensitivity": CardValue.share(called[freckled]),
+        "specificity": CardValue.share(~called[~freckled]),
+        "countable freckles": CardValue.mean(seen.truth),
     }
 
 
@@ -265,7 +265,7 @@ def tables(counter: Calibration, faces: Marked, dense: Marked, ghosts: Ghosts) -
     plain = tally(counter, faces)
     card["false freckles by skin luma"] = _binned(tone, plain.twin, lumas, np.arange(len(faces)))
     kinds = [(name, mask) for name, mask in faces.attributes.items() if mask.sum() >= 10]
-    invented = {name: Figure.mean(plain.twin[mask]) for name, mask in kinds}
+    invented = {name: CardValue.mean(plain.twin[mask]) for name, mask in kinds}
     card["false freckles by attribute"] = [{"attribute": name, **asdict(one)} for name, one in invented.items()]
     card["linearity"] = _linearity(plain, counter)
     families = {
@@ -278,27 +278,27 @@ def tables(counter: Calibration, faces: Marked, dense: Marked, ghosts: Ghosts) -
     for family, members in families.items():
         taken = [(none[family], plain), *((label, tally(counter, faces, spoil)) for label, spoil in members)]
         card[f"recall by {family}"] = [{**label, **asdict(one.recall())} for label, one in taken]
-        card[f"false freckles by {family}"] = [{**label, **asdict(Figure.mean(one.twin))} for label, one in taken]
+        card[f"false freckles by {family}"] = [{**label, **asdict(CardValue.mean(one.twin))} for label, one in taken]
         if family == "blur":
-            card["blur ruler"] = [{**label, **asdict(Figure.ratio(one.count, plain.count))} for label, one in taken]
+            card["blur ruler"] = [{**label, **asdict(CardValue.ratio(one.count, plain.count))} for label, one in taken]
     card.update(_on_ghosts(counter, faces, ghosts))
     read = {sd: noise_levels(_noise(sd, "white")(faces.images), counter.skin) for sd in (0.0, *NOISES)}
-    return {**card, "noise as read": [{"sd": sd, **asdict(Figure.mean(levels))} for sd, levels in read.items()]}
+    return {**card, "noise as read": [{"sd": sd, **asdict(CardValue.mean(levels))} for sd, levels in read.items()]}
 
 
 def _noise(sd: float, kind: str) -> Spoil:
-    return lambda images: noised(images, sd, stream(SEED, f"calibrate/noise/{kind}"), kind)
+    return lambda images: noised(images, sd, rng_at(SEED, f"calibrate/noise/{kind}"), kind)
 
 
 def _on_ghosts(counter: Calibration, faces: Marked, ghosts: Ghosts) -> dict[str, list[Row]]:
     """Return what is missed and invented on the leftovers of a linear model with so many axes, and on its own faces."""
     axes = [k for k in (32, 64, 128, 256, 512) if k < len(ghosts.axes)]
     seen = {k: tally(counter, haunted(faces, ghosts, k)) for k in axes}
-    drawn = {k: freckles.counts(ghosts.drawn(len(faces), k, stream(SEED, "calibrate/ghosts")), counter) for k in axes}
+    drawn = {k: freckles.counts(ghosts.drawn(len(faces), k, rng_at(SEED, "calibrate/ghosts")), counter) for k in axes}
     return {
         "recall by ghosts": [{"axes": k, **asdict(one.recall())} for k, one in seen.items()],
-        "false freckles by ghosts": [{"axes": k, **asdict(Figure.mean(one.twin))} for k, one in seen.items()],
-        "false freckles on drawn ghosts": [{"axes": k, **asdict(Figure.mean(n))} for k, n in drawn.items()],
+        "false freckles by ghosts": [{"axes": k, **asdict(CardValue.mean(one.twin))} for k, one in seen.items()],
+        "false freckles on drawn ghosts": [{"axes": k, **asdict(CardValue.mean(n))} for k, n in drawn.items()],
     }
 
 
@@ -308,7 +308,7 @@ def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.nd
     for low, high in pairwise(edges):
         inside = (key >= low) & (key < high)
         if inside.sum() > 1:
-            figure = Figure.ratio(np.bincount(owner[inside], value[inside]), np.bincount(owner[inside]))
+            figure = CardValue.ratio(np.bincount(owner[inside], value[inside]), np.bincount(owner[inside]))
             rows.append({"low": low, "high": high, **asdict(figure)})
     return rows
 

@@ -16,13 +16,13 @@ import numpy as np
 from imagelab.data.base import Sample
 from imagelab.data.faces import Faces
 from imagelab.data.textures import Textures
-from imagelab.metrics import ssl_encoder as trunk
+from imagelab.metrics import ssl_encoder
 from imagelab.metrics.base import Evidence, ImageSet
 from imagelab.metrics.degradations import blurred, compressed, noised
 from imagelab.metrics.features import CONTROLS, feature_pair
 from imagelab.metrics.frechet import frechet_distance
 from imagelab.metrics.kernel import kernel_distance
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 SEED = 811_900
 N, SETS = 1000, 4  # images a set, and sets of real faces, whose pairs are the null
@@ -51,7 +51,7 @@ def fewer(faces: Sample, group: np.ndarray, share: float) -> np.ndarray:
 
 def damage(base: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Return ladders that any pictures can climb, each step's pictures, weakest first."""
-    rng = stream(SEED, "trunk/ladder")
+    rng = rng_at(SEED, "trunk/ladder")
     return {
         "blur, sigma px": {f"{s}": blurred(base, s) for s in (0.25, 0.5, 0.75, 1.0)},
         "white noise, sd": {f"{s}": noised(base, s, rng) for s in (0.01, 0.02, 0.04)},
@@ -61,7 +61,7 @@ def damage(base: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
 
 def losses(faces: Sample) -> dict[str, dict[str, np.ndarray]]:
     """Return ladders of what only faces can lose: freckles, and groups of faces; N pictures a step, weakest first."""
-    rng, has = stream(SEED, "trunk/losses"), faces.attributes
+    rng, has = rng_at(SEED, "trunk/losses"), faces.attributes
     groups = {
         "freckled faces dropped": has["freckled"],
         "afro and curls dropped": has["hair_afro"] | has["hair_curls"],
@@ -98,7 +98,7 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def measured(spaces: Sequence[str] = (trunk.NAME, *CONTROLS)) -> dict[str, Any]:
+def measured(spaces: Sequence[str] = (ssl_encoder.NAME, *CONTROLS)) -> dict[str, Any]:
     """Measure every ladder in the trunk's features and in random ones: faces at two rates of freckles, photographs."""
     cases: dict[str, tuple[Faces | Textures, int]] = {
         "faces, 27 % freckled": (Faces(size=64), SEED),

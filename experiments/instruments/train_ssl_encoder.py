@@ -59,7 +59,7 @@ from imagelab.data.phase_random import PhaseRandom
 from imagelab.data.random_field import RandomField
 from imagelab.data.textures import PhotoName, Textures
 from imagelab.data.weave import Weave
-from imagelab.metrics import ssl_encoder as trunk
+from imagelab.metrics import ssl_encoder
 from imagelab.metrics.features import CONTROLS
 
 SEED, LESSONS = 811_000, 811_100
@@ -74,7 +74,7 @@ LUMA_STEPS = torch.tensor([  # ITU-T T.81, table K.1
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
 ], dtype=torch.float32)
 # fmt: on
-CARD = trunk.PATH.with_suffix(".json")
+CARD = ssl_encoder.PATH.with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class Network(nn.Module):
     def __init__(self) -> None:
         """Set up with torch's default initialisation."""
         super().__init__()
-        shapes = zip((3, *WIDTHS), WIDTHS, KERNELS, trunk.STRIDES, strict=False)
+        shapes = zip((3, *WIDTHS), WIDTHS, KERNELS, ssl_encoder.STRIDES, strict=False)
         self.convs = nn.ModuleList(nn.Conv2d(a, b, k, s, k // 2, bias=False) for a, b, k, s in shapes)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS)
         self.unit = nn.BatchNorm1d(2 * sum(WIDTHS), affine=False)
@@ -344,16 +344,16 @@ def main() -> None:
     if asked.train:
         from safetensors.numpy import save_file
 
-        path = asked.train / trunk.PATH.name
+        path = asked.train / ssl_encoder.PATH.name
         save_file(folded(train(asked.train, PHASES).eval()), path)
         print(f"{path}: SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
     if asked.check:
         found = measured()
-        for space in (trunk.NAME, *CONTROLS):
+        for space in (ssl_encoder.NAME, *CONTROLS):
             print("\n".join(verdicts(found, space)))
         if asked.card:
             card = json.loads(CARD.read_text())
-            card |= {"name": trunk.NAME, "sha256": trunk.digest(), "ladder": found}
+            card |= {"name": ssl_encoder.NAME, "sha256": ssl_encoder.digest(), "ladder": found}
             CARD.write_text(json.dumps(card, indent=1) + "\n")
 
 

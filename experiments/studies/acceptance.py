@@ -62,7 +62,7 @@ def nearer(ours: Reading, theirs: Reading, real: Reading) -> bool:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StageHistory:
     """Who beat whom, seed by seed.
 
     Attributes:
@@ -94,7 +94,7 @@ class Verdict:
         return [*told, f"It {'earns' if self.earned else 'does not earn'} its place."]
 
 
-def verdict(table: Table) -> Verdict:
+def verdict(table: Table) -> StageHistory:
     """Judge a table of readings: every instrument that read all of model, controls and real images in every seed.
 
     Example:
@@ -116,7 +116,7 @@ def verdict(table: Table) -> Verdict:
     freckled = tuple(_more(ours[FRECKLES], blank[FRECKLES]) for ours, blank in pairs if FRECKLES in ours)
     copies = zip(table["model"], table["real"], strict=True)
     copied = tuple(ours[NEAR].value >= (0.5 + real[NEAR].value) / 2 for ours, real in copies if NEAR in ours)
-    return Verdict(beats, freckled, copied)
+    return StageHistory(beats, freckled, copied)
 
 
 def _more(ours: Reading, theirs: Reading) -> bool:

@@ -40,13 +40,13 @@ from PIL import Image
 from torch.nn import functional
 
 from imagelab.data import Faces
-from imagelab.generators import Bench, Vae
+from imagelab.generators import RunContext, Vae
 from imagelab.measurement import Measurement
-from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import CONTROLS, DISTANCE_SPACES, PRIMARY, feature_pair, features
 from imagelab.metrics.frechet import frechet_infinity
 from imagelab.metrics.inception import NAME as INCEPTION
-from imagelab.seeds import image_seeds, stream_seed
+from imagelab.seeds import image_seeds, seed_at
 
 SEED = 2026
 
@@ -112,14 +112,14 @@ def take(real: ImageSet, fake: ImageSet, inception: bool) -> Taken:
     """Measure one pair of sets with every distance."""
     evidence = Evidence(real, fake, seed=SEED)
     names = ["frechet", "kernel", *(["fid", "kid"] if inception else [])]
-    return Taken(evidence, {m.name: m for m in measure(evidence, names)})
+    return Taken(evidence, {m.name: m for m in measure_panel(evidence, names)})
 
 
 def trained(sizes: Sizes, seed: int, count: int) -> np.ndarray:
     """Return images of the VAE trained with this seed: uint8 [count,3,64,64]."""
     recipe = Vae(details=8, beta=0.3, images_seen=sizes.images_seen)
     faces = Faces(size=64, freckle_rate=0.6).load("train", sizes.train, SEED).images
-    model = recipe.fit(faces, stream_seed(SEED, "train", 0, seed), Bench())
+    model = recipe.fit(faces, seed_at(SEED, "train", 0, seed), RunContext())
     return model.sample(image_seeds(SEED, "sample", 0, seed, range(count)))
 
 

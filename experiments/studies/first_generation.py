@@ -90,16 +90,16 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
 from imagelab.data import Faces, Sample
-from imagelab.generators import AnyGenerator, Bench, Cascade, Ddpm, Gaussian, TrainRecord, Vae
+from imagelab.generators import AnyGenerator, Cascade, Ddpm, Gaussian, RunContext, TrainRecord, Vae
 from imagelab.generators.training import fingerprint
 from imagelab.images import tile
 from imagelab.io.atomic import write_atomic
 from imagelab.io.pictures import read_npy, write_png
-from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.report.grids import INK, MUTED, write_line
 from imagelab.run_folder import CHECKPOINT, write_npy
 from imagelab.runs.environment import processor
-from imagelab.seeds import image_seeds, stream_seed
+from imagelab.seeds import image_seeds, seed_at
 
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
 PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation", "generalisation")
@@ -189,7 +189,9 @@ class Meter:
             self.noted = time.monotonic()
 
 
-def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, drawn: int, runs: Path, bench: Bench) -> Made:
+def make(
+    arm: Arm, recipe: AnyGenerator, training: np.ndarray, seed: int, drawn: int, runs: Path, context: RunContext
+) -> Made:
     """Fit an arm and let it draw so many images; what is in ``runs`` already is read, not made.
 
     An arm is written beside its name and renamed when whole. A killed training goes on from its checkpoint.
@@ -197,26 +199,26 @@ def make(arm: Arm, recipe: AnyGenerator, lesson: np.ndarray, seed: int, drawn: i
     Raises:
         Interrupted, Diverged: from training (see generators/base.py).
     """
-    start = stream_seed(seed, "first-generation")
-    mark = fingerprint(recipe.model_dump_json(), lesson, start)
+    start = seed_at(seed, "first-generation")
+    mark = fingerprint(recipe.model_dump_json(), training, start)
     shard = runs / f"{arm.lower()}-seed-{seed}-{drawn}-{mark[:10]}"
     if not shard.exists():
         partial = shard.with_name(f"{shard.name}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         note = partial / "spent.json"
         meter = Meter(note)
-        model = recipe.fit(lesson, start, replace(bench, tell=meter.tell, checkpoint=partial / CHECKPOINT))
-        training, begun = meter.spent, time.process_time()
+        model = recipe.fit(training, start, replace(context, on_record=meter.tell, checkpoint=partial / CHECKPOINT))
+        trained, begun = meter.spent, time.process_time()
         model.save(partial / "model")
         write_npy(partial / "images.npy", model.sample(image_seeds(seed, "sample", 1, 0, range(drawn))))
-        cost = {"label": recipe.label, "training": training, "sampling": time.process_time() - begun}
+        cost = {"label": recipe.label, "training": trained, "sampling": time.process_time() - begun}
         write_atomic(partial / "cost.json", json.dumps(cost))
         note.unlink(missing_ok=True)
         partial.rename(shard)
     return Made(images=read_npy(shard / "images.npy"), **json.loads((shard / "cost.json").read_text()))
 
 
-def read(of: World, images: np.ndarray, lesson: np.ndarray, features: Path) -> Readings:
+def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) -> Readings:
     """Return what every instrument says of these images beside the held-out faces.
 
     Args:
@@ -226,12 +228,12 @@ def read(of: World, images: np.ndarray, lesson: np.ndarray, features: Path) -> R
     evidence = Evidence(
         real=ImageSet(of.heldout, features),
         fake=ImageSet(images, features),
-        seed=stream_seed(of.seed, "measure"),
-        train=ImageSet(lesson, features),
+        seed=seed_at(of.seed, "measure"),
+        train=ImageSet(training, features),
     )
     # beside held-out faces with freckles, faces without lie near to any lesson without: that would pass for copying
-    panel = [name for name in PANEL if lesson is of.train.images or name not in ("memorisation", "generalisation")]
-    found = {m.name: m for m in measure(evidence, panel)}
+    panel = [name for name in PANEL if training is of.train.images or name not in ("memorisation", "generalisation")]
+    found = {m.name: m for m in measure_panel(evidence, panel)}
     return {
         name: Reading(m.value, m.stderr or 0.0)
         for name in INSTRUMENTS
@@ -294,10 +296,10 @@ def run(
         of = world(seed, images, heldout)
         look = partial(read, of, features=runs / "features")
         table["real"].append(look(of.train.images, of.train.images))
-        for arm, (asked, lesson) in arms(recipe, of).items():
-            one = make(arm, asked, lesson, seed, drawn, runs, Bench())
+        for arm, (asked, training) in arms(recipe, of).items():
+            one = make(arm, asked, training, seed, drawn, runs, RunContext())
             made[arm].append(one)
-            table[arm].append(look(one.images, lesson))
+            table[arm].append(look(one.images, training))
             fd = table[arm][-1].get(BEYOND[0], Reading(math.nan))
             print(f"seed {seed}, {arm}: {one.training:.0f} core-s of training, FD {fd.value:.1f}", flush=True)
     return table, made

@@ -44,7 +44,7 @@ import numpy as np
 from imagelab import theory
 from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.regimes import Accumulate, AnyRegime, Breed, Contaminate, Fresh, Golden, Mix, Replace, Schedule, Window
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 GENERATIONS = 100
 SIZES = (10, 100, 1000)
@@ -149,7 +149,7 @@ def pools_of(case: Case, n: int, generations: int, seed: int) -> dict[Key, Pool]
     pools = {}
     for t in range(1, generations + 1):
         for line in range(case.lines):
-            pools[t, line] = case.regime(archive, line, n, stream(seed, "pool", t, line))
+            pools[t, line] = case.regime(archive, line, n, rng_at(seed, "pool", t, line))
         archive = archive.add(t, {line: Pool.of(t, line, range(n)) for line in range(case.lines)})
     return pools
 
@@ -158,7 +158,7 @@ def measure(case: Case, n: int, dimensions: int, runs: int, seed: int) -> list[C
     """Return the curves of variance and mean error of one case, replicas in blocks that fit a small memory."""
     pools = {key: pool.names() for key, pool in pools_of(case, n, GENERATIONS, seed).items()}
     law = theory.pool_moments(pools, case.unbiased, case.scale)
-    rng, values = stream(seed, f"{case.name}/{n}/{dimensions}"), np.empty((2, GENERATIONS, runs))
+    rng, values = rng_at(seed, f"{case.name}/{n}/{dimensions}"), np.empty((2, GENERATIONS, runs))
     block = max(100, BLOCK // (n * dimensions))
     for start in range(0, runs, block):
         size = min(block, runs - start)
@@ -189,7 +189,7 @@ def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def wishart(n: int, dimensions: int, runs: int, seed: int) -> list[Curve]:
     """Return v, m and, where there is one, ln det under replace in d dimensions with full covariance."""
-    rng = stream(seed, f"wishart/{n}/{dimensions}")
+    rng = rng_at(seed, f"wishart/{n}/{dimensions}")
     values = np.array([list(theory.wishart_replica(GENERATIONS, n, dimensions, rng)) for _ in range(runs)])
     laws = [*np.array([theory.replace_moments(t, n) for t in TIMES]).T]
     if n > dimensions:
@@ -364,7 +364,7 @@ def main() -> None:
     tasks = all_tasks(asked.replicas, asked.seed)
     with ProcessPoolExecutor(asked.processes, initializer=_one_thread) as pool:
         curves = [curve for found in pool.map(work, tasks) for curve in found]
-    rng = stream(asked.seed, "toy")
+    rng = rng_at(asked.seed, "toy")
     for line in (*table(curves), "", *verdict(curves), "", *toy_story(rng)):
         print(line)
     picture(curves, rng, asked.out)

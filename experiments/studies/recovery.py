@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from imagelab import Experiment, Faces, Fresh, Gaussian, Replace, Runtime, Vae
-from imagelab.generators import AnyGenerator, Bench
+from imagelab.generators import AnyGenerator, RunContext
 from imagelab.lab import run
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
@@ -81,7 +81,7 @@ def carried_out(experiment: Experiment, folder: RunFolder | None = None) -> RunF
     """Return the finished run."""
     folder = folder or open_run(experiment)
     with folder.lock():
-        list(run(experiment, folder, Bench()))
+        list(run(experiment, folder, RunContext()))
     return folder
 
 

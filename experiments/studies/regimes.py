@@ -48,10 +48,10 @@ from imagelab import (
     Runtime,
     Window,
 )
-from imagelab.generators import Bench
+from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
 from imagelab.lab import run
-from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.pool import REAL
 from imagelab.regimes import AnyRegime
@@ -94,7 +94,7 @@ def losses(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float]:
     )
     folder = open_run(experiment)
     with folder.lock():
-        list(run(experiment, folder, Bench()))
+        list(run(experiment, folder, RunContext()))
     heldout = read_npy(folder.shard_path(0) / "heldout.npy")
     real, last = (np.array(folder.images(*shard)) for shard in ((0, REAL), (asked.generations, 0)))
     (law,) = experiment.regime.predictions(asked.generations, len(real), len(experiment.lines))
@@ -122,7 +122,7 @@ def spreads(images: np.ndarray, heldout: np.ndarray) -> np.ndarray:
 
 def distance(images: np.ndarray, heldout: np.ndarray) -> float:
     """Return the Frechet distance to held-out real images, corrected for the numbers of images."""
-    found = {m.name: m.value for m in measure(Evidence(ImageSet(heldout), ImageSet(images)), ("frechet",))}
+    found = {m.name: m.value for m in measure_panel(Evidence(ImageSet(heldout), ImageSet(images)), ("frechet",))}
     value = found[DISTANCE]
     if value is None:
         raise ValueError(f"{DISTANCE} could not be measured")

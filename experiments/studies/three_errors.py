@@ -49,10 +49,10 @@ import numpy as np
 import torch
 
 from imagelab import Experiment, Faces, Replace, Runtime, Vae
-from imagelab.generators import Bench
+from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
 from imagelab.lab import run
-from imagelab.metrics import Evidence, ImageSet, measure
+from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.error_sources import isolate
@@ -96,7 +96,8 @@ def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str
     found["all"] = asked, {}
     if quick:  # a short stream: it is only to be seen that it runs
         return {
-            name: (one.model_copy(update={"stream": min(one.stream, 2)}), said) for name, (one, said) in found.items()
+            name: (one.model_copy(update={"fresh_draws": min(one.fresh_draws, 2)}), said)
+            for name, (one, said) in found.items()
         }
     return found
 
@@ -105,7 +106,7 @@ def carried_out(experiment: Experiment) -> RunFolder:
     """Return the finished run."""
     folder = open_run(experiment)
     with folder.lock():
-        list(run(experiment, folder, Bench()))
+        list(run(experiment, folder, RunContext()))
     return folder
 
 
@@ -114,9 +115,9 @@ def figures(folder: RunFolder, experiment: Experiment, drawn: int) -> np.ndarray
     real = ImageSet(read_npy(folder.shard_path(0) / "heldout.npy"), folder.shard_path(0) / "features")
     found = np.empty((len(INSTRUMENTS), 2))
     for column, generation in enumerate((1, experiment.generations)):
-        model = experiment.generator.load(folder.shard_path(generation) / "model", Bench())
+        model = experiment.generator.load(folder.shard_path(generation) / "model", RunContext())
         images = model.sample(image_seeds(experiment.seed, "three-errors", 0, 0, range(drawn)))
-        taken = {m.name: m.value for m in measure(Evidence(real, ImageSet(images)), experiment.panel)}
+        taken = {m.name: m.value for m in measure_panel(Evidence(real, ImageSet(images)), experiment.panel)}
         found[:, column] = [taken[name] for name in INSTRUMENTS]
     return found
 

@@ -51,13 +51,13 @@ import torch
 
 from imagelab import theory
 from imagelab.data import AnyData, Faces, RandomField
-from imagelab.generators import Bench, Ddpm, Gaussian, Vae
+from imagelab.generators import Ddpm, Gaussian, RunContext, Vae
 from imagelab.generators.ddpm import DdpmModel
 from imagelab.generators.exact_net import alpha_bar, exact_model
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.images import LUMA, luma
 from imagelab.metrics.spectrum import power_spectrum
-from imagelab.seeds import image_seeds, stream_seed
+from imagelab.seeds import image_seeds, seed_at
 
 SIZE = 32
 STEPS = (10, 50, 250, 1000)
@@ -141,7 +141,7 @@ def predicted(gaussian: GaussianModel, kept: np.ndarray | None = None) -> Level:
 
 def truth(data: AnyData, images: np.ndarray) -> GaussianModel:
     """Return the Gaussian of infinite data: exact for a random field, that of all images there are otherwise."""
-    fitted = Gaussian().fit(images, 0, Bench())
+    fitted = Gaussian().fit(images, 0, RunContext())
     if not isinstance(data, RandomField):
         return fitted
     plane = np.fft.fft2(np.eye(SIZE**2).reshape(-1, SIZE, SIZE), norm="ortho").reshape(SIZE**2, -1)
@@ -191,7 +191,7 @@ def samplers(gaussian: GaussianModel, real: Level, budget: Budget, seed: int) ->
     for steps in STEPS:
         settings = with_steps(recipe(budget), steps)
         law = eroded(gaussian, settings)
-        found = draw(exact_model(gaussian, settings, Bench()), steps, budget, seed)
+        found = draw(exact_model(gaussian, settings, RunContext()), steps, budget, seed)
         seen, error = found.decibel(real)
         off.append(found.decibel(law)[0] / found.decibel(law)[1])
         cells = "".join(
@@ -211,10 +211,10 @@ def story(data: AnyData, budget: Budget, seed: int) -> Iterator[str]:
     yield f"{data.kind}, {SIZE} px, n = {budget.train}, {budget.drawn} drawn an arm, seed {seed}"
     yield from samplers(gaussian, real, budget, seed)
 
-    few = Gaussian().fit(images, 0, Bench())
+    few = Gaussian().fit(images, 0, RunContext())
     chance = level(images).decibel(real)
     data_term = eroded(few, settings).decibel(eroded(gaussian, settings))[0], chance[1]  # which n they were is chance
-    trained = settings.fit(images, stream_seed(seed, "train"), Bench())
+    trained = settings.fit(images, seed_at(seed, "train"), RunContext())
     network_term = draw(trained, LONG, budget, seed).decibel(eroded(few, settings))
     theory_of = DECIBEL * math.log1p(-1 / budget.train)
     yield "  " + row(f"finite data, n = {budget.train}", data_term) + f"   theory, mean {theory_of:.3f}"
@@ -265,7 +265,7 @@ def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iter
     """Yield what a VAE loses by publishing decoder means, and what its noise gives back."""
     for noisy in (False, True):
         vae = Vae(details=12, images_seen=budget.vae_seen, crop=SIZE, decoder_noise=noisy)
-        model = vae.fit(images, stream_seed(seed, "train"), Bench())
+        model = vae.fit(images, seed_at(seed, "train"), RunContext())
         made = model.sample(image_seeds(seed, "which_error", 1, 0, range(budget.drawn)))
         yield "  " + row("VAE, decoder " + ("with its noise" if noisy else "means"), level(made).decibel(real))
 

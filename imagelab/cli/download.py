@@ -30,7 +30,7 @@ from ..metrics.weights import WEIGHTS, Weights, folders, short, state
 __all__ = ["Arrived", "NotFetched", "Received", "bring_in", "fetch", "target"]
 
 CHUNK = 1 << 18
-SPARE = 50_000_000  # bytes left free on the disk
+SPARE_BYTES = 50_000_000  # bytes left free on the disk
 DEEP = 6  # levels of folders searched under one that is imported
 
 
@@ -157,19 +157,19 @@ def _receive(address: str, partial: Path, size: int, timeout: float) -> Iterator
     request = urllib.request.Request(address, headers=headers)
     with urllib.request.urlopen(request, timeout=timeout) as response:
         start = _checked_start(response, address, start, size)
-        with partial.open("r+b" if start else "wb") as stream:
-            stream.seek(start)
-            stream.truncate()
+        with partial.open("r+b" if start else "wb") as handle:
+            handle.seek(start)
+            handle.truncate()
             while block := response.read(CHUNK):
-                if stream.tell() + len(block) > size:
+                if handle.tell() + len(block) > size:
                     partial.unlink()
                     raise NotFetched(f"{address} sends more than the {size:,} bytes of the official file; not used")
-                stream.write(block)
-                yield stream.tell()
-            if stream.tell() < size:
-                raise http.client.IncompleteRead(b"", size - stream.tell())
-            stream.flush()
-            os.fsync(stream.fileno())
+                handle.write(block)
+                yield handle.tell()
+            if handle.tell() < size:
+                raise http.client.IncompleteRead(b"", size - handle.tell())
+            handle.flush()
+            os.fsync(handle.fileno())
 
 
 def _checked_start(response: http.client.HTTPResponse, address: str, start: int, size: int) -> int:
@@ -194,8 +194,8 @@ def _checked_start(response: http.client.HTTPResponse, address: str, start: int,
 
 def _accept(partial: Path, path: Path, wanted: Weights, address: str) -> None:
     """Give the finished file its name if its digest is the official one; remove it if not."""
-    with partial.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    with partial.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != wanted.sha256:
         partial.unlink()
         raise NotFetched(
@@ -250,12 +250,12 @@ def _copy(file: Path, name: str) -> bool:
         _ask_disk(path.parent, wanted.size)
         partial, digest = path.with_name(path.name + ".copy.partial"), hashlib.sha256()
         try:
-            with file.open("rb") as taken, partial.open("wb") as stream:
+            with file.open("rb") as taken, partial.open("wb") as handle:
                 while block := taken.read(CHUNK):
                     digest.update(block)
-                    stream.write(block)
-                stream.flush()
-                os.fsync(stream.fileno())
+                    handle.write(block)
+                handle.flush()
+                os.fsync(handle.fileno())
             if digest.hexdigest() == wanted.sha256:
                 partial.replace(path)
                 path.with_name(path.name + ".partial").unlink(missing_ok=True)  # of a download now needless
@@ -281,7 +281,7 @@ def _files_under(place: Path) -> list[Path]:
 
 def _ask_disk(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free
-    if free < need + SPARE:
+    if free < need + SPARE_BYTES:
         raise NotFetched(
             f"{short(folder)}: {need / 1e6:.0f} MB are still to be written and the disk has {free / 1e6:.0f} MB free. "
             "Free some space; what is here already is kept."

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from .. import __version__
 from ..experiment import Experiment, explain
 from ..run_folder import RunFolder
-from ..runs.distributed import follows, ranks
+from ..runs.distributed import is_worker, world_size
 from .console import UsageError, err, out
 from .data import data_app
 from .export import cite as cite_command
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _leave(code: int) -> NoReturn:
     """Exit; as one of several processes without the last rites of C++, where a thread of gloo's may still stand."""
-    if ranks() > 1:
+    if world_size() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -148,7 +148,7 @@ def _guard(work: Callable[[], Any]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    if follows():  # rank 0 says the same
+    if is_worker():  # rank 0 says the same
         return code
     err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
     return code

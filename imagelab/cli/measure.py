@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from rich.table import Table
 
 from .. import __version__
-from ..evaluation.comparison import Difference, by_name, columns, differences, number
+from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
@@ -37,7 +37,7 @@ from .console import UsageError, err, out
 
 __all__ = ["measure_command", "read_results"]
 
-PATIENCE = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
+STATUS_SECONDS = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
 
 
 BETTER = {
@@ -121,7 +121,7 @@ def measure_command(
     result = _measured(real, fake, wish)
     if wish.output is not None:
         write_atomic(wish.output, result.to_jsonl())
-    compared = None if earlier is None else differences({m.name: m for m in result}, earlier)
+    compared = None if earlier is None else gaps({m.name: m for m in result}, earlier)
     if wish.as_json:
         out.print(as_json(result, compared), markup=False)
     else:
@@ -203,7 +203,7 @@ def _kept(path: Path) -> list[Measurement]:
     return found
 
 
-def as_json(result: Measured, compared: Sequence[Difference] | None) -> str:
+def as_json(result: Measured, compared: Sequence[Gap] | None) -> str:
     """Return the whole result as one JSON object."""
     whole: dict[str, Any] = {
         "imagelab": __version__,
@@ -263,7 +263,7 @@ def _watched() -> Iterator[Progress]:
 
     def speak() -> None:
         said = ""
-        while not over.wait(PATIENCE):
+        while not over.wait(STATUS_SECONDS):
             if now[0] != said:
                 said = now[0]
                 err.print(said, markup=False)
@@ -275,7 +275,7 @@ def _watched() -> Iterator[Progress]:
         over.set()
 
 
-def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) -> None:
+def _print(result: Measured, compared: Sequence[Gap] | None, wish: Wish) -> None:
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
     rows = result.rows(wish.everything)
@@ -301,10 +301,10 @@ def _print(result: Measured, compared: Sequence[Difference] | None, wish: Wish) 
         out.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
 
 
-def _difference_cells(each: Difference) -> tuple[str, ...]:
-    values = [number(m.value) if m else "" for m in (each.now, each.earlier)]
+def _difference_cells(each: Gap) -> tuple[str, ...]:
+    values = [figures(m.value) if m else "" for m in (each.now, each.earlier)]
     gap = "" if each.gap is None else f"{each.gap:+.3g}"
-    return (each.name, *values, gap, "" if each.sigma is None else f"± {number(each.sigma, 2)}", each.words, each.note)
+    return (each.name, *values, gap, "" if each.sigma is None else f"± {figures(each.sigma, 2)}", each.words, each.note)
 
 
 def _print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,17 +19,17 @@ from ..data import DATASETS
 from ..experiment import Experiment, explain, read_config
 from ..generators import GENERATORS
 from ..regimes import REGIMES
-from ..runs.distributed import follows
+from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
 from .console import UsageError, out, settled
 
-__all__ = ["FAMILIES", "ISOLATE", "NO_ARMS", "SHORT", "load_experiment", "parse", "taken"]
+__all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "load_experiment", "parse", "taken"]
 
 
 FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
 
 
-SHORT = {"--on-bad": "--data.on-bad"}
+ALIASES = {"--on-bad": "--data.on-bad"}
 
 
 NO_ARMS = "--no-arms"
@@ -80,7 +80,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     within recipes are chosen alike: ``--regime.kind schedule --regime.then.kind mix --regime.then.real-fraction .5``.
     Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
     """
-    words = [SHORT.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
+    words = [ALIASES.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     arms = () if NO_ARMS in words else experiment.arms
     words = [word for word in words if word != NO_ARMS]
     isolating = any(word.partition("=")[0] == ISOLATE for word in words)
@@ -115,7 +115,7 @@ def _alone(experiment: Experiment, error: str) -> Experiment:
     if error not in ERRORS:
         raise UsageError(f"{ISOLATE}: expected one of {', '.join(ERRORS)}, got {error!r}")
     isolated = isolate(experiment, error)
-    for name, words in isolated.switches.items() if not follows() else ():
+    for name, words in isolated.switches.items() if not is_worker() else ():
         out.print(f"{name} error: {words}", markup=False)
     return isolated.experiment
 

@@ -78,7 +78,7 @@ def animate(
     /,
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("photocopy.webp"),
-    which: Literal["photocopy", "probe"] = "photocopy",
+    which: Literal["photocopy", "tracked"] = "photocopy",
     seconds: float = 0.7,
     labels: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
 ) -> int:

@@ -9,11 +9,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..experiment import Experiment, Runtime
-from ..generators.base import Team
+from ..generators.base import ProcessGroup
 from ..io.cache import make_room
 from ..run_folder import RunFolder
 from ..runs.branch import branch, branched
-from ..runs.distributed import follows
+from ..runs.distributed import is_worker
 from ..runs.prepare import reopen
 from .console import UsageError, err, out
 from .overrides import load_experiment, parse, taken
@@ -67,7 +67,7 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
     if not at.isdecimal():
         raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
     experiment = branched(stem, asked, int(at))
-    return execute(experiment, None if follows() else branch(folder, experiment, int(at)))
+    return execute(experiment, None if is_worker() else branch(folder, experiment, int(at)))
 
 
 def _needs(words: Sequence[str], usage: str, what: str) -> int:
@@ -80,13 +80,13 @@ def _needs(words: Sequence[str], usage: str, what: str) -> int:
 
 def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
     """Run what is not yet there, then write the report. Returns the exit code."""
-    from ..runs.distributed import together
-    from .session import Watch
+    from ..runs.distributed import run_distributed
+    from .session import Session
 
-    def work(team: Team) -> int:
-        with Watch(experiment, out, err, team) as watch:
+    def work(group: ProcessGroup) -> int:
+        with Session(experiment, out, err, group) as watch:
             return watch.go(folder)
 
-    if not follows():
+    if not is_worker():
         make_room()
-    return together(work, experiment.runtime)
+    return run_distributed(work, experiment.runtime)

@@ -21,24 +21,24 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..experiment import Experiment
-from ..generators import Bench, Diverged, Interrupted, TrainRecord
-from ..generators.base import ALONE, Team
+from ..generators import Diverged, Interrupted, RunContext, TrainRecord
+from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..run_folder import CHECKPOINT, RunFolder
 from ..runs.device import choose_device
 from ..runs.environment import provenance
 from ..runs.prepare import open_run
 
-__all__ = ["Watch"]
+__all__ = ["Session"]
 
-ECHO = 2.0  # seconds in which torchrun passes on a Ctrl-C that its processes have had already
+REPEATED_SIGNAL_SECONDS = 2.0  # seconds in which torchrun passes on a Ctrl-C that its processes have had already
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-class Watch:
+class Session:
     """Carries out one experiment under the eyes of its user. Use as a context manager, then call :meth:`go`."""
 
-    def __init__(self, experiment: Experiment, out: Console, err: Console, team: Team = ALONE):
-        self.experiment, self.out, self.err, self.team = experiment, out, err, team
+    def __init__(self, experiment: Experiment, out: Console, err: Console, group: ProcessGroup = SINGLE_PROCESS):
+        self.experiment, self.out, self.err, self.group = experiment, out, err, group
         self.stopping = False
         self._asked_at = 0.0
         self._stack = ExitStack()
@@ -47,7 +47,7 @@ class Watch:
         self._task = self._bar.add_task("preparing the data", total=None, start=False)
         self._done = 0.0
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Session:
         for number in SIGNALS:
             self._stack.callback(signal.signal, number, signal.signal(number, self._asked_to_stop))
         handler = RichHandler(console=self.err, show_path=False, show_time=False, markup=False)
@@ -96,14 +96,16 @@ class Watch:
             from ..runs.preflight import preflight
 
             batch = self.experiment.runtime.batch
-            bench = Bench(device, batch, tell=self._training, stop=lambda: self.stopping, team=self.team)
+            context = RunContext(
+                device, batch, on_record=self._training, should_stop=lambda: self.stopping, group=self.group
+            )
             if (1, 0) in missing:
                 self._bar.update(self._task, description="trying models and metrics")
-                preflight(self.experiment, bench)
+                preflight(self.experiment, context)
             self._bar.update(self._task, description="generation 0", total=len(missing), completed=0)
             self._bar.start_task(self._task)
             try:
-                for made in run(self.experiment, folder, bench):
+                for made in run(self.experiment, folder, context):
                     self._shard_done(made.generation, made.line)
                     if self.stopping and len(missing) > self._done:
                         raise Interrupted
@@ -145,7 +147,7 @@ class Watch:
             self._say(f"... and {len(bad) - 20} more files were left out; the report lists them all")
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stopping and time.monotonic() - self._asked_at < ECHO and self.team.size > 1:
+        if self.stopping and time.monotonic() - self._asked_at < REPEATED_SIGNAL_SECONDS and self.group.size > 1:
             return
         if self.stopping:
             raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from ..evaluation.stages import Move, Verdict, first_moves, verdict, warning
+from ..evaluation.stages import Move, StageHistory, first_moves, stages_of, warning
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -60,7 +60,7 @@ def watch(
     if every <= 0:
         raise UsageError(f"--every: expected seconds above 0, got {every:g}")
     measured = _wait(folder, line, past, every) if follow else folder.measurements()
-    found, moves = verdict(measured, line), first_moves(measured, line)
+    found, moves = stages_of(measured, line), first_moves(measured, line)
     if json_:
         out.print(_as_json(folder, found, moves), markup=False)
     else:
@@ -81,7 +81,7 @@ def _wait(
     planned, seen = folder.config["experiment"]["generations"], 0
     while True:
         measured = folder.measurements()
-        found = verdict(measured, line)
+        found = stages_of(measured, line)
         newest = max(found.stages)
         if newest > seen:
             out.print(f"generation {newest}: {found.last}", markup=False)
@@ -91,7 +91,7 @@ def _wait(
         sleep(every)
 
 
-def _show(folder: RunFolder, found: Verdict, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
+def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
     made, planned = max(found.stages), folder.config["experiment"]["generations"]
     out.print(f"{folder.path.name}: {made} of {planned} generations, stage: {found.last}", markup=False)
     if not found.signals:
@@ -122,7 +122,7 @@ def _nothing(measurements: list[Measurement]) -> str:
     )
 
 
-def _as_json(folder: RunFolder, found: Verdict, moves: tuple[Move, ...]) -> str:
+def _as_json(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...]) -> str:
     said = {
         "run": folder.path.name,
         "stage": found.last,

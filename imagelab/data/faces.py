@@ -24,12 +24,12 @@ from pydantic import Field, field_validator
 
 from ..faces.freckles import freckle_chance
 from ..faces.latent import Face
-from ..faces.parallel import Order, draw_together, record, sit
+from ..faces.parallel import Job, draw_together, pose, record
 from ..faces.rare import RARE, choose
 from ..faces.render import RENDERER_VERSION, Portrait
 from ..io.cache import cached
 from ..io.catalogue import BadFile, Split
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import DataRecipe, Sample
 
 __all__ = ["Faces"]
@@ -167,13 +167,13 @@ class Faces(DataRecipe):
         """Return which rows carry which rare attribute: name -> bool [n]."""
         columns = {}
         for name, rate in RARE.items():
-            scores = stream(seed, f"faces/{split}/assign/{name}").random(n)
+            scores = rng_at(seed, f"faces/{split}/assign/{name}").random(n)
             columns[name] = choose(rate if self.rare else 0.0, scores)
         return columns
 
     def _freckled(self, split: str, seed: int, faces: list[Face]) -> np.ndarray:
         """Return which faces have freckles: bool [n]."""
-        luck = stream(seed, f"faces/{split}/assign/freckled").random(len(faces))
+        luck = rng_at(seed, f"faces/{split}/assign/freckled").random(len(faces))
         chance = np.array([freckle_chance(face) for face in faces])
         if self.freckle_rate is None:
             return luck < chance
@@ -217,13 +217,13 @@ class Faces(DataRecipe):
         if any(not 0 <= row < n for row in rows):
             raise ValueError(f"rows: expected numbers from 0 to {n - 1}, got {list(rows)}")
         order, faces, _ = self._order(split, n, seed)
-        return [(faces[row], sit(order, row, faces[row])) for row in rows]
+        return [(faces[row], pose(order, row, faces[row])) for row in rows]
 
-    def _order(self, split: str, n: int, seed: int) -> tuple[Order, list[Face], dict[str, np.ndarray]]:
+    def _order(self, split: str, n: int, seed: int) -> tuple[Job, list[Face], dict[str, np.ndarray]]:
         rare = self._rare(split, n, seed)
         faces = _records(split, seed, rare, n)
         freckled = self._freckled(split, seed, faces)
-        order = Order(
+        order = Job(
             size=self.size,
             freckle_look=self.freckle_style,
             supersample=self.supersample,

@@ -138,8 +138,8 @@ def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]
     """Yield (path of a picture relative to the root, what a metadata file says of it)."""
     home = table.parent.relative_to(root)
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream) if table.suffix == ".csv" else (json.loads(x) for x in stream if x.strip())
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file) if table.suffix == ".csv" else (json.loads(x) for x in file if x.strip())
             for number, row in enumerate(rows, 1):
                 name = row.get("file_name") if isinstance(row, dict) else None
                 if not isinstance(name, str) or not name:

@@ -141,15 +141,15 @@ def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
     path = Path(file[0])
     name = shown(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            header = stream.read(4 * (axes + 1))
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
+            header = handle.read(4 * (axes + 1))
             if len(header) < 4 * (axes + 1):
                 raise ValueError(f"{name}: expected an idx file, got {len(header)} bytes")
             found, *sides = struct.unpack(f">{axes + 1}I", header)
             if found != magic:
                 raise ValueError(f"{name}: expected the magic number {magic}, got {found}; another kind of file?")
             promised = math.prod(sides)
-            content = stream.read(min(promised, MOST_BYTES) + 1)
+            content = handle.read(min(promised, MOST_BYTES) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: cannot be read ({error})") from error
     if len(content) != promised:

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..io.catalogue import BadFile, Split
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import DataRecipe, Sample
 from .textures import PHOTOGRAPHS, PhotoName, Textures
 
@@ -73,7 +73,7 @@ class PhaseRandom(DataRecipe):
         crops = self.photographs().load(split, n, seed)
         twins = np.empty_like(crops.images)
         for row, crop in enumerate(crops.images):
-            new = randomise_phases(crop.astype(np.float64), stream(seed, f"phase_random/{split}", row=row))
+            new = randomise_phases(crop.astype(np.float64), rng_at(seed, f"phase_random/{split}", row=row))
             twins[row] = np.clip(np.round(new), 0, 255)
         return Sample(twins, crops.attributes, tuple(f"{source} phases random" for source in crops.sources))
 

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from ..io.catalogue import BadFile, Catalogue, Split, shown
 from ..io.intake import Intake, take_in
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import DataRecipe, Sample
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
@@ -162,7 +162,7 @@ class PictureSet(DataRecipe, ABC):
         catalogue = self._catalogue()
         if self.limit == 0 or len(catalogue) <= self.limit:
             return catalogue
-        return catalogue.take(np.sort(stream(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
+        return catalogue.take(np.sort(rng_at(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
 
     def _usable(self) -> tuple[Catalogue, Intake]:
         """Return what the dataset holds, or say why it cannot be one."""
@@ -189,7 +189,7 @@ class PictureSet(DataRecipe, ABC):
     def _rows(self, catalogue: Catalogue, intake: Intake, seed: int) -> dict[Split, np.ndarray]:
         """Return each split's rows of the intake, in seeded order."""
         count = len(intake.names)
-        order = stream(seed, f"{self._word}/split").permutation(count)
+        order = rng_at(seed, f"{self._word}/split").permutation(count)
         if catalogue.splits is not None:
             official = np.array(catalogue.splits)[intake.rows][order]
             rows: dict[Split, np.ndarray] = {

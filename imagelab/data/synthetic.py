@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..io.catalogue import BadFile, Split
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import DataRecipe, Sample
 
 __all__ = ["DrawnTexture"]
@@ -45,7 +45,7 @@ class DrawnTexture(DataRecipe, ABC):
         kind = type(self).model_fields["kind"].default
         if n < 1:
             raise ValueError(f"{kind}: expected n >= 1, got {n}")
-        drawn = np.stack([self.draw(stream(seed, f"{kind}/{split}", row=row)) for row in range(n)])
+        drawn = np.stack([self.draw(rng_at(seed, f"{kind}/{split}", row=row)) for row in range(n)])
         levels = np.clip(np.round(drawn), 0, 255).astype(np.uint8)
         return Sample(levels, sources=tuple(f"{kind}:{split}:{row}" for row in range(n)))
 

@@ -25,7 +25,7 @@ from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from ..io.catalogue import BadFile, Split
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import DataRecipe, Sample
 
 __all__ = ["PHOTOGRAPHS", "PhotoName", "Photograph", "Textures"]
@@ -211,7 +211,7 @@ class Textures(DataRecipe):
         """Return the first n crops of one photograph: (uint8 [3,size,size], where it was cut)."""
         pixels = _read_photograph(name)
         top, left, _, right = self.region(name, split)
-        rng = stream(seed, f"textures/{split}/{name}")
+        rng = rng_at(seed, f"textures/{split}/{name}")
         places = rng.permutation(self._places(name, split))[:n]
         mirrored = rng.random(self._places(name, split))[:n] < 0.5 if self.mirror else np.zeros(n, bool)
         rows, columns = np.divmod(places, right - left - self.size + 1)

@@ -16,7 +16,7 @@ from ..io.decode import copies
 from ..metrics import METRICS
 from .sources import OpenedImages
 
-__all__ = ["copies_among", "lossy_beside_lossless", "notes_of", "of_one_form", "too_few"]
+__all__ = ["copies_among", "lossy_beside_lossless", "notes_of", "of_one_form", "warn_of_few"]
 
 LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 
@@ -105,7 +105,7 @@ def _shared(one: str, these: Counter[bytes], other: str, those: Counter[bytes], 
     )
 
 
-def too_few(sets: dict[str, OpenedImages], panel: Sequence[str]) -> list[str]:
+def warn_of_few(sets: dict[str, OpenedImages], panel: Sequence[str]) -> list[str]:
     """Say which metrics of a panel would be trusted with more images only."""
     n = min(len(sets["real"]), len(sets["fake"]))
     short = [f"{name} ({METRICS[name].least})" for name in panel if METRICS[name].least > n]

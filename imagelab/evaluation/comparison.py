@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..measurement import Measurement
 from ..pool import REAL
 
-__all__ = ["ARROWS", "Difference", "by_name", "columns", "differences", "number", "verdict"]
+__all__ = ["ARROWS", "Gap", "by_name", "columns", "compare_to_floor", "figures", "gaps"]
 
 SIGMAS = 2.0
 ARROWS = {"lower": "↓", "higher": "↑", "two-sided": "↔", "none": ""}
@@ -23,7 +23,7 @@ ARROWS = {"lower": "↓", "higher": "↑", "two-sided": "↔", "none": ""}
 
 
 @dataclass(frozen=True)
-class Difference:
+class Gap:
     """One number now against the same one earlier.
 
     Attributes:
@@ -53,7 +53,7 @@ class Difference:
         return "no difference that shows" if abs(z) < SIGMAS else f"{z:+.1f} sigma"
 
 
-def verdict(m: Measurement, fewer: bool = False) -> str:
+def compare_to_floor(m: Measurement, fewer: bool = False) -> str:
     """Say in a few words where a value stands against its floor; "" where there is nothing to say.
 
     Args:
@@ -92,7 +92,7 @@ def verdict(m: Measurement, fewer: bool = False) -> str:
     return f"{times}{', ' if times else ''}{gap / sigma:+.1f} sigma"
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def figures(value: float | None, digits: int = 4) -> str:
     """Return a number with few enough digits to read; "–" for none.
 
     Example:
@@ -129,27 +129,27 @@ def by_name(measurements: Sequence[Measurement], source: str) -> dict[str, Measu
     return {m.name: m for m in made}
 
 
-def differences(now: Mapping[str, Measurement], earlier: Mapping[str, Measurement]) -> list[Difference]:
+def gaps(now: Mapping[str, Measurement], earlier: Mapping[str, Measurement]) -> list[Gap]:
     """Compare what two results have in common; numbers of different instruments are refused, each with the reason."""
     found = []
     for name in dict.fromkeys((*now, *earlier)):
         here, there = now.get(name), earlier.get(name)
         if here is None or there is None:
             whose = "not measured now" if here is None else "not measured earlier"
-            found.append(Difference(name, here, there, refused=whose))
+            found.append(Gap(name, here, there, refused=whose))
         else:
             found.append(_difference(here, there))
     return found
 
 
-def _difference(now: Measurement, earlier: Measurement) -> Difference:
+def _difference(now: Measurement, earlier: Measurement) -> Gap:
     for m, when in ((now, "now"), (earlier, "earlier")):
         if m.value is None:
-            return Difference(m.name, now, earlier, refused=f"missing {when}: {m.missing}")
+            return Gap(m.name, now, earlier, refused=f"missing {when}: {m.missing}")
     try:
         now.check_comparable(earlier)
     except ValueError as error:
-        return Difference(now.name, now, earlier, refused=str(error).partition("cannot be compared, ")[2] or str(error))
+        return Gap(now.name, now, earlier, refused=str(error).partition("cannot be compared, ")[2] or str(error))
     assert now.value is not None and earlier.value is not None
     sigma = None
     if now.stderr is not None and earlier.stderr is not None:
@@ -159,4 +159,4 @@ def _difference(now: Measurement, earlier: Measurement) -> Difference:
         note = (
             f"n {earlier.n_real}/{earlier.n_fake} then, {now.n_real}/{now.n_fake} now: biased estimators shift with n"
         )
-    return Difference(now.name, now, earlier, now.value - earlier.value, sigma, note=note)
+    return Gap(now.name, now, earlier, now.value - earlier.value, sigma, note=note)

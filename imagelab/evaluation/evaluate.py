@@ -22,14 +22,13 @@ from ..io.arrays import Layout
 from ..io.cache import cache_folder
 from ..io.decode import Kernel, Progress, pick
 from ..measurement import Measurement
-from ..metrics import METRICS, Evidence, ImageSet
-from ..metrics import measure as take
+from ..metrics import METRICS, Evidence, ImageSet, measure_panel
 from ..metrics.weights import WeightsMissing, locate
 from ..pool import REAL
 from ..runs.device import choose_device
-from ..seeds import stream, stream_seed
-from .checks import copies_among, lossy_beside_lossless, notes_of, of_one_form, too_few
-from .comparison import ARROWS, columns, number, verdict
+from ..seeds import rng_at, seed_at
+from .checks import copies_among, lossy_beside_lossless, notes_of, of_one_form, warn_of_few
+from .comparison import ARROWS, columns, compare_to_floor, figures
 from .sources import OpenedImages, Opening, open_images
 
 __all__ = ["Measured", "general_panel", "measure"]
@@ -102,7 +101,7 @@ class Measured:
         for m in self.shown(everything):
             floor = floors.get(m.name, m)
             fewer = floor.n_fake < m.n_fake or floor.n_real < m.n_real
-            rows.append(_cells(m, verdict(m, fewer)))
+            rows.append(_cells(m, compare_to_floor(m, fewer)))
         return rows
 
     @property
@@ -121,9 +120,9 @@ HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdic
 
 def _cells(m: Measurement, said: str) -> tuple[str, ...]:
     unit = f" {m.unit}" if m.unit else ""
-    error = "" if m.stderr is None else f"± {number(m.stderr, 2)}"
+    error = "" if m.stderr is None else f"± {figures(m.stderr, 2)}"
     count = f"{m.n_fake}/{m.n_real}"
-    return (m.name, number(m.value) + unit, error, number(m.floor), count, ARROWS[m.better], said, m.feature_space)
+    return (m.name, figures(m.value) + unit, error, figures(m.floor), count, ARROWS[m.better], said, m.feature_space)
 
 
 def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
@@ -211,16 +210,16 @@ def measure(
     if progress is not None:
         progress("looking for copies", 0, 1)
     warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets)
-    warnings += too_few(sets, panel)
+    warnings += warn_of_few(sets, panel)
     division = _divide(sets, seed)
-    bench = _Bench(panel, stream_seed(seed, "measure"), choose_device(device), cache, progress)
-    keep = {name: bench.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
-    reference = bench.image_set(division.reference)
-    values = bench.take("measuring", reference, bench.image_set(sets["fake"].images), **keep)
+    panel = _Panel(panel, seed_at(seed, "measure"), choose_device(device), cache, progress)
+    keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
+    reference = panel.image_set(division.reference)
+    values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
     floors = []
     if division.floor is not None:
-        base = reference if division.floor_reference is None else bench.image_set(division.floor_reference)
-        floors = bench.take("floor", base, bench.image_set(division.floor), **keep)
+        base = reference if division.floor_reference is None else panel.image_set(division.floor_reference)
+        floors = panel.take("floor", base, panel.image_set(division.floor), **keep)
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
@@ -236,7 +235,7 @@ class _Division:
 
 def _divide(sets: dict[str, OpenedImages], seed: int) -> _Division:
     real, n = sets["real"].images, len(sets["fake"])
-    rng = stream(seed, "measure/floor")
+    rng = rng_at(seed, "measure/floor")
     if "floor" in sets:
         other = sets["floor"].images
         if len(other) > n:
@@ -264,7 +263,7 @@ def _divide(sets: dict[str, OpenedImages], seed: int) -> _Division:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Panel:
     """How a panel is taken."""
 
     panel: Sequence[str]
@@ -286,7 +285,7 @@ class _Bench:
             if self.progress is not None:
                 self.progress(f"{what}: {METRICS[name].title}", number_of, len(self.panel))
             try:
-                found += take(evidence, [name])
+                found += measure_panel(evidence, [name])
             except ValueError as reason:  # an instrument that refuses these sets; the others still can
                 row = METRICS[name]
                 form = Measurement(

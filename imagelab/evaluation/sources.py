@@ -242,10 +242,10 @@ def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Pr
             raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
         if picture.mode in ("F", "I"):
             raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
-        stream = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits meet the same rules as files
-        picture.save(stream, "PNG", compress_level=1)
-        stream.seek(0)
-        return read_rgb(stream)
+        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits meet the same rules as files
+        picture.save(file, "PNG", compress_level=1)
+        file.seek(0)
+        return read_rgb(file)
 
     def look(row: int) -> str:
         picture = pictures[row]

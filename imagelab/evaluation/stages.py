@@ -32,7 +32,18 @@ from dataclasses import dataclass
 from ..measurement import Measurement
 from ..pool import REAL
 
-__all__ = ["FAMILIES", "RARE", "STAGES", "Move", "Signal", "Verdict", "first_moves", "signals", "verdict", "warning"]
+__all__ = [
+    "FAMILIES",
+    "RARE",
+    "STAGES",
+    "Move",
+    "Signal",
+    "StageHistory",
+    "first_moves",
+    "signals",
+    "stages_of",
+    "warning",
+]
 
 STAGES = ("healthy", "tails fading", "homogenising", "collapsed")
 """The stages in order; a later one includes the earlier ones."""
@@ -57,8 +68,8 @@ SHARES = (
 """(measurement, title, family) of the signals that are a plain share of what real images have."""
 
 LEAVE = 0.6  # of the threshold: below it a stage may be left
-PATIENCE = 2  # generations below in a row before it is
-SURE = 2.0  # standard errors above nothing
+CALM_GENERATIONS = 2  # generations below in a row before it is
+CLEAR_ERRORS = 2.0  # standard errors above nothing
 MOVED = 3.0  # standard errors from where it started
 NOTABLE = 0.05  # of the starting value: what moves less is not worth a warning, however sure
 
@@ -84,7 +95,7 @@ class Signal:
     def passes(self, generation: int, threshold: float) -> bool:
         """Whether the loss is past a threshold, and past chance."""
         lost = self.lost.get(generation)
-        return lost is not None and lost >= threshold and lost > SURE * self.error[generation]
+        return lost is not None and lost >= threshold and lost > CLEAR_ERRORS * self.error[generation]
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StageHistory:
     """The stage of every generation of a line.
 
     Attributes:
@@ -209,7 +220,7 @@ def _detail(real: Real, made: Made) -> Signal | None:
     return Signal(name, "fine detail", "detail", lost, error)
 
 
-def verdict(measurements: Iterable[Measurement], line: int = 0) -> Verdict:
+def stages_of(measurements: Iterable[Measurement], line: int = 0) -> StageHistory:
     """Return the stage of every generation of a line.
 
     Args:
@@ -224,10 +235,10 @@ def verdict(measurements: Iterable[Measurement], line: int = 0) -> Verdict:
         calm = calm + 1 if held < level else 0
         if entered >= level:
             level = entered
-        elif calm >= PATIENCE:
+        elif calm >= CALM_GENERATIONS:
             level, calm = max(held, entered), 0
         stages[generation] = STAGES[level]
-    return Verdict(stages, found, _since(stages))
+    return StageHistory(stages, found, _since(stages))
 
 
 def _levels(found: Sequence[Signal], generation: int, part: float) -> int:
@@ -319,7 +330,7 @@ def _gone(
     return gone
 
 
-def warning(found: Verdict, moves: Sequence[Move]) -> list[str]:
+def warning(found: StageHistory, moves: Sequence[Move]) -> list[str]:
     """Return in words which instrument moved first, and by how many generations it led."""
     told = []
     own = [move for move in moves if move.from_first is not None]

@@ -168,12 +168,12 @@ def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
 
 def _write_split(folder: Path, sample: Sample) -> None:
     folder.mkdir()
-    with (folder / "metadata.jsonl").open("w", encoding="utf-8") as stream:
+    with (folder / "metadata.jsonl").open("w", encoding="utf-8") as file:
         for row, image in enumerate(sample.images):
             pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
             facts = {"file_name": f"{row:06d}.png", **_facts(sample, row, pixels)}
             _write_image(folder / facts["file_name"], pixels, facts)
-            stream.write(json.dumps(facts, ensure_ascii=False) + "\n")
+            file.write(json.dumps(facts, ensure_ascii=False) + "\n")
 
 
 def _facts(sample: Sample, row: int, pixels: np.ndarray) -> dict[str, Any]:

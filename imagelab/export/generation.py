@@ -35,7 +35,7 @@ from .. import __version__
 from ..io.atomic import folder_made_whole
 from ..pool import REAL
 from ..run_folder import RunFolder
-from ..seeds import stream_seed
+from ..seeds import seed_at
 from .dataset import licence_of, without_paths
 
 __all__ = ["FORMATS", "Exported", "export_generation"]
@@ -108,7 +108,7 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
         }
         if generation:
             facts |= {
-                "noise_seed": str(stream_seed(seed, "sample", generation, line, row)),  # beyond what JSON readers keep
+                "noise_seed": str(seed_at(seed, "sample", generation, line, row)),  # beyond what JSON readers keep
                 "trained_on": ledger,
             }
         yield Exported(f"{generation:03d}-{line}-{row:06d}", _png(pixels, facts), facts)
@@ -120,18 +120,18 @@ def _png(pixels: np.ndarray, facts: dict[str, Any]) -> bytes:
     marks.add_itxt("imagelab", json.dumps(facts, ensure_ascii=False))
     if facts["synthetic"]:
         marks.add_itxt(IPTC, SYNTHETIC)
-    stream = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(stream, "PNG", pnginfo=marks)
-    return stream.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(file, "PNG", pnginfo=marks)
+    return file.getvalue()
 
 
 def _imagefolder(store: RunFolder, generation: int, line: int, out: Path) -> None:
     home = out / "train"
     home.mkdir()
-    with (home / "metadata.jsonl").open("w", encoding="utf-8") as stream:
+    with (home / "metadata.jsonl").open("w", encoding="utf-8") as file:
         for each in _images(store, generation, line):
             (home / f"{each.key}.png").write_bytes(each.png)
-            stream.write(json.dumps({"file_name": f"{each.key}.png", **each.facts}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"file_name": f"{each.key}.png", **each.facts}, ensure_ascii=False) + "\n")
     _dataset_card(store, generation, line, out, "train/**")
 
 

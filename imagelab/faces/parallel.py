@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..seeds import stream
+from ..seeds import rng_at
 from .freckles import Freckles, freckle_style, sample_freckles
 from .latent import Face
 from .rare import add_rare
 from .render import Portrait, render
 from .sample import sample_face
 
-__all__ = ["Order", "draw", "draw_together", "record", "sit"]
+__all__ = ["Job", "draw", "draw_together", "pose", "record"]
 
 _LOG = logging.getLogger(__name__)
 _SHARE = 256
@@ -36,7 +36,7 @@ _SHARE = 256
 
 
 @dataclass(frozen=True)
-class Order:
+class Job:
     """Faces to draw.
 
     Attributes:
@@ -54,20 +54,20 @@ class Order:
     rare: tuple[tuple[str, ...], ...]
     freckled: tuple[bool, ...]
 
-    def part(self, low: int, high: int) -> Order:
+    def part(self, low: int, high: int) -> Job:
         """Return the order for entries low..high of this one."""
         return replace(self, start=self.start + low, rare=self.rare[low:high], freckled=self.freckled[low:high])
 
 
 def record(split: str, seed: int, row: int, rare: Sequence[str]) -> Face:
     """Return the latent record of one face; each rare attribute draws its details from a stream of its own."""
-    face = sample_face(stream(seed, f"faces/{split}", row=row))
+    face = sample_face(rng_at(seed, f"faces/{split}", row=row))
     for name in rare:
-        face = add_rare(face, name, stream(seed, f"faces/{split}/{name}", row=row))
+        face = add_rare(face, name, rng_at(seed, f"faces/{split}/{name}", row=row))
     return face
 
 
-def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
+def draw(order: Job, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
     """Draw all faces of an order, here.
 
     Args:
@@ -84,7 +84,7 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
     lists: list[np.ndarray] = [np.zeros((0, 5), np.float32)]
     for i in range(n):
         face = faces[i] if faces is not None else record(order.split, order.seed, order.start + i, order.rare[i])
-        portrait = sit(order, i, face)
+        portrait = pose(order, i, face)
         images[i] = portrait.image
         if order.freckled[i]:
             twins[sum(order.freckled[:i])] = portrait.twin
@@ -93,17 +93,17 @@ def draw(order: Order, faces: Sequence[Face] | None = None) -> dict[str, np.ndar
     return {"images": images, "twins": twins, "freckles": np.concatenate(lists), "counts": counts}
 
 
-def sit(order: Order, index: int, face: Face) -> Portrait:
+def pose(order: Job, index: int, face: Face) -> Portrait:
     """Draw one face of an order, with all that is known of it."""
     row, freckles = order.start + index, Freckles.none()
     if order.freckled[index]:
         style = freckle_style(order.freckle_look, order.size)
-        freckles = sample_freckles(stream(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
-    paint = stream(order.seed, f"faces/{order.split}/paint", row=row)
+        freckles = sample_freckles(rng_at(order.seed, f"faces/{order.split}/freckles", row=row), face.head, style)
+    paint = rng_at(order.seed, f"faces/{order.split}/paint", row=row)
     return render(face, freckles, order.size, order.supersample, paint)
 
 
-def draw_together(order: Order, processes: int, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
+def draw_together(order: Job, processes: int, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
     """Draw an order with so many helper processes (1: none); the same arrays as :func:`draw`."""
     n = len(order.freckled)
     if processes <= 1:
@@ -115,7 +115,7 @@ def draw_together(order: Order, processes: int, faces: Sequence[Face] | None = N
     return {key: np.concatenate([arrays[key] for arrays in drawn]) for key in drawn[0]}
 
 
-def _draw_in_helper(order: Order) -> dict[str, np.ndarray]:
+def _draw_in_helper(order: Job) -> dict[str, np.ndarray]:
     root = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([root, inherited] if inherited else [root])
@@ -138,7 +138,7 @@ def _serve() -> None:
     fields["rare"] = tuple(tuple(names) for names in fields["rare"])
     fields["freckled"] = tuple(fields["freckled"])
     stream_out = io.BytesIO()
-    np.savez(stream_out, allow_pickle=False, **draw(Order(**fields)))
+    np.savez(stream_out, allow_pickle=False, **draw(Job(**fields)))
     sys.stdout.buffer.write(stream_out.getvalue())
 
 

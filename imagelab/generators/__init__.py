@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Bench, Diverged, Generator, GeneratorRecipe, Interrupted, Model, TrainRecord, divergence_at
+from .base import Diverged, Generator, GeneratorRecipe, Interrupted, Model, RunContext, TrainRecord, divergence_at
 from .cascade import Cascade
 from .ddpm import Ddpm
 from .gaussian import Gaussian
@@ -19,7 +19,6 @@ from .vae import Vae
 __all__ = [
     "GENERATORS",
     "AnyGenerator",
-    "Bench",
     "Cascade",
     "Ddpm",
     "Diverged",
@@ -28,6 +27,7 @@ __all__ = [
     "GeneratorRecipe",
     "Interrupted",
     "Model",
+    "RunContext",
     "TrainRecord",
     "Vae",
     "divergence_at",

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "ALONE",
-    "Alone",
-    "Bench",
+    "SINGLE_PROCESS",
     "Diverged",
     "Generator",
     "GeneratorRecipe",
     "Interrupted",
     "Model",
-    "Team",
+    "ProcessGroup",
+    "RunContext",
+    "SingleProcess",
     "TrainRecord",
     "divergence_at",
     "noise_label",
@@ -73,7 +73,7 @@ class TrainRecord:
     terms: dict[str, float]
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """The processes that share one training: each reads its part of every batch, all take the same step.
 
     Every method but the two properties is a meeting: all ranks must call it, in the same order.
@@ -89,42 +89,42 @@ class Team(Protocol):
         """How many there are."""
         ...
 
-    def agreed(self, answer: bool) -> bool:
+    def broadcast_flag(self, answer: bool) -> bool:
         """Return rank 0's answer, on every rank."""
         ...
 
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite the tensors with rank 0's."""
         ...
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the ranks, the same bytes on every rank."""
         ...
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleProcess:
     """A team of one: every meeting is over before it begins."""
 
     rank: int = 0
     size: int = 1
 
-    def agreed(self, answer: bool) -> bool:
+    def broadcast_flag(self, answer: bool) -> bool:
         """Return the answer."""
         return answer
 
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Do nothing."""
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Do nothing."""
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """Where and how the work is done; nothing here may change what comes out beyond kernel rounding.
 
     Attributes:
@@ -140,19 +140,19 @@ class Bench:
 
     device: str = "cpu"
     batch: int = 256
-    tell: Callable[[TrainRecord], None] = lambda record: None
-    stop: Callable[[], bool] = lambda: False
+    on_record: Callable[[TrainRecord], None] = lambda record: None
+    should_stop: Callable[[], bool] = lambda: False
     checkpoint: Path | None = None
-    team: Team = ALONE
+    group: ProcessGroup = SINGLE_PROCESS
 
-    def logged(self, log: TextIO, checkpoint: Path) -> Bench:
+    def logged(self, log: TextIO, checkpoint: Path) -> RunContext:
         """Return this bench for one training: its records also go to a file, a JSON object a line."""
 
         def both(record: TrainRecord) -> None:
             log.write(json.dumps(asdict(record)) + "\n")
-            self.tell(record)
+            self.on_record(record)
 
-        return replace(self, tell=both, checkpoint=checkpoint)
+        return replace(self, on_record=both, checkpoint=checkpoint)
 
 
 @runtime_checkable
@@ -202,7 +202,7 @@ class Generator(Protocol):
         """A few words for plots and tables, such as "VAE" or "PPCA, k = 64"."""
         ...
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> Model:
+    def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> Model:
         """Return a model fitted to uint8 [N,C,H,W]. The same images, seed, start and machine give the same model.
 
         Args:
@@ -216,6 +216,6 @@ class Generator(Protocol):
         """
         ...
 
-    def load(self, folder: Path, bench: Bench) -> Model:
+    def load(self, folder: Path, context: RunContext) -> Model:
         """Read back what :meth:`Model.save` wrote."""
         ...

@@ -31,8 +31,8 @@ import numpy as np
 from pydantic import Field
 
 from ..images import check_images, to_signed
-from ..seeds import normal, stream_seed
-from .base import Bench, GeneratorRecipe, Model, TrainRecord, noise_label
+from ..seeds import normal, seed_at
+from .base import GeneratorRecipe, Model, RunContext, TrainRecord, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ class Cascade(GeneratorRecipe):
         """Name for plots and tables."""
         return ("cascade" if self.images_seen else "cascade, untrained") + noise_label(self.noise_scale)
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> CascadeModel:
+    def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> CascadeModel:
         """Solve what is closed, then train the stages one after the other on uint8 [N,C,H,W]; keep averaged weights.
 
         Raises:
@@ -117,29 +117,29 @@ class Cascade(GeneratorRecipe):
 
         self._check(images)
         net = self._net(images, seed)
-        net.to(bench.device)
-        coordinates = solve_closed_forms(net, images, self.mirror, bench)
+        net.to(context.device)
+        coordinates = solve_closed_forms(net, images, self.mirror, context)
         begun = warm_start(net, start, ["coarse.mean", "coarse.axes", "coarse.deviations"])
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
         stages = self._stages(net, images, coordinates) if self.images_seen else []
         marks = [f"{mark}-{index}" for index in range(len(stages))]
-        first = part_reached(bench.checkpoint, marks)
+        first = part_reached(context.checkpoint, marks)
         total = sum(stage.plan.images_seen for stage in stages)
         for index, (part, loss, plan, data) in enumerate(stages[first:], first):
             before = sum(stage.plan.images_seen for stage in stages[:index])
-            told = replace(bench, tell=counted(bench.tell, before, total))
-            trained = train(part, loss, data, plan, stream_seed(seed, "stage", row=index), told, marks[index], net)
+            told = replace(context, on_record=counted(context.on_record, before, total))
+            trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), told, marks[index], net)
             part.load_state_dict(trained.state_dict())
-        if bench.checkpoint is not None:
-            bench.checkpoint.unlink(missing_ok=True)
-        return CascadeModel(net.eval().requires_grad_(False), self, bench)
+        if context.checkpoint is not None:
+            context.checkpoint.unlink(missing_ok=True)
+        return CascadeModel(net.eval().requires_grad_(False), self, context)
 
-    def load(self, folder: Path, bench: Bench) -> CascadeModel:
+    def load(self, folder: Path, context: RunContext) -> CascadeModel:
         """Read back what :meth:`CascadeModel.save` wrote."""
         from .cascade_net import CascadeNet
 
         net: Any = CascadeNet.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
-        return CascadeModel(net.to(bench.device).eval().requires_grad_(False), self, bench)
+        return CascadeModel(net.to(context.device).eval().requires_grad_(False), self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -161,7 +161,7 @@ class Cascade(GeneratorRecipe):
         count, channels, side, _ = images.shape
         components = min(self.components, count - 1, channels * self.coarse_side**2)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
-            torch.manual_seed(stream_seed(seed, "weights"))
+            torch.manual_seed(seed_at(seed, "weights"))
             return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
 
     def _stages(self, net: CascadeNet, images: np.ndarray, coordinates: np.ndarray) -> list[Stage]:
@@ -197,7 +197,7 @@ def counted(tell: Callable[[TrainRecord], None], before: int, total: int) -> Cal
     return told
 
 
-def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, bench: Bench) -> np.ndarray:
+def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, context: RunContext) -> np.ndarray:
     """Set mean and spread of the details of every octave, then the principal components of the coarse stage.
 
     Returns:
@@ -209,8 +209,8 @@ def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, bench:
     from .gaussian import principal_components
 
     def views() -> Iterator[Tensor]:
-        for start in range(0, len(images), bench.batch):
-            signed = to_signed(torch.from_numpy(images[start : start + bench.batch]).to(bench.device))
+        for start in range(0, len(images), context.batch):
+            signed = to_signed(torch.from_numpy(images[start : start + context.batch]).to(context.device))
             yield from (signed, signed.flip(3)) if mirror else (signed,)
 
     for part in net.octaves:
@@ -342,14 +342,14 @@ class CascadeModel:
 
     net: CascadeNet
     recipe: Cascade
-    bench: Bench
+    context: RunContext
     reconstructs: bool = False
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage hangs on the seed alone."""
         from .sampling import publish_in_batches
 
-        return publish_in_batches(self._draw, seeds, self.bench.batch)
+        return publish_in_batches(self._draw, seeds, self.context.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a flow has no code to copy an image through (``reconstructs`` is False)."""
@@ -371,7 +371,7 @@ class CascadeModel:
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
         import torch
 
-        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
+        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.context.device)
 
     def save(self, folder: Path) -> None:
         """Write config.json and diffusion_pytorch_model.safetensors, as diffusers' save_pretrained does."""

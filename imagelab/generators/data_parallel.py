@@ -9,20 +9,22 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor, nn
 
-from .base import Team
+from .base import ProcessGroup
 
-__all__ = ["buffer_versions", "meet_team", "own_part"]
+__all__ = ["average_gradients", "buffer_versions", "own_part"]
 
 
-def own_part(rows: np.ndarray, team: Team) -> tuple[np.ndarray, float]:
+def own_part(rows: np.ndarray, group: ProcessGroup) -> tuple[np.ndarray, float]:
     """Return the rows of a batch that this rank reads, and its weight in the mean; all of them where they are few."""
-    if len(rows) < team.size:
-        return rows, 1 / team.size
-    mine = rows[team.rank :: team.size]
+    if len(rows) < group.size:
+        return rows, 1 / group.size
+    mine = rows[group.rank :: group.size]
     return mine, len(mine) / len(rows)
 
 
-def meet_team(net: nn.Module, team: Team, share: float, versions: dict[str, int], loss: Tensor) -> Tensor:
+def average_gradients(
+    net: nn.Module, group: ProcessGroup, share: float, versions: dict[str, int], loss: Tensor
+) -> Tensor:
     """Average loss, gradients, and the buffers that this step has changed, over the team; return the team's loss.
 
     Args:
@@ -34,7 +36,7 @@ def meet_team(net: nn.Module, team: Team, share: float, versions: dict[str, int]
     whole += [buffer for name, buffer in net.named_buffers() if versions[name] != buffer._version]
     for tensor in whole:
         tensor.mul_(share)
-    team.add_up(whole)
+    group.all_reduce(whole)
     return whole[0]
 
 

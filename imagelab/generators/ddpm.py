@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from ..images import check_images
 from ..seeds import normal
 from ..theory.samplers import karras_times
-from .base import Bench, GeneratorRecipe, Model, noise_label
+from .base import GeneratorRecipe, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -115,7 +115,7 @@ class Ddpm(GeneratorRecipe):
         trained = "" if self.images_seen else ", untrained"
         return f"DDPM, {self.sampler} x {self.steps}{trained}{noise_label(self.noise_scale)}"
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> DdpmModel:
+    def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> DdpmModel:
         """Train on uint8 [N,C,H,W], from scratch or from another Ddpm's weights; return the averaged weights.
 
         Raises:
@@ -128,13 +128,13 @@ class Ddpm(GeneratorRecipe):
         net: Any = self._net(images, seed)
         begun = warm_start(net, start, self._closed_form())
         if not self.images_seen:
-            return DdpmModel(net.eval().to(bench.device), self, bench)
+            return DdpmModel(net.eval().to(context.device), self, context)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
-        trained: Any = train(net, self._loss(net, self._training_scheduler()), images, plan, seed, bench, mark)
-        return DdpmModel(trained, self, bench)
+        trained: Any = train(net, self._loss(net, self._training_scheduler()), images, plan, seed, context, mark)
+        return DdpmModel(trained, self, context)
 
-    def load(self, folder: Path, bench: Bench) -> DdpmModel:
+    def load(self, folder: Path, context: RunContext) -> DdpmModel:
         """Read back what :meth:`DdpmModel.save` (or ``DDPMPipeline.save_pretrained``) wrote."""
         import torch
         from diffusers import UNet2DModel
@@ -143,7 +143,7 @@ class Ddpm(GeneratorRecipe):
 
         form: Any = UNet2DModel if self.patch == 1 else PatchNet
         net = form.from_pretrained(str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False)
-        return DdpmModel(net.eval().to(torch.device(bench.device)), self, bench)
+        return DdpmModel(net.eval().to(torch.device(context.device)), self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -163,11 +163,11 @@ class Ddpm(GeneratorRecipe):
         """Return a net for images of this form, not yet trained."""
         import torch
 
-        from ..seeds import stream_seed
+        from ..seeds import seed_at
         from .layers import zero
 
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
-            torch.manual_seed(stream_seed(seed, "weights"))
+            torch.manual_seed(seed_at(seed, "weights"))
             if self.patch > 1:
                 return self._patch_net(images)
             net = self._pixel_net(images.shape[1], images.shape[2])
@@ -332,14 +332,14 @@ class DdpmModel:
 
     net: UNet2DModel | PatchNet
     recipe: Ddpm
-    bench: Bench
+    context: RunContext
     reconstructs: bool = False
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; every draw of noise hangs on the seed alone."""
         from .sampling import publish_in_batches
 
-        return publish_in_batches(self._draw, seeds, self.bench.batch)
+        return publish_in_batches(self._draw, seeds, self.context.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a diffusion model has no code to copy an image through (``reconstructs`` is False)."""
@@ -353,13 +353,13 @@ class DdpmModel:
         scheduler: Any = self.recipe._sampling_scheduler()
         shape = (config.in_channels, config.sample_size, config.sample_size)
         scale = self.recipe.noise_scale * float(scheduler.init_noise_sigma)
-        state = scale * torch.from_numpy(normal(seeds, shape)).to(self.bench.device)
+        state = scale * torch.from_numpy(normal(seeds, shape)).to(self.context.device)
         # one CPU generator an image: what an ancestral sampler adds on its way hangs on the image's seed alone, too
         sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         extra = {"generator": sources} if self.recipe.sampler == "ddpm" else {}
         for time in scheduler.timesteps:
             seen = scheduler.scale_model_input(state, time)  # Heun walks in x / sqrt(a_t), the net reads x_t
-            answer = self.net(seen, time.to(self.bench.device)).sample
+            answer = self.net(seen, time.to(self.context.device)).sample
             state = scheduler.step(answer, time, state, **extra).prev_sample
         return functional.pixel_shuffle(state, self.recipe.patch)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion
-from .base import Bench
+from .base import RunContext
 from .ddpm import DdpmModel
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ExactNet:
         return SimpleNamespace(sample=functional.pixel_unshuffle(images, self.recipe.patch))
 
 
-def exact_model(gaussian: GaussianModel, recipe: Ddpm, bench: Bench) -> DdpmModel:
+def exact_model(gaussian: GaussianModel, recipe: Ddpm, context: RunContext) -> DdpmModel:
     """Return a diffusion model with the exact network of a Gaussian, to be sampled as any other; it is not to be saved.
 
     Args:
@@ -71,7 +71,7 @@ def exact_model(gaussian: GaussianModel, recipe: Ddpm, bench: Bench) -> DdpmMode
         bench: device and batch.
     """
     net: Any = ExactNet(gaussian, recipe)
-    return DdpmModel(net, recipe, bench)
+    return DdpmModel(net, recipe, context)
 
 
 def alpha_bar(recipe: Ddpm) -> np.ndarray:

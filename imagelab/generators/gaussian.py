@@ -24,7 +24,7 @@ from pydantic import Field
 from ..images import check_images
 from ..io.atomic import write_atomic
 from ..seeds import normal
-from .base import Bench, GeneratorRecipe, Model, noise_label
+from .base import GeneratorRecipe, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ class Gaussian(GeneratorRecipe):
         name = "Gaussian" if self.components is None else f"PPCA, k = {self.components}"
         return name + noise_label(self.noise_scale)
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> GaussianModel:
+    def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> GaussianModel:
         """Return the fitted Gaussian; the seed is not used, there is no chance in a closed form.
 
         Args:
@@ -81,7 +81,7 @@ class Gaussian(GeneratorRecipe):
         check_images(images)
         if len(images) < 2:
             raise ValueError(f"Gaussian: a covariance needs at least 2 images, got {len(images)}")
-        pixels = torch.from_numpy(images.reshape(len(images), -1)).to(bench.device)
+        pixels = torch.from_numpy(images.reshape(len(images), -1)).to(context.device)
         mean, variances, directions, total = principal_components(
             pixels.double() / 127.5 - 1.0, self.components, self.unbiased
         )
@@ -90,16 +90,16 @@ class Gaussian(GeneratorRecipe):
         if self.components is None or len(variances) == len(images) - 1:
             residual = 0.0  # nothing but rounding is left
         tensors = {"mean": mean.float(), "directions": directions.float(), "variances": variances.float()}
-        return GaussianModel(tensors, residual, (images.shape[1], images.shape[2], images.shape[3]), self, bench)
+        return GaussianModel(tensors, residual, (images.shape[1], images.shape[2], images.shape[3]), self, context)
 
-    def load(self, folder: Path, bench: Bench) -> GaussianModel:
+    def load(self, folder: Path, context: RunContext) -> GaussianModel:
         """Read back what :meth:`GaussianModel.save` wrote."""
         from safetensors.torch import load_file
 
         settings = json.loads((folder / "config.json").read_text())
         channels, height, width = settings["shape"]
-        tensors = load_file(str(folder / "model.safetensors"), device=bench.device)
-        return GaussianModel(tensors, settings["residual"], (channels, height, width), self, bench)
+        tensors = load_file(str(folder / "model.safetensors"), device=context.device)
+        return GaussianModel(tensors, settings["residual"], (channels, height, width), self, context)
 
 
 def principal_components(values: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -146,14 +146,14 @@ class GaussianModel:
     residual: float
     shape: tuple[int, int, int]
     recipe: Gaussian
-    bench: Bench
+    context: RunContext
     reconstructs: bool = True
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
         from .sampling import publish_in_batches
 
-        return publish_in_batches(self._draw, seeds, self.bench.batch)
+        return publish_in_batches(self._draw, seeds, self.context.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return mu + V (L - s^2) / L V^T (x - mu), the posterior mean of each image: uint8 [N,C,H,W] -> the same."""
@@ -161,7 +161,7 @@ class GaussianModel:
 
         if images.shape[1:] != self.shape:
             raise ValueError(f"Gaussian: fitted to images {self.shape}, got {images.shape[1:]}")
-        return publish_in_batches(self._copy, images, self.bench.batch)
+        return publish_in_batches(self._copy, images, self.context.batch)
 
     def _scales(self) -> Tensor:
         return (self.tensors["variances"] - self.residual).clamp(min=0.0).sqrt()

@@ -30,7 +30,7 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import Bench
+from .base import RunContext
 from .gaussian import Gaussian
 from .layers import TIMES, ConvBlock, Norm, times, zero
 
@@ -191,7 +191,7 @@ def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tenso
         patch: side of the folded block. kept: alpha-bar of the schedule, falling.
     """
     pictures = images[:MOST_IMAGES] if len(images) > 1 else np.repeat(images, 2, 0)
-    found = Gaussian(components=len(net.variances)).fit(pictures, 0, Bench())
+    found = Gaussian(components=len(net.variances)).fit(pictures, 0, RunContext())
 
     def folded(values: Tensor) -> Tensor:
         return functional.pixel_unshuffle(values.reshape(-1, *found.shape), patch).permute(0, 2, 3, 1).flatten(1)

@@ -34,9 +34,9 @@ from torch import Tensor, nn
 
 from ..images import to_signed
 from ..io.atomic import written_whole
-from ..seeds import stream, stream_seed
-from .base import Bench, Diverged, Interrupted, Model, TrainRecord
-from .data_parallel import buffer_versions, meet_team, own_part
+from ..seeds import rng_at, seed_at
+from .base import Diverged, Interrupted, Model, RunContext, TrainRecord
+from .data_parallel import average_gradients, buffer_versions, own_part
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -130,7 +130,7 @@ def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = (
 def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
     """Return which images make up the reads ``start .. start + size`` of an endless walk through shuffled passes."""
     reads = np.arange(start, start + size)
-    passes = {int(turn): stream(seed, "order", row=int(turn)).permutation(count) for turn in np.unique(reads // count)}
+    passes = {int(turn): rng_at(seed, "order", row=int(turn)).permutation(count) for turn in np.unique(reads // count)}
     return np.array([passes[int(read // count)][read % count] for read in reads])
 
 
@@ -243,11 +243,11 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 
 @dataclass
-class Ledger:
+class LossMeter:
     """Adds up losses between two records."""
 
     plan: Plan
-    bench: Bench
+    context: RunContext
     began: float = field(default_factory=time.monotonic)
     told: float = 0.0
     steps: int = 0
@@ -265,7 +265,9 @@ class Ledger:
             return
         seen = min(step * self.plan.batch, self.plan.images_seen)
         means = {name: value / self.steps for name, value in self.terms.items()}
-        self.bench.tell(TrainRecord(seen, self.plan.images_seen, self.loss / self.steps, now - self.began, means))
+        self.context.on_record(
+            TrainRecord(seen, self.plan.images_seen, self.loss / self.steps, now - self.began, means)
+        )
         self.told, self.steps, self.loss, self.terms = now, 0, 0.0, {}
 
 
@@ -285,7 +287,7 @@ def train(
     images: np.ndarray,
     plan: Plan,
     seed: int,
-    bench: Bench,
+    context: RunContext,
     mark: str,
     beside: nn.Module | None = None,
 ) -> nn.Module:
@@ -306,27 +308,27 @@ def train(
         Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
         Diverged: when the loss is NaN or beyond ``RUNAWAY``.
     """
-    data, team = torch.from_numpy(images).to(bench.device), bench.team
-    net.to(torch.device(bench.device)).train()
-    team.copy_from_first([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
+    data, group = torch.from_numpy(images).to(context.device), context.group
+    net.to(torch.device(context.device)).train()
+    group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
-    if bench.checkpoint is not None:
-        read_checkpoint(bench.checkpoint, state, mark, in_turn=beside is not None)
-    ledger, saved, accelerator = Ledger(plan, bench), time.monotonic(), _accelerator(bench.device)
-    noise, writes = torch.Generator(bench.device), bench.checkpoint if team.rank == 0 else None
+    if context.checkpoint is not None:
+        read_checkpoint(context.checkpoint, state, mark, in_turn=beside is not None)
+    ledger, saved, accelerator = LossMeter(plan, context), time.monotonic(), _accelerator(context.device)
+    noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
     while state.step < plan.steps:
-        if team.agreed(bench.stop()):
+        if group.broadcast_flag(context.should_stop()):
             if writes is not None:
                 write_checkpoint(writes, state, mark)
             raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
         size = min(plan.batch, plan.images_seen - state.step * plan.batch)
-        mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), team)
-        noise.manual_seed(stream_seed(seed, "noise", line=team.rank, row=state.step))
-        rows = torch.from_numpy(mine).to(bench.device)
+        mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), group)
+        noise.manual_seed(seed_at(seed, "noise", line=group.rank, row=state.step))
+        rows = torch.from_numpy(mine).to(context.device)
         batch = data[rows]
         if batch.dtype == torch.uint8:
             batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
-        meet = functools.partial(meet_team, net, team, share) if team.size > 1 else None
+        meet = functools.partial(average_gradients, net, group, share) if group.size > 1 else None
         ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, meet))
         if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
             write_checkpoint(writes, state, mark)

@@ -27,8 +27,8 @@ import numpy as np
 from pydantic import Field
 
 from ..images import check_images, to_signed
-from ..seeds import normal, stream, stream_seed
-from .base import Bench, GeneratorRecipe, Model, noise_label
+from ..seeds import normal, rng_at, seed_at
+from .base import GeneratorRecipe, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +90,7 @@ class Vae(GeneratorRecipe):
         name = {"normal": "VAE", "fitted": "VAE, fitted prior", "local": "VAE, local prior"}[self.prior]
         return name + ("" if self.images_seen else ", untrained") + noise_label(self.noise_scale)
 
-    def fit(self, images: np.ndarray, seed: int, bench: Bench, start: Model | None = None) -> VaeModel:
+    def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
 
         From a ``start`` it takes the convolutions and the decoder's noise; the upper level is a closed form and solved
@@ -111,27 +111,27 @@ class Vae(GeneratorRecipe):
             raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
         latent = min(self.latent, len(images) - 1, images[0].size)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
-            torch.manual_seed(stream_seed(seed, "weights"))
+            torch.manual_seed(seed_at(seed, "weights"))
             net: Any = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
-        net.to(torch.device(bench.device))
-        solve_upper_level(net, images, stream_seed(seed, "axes"), bench)
+        net.to(torch.device(context.device))
+        solve_upper_level(net, images, seed_at(seed, "axes"), context)
         if not self.images_seen:
-            silence(net)
+            zero_details(net)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         begun = warm_start(net, start, ["variance"])
         mark = fingerprint(self.model_dump_json() + begun, images, seed)
-        trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, bench, mark)
+        trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, context, mark)
         if self.prior != "normal":
-            chosen = np.sort(stream(seed, "bank").permutation(len(images))[:BANK])
-            keep_codes(trained, images[chosen], bench)
-        return VaeModel(trained, self, bench)
+            chosen = np.sort(rng_at(seed, "bank").permutation(len(images))[:BANK])
+            keep_codes(trained, images[chosen], context)
+        return VaeModel(trained, self, context)
 
-    def load(self, folder: Path, bench: Bench) -> VaeModel:
+    def load(self, folder: Path, context: RunContext) -> VaeModel:
         """Read back what :meth:`VaeModel.save` wrote."""
         from .vae_net import VaeNet
 
         net: Any = VaeNet.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
-        return VaeModel(net.to(bench.device).eval(), self, bench)
+        return VaeModel(net.to(context.device).eval(), self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -143,7 +143,7 @@ class Vae(GeneratorRecipe):
             )
 
 
-def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, bench: Bench) -> None:
+def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, context: RunContext) -> None:
     """Set the linear upper level to its optimum: axes sqrt(L - s^2) v, posterior variance s^2 / L (probabilistic PCA).
 
     The leading directions are found by subspace iteration (Halko et al. 2011), in seconds where the exact ones take
@@ -151,15 +151,15 @@ def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, bench: Bench) 
     """
     import torch
 
-    chosen = np.sort(stream(seed, "axes").permutation(len(images))[:BANK])
-    signed = to_signed(torch.from_numpy(images[chosen]).to(bench.device)).flatten(1)
+    chosen = np.sort(rng_at(seed, "axes").permutation(len(images))[:BANK])
+    signed = to_signed(torch.from_numpy(images[chosen]).to(context.device)).flatten(1)
     mean = signed.mean(0)
     centred = signed - mean
     count, values = centred.shape
     latent = len(net.shrink)
     source = torch.Generator().manual_seed(seed)
-    probe = torch.randn(count, min(latent + 16, count - 1, values), generator=source).to(bench.device)
-    basis = torch.linalg.qr(centred.T @ probe).Q
+    sketch = torch.randn(count, min(latent + 16, count - 1, values), generator=source).to(context.device)
+    basis = torch.linalg.qr(centred.T @ sketch).Q
     for _ in range(3):
         basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
     small = torch.linalg.svd(centred @ basis, full_matrices=False)
@@ -175,7 +175,7 @@ def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, bench: Bench) 
     net.spread.copy_((residual / variances).clamp(max=1.0).sqrt())
 
 
-def silence(net: VaeNet) -> None:
+def zero_details(net: VaeNet) -> None:
     """Let the decoder publish the closed form alone: no details, and for noise the s^2 that z leaves open."""
     for parameter in net.unfold.parameters():
         parameter.detach().zero_()
@@ -217,14 +217,14 @@ def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
     return loss
 
 
-def keep_codes(net: VaeNet, images: np.ndarray, bench: Bench) -> None:
+def keep_codes(net: VaeNet, images: np.ndarray, context: RunContext) -> None:
     """Keep the codes of these images in the net: what the fitted and the local prior are made of."""
     import torch
 
     uppers, details, variances = [], [], []
     with torch.inference_mode():
-        for start in range(0, len(images), bench.batch):
-            batch = to_signed(torch.from_numpy(images[start : start + bench.batch]).to(bench.device))
+        for start in range(0, len(images), context.batch):
+            batch = to_signed(torch.from_numpy(images[start : start + context.batch]).to(context.device))
             z, mean, log_variance = net.encode(batch)
             uppers.append(z)
             details.append(mean)
@@ -242,21 +242,21 @@ class VaeModel:
 
     net: VaeNet
     recipe: Vae
-    bench: Bench
+    context: RunContext
     reconstructs: bool = True
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
         from .sampling import publish_in_batches
 
-        return publish_in_batches(self._draw, seeds, self.bench.batch)
+        return publish_in_batches(self._draw, seeds, self.context.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return D(posterior means of z and c) for each image: uint8 [N,C,H,W] -> the same form."""
         from .sampling import publish_in_batches
 
         self.recipe._check(images)
-        return publish_in_batches(self._copy, images, self.bench.batch)
+        return publish_in_batches(self._copy, images, self.context.batch)
 
     def codes(self, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the codes drawn for each seed: z [N,latent] and c [N,details,side / 4,side / 4]."""
@@ -271,7 +271,7 @@ class VaeModel:
             mean_z, mean_c = net.bank_z.mean(0), net.bank_c.mean(0)
             varied = weights @ (net.bank_c - mean_c).flatten(1)
             return z + mean_z + weights @ (net.bank_z - mean_z), c + mean_c + varied.unflatten(1, mean_c.shape)
-        chosen = [int(stream(int(seed), "parent").integers(len(net.bank_z))) for seed in seeds]
+        chosen = [int(rng_at(int(seed), "parent").integers(len(net.bank_z))) for seed in seeds]
         near = self._neighbours(chosen)
         weights = self._noise(seeds, (near.shape[1],), 2) / near.shape[1] ** 0.5
         # centre + k (parent - centre) + s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), as one weighted sum of codes
@@ -283,7 +283,7 @@ class VaeModel:
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
         import torch
 
-        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.bench.device)
+        return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.context.device)
 
     def _neighbours(self, chosen: list[int]) -> Tensor:
         """Return which codes of the bank lie nearest to each chosen one, itself first: [B,M]."""
@@ -311,7 +311,7 @@ class VaeModel:
     def _copy(self, images: np.ndarray) -> Tensor:
         import torch
 
-        z, c, _ = self.net.encode(to_signed(torch.from_numpy(images).to(self.bench.device)))
+        z, c, _ = self.net.encode(to_signed(torch.from_numpy(images).to(self.context.device)))
         return self.net.decode(z, c)
 
     def save(self, folder: Path) -> None:

@@ -91,9 +91,9 @@ def shard_catalogue(root: Path, shards: Sequence[Path], alpha_over: tuple[int, i
 
     def read(row: int) -> np.ndarray:
         member = members[row]
-        with Path(member.file).open("rb") as stream:
-            stream.seek(member.offset)
-            content = stream.read(member.size)
+        with Path(member.file).open("rb") as handle:
+            handle.seek(member.offset)
+            content = handle.read(member.size)
         if len(content) < member.size:
             raise ValueError(f"the shard ends after {len(content)} of {member.size} bytes")
         return read_rgb(io.BytesIO(content), alpha_over)
@@ -170,10 +170,10 @@ def _key(name: str) -> tuple[str, str]:
 
 
 def _facts(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> dict[str, Any]:
-    stream = archive.extractfile(member)
-    if stream is None or member.size > MOST_FACTS:
+    handle = archive.extractfile(member)
+    if handle is None or member.size > MOST_FACTS:
         raise ValueError(f"{member.size} bytes are too many for a label")
-    text = stream.read().decode("utf-8")
+    text = handle.read().decode("utf-8")
     if ending == ".cls":
         return {"cls": text.strip()}
     content = json.loads(text)

@@ -124,8 +124,8 @@ def array_file(path: Path, cache: bool) -> tuple[np.ndarray, str]:
     stamp = digest("array", changed(path))
     try:
         if path.suffix.lower() == ".npy":
-            with path.open("rb") as stream:
-                np.lib.format.read_magic(stream)  # says so plainly where it is no NPY file at all
+            with path.open("rb") as handle:
+                np.lib.format.read_magic(handle)  # says so plainly where it is no NPY file at all
             return np.load(path, mmap_mode="c", allow_pickle=False), stamp
         with zipfile.ZipFile(path) as archive:
             member = _array_member(archive)
@@ -149,18 +149,18 @@ def _array_member(archive: zipfile.ZipFile) -> str:
 
 
 def _axes(archive: zipfile.ZipFile, name: str) -> int:
-    with archive.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
+    with archive.open(name) as handle:
+        version = np.lib.format.read_magic(handle)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return len(read(stream)[0])
+        return len(read(handle)[0])
 
 
 def _unpacked(archive: zipfile.ZipFile, member: str, key: str) -> np.ndarray:
     """Return a member, mapped from where it was unpacked to; the file of an empty key is forgotten at once."""
     if not key:
-        with tempfile.NamedTemporaryFile(prefix="imagelab-") as stream:
-            _unpack(archive, member, Path(stream.name))
-            return np.load(stream.name, mmap_mode="c", allow_pickle=False)  # the mapping outlives the name
+        with tempfile.NamedTemporaryFile(prefix="imagelab-") as handle:
+            _unpack(archive, member, Path(handle.name))
+            return np.load(handle.name, mmap_mode="c", allow_pickle=False)  # the mapping outlives the name
     path = cache_folder("measured") / f"{key}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,5 +171,5 @@ def _unpacked(archive: zipfile.ZipFile, member: str, key: str) -> np.ndarray:
 
 
 def _unpack(archive: zipfile.ZipFile, member: str, place: Path) -> None:
-    with place.open("wb") as stream, archive.open(member) as packed:
-        shutil.copyfileobj(packed, stream, 1 << 20)
+    with place.open("wb") as handle, archive.open(member) as packed:
+        shutil.copyfileobj(packed, handle, 1 << 20)

@@ -90,16 +90,16 @@ def held_alone(lock: Path, what: str, doing: str) -> Iterator[None]:
     """
     import fcntl
 
-    with lock.open("a+") as stream:
+    with lock.open("a+") as file:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            stream.seek(0)
-            owner = stream.read().strip() or "unknown"
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
             raise ValueError(f"{what}: another process (pid {owner}) {doing}. Wait for it.") from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

@@ -43,7 +43,9 @@ LIMIT_GB = 5.0
 SHELVES = ("faces", "pictures", "measured", "features")
 """Folders of the cache that hold nothing but what can be made again."""
 
-REST = 24 * 3600.0  # seconds since its last use before an entry may go: longer than most runs, and as atime is kept
+UNUSED_SECONDS = 24 * 3600.0
+"""How long an entry must be unused before it may go: longer than most runs, and no finer than disks record access."""
+
 _KEPT = re.compile(r"((?:[\w.@+-]+-)?[0-9a-f]{16,64})\.(?:npz|npy|bytes|json)(?:\.\d+-\d+\.partial)?")
 
 
@@ -97,8 +99,8 @@ def _write(path: Path, arrays: Arrays) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path, shared=True) as partial:
             partial.touch(mode=0o600)
-            with partial.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
+            with partial.open("wb") as handle:
+                np.savez(handle, allow_pickle=False, **arrays)
     except OSError as error:
         _LOG.warning("%s are not cached (%s); the run goes on without", path.parent.name, error)
 
@@ -151,7 +153,7 @@ def make_room(now: float | None = None) -> list[Entry]:
     kept, now = entries(), time.time() if now is None else now
     excess, gone = sum(entry.size for entry in kept) - limit(), []
     for entry in kept:
-        if excess <= 0 or now - entry.used < REST:
+        if excess <= 0 or now - entry.used < UNUSED_SECONDS:
             break
         with contextlib.suppress(OSError):
             for file in entry.files:

@@ -51,7 +51,7 @@ __all__ = [
 VERSION = 1
 """Part of the name of every shelved set; raise it when a picture would come out otherwise."""
 
-AT_ONCE = 32  # pictures that unfold in memory together
+PICTURES_IN_MEMORY = 32  # pictures that unfold in memory together
 BLOCK = 250_000  # values that are read from an array together
 LISTED = 5  # bad pictures named one by one in a message
 SMALL = 16_000_000  # bytes below which a choice of rows is simply held in memory
@@ -142,8 +142,8 @@ def decoded(
         first: tuple[str, _Picture] | None = None
         endings: Counter[str] = Counter()
         with ThreadPoolExecutor(THREADS) as pool:
-            for begin in range(0, len(catalogue), AT_ONCE):
-                rows = range(begin, min(begin + AT_ONCE, len(catalogue)))
+            for begin in range(0, len(catalogue), PICTURES_IN_MEMORY):
+                rows = range(begin, min(begin + PICTURES_IN_MEMORY, len(catalogue)))
                 for row, found in zip(rows, pool.map(read, rows), strict=True):
                     name = f"{catalogue.home}{catalogue.names[row]}"
                     if isinstance(found, str):
@@ -228,24 +228,24 @@ def shelved(key: str, fill: Callable[[Facts], Iterator[np.ndarray]]) -> tuple[np
     if found is not None:
         return found
     facts = Facts([])
-    with _destination(path) as (stream, kept):
-        shape = _pour(stream, fill(facts))
+    with _destination(path) as (file, kept):
+        shape = _pour(file, fill(facts))
         if not shape[0]:
             listed = "".join(f"\n  {name}: {reason}" for name, reason in facts.bad[:LISTED])
             more = f"\n  and {len(facts.bad) - LISTED} more" if len(facts.bad) > LISTED else ""
             raise ValueError(f"none of {len(facts.bad)} pictures can be used:{listed}{more}")
-        images = np.memmap(stream, np.uint8, "c", shape=shape)
+        images = np.memmap(file, np.uint8, "c", shape=shape)
     if kept:
         _write_facts(kept, shape, facts)
     return images, facts
 
 
-def _pour(stream: BinaryIO, blocks: Iterator[np.ndarray]) -> tuple[int, ...]:
+def _pour(file: BinaryIO, blocks: Iterator[np.ndarray]) -> tuple[int, ...]:
     count, form = 0, (0, 0, 0)
     for block in blocks:
-        stream.write(np.ascontiguousarray(block).data)
+        file.write(np.ascontiguousarray(block).data)
         count, form = count + len(block), block.shape[1:]
-    stream.flush()
+    file.flush()
     return (count, *form)
 
 

@@ -1,6 +1,6 @@
 """The metrics: one literal table, a row an instrument.
 
-Read :class:`~imagelab.metrics.base.Metric` for what a row says, and ``measure`` for how a panel of them is taken.
+Read :class:`~imagelab.metrics.base.Metric` for what a row says, and ``measure_panel`` for how a panel of them is taken.
 Importing this package costs no torch; each instrument imports what it needs when it is used.
 """
 
@@ -28,19 +28,19 @@ from . import (
 )
 from .base import Evidence, ImageSet, Metric, NotMeasurable
 
-__all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure", "row_of"]
+__all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "measure_panel", "row_of"]
 
 
 def _freckles(evidence: Evidence) -> list[Measurement]:
     from . import freckles  # reads its calibration and scipy's filters, which nobody else needs
 
-    return freckles.measure(evidence)
+    return freckles.freckle_counts(evidence)
 
 
 def _tails(evidence: Evidence) -> list[Measurement]:
-    from . import attributes as tails  # reads its calibration and theory, which nobody else needs
+    from . import attributes  # reads its calibration and theory, which nobody else needs
 
-    return tails.measure(evidence)
+    return attributes.attribute_shares(evidence)
 
 
 def _lpips(net: Literal["alex", "vgg", "squeeze"], words: str, weights: str) -> Metric:
@@ -312,7 +312,7 @@ def row_of(name: str) -> str | None:
     return next((row for row, metric in METRICS.items() if stem in (metric.gives or (row,))), None)
 
 
-def measure(evidence: Evidence, names: Sequence[str]) -> list[Measurement]:
+def measure_panel(evidence: Evidence, names: Sequence[str]) -> list[Measurement]:
     """Take a panel of metrics.
 
     A metric that cannot be taken from these images, or whose weights are not on this machine, answers with

@@ -47,8 +47,8 @@ def packed_card(card: Mapping[str, Any]) -> np.ndarray:
 
 def write_sealed(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays and their digest as a compressed NPZ without pickles, whole or not at all."""
-    with written_whole(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, digest=np.array(contents_digest(arrays)), **arrays)
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, digest=np.array(contents_digest(arrays)), **arrays)
 
 
 def read_sealed(path: Path, what: str, remake: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..images import check_images
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
-from .freckle_calibration import Figure
+from .freckle_calibration import CardValue
 
 __all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
 
@@ -44,8 +44,8 @@ class Probe:
 
     attribute: str
     threshold: float
-    sensitivity: Figure
-    specificity: Figure
+    sensitivity: CardValue
+    specificity: CardValue
     rate: float
 
     @property
@@ -120,7 +120,7 @@ def read_probes(path: Path) -> Probes:
         weights=tuple(arrays[f"weight_{k}"] for k in steps),
         biases=tuple(arrays[f"bias_{k}"] for k in steps),
         strides=tuple(card["strides"]),
-        probes=tuple(Probe(**{**row, **{name: Figure(**row[name]) for name in figures}}) for row in card["probes"]),
+        probes=tuple(Probe(**{**row, **{name: CardValue(**row[name]) for name in figures}}) for row in card["probes"]),
         tables=card["tables"],
         origin=card["origin"],
     )

@@ -30,7 +30,7 @@ from ..theory import wright_fisher_bands
 from .attribute_probes import Probe, called, probed_sizes, shipped_probes
 from .base import Evidence
 
-__all__ = ["CITE", "corrected_share", "drift_interval", "measure", "smallest_share"]
+__all__ = ["CITE", "attribute_shares", "corrected_share", "drift_interval", "smallest_share"]
 
 CITE = "doi:10.1093/oxfordjournals.aje.a112510"
 
@@ -91,7 +91,7 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
     return float(low), float(high)
 
 
-def measure(evidence: Evidence) -> list[Measurement]:
+def attribute_shares(evidence: Evidence) -> list[Measurement]:
     """Probe the images under test: ``tails/<attribute>``, the corrected share of faces that carry it, for each probe.
 
     Images of another size or without colour are answered with missing values and the reason.

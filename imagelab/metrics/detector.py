@@ -28,7 +28,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
 from .spectrum import log_radial_powers
@@ -37,10 +37,10 @@ __all__ = ["delong_variance", "detector", "placements", "separability", "starved
 
 CITE = "arXiv:1610.06545"
 FOLDS = 5
-LEAST = 4 * FOLDS  # images a set: four of each kind in every fold
-MOST = 10_000  # images a set; more are drawn from at random
+MIN_IMAGES = 4 * FOLDS  # images a set: four of each kind in every fold
+MAX_IMAGES = 10_000  # images a set; more are drawn from at random
 STARVED = 10  # images of each kind that the starved classifier learns from
-LESSONS = 20
+FITS = 20
 SOFT = 0.01  # inverse strength of the ridge on the classifier's weights, sklearn's C
 
 
@@ -105,12 +105,12 @@ def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: 
     """
     from sklearn.linear_model import LogisticRegression
 
-    rng = stream(seed, "detector starved")
+    rng = rng_at(seed, "detector starved")
     real, fake = (each[rng.permutation(len(each))] for each in (real, fake))
-    lessons = min(LESSONS, len(real) // (2 * images), len(fake) // (2 * images))
-    unseen = real[lessons * images :], fake[lessons * images :]
+    fits = min(FITS, len(real) // (2 * images), len(fake) // (2 * images))
+    unseen = real[fits * images :], fake[fits * images :]
     placed = []
-    for first in range(0, lessons * images, images):
+    for first in range(0, fits * images, images):
         learnt = np.concatenate([real[first : first + images], fake[first : first + images]])
         classifier = LogisticRegression(C=SOFT, max_iter=300).fit(learnt, np.repeat([0, 1], images))
         placed.append(placements(*(classifier.decision_function(each) for each in unseen)))
@@ -120,7 +120,7 @@ def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: 
         np.mean([delong_variance(*pair) for pair in placed]) - scored
     )  # of each lesson's score, in areas.var too
     taught = max(areas.var(ddof=1) - max(own_noise, 0.0), 0.0)
-    return float(areas.mean()), float(np.sqrt(taught / lessons + scored))
+    return float(areas.mean()), float(np.sqrt(taught / fits + scored))
 
 
 def detector(evidence: Evidence) -> list[Measurement]:
@@ -131,10 +131,10 @@ def detector(evidence: Evidence) -> list[Measurement]:
         ValueError: for sets of images that differ in form.
     """
     real, fake = feature_pair(evidence, PRIMARY)
-    if min(len(real), len(fake)) < LEAST:
-        raise NotMeasurable(f"needs at least {LEAST} images in each set, to learn and to be tested")
-    rng = stream(evidence.seed, "detector")
-    rows = [np.sort(rng.permutation(len(each))[:MOST]) for each in (real, fake)]
+    if min(len(real), len(fake)) < MIN_IMAGES:
+        raise NotMeasurable(f"needs at least {MIN_IMAGES} images in each set, to learn and to be tested")
+    rng = rng_at(evidence.seed, "detector")
+    rows = [np.sort(rng.permutation(len(each))[:MAX_IMAGES]) for each in (real, fake)]
     plain = real[rows[0]], fake[rows[1]]
     detail = _detail(evidence)
     both = np.hstack([plain[0], detail[0][rows[0]]]), np.hstack([plain[1], detail[1][rows[1]]])
@@ -151,7 +151,7 @@ def detector(evidence: Evidence) -> list[Measurement]:
         cite=CITE,
     )
     beside = replace(form, name=f"detector/spectrum+{PRIMARY}", estimator=f"{form.estimator}, log radial powers beside")
-    how = f"logistic regression on {STARVED} images of each kind, mean of up to {LESSONS} lessons"
+    how = f"logistic regression on {STARVED} images of each kind, mean of up to {FITS} lessons"
     starved = replace(form, name=f"detector_starved/{PRIMARY}", estimator=f"{how}, standardised by the reference")
     found = [_told(form, *separability(*plain, evidence.seed)), _told(beside, *separability(*both, evidence.seed))]
     if min(len(each) for each in plain) < 4 * STARVED:

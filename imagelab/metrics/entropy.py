@@ -31,7 +31,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
 from .jackknife import leave_out, spread
@@ -42,8 +42,8 @@ __all__ = ["entropy", "entropy_gap", "entropy_of_distances", "knn_entropy", "pri
 CITE = "arXiv:2509.16499"
 DIMENSIONS = 10
 NEIGHBOUR = 1
-LEAST = 20  # images a set: twelve neighbours and a group of the jackknife
-MOST = 10_000  # images a set whose neighbours are sought; more are drawn from at random
+MIN_IMAGES = 20  # images a set: twelve neighbours and a group of the jackknife
+MAX_IMAGES = 10_000  # images a set whose neighbours are sought; more are drawn from at random
 KNOWN = 12  # neighbours kept, so that a set without some of its images still knows its nearest
 PARTS = 20  # groups of the jackknife: ten leave its error too rough here
 TWIN = 1e-5  # of the root mean square distance: float32 features of equal images may differ by so much
@@ -116,10 +116,10 @@ def entropy(evidence: Evidence) -> list[Measurement]:
         NotMeasurable: for fewer than 20 images a set, or sets without features to compare.
     """
     real, fake = feature_pair(evidence, PRIMARY)
-    if min(len(real), len(fake)) < LEAST:
-        raise NotMeasurable(f"needs at least {LEAST} images in each set")
+    if min(len(real), len(fake)) < MIN_IMAGES:
+        raise NotMeasurable(f"needs at least {MIN_IMAGES} images in each set")
     plane = principal_plane(real)
-    n, rng = min(len(real), len(fake), MOST), stream(evidence.seed, "entropy")
+    n, rng = min(len(real), len(fake), MAX_IMAGES), rng_at(evidence.seed, "entropy")
     real, fake = (each[np.sort(rng.permutation(len(each))[:n])] @ plane for each in (real, fake))
     form = Measurement(
         f"entropy/{PRIMARY}",

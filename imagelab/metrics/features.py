@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..io.atomic import written_whole
-from . import dinov2, inception
-from . import random_features as randconv
-from . import ssl_encoder as trunk
+from . import dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:
@@ -80,13 +78,13 @@ class Space:
 def _random(seed: int) -> Space:
     return Space(
         f"randconv-s{seed}",
-        lambda device: lambda batch: randconv.statistics(batch, seed),
-        lambda: randconv.digest(seed),
+        lambda device: lambda batch: random_features.statistics(batch, seed),
+        lambda: random_features.digest(seed),
     )
 
 
 SPACES: dict[str, Space] = {
-    trunk.NAME: Space(trunk.NAME, lambda device: trunk.statistics, trunk.digest),
+    ssl_encoder.NAME: Space(ssl_encoder.NAME, lambda device: ssl_encoder.statistics, ssl_encoder.digest),
     "randconv-s0": _random(0),
     "randconv-s1": _random(1),
     "randconv-s2": _random(2),
@@ -109,7 +107,7 @@ SPACES: dict[str, Space] = {
 }
 """The feature spaces by name."""
 
-PRIMARY = trunk.NAME
+PRIMARY = ssl_encoder.NAME
 """The space in which metrics of one space are taken."""
 
 CONTROLS = ("randconv-s0", "randconv-s1", "randconv-s2")
@@ -239,5 +237,5 @@ def _read(path: Path, count: int) -> np.ndarray | None:
 
 def _write(path: Path, found: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path, shared=True) as partial, partial.open("wb") as stream:
-        np.save(stream, found)
+    with written_whole(path, shared=True) as partial, partial.open("wb") as file:
+        np.save(file, found)

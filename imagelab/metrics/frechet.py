@@ -35,7 +35,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence
 from .distances import distance_form, jackknifed_rows
 from .features import DISTANCE_SPACES
@@ -186,7 +186,7 @@ def frechet_infinity(real: np.ndarray, fake: np.ndarray, seed: int, points: int 
     """
     if min(len(real), len(fake)) < 10 or points < 2:
         raise ValueError(f"frechet_infinity: expected >= 10 images a set and >= 2 points, got {len(real)}, {len(fake)}")
-    fractions, rng = np.linspace(0.2, 1.0, points), stream(seed, "frechet-infinity")
+    fractions, rng = np.linspace(0.2, 1.0, points), rng_at(seed, "frechet-infinity")
     grown = [_growing(each, fractions, rng.permutation(len(each))) for each in (real, fake)]
     values = [one.distance(other) for one, other in zip(*grown, strict=True)]
     return float(np.polyfit(1.0 / fractions, values, 1)[1])

@@ -26,7 +26,7 @@ from .freckle_candidates import FEATURES, Optics
 
 __all__ = [
     "Calibration",
-    "Figure",
+    "CardValue",
     "Trees",
     "blur_ruler",
     "calibrated_sizes",
@@ -40,7 +40,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Figure:
+class CardValue:
     """One figure of the card: value, its standard error, and the n (faces, freckles or detections) behind it."""
 
     value: float
@@ -48,25 +48,25 @@ class Figure:
     n: int
 
     @classmethod
-    def mean(cls, values: np.ndarray) -> Figure:
+    def mean(cls, values: np.ndarray) -> CardValue:
         """Return the mean of independent values [n], n >= 2."""
         return cls(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values))
 
     @classmethod
-    def share(cls, mask: np.ndarray) -> Figure:
+    def share(cls, mask: np.ndarray) -> CardValue:
         """Return the share of true in bool [n]; half a case a side gives "none" and "all" an error, too."""
         likely = (mask.sum() + 0.5) / (len(mask) + 1)
         return cls(float(mask.mean()), math.sqrt(likely * (1 - likely) / len(mask)), len(mask))
 
     @classmethod
-    def ratio(cls, top: np.ndarray, bottom: np.ndarray) -> Figure:
+    def ratio(cls, top: np.ndarray, bottom: np.ndarray) -> CardValue:
         """Return sum(top) / sum(bottom) over independent faces, error by linearisation; n is sum(bottom)."""
         total = float(bottom.sum())
         value = float(top.sum()) / total
         squares = float(((top - value * bottom) ** 2).sum())
         return cls(value, math.sqrt(squares * len(top) / max(len(top) - 1, 1)) / abs(total), round(total))
 
-    def far_from(self, other: Figure, slack: float = 0.0) -> bool:
+    def far_from(self, other: CardValue, slack: float = 0.0) -> bool:
         """Return whether two independent figures differ by more than four standard errors of their difference.
 
         Args:
@@ -157,7 +157,7 @@ class Calibration:
     skin: np.ndarray
     trees: Trees
     threshold: float
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, CardValue]
     tables: Mapping[str, list[dict[str, Any]]]
     origin: Mapping[str, Any]
     digest: str = field(default="", compare=False)
@@ -209,7 +209,7 @@ def read_calibration(path: Path) -> Calibration:
         skin=arrays["skin"],
         trees=Trees(**{**trees, "base": float(trees["base"]), "depth": int(trees["depth"])}),
         threshold=card["threshold"],
-        figures={name: Figure(**figure) for name, figure in card["figures"].items()},
+        figures={name: CardValue(**figure) for name, figure in card["figures"].items()},
         tables=card["tables"],
         origin=card["origin"],
     )

@@ -41,7 +41,7 @@ __all__ = [
     "corrected_count",
     "count_freckles",
     "counts",
-    "measure",
+    "freckle_counts",
     "prevalence",
 ]
 
@@ -134,7 +134,7 @@ def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tup
     return value, math.sqrt(variance) / youden
 
 
-def measure(evidence: Evidence) -> list[Measurement]:
+def freckle_counts(evidence: Evidence) -> list[Measurement]:
     """Count the freckles of the images under test: the six Measurements ``freckles/...``.
 
     ``count`` raw detections a face; ``corrected`` countable freckles a face; ``prevalence`` share of freckled faces;

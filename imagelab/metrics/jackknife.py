@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..seeds import stream
+from ..seeds import rng_at
 
 __all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "spread"]
 
@@ -94,7 +94,7 @@ def group_labels(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> t
     """
     if groups < 2:
         raise ValueError(f"jackknife: expected at least 2 groups, got {groups}")
-    g, rng = min(groups, n_real, n_fake), stream(seed, "jackknife")
+    g, rng = min(groups, n_real, n_fake), rng_at(seed, "jackknife")
     labels = [np.zeros(n, np.int64) for n in (n_real, n_fake)]
     for each in labels:
         for j, rows in enumerate(np.array_split(rng.permutation(len(each)), max(g, 1))):

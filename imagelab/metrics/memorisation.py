@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence
 from .distances import training_features
 from .features import PRIMARY, SPACES
@@ -41,7 +41,7 @@ def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, se
         device: torch device of the matrix products.
     """
     n = min(len(train), len(heldout))
-    rng = stream(seed, "memorisation")
+    rng = rng_at(seed, "memorisation")
     train, heldout = (each[np.sort(rng.permutation(len(each))[:n])] for each in (train, heldout))
     to_train, to_heldout = (nearest(fake, each, device=device)[1] for each in (train, heldout))
     return float(np.mean((to_train < to_heldout) + 0.5 * (to_train == to_heldout)))

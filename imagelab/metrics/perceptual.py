@@ -28,8 +28,7 @@ import numpy as np
 
 from ..images import to_signed
 from ..measurement import Measurement
-from . import random_features as randconv
-from . import ssl_encoder as trunk
+from . import random_features, ssl_encoder
 from .base import Evidence, NotMeasurable
 from .features import batches, full_precision
 from .neighbours import nearest_in_blocks
@@ -156,16 +155,16 @@ def _lpips(net: str, digest: str, smallest: int) -> Embedding:
 
 
 EMBEDDINGS: dict[str, Embedding] = {
-    trunk.NAME: Embedding(
-        f"{trunk.NAME}@{trunk.DIGEST[:8]}",
-        trunk.SMALLEST,
-        lambda device: lambda batch: _uniform_phi(trunk.layers(batch)[1:]),  # the last layer of each resolution
+    ssl_encoder.NAME: Embedding(
+        f"{ssl_encoder.NAME}@{ssl_encoder.DIGEST[:8]}",
+        ssl_encoder.SMALLEST,
+        lambda device: lambda batch: _uniform_phi(ssl_encoder.layers(batch)[1:]),  # the last layer of each resolution
         "uniform weights",
     ),
     "randconv-s0": Embedding(
-        f"randconv-s0@{randconv.digest(0)[:8]}",
-        randconv.SMALLEST,
-        lambda device: lambda batch: _uniform_phi(randconv.layers(batch, 0)),
+        f"randconv-s0@{random_features.digest(0)[:8]}",
+        random_features.SMALLEST,
+        lambda device: lambda batch: _uniform_phi(random_features.layers(batch, 0)),
         "uniform weights",
     ),
     "alex": _lpips("alex", "7be5be79", 32),
@@ -366,7 +365,7 @@ def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
 
 def perceptual_diversity(evidence: Evidence) -> list[Measurement]:
     """Return ``perceptual_diversity/imagelab-ssl-v1``: PD, 0..2."""
-    return diversity(evidence, trunk.NAME, f"perceptual_diversity/{trunk.NAME}")
+    return diversity(evidence, ssl_encoder.NAME, f"perceptual_diversity/{ssl_encoder.NAME}")
 
 
 def lpips_diversity(evidence: Evidence, net: str = "alex") -> list[Measurement]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
 from .neighbours import crossings, nearest
@@ -97,7 +97,7 @@ def prdc_errors(
     """
     if min(len(real), len(fake)) < PARTS * 4 * k:
         return None
-    rng, variances = stream(seed, "prdc"), []
+    rng, variances = rng_at(seed, "prdc"), []
     for _ in range(CUTS):
         cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
         found = np.array([prdc_of(real[np.sort(rows)], fake[np.sort(others)], k, device) for rows, others in cut])

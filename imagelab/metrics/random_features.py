@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..images import to_signed
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import NotMeasurable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SMALLEST = 16  # pixels a side: the last layer still has 2 x 2 positions
 @cache
 def weights(seed: int) -> tuple[np.ndarray, ...]:
     """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k) before means are taken away."""
-    rng = stream(seed, "randconv")
+    rng = rng_at(seed, "randconv")
     shapes = [(out, into, kernel, kernel) for into, out, kernel in LAYERS]
     drawn = [rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[1:])) for s in shapes]
     drawn[0][:EDGES] -= drawn[0][:EDGES].mean(axis=(2, 3), keepdims=True)

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import stream
+from ..seeds import rng_at
 from .base import Evidence
 from .distances import distance_form, jackknifed_rows
 from .features import PRIMARY
@@ -148,7 +148,7 @@ def _projected(
     real: np.ndarray, fake: np.ndarray, seed: int, directions: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield both clouds along a block of lines: float64 [L,N] and [L,M]. Line i is the same for any number of lines."""
-    rng = stream(seed, "sliced")
+    rng = rng_at(seed, "sliced")
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     for first in range(0, directions, BLOCK):
         lines = rng.standard_normal((min(BLOCK, directions - first), real.shape[1]))

@@ -47,7 +47,7 @@ __all__ = [
 CITE = "arXiv:2003.01826"
 ESTIMATOR = "luma, periodic Hann, |F|^2/(HW)^2/mean(w^2), rounded radius"
 DECIBEL = 10.0 / np.log(10.0)
-NOTHING = 1e-20  # one blue pixel one level off in a 64 px image has 5e-11 in all; float64 rounding leaves 1e-32
+ZERO_VARIANCE = 1e-20  # one blue pixel one level off in a 64 px image has 5e-11 in all; float64 rounding leaves 1e-32
 AT_FLOOR = 10.0 * np.log10(4.0)
 """Headroom in dB, a factor of 4 above rounding noise, below which a band's ratio means nothing."""
 
@@ -271,7 +271,7 @@ def hf_ratio(evidence: Evidence) -> list[Measurement]:
         cite=CITE,
     )
     high, total = spec.band(cut, len(spec.count)), spec.band(1, len(spec.count))
-    if total.mean() < NOTHING:
+    if total.mean() < ZERO_VARIANCE:
         return [_missing(form, "the generated images hold no energy: each is one flat colour")]
     ratio = high.mean() / total.mean()
     _, stderr = _mean_and_error((high - ratio * total) / total.mean())
@@ -299,7 +299,7 @@ def _log_ratio(form: Measurement, below: np.ndarray, above: np.ndarray, known: b
     """Return 10 log10(mean above / mean below) dB with its delta-method error; ``known``: below has no error."""
     (e_below, s_below), (e_above, s_above) = _mean_and_error(below), _mean_and_error(above)
     for energy, whose in ((e_below, "reference"), (e_above, "generated")):
-        if energy < NOTHING:
+        if energy < ZERO_VARIANCE:
             return _missing(form, f"the {whose} images hold no energy in this band")
     if known:
         s_below = 0.0
@@ -327,7 +327,7 @@ def _slope(form: Measurement, fake: Spectra) -> Measurement:
         return _missing(form, f"fewer than 3 radii between {low} and {high} cycles per image: the images are too small")
     power = fake.energy[:, radius] / fake.count[radius]
     mean = power.mean(axis=0)
-    if mean.min() < NOTHING:
+    if mean.min() < ZERO_VARIANCE:
         return _missing(form, "the generated images hold no energy at some radius of the range")
     x = np.log(radius) - np.log(radius).mean()
     weight = x / np.sum(x**2)
@@ -344,7 +344,7 @@ def _distance(form: Measurement, real: Spectra, fake: Spectra) -> Measurement:
     rings = slice(1, real.side // 2 + 1)
     p_real, p_fake = real.energy[:, rings], fake.energy[:, rings]
     m_real, m_fake = p_real.mean(axis=0), p_fake.mean(axis=0)
-    if min(m_real.min(), m_fake.min()) < NOTHING:
+    if min(m_real.min(), m_fake.min()) < ZERO_VARIANCE:
         return _missing(form, "one of the sets holds no energy at some radius")
     gap = DECIBEL * np.log(m_fake / m_real)
     value = float(np.sqrt(np.mean(gap**2)))

@@ -197,5 +197,5 @@ def short(path: Path) -> str:
 @cache
 def _sha256(path: Path, size: int, modified: int) -> str:
     """Return the SHA-256 of a file; size and time of change only tell the cache when to read it again."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -31,13 +31,17 @@ class Accumulate(Regime):
     kind: Literal["accumulate"] = "accumulate"
     subsample: bool = False
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return real + all shards of the line, or n of them."""
         return [Part(since(0, generation, line), n if self.subsample else None)]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "accumulate-subsample" if self.subsample else "accumulate", "arXiv:2410.16713"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "accumulate-subsample" if self.subsample else "accumulate"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2410.16713"
 
 
 class Window(Regime):
@@ -60,13 +64,17 @@ class Window(Regime):
     last: int = Field(default=3, ge=1)
     subsample: bool = False
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return the shards of the window, or n of their images."""
         return [Part(since(max(0, generation - self.last), generation, line), n if self.subsample else None)]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return f"window of {self.last}" + (", subsampled" if self.subsample else ""), "arXiv:2404.01413"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return f"window of {self.last}" + (", subsampled" if self.subsample else "")
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2404.01413"
 
 
 def since(first: int, generation: int, line: int) -> tuple[tuple[int, int], ...]:

@@ -1,9 +1,9 @@
 """What a regime is: a frozen recipe that says of which parts the next training set is made.
 
-A regime states only :meth:`Regime.parts`, such as "25 % of the real set, and as many again of the last shard". From
-these follow, for every regime alike, the pool itself, the real images it needs in reserve, and what theory says of it
-(exact_variance.py). It reads the ledger of all that exists, never a pixel. The same archive and the same random stream
-always give the same pool.
+A regime states only :meth:`Regime.composition`, such as "25 % of the real set, and as many again of the last shard".
+From these follow, for every regime alike, the pool itself, the real images it needs in reserve, and what theory says
+of it (exact_variance.py). It reads the ledger of all that exists, never a pixel. The same archive and the same random
+stream always give the same pool.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Regime(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @abstractmethod
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return what the training set of this generation is made of.
 
         Args:
@@ -42,8 +42,12 @@ class Regime(BaseModel, ABC):
         """
 
     @abstractmethod
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return what is in force at this generation in a few words, and the source that describes it."""
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words, such as "fixed real share"."""
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it, such as ``arXiv:2307.01850``; "" if unpublished."""
+        return ""
 
     def __call__(self, archive: Archive, line: int, n: int, rng: np.random.Generator) -> Pool:
         """Return the training set of the generation after the archive's last.
@@ -51,18 +55,18 @@ class Regime(BaseModel, ABC):
         Raises:
             ValueError: when the archive, or its reserve of new real images, holds too few.
         """
-        parts = self.parts(archive.generation + 1, line, n, archive.lines)
+        parts = self.composition(archive.generation + 1, line, n, archive.lines)
         try:
             return Pool.concat(*(part.pool(archive, rng) for part in parts))
         except ValueError as error:
-            raise ValueError(f"{self.named(archive.generation + 1)[0]}: {error}") from error
+            raise ValueError(f"{self.description(archive.generation + 1)}: {error}") from error
 
     def reserve(self, n: int, generations: int, lines: int = 1) -> int:
         """Return how many new real images the whole run will draw; 0 for a regime that never sees any."""
-        parts = [part for t in range(1, generations + 1) for part in self.parts(t, 0, n, lines) if part.new]
+        parts = [part for t in range(1, generations + 1) for part in self.composition(t, 0, n, lines) if part.new]
         return max(((part.start or 0) + (part.count or 0) for part in parts), default=0)
 
-    def predictions(self, generation: int, n: int, lines: int = 1, stream: int = 1) -> list[Measurement]:
+    def predictions(self, generation: int, n: int, lines: int = 1, fresh_draws: int = 1) -> list[Measurement]:
         """Return what theory says of this regime at this generation for n images a generation.
 
         The variance that a Gaussian keeps when it is refitted to such pools by maximum likelihood, over that of the
@@ -70,14 +74,17 @@ class Regime(BaseModel, ABC):
         how many fresh images of its model each generated image of a pool stands for.
         """
         pools = [
-            [[self._ingredient(part, n) for part in self.parts(t, line, n, lines)] for line in range(lines)]
+            [[self._ingredient(part, n) for part in self.composition(t, line, n, lines)] for line in range(lines)]
             for t in range(1, generation + 1)
         ]
-        words, cite = self.named(generation)
-        estimator = f"closed form, Gaussian model refitted by maximum likelihood, {words}"
-        value = kept_variance(pools, n, stream)
-        estimator += f", {stream} fresh images drawn for each" if stream > 1 else ""
-        return [Measurement("pixel_variance", value, "ratio", predicted=True, estimator=estimator, cite=cite)]
+        estimator = f"closed form, Gaussian model refitted by maximum likelihood, {self.description(generation)}"
+        value = kept_variance(pools, n, fresh_draws)
+        estimator += f", {fresh_draws} fresh images drawn for each" if fresh_draws > 1 else ""
+        return [
+            Measurement(
+                "pixel_variance", value, "ratio", predicted=True, estimator=estimator, cite=self.source(generation)
+            )
+        ]
 
     def _ingredient(self, part: Part, n: int) -> Ingredient:
         count = n * len(part.shards) if part.count is None else part.count

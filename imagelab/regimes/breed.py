@@ -37,7 +37,7 @@ class Breed(Regime):
     weights: tuple[Weight, ...] = ()
     real_fraction: Fraction = 0.3
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return round(real_fraction * n) real images and the rest of all lines' last shards, by weight.
 
         Raises:
@@ -55,9 +55,13 @@ class Breed(Regime):
         bred = [Part(((generation - 1, other),), count) for other, count in enumerate(counts)]
         return [Part(((0, REAL),), real, start=0), *bred]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "breed", "arXiv:2505.21677"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "breed"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2505.21677"
 
 
 def shared(total: int, weights: tuple[float, ...]) -> list[int]:

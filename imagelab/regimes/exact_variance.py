@@ -50,7 +50,7 @@ class Ingredient:
     new: bool
 
 
-def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, stream: int = 1) -> float:
+def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, fresh_draws: int = 1) -> float:
     """Return E s_t^2 of line 0's last model, the truth's variance being 1.
 
     Args:
@@ -59,7 +59,7 @@ def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, strea
         stream: k, fresh images for each generated one in a pool.
     """
     cuts = sorted({0, n} | {_end(part) for pool in pools for line in pool for part in line if _fixed(part)})
-    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)}, stream)
+    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)}, fresh_draws)
     variance = 1.0
     for generation, lines in enumerate(pools, 1):
         for part in (part for line in lines for part in line if part.new):
@@ -82,9 +82,9 @@ def _end(part: Ingredient) -> int:
 class _World:
     """Blocks of images with their sizes, Q, the mean square of a unit, and A."""
 
-    def __init__(self, real: dict[Block, int], stream: int):
+    def __init__(self, real: dict[Block, int], fresh_draws: int):
         self.size: dict[Block, int] = {}
-        self.stream = stream
+        self.fresh_draws = fresh_draws
         self.second, self.unit = np.zeros(0), np.zeros(0)
         self.product = np.zeros((0, 0))
         for block, size in real.items():
@@ -120,8 +120,8 @@ class _World:
         seconds = [float(mean @ self.second) for mean in means]
         for line, (mean_square, variance) in enumerate(fitted):
             row = np.concatenate([rows[line], between[line, :line]])
-            unit = mean_square + variance / self.stream
-            own = mean_square + variance / (n * self.stream)
+            unit = mean_square + variance / self.fresh_draws
+            own = mean_square + variance / (n * self.fresh_draws)
             self._add((generation, line, 0), n, row, own, seconds[line], unit)
 
     def _add(self, block: Block, size: int, row: np.ndarray, own: float, second: float, unit: float) -> None:

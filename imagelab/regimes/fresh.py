@@ -39,7 +39,7 @@ class Fresh(Regime):
     real_fraction: Fraction = 0.25
     period: int = Field(default=1, ge=1)
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return the reserve's next images and n minus as many of the line's last shard."""
         if generation == 1:
             return [REAL_SET]
@@ -50,9 +50,13 @@ class Fresh(Regime):
         real = round(self.real_fraction * n)
         return [fresh(real, start=real * (turn - 1)), Part((last,), n - real)]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "fresh" + (f" every {self.period} generations" if self.period > 1 else ""), "arXiv:2307.01850"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "fresh" + (f" every {self.period} generations" if self.period > 1 else "")
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2307.01850"
 
 
 class Golden(Regime):
@@ -86,7 +90,7 @@ class Golden(Regime):
         """
         return fractions.Fraction(self.weight).limit_denominator(DENOMINATOR)
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return n new real images and the last shard, each image in as many copies as its weight asks for."""
         if generation == 1:
             return [REAL_SET]
@@ -95,6 +99,10 @@ class Golden(Regime):
         parts.append(Part((last_shard(generation, line),), copies=whole - real))
         return [part for part in parts if part.copies]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return f"fresh and synthetic weighted {self.weight_in_force}", "arXiv:2502.18049"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return f"fresh and synthetic weighted {self.weight_in_force}"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2502.18049"

@@ -28,13 +28,17 @@ class Mix(Regime):
     kind: Literal["mix"] = "mix"
     real_fraction: Fraction = 0.25
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return round(real_fraction * n) real images and n minus that of the line's last shard."""
         return [REAL_SET] if generation == 1 else real_and_last(generation, line, n, round(self.real_fraction * n))
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "fixed real share", "arXiv:2307.01850"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "fixed real share"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2307.01850"
 
 
 class Contaminate(Regime):
@@ -62,14 +66,18 @@ class Contaminate(Regime):
     share: Fraction = 0.033
     rounds: int | None = Field(default=None, ge=0)
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return n - round(share n) real images and the rest of the line's last shard, or real images only."""
         clean = generation == 1 or (self.rounds is not None and generation - 1 > self.rounds)
         return [REAL_SET] if clean else real_and_last(generation, line, n, n - round(self.share * n))
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "contaminated real set", "arXiv:2311.12202"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "contaminated real set"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "arXiv:2311.12202"
 
 
 def real_and_last(generation: int, line: int, n: int, real: int) -> list[Part]:

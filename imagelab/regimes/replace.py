@@ -22,10 +22,14 @@ class Replace(Regime):
 
     kind: Literal["replace"] = "replace"
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return the line's last shard (the real set at generation 1)."""
         return [Part((last_shard(generation, line),))]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
-        return "replace", "doi:10.1038/s41586-024-07566-y"
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
+        return "replace"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return "doi:10.1038/s41586-024-07566-y"

@@ -40,22 +40,26 @@ class Schedule(Regime):
     until: int = Field(default=5, ge=1)
     then: AnyRegime = Mix()
 
-    def parts(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
+    def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
         """Return the parts of the regime in force; its new real images come after those that were used before."""
         if generation <= self.until:
-            return self.first.parts(generation, line, n, lines)
-        parts = self.then.parts(generation, line, n, lines)
+            return self.first.composition(generation, line, n, lines)
+        parts = self.then.composition(generation, line, n, lines)
         if not any(part.new for part in parts):
             return parts
         ahead = self.first.reserve(n, self.until, lines) - self.then.reserve(n, self.until, lines)
         return [replace(part, start=(part.start or 0) + ahead) if part.new else part for part in parts]
 
-    def named(self, generation: int) -> tuple[str, str]:
-        """Return the words and source of a law."""
+    def description(self, generation: int) -> str:
+        """Return what is in force at this generation, in a few words."""
         if generation <= self.until:
-            return self.first.named(generation)
-        words, cite = self.then.named(generation)
-        return f"{self.first.named(self.until)[0]} to generation {self.until}, then {words}", cite
+            return self.first.description(generation)
+        before, now = self.first.description(self.until), self.then.description(generation)
+        return f"{before} to generation {self.until}, then {now}"
+
+    def source(self, generation: int) -> str:
+        """Return the identifier of the paper that describes it."""
+        return (self.first if generation <= self.until else self.then).source(generation)
 
 
 def continued(regime: AnyRegime, at: int, then: AnyRegime) -> AnyRegime:

@@ -50,7 +50,7 @@ class Panel:
 def animate(
     runs: Sequence[Path],
     out: Path,
-    which: Literal["photocopy", "probe"] = "photocopy",
+    which: Literal["photocopy", "tracked"] = "photocopy",
     seconds: float = 0.7,
     labels: Sequence[str] = (),
 ) -> list[Path]:
@@ -59,7 +59,7 @@ def animate(
     Args:
         runs: run folders; of runs of different length the shorter ones stand still at their end.
         out: the file; .webp, .gif, .apng (also .png), .mp4 or .webm.
-        which: "photocopy" follows given images through all generations, "probe" what each model draws from the same
+        which: "photocopy" follows given images through all generations, "tracked" what each model draws from the same
             seeds. Where a model cannot copy, "photocopy" falls back to nothing: the error says so.
         seconds: how long a generation stands; the first and the last stand three times as long.
         labels: a name for each run; by default its regime where these differ, else its model.
@@ -105,10 +105,10 @@ def _labels(views: Sequence[Run]) -> list[str]:
     return regimes if len(set(regimes)) == len(views) else [f"{m}, {r}" for m, r in zip(models, regimes, strict=True)]
 
 
-def _panel(view: Run, which: Literal["photocopy", "probe"], label: str) -> Panel:
+def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Panel:
     pictures = view.pictures(which)
     if max(pictures, default=0) == 0:
-        other = "probe" if which == "photocopy" else "photocopy"
+        other = "tracked" if which == "photocopy" else "photocopy"
         hint = f" Try --which {other}." if max(view.pictures(other), default=0) else ""
         raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
     known = sorted(

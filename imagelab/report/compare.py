@@ -22,7 +22,7 @@ from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
-from .panels import FRONT, WORDS, Panel, family_of, title_of
+from .panels import OPEN_PANELS, PANEL_TEXT, Panel, family_of, title_of
 from .run_view import Run, plain
 from .stage_bar import Ribbon, ribbons
 from .statistics import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
@@ -64,7 +64,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         names = ", ".join(group.label for group in groups)
         raise ValueError(f"compare: expected at most {MOST_GROUPS} different questions, got {len(groups)}: {names}")
     last = min(group.last for group in groups)
-    names = [name for name in shared_names(groups) if family_of(name) in FRONT]
+    names = [name for name in shared_names(groups) if family_of(name) in OPEN_PANELS]
     chosen = _chosen(groups[0].runs[0], names)
     told = differences(groups, chosen, last) if last else []
     context = {
@@ -94,7 +94,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
 
 def _shown(group: Group) -> Shown:
     run = group.runs[0]
-    pictures = run.pictures("photocopy") or run.pictures("probe")
+    pictures = run.pictures("photocopy") or run.pictures("tracked")
     height, width = next(iter(pictures.values())).shape[2:]
     rows, columns = page_rows(pictures, min(COLUMNS, max(1, ROOM // (width + 2))))
     seeds = ", ".join(plain(seed, 12) for seed in group.seeds)
@@ -108,7 +108,7 @@ def _shown(group: Group) -> Shown:
 def _chosen(run: Run, names: Sequence[str]) -> list[str]:
     """Return what gets a figure: of every front family its first, of the bands the finest."""
     finest, found = finest_band(run), {}
-    for name in sorted(names, key=lambda n: FRONT.index(family_of(n))):
+    for name in sorted(names, key=lambda n: OPEN_PANELS.index(family_of(n))):
         family = family_of(name)
         if family.startswith("tails") or (family == "band_power" and name != finest):
             continue
@@ -147,7 +147,7 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
     small = "shaded: 95 % intervals " + ("between repeats with other seeds" if repeated else "of the measurement alone")
     key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
     row = row_of(name)
-    what = WORDS.get(name) or WORDS.get(family_of(name)) or (METRICS[row].what if row else "")
+    what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (METRICS[row].what if row else "")
     return Panel(
         title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(told)}."
     )
@@ -176,7 +176,7 @@ def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
     if last == 0 or not names:
         return "These runs share no measurement yet that could be compared."
     run = groups[0].runs[0]
-    name = min(_chosen(run, names) or names, key=lambda n: FRONT.index(family_of(n)))
+    name = min(_chosen(run, names) or names, key=lambda n: OPEN_PANELS.index(family_of(n)))
     parts = [f"{_said(estimate(group, name, last))} ({group.label})" for group in groups]
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
     real, title = run.real(name), title_of(name)

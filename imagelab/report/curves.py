@@ -327,7 +327,7 @@ def themed_svg(figure: Figure, key: str) -> str:
     """Return the figure as a fragment of HTML: no fixed size, themed colours, ids of its own, no reference outside."""
     from matplotlib import rc_context
 
-    stream = io.StringIO()
+    file = io.StringIO()
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": key,
@@ -336,8 +336,8 @@ def themed_svg(figure: Figure, key: str) -> str:
     }
     with rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = (

@@ -72,15 +72,15 @@ def write_grids(run: Path, out: Path) -> list[Path]:
 def draw_slides(view: Run, out: Path) -> list[Path]:
     """Write the slides of a run that is read already; see :func:`write_grids`."""
     out.mkdir(parents=True, exist_ok=True)
-    probe, copies = view.pictures("probe"), view.pictures("photocopy")
+    tracked, copies = view.pictures("tracked"), view.pictures("photocopy")
     label, written = view.model(0), []
-    if probe:
+    if tracked:
         title = f"{label}: images from the same random seeds, generation after generation"
-        written.append(_slide(view, probe, out / "strip.png", title, "a column shares its seed, real images do not"))
+        written.append(_slide(view, tracked, out / "strip.png", title, "a column shares its seed, real images do not"))
     if copies:
         title = f"{label}: a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))
-    either = copies or probe
+    either = copies or tracked
     if max(either, default=0) > 0:
         ends = {generation: either[generation] for generation in (min(either), max(either))}
         times = "photocopy" if view.last == 1 else f"photocopy, {view.last} times over"
@@ -186,7 +186,7 @@ def _row_png(images: np.ndarray) -> bytes:
     grey = images if images.shape[1] == 1 else images[:, :1][(images == images[:, :1]).all(axis=1, keepdims=True)]
     free = np.setdiff1d(np.arange(255, -1, -1), grey)
     level = int(free[-1]) if len(free) else 255
-    stream = io.BytesIO()
+    file = io.BytesIO()
     key = {"transparency": (level, level, level)} if len(free) else {}
-    Image.fromarray(tile(images, len(images), gap=2, background=level)).save(stream, "PNG", optimize=True, **key)
-    return stream.getvalue()
+    Image.fromarray(tile(images, len(images), gap=2, background=level)).save(file, "PNG", optimize=True, **key)
+    return file.getvalue()

@@ -139,7 +139,7 @@ def _strips(run: Run) -> list[Strip]:
     strips = []
     for line in run.lines or (0,):
         label = run.model(line)
-        copies, probe = run.pictures("photocopy", line), run.pictures("probe", line)
+        copies, tracked = run.pictures("photocopy", line), run.pictures("tracked", line)
         if copies:
             text = (
                 f"Each row was made by the {label} of that generation from the row above: no new information enters. "
@@ -147,17 +147,17 @@ def _strips(run: Run) -> list[Strip]:
             )
             title = f"A photocopy of a photocopy: {label}"
             strips.append(_strip(line, "copies", title, text, copies, "copied again and again"))
-        if max(probe, default=0) == 0 and not copies:
-            if probe and line == 0:
+        if max(tracked, default=0) == 0 and not copies:
+            if tracked and line == 0:
                 text = "What the run begins with. Generations will stand below them as they are finished."
-                strips.append(_strip(line, "probe", "The real images", text, probe, ""))
-        elif probe and (line == 0 or not copies):
+                strips.append(_strip(line, "tracked", "The real images", text, tracked, ""))
+        elif tracked and (line == 0 or not copies):
             text = (
                 f"What the {label} of each generation draws from the same random seeds, one seed a column. The real "
                 "row shows real images, not counterparts of the columns below."
             )
             title = f"Drawn from scratch: {label}"
-            strips.append(_strip(line, "probe", title, text, probe, "drawn from the same seeds"))
+            strips.append(_strip(line, "tracked", title, text, tracked, "drawn from the same seeds"))
     return strips
 
 
@@ -169,7 +169,7 @@ def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, n
 
 def _loupe(run: Run) -> dict[str, Any]:
     """Return where the loupe lies first, as shares of a picture, how many pixels it shows, and how large each."""
-    shapes = [images.shape[2:] for images in run.pictures("probe").values()]
+    shapes = [images.shape[2:] for images in run.pictures("tracked").values()]
     side = min(shapes[0]) if shapes else 64
     field = max(4, min(24, 3 * side // 8)) // 2 * 2
     kind = data_of(run).get("kind") or (run.experiment.get("data") or {}).get("kind")

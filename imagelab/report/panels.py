@@ -16,9 +16,9 @@ from .blur_ruler import Ruler, ruler
 from .numbers import at_floor
 from .run_view import Run, plain
 
-__all__ = ["FRONT", "WORDS", "Panel", "family_of", "panels", "title_of"]
+__all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "panels", "title_of"]
 
-FRONT = (
+OPEN_PANELS = (
     "freckles/corrected",
     "freckles/count",
     "freckles/prevalence",
@@ -71,7 +71,7 @@ TITLES = {
 }
 """Titles of measurements that deserve words of their own; the others take those of their row of METRICS."""
 
-WORDS = {
+PANEL_TEXT = {
     "freckles/corrected": "Freckles that can be seen, corrected for those the counter misses and those it invents.",
     "freckles/count": "What the counter finds, right or wrong.",
     "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
@@ -138,9 +138,9 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
         stem = name.split("/")[0]
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
             groups.setdefault(_group(run, name), []).append(name)
-    places = {key: FRONT.index(found) for key in groups for found in (key, _family(key)) if found in FRONT}
+    places = {key: OPEN_PANELS.index(found) for key in groups for found in (key, _family(key)) if found in OPEN_PANELS}
     drawn = []
-    for key in sorted(groups, key=lambda key: places.get(key, len(FRONT))):
+    for key in sorted(groups, key=lambda key: places.get(key, len(OPEN_PANELS))):
         panel, control = _panel(run, key, groups[key]), _is_control(key, groups)
         if panel is not None:
             panel = replace(panel, title=f"Control: {panel.title}") if control else panel
@@ -179,7 +179,7 @@ def _group(run: Run, name: str) -> str:
 
 def family_of(name: str) -> str:
     """Return the entry of FRONT that a measurement belongs to, else the first part of its name."""
-    return name if name in FRONT or name.endswith("/raw") else name.partition("/")[0]
+    return name if name in OPEN_PANELS or name.endswith("/raw") else name.partition("/")[0]
 
 
 def title_of(name: str) -> str:
@@ -202,7 +202,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
         control = "freckles/blank" if key == "freckles/count" else None
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = row_of(names[0])
-    what = WORDS.get(key) or WORDS.get(stem) or (METRICS[row].what if row else "")
+    what = PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or (METRICS[row].what if row else "")
     what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
     return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
 

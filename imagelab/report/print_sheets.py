@@ -38,7 +38,7 @@ KINDS = ("seeds", "photocopy", "changed", "nearest", "rare")
 FORMATS = ("png", "svg", "pdf")
 MILLIMETRES = 25.4  # an inch
 GAP = 1  # original pixels between pictures
-WORDS = 0.16  # share of the width for the captions beside the rows
+CAPTION_SHARE = 0.16  # share of the width for the captions beside the rows
 NEAR = 16  # pixels a side at which nearness is judged
 
 
@@ -87,7 +87,7 @@ def make_sheet(
         raise ValueError(f"--line: {run.name} has lines {', '.join(map(str, run.lines))}, got {line}")
     if kind == "nearest":
         return _nearest_sheet(run, columns, (generations or [run.last])[-1], line)
-    pictures = run.pictures("probe" if kind == "seeds" else "photocopy", line)
+    pictures = run.pictures("tracked" if kind == "seeds" else "photocopy", line)
     if max(pictures, default=0) == 0:
         raise ValueError(f"{run.name}: the {run.model(line)} has made no {kind} pictures (does it copy images at all?)")
     chosen = _chosen(run, generations, sorted(pictures))
@@ -225,7 +225,7 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
     if not 20 <= width <= 2000 or not 50 <= dpi <= 2400:
         raise ValueError(f"sheet: expected a width of 20 to 2000 mm and 50 to 2400 dpi, got {width:g} mm and {dpi} dpi")
     dots = round(width / MILLIMETRES * dpi)
-    pixels, scale = _pixels(sheet, dots - round(dots * WORDS) * captions)
+    pixels, scale = _pixels(sheet, dots - round(dots * CAPTION_SHARE) * captions)
     note = _note(sheet, run, scale)
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as partial:
@@ -243,7 +243,7 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
 def sheet_figure(sheet: Sheet, run: Run, width: float, dpi: int) -> Figure:
     """Return a sheet with its words as a matplotlib figure, ``width`` in millimetres; see :func:`write_sheet`."""
     dots = round(width / MILLIMETRES * dpi)
-    pixels, scale = _pixels(sheet, dots - round(dots * WORDS))
+    pixels, scale = _pixels(sheet, dots - round(dots * CAPTION_SHARE))
     return _figure(sheet, pixels, dots, dpi, _note(sheet, run, scale))
 
 
@@ -306,7 +306,7 @@ def _bare(pixels: np.ndarray, path: Path, suffix: str, width: float) -> None:
     figure = Figure(figsize=(inches, inches * image.height / image.width))
     figure.add_axes((0, 0, 1, 1)).imshow(pixels, interpolation="none", aspect="auto")
     figure.axes[0].set_axis_off()
-    stream = io.BytesIO()
+    file = io.BytesIO()
     date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-    figure.savefig(stream, format=suffix, dpi=density, metadata=date)
-    path.write_bytes(stream.getvalue())
+    figure.savefig(file, format=suffix, dpi=density, metadata=date)
+    path.write_bytes(file.getvalue())

@@ -161,7 +161,7 @@ class Run:
         """
         found: dict[int, np.ndarray] = {}
         for (generation, owner), folder in sorted(self.shards.items()):
-            path = folder / f"{kind}.npy"
+            path = folder / ("probe.npy" if kind == "tracked" else f"{kind}.npy")
             if owner not in (REAL, line) or not path.exists():
                 continue
             found[generation] = read_npy(path)
@@ -169,7 +169,7 @@ class Run:
             if found[generation].shape[1:] != first.shape[1:]:
                 shapes = f"{first.shape[1:]} in generation {min(found)}, {found[generation].shape[1:]} here"
                 raise ValueError(f"{path}: expected pictures of one shape, got {shapes}. Run the generation again.")
-        return found if any(generation > 0 for generation in found) or kind == "probe" else {}
+        return found if any(generation > 0 for generation in found) or kind == "tracked" else {}
 
     def training(self) -> list[Training]:
         """Return the end of each model's training record, for those that kept one."""

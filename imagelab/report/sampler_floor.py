@@ -25,7 +25,7 @@ from ..pool import REAL
 from ..theory import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, karras_times
 from .run_view import Run
 
-__all__ = ["Yardstick", "alpha_bar", "eroded_power", "yardstick"]
+__all__ = ["SamplerLaw", "alpha_bar", "eroded_power", "yardstick"]
 
 LAWS = {
     "ddim": ddim_erosion,
@@ -34,11 +34,11 @@ LAWS = {
     "heun": lambda mode, levels: edm_erosion(mode, np.sqrt(1 / levels - 1)),
 }
 NAMES = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++", "heun": "Heun's rule"}
-MOST = 1024  # images that the spectrum of the data is taken from
+MAX_IMAGES = 1024  # images that the spectrum of the data is taken from
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class SamplerLaw:
     """Predicted radial power.
 
     Attributes:
@@ -50,7 +50,7 @@ class Yardstick:
     power: dict[int, np.ndarray]
 
 
-def yardstick(run: Run) -> Yardstick | None:
+def yardstick(run: Run) -> SamplerLaw | None:
     """Return what the sampler of the main line explains; None where it is no diffusion model of a known sampler."""
     recipe, path = run.experiment.get("generator"), run.shards[0, REAL] / "images.npy"
     if not isinstance(recipe, Mapping) or recipe.get("kind") != "ddpm" or not path.exists() or run.last < 1:
@@ -58,12 +58,12 @@ def yardstick(run: Run) -> Yardstick | None:
     levels = alpha_bar(recipe)
     if levels is None or recipe.get("noise_scale", 1) != 1:  # a quieter start is another law
         return None
-    images = np.asarray(read_npy(path, mmap=True)[:MOST])
+    images = np.asarray(read_npy(path, mmap=True)[:MAX_IMAGES])
     regime = run.experiment.get("regime")
     alone = isinstance(regime, Mapping) and regime.get("kind") == "replace"
     law, times = LAWS[recipe["sampler"]], sorted({1, run.last} if alone else {1})
     power = {g: eroded_power(images, lambda mode: law(mode, levels), g) for g in times}
-    return Yardstick(f"{NAMES[recipe['sampler']]}, {recipe.get('steps')} steps", power)
+    return SamplerLaw(f"{NAMES[recipe['sampler']]}, {recipe.get('steps')} steps", power)
 
 
 def alpha_bar(recipe: Mapping[str, Any]) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..evaluation.stages import FAMILIES, STAGES, first_moves, verdict, warning
+from ..evaluation.stages import FAMILIES, STAGES, first_moves, stages_of, warning
 from .run_view import Run
 
 __all__ = ["Ribbon", "Segment", "ribbons", "thresholds"]
@@ -44,7 +44,7 @@ def ribbons(run: Run) -> list[Ribbon]:
     """Return the ribbon of every line whose measurements tell a stage; none before generation 1."""
     found = []
     for line in run.lines:
-        judged = verdict(run.measurements, line)
+        judged = stages_of(run.measurements, line)
         made = [(generation, stage) for generation, stage in judged.stages.items() if generation > 0]
         if not judged.signals or not made:
             continue

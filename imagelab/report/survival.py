@@ -21,14 +21,13 @@ from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
 from .numbers import Z95, number
 from .run_view import Run, plain
 
-__all__ = ["Fate", "Survival", "survival"]
+__all__ = ["AttributeTrend", "Survival", "survival"]
 
-SURE = 1.96
 COLUMNS = 4
 
 
 @dataclass(frozen=True)
-class Fate:
+class AttributeTrend:
     """What became of one attribute.
 
     Attributes:
@@ -63,7 +62,7 @@ class Survival:
         n: images a generation. generation: the last one. curve: the small plots.
     """
 
-    fates: tuple[Fate, ...]
+    fates: tuple[AttributeTrend, ...]
     rare: tuple[float, float]
     chance: tuple[float, float]
     common: tuple[float, float] | None
@@ -119,19 +118,19 @@ def _value(m: Measurement | None) -> float:
     return (m.value or 0.0) if m is not None else 0.0
 
 
-def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> Fate:
+def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> AttributeTrend:
     real, last = run.real(name), run.at(name, run.last, line)
     assert real is not None and last is not None
     low, high = (float(edge) for edge in bands[-1])
-    error = SURE * (last.stderr or 0.0)
+    error = Z95 * (last.stderr or 0.0)
     beyond = "lost" if _value(last) + error < low else "gained" if _value(last) - error > high else ""
     extinct = None
     for generation in reversed(run.generations[1:]):
         m = run.at(name, generation, line)
-        if m is None or _value(m) > SURE * (m.stderr or 0.0):
+        if m is None or _value(m) > Z95 * (m.stderr or 0.0):
             break
         extinct = generation
-    return Fate(name.partition("/")[2].replace("_", " "), real, last, (low, high), beyond, extinct)
+    return AttributeTrend(name.partition("/")[2].replace("_", " "), real, last, (low, high), beyond, extinct)
 
 
 def _kept(run: Run, names: list[str], line: int) -> tuple[float, float]:

@@ -91,8 +91,8 @@ def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
 
 def _reserve(stem: RunFolder, experiment: Experiment) -> dict[str, np.ndarray | None]:
     """Return the file of new real images where the branch needs more or fewer of them than its stem did."""
-    founding = stem.founding()
-    held, n, lines = len(founding.reserve), len(founding.real), len(experiment.lines)
+    initial_archive = stem.initial_archive()
+    held, n, lines = len(initial_archive.reserve), len(initial_archive.real), len(experiment.lines)
     needed = experiment.regime.reserve(n, experiment.generations, lines)
     if held == needed:
         return {}

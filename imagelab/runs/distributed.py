@@ -29,26 +29,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment import Runtime
-from ..generators import Bench, Diverged, Generator, Interrupted, Model
-from ..generators.base import ALONE, Team
+from ..generators import Diverged, Generator, Interrupted, Model, RunContext
+from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from .device import choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Ranks", "fit", "follows", "ranks", "sample", "together"]
+__all__ = ["TorchProcessGroup", "fit", "is_worker", "run_distributed", "sample", "world_size"]
 
-PATIENCE = timedelta(days=7)  # how long a rank waits for the others: they may be measuring, and a dead one is noticed
+PEER_TIMEOUT = timedelta(days=7)
+"""How long a rank waits for the others: they may be measuring. A rank that died is noticed at once."""
 
 
-def ranks() -> int:
+def world_size() -> int:
     """Return how many processes torchrun has started for this run; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def follows() -> bool:
+def is_worker() -> bool:
     """Return whether this process only helps another one, rank 0."""
-    return ranks() > 1 and os.environ.get("RANK", "0") != "0"
+    return world_size() > 1 and os.environ.get("RANK", "0") != "0"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class _Draw:
 
 
 @dataclass
-class Ranks:
+class TorchProcessGroup:
     """The processes that torchrun has started, met over gloo.
 
     Attributes:
@@ -87,7 +88,7 @@ class Ranks:
     idle: bool = True
     kept: tuple[Path, int, Model] | None = field(default=None, repr=False)
 
-    def agreed(self, answer: bool) -> bool:
+    def broadcast_flag(self, answer: bool) -> bool:
         """Return rank 0's answer, on every rank."""
         import torch
         import torch.distributed as dist
@@ -96,7 +97,7 @@ class Ranks:
         dist.broadcast(said, 0)
         return bool(said.item())
 
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite the tensors with rank 0's."""
         import torch.distributed as dist
 
@@ -105,7 +106,7 @@ class Ranks:
             dist.broadcast(whole, 0)
             tensor.copy_(whole)
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the ranks: one meeting for all of one type."""
         import torch
         import torch.distributed as dist
@@ -117,7 +118,7 @@ class Ranks:
             for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
-    def tell(self, task: Any) -> Any:
+    def broadcast_object(self, task: Any) -> Any:
         """Pass rank 0's task to all ranks, and return it."""
         import torch.distributed as dist
 
@@ -126,71 +127,71 @@ class Ranks:
         return told[0]
 
 
-def together(work: Callable[[Team], int], runtime: Runtime) -> int:
+def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> int:
     """Do the work on rank 0 with the help of the other ranks; return its exit code, 0 on a rank that helped.
 
     Without torchrun it is just ``work(ALONE)``.
     """
-    if ranks() == 1:
-        return work(ALONE)
+    if world_size() == 1:
+        return work(SINGLE_PROCESS)
     import torch
     import torch.distributed as dist
 
-    if follows():
+    if is_worker():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         logging.getLogger("imagelab").addHandler(logging.NullHandler())
     device = choose_device(runtime.device)
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
-    team = Ranks(dist.get_rank(), dist.get_world_size())
-    if team.rank:
-        _serve(team, device)
+    dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PEER_TIMEOUT)
+    group = TorchProcessGroup(dist.get_rank(), dist.get_world_size())
+    if group.rank:
+        _serve(group, device)
         code = 0
     else:
         try:
-            code = work(team)
+            code = work(group)
         except RuntimeError as error:
-            if team.idle or "gloo" not in str(error):
+            if group.idle or "gloo" not in str(error):
                 raise
             raise ValueError(
                 "another process of this run has failed or was killed; what it said stands above. Everything finished "
                 "is kept: start the run again to go on."
             ) from error
         finally:
-            if team.idle:  # else they are in the midst of something, and see the connection close
-                team.tell(None)
-    if team.idle:
+            if group.idle:  # else they are in the midst of something, and see the connection close
+                group.broadcast_object(None)
+    if group.idle:
         with contextlib.suppress(RuntimeError):  # leave together; where rank 0 has failed, it is gone already
             dist.barrier()
     dist.destroy_process_group()
     return code
 
 
-def _serve(team: Ranks, device: str) -> None:
+def _serve(group: TorchProcessGroup, device: str) -> None:
     """Do rank 0's bidding until it has none."""
-    while (task := team.tell(None)) is not None:
-        bench = Bench(device, task.batch, team=team)
+    while (task := group.broadcast_object(None)) is not None:
+        context = RunContext(device, task.batch, group=group)
         if isinstance(task, _Draw):
-            _draw(team, _loaded(team, task, bench), task)
+            _draw(group, _loaded(group, task, context), task)
             continue
-        bench = Bench(device, task.batch, checkpoint=task.checkpoint, team=team)
-        start = None if task.start is None else task.recipe.load(task.start, bench)
+        context = RunContext(device, task.batch, checkpoint=task.checkpoint, group=group)
+        start = None if task.start is None else task.recipe.load(task.start, context)
         try:
-            task.recipe.fit(task.images, task.seed, bench, start)
+            task.recipe.fit(task.images, task.seed, context, start)
         except (Interrupted, Diverged) as stopped:  # rank 0 has come to the same end, and tells
-            logging.getLogger(__name__).info("rank %d: %s", team.rank, stopped)
+            logging.getLogger(__name__).info("rank %d: %s", group.rank, stopped)
 
 
-def _loaded(team: Ranks, task: _Draw, bench: Bench) -> Model:
+def _loaded(group: TorchProcessGroup, task: _Draw, context: RunContext) -> Model:
     written = max(path.stat().st_mtime_ns for path in task.folder.rglob("*"))
-    if team.kept is None or team.kept[:2] != (task.folder, written):
-        team.kept = task.folder, written, task.recipe.load(task.folder, bench)
-    return team.kept[2]
+    if group.kept is None or group.kept[:2] != (task.folder, written):
+        group.kept = task.folder, written, task.recipe.load(task.folder, context)
+    return group.kept[2]
 
 
-def fit(recipe: Generator, images: np.ndarray, seed: int, bench: Bench, start: Path | None) -> Model:
+def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, start: Path | None) -> Model:
     """Return the recipe fitted by the whole team; a closed form is fitted by rank 0 alone.
 
     Args:
@@ -200,22 +201,24 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, bench: Bench, start: P
     Raises:
         Diverged, Interrupted, ValueError: see ``Generator.fit``.
     """
-    begin = None if start is None else recipe.load(start, bench)
-    team = bench.team
-    if not isinstance(team, Ranks) or not hasattr(recipe, "images_seen"):
-        return recipe.fit(images, seed, bench, begin)
-    team.tell(_Fit(recipe, images, seed, bench.batch, bench.checkpoint and bench.checkpoint.absolute(), start))
-    team.idle = False
+    begin = None if start is None else recipe.load(start, context)
+    group = context.group
+    if not isinstance(group, TorchProcessGroup) or not hasattr(recipe, "images_seen"):
+        return recipe.fit(images, seed, context, begin)
+    group.broadcast_object(
+        _Fit(recipe, images, seed, context.batch, context.checkpoint and context.checkpoint.absolute(), start)
+    )
+    group.idle = False
     try:
-        model = recipe.fit(images, seed, bench, begin)
+        model = recipe.fit(images, seed, context, begin)
     except (Interrupted, Diverged):
-        team.idle = True
+        group.idle = True
         raise
-    team.idle = True
+    group.idle = True
     return model
 
 
-def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, bench: Bench) -> np.ndarray:
+def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, context: RunContext) -> np.ndarray:
     """Return one image a seed, drawn by the whole team: uint64 [N] -> uint8 [N,C,H,W].
 
     Args:
@@ -225,41 +228,41 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, ben
     Raises:
         Diverged: if a model's numbers are no numbers, whichever rank sees it.
     """
-    team = bench.team
-    if not isinstance(team, Ranks) or len(seeds) <= bench.batch:
+    group = context.group
+    if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch:
         return model.sample(seeds)
-    task = team.tell(_Draw(recipe, folder.absolute(), seeds, bench.batch))
-    team.idle = False
-    images = _draw(team, model, task)
-    team.idle = True
+    task = group.broadcast_object(_Draw(recipe, folder.absolute(), seeds, context.batch))
+    group.idle = False
+    images = _draw(group, model, task)
+    group.idle = True
     return images
 
 
-def _draw(team: Ranks, model: Model, task: _Draw) -> np.ndarray:
+def _draw(group: TorchProcessGroup, model: Model, task: _Draw) -> np.ndarray:
     """Draw this rank's batches and gather all on rank 0; the other ranks get an empty array."""
     import torch
     import torch.distributed as dist
 
-    turn = np.arange(len(task.seeds)) // task.batch % team.size
+    turn = np.arange(len(task.seeds)) // task.batch % group.size
     mine, fault = np.empty(0, np.uint8), ""
     try:
-        mine = model.sample(task.seeds[turn == team.rank]) if (turn == team.rank).any() else mine
+        mine = model.sample(task.seeds[turn == group.rank]) if (turn == group.rank).any() else mine
     except ValueError as error:
         fault = str(error)
-    faults: list[Any] = [None] * team.size
+    faults: list[Any] = [None] * group.size
     dist.all_gather_object(faults, fault)
     if any(faults):
-        if team.rank:
+        if group.rank:
             return mine
-        team.idle = True
+        group.idle = True
         raise Diverged(next(filter(None, faults)))
-    if team.rank:
+    if group.rank:
         if len(mine):
             dist.send(torch.from_numpy(np.ascontiguousarray(mine)), 0)
         return mine
     images = np.empty((len(task.seeds), *mine.shape[1:]), np.uint8)
     images[turn == 0] = mine
-    for rank in range(1, team.size):
+    for rank in range(1, group.size):
         theirs = torch.empty((int((turn == rank).sum()), *mine.shape[1:]), dtype=torch.uint8)
         if len(theirs):
             dist.recv(theirs, rank)

@@ -32,9 +32,11 @@ Error = Literal["statistical", "expressivity", "approximation", "none"]
 ERRORS: tuple[str, ...] = get_args(Error)
 """What can be left switched on."""
 
-FRESH = 2048  # images of the stream for a closed form, at least: each generation still loses 1/2048 of its variance
-MOST = 65_536  # images of the stream for a network: they lie in memory
-COMPONENTS = 64  # of PPCA, where the experiment's own generator has no such dial
+CLOSED_FORM_IMAGES = 2048
+"""Fresh images for a closed form, at least: each generation still loses 1/2048 of its variance."""
+
+MAX_STREAMED_IMAGES = 65_536  # images of the stream for a network: they lie in memory
+USUAL_COMPONENTS = 64  # of PPCA, where the experiment's own generator has no such dial
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
 
     Args:
         experiment: any. A closed form keeps ``noise`` and ``noise_scale``; its dial of capacity is the present one.
-            A longer ``stream`` than the usual one is kept.
+            A longer ``fresh_draws`` than the usual one is kept.
         error: one of :data:`ERRORS`.
 
     Raises:
@@ -63,14 +65,14 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
 
     Example:
         >>> alone = isolate(Experiment(images=200), "statistical")
-        >>> alone.experiment.generator.label, alone.experiment.stream
+        >>> alone.experiment.generator.label, alone.experiment.fresh_draws
         ('Gaussian', 1)
     """
     if error not in ERRORS:
         raise ValueError(f"isolate: expected one of {', '.join(ERRORS)}, got {error!r}")
     generator, seen = _generator(experiment.generator, error)
-    wanted = min(max(FRESH, seen), MOST)
-    stream = 1 if error == "statistical" else max(experiment.stream, math.ceil(wanted / experiment.images))
+    wanted = min(max(CLOSED_FORM_IMAGES, seen), MAX_STREAMED_IMAGES)
+    fresh_draws = 1 if error == "statistical" else max(experiment.fresh_draws, math.ceil(wanted / experiment.images))
     settings = {name: getattr(experiment, name) for name in Experiment.model_fields}
     left = "no error" if error == "none" else f"{error} error alone"
     changed: dict[str, Any] = {
@@ -78,7 +80,7 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
         "title": f"{(experiment.title or experiment.name)[:150]}: {left}",
         "generator": generator,
         "arms": (),
-        "stream": stream,
+        "fresh_draws": fresh_draws,
     }
     alone = Experiment(**{**settings, **changed})
     return Isolated(alone, _switches(alone, error, seen))
@@ -101,11 +103,11 @@ def _generator(present: Generator, error: str) -> tuple[Any, int]:
 
 def _capacity(present: Generator) -> int:
     """Return the number of linear components that a generator of this kind has, or a usual one."""
-    return getattr(present, "components", None) or getattr(present, "latent", None) or COMPONENTS
+    return getattr(present, "components", None) or getattr(present, "latent", None) or USUAL_COMPONENTS
 
 
 def _switches(alone: Experiment, error: str, seen: int) -> dict[str, str]:
-    recipe, fresh = alone.generator, alone.stream * alone.images
+    recipe, fresh = alone.generator, alone.fresh_draws * alone.images
     if error == "statistical":
         statistical = f"on: each model learns from the {alone.images:,} images that the model before published"
     else:

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from ..experiment import Experiment
-from ..generators import Bench, Generator
-from ..generators.base import ALONE
-from ..metrics import Evidence, ImageSet, measure
-from ..seeds import image_seeds, stream
+from ..generators import Generator, RunContext
+from ..generators.base import SINGLE_PROCESS
+from ..metrics import Evidence, ImageSet, measure_panel
+from ..seeds import image_seeds, rng_at
 
 __all__ = ["preflight", "rehearsal"]
 
-COUNT = 12  # images of noise: the fewest that a feature space can be standardised by, and two
-SHORT = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")  # settings that only take time
+NOISE_IMAGES = 12  # images of noise: the fewest that a feature space can be standardised by, and two
+DURATION_SETTINGS = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")  # settings that only take time
 
 
-def preflight(experiment: Experiment, bench: Bench) -> None:
+def preflight(experiment: Experiment, context: RunContext) -> None:
     """Try the experiment's models and metrics, one process, a few seconds.
 
     Args:
@@ -37,14 +37,21 @@ def preflight(experiment: Experiment, bench: Bench) -> None:
     Raises:
         ValueError: naming the generator or the metrics, what went wrong and what to change.
     """
-    noise = stream(0, "preflight").integers(0, 256, (2, COUNT, *experiment.data.shape), np.uint8)
-    alone = replace(bench, batch=2, tell=lambda record: None, stop=lambda: False, checkpoint=None, team=ALONE)
+    noise = rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
+    alone = replace(
+        context,
+        batch=2,
+        on_record=lambda record: None,
+        should_stop=lambda: False,
+        checkpoint=None,
+        group=SINGLE_PROCESS,
+    )
     for recipe in dict.fromkeys(experiment.lines):
         with _trying(recipe.label):
             _try_model(rehearsal(recipe), noise[0], alone)
     with _trying("metrics"):
         real, fake = (ImageSet(images) for images in noise)
-        measure(Evidence(real, fake, blank=real, device=bench.device, train=real), experiment.panel)
+        measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
 
 
 def rehearsal(recipe: Generator) -> Any:
@@ -56,13 +63,13 @@ def rehearsal(recipe: Generator) -> Any:
         >>> short.images_seen, short.steps, short.channels
         (2, 2, (8, 16))
     """
-    there = {name: getattr(recipe, name) for name in SHORT if hasattr(recipe, name)}
+    there = {name: getattr(recipe, name) for name in DURATION_SETTINGS if hasattr(recipe, name)}
     settings: Any = recipe
     return settings.model_copy(update={name: min(value, 2) for name, value in there.items()})
 
 
-def _try_model(recipe: Generator, images: np.ndarray, bench: Bench) -> None:
-    model = recipe.fit(images, 0, bench)
+def _try_model(recipe: Generator, images: np.ndarray, context: RunContext) -> None:
+    model = recipe.fit(images, 0, context)
     made = model.sample(image_seeds(0, "preflight", 0, 0, range(2)))
     if made.shape != (2, *images.shape[1:]) or made.dtype != np.uint8:
         raise ValueError(f"expected to draw uint8 {(2, *images.shape[1:])}, got {made.dtype} {made.shape}")
@@ -70,7 +77,7 @@ def _try_model(recipe: Generator, images: np.ndarray, bench: Bench) -> None:
         model.reconstruct(images[:2])
     with TemporaryDirectory() as folder:
         model.save(Path(folder))
-        recipe.load(Path(folder), bench)
+        recipe.load(Path(folder), context)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from ..run_folder import RunFolder
 
 __all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
 
-SPARE = 200_000_000  # bytes left free on the disk beyond what a run is expected to write
+SPARE_BYTES = 200_000_000  # bytes left free on the disk beyond what a run is expected to write
 
 
 def split_sizes(experiment: Experiment) -> dict[str, int]:
@@ -59,7 +59,7 @@ def open_run(experiment: Experiment) -> RunFolder:
     while not parent.exists():
         parent = parent.parent
     free, need = shutil.disk_usage(parent).free, disk_need(experiment, sizes)
-    if free < need + SPARE:
+    if free < need + SPARE_BYTES:
         raise OSError(
             f"{parent}: the run will write about {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free. "
             "Free some space, or choose another place with --runtime.runs."

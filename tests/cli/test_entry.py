@@ -29,7 +29,7 @@ TINY = """
 from imagelab import Experiment, Gaussian, Replace, Textures, launch
 experiment = Experiment(
     name="tiny", data=Textures(size=16), regime=Replace(), generator=Gaussian(components=8), generations=2,
-    images=24, heldout=12, probe=4, metrics=("pixel_variance", "hf_ratio"),
+    images=24, heldout=12, tracked=4, metrics=("pixel_variance", "hf_ratio"),
 )
 if __name__ == "__main__":
     launch(experiment)

@@ -198,7 +198,7 @@ def test_long_work_says_now_and_then_what_it_is_doing(
     )
     monkeypatch.setitem(METRICS, "tone", slow)
     for patience, expected in ((0.01, True), (60.0, False)):
-        monkeypatch.setattr("imagelab.cli.measure.PATIENCE", patience)
+        monkeypatch.setattr("imagelab.cli.measure.STATUS_SECONDS", patience)
         assert command("real", "fake", "--metrics", "hf_ratio,tone", "--json") == 0
         told = capsys.readouterr()
         assert ("measuring: Tone (1/2)" in told.err) == expected

@@ -50,7 +50,7 @@ def test_every_kind_of_grid_is_one_command(run: Path, tmp_path: Path):
 
 
 def test_an_animation_is_one_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert exit_code("animate", run, "-o", tmp_path / "loop.webp", "--which", "probe") == 0
+    assert exit_code("animate", run, "-o", tmp_path / "loop.webp", "--which", "tracked") == 0
     assert "animation:" in capsys.readouterr().out and (tmp_path / "loop.webp").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imagelab.cli.entry import main
 from imagelab.cli.watch import _wait
-from imagelab.evaluation.stages import verdict
+from imagelab.evaluation.stages import stages_of
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.run_folder import RunFolder
@@ -60,7 +60,7 @@ def test_following_ends_when_the_stage_is_reached_or_the_run_is_done(tmp_path: P
         generation = len(looks) + 1
         add(folder, generation, Measurement("pixel_variance", 0.95 - 0.2 * len(looks), generation=generation))
 
-    assert verdict(_wait(folder, 0, "homogenising", 2.5, sleep)).last == "homogenising"
+    assert stages_of(_wait(folder, 0, "homogenising", 2.5, sleep)).last == "homogenising"
     assert looks == [2.5, 2.5]
     assert max(m.generation for m in _wait(folder, 0, None, 1.0, sleep)) == 9
 

@@ -27,9 +27,9 @@ def picture(seed: int, width: int = 80, height: int = 64) -> Image.Image:
 
 
 def encoded(seed: int, width: int = 80, height: int = 64) -> bytes:
-    stream = io.BytesIO()
-    picture(seed, width, height).save(stream, "PNG")
-    return stream.getvalue()
+    file = io.BytesIO()
+    picture(seed, width, height).save(file, "PNG")
+    return file.getvalue()
 
 
 def fake_celeba(root: Path) -> None:

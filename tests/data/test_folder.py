@@ -86,9 +86,9 @@ def zoo_bad() -> dict[str, tuple[bytes, str]]:
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format=kind)
-    return stream.getvalue()
+    handle = io.BytesIO()
+    image.save(handle, format=kind)
+    return handle.getvalue()
 
 
 def _claiming(width: int, height: int) -> bytes:

@@ -182,9 +182,9 @@ def test_transparent_pictures_in_tables_lie_over_the_chosen_colour(tmp_path: Pat
 
     cells = []
     for i in range(6):
-        stream = io.BytesIO()
-        Image.new("RGBA", (32, 32 + i), (10 * i, 0, 0, 20 * i)).save(stream, "PNG")
-        cells.append({"bytes": stream.getvalue(), "path": None})
+        handle = io.BytesIO()
+        Image.new("RGBA", (32, 32 + i), (10 * i, 0, 0, 20 * i)).save(handle, "PNG")
+        cells.append({"bytes": handle.getvalue(), "path": None})
     pq.write_table(pa.table({"image": cells}), tmp_path / "clear.parquet")
     white, blue = (
         HuggingFace(path=tmp_path, size=32, alpha_over=colour).load("train", 4, 0).images

@@ -9,7 +9,7 @@ import pytest
 
 from imagelab.cli.data import describe_lines
 from imagelab.data.synthetic import DrawnTexture
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 
 class Plain(DrawnTexture):
@@ -33,7 +33,7 @@ class Plain(DrawnTexture):
 
 def test_each_picture_is_a_function_of_its_own_stream_rounded_once():
     images = Plain().load("heldout", 40, seed=5).images
-    grey = [stream(5, "plain/heldout", row=row).normal(128, 200) for row in range(40)]
+    grey = [rng_at(5, "plain/heldout", row=row).normal(128, 200) for row in range(40)]
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.clip(np.round(grey), 0, 255))
     assert images.dtype == np.uint8 and {0, 255} <= set(images.ravel().tolist())
 

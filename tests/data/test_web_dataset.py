@@ -18,9 +18,9 @@ def test_a_sample_is_what_shares_a_name(built: dict[str, Path]) -> None:
     assert_array_equal(sample.attributes["rare"], [number % 5 == 0 for number in numbers])
     assert_array_equal(sample.attributes["class/1"], [number % 2 == 1 for number in numbers])
     with tarfile.open(built["webdataset"] / "train-000000.tar") as archive:
-        stream = archive.extractfile(f"{numbers[0]:06d}.png")
-        assert stream is not None
-        pixels = read_rgb(io.BytesIO(stream.read()))
+        file = archive.extractfile(f"{numbers[0]:06d}.png")
+        assert file is not None
+        pixels = read_rgb(io.BytesIO(file.read()))
     assert_array_equal(sample.images[0], pixels[:, :, 8:72])
 
 

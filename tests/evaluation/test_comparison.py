@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagelab.evaluation.comparison import by_name, differences, verdict
+from imagelab.evaluation.comparison import by_name, compare_to_floor, gaps
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 
@@ -32,7 +32,7 @@ FID = Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stder
     ],
 )
 def test_a_value_is_read_by_its_floor(changed: dict, expected: str):
-    assert verdict(replace(FID, **changed)) == expected
+    assert compare_to_floor(replace(FID, **changed)) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,33 +46,33 @@ def test_a_value_is_read_by_its_floor(changed: dict, expected: str):
     ],
 )
 def test_a_floor_of_fewer_images_tells_only_what_lies_above_it(changed: dict, expected: str):
-    assert verdict(replace(FID, **changed), fewer=True) == expected
+    assert compare_to_floor(replace(FID, **changed), fewer=True) == expected
 
 
 def test_a_difference_is_counted_in_units_of_both_errors():
-    (each,) = differences({"fid": FID}, {"fid": replace(FID, value=3.0, stderr=0.4)})
+    (each,) = gaps({"fid": FID}, {"fid": replace(FID, value=3.0, stderr=0.4)})
     assert (each.gap, each.sigma, each.words, each.note) == (5.0, 0.5, "+10.0 sigma", "")
 
 
 def test_a_difference_within_two_errors_does_not_show():
-    (each,) = differences({"fid": FID}, {"fid": replace(FID, value=8.5)})
+    (each,) = gaps({"fid": FID}, {"fid": replace(FID, value=8.5)})
     assert each.words == "no difference that shows"
 
 
 @pytest.mark.parametrize("field", ["estimator", "feature_space", "resize", "unit"])
 def test_numbers_of_other_instruments_are_refused_with_the_reason(field: str):
-    (each,) = differences({"fid": FID}, {"fid": replace(FID, **{field: "another"})})
+    (each,) = gaps({"fid": FID}, {"fid": replace(FID, **{field: "another"})})
     assert each.gap is None and each.refused.startswith(f"{field} differs")
 
 
 def test_numbers_of_other_n_are_compared_with_a_word_of_warning():
-    (each,) = differences({"fid": FID}, {"fid": replace(FID, n_fake=50)})
+    (each,) = gaps({"fid": FID}, {"fid": replace(FID, n_fake=50)})
     assert each.gap == 0.0 and "100/50 then, 100/100 now" in each.note
 
 
 def test_what_only_one_result_has_and_what_is_missing_is_not_compared():
     missing = replace(FID, value=None, missing="no weights")
-    assert [each.refused for each in differences({"fid": FID, "kid": FID}, {"fid": missing, "lpips": FID})] == [
+    assert [each.refused for each in gaps({"fid": FID, "kid": FID}, {"fid": missing, "lpips": FID})] == [
         "missing earlier: no weights",
         "not measured earlier",
         "not measured now",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import imagelab
-from imagelab.evaluation.comparison import by_name, differences, verdict
+from imagelab.evaluation.comparison import by_name, compare_to_floor, gaps
 from imagelab.evaluation.evaluate import FACES_ONLY, TRAIN_ONLY, Measured, general_panel, measure
 from imagelab.evaluation.sources import OpenedImages
 from imagelab.io.cache import cache_folder
@@ -64,8 +64,8 @@ def test_real_images_are_within_the_floor_and_blurred_ones_are_not():
     panel = ["hf_ratio", "frechet", "kernel"]
     same, soft = measure(real, made, metrics=panel), measure(real, blurred(made), metrics=panel)
     directed = [m.name for m in soft if m.better != "none"]
-    assert sum(verdict(same[name]) == "within the floor" for name in directed) > 0.7 * len(directed)
-    assert not [name for name in directed if verdict(soft[name]) in ("", "missing", "within the floor")]
+    assert sum(compare_to_floor(same[name]) == "within the floor" for name in directed) > 0.7 * len(directed)
+    assert not [name for name in directed if compare_to_floor(soft[name]) in ("", "missing", "within the floor")]
 
 
 def test_a_large_real_set_is_divided_into_reference_and_floor_of_equal_n(counted: list[Evidence]):
@@ -146,7 +146,7 @@ def test_the_kernel_of_a_resampled_set_stands_in_front_of_the_metric_s_own(count
 def test_numbers_after_other_kernels_refuse_to_be_compared():
     real, made = sixteen(60, 0), sixteen(20, 1)
     two = [measure(real, made, size=8, resize=kernel, metrics=["tone"]) for kernel in ("bicubic", "box")]
-    compared = differences(*({m.name: m for m in each} for each in two))
+    compared = gaps(*({m.name: m for m in each} for each in two))
     assert all("resize differs" in each.refused for each in compared)
 
 

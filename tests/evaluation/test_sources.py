@@ -35,9 +35,9 @@ def save(pictures: np.ndarray, folder: Path) -> Path:
 
 
 def png(picture: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(picture.transpose(1, 2, 0)).save(stream, "PNG")
-    return stream.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(picture.transpose(1, 2, 0)).save(file, "PNG")
+    return file.getvalue()
 
 
 # -- one content in many forms

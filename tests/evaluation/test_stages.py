@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from imagelab.evaluation.stages import FAMILIES, STAGES, first_moves, signals, verdict
+from imagelab.evaluation.stages import FAMILIES, STAGES, first_moves, signals, stages_of
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 
@@ -16,37 +16,37 @@ def series(name: str, real: float, values: list[float], error: float = 0.01, n: 
 
 
 def test_a_run_that_keeps_everything_stays_healthy():
-    found = verdict(series("pixel_variance", 1.0, [1.0, 0.99, 1.01, 0.98]))
+    found = stages_of(series("pixel_variance", 1.0, [1.0, 0.99, 1.01, 0.98]))
     assert set(found.stages.values()) == {"healthy"} and found.last == "healthy"
 
 
 def test_the_stages_come_as_the_variance_goes():
-    found = verdict(series("pixel_variance", 1.0, [0.99, 0.8, 0.65, 0.2]))
+    found = stages_of(series("pixel_variance", 1.0, [0.99, 0.8, 0.65, 0.2]))
     assert [found.stages[g] for g in range(1, 5)] == list(STAGES)
     assert found.since == {"healthy": 0, "tails fading": 2, "homogenising": 3, "collapsed": 4}
-    assert found.reached("homogenising") and not verdict(series("pixel_variance", 1.0, [0.8])).reached("homogenising")
+    assert found.reached("homogenising") and not stages_of(series("pixel_variance", 1.0, [0.8])).reached("homogenising")
 
 
 def test_a_loss_that_chance_explains_is_no_stage():
     value = 1.0 - 1.1 * FAMILIES["diversity"]["tails fading"]
-    assert verdict(series("pixel_variance", 1.0, [value], error=0.01)).last == "tails fading"
-    assert verdict(series("pixel_variance", 1.0, [value], error=0.1)).last == "healthy"
+    assert stages_of(series("pixel_variance", 1.0, [value], error=0.01)).last == "tails fading"
+    assert stages_of(series("pixel_variance", 1.0, [value], error=0.1)).last == "healthy"
 
 
 def test_a_run_at_a_threshold_does_not_flicker():
     threshold = FAMILIES["diversity"]["homogenising"]
     values = [1 - threshold - 0.01, 1 - threshold + 0.01, 1 - threshold - 0.01, 1 - threshold + 0.01]
-    assert set(list(verdict(series("pixel_variance", 1.0, values)).stages.values())[1:]) == {"homogenising"}
+    assert set(list(stages_of(series("pixel_variance", 1.0, values)).stages.values())[1:]) == {"homogenising"}
 
 
 def test_recovery_is_believed_after_two_generations():
-    found = verdict(series("pixel_variance", 1.0, [0.6, 0.99, 0.99, 0.99]))
+    found = stages_of(series("pixel_variance", 1.0, [0.6, 0.99, 0.99, 0.99]))
     assert [found.stages[g] for g in range(1, 5)] == ["homogenising", "homogenising", "healthy", "healthy"]
     assert "homogenising" not in found.since
 
 
 def test_gained_energy_counts_as_lost_detail():
-    lost, gained = (verdict(series("band_power/16-32", 0.0, [sign * 4.0])) for sign in (-1, 1))
+    lost, gained = (stages_of(series("band_power/16-32", 0.0, [sign * 4.0])) for sign in (-1, 1))
     assert lost.signals[0].lost[1] == pytest.approx(1 - 10**-0.4)
     assert gained.signals[0].lost == lost.signals[0].lost and gained.last == "tails fading"
 
@@ -72,17 +72,17 @@ def test_rare_attributes_speak_together_and_carry_the_drift_of_a_perfect_generat
 def test_each_line_is_judged_by_its_own_numbers():
     rows = series("pixel_variance", 1.0, [0.2])
     arm = Measurement("pixel_variance", 1.0, generation=1, line=1, stderr=0.01, n_fake=1000)
-    assert verdict([*rows, arm], 0).last == "collapsed" and verdict([*rows, arm], 1).last == "healthy"
+    assert stages_of([*rows, arm], 0).last == "collapsed" and stages_of([*rows, arm], 1).last == "healthy"
 
 
 def test_predictions_are_not_evidence():
     rows = series("pixel_variance", 1.0, [1.0])
     predicted = Measurement("pixel_variance", 0.1, generation=1, predicted=True)
-    assert verdict([*rows, predicted]).last == "healthy"
+    assert stages_of([*rows, predicted]).last == "healthy"
 
 
 def test_without_a_usable_measurement_there_is_no_verdict_to_trust():
-    found = verdict(series("brightness", 0.5, [0.1]))
+    found = stages_of(series("brightness", 0.5, [0.1]))
     assert found.signals == () and found.stages == {0: "healthy"}
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from imagelab.data import Faces
-from imagelab.generators import GENERATORS, Bench, Cascade, Ddpm, Interrupted, Vae
+from imagelab.generators import GENERATORS, Cascade, Ddpm, Interrupted, RunContext, Vae
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, neighbours=4)
@@ -126,14 +126,14 @@ def test_the_untrained_control_is_the_same_recipe_with_nothing_learned(first: Mo
 
 def test_a_killed_arm_goes_on_to_the_same_images_and_counts_what_it_cost(first: ModuleType, tmp_path: Path):
     lesson = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), np.uint8)
-    whole = first.make("model", SMALL, lesson, 0, 20, tmp_path / "whole", Bench())
+    whole = first.make("model", SMALL, lesson, 0, 20, tmp_path / "whole", RunContext())
     asked = iter([False] * 7)
     with pytest.raises(Interrupted):
-        first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", Bench(stop=lambda: next(asked, True)))
+        first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", RunContext(should_stop=lambda: next(asked, True)))
     (begun,) = (tmp_path / "cut").iterdir()
     assert begun.name.endswith(".partial") and (begun / first.CHECKPOINT).exists()
     (begun / "spent.json").write_text("1000.0")
-    again = first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", Bench())
+    again = first.make("model", SMALL, lesson, 0, 20, tmp_path / "cut", RunContext())
     np.testing.assert_array_equal(again.images, whole.images)
     assert 1000.0 < again.training < 1100.0 and not list((tmp_path / "cut").glob("*.partial"))
 
@@ -142,17 +142,19 @@ def test_what_is_there_is_read_and_another_question_is_made_anew(
     first: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     lesson = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), np.uint8)
-    made = first.make("model", SMALL, lesson, 0, 20, tmp_path, Bench())
+    made = first.make("model", SMALL, lesson, 0, 20, tmp_path, RunContext())
     with monkeypatch.context() as patched:
         patched.setattr(Vae, "fit", None)
-        np.testing.assert_array_equal(first.make("model", SMALL, lesson, 0, 20, tmp_path, Bench()).images, made.images)
+        np.testing.assert_array_equal(
+            first.make("model", SMALL, lesson, 0, 20, tmp_path, RunContext()).images, made.images
+        )
     for asked, images, seed, drawn in (
         (first.untrained(SMALL), lesson, 0, 20),
         (SMALL, lesson[::-1].copy(), 0, 20),
         (SMALL, lesson, 1, 20),
         (SMALL, lesson, 0, 9),
     ):
-        assert len(first.make("model", asked, images, seed, drawn, tmp_path, Bench()).images) == drawn
+        assert len(first.make("model", asked, images, seed, drawn, tmp_path, RunContext()).images) == drawn
     assert len(list(tmp_path.iterdir())) == 5
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagelab import Experiment, Faces, Gaussian
 from imagelab.export.generation import FORMATS, Format, export_generation
-from imagelab.generators import Bench
+from imagelab.generators import RunContext
 from imagelab.lab import run
 from imagelab.run_folder import RunFolder
 from imagelab.runs.environment import provenance
@@ -31,13 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         generations=2,
         images=12,
         heldout=12,
-        probe=2,
+        tracked=2,
         metrics=("pixel_variance",),
         runtime={"runs": tmp_path_factory.mktemp("runs")},  # pyright: ignore[reportArgumentType]
     )
     opened = open_run(experiment)
     opened.write_provenance(provenance(experiment, opened, "cpu"))
-    for _ in run(experiment, opened, Bench()):
+    for _ in run(experiment, opened, RunContext()):
         continue
     return opened
 

@@ -13,12 +13,12 @@ from imagelab.faces.latent import Face
 from imagelab.faces.render import Portrait, render
 from imagelab.faces.sample import sample_face
 from imagelab.images import luma
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 
 def _plain_face(row: int = 0) -> Face:
     """A frontal, light-skinned, short-haired face without glasses or beard."""
-    face = sample_face(stream(3, "test", row=row))
+    face = sample_face(rng_at(3, "test", row=row))
     return replace(
         face,
         head=replace(face.head, yaw=0.0, pitch=0.0, roll=0.0),
@@ -33,7 +33,7 @@ def _one_freckle(u: float, v: float) -> Freckles:
 
 
 def _draw(face: Face, freckles: Freckles, size: int = 64) -> Portrait:
-    return render(face, freckles, size, 2, stream(0, "paint"))
+    return render(face, freckles, size, 2, rng_at(0, "paint"))
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -127,7 +127,7 @@ def test_dots_keep_their_distance_and_their_size_in_pixels(size: int) -> None:
     style = freckle_style("countable", size)
     head = _plain_face().head
     for row in range(10):
-        drawn = sample_freckles(stream(0, "test", row=row), head, style)
+        drawn = sample_freckles(rng_at(0, "test", row=row), head, style)
         gap = np.hypot(drawn.u[:, None] - drawn.u, drawn.v[:, None] - drawn.v)
         need = style.spacing * (drawn.radius[:, None] + drawn.radius)
         np.fill_diagonal(gap, np.inf)
@@ -143,7 +143,7 @@ def test_few_and_growth_set_the_number() -> None:
 
     def mean_count(**changes: float) -> float:
         changed = replace(style, **changes)
-        return float(np.mean([len(sample_freckles(stream(0, "test", row=row), head, changed)) for row in range(40)]))
+        return float(np.mean([len(sample_freckles(rng_at(0, "test", row=row), head, changed)) for row in range(40)]))
 
     base = mean_count()
     assert mean_count(few=4.0) < base

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from imagelab.faces.parallel import Order, draw, draw_together, record
+from imagelab.faces.parallel import Job, draw, draw_together, record
 
-ORDER = Order(
+ORDER = Job(
     size=32,
     freckle_look="countable",
     supersample=2,

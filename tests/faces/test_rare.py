@@ -9,7 +9,7 @@ from imagelab.faces.freckles import Freckles
 from imagelab.faces.parallel import record
 from imagelab.faces.rare import RARE, add_rare, choose
 from imagelab.faces.render import render
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.005, 0.08, 1 / 3, 0.5, 0.62, 0.995, 1.0])
@@ -50,7 +50,7 @@ def test_each_rare_attribute_can_be_seen_at_64_pixels(name: str) -> None:
     largest = 0
     for row in range(4):  # a single one may be hidden by pose or hair
         face = record("train", 11, row, ())
-        marked = add_rare(face, name, stream(11, name, row=row))
-        plain, changed = (render(f, Freckles.none(), 64, 2, stream(0, "paint")).image for f in (face, marked))
+        marked = add_rare(face, name, rng_at(11, name, row=row))
+        plain, changed = (render(f, Freckles.none(), 64, 2, rng_at(0, "paint")).image for f in (face, marked))
         largest = max(largest, int(np.abs(plain.astype(int) - changed.astype(int)).max()))
     assert largest > 20  # levels

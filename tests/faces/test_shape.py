@@ -10,12 +10,12 @@ import pytest
 from imagelab.faces.brush import Canvas, develop, linear, noise, shrink, step
 from imagelab.faces.sample import sample_face
 from imagelab.faces.shape import Frame, project, slopes, to_pixels
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 
 @pytest.mark.parametrize("yaw", [-0.35, 0.0, 0.35])
 def test_a_projected_point_finds_its_own_texture_coordinates(yaw: float) -> None:
-    head = replace(sample_face(stream(0, "test")).head, yaw=yaw, roll=0.1, pitch=0.06)
+    head = replace(sample_face(rng_at(0, "test")).head, yaw=yaw, roll=0.1, pitch=0.06)
     u, v = np.array([-0.3, 0.0, 0.25, 0.1]), np.array([0.2, 0.4, -0.3, 0.7])
     columns, rows = to_pixels(head, *project(head, u, v)[:2], 512)
     frame = Frame.of(head, 512, -2, 2, -2, 2)
@@ -26,7 +26,7 @@ def test_a_projected_point_finds_its_own_texture_coordinates(yaw: float) -> None
 
 
 def test_a_cut_holds_its_point() -> None:
-    head = replace(sample_face(stream(1, "test")).head, yaw=0.3)
+    head = replace(sample_face(rng_at(1, "test")).head, yaw=0.3)
     frame = Frame.of(head, 256, -0.7, 0.7, -1, 1)
     where = frame.cut(0.3, 0.25, 0.1, 0.1)
     inside = (np.abs(frame.U - 0.3) < 0.1) & (np.abs(frame.V - 0.25) < 0.1)

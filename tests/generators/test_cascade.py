@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, Cascade, Gaussian, Interrupted, TrainRecord
+from imagelab.generators import Cascade, Gaussian, Interrupted, RunContext, TrainRecord
 from imagelab.generators.cascade import CascadeModel, detail_loss, follow
 from imagelab.generators.cascade_net import STILL, DetailNet, enlarge, shrink, velocity
 from imagelab.seeds import image_seeds
@@ -36,7 +36,7 @@ SEEDS = image_seeds(1, "sample", 1, 0, range(8))
 
 @pytest.fixture(scope="module")
 def model(pictures: np.ndarray) -> CascadeModel:
-    return RECIPE.fit(pictures, 0, Bench())
+    return RECIPE.fit(pictures, 0, RunContext())
 
 
 def with_settings(model: CascadeModel, **change: object) -> CascadeModel:
@@ -82,7 +82,7 @@ def test_more_steps_come_nearer_to_the_exact_gaussian():
 def test_an_untrained_cascade_of_gaussian_pictures_has_their_mean_and_coarse_covariance():
     pictures = smooth(400, 8)
     recipe = UNTRAINED.model_copy(update={"components": 20, "coarse_steps": 40, "solver": "heun", "mirror": False})
-    made = recipe.fit(pictures, 0, Bench()).sample(image_seeds(0, "sample", 1, 0, range(1500)))
+    made = recipe.fit(pictures, 0, RunContext()).sample(image_seeds(0, "sample", 1, 0, range(1500)))
     shrunken = [images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16) for images in (pictures, made)]
     wanted, got = (np.cov(values.T, bias=True) for values in shrunken)
     deviation = np.sqrt(np.diag(wanted))
@@ -93,8 +93,8 @@ def test_an_untrained_cascade_of_gaussian_pictures_has_their_mean_and_coarse_cov
 def test_an_untrained_coarse_stage_alone_draws_what_ppca_draws_but_for_the_noise_it_leaves_out(pictures: np.ndarray):
     recipe = UNTRAINED.model_copy(update={"coarse_side": 16, "components": 20, "coarse_steps": 80})
     seeds = image_seeds(0, "sample", 1, 0, range(400))
-    made = recipe.fit(pictures, 0, Bench()).sample(seeds).astype(float)
-    ppca = Gaussian(components=20, noise=False).fit(pictures, 0, Bench()).sample(seeds).astype(float)
+    made = recipe.fit(pictures, 0, RunContext()).sample(seeds).astype(float)
+    ppca = Gaussian(components=20, noise=False).fit(pictures, 0, RunContext()).sample(seeds).astype(float)
     assert float(made.var(0).mean()) == pytest.approx(float(ppca.var(0).mean()), rel=0.1)
     assert np.abs(made.mean(0) - ppca.mean(0)).max() < 12
 
@@ -106,7 +106,7 @@ def test_every_stage_learns_what_a_gaussian_cannot_say(pictures: np.ndarray):
     signed = torch.from_numpy(pictures).float() / 127.5 - 1
     losses = []
     for images_seen in (0, recipe.images_seen):
-        net = recipe.model_copy(update={"images_seen": images_seen}).fit(pictures, 0, Bench()).net
+        net = recipe.model_copy(update={"images_seen": images_seen}).fit(pictures, 0, RunContext()).net
         stages = recipe._stages(net, pictures, net.coarse.encode(net.describe(signed)).numpy())
         many = [torch.from_numpy(stages[0].data).tile(5, 1), *[signed.tile(5, 1, 1, 1)] * 2]
         found = [
@@ -119,7 +119,7 @@ def test_every_stage_learns_what_a_gaussian_cannot_say(pictures: np.ndarray):
 
 def test_the_images_seen_are_counted_over_all_stages(pictures: np.ndarray):
     records: list[TrainRecord] = []
-    RECIPE.model_copy(update={"images_seen": 37}).fit(pictures, 0, Bench(tell=records.append))
+    RECIPE.model_copy(update={"images_seen": 37}).fit(pictures, 0, RunContext(on_record=records.append))
     seen = [record.images_seen for record in records]
     assert seen == sorted(seen) and seen[-1] == 37 * 4
     assert {record.images_total for record in records} == {37 * 4}
@@ -137,9 +137,9 @@ def test_a_training_cut_in_any_stage_goes_on_to_the_same_bytes(
 
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match="stopped after"):
-        RECIPE.fit(pictures, 0, Bench(stop=stop, checkpoint=checkpoint))
+        RECIPE.fit(pictures, 0, RunContext(should_stop=stop, checkpoint=checkpoint))
     records: list[TrainRecord] = []
-    resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint, tell=records.append))
+    resumed = RECIPE.fit(pictures, 0, RunContext(checkpoint=checkpoint, on_record=records.append))
     np.testing.assert_array_equal(resumed.sample(SEEDS), model.sample(SEEDS))
     stage = [0, 8, 16][(steps >= 8) + (steps >= 16)]  # 8 steps of 16 coarse images, then 8 of 8 for each octave
     assert records[0].images_seen > (stage > 0) * 128 + (stage > 8) * 64
@@ -155,9 +155,9 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path, pictures: np.ndar
 
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match="after 0 of 8"):
-        RECIPE.fit(pictures, 0, Bench(stop=stop, checkpoint=checkpoint))
+        RECIPE.fit(pictures, 0, RunContext(should_stop=stop, checkpoint=checkpoint))
     records: list[TrainRecord] = []
-    RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint, tell=records.append))
+    RECIPE.fit(pictures, 0, RunContext(checkpoint=checkpoint, on_record=records.append))
     assert not any("coarse" in record.terms for record in records)
 
 
@@ -166,12 +166,12 @@ def test_the_checkpoint_of_another_training_is_named_once_and_that_of_an_earlier
 ):
     checkpoint = tmp_path / "state.safetensors"
     with caplog.at_level(logging.WARNING):
-        RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+        RECIPE.fit(pictures, 0, RunContext(checkpoint=checkpoint))
     assert not caplog.text
     with pytest.raises(Interrupted, match="after 0 of"):
-        RECIPE.fit(pictures, 7, Bench(stop=lambda: True, checkpoint=checkpoint))
+        RECIPE.fit(pictures, 7, RunContext(should_stop=lambda: True, checkpoint=checkpoint))
     with caplog.at_level(logging.WARNING):
-        other = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+        other = RECIPE.fit(pictures, 0, RunContext(checkpoint=checkpoint))
     assert caplog.text.count("belongs to another training") == 1
     np.testing.assert_array_equal(other.sample(SEEDS), model.sample(SEEDS))
 
@@ -187,19 +187,19 @@ def test_a_damaged_checkpoint_of_a_later_stage_starts_the_whole_training_over(
 
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match="stopped after"):
-        RECIPE.fit(pictures, 0, Bench(stop=stop, checkpoint=checkpoint))
+        RECIPE.fit(pictures, 0, RunContext(should_stop=stop, checkpoint=checkpoint))
     content = bytearray(checkpoint.read_bytes())
     content[-100] ^= 1
     checkpoint.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=checkpoint))
+        resumed = RECIPE.fit(pictures, 0, RunContext(checkpoint=checkpoint))
     assert "damaged checkpoint" in caplog.text and "starting over" in caplog.text
     np.testing.assert_array_equal(resumed.sample(SEEDS), model.sample(SEEDS))
 
 
 def test_a_warm_start_takes_up_the_weights_and_the_axes_they_were_learned_in(pictures: np.ndarray, model: CascadeModel):
     still = RECIPE.model_copy(update={"images_seen": 0})
-    again = still.fit(pictures[:40], 1, Bench(), start=model)
+    again = still.fit(pictures[:40], 1, RunContext(), start=model)
     np.testing.assert_array_equal(again.net.coarse.axes, model.net.coarse.axes)
     for name, weight in model.net.named_parameters():
         assert torch.equal(dict(again.net.named_parameters())[name], weight)
@@ -226,7 +226,7 @@ def test_the_details_of_an_octave_are_encoded_and_decoded_without_loss(model: Ca
 
 
 def test_encoded_details_have_about_unit_variance_where_they_are_not_still(pictures: np.ndarray):
-    net = UNTRAINED.fit(pictures, 0, Bench()).net
+    net = UNTRAINED.fit(pictures, 0, RunContext()).net
     images = torch.from_numpy(pictures).float() / 127.5 - 1
     _, contrasts = net.read(net.describe(images))
     for octave, part in enumerate(net.octaves):
@@ -252,7 +252,7 @@ def test_contrast_is_the_logarithm_of_how_much_a_region_varies():
 
 
 def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.ndarray):
-    net = UNTRAINED.fit(pictures, 0, Bench()).net
+    net = UNTRAINED.fit(pictures, 0, RunContext()).net
     contrasts = torch.zeros(1, 2, 2, 2)
     contrasts[:, 1, 0, 0] = 2.0
     for each in net.octaves:  # the smaller one is told as well
@@ -261,7 +261,7 @@ def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.
 
 
 def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictures: np.ndarray):
-    net = UNTRAINED.fit(pictures, 0, Bench()).net
+    net = UNTRAINED.fit(pictures, 0, RunContext()).net
     images = torch.from_numpy(pictures).float() / 127.5 - 1
     part = net.octaves[-1]
     given = part.givens(shrink(images, part.grid), torch.zeros(len(images), 2, 2, 2))
@@ -306,24 +306,24 @@ def test_a_crop_is_read_at_its_own_place():
 @pytest.mark.parametrize("shape", [(4, 3, 12, 12), (4, 3, 16, 24), (4, 3, 48, 48), (4, 3, 8, 8)])
 def test_sizes_that_are_no_octaves_of_the_coarse_side_are_named(shape: tuple[int, ...]):
     with pytest.raises(ValueError, match=f"times a power of two, got {shape[2]} x {shape[3]}"):
-        Cascade().fit(np.zeros(shape, np.uint8), 0, Bench())
+        Cascade().fit(np.zeros(shape, np.uint8), 0, RunContext())
 
 
 def test_a_single_image_is_refused():
     with pytest.raises(ValueError, match="at least 2 images"):
-        RECIPE.fit(np.zeros((1, 3, 16, 16), np.uint8), 0, Bench())
+        RECIPE.fit(np.zeros((1, 3, 16, 16), np.uint8), 0, RunContext())
 
 
 def test_one_octave_or_none_will_do(pictures: np.ndarray):
     for coarse_side, octaves in ((8, 1), (16, 0)):
         recipe = RECIPE.model_copy(update={"coarse_side": coarse_side, "images_seen": 16})
-        model = recipe.fit(pictures, 0, Bench())
+        model = recipe.fit(pictures, 0, RunContext())
         assert len(model.net.details) == octaves and model.sample(SEEDS).shape == (8, 3, 16, 16)
 
 
 def test_equal_images_are_learned_without_a_division_by_zero(pictures: np.ndarray):
     same = np.repeat(pictures[:1], 5, 0)
-    made = UNTRAINED.model_copy(update={"mirror": False}).fit(same, 0, Bench()).sample(SEEDS)
+    made = UNTRAINED.model_copy(update={"mirror": False}).fit(same, 0, RunContext()).sample(SEEDS)
     assert np.abs(made.astype(float) - same[0]).mean() < 8
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, Ddpm
+from imagelab.generators import Ddpm, RunContext
 from imagelab.generators.ddpm import RECIPES, DdpmModel, loss_weight
 from imagelab.seeds import image_seeds
 
@@ -20,7 +20,7 @@ SEEDS = image_seeds(1, "sample", 1, 0, range(4))
 def test_the_pipeline_of_diffusers_loads_the_saved_model_and_draws(tmp_path: Path, pictures: np.ndarray):
     from diffusers import DDPMPipeline
 
-    RECIPE.fit(pictures, 0, Bench()).save(tmp_path)
+    RECIPE.fit(pictures, 0, RunContext()).save(tmp_path)
     pipeline: Any = DDPMPipeline.from_pretrained(str(tmp_path), local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
@@ -55,7 +55,7 @@ def test_every_sampler_reaches_the_image_that_a_perfect_net_knows(prediction: An
         update={"prediction": prediction, "sampler": sampler, "patch": patch, "noise_steps": 1000}
     )
     net: Any = Knows(0.2, recipe)
-    images = DdpmModel(net, recipe, Bench()).sample(SEEDS)
+    images = DdpmModel(net, recipe, RunContext()).sample(SEEDS)
     assert images.shape == (4, 3, 16, 16)
     assert np.abs(images.astype(int) - round(1.2 * 127.5)).max() <= 2
 
@@ -65,18 +65,18 @@ def test_training_lowers_the_loss(pictures: np.ndarray):
 
     records: list[TrainRecord] = []
     recipe = RECIPE.model_copy(update={"images_seen": 400, "learning_rate": 3e-3})
-    recipe.fit(pictures, 0, Bench(tell=records.append))
+    recipe.fit(pictures, 0, RunContext(on_record=records.append))
     assert records[-1].loss < 0.8 * records[0].loss
 
 
 def test_only_the_ancestral_sampler_adds_noise_on_its_way(pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    model = RECIPE.fit(pictures, 0, Bench())
+    model = RECIPE.fit(pictures, 0, RunContext())
     noise = np.zeros((4, 3, 16, 16), np.float32)
     monkeypatch.setattr("imagelab.generators.ddpm.normal", lambda seeds, shape: noise)
 
     def drawn(sampler: str) -> np.ndarray:
         recipe = RECIPE.model_copy(update={"sampler": sampler})
-        return DdpmModel(model.net, recipe, Bench()).sample(SEEDS)
+        return DdpmModel(model.net, recipe, RunContext()).sample(SEEDS)
 
     assert (drawn("ddim") == drawn("ddim")[0]).all() and (drawn("dpm++") == drawn("dpm++")[0]).all()
     assert (drawn("heun") == drawn("heun")[0]).all()
@@ -88,7 +88,7 @@ def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():
     recipe = RECIPE.model_copy(update={"sampler": "heun", "steps": 7})
     net: Any = Knows(0.2, recipe)
     net.register_forward_hook(lambda module, told, answer: asked.append(float(told[1])))
-    DdpmModel(net, recipe, Bench()).sample(SEEDS)
+    DdpmModel(net, recipe, RunContext()).sample(SEEDS)
     assert len(asked) == 13 and len(set(asked)) == 7
 
 

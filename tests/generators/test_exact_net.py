@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from imagelab.generators import Bench, Ddpm, Gaussian
+from imagelab.generators import Ddpm, Gaussian, RunContext
 from imagelab.generators.exact_net import ExactNet, alpha_bar, exact_model
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.seeds import image_seeds
@@ -13,7 +13,7 @@ from imagelab.seeds import image_seeds
 
 def gaussian(components: int | None = None) -> GaussianModel:
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8), np.uint8)
-    return Gaussian(components=components).fit(images, 0, Bench())
+    return Gaussian(components=components).fit(images, 0, RunContext())
 
 
 def covariance(model: GaussianModel) -> torch.Tensor:
@@ -61,7 +61,7 @@ def test_the_noise_levels_rise_to_the_clean_image_in_as_many_steps(sampler: str)
 
 
 def test_it_is_sampled_as_any_diffusion_model_an_image_a_seed() -> None:
-    model = exact_model(gaussian(), Ddpm(sampler="ddim", steps=5), Bench(batch=3))
+    model = exact_model(gaussian(), Ddpm(sampler="ddim", steps=5), RunContext(batch=3))
     seeds = image_seeds(0, "sample", 1, 0, range(5))
     images = model.sample(seeds)
     assert images.shape == (5, 3, 8, 8)

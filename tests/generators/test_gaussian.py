@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagelab.generators import Bench, Gaussian
+from imagelab.generators import Gaussian, RunContext
 from imagelab.seeds import image_seeds
 
 SIDE, MODES = 8, (30.0, 20.0, 12.0)  # standard deviations in grey levels over the whole image: small enough not to clip
@@ -31,7 +31,7 @@ def spread(images: np.ndarray) -> np.ndarray:
 
 
 def test_the_kept_components_and_the_residual_recover_a_known_covariance():
-    model = Gaussian(components=3).fit(known(4000), 0, Bench())
+    model = Gaussian(components=3).fit(known(4000), 0, RunContext())
     to_levels = 127.5**2
     np.testing.assert_allclose(model.tensors["variances"].numpy() * to_levels, (np.array(MODES) * 2) ** 2, rtol=0.1)
     assert model.residual * to_levels == pytest.approx(16 + 1 / 12, rel=0.02)
@@ -42,7 +42,7 @@ def test_the_kept_components_and_the_residual_recover_a_known_covariance():
 @pytest.mark.parametrize("components", [None, 3])
 def test_samples_have_the_variance_of_the_training_images_mode_by_mode(components: int | None):
     images = known(3000)
-    made = Gaussian(components=components).fit(images, 0, Bench()).sample(MANY)
+    made = Gaussian(components=components).fit(images, 0, RunContext()).sample(MANY)
     # 4000 samples: a variance is known to 2.2 % (one standard error); publishing adds 1/12
     np.testing.assert_allclose(spread(made), spread(images), rtol=0.12)
     np.testing.assert_allclose(made.mean(0), images.mean(0), atol=2.5)
@@ -50,7 +50,7 @@ def test_samples_have_the_variance_of_the_training_images_mode_by_mode(component
 
 def test_the_full_gaussian_has_the_sample_covariance_with_fewer_images_than_pixels():
     images = known(20)
-    made = Gaussian().fit(images, 0, Bench()).sample(MANY).reshape(len(MANY), -1).astype(float)
+    made = Gaussian().fit(images, 0, RunContext()).sample(MANY).reshape(len(MANY), -1).astype(float)
     wanted = np.cov(images.reshape(20, -1).astype(float).T, bias=True)
     error = np.linalg.norm(np.cov(made.T, bias=True) - wanted) / np.linalg.norm(wanted)
     assert error < 0.1
@@ -58,56 +58,58 @@ def test_the_full_gaussian_has_the_sample_covariance_with_fewer_images_than_pixe
 
 def test_without_noise_each_kept_mode_loses_the_residual_variance():
     images = known(3000, floor=8.0)
-    means = spread(Gaussian(components=3, noise=False).fit(images, 0, Bench()).sample(MANY))
+    means = spread(Gaussian(components=3, noise=False).fit(images, 0, RunContext()).sample(MANY))
     np.testing.assert_allclose(means[:3], (np.array(MODES) * 2) ** 2 - 64, rtol=0.12)
     assert means[3:].max() < 8
 
 
 def test_unbiased_raises_the_variance_by_n_over_n_minus_one():
     images = known(5)
-    plain, unbiased = (Gaussian(unbiased=flag).fit(images, 0, Bench()).tensors["variances"] for flag in (False, True))
+    plain, unbiased = (
+        Gaussian(unbiased=flag).fit(images, 0, RunContext()).tensors["variances"] for flag in (False, True)
+    )
     np.testing.assert_allclose(unbiased.numpy(), plain.numpy() * 5 / 4, rtol=1e-5)
 
 
 def test_both_spaces_give_the_same_answer():
     images = known(80)
-    values, gram = (Gaussian(components=3).fit(some, 0, Bench()) for some in (images, images[:60]))
+    values, gram = (Gaussian(components=3).fit(some, 0, RunContext()) for some in (images, images[:60]))
     assert values.tensors["directions"].shape == gram.tensors["directions"].shape
     doubled = Gaussian(components=3).fit(
-        np.concatenate([images[:60], images[:60]]), 0, Bench()
+        np.concatenate([images[:60], images[:60]]), 0, RunContext()
     )  # 120 x 64: the other side
     np.testing.assert_allclose(doubled.tensors["variances"].numpy(), gram.tensors["variances"].numpy(), rtol=1e-4)
     np.testing.assert_allclose(doubled.residual, gram.residual, rtol=1e-3)
 
 
 def test_more_components_than_images_are_lowered_and_the_number_in_force_is_saved(tmp_path: Path):
-    Gaussian(components=50).fit(known(6), 0, Bench()).save(tmp_path)
+    Gaussian(components=50).fit(known(6), 0, RunContext()).save(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text())
     assert settings["components"] == 50 and settings["components_in_force"] == 5
 
 
 def test_a_copy_is_the_shrunken_projection():
     images = known(3000, floor=8.0)
-    copies = Gaussian(components=3).fit(images, 0, Bench()).reconstruct(images)
+    copies = Gaussian(components=3).fit(images, 0, RunContext()).reconstruct(images)
     kept = 1 - 64 / (np.array(MODES) * 2) ** 2
     np.testing.assert_allclose(spread(copies)[:3] / spread(images)[:3], kept**2, rtol=0.05)
 
 
 def test_one_image_has_no_covariance():
     with pytest.raises(ValueError, match="at least 2 images, got 1"):
-        Gaussian().fit(known(1), 0, Bench())
+        Gaussian().fit(known(1), 0, RunContext())
 
 
 def test_copying_images_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="fitted to images"):
-        Gaussian().fit(known(5), 0, Bench()).reconstruct(np.zeros((2, 3, 8, 8), np.uint8))
+        Gaussian().fit(known(5), 0, RunContext()).reconstruct(np.zeros((2, 3, 8, 8), np.uint8))
 
 
 def test_a_noise_scale_multiplies_every_variance_by_its_square():
     images = np.random.default_rng(0).integers(90, 160, (40, 1, 4, 4)).astype(np.uint8)
     seeds = image_seeds(0, "sample", 1, 0, range(4000))
     usual, biased = (
-        Gaussian(components=5, noise_scale=scale).fit(images, 0, Bench()).sample(seeds).astype(float).var(0).mean()
+        Gaussian(components=5, noise_scale=scale).fit(images, 0, RunContext()).sample(seeds).astype(float).var(0).mean()
         for scale in (1.0, 0.5)
     )
     assert biased / usual == pytest.approx(0.25, rel=0.03)

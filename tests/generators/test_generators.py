@@ -13,13 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from imagelab.generators import (
     GENERATORS,
     AnyGenerator,
-    Bench,
     Cascade,
     Ddpm,
     Diverged,
     Gaussian,
     Generator,
     Model,
+    RunContext,
     TrainRecord,
     Vae,
 )
@@ -49,7 +49,7 @@ SEEDS = image_seeds(3, "sample", 1, 0, range(9))
 @pytest.fixture(scope="module", params=sorted(SMALL))
 def fitted(request: pytest.FixtureRequest, pictures: np.ndarray) -> tuple[Generator, Model]:
     recipe = SMALL[request.param]
-    return recipe, recipe.fit(pictures, 0, Bench())
+    return recipe, recipe.fit(pictures, 0, RunContext())
 
 
 def test_the_table_lists_every_kind_and_the_union_reads_each_one_back():
@@ -92,8 +92,8 @@ def test_the_batch_changes_at_most_one_level_in_a_thousand_values(fitted: tuple[
     recipe, model = fitted
     model.save(tmp_path)
     seeds = image_seeds(3, "sample", 1, 0, range(40))
-    narrow = recipe.load(tmp_path, Bench(batch=7)).sample(seeds)
-    wide = recipe.load(tmp_path, Bench(batch=256)).sample(seeds)
+    narrow = recipe.load(tmp_path, RunContext(batch=7)).sample(seeds)
+    wide = recipe.load(tmp_path, RunContext(batch=256)).sample(seeds)
     difference = np.abs(narrow.astype(int) - wide)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
@@ -103,7 +103,7 @@ def test_a_saved_model_draws_and_copies_the_same_bytes(
 ):
     recipe, model = fitted
     model.save(tmp_path)
-    again = recipe.load(tmp_path, Bench())
+    again = recipe.load(tmp_path, RunContext())
     np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
     if model.reconstructs:
         np.testing.assert_array_equal(again.reconstruct(pictures[:5]), model.reconstruct(pictures[:5]))
@@ -130,19 +130,19 @@ def test_the_same_seed_trains_the_same_model_and_draws_on_no_global_source(kind:
     recipe = SMALL[kind]
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = recipe.fit(pictures, 5, Bench()).sample(SEEDS)
+    first = recipe.fit(pictures, 5, RunContext()).sample(SEEDS)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    np.testing.assert_array_equal(first, recipe.fit(pictures, 5, Bench()).sample(SEEDS))
+    np.testing.assert_array_equal(first, recipe.fit(pictures, 5, RunContext()).sample(SEEDS))
     if kind != "gaussian":
-        assert (first != recipe.fit(pictures, 6, Bench()).sample(SEEDS)).any()
+        assert (first != recipe.fit(pictures, 6, RunContext()).sample(SEEDS)).any()
 
 
 @pytest.mark.parametrize("kind", sorted(SMALL))
 @pytest.mark.parametrize(("count", "channels"), [(2, 3), (6, 1)])
 def test_tiny_sets_and_grey_images_can_be_learned(kind: str, count: int, channels: int, pictures: np.ndarray):
     images = pictures[:count, :channels]
-    made = SMALL[kind].fit(images, 0, Bench()).sample(SEEDS[:3])
+    made = SMALL[kind].fit(images, 0, RunContext()).sample(SEEDS[:3])
     assert made.shape == (3, channels, 16, 16)
 
 
@@ -150,13 +150,13 @@ def test_tiny_sets_and_grey_images_can_be_learned(kind: str, count: int, channel
 @pytest.mark.parametrize("shape", [(4, 3, 12, 12), (4, 3, 16, 24)])
 def test_sizes_that_do_not_suit_are_named_with_what_would_do(recipe: Generator, shape: tuple[int, ...]):
     with pytest.raises(ValueError, match=f"multiple of 8.*got {shape[2]} x {shape[3]}"):
-        recipe.fit(np.zeros(shape, np.uint8), 0, Bench())
+        recipe.fit(np.zeros(shape, np.uint8), 0, RunContext())
 
 
 @pytest.mark.parametrize("kind", ["vae", "ddpm"])
 def test_training_reads_exactly_the_images_it_was_given(kind: str, pictures: np.ndarray):
     records: list[TrainRecord] = []
-    SMALL[kind].model_copy(update={"images_seen": 37}).fit(pictures, 0, Bench(tell=records.append))
+    SMALL[kind].model_copy(update={"images_seen": 37}).fit(pictures, 0, RunContext(on_record=records.append))
     assert (records[-1].images_seen, records[-1].images_total) == (37, 37)
     assert all(record.seconds >= 0 and np.isfinite(record.loss) for record in records)
 
@@ -165,7 +165,7 @@ def test_training_reads_exactly_the_images_it_was_given(kind: str, pictures: np.
 def test_a_hopeless_learning_rate_is_reported_with_the_step_and_what_to_change(kind: str, pictures: np.ndarray):
     recipe = SMALL[kind].model_copy(update={"learning_rate": 1e6, "images_seen": 800})
     with pytest.raises(Diverged, match=r"step \d+ .*loss.*learning_rate"):
-        recipe.fit(pictures, 0, Bench())
+        recipe.fit(pictures, 0, RunContext())
 
 
 CHANGES = [
@@ -247,5 +247,5 @@ _memory: dict[str, np.ndarray] = {}
 def _drawn(recipe: Generator, pictures: np.ndarray) -> np.ndarray:
     key = repr(recipe)
     if key not in _memory:
-        _memory[key] = recipe.fit(pictures, 0, Bench()).sample(SEEDS)
+        _memory[key] = recipe.fit(pictures, 0, RunContext()).sample(SEEDS)
     return _memory[key]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from imagelab.generators import Bench, Ddpm, Gaussian, Model
+from imagelab.generators import Ddpm, Gaussian, Model, RunContext
 from imagelab.generators.ddpm import DdpmModel
 from imagelab.generators.exact_net import ExactNet
 from imagelab.generators.patch_net import COMPONENTS, PatchNet
@@ -49,8 +49,8 @@ def test_the_untrained_net_is_the_exact_answer_for_a_gaussian(
 ):
     monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 20)
     recipe = changed(UNTRAINED, prediction=prediction, patch=patch)
-    net = net_of(recipe.fit(pictures, 0, Bench()))
-    exact: Any = ExactNet(Gaussian(components=20).fit(pictures, 0, Bench()), recipe)
+    net = net_of(recipe.fit(pictures, 0, RunContext()))
+    exact: Any = ExactNet(Gaussian(components=20).fit(pictures, 0, RunContext()), recipe)
     state = torch.randn(3, 3 * patch**2, 16 // patch, 16 // patch, generator=torch.Generator().manual_seed(0))
     for time in (0, 20, 49):
         expected = exact(state, torch.tensor(time)).sample.float()
@@ -58,7 +58,7 @@ def test_the_untrained_net_is_the_exact_answer_for_a_gaussian(
 
 
 def test_the_closed_form_makes_the_error_that_it_expects(pictures: np.ndarray):
-    net = net_of(changed(UNTRAINED, prediction="sample").fit(pictures, 0, Bench()))
+    net = net_of(changed(UNTRAINED, prediction="sample").fit(pictures, 0, RunContext()))
     for time in (5, 25, 45):
         made, expected = images_error(net, pictures, time)
         assert made == pytest.approx(expected, rel=0.1)
@@ -69,14 +69,14 @@ def test_training_betters_the_gaussian_at_noise_where_pictures_are_no_gaussian(
 ):
     monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 8)
     recipe = changed(RECIPE, prediction="sample", images_seen=9000, learning_rate=3e-3, batch=16, channels=(16, 32))
-    net = net_of(recipe.fit(pictures, 0, Bench()))
+    net = net_of(recipe.fit(pictures, 0, RunContext()))
     made, expected = images_error(net, pictures, 25)
     assert made < 0.9 * expected
 
 
 def test_prediction_changes_the_words_and_not_the_training_under_a_weighting(pictures: np.ndarray):
     drawn = [
-        changed(RECIPE, prediction=said, sampler="ddim").fit(pictures, 0, Bench()).sample(SEEDS)
+        changed(RECIPE, prediction=said, sampler="ddim").fit(pictures, 0, RunContext()).sample(SEEDS)
         for said in ("sample", "epsilon", "v_prediction")
     ]
     for other in drawn[1:]:
@@ -87,14 +87,14 @@ def test_prediction_changes_the_words_and_not_the_training_under_a_weighting(pic
     "change", [{"channels": (8, 8)}, {"blocks": 2}, {"attention": False}, {"weighting": "velocity"}, {"patch": 2}]
 )
 def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], pictures: np.ndarray):
-    usual = RECIPE.fit(pictures, 0, Bench()).sample(SEEDS)
-    assert (usual != changed(RECIPE, **change).fit(pictures, 0, Bench()).sample(SEEDS)).any()
+    usual = RECIPE.fit(pictures, 0, RunContext()).sample(SEEDS)
+    assert (usual != changed(RECIPE, **change).fit(pictures, 0, RunContext()).sample(SEEDS)).any()
 
 
 def test_a_saved_net_knows_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
-    model = RECIPE.fit(pictures, 0, Bench())
+    model = RECIPE.fit(pictures, 0, RunContext())
     model.save(tmp_path)
-    again = RECIPE.load(tmp_path, Bench())
+    again = RECIPE.load(tmp_path, RunContext())
     torch.testing.assert_close(net_of(again).state_dict(), net_of(model).state_dict(), rtol=0, atol=0)
     np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
 
@@ -103,24 +103,24 @@ def test_a_training_cut_goes_on_to_the_same_bytes(tmp_path: Path, pictures: np.n
     from imagelab.generators import Interrupted
 
     asked = iter([False] * 3 + [True])
-    bench = Bench(checkpoint=tmp_path / "checkpoint.safetensors", stop=lambda: next(asked, False))
+    context = RunContext(checkpoint=tmp_path / "checkpoint.safetensors", should_stop=lambda: next(asked, False))
     with pytest.raises(Interrupted):
-        RECIPE.fit(pictures, 0, bench)
-    resumed = RECIPE.fit(pictures, 0, Bench(checkpoint=bench.checkpoint))
-    whole = RECIPE.fit(pictures, 0, Bench())
+        RECIPE.fit(pictures, 0, context)
+    resumed = RECIPE.fit(pictures, 0, RunContext(checkpoint=context.checkpoint))
+    whole = RECIPE.fit(pictures, 0, RunContext())
     torch.testing.assert_close(net_of(resumed).state_dict(), net_of(whole).state_dict(), rtol=0, atol=0)
 
 
 def test_a_warm_start_takes_up_the_weights_and_the_closed_form_they_were_learned_on(pictures: np.ndarray):
-    trained = RECIPE.fit(pictures, 0, Bench())
+    trained = RECIPE.fit(pictures, 0, RunContext())
     others = np.ascontiguousarray(pictures[:, :, ::-1])
-    begun = UNTRAINED.fit(others, 1, Bench(), start=trained)
+    begun = UNTRAINED.fit(others, 1, RunContext(), start=trained)
     torch.testing.assert_close(net_of(begun).state_dict(), net_of(trained).state_dict(), rtol=0, atol=0)
 
 
 def test_the_untrained_control_says_so_and_says_nothing_with_patch_1(pictures: np.ndarray):
     assert "untrained" in UNTRAINED.label and "untrained" not in RECIPE.label
-    model = changed(UNTRAINED, patch=1, weighting="none").fit(pictures, 0, Bench())
+    model = changed(UNTRAINED, patch=1, weighting="none").fit(pictures, 0, RunContext())
     assert isinstance(model, DdpmModel)
     answer: Any = model.net(torch.randn(2, 3, 16, 16), torch.tensor(7))
     assert (answer.sample == 0).all()
@@ -128,13 +128,13 @@ def test_the_untrained_control_says_so_and_says_nothing_with_patch_1(pictures: n
 
 def test_few_images_and_equal_ones_have_a_closed_form_too(pictures: np.ndarray):
     for images in (pictures[:1], pictures[:3], np.repeat(pictures[:1], 5, 0)):
-        assert UNTRAINED.fit(images, 0, Bench()).sample(SEEDS).shape == (8, 3, 16, 16)
+        assert UNTRAINED.fit(images, 0, RunContext()).sample(SEEDS).shape == (8, 3, 16, 16)
     many = np.random.default_rng(0).integers(0, 256, (COMPONENTS + 9, 3, 16, 16), np.uint8)
-    assert len(net_of(UNTRAINED.fit(many, 0, Bench())).variances) == COMPONENTS
+    assert len(net_of(UNTRAINED.fit(many, 0, RunContext())).variances) == COMPONENTS
 
 
 def test_the_answer_of_a_picture_does_not_hang_on_its_neighbours_in_the_batch(pictures: np.ndarray):
-    net = net_of(RECIPE.fit(pictures, 0, Bench()))
+    net = net_of(RECIPE.fit(pictures, 0, RunContext()))
     state, times = torch.randn(4, 48, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 10, 30, 45])
     together = net(state, times).sample
     alone = torch.cat([net(state[i : i + 1], times[i]).sample for i in range(4)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, Ddpm, Gaussian, Generator, Interrupted, Model, TrainRecord, Vae
+from imagelab.generators import Ddpm, Gaussian, Generator, Interrupted, Model, RunContext, TrainRecord, Vae
 from imagelab.generators.training import Plan, batch_rows, fingerprint, train
 from imagelab.seeds import image_seeds
 
@@ -20,14 +20,14 @@ NETS = [
 ]
 
 
-def stopping_after(steps: int, checkpoint: Path) -> Bench:
+def stopping_after(steps: int, checkpoint: Path) -> RunContext:
     asked: list[None] = []
 
     def stop() -> bool:
         asked.append(None)
         return len(asked) > steps
 
-    return Bench(stop=stop, checkpoint=checkpoint)
+    return RunContext(should_stop=stop, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("recipe", NETS, ids=lambda recipe: recipe.kind)
@@ -35,13 +35,13 @@ def stopping_after(steps: int, checkpoint: Path) -> Bench:
 def test_a_training_cut_anywhere_goes_on_to_the_same_bytes(
     recipe: Generator, steps: int, tmp_path: Path, pictures: np.ndarray
 ):
-    whole = recipe.fit(pictures, 4, Bench()).sample(SEEDS)
+    whole = recipe.fit(pictures, 4, RunContext()).sample(SEEDS)
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match=f"after {steps} of"):
         recipe.fit(pictures, 4, stopping_after(steps, checkpoint))
     assert checkpoint.exists() and not list(tmp_path.glob("*.partial"))
     records: list[TrainRecord] = []
-    resumed = recipe.fit(pictures, 4, Bench(checkpoint=checkpoint, tell=records.append))
+    resumed = recipe.fit(pictures, 4, RunContext(checkpoint=checkpoint, on_record=records.append))
     np.testing.assert_array_equal(resumed.sample(SEEDS), whole)
     assert records[0].images_seen > steps * 8
     assert not checkpoint.exists()
@@ -52,8 +52,8 @@ def test_a_training_cut_twice_goes_on_to_the_same_bytes(tmp_path: Path, pictures
     for steps in (3, 5):
         with pytest.raises(Interrupted, match="after"):
             NETS[0].fit(pictures, 4, stopping_after(steps, checkpoint))
-    resumed = NETS[0].fit(pictures, 4, Bench(checkpoint=checkpoint)).sample(SEEDS)
-    np.testing.assert_array_equal(resumed, NETS[0].fit(pictures, 4, Bench()).sample(SEEDS))
+    resumed = NETS[0].fit(pictures, 4, RunContext(checkpoint=checkpoint)).sample(SEEDS)
+    np.testing.assert_array_equal(resumed, NETS[0].fit(pictures, 4, RunContext()).sample(SEEDS))
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_a_checkpoint_that_does_not_fit_is_named_in_the_log_and_not_used(
     if fault == "no file of this kind":
         checkpoint.write_bytes(b"not a checkpoint")
     with caplog.at_level(logging.WARNING):
-        images_after = recipe.fit(pictures, 4, Bench(checkpoint=checkpoint)).sample(SEEDS)
+        images_after = recipe.fit(pictures, 4, RunContext(checkpoint=checkpoint)).sample(SEEDS)
     assert "starting over" in caplog.text and str(checkpoint) in caplog.text
-    np.testing.assert_array_equal(images_after, recipe.fit(pictures, 4, Bench()).sample(SEEDS))
+    np.testing.assert_array_equal(images_after, recipe.fit(pictures, 4, RunContext()).sample(SEEDS))
 
 
 def test_every_image_is_read_equally_often_whatever_the_batch():
@@ -108,10 +108,10 @@ class Point(torch.nn.Module):
         return (self.at - images.mean()).square(), {"at": self.at.detach()}
 
 
-def trained_point(ema: float, bench: Bench | None = None, steps: int = 200) -> tuple[float, float]:
+def trained_point(ema: float, context: RunContext | None = None, steps: int = 200) -> tuple[float, float]:
     net, images = Point(), np.full((4, 1, 2, 2), 255, np.uint8)
     plan = Plan(images_seen=2 * steps, batch=2, learning_rate=0.05, ema=ema, decay=0.5)
-    average = train(net, net.loss, images, plan, 0, bench or Bench(), "mark")
+    average = train(net, net.loss, images, plan, 0, context or RunContext(), "mark")
     return float(net.at.detach()), float(average.get_parameter("at"))
 
 
@@ -131,7 +131,7 @@ def test_a_short_run_does_not_publish_its_beginning():
 
 def test_records_come_at_most_four_a_second_and_always_at_the_end():
     records: list[TrainRecord] = []
-    trained_point(0.9, Bench(tell=records.append), steps=400)
+    trained_point(0.9, RunContext(on_record=records.append), steps=400)
     assert records[-1].images_seen == 800
     assert len(records) <= 2 + 4 * records[-1].seconds
     assert {"at", "gradient", "learning_rate"} <= set(records[-1].terms)
@@ -155,10 +155,10 @@ def test_the_fingerprint_tells_recipe_images_and_seed_apart(pictures: np.ndarray
 def test_a_warm_start_begins_where_the_other_training_ended(recipe: Vae | Ddpm, pictures: np.ndarray):
     def last_loss(length: int, start: Model | None) -> float:
         records: list[TrainRecord] = []
-        recipe.model_copy(update={"images_seen": length}).fit(pictures, 4, Bench(tell=records.append), start)
+        recipe.model_copy(update={"images_seen": length}).fit(pictures, 4, RunContext(on_record=records.append), start)
         return records[-1].loss
 
-    long = recipe.model_copy(update={"images_seen": 1200}).fit(pictures, 4, Bench())
+    long = recipe.model_copy(update={"images_seen": 1200}).fit(pictures, 4, RunContext())
     assert last_loss(8, long) < last_loss(8, None)
 
 
@@ -166,15 +166,15 @@ def test_a_warm_start_begins_where_the_other_training_ended(recipe: Vae | Ddpm, 
 def test_a_warm_training_cut_goes_on_to_the_same_bytes_from_the_saved_start(
     recipe: Generator, tmp_path: Path, pictures: np.ndarray
 ):
-    first = recipe.fit(pictures, 1, Bench())
+    first = recipe.fit(pictures, 1, RunContext())
     first.save(tmp_path / "model")
-    whole = recipe.fit(pictures, 4, Bench(), first).sample(SEEDS)
-    assert (whole != recipe.fit(pictures, 4, Bench()).sample(SEEDS)).any()
+    whole = recipe.fit(pictures, 4, RunContext(), first).sample(SEEDS)
+    assert (whole != recipe.fit(pictures, 4, RunContext()).sample(SEEDS)).any()
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match="after 5 of"):
         recipe.fit(pictures, 4, stopping_after(5, checkpoint), first)
-    loaded = recipe.load(tmp_path / "model", Bench())
-    resumed = recipe.fit(pictures, 4, Bench(checkpoint=checkpoint), loaded)
+    loaded = recipe.load(tmp_path / "model", RunContext())
+    resumed = recipe.fit(pictures, 4, RunContext(checkpoint=checkpoint), loaded)
     np.testing.assert_array_equal(resumed.sample(SEEDS), whole)
 
 
@@ -183,14 +183,14 @@ def test_a_checkpoint_of_another_start_is_not_used(
 ):
     recipe, checkpoint = NETS[0], tmp_path / "state.safetensors"
     with pytest.raises(Interrupted, match="after 5 of"):
-        recipe.fit(pictures, 4, stopping_after(5, checkpoint), recipe.fit(pictures, 1, Bench()))
+        recipe.fit(pictures, 4, stopping_after(5, checkpoint), recipe.fit(pictures, 1, RunContext()))
     with caplog.at_level(logging.WARNING):
-        recipe.fit(pictures, 4, Bench(checkpoint=checkpoint))
+        recipe.fit(pictures, 4, RunContext(checkpoint=checkpoint))
     assert "starting over" in caplog.text
 
 
 def test_a_start_of_another_form_or_family_is_refused(pictures: np.ndarray):
-    wider = NETS[0].model_copy(update={"width": 16}).fit(pictures, 1, Bench())
-    for start in (wider, Gaussian(components=3).fit(pictures, 1, Bench())):
+    wider = NETS[0].model_copy(update={"width": 16}).fit(pictures, 1, RunContext())
+    for start in (wider, Gaussian(components=3).fit(pictures, 1, RunContext())):
         with pytest.raises(ValueError, match="warm start"):
-            NETS[0].fit(pictures, 4, Bench(), start)
+            NETS[0].fit(pictures, 4, RunContext(), start)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Bench, TrainRecord, Vae
+from imagelab.generators import RunContext, TrainRecord, Vae
 from imagelab.generators.vae import VaeModel
 from imagelab.seeds import image_seeds
 
@@ -19,7 +19,7 @@ SEEDS = image_seeds(1, "sample", 1, 0, range(3000))
 
 @pytest.fixture(scope="module")
 def model(pictures: np.ndarray) -> VaeModel:
-    return RECIPE.fit(pictures, 0, Bench())
+    return RECIPE.fit(pictures, 0, RunContext())
 
 
 def with_settings(model: VaeModel, **change: object) -> VaeModel:
@@ -91,7 +91,7 @@ def test_the_upper_level_is_the_ppca_optimum(model: VaeModel, pictures: np.ndarr
 def test_the_untrained_control_is_the_closed_form_and_says_so(pictures: np.ndarray):
     control = RECIPE.model_copy(update={"images_seen": 0, "prior": "normal"})
     assert (control.label, RECIPE.model_copy(update={"images_seen": 1}).label) == ("VAE, untrained", "VAE, local prior")
-    model = control.fit(pictures, 0, Bench())
+    model = control.fit(pictures, 0, RunContext())
     z, c = model.codes(SEEDS[:50])
     outline = (model.net.mean + z @ model.net.axes).unflatten(1, pictures.shape[1:])
     torch.testing.assert_close(model.net.decode(z, c), outline)
@@ -103,9 +103,9 @@ def test_the_untrained_control_is_the_closed_form_and_says_so(pictures: np.ndarr
 
 def test_a_training_of_no_length_tells_nothing_and_of_some_length_learns(pictures: np.ndarray):
     records: list[TrainRecord] = []
-    control = RECIPE.model_copy(update={"images_seen": 0}).fit(pictures, 0, Bench(tell=records.append))
+    control = RECIPE.model_copy(update={"images_seen": 0}).fit(pictures, 0, RunContext(on_record=records.append))
     assert records == []
-    trained = RECIPE.model_copy(update={"images_seen": 2400}).fit(pictures, 0, Bench())
+    trained = RECIPE.model_copy(update={"images_seen": 2400}).fit(pictures, 0, RunContext())
 
     def error(model: VaeModel) -> float:
         return float(((model.reconstruct(pictures).astype(float) - pictures) ** 2).mean())
@@ -116,7 +116,7 @@ def test_a_training_of_no_length_tells_nothing_and_of_some_length_learns(picture
 def test_less_beta_copies_more_faithfully(pictures: np.ndarray):
     def error(beta: float) -> float:
         recipe = RECIPE.model_copy(update={"beta": beta, "images_seen": 2400})
-        copies = recipe.fit(pictures, 0, Bench()).reconstruct(pictures)
+        copies = recipe.fit(pictures, 0, RunContext()).reconstruct(pictures)
         return float(((copies.astype(float) - pictures) ** 2).mean())
 
     assert error(0.01) < 0.9 * error(20.0)
@@ -129,19 +129,19 @@ def test_copying_images_that_do_not_suit_is_refused(model: VaeModel):
 
 def test_equal_images_are_learned_without_a_division_by_zero(pictures: np.ndarray):
     same = np.repeat(pictures[:1], 5, 0)
-    made = RECIPE.model_copy(update={"images_seen": 2400}).fit(same, 0, Bench()).sample(SEEDS[:20])
+    made = RECIPE.model_copy(update={"images_seen": 2400}).fit(same, 0, RunContext()).sample(SEEDS[:20])
     assert np.abs(made.astype(float) - same[0]).mean() < 8
 
 
 def test_a_code_longer_than_the_image_is_cut(pictures: np.ndarray):
     grey = np.concatenate([pictures] * 6)[:, :1]
-    model = RECIPE.model_copy(update={"latent": 300, "images_seen": 32}).fit(grey, 0, Bench())
+    model = RECIPE.model_copy(update={"latent": 300, "images_seen": 32}).fit(grey, 0, RunContext())
     assert model.net.spread.shape == (256,)
 
 
 def test_a_model_with_the_normal_prior_keeps_no_codes_and_loads(tmp_path: Path, pictures: np.ndarray):
     recipe = RECIPE.model_copy(update={"prior": "normal", "images_seen": 32})
-    model = recipe.fit(pictures, 0, Bench())
+    model = recipe.fit(pictures, 0, RunContext())
     model.save(tmp_path)
     assert len(model.net.bank_z) == 0
-    np.testing.assert_array_equal(recipe.load(tmp_path, Bench()).sample(SEEDS[:3]), model.sample(SEEDS[:3]))
+    np.testing.assert_array_equal(recipe.load(tmp_path, RunContext()).sample(SEEDS[:3]), model.sample(SEEDS[:3]))

@@ -134,7 +134,7 @@ def test_a_run_and_a_measurement_make_room_first(tmp_path: Path, picture_folder:
     (tmp_path / "tiny.py").write_text(
         "from imagelab import Experiment, Faces, Gaussian\n"
         "experiment = Experiment(data=Faces(size=32, cache=False), generator=Gaussian(components=4), generations=1,\n"
-        f"    images=8, heldout=8, probe=2, metrics=('pixel_variance',), runtime={{'runs': {str(tmp_path)!r}}})\n"
+        f"    images=8, heldout=8, tracked=2, metrics=('pixel_variance',), runtime={{'runs': {str(tmp_path)!r}}})\n"
     )
     for words in (("run", tmp_path / "tiny.py"), ("measure", picture_folder, picture_folder, "--size", "32")):
         old = put("faces", f"{hashed('a')}.npz", 9, size=9000)

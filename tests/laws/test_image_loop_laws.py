@@ -21,12 +21,12 @@ from numpy.testing import assert_array_equal
 from imagelab import theory
 from imagelab.data import RandomField
 from imagelab.experiment import Experiment, Runtime
-from imagelab.generators import Bench, Gaussian
+from imagelab.generators import Gaussian, RunContext
 from imagelab.lab import run
 from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.regimes import Accumulate, AnyRegime, Fresh, Mix, Replace
 from imagelab.run_folder import RunFolder
-from imagelab.seeds import image_seeds, stream, stream_seed
+from imagelab.seeds import image_seeds, rng_at, seed_at
 
 SEEDS = range(200, 400)
 N = 12
@@ -51,8 +51,8 @@ def loop(data: RandomField, regime: AnyRegime, generator: Gaussian, seed: int) -
         shards[0, RESERVE] = data.load("reserve", fresh, seed).images
     archive = Archive(Pool.of(0, REAL, range(N)), Pool.of(0, RESERVE, range(fresh)))
     for t in TIMES:
-        pool = regime(archive, 0, N, stream(seed, "pool", t, 0))
-        model = generator.fit(gather(shards, pool), stream_seed(seed, "train", t, 0), Bench())
+        pool = regime(archive, 0, N, rng_at(seed, "pool", t, 0))
+        model = generator.fit(gather(shards, pool), seed_at(seed, "train", t, 0), RunContext())
         shards[t, 0] = model.sample(image_seeds(seed, "sample", t, 0, range(N)))
         archive = archive.add(t, {0: Pool.of(t, 0, range(N))})
     return [shards[t, 0] for t in TIMES]
@@ -160,12 +160,12 @@ def test_this_loop_is_the_laboratorys_own_to_the_byte(tmp_path: Path) -> None:
             generations=GENERATIONS,
             images=N,
             heldout=4,
-            probe=2,
+            tracked=2,
             metrics=(),
             seed=7,
             runtime=Runtime(device="cpu", runs=tmp_path),
         )
         folder = RunFolder.create(experiment.folder, experiment.config())
-        list(run(experiment, folder, Bench()))
+        list(run(experiment, folder, RunContext()))
         for t, images in zip(TIMES, loop(FLAT, regime, Gaussian(), seed=7), strict=True):
             assert_array_equal(folder.images(t, 0), images)

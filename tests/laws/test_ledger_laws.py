@@ -25,7 +25,7 @@ from imagelab.regimes import (
     Schedule,
     Window,
 )
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 N, T, RUNS = 16, 10, 3000
 CASES: list[Regime] = [
@@ -51,10 +51,10 @@ def scores(regime: Regime, dimensions: int = 1) -> np.ndarray:
     pools = {}
     for t in range(1, T + 1):
         for line in range(lines):
-            pools[t, line] = regime(archive, line, N, stream(1, "pool", t, line)).names()
+            pools[t, line] = regime(archive, line, N, rng_at(1, "pool", t, line)).names()
         archive = archive.add(t, {line: Pool.of(t, line, range(N)) for line in range(lines)})
     law, found = theory.pool_moments(pools), []
-    for key, *values in theory.gaussian_replicas(pools, RUNS, stream(2, "replicas"), dimensions=dimensions):
+    for key, *values in theory.gaussian_replicas(pools, RUNS, rng_at(2, "replicas"), dimensions=dimensions):
         found.append([(v.mean() - x) / (v.std(ddof=1) / np.sqrt(RUNS)) for v, x in zip(values, law[key], strict=True)])
     return np.array(found)
 

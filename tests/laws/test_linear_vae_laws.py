@@ -13,7 +13,7 @@ import numpy as np
 
 from imagelab import theory
 from imagelab.data import RandomField
-from imagelab.generators import Bench, Gaussian
+from imagelab.generators import Gaussian, RunContext
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.seeds import image_seeds
 
@@ -36,7 +36,7 @@ def kept(noise: bool, n: int = N, runs: int = RUNS) -> np.ndarray:
     for run in range(runs):
         images = FIELD.load("train", n, 500 + run).images
         for t in range(T):
-            model = shrunk(Gaussian(components=15).fit(images, 0, Bench()), noise)
+            model = shrunk(Gaussian(components=15).fit(images, 0, RunContext()), noise)
             images = model.sample(image_seeds(500 + run, "sample", t + 1, 0, range(n)))
             found[t, run] = images.astype(np.float64).var(axis=0, ddof=1).sum() / 15 / MODES
     return found

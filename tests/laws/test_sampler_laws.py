@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from imagelab.data import RandomField
-from imagelab.generators import Bench, Ddpm, Gaussian
+from imagelab.generators import Ddpm, Gaussian, RunContext
 from imagelab.generators.exact_net import erosion, exact_model
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.seeds import image_seeds
@@ -38,12 +38,12 @@ def truth() -> GaussianModel:
         "directions": torch.from_numpy(vectors.T.copy()).float(),
         "variances": torch.from_numpy(variances.clip(0.0)).float(),
     }
-    return GaussianModel(tensors, 0.0, (1, SIDE, SIDE), Gaussian(), Bench())
+    return GaussianModel(tensors, 0.0, (1, SIDE, SIDE), Gaussian(), RunContext())
 
 
 def published(recipe: Ddpm, n: int = N) -> np.ndarray:
     """Power of every mode of every image, grey levels^2: float64 [N,S,S]."""
-    images = exact_model(truth(), recipe, Bench()).sample(image_seeds(7, "sample", 1, 0, range(n)))
+    images = exact_model(truth(), recipe, RunContext()).sample(image_seeds(7, "sample", 1, 0, range(n)))
     return np.abs(np.fft.fft2(images[:, 0].astype(np.float64) - 128, norm="ortho")) ** 2
 
 
@@ -86,9 +86,9 @@ def test_neither_what_the_network_says_nor_the_patch_nor_the_schedule_matters_to
 def test_a_fitted_gaussian_sampled_to_the_end_is_itself() -> None:
     """A thousand steps of the ancestral sampler keep what the closed-form generator keeps, but for the very finest."""
     images = FIELD.load("train", 400, 3).images
-    fitted = Gaussian().fit(images, 0, Bench())
+    fitted = Gaussian().fit(images, 0, RunContext())
     seeds = image_seeds(3, "sample", 1, 0, range(96))
-    diffused = exact_model(fitted, Ddpm(sampler="dpm++", steps=400), Bench()).sample(seeds).astype(np.float64)
+    diffused = exact_model(fitted, Ddpm(sampler="dpm++", steps=400), RunContext()).sample(seeds).astype(np.float64)
     direct = fitted.sample(seeds).astype(np.float64)
     assert abs(diffused.var(axis=0).mean() / direct.var(axis=0).mean() - 1) < 0.1
     assert not np.array_equal(diffused, direct)

@@ -20,7 +20,7 @@ from imagelab.faces.rare import RARE
 from imagelab.faces.render import render
 from imagelab.metrics import attribute_probes as home
 from imagelab.metrics.attribute_probes import called, probed_sizes, probes_card, read_probes, scores, shipped_probes
-from imagelab.seeds import stream
+from imagelab.seeds import rng_at
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +71,7 @@ def test_the_same_face_without_its_mark_is_not_called(attribute: str, mark: str)
 
 
 def portraits(faces: list[Face]) -> np.ndarray:
-    paint = [stream(99, "faces/heldout/paint", row=row) for row in range(len(faces))]
+    paint = [rng_at(99, "faces/heldout/paint", row=row) for row in range(len(faces))]
     return np.stack([render(face, Freckles.none(), 64, 2, rng).image for face, rng in zip(faces, paint, strict=True)])
 
 

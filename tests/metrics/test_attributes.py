@@ -11,18 +11,18 @@ import pytest
 from imagelab.data.faces import Faces
 from imagelab.measurement import Measurement
 from imagelab.metrics.attribute_probes import Probe, shipped_probes
-from imagelab.metrics.attributes import corrected_share, drift_interval, measure, smallest_share
+from imagelab.metrics.attributes import attribute_shares, corrected_share, drift_interval, smallest_share
 from imagelab.metrics.base import Evidence, ImageSet
-from imagelab.metrics.freckle_calibration import Figure
+from imagelab.metrics.freckle_calibration import CardValue
 
 
 def probe(sensitivity: float = 0.9, specificity: float = 0.99, errors: tuple[float, float] = (0.0, 0.0)) -> Probe:
-    met, spared = Figure(sensitivity, errors[0], 100), Figure(specificity, errors[1], 1000)
+    met, spared = CardValue(sensitivity, errors[0], 100), CardValue(specificity, errors[1], 1000)
     return Probe("eyepatch", 0.0, met, spared, 0.005)
 
 
 def tails(images: np.ndarray) -> list[Measurement]:
-    return measure(Evidence(ImageSet(images), ImageSet(images)))
+    return attribute_shares(Evidence(ImageSet(images), ImageSet(images)))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.005, 0.1, 0.6])

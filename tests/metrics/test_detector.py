@@ -100,7 +100,7 @@ def test_a_set_too_small_to_starve_says_so(pictures, evidence):
 
 
 def test_large_sets_are_drawn_from_and_say_how_many(pictures, evidence, monkeypatch):
-    monkeypatch.setattr("imagelab.metrics.detector.MOST", 25)
+    monkeypatch.setattr("imagelab.metrics.detector.MAX_IMAGES", 25)
     found = detector(evidence(pictures(40, 32, seed=1), pictures(30, 32, seed=2)))
     assert all((m.n_real, m.n_fake) == (25, 25) for m in found)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from imagelab.metrics import METRICS, measure
+from imagelab.metrics import METRICS, measure_panel
 from imagelab.metrics.dinov2 import DIGEST, NAME, VIT_L, Form, class_token, dinov2, positions, prepare
 from imagelab.metrics.features import SPACES
 from imagelab.metrics.weights import WEIGHTS, WeightsMissing
@@ -195,7 +195,7 @@ def test_a_file_of_other_weights_is_refused(tmp_path, spoil):
 def test_without_weights_the_row_says_which_file_is_missing(pictures, evidence):
     with pytest.raises(WeightsMissing, match=r"dinov2_vitl14_pretrain\.pth"):
         dinov2("cpu")
-    found = measure(evidence(pictures(12, 32), pictures(12, 32)), ["fd_dinov2"])
+    found = measure_panel(evidence(pictures(12, 32), pictures(12, 32)), ["fd_dinov2"])
     assert [m.name for m in found] == ["fd_dinov2", "fd_dinov2_corrected"]
     assert all(m.value is None and "imagelab weights fetch dinov2-vitl14" in m.missing for m in found)
 
@@ -206,7 +206,7 @@ def test_the_row_measures_in_this_space_and_carries_the_digest(monkeypatch, weig
     tiny = replace(SPACES[NAME], extractor=lambda device: dinov2(device, weights_file, TINY))
     monkeypatch.setitem(SPACES, NAME, tiny)
     real, other = pictures(20, 32, seed=1), pictures(20, 32, seed=2, exponent=2.0)
-    (same, _), (plain, corrected) = (measure(evidence(real, each), ["fd_dinov2"]) for each in (real, other))
+    (same, _), (plain, corrected) = (measure_panel(evidence(real, each), ["fd_dinov2"]) for each in (real, other))
     assert same.value == pytest.approx(0, abs=1e-9) and corrected.value is not None
     assert plain.value is not None and plain.value > 0.1
     assert plain.feature_space == f"{NAME}@{DIGEST[:8]}" and "standardised" not in plain.estimator

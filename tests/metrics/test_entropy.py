@@ -100,6 +100,6 @@ def test_too_few_images_are_refused(pictures, evidence):
 
 
 def test_large_sets_are_drawn_from(pictures, evidence, monkeypatch):
-    monkeypatch.setattr("imagelab.metrics.entropy.MOST", 30)
+    monkeypatch.setattr("imagelab.metrics.entropy.MAX_IMAGES", 30)
     found = entropy(evidence(pictures(40, 32, seed=1), pictures(50, 32, seed=2)))
     assert all((m.n_real, m.n_fake) == (30, 30) for m in found)

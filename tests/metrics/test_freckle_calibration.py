@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imagelab.metrics.freckle_calibration import (
-    Figure,
+    CardValue,
     Trees,
     blur_ruler,
     calibration_card,
@@ -112,7 +112,7 @@ def test_a_ratio_is_of_sums_and_its_error_is_that_between_faces(rng):
     for _ in range(2000):
         bottom = rng.poisson(6, 80).astype(float)
         top = rng.binomial(bottom.astype(int), rng.beta(8, 2, 80)).astype(float)
-        figure = Figure.ratio(top, bottom)
+        figure = CardValue.ratio(top, bottom)
         ratios.append(figure.value)
         errors.append(figure.stderr)
         gap.append(figure.n - bottom.sum())
@@ -121,7 +121,7 @@ def test_a_ratio_is_of_sums_and_its_error_is_that_between_faces(rng):
 
 
 def test_a_share_of_none_has_an_error():
-    none = Figure.share(np.zeros(20, bool))
+    none = CardValue.share(np.zeros(20, bool))
     assert none.value == 0 and 0 < none.stderr < 0.1
 
 

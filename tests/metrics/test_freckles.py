@@ -14,7 +14,7 @@ from imagelab.data.faces import Faces
 from imagelab.measurement import Measurement
 from imagelab.metrics import freckles
 from imagelab.metrics.base import Evidence, ImageSet
-from imagelab.metrics.freckle_calibration import Calibration, Figure, shipped_calibration
+from imagelab.metrics.freckle_calibration import Calibration, CardValue, shipped_calibration
 from imagelab.metrics.freckle_candidates import Optics, find_candidates, log_light, noise_levels
 
 SKIN = np.array([225, 180, 150], float)
@@ -220,7 +220,7 @@ def test_log_light_is_the_srgb_curve():
 # correction
 
 
-def made_up(invented: Figure, response: Figure, sensitivity: Figure, specificity: Figure) -> Calibration:
+def made_up(invented: CardValue, response: CardValue, sensitivity: CardValue, specificity: CardValue) -> Calibration:
     figures = {
         "false freckles": invented,
         "response": response,
@@ -230,7 +230,7 @@ def made_up(invented: Figure, response: Figure, sensitivity: Figure, specificity
     return replace(shipped_calibration(), figures=figures)
 
 
-EXACT = made_up(Figure(0.5, 0, 9), Figure(0.8, 0, 9), Figure(0.9, 0, 9), Figure(0.95, 0, 9))
+EXACT = made_up(CardValue(0.5, 0, 9), CardValue(0.8, 0, 9), CardValue(0.9, 0, 9), CardValue(0.95, 0, 9))
 
 
 def test_correction_undoes_what_the_counter_does():
@@ -247,14 +247,14 @@ def test_a_count_below_the_false_ones_stays_negative():
 def test_every_error_of_the_calibration_widens_the_error_of_the_correction():
     count = np.array([4, 6, 5, 7])
     _, exact = freckles.corrected_count(count, EXACT)
-    for figures in ({"false freckles": Figure(0.5, 0.3, 9)}, {"response": Figure(0.8, 0.05, 9)}):
+    for figures in ({"false freckles": CardValue(0.5, 0.3, 9)}, {"response": CardValue(0.8, 0.05, 9)}):
         _, wider = freckles.corrected_count(count, replace(EXACT, figures={**EXACT.figures, **figures}))
         assert exact is not None and wider is not None and wider > exact
 
 
 def test_the_error_of_the_corrected_count_is_the_spread_over_repeated_calibrations(rng):
     """Counts, lambda and R drawn anew 1000 times: the spread is known to 2 %, the delta method is first order."""
-    invented, response, faces = Figure(0.5, 0.05, 9), Figure(0.8, 0.03, 9), 100
+    invented, response, faces = CardValue(0.5, 0.05, 9), CardValue(0.8, 0.03, 9), 100
     values, errors = [], []
     for _ in range(1000):
         count = rng.poisson(0.5 + 0.8 * 4, faces)
@@ -285,7 +285,7 @@ def test_prevalence_of_no_detection_is_below_zero_and_has_an_error():
 
 
 def test_the_metric_answers_with_its_six_names_and_the_digest_of_its_instrument(faces):
-    answers = named(freckles.measure(evidence(faces.images, faces.twins)))
+    answers = named(freckles.freckle_counts(evidence(faces.images, faces.twins)))
     assert set(answers) == {f"freckles/{name}" for name in freckles._UNITS}
     digest = shipped_calibration().digest[:8]
     assert all(answer.value is not None and digest in answer.estimator for answer in answers.values())
@@ -297,22 +297,22 @@ def test_the_metric_answers_with_its_six_names_and_the_digest_of_its_instrument(
 
 def test_without_blanks_or_freckles_the_gap_is_reported_with_its_reason():
     bare = np.repeat(painted(SPOTS[:0], MELANIN), 3, axis=0)
-    answers = named(freckles.measure(evidence(bare)))
+    answers = named(freckles.freckle_counts(evidence(bare)))
     assert answers["freckles/blank"].value is None and "no freckle-free faces" in answers["freckles/blank"].missing
     assert answers["freckles/contrast"].value is None and "no freckle was found" in answers["freckles/contrast"].missing
     assert answers["freckles/count"].value == 0
 
 
 def test_contrast_of_fading_freckles_falls():
-    deep = named(freckles.measure(evidence(painted(SPOTS, 1.0 * MELANIN))))["freckles/contrast"].value
-    pale = named(freckles.measure(evidence(painted(SPOTS, 0.6 * MELANIN))))["freckles/contrast"].value
+    deep = named(freckles.freckle_counts(evidence(painted(SPOTS, 1.0 * MELANIN))))["freckles/contrast"].value
+    pale = named(freckles.freckle_counts(evidence(painted(SPOTS, 0.6 * MELANIN))))["freckles/contrast"].value
     assert deep is not None and pale is not None and pale < 0.8 * deep
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 64, 64), (2, 3, 32, 32), (2, 3, 64, 48)])
 def test_images_it_is_not_calibrated_for_are_missing_values_not_errors(shape):
     images = np.zeros(shape, np.uint8)
-    answers = freckles.measure(evidence(images))
+    answers = freckles.freckle_counts(evidence(images))
     assert len(answers) == len(freckles._UNITS)
     for answer in answers:
         assert answer.value is None
@@ -322,6 +322,6 @@ def test_images_it_is_not_calibrated_for_are_missing_values_not_errors(shape):
 
 
 def test_one_face_has_a_count_but_no_error(faces):
-    answers = named(freckles.measure(evidence(faces.images[:1])))
+    answers = named(freckles.freckle_counts(evidence(faces.images[:1])))
     assert answers["freckles/count"].value is not None
     assert answers["freckles/count"].stderr is None and answers["freckles/corrected"].stderr is None

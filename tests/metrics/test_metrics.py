@@ -12,7 +12,7 @@ import pytest
 
 from imagelab import metrics
 from imagelab.measurement import Measurement
-from imagelab.metrics import METRICS, Evidence, ImageSet, NotMeasurable, measure, row_of
+from imagelab.metrics import METRICS, Evidence, ImageSet, NotMeasurable, measure_panel, row_of
 from imagelab.metrics.weights import WEIGHTS
 
 ROWS = list(METRICS)
@@ -48,7 +48,7 @@ def test_importing_the_table_costs_no_torch():
 @pytest.mark.parametrize(("n_real", "n_fake", "size"), [(30, 24, 64), (2, 3, 64), (5, 4, 16), (3, 1, 32), (12, 12, 8)])
 def test_every_row_answers_completely_at_any_n(row, n_real, n_fake, size, pictures):
     evidence = Evidence(ImageSet(pictures(n_real, size, seed=1)), ImageSet(pictures(n_fake, size, seed=2)))
-    found = measure(evidence, [row])
+    found = measure_panel(evidence, [row])
     assert found
     for m in found:
         assert row_of(m.name) == row or m.name.startswith("lpips_diversity")
@@ -62,7 +62,7 @@ def test_every_row_answers_completely_at_any_n(row, n_real, n_fake, size, pictur
 def test_flat_and_copied_pictures_crash_no_row(row, pictures):
     flat, copies = np.full((12, 3, 64, 64), 90, np.uint8), np.repeat(pictures(1), 12, axis=0)
     for real, fake in ((flat, flat), (copies, copies), (flat, pictures(12)), (pictures(12), copies)):
-        for m in measure(Evidence(ImageSet(real), ImageSet(fake)), [row]):
+        for m in measure_panel(Evidence(ImageSet(real), ImageSet(fake)), [row]):
             json.loads(m.to_json())
 
 
@@ -70,7 +70,7 @@ def test_flat_and_copied_pictures_crash_no_row(row, pictures):
 def test_order_of_the_images_does_not_matter(row, pictures):
     real, fake = pictures(40, 32, seed=1), pictures(36, 32, seed=2)
     order = np.random.default_rng(0).permutation(36)
-    one, two = (measure(Evidence(ImageSet(real), ImageSet(each)), [row]) for each in (fake, fake[order]))
+    one, two = (measure_panel(Evidence(ImageSet(real), ImageSet(each)), [row]) for each in (fake, fake[order]))
     for a, b in zip(one, two, strict=True):
         if "corrected" not in a.name:  # so are the jackknife's groups
             assert a.value == pytest.approx(b.value, rel=1e-4, abs=1e-6), a.name
@@ -79,8 +79,8 @@ def test_order_of_the_images_does_not_matter(row, pictures):
 @pytest.mark.parametrize("row", DRAWN)
 def test_a_measurement_meets_its_own_floor(row, pictures):
     real = ImageSet(pictures(30, 32, seed=1))
-    floor = measure(Evidence(real, ImageSet(pictures(30, 32, seed=2))), [row])
-    later = measure(Evidence(real, ImageSet(pictures(25, 32, seed=3))), [row])
+    floor = measure_panel(Evidence(real, ImageSet(pictures(30, 32, seed=2))), [row])
+    later = measure_panel(Evidence(real, ImageSet(pictures(25, 32, seed=3))), [row])
     for before, after in zip(floor, later, strict=True):
         assert after.at(1, 0, before).floor == before.value
 
@@ -91,7 +91,7 @@ def test_a_metric_that_gives_up_leaves_its_reason(pictures, monkeypatch):
 
     monkeypatch.setitem(METRICS, "tone", replace(METRICS["tone"], measure=refuse))
     evidence = Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16)))
-    found = measure(evidence, ["tone", "hf_ratio"])
+    found = measure_panel(evidence, ["tone", "hf_ratio"])
     assert [m.name for m in found] == ["brightness", "contrast", "colourfulness", "hf_ratio"]
     assert all(m.missing == "for a reason" and (m.n_real, m.n_fake) == (3, 2) for m in found[:3])
 
@@ -103,9 +103,9 @@ def test_any_other_error_is_the_callers_to_see(pictures, monkeypatch):
     monkeypatch.setitem(METRICS, "tone", replace(METRICS["tone"], measure=fail))
     evidence = Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16)))
     with pytest.raises(ValueError, match="a defect"):
-        measure(evidence, ["tone"])
+        measure_panel(evidence, ["tone"])
     with pytest.raises(ValueError, match="unknown metric fdi"):
-        measure(evidence, ["fdi"])
+        measure_panel(evidence, ["fdi"])
 
 
 def test_names_lead_back_to_their_row():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imagelab.data.phase_random import PhaseRandom
-from imagelab.metrics import METRICS, Evidence, ImageSet, measure
+from imagelab.metrics import METRICS, Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 
 N = 200
@@ -22,7 +22,7 @@ def panels() -> tuple[dict[str, Any], dict[str, Any]]:
     photographs = twins.photographs()
     heldout, train = (ImageSet(photographs.load(split, N, 0).images) for split in ("heldout", "reserve"))
     sets = photographs.load("train", N, 0).images, twins.load("train", N, 0).images
-    taken = [measure(Evidence(heldout, ImageSet(images), seed=1, train=train), ROWS) for images in sets]
+    taken = [measure_panel(Evidence(heldout, ImageSet(images), seed=1, train=train), ROWS) for images in sets]
     photos, phaseless = ({m.name: m for m in each if m.value is not None} for each in taken)
     return photos, phaseless
 

@@ -71,8 +71,8 @@ def test_runs_stand_side_by_side_and_the_shorter_one_waits(make_run: MakeRun, tm
 
 def test_which_chooses_what_is_shown(make_run: MakeRun, tmp_path: Path):
     run = make_run(generations=1)
-    (copies,), (probe,) = (animate([run], tmp_path / f"{w}.webp", w) for w in ("photocopy", "probe"))
-    assert np.any(frames(copies)[0] != frames(probe)[0])
+    (copies,), (tracked,) = (animate([run], tmp_path / f"{w}.webp", w) for w in ("photocopy", "tracked"))
+    assert np.any(frames(copies)[0] != frames(tracked)[0])
 
 
 def test_a_run_without_copies_says_what_to_ask_for(make_run: MakeRun, tmp_path: Path):

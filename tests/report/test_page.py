@@ -229,8 +229,8 @@ def test_nothing_half_written_is_left(make_run: MakeRun) -> None:
 def test_what_the_dataset_knows_for_certain_is_told_apart_from_what_was_measured(make_run: MakeRun) -> None:
     run = make_run(generations=1)
     truth = Measurement("truth/freckles", 5.9, "freckles/face", line=-1, n_fake=2048, stderr=0.1)
-    with (run / "metrics.jsonl").open("a") as stream:
-        stream.write(truth.to_json() + "\n")
+    with (run / "metrics.jsonl").open("a") as handle:
+        handle.write(truth.to_json() + "\n")
     text = spoken(write_report(run))
     assert "What the dataset knows of its images for certain freckles5.90 ± 0.20 freckles/face" in text
     assert "truth/freckles" not in text
@@ -246,10 +246,10 @@ def test_a_name_that_no_file_can_hold_is_still_printed(make_run: MakeRun) -> Non
 def test_random_features_fold_away_as_controls_once_the_trained_ones_are_there(make_run: MakeRun) -> None:
     run = make_run(generations=1)
     assert "Control:" not in spoken(write_report(run))
-    with (run / "metrics.jsonl").open("a") as stream:
+    with (run / "metrics.jsonl").open("a") as handle:
         for generation, line in ((0, -1), (1, 0)):
             m = Measurement("frechet/imagelab-ssl-v1", 3.0 + generation, better="lower", n_real=1024, n_fake=2048)
-            stream.write(m.at(generation, line).to_json() + "\n")
+            handle.write(m.at(generation, line).to_json() + "\n")
     text = spoken(write_report(run))
     front, _, folded = text.partition("more curve")
     assert "Fréchet distance (FD, not FID)" in front and "Control: Fréchet" not in front

@@ -22,7 +22,7 @@ def test_rows_are_generations_with_real_images_on_top(make_run: MakeRun):
     run = read_run(make_run(generations=3))
     sheet = make_sheet(run, "seeds")
     assert [row.caption for row in sheet.rows] == ["real", "generation 1", "generation 2", "generation 3"]
-    np.testing.assert_array_equal(sheet.rows[2].images, run.pictures("probe")[2])
+    np.testing.assert_array_equal(sheet.rows[2].images, run.pictures("tracked")[2])
     assert [row.caption for row in make_sheet(run, "photocopy", generations=[0, 3]).rows] == ["real", "generation 3"]
     assert len(make_sheet(run, "seeds", columns=2).rows[0].images) == 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagelab.generators import Bench, Ddpm, Gaussian
+from imagelab.generators import Ddpm, Gaussian, RunContext
 from imagelab.generators.exact_net import alpha_bar as asked_of_diffusers
 from imagelab.generators.exact_net import exact_model
 from imagelab.metrics.base import Evidence, ImageSet
@@ -57,8 +57,8 @@ def test_a_sampler_that_loses_nothing_leaves_the_power_that_was_measured(colours
 
 def test_a_perfect_network_under_the_real_sampler_leaves_what_is_predicted() -> None:
     images, recipe = field(np.ones((3, 3)) + 0.3 * np.eye(3)), Ddpm(sampler="ddim", steps=12)
-    gaussian = Gaussian(components=599).fit(images, seed=0, bench=Bench())
-    drawn = exact_model(gaussian, recipe, Bench()).sample(image_seeds(3, "sample", 1, 0, range(400)))
+    gaussian = Gaussian(components=599).fit(images, seed=0, context=RunContext())
+    drawn = exact_model(gaussian, recipe, RunContext()).sample(image_seeds(3, "sample", 1, 0, range(400)))
     levels = alpha_bar(recipe.model_dump())
     assert levels is not None
     predicted, real = eroded_power(images, lambda mode: ddim_erosion(mode, levels))[1:], measured(images)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from imagelab.evaluation.stages import STAGES, verdict
+from imagelab.evaluation.stages import STAGES, stages_of
 from imagelab.report import write_report
 from imagelab.report.run_view import read_run
 from imagelab.report.stage_bar import ribbons, thresholds
@@ -15,7 +15,7 @@ def test_a_ribbon_covers_every_generation_once_and_says_what_the_verdict_says(ma
     run = read_run(make_run(generations=5))
     for line, ribbon in enumerate(ribbons(run)):
         spread = [s.stage for s in ribbon.segments for _ in range(s.span)]
-        assert spread == list(verdict(run.measurements, line).stages.values())[1:]
+        assert spread == list(stages_of(run.measurements, line).stages.values())[1:]
         assert all(s.order == STAGES.index(s.stage) for s in ribbon.segments)
 
 

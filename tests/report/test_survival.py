@@ -18,11 +18,11 @@ MakeRun = Callable[..., Path]
 
 def with_tails(run: Path, shares: Mapping[str, Sequence[float]], n: int = 2000, error: float = 0.001) -> Run:
     """Add attribute shares, generation 0 first, to a run's measurements."""
-    with (run / "metrics.jsonl").open("a") as stream:
+    with (run / "metrics.jsonl").open("a") as file:
         for name, values in shares.items():
             for generation, value in enumerate(values):
                 m = Measurement(f"tails/{name}", value, "share", n_fake=n, stderr=error)
-                stream.write(m.at(generation, 0 if generation else REAL).to_json() + "\n")
+                file.write(m.at(generation, 0 if generation else REAL).to_json() + "\n")
     return read_run(run)
 
 
@@ -52,8 +52,8 @@ def test_extinction_is_dated_from_the_first_generation_that_shows_none_for_good(
 def test_the_known_truth_starts_the_drift_and_not_its_estimate(make_run: MakeRun):
     path = make_run(generations=1)
     truth = Measurement("truth/patch", 0.02, "share", line=REAL, n_fake=2000)
-    with (path / "metrics.jsonl").open("a") as stream:
-        stream.write(truth.to_json() + "\n")
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write(truth.to_json() + "\n")
     found = survival(with_tails(path, {"patch": (0.04, 0.02)}))
     assert found is not None
     low, high = found.fates[0].drift

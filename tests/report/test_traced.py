@@ -41,8 +41,8 @@ def written(run: Path) -> np.ndarray:
 
 
 def add(run: Path, *found: Measurement) -> None:
-    with (run / "metrics.jsonl").open("a") as stream:
-        stream.writelines(m.to_json() + "\n" for m in found)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(m.to_json() + "\n" for m in found)
 
 
 def test_every_plotted_number_is_a_line_of_metrics_jsonl(make_run: MakeRun, plotted: list[float]) -> None:

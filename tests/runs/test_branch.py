@@ -8,7 +8,7 @@ import pytest
 
 from imagelab.data import Textures
 from imagelab.experiment import Experiment, Runtime
-from imagelab.generators import Bench, Gaussian, Vae
+from imagelab.generators import Gaussian, RunContext, Vae
 from imagelab.io.pictures import read_npy
 from imagelab.lab import run
 from imagelab.regimes import Accumulate, AnyRegime, Contaminate, Fresh, Golden, Mix, Replace, Schedule
@@ -25,7 +25,7 @@ def tiny(runs: Path, **changes) -> Experiment:
         "generations": 4,
         "images": 16,
         "heldout": 8,
-        "probe": 4,
+        "tracked": 4,
         "metrics": ("pixel_variance", "hf_ratio"),
         "runtime": Runtime(device="cpu", runs=runs),
     }
@@ -34,7 +34,7 @@ def tiny(runs: Path, **changes) -> Experiment:
 
 def carry_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFolder:
     folder = folder or RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, Bench()))
+    list(run(experiment, folder, RunContext()))
     return folder
 
 

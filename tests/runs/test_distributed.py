@@ -15,12 +15,12 @@ import torch
 
 from imagelab.cli.overrides import load_experiment
 from imagelab.experiment import Runtime
-from imagelab.generators import Bench, Gaussian
-from imagelab.generators.base import ALONE
-from imagelab.generators.data_parallel import buffer_versions, meet_team, own_part
+from imagelab.generators import Gaussian, RunContext
+from imagelab.generators.base import SINGLE_PROCESS
+from imagelab.generators.data_parallel import average_gradients, buffer_versions, own_part
 from imagelab.lab import run
 from imagelab.run_folder import RunFolder
-from imagelab.runs.distributed import Ranks, fit, follows, ranks, sample, together
+from imagelab.runs.distributed import TorchProcessGroup, fit, is_worker, run_distributed, sample, world_size
 from imagelab.seeds import image_seeds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ EXPERIMENT = """
 from imagelab import Experiment, Gaussian, Textures, Vae
 experiment = Experiment(name="two", data=Textures(size=16), generator=Gaussian(components=8),
     arms=(Vae(latent=4, details=2, width=8, images_seen={seen}, batch=9, crop=16),),
-    generations=2, images=50, heldout=24, probe=4, metrics=("pixel_variance",), stream=2, warm_start=True)
+    generations=2, images=50, heldout=24, tracked=4, metrics=("pixel_variance",), fresh_draws=2, warm_start=True)
 """
 
 TOGETHER = """
@@ -143,7 +143,7 @@ def test_a_run_under_torchrun_has_one_writer_and_the_same_closed_form(tmp_path: 
     assert said.count("generation 2 of 2: VAE") == 1 and said.count("report: ") == 1
     experiment = load_experiment(asked)
     one = RunFolder.create(tmp_path / "one", experiment.config())
-    list(run(experiment, one, Bench(batch=16)))
+    list(run(experiment, one, RunContext(batch=16)))
     (pair,) = (RunFolder(path) for path in (tmp_path / "pair").iterdir())
     assert pair.shards() == one.shards() and not list(pair.path.rglob("*.partial"))
     for generation in (0, 1, 2):  # line 0 streams and draws, on two ranks, from the same model
@@ -189,27 +189,27 @@ def child_of_rank(parent: int, rank: int) -> int:
 
 def test_without_torchrun_there_is_one_rank_and_nothing_to_meet(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert ranks() == 1 and not follows()
-    assert together(lambda team: 7 if team is ALONE else 0, Runtime()) == 7
+    assert world_size() == 1 and not is_worker()
+    assert run_distributed(lambda group: 7 if group is SINGLE_PROCESS else 0, Runtime()) == 7
 
 
 @pytest.mark.parametrize(("rank", "helps"), [("0", False), ("1", True)])
 def test_every_rank_but_the_first_follows(monkeypatch: pytest.MonkeyPatch, rank: str, helps: bool):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", rank)
-    assert ranks() == 2 and follows() is helps
+    assert world_size() == 2 and is_worker() is helps
 
 
 def test_alone_fit_and_sample_are_the_recipes_own(tmp_path: Path, rng: np.random.Generator):
     images, seeds = rng.integers(0, 256, (20, 3, 8, 8), np.uint8), image_seeds(0, "sample", 1, 0, range(5))
-    model = fit(Gaussian(), images, 0, Bench(), None)
-    np.testing.assert_array_equal(sample(model, Gaussian(), tmp_path, seeds, Bench()), model.sample(seeds))
+    model = fit(Gaussian(), images, 0, RunContext(), None)
+    np.testing.assert_array_equal(sample(model, Gaussian(), tmp_path, seeds, RunContext()), model.sample(seeds))
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 8])
 def test_the_ranks_share_a_batch_without_remainder(count: int):
     rows = np.arange(count)
-    parts = [own_part(rows, Ranks(rank, 3)) for rank in range(3)]
+    parts = [own_part(rows, TorchProcessGroup(rank, 3)) for rank in range(3)]
     assert sum(share for _, share in parts) == pytest.approx(1.0)
     seen = np.concatenate([mine for mine, _ in parts])
     if count < 3:
@@ -218,10 +218,10 @@ def test_the_ranks_share_a_batch_without_remainder(count: int):
         np.testing.assert_array_equal(np.sort(seen), rows)
 
 
-class Sums(Ranks):
+class Sums(TorchProcessGroup):
     """A team whose other rank brings the same values times ten."""
 
-    def add_up(self, tensors):
+    def all_reduce(self, tensors):
         for tensor in tensors:
             tensor.mul_(11)
 
@@ -233,7 +233,7 @@ def test_a_meeting_averages_loss_gradients_and_the_buffers_that_changed():
     before = buffer_versions(net)
     net.weight.grad = torch.ones_like(net.weight)
     net.get_buffer("moving").mul_(4)
-    loss = meet_team(net, Sums(0, 2), 0.5, before, torch.tensor(2.0))
+    loss = average_gradients(net, Sums(0, 2), 0.5, before, torch.tensor(2.0))
     assert loss.item() == 11.0
     assert net.weight.grad.tolist() == [[5.5, 5.5]]
     assert net.get_buffer("moving").item() == 22.0 and net.get_buffer("still").item() == 1.0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imagelab.cli.run import execute
 
+from imagelab.cli.run import execute
 from imagelab.data import Faces, Textures
 from imagelab.experiment import Experiment, Runtime
-from imagelab.generators import Bench, Cascade, Ddpm, Gaussian, Vae
+from imagelab.generators import Cascade, Ddpm, Gaussian, RunContext, Vae
 from imagelab.runs import preflight as module
 from imagelab.runs.preflight import preflight, rehearsal
 
@@ -39,7 +39,7 @@ def test_a_size_that_a_net_cannot_take_fails_before_any_data_are_drawn(tmp_path:
 
 def test_the_arms_are_tried_too(tmp_path: Path):
     with pytest.raises(ValueError, match=r"before the run: DDPM.* multiple of"):
-        preflight(asked(tmp_path, arms=(Ddpm(patch=3),)), Bench())
+        preflight(asked(tmp_path, arms=(Ddpm(patch=3),)), RunContext())
 
 
 def test_a_missing_package_is_named_with_the_metric_that_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -48,7 +48,7 @@ def test_a_missing_package_is_named_with_the_metric_that_needs_it(tmp_path: Path
 
     monkeypatch.setattr(module, "measure", measure)
     with pytest.raises(ValueError, match=r"metrics: No module named 'lpips'. Install"):
-        preflight(asked(tmp_path), Bench())
+        preflight(asked(tmp_path), RunContext())
 
 
 def test_a_model_that_draws_another_form_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -56,7 +56,7 @@ def test_a_model_that_draws_another_form_is_caught(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(GaussianModel, "sample", lambda self, seeds: np.zeros((2, 3, 8, 8), np.uint8))
     with pytest.raises(ValueError, match=r"expected to draw uint8 \(2, 3, 16, 16\)"):
-        preflight(asked(tmp_path), Bench())
+        preflight(asked(tmp_path), RunContext())
 
 
 def test_a_finished_run_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,7 +70,7 @@ def test_a_rehearsal_changes_only_what_takes_time():
     for recipe in (Vae(), Ddpm(), Cascade(), Gaussian(components=9)):
         short = rehearsal(recipe)
         apart = {name for name in type(recipe).model_fields if getattr(short, name) != getattr(recipe, name)}
-        assert apart <= set(module.SHORT) and short.kind == recipe.kind
+        assert apart <= set(module.DURATION_SETTINGS) and short.kind == recipe.kind
     assert rehearsal(Cascade(images_seen=0)).images_seen == 0
 
 
@@ -78,6 +78,6 @@ def test_a_rehearsal_changes_only_what_takes_time():
 def test_every_generator_and_the_whole_panel_of_faces_can_be_tried(tmp_path: Path):
     arms = (Gaussian(components=4), Cascade(), Ddpm(channels=(8, 16), blocks=1))
     told: list[object] = []
-    bench = Bench(tell=told.append, stop=lambda: True, checkpoint=tmp_path / "state")
-    preflight(asked(tmp_path, data=Faces(size=32), generator=Vae(), arms=arms, metrics=None), bench)
+    context = RunContext(on_record=told.append, should_stop=lambda: True, checkpoint=tmp_path / "state")
+    preflight(asked(tmp_path, data=Faces(size=32), generator=Vae(), arms=arms, metrics=None), context)
     assert told == [] and not (tmp_path / "state").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from imagelab.data import RandomField
 from imagelab.experiment import Experiment, Runtime
-from imagelab.generators import Bench, Gaussian, Vae
+from imagelab.generators import Gaussian, RunContext, Vae
 from imagelab.lab import run
 from imagelab.regimes import REGIMES, Accumulate, Breed, Golden, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
@@ -27,7 +27,7 @@ def field(tmp_path: Path, **changes) -> Experiment:
         "generations": 2,
         "images": N,
         "heldout": 12,
-        "probe": 2,
+        "tracked": 2,
         "metrics": ("pixel_variance",),
         "runtime": Runtime(device="cpu", runs=tmp_path / "runs"),
     }
@@ -36,7 +36,7 @@ def field(tmp_path: Path, **changes) -> Experiment:
 
 def carry_out(experiment: Experiment) -> RunFolder:
     folder = RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, Bench()))
+    list(run(experiment, folder, RunContext()))
     return folder
 
 
@@ -48,32 +48,32 @@ def test_a_stream_of_one_is_the_published_set(tmp_path: Path):
     experiment = field(tmp_path)
     folder = carry_out(experiment)
     pool = folder.pool(2)
-    np.testing.assert_array_equal(training_images(experiment, folder, pool, Bench()), folder.gather(pool))
+    np.testing.assert_array_equal(training_images(experiment, folder, pool, RunContext()), folder.gather(pool))
 
 
 def test_a_stream_begins_with_the_published_images_and_repeats_none(tmp_path: Path):
-    experiment = field(tmp_path, stream=3)
+    experiment = field(tmp_path, fresh_draws=3)
     folder = carry_out(experiment)
-    images = training_images(experiment, folder, folder.pool(2), Bench())
+    images = training_images(experiment, folder, folder.pool(2), RunContext())
     assert len(images) == 3 * N == len(np.unique(images, axis=0))
     np.testing.assert_array_equal(images[:N], folder.images(1))
-    again = training_images(experiment, folder, folder.pool(2), Bench(batch=5))
+    again = training_images(experiment, folder, folder.pool(2), RunContext(batch=5))
     assert np.mean(images != again) < 1e-3
 
 
 def test_image_r_of_the_stream_hangs_on_its_own_number(tmp_path: Path):
-    short, long = (field(tmp_path, stream=k) for k in (2, 4))
+    short, long = (field(tmp_path, fresh_draws=k) for k in (2, 4))
     folder = carry_out(short)
-    two, four = (training_images(each, folder, folder.pool(2), Bench()) for each in (short, long))
+    two, four = (training_images(each, folder, folder.pool(2), RunContext()) for each in (short, long))
     np.testing.assert_array_equal(two, four[: 2 * N])
 
 
 def test_real_images_are_never_made_up(tmp_path: Path):
-    experiment = field(tmp_path, stream=3, regime=Mix(real_fraction=0.5))
+    experiment = field(tmp_path, fresh_draws=3, regime=Mix(real_fraction=0.5))
     folder = carry_out(experiment)
-    first = training_images(experiment, folder, folder.pool(1), Bench())
+    first = training_images(experiment, folder, folder.pool(1), RunContext())
     np.testing.assert_array_equal(first, folder.images(0))
-    second = training_images(experiment, folder, folder.pool(2), Bench())
+    second = training_images(experiment, folder, folder.pool(2), RunContext())
     real = np.flatnonzero(folder.pool(2).generation == 0)
     for turn in range(3):
         np.testing.assert_array_equal(second[real + turn * N], folder.images(0)[: len(real)])
@@ -81,14 +81,14 @@ def test_real_images_are_never_made_up(tmp_path: Path):
 
 
 def test_each_line_streams_from_its_own_model(tmp_path: Path):
-    experiment = field(tmp_path, stream=2, regime=Breed(weights=(1, 1), real_fraction=0.0), arms=(Gaussian(),))
+    experiment = field(tmp_path, fresh_draws=2, regime=Breed(weights=(1, 1), real_fraction=0.0), arms=(Gaussian(),))
     folder = carry_out(experiment)
     pool = folder.pool(2)
-    images = training_images(experiment, folder, pool, Bench())
+    images = training_images(experiment, folder, pool, RunContext())
     for line in (0, 1):
         here = np.flatnonzero(pool.line == line)
         recipe = experiment.lines[line]
-        model = recipe.load(folder.shard_path(1, line) / "model", Bench())
+        model = recipe.load(folder.shard_path(1, line) / "model", RunContext())
         fresh = model.sample(image_seeds(0, "sample", 1, line, pool.row[here] + N))
         np.testing.assert_array_equal(images[here + N], fresh)
 
@@ -96,7 +96,7 @@ def test_each_line_streams_from_its_own_model(tmp_path: Path):
 def test_a_network_learns_from_the_stream_in_the_loop(tmp_path: Path):
     net = Vae(latent=4, details=2, width=8, images_seen=64, batch=8, crop=16)
     data = RandomField(size=16, slope=1, contrast=20, channels=1)
-    folders = [carry_out(field(tmp_path, data=data, generator=net, stream=k)) for k in (1, 2)]
+    folders = [carry_out(field(tmp_path, data=data, generator=net, fresh_draws=k)) for k in (1, 2)]
     first, second = ([folder.images(t) for folder in folders] for t in (1, 2))
     np.testing.assert_array_equal(first[0], first[1])
     assert (second[0] != second[1]).any()
@@ -109,15 +109,15 @@ def published(stream: int, seed: int, generations: int) -> np.ndarray:
     """What the last generation publishes, without lab or folder: fit to k N images of the model before, again."""
     images = WHITE.load("train", N, seed).images
     for generation in range(1, generations + 1):
-        model = Gaussian().fit(images, 0, Bench())
+        model = Gaussian().fit(images, 0, RunContext())
         rows = range(N * (stream if generation < generations else 1))
         images = model.sample(image_seeds(seed, "sample", generation, 0, rows))
     return images
 
 
-@pytest.mark.parametrize("stream", [1, 5])
+@pytest.mark.parametrize("fresh_draws", [1, 5])
 def test_the_lab_streams_what_the_plain_loop_draws(tmp_path: Path, stream: int):
-    folder = carry_out(field(tmp_path, data=WHITE, generations=3, stream=stream))
+    folder = carry_out(field(tmp_path, data=WHITE, generations=3, fresh_draws=stream))
     difference = folder.images(3).astype(int) - published(stream, 0, 3)
     assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 1e-2
 
@@ -163,7 +163,7 @@ def refitted(regime, generations: int, stream: int, trials: int) -> tuple[float,
 
 @pytest.mark.parametrize("regime", [Replace(), Mix(real_fraction=0.25), Accumulate(subsample=True), Golden()], ids=str)
 def test_the_law_of_every_regime_holds_for_streams(regime):
-    (told,) = regime.predictions(4, N, stream=5)
+    (told,) = regime.predictions(4, N, fresh_draws=5)
     mean, error = refitted(regime, 4, 5, 500)
     assert told.value is not None and abs(told.value - mean) < 4 * error
     assert told.value > (regime.predictions(4, N)[0].value or 0.0) + 0.004
@@ -177,7 +177,7 @@ def test_a_stream_of_one_has_the_law_of_the_loop(kind: str):
 
 
 def test_replace_with_a_stream_has_the_law_of_larger_sets():
-    (told,) = Replace().predictions(5, N, stream=7)
+    (told,) = Replace().predictions(5, N, fresh_draws=7)
     assert told.value == pytest.approx((1 - 1 / N) * (1 - 1 / (7 * N)) ** 4)
     schedule = Schedule(until=2, then=Replace())
-    assert schedule.predictions(5, N, stream=7)[0].value == pytest.approx(told.value)
+    assert schedule.predictions(5, N, fresh_draws=7)[0].value == pytest.approx(told.value)
