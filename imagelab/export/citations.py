@@ -161,7 +161,8 @@ def _instruments(measurements: Iterable[Measurement]) -> Iterator[str]:
             continue
         measure: Any = METRICS[row].measure
         file = getattr(measure, "func", measure).__module__.rpartition(".")[2]
-        yield f"metrics/{{'tails': 'attributes'}.get(row, row) if file in ('metrics', 'table') else file}.py"
+        own = {"tails": "attributes"}.get(row, row)
+        yield f"metrics/{own if file in ('metrics', 'table') else file}.py"
     spaces = {m.feature_space.partition("@")[0] for m in measured}
     if any(space.startswith("randconv") for space in spaces):
         yield "metrics/random_features.py"

@@ -384,5 +384,6 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_no_floor_below_the_doors_can_start_a_download() -> None:
     package = Path(module.__file__).parents[1]
-    users = [path.relative_to(package).as_posix() for path in package.rglob("*.py") if "urllib.request" in path.read_text()]
+    sources = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
+    users = [name for name, text in sources.items() if "urllib.request" in text]
     assert users == ["cli/download.py"]
