@@ -20,6 +20,7 @@ from typing import Any
 from . import __version__
 from .config import Experiment, Runtime, signature_of
 from .store import RunFolder
+from .threads import record as threads_record
 
 __all__ = ["choose_device", "disk_need", "open_run", "provenance", "reopen", "split_sizes"]
 
@@ -128,6 +129,7 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         "platform": platform.platform(),
         "processor": f"{os.cpu_count()} x {_processor()}",
         "device": _device_name(device),
+        "threads": threads_record(),
     }
     before = folder.provenance
     if before.keys() - {"branched_from"}:

@@ -42,6 +42,7 @@ from .isolate import ERRORS, isolate
 from .regimes import REGIMES
 from .settings import UsageError, err, out, settled
 from .store import RunFolder
+from .threads import prepare_process
 
 __all__ = ["app", "execute", "launch", "load_experiment", "main", "parse"]
 
@@ -100,7 +101,7 @@ def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int
     batch
         Images in a sampling batch.
     threads
-        CPU threads; 0 leaves the choice to torch.
+        CPU threads; 0 for the number that the run was begun with.
     """
     folder = RunFolder.open(run)
     runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
@@ -183,6 +184,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     ``python experiments/photocopy.py --generations 3`` and ``imagelab run experiments/photocopy.py --generations 3``
     are the same.
     """
+    prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
     _leave(_guard(lambda: execute(parse(experiment, words, source))))
@@ -190,6 +192,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Enter the ``imagelab`` command."""
+    prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     _leave(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
 

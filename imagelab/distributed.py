@@ -32,6 +32,7 @@ from .bench import choose_device
 from .config import Runtime
 from .generators import Bench, Diverged, Generator, Interrupted, Model
 from .generators.base import ALONE, Team
+from .threads import limited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +60,7 @@ class _Fit:
     images: np.ndarray
     seed: int
     batch: int
+    threads: int
     checkpoint: Path | None
     start: Path | None
 
@@ -71,6 +73,7 @@ class _Draw:
     folder: Path
     seeds: np.ndarray
     batch: int
+    threads: int
 
 
 @dataclass
@@ -133,7 +136,6 @@ def together(work: Callable[[Team], int], runtime: Runtime) -> int:
     """
     if ranks() == 1:
         return work(ALONE)
-    import torch
     import torch.distributed as dist
 
     if follows():
@@ -141,8 +143,6 @@ def together(work: Callable[[Team], int], runtime: Runtime) -> int:
             signal.signal(number, signal.SIG_IGN)
         logging.getLogger("imagelab").addHandler(logging.NullHandler())
     device = choose_device(runtime.device)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
     dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     team = Ranks(dist.get_rank(), dist.get_world_size())
     if team.rank:
@@ -169,18 +169,24 @@ def together(work: Callable[[Team], int], runtime: Runtime) -> int:
 
 
 def _serve(team: Ranks, device: str) -> None:
-    """Do rank 0's bidding until it has none."""
+    """Do rank 0's bidding until it has none, with as many threads as rank 0 uses."""
     while (task := team.tell(None)) is not None:
-        bench = Bench(device, task.batch, team=team)
-        if isinstance(task, _Draw):
-            _draw(team, _loaded(team, task, bench), task)
-            continue
-        bench = Bench(device, task.batch, checkpoint=task.checkpoint, team=team)
-        start = None if task.start is None else task.recipe.load(task.start, bench)
-        try:
-            task.recipe.fit(task.images, task.seed, bench, start)
-        except (Interrupted, Diverged) as stopped:  # rank 0 has come to the same end, and tells
-            logging.getLogger(__name__).info("rank %d: %s", team.rank, stopped)
+        with limited(task.threads):
+            _help(team, device, task)
+
+
+def _help(team: Ranks, device: str, task: _Fit | _Draw) -> None:
+    """Do this rank's part of one task."""
+    bench = Bench(device, task.batch, team=team)
+    if isinstance(task, _Draw):
+        _draw(team, _loaded(team, task, bench), task)
+        return
+    bench = Bench(device, task.batch, checkpoint=task.checkpoint, team=team)
+    start = None if task.start is None else task.recipe.load(task.start, bench)
+    try:
+        task.recipe.fit(task.images, task.seed, bench, start)
+    except (Interrupted, Diverged) as stopped:  # rank 0 has come to the same end, and tells
+        logging.getLogger(__name__).info("rank %d: %s", team.rank, stopped)
 
 
 def _loaded(team: Ranks, task: _Draw, bench: Bench) -> Model:
@@ -200,11 +206,14 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, bench: Bench, start: P
     Raises:
         Diverged, Interrupted, ValueError: see ``Generator.fit``.
     """
+    import torch
+
     begin = None if start is None else recipe.load(start, bench)
     team = bench.team
     if not isinstance(team, Ranks) or not hasattr(recipe, "images_seen"):
         return recipe.fit(images, seed, bench, begin)
-    team.tell(_Fit(recipe, images, seed, bench.batch, bench.checkpoint and bench.checkpoint.absolute(), start))
+    checkpoint = bench.checkpoint and bench.checkpoint.absolute()
+    team.tell(_Fit(recipe, images, seed, bench.batch, torch.get_num_threads(), checkpoint, start))
     team.idle = False
     try:
         model = recipe.fit(images, seed, bench, begin)
@@ -225,10 +234,12 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, ben
     Raises:
         Diverged: if a model's numbers are no numbers, whichever rank sees it.
     """
+    import torch
+
     team = bench.team
     if not isinstance(team, Ranks) or len(seeds) <= bench.batch:
         return model.sample(seeds)
-    task = team.tell(_Draw(recipe, folder.absolute(), seeds, bench.batch))
+    task = team.tell(_Draw(recipe, folder.absolute(), seeds, bench.batch, torch.get_num_threads()))
     team.idle = False
     images = _draw(team, model, task)
     team.idle = True

@@ -44,6 +44,7 @@ FLOORS = [
         "measuring",
         "verdicts",
         "stages",
+        "threads",
     },
     {"report", "audit"},
     {
