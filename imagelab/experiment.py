@@ -36,7 +36,7 @@ class Runtime(BaseModel):
     Attributes:
         device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:1"...
         batch: images in a sampling batch. It changes no image's noise; see generators/base.py.
-        threads: CPU threads for torch; 0 leaves torch's own choice.
+        threads: CPU threads for torch. 0: the number that the run was begun with; in a new run OMP_NUM_THREADS, else 1.
         runs: folder in which run folders are made.
     """
 

@@ -41,6 +41,7 @@ from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
 from imagelab.runs.prepare import open_run
+from imagelab.runs.threads import prepare_process
 
 TURN, LAST = 5, 8
 
@@ -116,6 +117,7 @@ def main() -> None:
     ask.add_argument("--images", type=int, default=300)
     ask.add_argument("--runs", type=Path, default=Path("runs"))
     asked = ask.parse_args()
+    prepare_process()
     stories = [story(asked, seed) for seed in range(asked.seeds)]
     start = "weights kept" if asked.warm else "from scratch"
     print(f"{asked.generator}, {start}, n = {asked.images}, {asked.seeds} seed(s); real data return after {TURN}")

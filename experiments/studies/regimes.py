@@ -56,6 +56,7 @@ from imagelab.metrics.features import PRIMARY
 from imagelab.pool import REAL
 from imagelab.regimes import AnyRegime
 from imagelab.runs.prepare import open_run
+from imagelab.runs.threads import prepare_process
 
 ORDER = ("fresh", "accumulate", "accumulate-subsample", "mix", "replace")
 
@@ -155,6 +156,7 @@ def main() -> None:
     ask.add_argument("--generations", type=int, default=10)
     ask.add_argument("--runs", type=Path, default=Path("runs"))
     asked = ask.parse_args()
+    prepare_process()
     if asked.seeds < 3:
         ask.error("--seeds: at least 3, for an interval")
     table: dict[str, dict[str, np.ndarray]] = {}

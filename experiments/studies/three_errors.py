@@ -136,7 +136,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=2)
     options.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; no figure to quote")
     options.add_argument("--runs", type=Path, help="keep the runs here")
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=1)
     asked = options.parse_args()
     torch.set_num_threads(asked.threads)
     began, drawn = time.monotonic(), 64 if asked.quick else 512

@@ -275,7 +275,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description="Which error eats the detail?")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; no figure to quote")
-    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--threads", type=int, default=1)
     options.add_argument("--only", choices=("random_field", "faces"), help="one of the two stories")
     asked = options.parse_args()
     torch.set_num_threads(asked.threads)

@@ -13,6 +13,7 @@ from .. import __version__
 from ..io.cache import SHELVES, VARIABLE, cache_folder, entries, limit
 from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
+from ..runs.threads import default_threads, usable_cores
 
 __all__ = ["examine"]
 
@@ -23,7 +24,10 @@ def examine() -> list[str]:
 
     lines = [f"imagelab {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"]
     lines += [f"  {name} {_version(name)}" for name in PACKAGES]
-    lines.append(f"processor: {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    lines.append(
+        f"processor: {os.cpu_count()} CPUs, {usable_cores()} cores usable; threads of a run: {default_threads()} "
+        "(--runtime.threads)"
+    )
     if torch.cuda.is_available():
         lines += [f"device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     else:

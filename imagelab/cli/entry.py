@@ -22,6 +22,7 @@ from .. import __version__
 from ..experiment import Experiment, explain
 from ..run_folder import RunFolder
 from ..runs.distributed import is_worker, world_size
+from ..runs.threads import prepare_process
 from .console import UsageError, err, out
 from .data import data_app
 from .export import cite as cite_command
@@ -106,6 +107,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     ``python experiments/photocopy.py --generations 3`` and ``imagelab run experiments/photocopy.py --generations 3``
     are the same.
     """
+    prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
     _leave(_guard(lambda: execute(parse(experiment, words, source))))
@@ -113,6 +115,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Enter the ``imagelab`` command."""
+    prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     _leave(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
 

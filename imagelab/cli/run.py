@@ -44,7 +44,7 @@ def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int
     batch
         Images in a sampling batch.
     threads
-        CPU threads; 0 leaves the choice to torch.
+        CPU threads; 0 for the number that the run was begun with.
     """
     folder = RunFolder.open(run)
     runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)

@@ -27,6 +27,7 @@ from ..run_folder import CHECKPOINT, RunFolder
 from ..runs.device import choose_device
 from ..runs.environment import provenance
 from ..runs.prepare import open_run
+from ..runs.threads import choose, default_threads, limited, usable_cores, waiting, warnings
 
 __all__ = ["Session"]
 
@@ -86,9 +87,9 @@ class Session:
 
     def _run(self, folder: RunFolder, missing: list[tuple[int, int]]) -> None:
         self._bar.update(self._task, description="loading torch")
-        with folder.lock(), self._bar if self.err.is_terminal else ExitStack():
+        with folder.lock(), self._bar if self.err.is_terminal else ExitStack(), limited(self._threads(folder)):
             folder.mend()
-            device = _prepare_torch(self.experiment)
+            device = choose_device(self.experiment.runtime.device)
             record = provenance(self.experiment, folder, device)
             folder.write_provenance(record)
             self._name_data(record["data"]["counts"])
@@ -114,6 +115,15 @@ class Session:
                     raise
                 _clear_partial(folder)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.path)) from error
+
+    def _threads(self, folder: RunFolder) -> int:
+        """Return the number of torch's threads for this run, after telling the user what speaks against it."""
+        choice = choose(self.experiment.runtime.threads, folder.provenance, default_threads())
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", self.group.size))  # of this run, on this machine
+        for sentence in (choice.note, *warnings(choice.threads, processes, usable_cores(), waiting())):
+            if sentence:
+                self._say(sentence)
+        return choice.threads
 
     def _missing(self, folder: RunFolder) -> list[tuple[int, int]]:
         lines, last = len(self.experiment.lines), self.experiment.generations
@@ -156,15 +166,6 @@ class Session:
 
     def _say(self, message: str) -> None:
         self.err.print(message, markup=False)
-
-
-def _prepare_torch(experiment: Experiment) -> str:
-    device = choose_device(experiment.runtime.device)
-    if experiment.runtime.threads:
-        import torch
-
-        torch.set_num_threads(experiment.runtime.threads)
-    return device
 
 
 def _is_full_disk(error: Exception) -> bool:

@@ -84,7 +84,7 @@ def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
 
 def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
     """Return what a branch's provenance says of its stem."""
-    kept = ("imagelab", "git", "python", "packages", "platform", "processor", "device", "branched_from")
+    kept = ("imagelab", "git", "python", "packages", "platform", "processor", "device", "threads", "branched_from")
     known = {key: value for key, value in stem.provenance.items() if key in kept}
     return {"run": stem.path.resolve().name, "signature": stem.config["signature"], "until": at, **known}
 

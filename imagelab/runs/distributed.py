@@ -32,6 +32,7 @@ from ..experiment import Runtime
 from ..generators import Diverged, Generator, Interrupted, Model, RunContext
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from .device import choose_device
+from .threads import limited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +61,7 @@ class _Fit:
     images: np.ndarray
     seed: int
     batch: int
+    threads: int
     checkpoint: Path | None
     start: Path | None
 
@@ -72,6 +74,7 @@ class _Draw:
     folder: Path
     seeds: np.ndarray
     batch: int
+    threads: int
 
 
 @dataclass
@@ -134,7 +137,6 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     """
     if world_size() == 1:
         return work(SINGLE_PROCESS)
-    import torch
     import torch.distributed as dist
 
     if is_worker():
@@ -142,8 +144,6 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
             signal.signal(number, signal.SIG_IGN)
         logging.getLogger("imagelab").addHandler(logging.NullHandler())
     device = choose_device(runtime.device)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
     dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PEER_TIMEOUT)
     group = TorchProcessGroup(dist.get_rank(), dist.get_world_size())
     if group.rank:
@@ -170,18 +170,24 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
 
 
 def _serve(group: TorchProcessGroup, device: str) -> None:
-    """Do rank 0's bidding until it has none."""
+    """Do the tasks that rank 0 sends until there is none, with as many threads as rank 0 uses."""
     while (task := group.broadcast_object(None)) is not None:
-        context = RunContext(device, task.batch, group=group)
-        if isinstance(task, _Draw):
-            _draw(group, _loaded(group, task, context), task)
-            continue
-        context = RunContext(device, task.batch, checkpoint=task.checkpoint, group=group)
-        start = None if task.start is None else task.recipe.load(task.start, context)
-        try:
-            task.recipe.fit(task.images, task.seed, context, start)
-        except (Interrupted, Diverged) as stopped:  # rank 0 has come to the same end, and tells
-            logging.getLogger(__name__).info("rank %d: %s", group.rank, stopped)
+        with limited(task.threads):
+            _help(group, device, task)
+
+
+def _help(group: TorchProcessGroup, device: str, task: _Fit | _Draw) -> None:
+    """Do this rank's part of one task."""
+    context = RunContext(device, task.batch, group=group)
+    if isinstance(task, _Draw):
+        _draw(group, _loaded(group, task, context), task)
+        return
+    context = RunContext(device, task.batch, checkpoint=task.checkpoint, group=group)
+    start = None if task.start is None else task.recipe.load(task.start, context)
+    try:
+        task.recipe.fit(task.images, task.seed, context, start)
+    except (Interrupted, Diverged) as stopped:  # rank 0 stopped in the same way and reports it
+        logging.getLogger(__name__).info("rank %d: %s", group.rank, stopped)
 
 
 def _loaded(group: TorchProcessGroup, task: _Draw, context: RunContext) -> Model:
@@ -201,13 +207,14 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
     Raises:
         Diverged, Interrupted, ValueError: see ``Generator.fit``.
     """
+    import torch
+
     begin = None if start is None else recipe.load(start, context)
     group = context.group
     if not isinstance(group, TorchProcessGroup) or not hasattr(recipe, "images_seen"):
         return recipe.fit(images, seed, context, begin)
-    group.broadcast_object(
-        _Fit(recipe, images, seed, context.batch, context.checkpoint and context.checkpoint.absolute(), start)
-    )
+    checkpoint = context.checkpoint and context.checkpoint.absolute()
+    group.broadcast_object(_Fit(recipe, images, seed, context.batch, torch.get_num_threads(), checkpoint, start))
     group.idle = False
     try:
         model = recipe.fit(images, seed, context, begin)
@@ -228,10 +235,12 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, con
     Raises:
         Diverged: if a model's numbers are no numbers, whichever rank sees it.
     """
+    import torch
+
     group = context.group
     if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch:
         return model.sample(seeds)
-    task = group.broadcast_object(_Draw(recipe, folder.absolute(), seeds, context.batch))
+    task = group.broadcast_object(_Draw(recipe, folder.absolute(), seeds, context.batch, torch.get_num_threads()))
     group.idle = False
     images = _draw(group, model, task)
     group.idle = True

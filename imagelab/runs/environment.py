@@ -19,6 +19,7 @@ from .. import __version__
 from ..experiment import Experiment
 from ..run_folder import RunFolder
 from .prepare import split_sizes
+from .threads import record as threads_record
 
 __all__ = ["PACKAGES", "provenance"]
 
@@ -36,6 +37,7 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         "platform": platform.platform(),
         "processor": f"{os.cpu_count()} x {processor()}",
         "device": _device_name(device),
+        "threads": threads_record(),
     }
     before = folder.provenance
     if before.keys() - {"branched_from"}:
