@@ -21,7 +21,16 @@ RIVALS = {"denoising-diffusion-pytorch"}  # one benchmark compares with it and s
 
 WORD = r"""(?:"[^"\n]+"|'[^'\n]+'|[^\s'"`,;&|()]+)"""
 INSTALL = re.compile(rf"pip install((?:[ ]+{WORD})+)")
-TAKES_A_VALUE = {"-c", "-r", "--constraint", "--requirement", "--index-url", "--extra-index-url", "--find-links"}
+TAKES_A_VALUE = {
+    "-c",
+    "-r",
+    "--constraint",
+    "--requirement",
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "--torch-backend",
+}
 REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[([a-z,]*)\])?(?:[<>=!~].*)?")
 
 
