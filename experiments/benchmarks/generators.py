@@ -4,10 +4,10 @@ Question    Training images a second, operations an image, sampling images a sec
             stated quality, at 32 px: our loop and nets against diffusers' example of unconditional training (its loop,
             told in our words) and the Trainer of denoising-diffusion-pytorch, at the same network and at about .7 M
             parameters.
-Command     python experiments/benchmarks/generators.py                    everything; JSON to
-            runs/bench-generators.json python experiments/benchmarks/generators.py --quick            at toy sizes, a
-            smoke test: no figure counts python experiments/benchmarks/generators.py --only train sample
-Needs       pip install denoising-diffusion-pytorch for that row; without it the row says so, and the rest goes on
+Command     python experiments/benchmarks/generators.py                    everything; JSON in runs/
+            python experiments/benchmarks/generators.py --quick            at toy sizes, a smoke test: no figure counts
+            python experiments/benchmarks/generators.py --only train sample
+Needs       `pip install denoising-diffusion-pytorch` for that row; without it the row says so, and the rest goes on
 Hardware    one core; rendering the faces takes a minute the first time and is not counted.
 Expected    the same network at least as fast in our loop as in diffusers'; our patch net at least 5 times diffusers and
             15 times denoising-diffusion-pytorch; sampling at least 50 times as fast as 1,000 steps; half of the

@@ -15,7 +15,9 @@ from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
 from ..runs.threads import default_threads, usable_cores
 
-__all__ = ["examine"]
+__all__ = ["examine", "name_clashes"]
+
+DISTRIBUTION = "imagelab-collapse"
 
 
 def examine() -> list[str]:
@@ -23,6 +25,7 @@ def examine() -> list[str]:
     import torch
 
     lines = [f"imagelab {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"]
+    lines += name_clashes()
     lines += [f"  {name} {_version(name)}" for name in PACKAGES]
     lines.append(
         f"processor: {os.cpu_count()} CPUs, {usable_cores()} cores usable; threads of a run: {default_threads()} "
@@ -36,6 +39,20 @@ def examine() -> list[str]:
     lines.append(_cache())
     lines.append("weights of the official networks (without them the metrics in our own feature spaces are used):")
     return lines + [f"  {line}" for line in status()]
+
+
+def name_clashes() -> list[str]:
+    """Return one sentence for each other installed distribution that owns the import folder ``imagelab``.
+
+    The public package index holds another package with the distribution name and the import name ``imagelab``. If both
+    are installed in one environment, each overwrites files of the other.
+    """
+    others = set(metadata.packages_distributions().get("imagelab", ())) - {DISTRIBUTION}
+    return [
+        f"name clash: the installed distribution {name} {metadata.version(name)} is not {DISTRIBUTION} and uses the "
+        f"same import folder imagelab/; run `pip uninstall {name}`, then install {DISTRIBUTION} again."
+        for name in sorted(others)
+    ]
 
 
 def _cache() -> str:
@@ -52,4 +69,4 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "missing: install imagelab again (pip install -e .)"
+        return f"missing: pip install {name}"

@@ -1,9 +1,9 @@
 """Datasets in the forms of the Hugging Face Hub, read from disk: imagefolder, Parquet, ``save_to_disk``.
 
-Parquet and ``save_to_disk`` need pyarrow (``pip install "imagelab[data]"``) and nothing else; no script of a dataset is
-ever run. A column of pictures is a struct of ``bytes`` and ``path``; the schema's ``huggingface`` entry names the
-features. Yes-or-no columns become attributes, a column of labels becomes ``class/NAME``. imagelab never downloads:
-:class:`Hub` reads what already lies in this machine's cache.
+Parquet and ``save_to_disk`` need pyarrow (``pip install "imagelab-collapse[data]"``) and nothing else; no script
+of a dataset is ever run. A column of pictures is a struct of ``bytes`` and ``path``; the schema's ``huggingface`` entry
+names the features. Yes-or-no columns become attributes, a column of labels becomes ``class/NAME``. imagelab never
+downloads: :class:`Hub` reads what already lies in this machine's cache.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Hub(_HubForm):
         try:
             from huggingface_hub import snapshot_download
         except ImportError as error:
-            raise ValueError('hub: expected huggingface_hub; install it: pip install "imagelab[data]"') from error
+            raise ValueError('hub: huggingface_hub is missing: pip install "imagelab-collapse[data]"') from error
         try:
             root = snapshot_download(self.name, repo_type="dataset", revision=self.revision, local_files_only=True)
         except Exception as error:  # what the library raises for a missing entry changed more than once

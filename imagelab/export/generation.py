@@ -1,7 +1,7 @@
 """Writing a generation of a run where others can read it, with the provenance of every image.
 
     imagefolder   PNG files and metadata.jsonl, as Hugging Face datasets and torchvision read them
-    parquet       one table with an image column in Hugging Face's form (needs pyarrow: imagelab[data])
+    parquet       one table with an image column in Hugging Face's form (needs pyarrow: imagelab-collapse[data])
     webdataset    tar shards of 1,000 images, each with a JSON of the same key
     model         the generation's model as it was saved, with a model card
 
@@ -140,7 +140,7 @@ def _parquet(store: RunFolder, generation: int, line: int, out: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ValueError("export: parquet needs pyarrow: pip install 'imagelab[data]'") from error
+        raise ValueError("export: parquet needs pyarrow: pip install 'imagelab-collapse[data]'") from error
     kinds = {"generation": pa.int32(), "line": pa.int32(), "row": pa.int32(), "synthetic": pa.bool_()}
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     writer = None

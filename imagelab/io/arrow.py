@@ -177,7 +177,7 @@ def _arrow() -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError('Parquet and Arrow files need pyarrow; install it: pip install "imagelab[data]"') from error
+        raise ValueError('Parquet and Arrow files need pyarrow: pip install "imagelab-collapse[data]"') from error
     return pyarrow
 
 

@@ -222,7 +222,8 @@ def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suf
         import imageio_ffmpeg
     except ImportError as error:
         raise ValueError(
-            f"{out}: video needs an encoder: pip install 'imagelab[video]', or write .webp, .gif or .apng instead."
+            f"{out}: video needs an encoder: pip install 'imagelab-collapse[video]', "
+            "or write .webp, .gif or .apng instead."
         ) from error
     codec = {"mp4": ("libx264", ["-crf", "14", "-preset", "slow", "-movflags", "+faststart", "-f", "mp4"])}
     name, extra = codec.get(suffix, ("libvpx-vp9", ["-crf", "18", "-f", "webm"]))

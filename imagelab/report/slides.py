@@ -59,7 +59,7 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
         from pptx import Presentation as new_deck
         from pptx.util import Inches
     except ImportError as error:
-        raise ValueError("slides need python-pptx: pip install 'imagelab[slides]'") from error
+        raise ValueError("slides need python-pptx: pip install 'imagelab-collapse[slides]'") from error
     views = [read_run(Path(run)) for run in runs]
     deck = new_deck()
     deck.slide_width, deck.slide_height = Inches(WIDE), Inches(HIGH)

@@ -107,7 +107,7 @@ def test_without_pyarrow_the_message_says_how_to_install_it(
 ) -> None:
     root = saved(built["hugging_face"], tmp_path / "p", "parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r'pip install "imagelab\[data\]"'):
+    with pytest.raises(ValueError, match=r'pip install "imagelab-collapse\[data\]"'):
         HuggingFace(path=root).available(0)
 
 
