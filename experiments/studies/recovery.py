@@ -34,13 +34,11 @@ from pathlib import Path
 
 import numpy as np
 
-from imagelab import Experiment, Faces, Fresh, Gaussian, Replace, Runtime, Vae
-from imagelab.generators import AnyGenerator, RunContext
-from imagelab.lab import run
+from imagelab import Experiment, Faces, Fresh, Gaussian, Replace, Runtime, Vae, run
+from imagelab.generators import AnyGenerator
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
-from imagelab.runs.prepare import open_run
 from imagelab.runs.threads import prepare_process
 
 TURN, LAST = 5, 8
@@ -80,10 +78,7 @@ def question(asked: argparse.Namespace, seed: int) -> Experiment:
 
 def carried_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFolder:
     """Return the finished run."""
-    folder = folder or open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
-    return folder
+    return run(experiment, folder=folder)
 
 
 def figures(folder: RunFolder) -> dict[tuple[str, int], float]:

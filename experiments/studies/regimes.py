@@ -47,15 +47,13 @@ from imagelab import (
     Replace,
     Runtime,
     Window,
+    run,
 )
-from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.pool import REAL
 from imagelab.regimes import AnyRegime
-from imagelab.runs.prepare import open_run
 from imagelab.runs.threads import prepare_process
 
 ORDER = ("fresh", "accumulate", "accumulate-subsample", "mix", "replace")
@@ -93,9 +91,7 @@ def losses(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float]:
         seed=seed,
         runtime=Runtime(device="cpu", runs=asked.runs),
     )
-    folder = open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
+    folder = run(experiment)
     heldout = read_npy(folder.shard_path(0) / "heldout.npy")
     real, last = (np.array(folder.images(*shard)) for shard in ((0, REAL), (asked.generations, 0)))
     (law,) = experiment.regime.predictions(asked.generations, len(real), len(experiment.lines))

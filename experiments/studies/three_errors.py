@@ -48,15 +48,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imagelab import Experiment, Faces, Replace, Runtime, Vae
+from imagelab import Experiment, Faces, Replace, Runtime, Vae, run
 from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.error_sources import isolate
-from imagelab.runs.prepare import open_run
 from imagelab.seeds import image_seeds
 
 INSTRUMENTS = {
@@ -104,10 +102,7 @@ def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str
 
 def carried_out(experiment: Experiment) -> RunFolder:
     """Return the finished run."""
-    folder = open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
-    return folder
+    return run(experiment)
 
 
 def figures(folder: RunFolder, experiment: Experiment, drawn: int) -> np.ndarray:

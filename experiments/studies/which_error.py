@@ -51,6 +51,7 @@ import torch
 
 from imagelab import theory
 from imagelab.data import AnyData, Faces, RandomField
+from imagelab.families import kind_of
 from imagelab.generators import Ddpm, Gaussian, RunContext, Vae
 from imagelab.generators.ddpm import DdpmModel
 from imagelab.generators.exact_net import alpha_bar, exact_model
@@ -208,7 +209,7 @@ def story(data: AnyData, budget: Budget, seed: int) -> Iterator[str]:
     endless = data.load("heldout", 2 * budget.train, seed).images
     gaussian, settings = truth(data, endless), recipe(budget)
     real = predicted(gaussian)
-    yield f"{data.kind}, {SIZE} px, n = {budget.train}, {budget.drawn} drawn an arm, seed {seed}"
+    yield f"{kind_of(data)}, {SIZE} px, n = {budget.train}, {budget.drawn} drawn an arm, seed {seed}"
     yield from samplers(gaussian, real, budget, seed)
 
     few = Gaussian().fit(images, 0, RunContext())

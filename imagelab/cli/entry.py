@@ -28,7 +28,7 @@ from .data import data_app
 from .export import cite as cite_command
 from .export import export as export_command
 from .measure import measure_command
-from .overrides import parse
+from .overrides import parse, plugged
 from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
@@ -110,7 +110,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
-    _leave(_guard(lambda: execute(parse(experiment, words, source))))
+    _leave(_guard(lambda: execute(parse(experiment, plugged(words), source))))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

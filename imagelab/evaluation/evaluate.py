@@ -33,12 +33,6 @@ from .sources import OpenedImages, Opening, open_images
 
 __all__ = ["Measured", "general_panel", "measure"]
 
-FACES_ONLY = ("freckles", "tails")
-"""Rows that are calibrated on imagelab's own faces; they are taken when asked for by name."""
-
-TRAIN_ONLY = ("memorisation", "generalisation")
-"""Rows that compare with the images that the model was trained on; they join where those are handed over."""
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -133,9 +127,9 @@ def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
     """
     panel, left = [], {}
     for name, row in METRICS.items():
-        if name in FACES_ONLY:
+        if row.suits == "faces":
             left[name] = "calibrated on imagelab's faces; name it to have it"
-        elif name in TRAIN_ONLY and not train:
+        elif row.uses_training and not train:
             left[name] = "needs the images that the model was trained on (train)"
         elif not all(_present(weights) for weights in row.needs):
             left[name] = "weights that are not on this machine; imagelab weights list says how they get here"
