@@ -190,15 +190,15 @@ def test_a_set_against_itself_is_measured_and_said():
 
 def test_overlapping_sets_and_copies_inside_a_set_are_counted():
     real, made = sixteen(80, 0), sixteen(70, 1)
-    assert "7 of 77 fake pictures stand in real" in warned(real, np.concatenate([made, real[:7]]))
+    assert "7 of 77 fake pictures occur in real" in warned(real, np.concatenate([made, real[:7]]))
     assert "fake: 5 of 75 pictures repeat others" in warned(real, np.concatenate([made, made[:5]]))
     assert "all 70 pictures are the same" in warned(real, np.repeat(made[:1], 70, axis=0))
-    assert "10 of 70 fake pictures stand in train" in warned(real, made, train=made[:10])
-    assert "4 of 9 floor pictures stand in real" in warned(real, made, floor=np.concatenate([real[:4], sixteen(5, 9)]))
+    assert "10 of 70 fake pictures occur in train" in warned(real, made, train=made[:10])
+    assert "4 of 9 floor pictures occur in real" in warned(real, made, floor=np.concatenate([real[:4], sixteen(5, 9)]))
 
 
 def test_too_few_images_are_named_with_what_each_metric_takes():
-    assert "n = 10 is fewer than can be trusted by hf_ratio (64), tone (64)" in warned(sixteen(80, 0), sixteen(10, 1))
+    assert "n = 10 is less than these metrics need: hf_ratio (64), tone (64)" in warned(sixteen(80, 0), sixteen(10, 1))
 
 
 def test_lossy_files_beside_lossless_ones_are_said(tmp_path: Path):

@@ -374,7 +374,7 @@ def test_transparency_and_depth_are_said(tmp_path: Path):
         ("a.tar", "not an uncompressed tar file"),
         ("a.parquet", "Parquet"),
         ("a.png", "not a picture"),
-        ("a.txt", "none of the kinds that can be opened"),
+        ("a.txt", "a.txt cannot be opened; expected a folder of pictures"),
         ("nowhere", "does not exist"),
         ("run@3", "not a run folder"),
     ],
