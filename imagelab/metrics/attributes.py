@@ -68,8 +68,8 @@ def smallest_share(probe: Probe, n: int, errors: float = 3.0) -> float:
         n: faces classified.
         errors: number of standard errors that count as a difference.
     """
-    invented = round((1 - probe.specificity.value) * n)
-    return errors * corrected_share(invented, n, probe)[1]
+    false_positives = round((1 - probe.specificity.value) * n)
+    return errors * corrected_share(false_positives, n, probe)[1]
 
 
 def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> tuple[float, float]:

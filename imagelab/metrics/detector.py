@@ -117,8 +117,8 @@ def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: 
     unseen = real[fits * images :], fake[fits * images :]
     placed = []
     for first in range(0, fits * images, images):
-        learnt = np.concatenate([real[first : first + images], fake[first : first + images]])
-        classifier = LogisticRegression(C=SOFT, max_iter=300).fit(learnt, np.repeat([0, 1], images))
+        training = np.concatenate([real[first : first + images], fake[first : first + images]])
+        classifier = LogisticRegression(C=SOFT, max_iter=300).fit(training, np.repeat([0, 1], images))
         placed.append(placements(*(classifier.decision_function(each) for each in unseen)))
     areas = np.array([of_fake.mean() for _, of_fake in placed])
     scored = delong_variance(*(np.mean(each, axis=0) for each in zip(*placed, strict=True)))
@@ -155,10 +155,15 @@ def detector(evidence: Evidence) -> list[Measurement]:
         seed=evidence.seed,
         cite=CITE,
     )
-    beside = replace(form, name=f"detector/spectrum+{PRIMARY}", estimator=f"{form.estimator}, log radial powers beside")
+    with_spectrum = replace(
+        form, name=f"detector/spectrum+{PRIMARY}", estimator=f"{form.estimator}, log radial powers beside"
+    )
     how = f"logistic regression on {STARVED} images of each kind, mean of up to {FITS} lessons"
     starved = replace(form, name=f"detector_starved/{PRIMARY}", estimator=f"{how}, standardised by the reference")
-    full = [_filled(form, *separability(*plain, evidence.seed)), _filled(beside, *separability(*both, evidence.seed))]
+    full = [
+        _filled(form, *separability(*plain, evidence.seed)),
+        _filled(with_spectrum, *separability(*both, evidence.seed)),
+    ]
     if min(len(each) for each in plain) < 4 * STARVED:
         return [*full, replace(starved, value=None, missing=f"needs at least {4 * STARVED} images in each set")]
     return [*full, _filled(starved, *starved_separability(*plain, evidence.seed))]

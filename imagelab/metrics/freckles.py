@@ -114,12 +114,12 @@ def corrected_count(count: np.ndarray, calibration: Calibration | None = None) -
         (mean, standard error); the error is None for a single face.
     """
     figures = (calibration or shipped_calibration()).figures
-    invented, response = figures["false freckles"], figures["response"]
-    value = (float(np.mean(count)) - invented.value) / response.value
+    false_spots, response = figures["false freckles"], figures["response"]
+    value = (float(np.mean(count)) - false_spots.value) / response.value
     spread = _error(count)
     if spread is None:
         return value, None
-    variance = spread**2 + invented.stderr**2 + (value * response.stderr) ** 2
+    variance = spread**2 + false_spots.stderr**2 + (value * response.stderr) ** 2
     return value, math.sqrt(variance) / response.value
 
 
@@ -202,10 +202,10 @@ def _error(values: np.ndarray) -> float | None:
 
 def _estimators(calibration: Calibration) -> dict[str, str]:
     counter = f"freckles-{calibration.size}@{calibration.digest[:8]}"
-    invented, response = calibration.figures["false freckles"], calibration.figures["response"]
+    false_spots, response = calibration.figures["false freckles"], calibration.figures["response"]
     return {
         "count": f"{counter}: raw detections",
-        "corrected": f"{counter}: (count - {invented.value:.3f}) / {response.value:.3f}, both as on sharp renders",
+        "corrected": f"{counter}: (count - {false_spots.value:.3f}) / {response.value:.3f}, both as on sharp renders",
         "prevalence": f"{counter}: Rogan-Gladen, at least {FRECKLED} freckles",
         "contrast": f"{counter}: mean over detections",
         "blank": f"{counter}: raw detections on freckle-free faces",

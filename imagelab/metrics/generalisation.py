@@ -85,11 +85,11 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         unit="spreads",
         estimator=f"mean distance to the nearest of {len(train)} training images, root mean square{standardised}",
     )
-    yardstick, its_error = _mean_and_error(theirs)
-    if yardstick == 0.0:
+    of_heldout, its_error = _mean_and_error(theirs)
+    if of_heldout == 0.0:
         return [replace(form, value=None, missing="every held-out image is a copy of a training image"), published]
-    ratio = mean / yardstick
-    stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / yardstick)
+    ratio = mean / of_heldout
+    stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / of_heldout)
     return [replace(form, value=ratio, stderr=stderr), published]
 
 

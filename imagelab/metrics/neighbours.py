@@ -77,8 +77,8 @@ def nearest(
     index, distance = np.empty((len(query), k), np.int64), np.empty((len(query), k))
     for first, rows in blocks(query, QUERIES):
         own = first if exclude_self else None
-        found = nearest_in_blocks(rows, (block for _, block in blocks(reference, REFERENCES)), k, own, device)
-        index[first : first + len(rows)], distance[first : first + len(rows)] = found
+        neighbours = nearest_in_blocks(rows, (block for _, block in blocks(reference, REFERENCES)), k, own, device)
+        index[first : first + len(rows)], distance[first : first + len(rows)] = neighbours
     return index, distance
 
 
@@ -104,7 +104,7 @@ def nearest_in_blocks(
     first, side = 0, None
     for block in references:
         side = side or _Side(query, block.mean(axis=0, dtype=np.float64), device)
-        pairs = _promising(side, block, best[1][:, -1], k, None if own is None else own - first)
+        pairs = _candidates(side, block, best[1][:, -1], k, None if own is None else own - first)
         best = _merged(*best, pairs[0], pairs[1] + first, _apart(query, block, *pairs))
         first += len(block)
     if not np.isfinite(best[1]).all():
@@ -264,9 +264,9 @@ class _Bounds:
         """Return bounds that are narrow enough for balls of these radii: float32 where that suffices, else float64."""
         reach = min(float(np.median(radii)) for radii in (left_radii, right_radii) if radii is not None)
         single = cls.of(left, right, double=False)
-        return single if single.tell(reach) else cls.of(left, right, double=True)
+        return single if single.narrow_for(reach) else cls.of(left, right, double=True)
 
-    def tell(self, reach: float) -> bool:
+    def narrow_for(self, reach: float) -> bool:
         """Return whether rounding is small compared with this distance: the bounds then exclude most farther pairs."""
         return float(sum(each.mean() for each in self.widths)) <= 2.0 * COARSE * reach**2
 
@@ -301,7 +301,7 @@ class _Bounds:
         return of_rows, of_columns
 
 
-def _promising(
+def _candidates(
     query: _Side, block: np.ndarray, reach: np.ndarray, k: int, own: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows, columns) of all pairs that may belong to the k nearest.
@@ -326,7 +326,7 @@ def _promising(
             limit = torch.minimum(limit, _kth_at_most(bounds, k))
             near = lower <= limit[:, None]
         near[diagonal, diagonal + (own or 0)] = False  # inf <= inf is true: exclude the query itself explicitly
-        if double or bounds.tell(float(limit.median().sqrt())):
+        if double or bounds.narrow_for(float(limit.median().sqrt())):
             break
     rows, columns = near.nonzero(as_tuple=True)
     return rows.cpu().numpy(), columns.cpu().numpy()

@@ -205,15 +205,15 @@ def spectrum(evidence: Evidence) -> list[Measurement]:
     form = Measurement(
         "", 0.0, "dB", n_real=len(evidence.real), n_fake=len(evidence.fake), estimator=ESTIMATOR, cite=CITE
     )
-    found = []
+    rows = []
     for name, (low, last) in _named_rings(real).items():
         mine, floor = fake.band(low, last), np.full(1, noise * real.count[low:last].sum())
         two_sided = replace(form, name=f"band_power/{name}", better="two-sided")
-        found.append(_log_ratio(two_sided, real.band(low, last), mine))
-        found.append(_log_ratio(replace(form, name=f"band_headroom/{name}"), floor, mine, known=True))
-    found += _radial_powers(replace(form, unit="power"), fake)
-    found.append(replace(form, name="spectrum/floor", value=noise, unit="power", estimator="(1/255)^2/12 in luma / HW"))
-    return [*found, _slope(form, fake), _distance(form, real, fake)]
+        rows.append(_log_ratio(two_sided, real.band(low, last), mine))
+        rows.append(_log_ratio(replace(form, name=f"band_headroom/{name}"), floor, mine, known=True))
+    rows += _radial_powers(replace(form, unit="power"), fake)
+    rows.append(replace(form, name="spectrum/floor", value=noise, unit="power", estimator="(1/255)^2/12 in luma / HW"))
+    return [*rows, _slope(form, fake), _distance(form, real, fake)]
 
 
 def spectrum_rgb(evidence: Evidence) -> list[Measurement]:
@@ -229,7 +229,7 @@ def spectrum_rgb(evidence: Evidence) -> list[Measurement]:
     _pair(evidence)
     if evidence.fake.images.shape[1] == 1:
         raise NotMeasurable("the images have one channel: band_power says it all")
-    found = []
+    rows = []
     for channel, name in enumerate(CHANNELS):
         real, fake = spectra(evidence.real, channel), spectra(evidence.fake, channel)
         estimator = ESTIMATOR.replace("luma", name)
@@ -245,8 +245,8 @@ def spectrum_rgb(evidence: Evidence) -> list[Measurement]:
         )
         for band, (low, last) in _named_rings(real).items():
             form = replace(form, name=f"band_power_{name}/{band}")
-            found.append(_log_ratio(form, real.band(low, last), fake.band(low, last)))
-    return found
+            rows.append(_log_ratio(form, real.band(low, last), fake.band(low, last)))
+    return rows
 
 
 def _named_rings(of: Spectra) -> dict[str, tuple[int, int]]:
@@ -314,11 +314,11 @@ def _log_ratio(form: Measurement, below: np.ndarray, above: np.ndarray, known: b
 
 
 def _radial_powers(form: Measurement, fake: Spectra) -> list[Measurement]:
-    found = []
+    rows = []
     for radius in range(1, fake.side // 2 + 1):
         mean, error = _mean_and_error(fake.energy[:, radius] / fake.count[radius])
-        found.append(replace(form, name=f"radial_power/{radius:02d}", value=mean, stderr=error))
-    return found
+        rows.append(replace(form, name=f"radial_power/{radius:02d}", value=mean, stderr=error))
+    return rows
 
 
 def _slope(form: Measurement, fake: Spectra) -> Measurement:
