@@ -335,9 +335,9 @@ def _candidates(
 def _kth_at_most(bounds: _Bounds, k: int) -> Tensor:
     """Return an upper bound of each row's k-th smallest squared distance: [N].
 
-    Each row of lower bounds is divided into parts; the least bound of each part belongs to a different pair. The k-th
-    smallest of these belongs to k different pairs at least, so its upper bound bounds the k-th smallest distance of the
-    row. Searching the few least bounds is much faster than searching the whole row.
+    Each row of lower bounds is divided into parts, and each part has one smallest bound. At least k different pairs
+    have a lower bound of at most the k-th smallest of these, b, so at least k squared distances are at most b plus the
+    widths. Searching the few minima is much faster than searching the whole row.
     """
     lower, (wide, high) = bounds.lower, bounds.widths
     parts = max(PARTS, 4 * k)
