@@ -1,28 +1,30 @@
-"""Is our training faster than what a user would otherwise pick, and does it reach better pictures sooner?
+"""Is our training faster than the usual alternatives, and does it reach better pictures sooner?
 
-Question    Training images a second, operations an image, sampling images a second, peak memory and seconds to a
-            stated quality, at 32 px: our loop and nets against diffusers' example of unconditional training (its loop,
-            told in our words) and the Trainer of denoising-diffusion-pytorch, at the same network and at about .7 M
+Question:   training images a second, operations an image, sampling images a second, peak memory and seconds to a stated
+            quality, at 32 px: our loop and networks against diffusers' example of unconditional training (its loop,
+            rewritten here) and the Trainer of denoising-diffusion-pytorch, at the same network and at about .7 M
             parameters.
-Command     python experiments/benchmarks/generators.py                    everything; JSON in runs/
-            python experiments/benchmarks/generators.py --quick            at toy sizes, a smoke test: no figure counts
-            python experiments/benchmarks/generators.py --only train sample
-Needs       `pip install denoising-diffusion-pytorch` for that row; without it the row says so, and the rest goes on
-Hardware    one core; rendering the faces takes a minute the first time and is not counted.
-Expected    the same network at least as fast in our loop as in diffusers'; our patch net at least 5 times diffusers and
-            15 times denoising-diffusion-pytorch; sampling at least 50 times as fast as 1,000 steps; half of the
+Command:    python experiments/benchmarks/generators.py                        everything; JSON in runs/
+            python experiments/benchmarks/generators.py --quick                small sizes, to see that it runs
+            python experiments/benchmarks/generators.py --only train sample    these parts only
+Needs:      `pip install denoising-diffusion-pytorch` for that row; without it the row says so, and the rest goes on
+Hardware:   one CPU core, minutes; rendering the faces takes a minute the first time and is not counted.
+Expected:   the same network at least as fast in our loop as in diffusers'; our patch network at least 5 times diffusers
+            and 15 times denoising-diffusion-pytorch; sampling at least 50 times as fast as 1,000 steps; half of the
             matrix-product rate; the stated quality in a third of diffusers' seconds.
-Refuted by  less: the program prints MISSED beside the target. It ends with 0 all the same; a timing is no fault.
+Refuted by: less: the program prints MISSED beside the target. Its exit code is 0 all the same; a timing is no error.
 
-How it is timed: one thread, CPU seconds of this process, so that neighbours on the machine matter little (workers that
-denoising-diffusion-pytorch starts for its files are not counted, in its favour). The contenders train in turn, forwards
-and then backwards through the list, with a matrix product timed between; medians over the rounds. All take batches of
-32 and read the same faces. Operations are counted, not estimated: those of a step forwards and backwards, an image.
-Equal parameters are not equal work: the patch net's lead is that it does a seventh of the operations.
+How it is timed: one thread, CPU seconds of this process, so that other programs matter little (workers that
+denoising-diffusion-pytorch starts for its files are not counted, which favours it). The contenders train in turn,
+forwards and then backwards through the list, and a matrix product is timed in between; the table has medians over the
+rounds. All take batches of 32 and read the same faces. Operations are counted, not estimated: those of a step forwards
+and backwards, for each image. Equal parameters are not equal work: the patch network is faster because it does a
+seventh of the operations.
 
-The stated quality is .8 of the kernel distance of the closed forms (a Gaussian or the untrained patch net, whichever
-is nearer): set from tuning on other faces, where the patch net needed some 30,000 images for it, before any race was
-run. Ours is given 25 and 50 core-seconds, diffusers 160; if it has not got there by then, its 160 are a lower bound.
+The stated quality is .8 of the kernel distance of the closed forms (a Gaussian or the untrained patch network,
+whichever is nearer): chosen from tuning on other faces, where the patch network needed some 30,000 images for it,
+before any comparison was run. Ours is given 25 and 50 core-seconds, diffusers 160; if it has not reached the quality by
+then, its 160 are a lower bound.
 
 Seen 2026-11-23, one thread of 2 x AMD EPYC, quiet; torch 2.15, diffusers 0.42; medians of the rounds:
   training                        parameters   MF an image   images/s   of diffusers   of matrix rate   peak MB
@@ -31,14 +33,15 @@ Seen 2026-11-23, one thread of 2 x AMD EPYC, quiet; torch 2.15, diffusers 0.42; 
   our loop, patch U-Net           .68 M        84            746        7.5            .67              114
   our loop, cascade's detail net  1.05 M       324           224        2.3            .74              189
   denoising-diffusion-pytorch     .72 M        836           33         .33            .29              673
-The patch net: 7.5 times diffusers (UNet2DModel on folded pixels, before: 4.4), 22.8 times denoising-diffusion-pytorch
-(14.2), .67 of the matrix rate (.50). The same net is at .996 of diffusers, a tie (1.03 on a busy machine): MISSED by
-the letter. Sampling, images/s: patch net 2.1 with 1,000 steps of ddpm, 117 with 20 of dpm++ (55 times), 68 with 18 of
-Heun (32 times); UNet2DModel .30, 15, 8.7; the cascade 32.
-Kernel distance to held-out faces (other real faces -.01, closed-form Gaussian .46, untrained patch net .45): diffusers
-5e6, noise, at 51 and at 161 s; patch net .37 at 25 s, .28 at 52 s; cascade .76 at 41 s, an eighth of its length. So the
-level of .36 is reached in 52 s, and by diffusers not in 161: at least 3.1 times sooner. MISSED: dpm++ in 20 steps draws
-.34 where ddpm in 1,000 draws .16 from the same noise (fewer images than above); the 55 times are not at equal quality.
+The patch network: 7.5 times diffusers (UNet2DModel on folded pixels, before: 4.4), 22.8 times
+denoising-diffusion-pytorch (14.2), .67 of the matrix rate (.50). The same network is at .996 of diffusers, a tie (1.03
+on a busy machine): by the letter, MISSED. Sampling, images/s: patch network 2.1 with 1,000 steps of ddpm, 117 with 20
+of dpm++ (55 times), 68 with 18 of Heun (32 times); UNet2DModel .30, 15, 8.7; the cascade 32.
+Kernel distance to held-out faces (other real faces -.01, closed-form Gaussian .46, untrained patch network .45):
+diffusers 5e6, noise, at 51 and at 161 s; patch network .37 at 25 s, .28 at 52 s; cascade .76 at 41 s, an eighth of its
+length. So the level of .36 is reached in 52 s, and by diffusers not in 161: at least 3.1 times sooner. MISSED: dpm++ in
+20 steps draws .34 where ddpm in 1,000 draws .16 from the same noise (fewer images than above); the 55 times are not at
+equal quality.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What this machine and this process are doing right now: memory, matrix products, and where it all runs."""
+"""What the machine and this process are doing now: memory, the rate of matrix products, and where it all runs."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""Are the instruments fast, and do they say the same? Ours against what a user would otherwise pick, in one run.
+"""Are the metrics faster than those of the field's packages, and do the values agree?
 
-Question    How many times faster than the packages of the field are LPIPS over all pairs, the Fréchet distance, KID,
+Question:   how many times faster than the packages of the field are LPIPS over all pairs, the Fréchet distance, KID,
             PRDC and Vendi, and do the values agree?
-Command     python experiments/benchmarks/metrics.py                 everything; JSON to runs/bench-metrics.json
-            python experiments/benchmarks/metrics.py --quick         at toy sizes, a smoke test: no timing counts
-            python experiments/benchmarks/metrics.py --only frechet kid
-Needs       pip install -e ".[oracles]"; no weights: LPIPS runs on a random AlexNet trunk, at the same cost
-Hardware    one core of a quiet machine.
-Expected    LPIPS over all pairs at least 150 times faster than pair by pair; Fréchet at least 50 times faster than
+Command:    python experiments/benchmarks/metrics.py                        everything; JSON to runs/bench-metrics.json
+            python experiments/benchmarks/metrics.py --quick                small sizes, to see that it runs
+            python experiments/benchmarks/metrics.py --only frechet kid     these only
+Needs:      `pip install -e ".[oracles]"`; no weights: LPIPS runs on a random AlexNet, at the same cost
+Hardware:   one core of a quiet machine, seven minutes.
+Expected:   LPIPS over all pairs at least 150 times faster than pair by pair; Fréchet at least 50 times faster than
             torch-fidelity, and nearer to 0 on identical sets.
-Refuted by  slower races, or values that disagree: then the program says so and ends with 1.
+Refuted by: lower speed (the program prints MISSED), or values that disagree (the program says so and exits with 1).
 
-How it is timed: every thread is bound to one core, the contenders are run in turn, forwards and then backwards through
-the list, and the median over the repeats is told. All read the same arrays in memory; reading files and running
-Inception is left out, it costs everyone the same. Where a task is too long to be timed whole, a part is timed and
-multiplied, and the row says so. Agreement is -log10 of the relative difference to our value.
+How it is timed: every thread is bound to one core, the contenders run in turn, forwards and then backwards through the
+list, and the table has the median over the repeats. All read the same arrays in memory; reading files and running
+Inception are left out, because they cost every package the same. Where a task is too long to be timed whole, a part is
+timed and multiplied, and the row says so. Agreement is -log10 of the relative difference to our value.
 
 Seen 2026-11-22, one of 2 quiet x86-64 cores, torch 2.15, 6 min 40 s in all; every target met, every value agreed.
   LPIPS, 256 images of 64 px    ours .30 s; lpips pair by pair 374 s (1,270 times), in batches of 32 56 s (191 times);

@@ -1,4 +1,4 @@
-"""Trainings that users would otherwise pick, for generators.py beside it: each takes as many steps as it is told."""
+"""Two common training loops, for comparison in experiments/benchmarks/generators.py; each takes a number of steps."""
 
 from __future__ import annotations
 

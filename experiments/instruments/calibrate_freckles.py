@@ -1,29 +1,29 @@
-"""How well are freckles counted? Fits the freckle counter on renders and measures what it misses and invents.
+"""How well are freckles counted? Fits the freckle counter on renders and measures what it misses and what it invents.
 
-Question    Can the freckles of a 64 px face be counted so well that a referee accepts "they are gone"?
-Command     python experiments/instruments/calibrate_freckles.py               fit, print the card, ship it
-            python experiments/instruments/calibrate_freckles.py --check       the same again, compared with what the
-            package ships python experiments/instruments/calibrate_freckles.py --faces 200 --out small.npz      a quick
-            look
-Hardware    2 shared CPU cores, no GPU: 4 to 5 minutes, and a minute for every 3000 of 6750 faces not yet drawn.
-Expected    held-out faces: precision >= .95, recall >= .80, correlation of counts >= .90, fewer than .4 freckles
+Question:   can the freckles of a 64 px face be counted so well that a referee accepts the statement "they are gone"?
+Command:    python experiments/instruments/calibrate_freckles.py            fit, print the card, write the file
+            python experiments/instruments/calibrate_freckles.py --check    the same, compared with the shipped file
+            python experiments/instruments/calibrate_freckles.py --faces 200 --out small.npz    a quick look
+Hardware:   2 shared CPU cores, no GPU: 4 to 5 minutes, and a minute for every 3000 of 6750 faces not yet drawn.
+Expected:   held-out faces: precision >= .95, recall >= .80, correlation of counts >= .90, fewer than .4 freckles
             invented on a face without any, fewer than 1 under white noise of sd .02; under blur the count only falls.
-Refuted by  a clean face on which noise, glasses, moles, beard or dark skin make the counter see freckles; a corrected
-            count that does not follow the truth from few freckles to many; a count that rises under blur.
+Refuted by: a clean face on which noise, glasses, moles, beard or dark skin make the counter see freckles; a corrected
+            count that does not follow the true count from few freckles to many; a count that rises under blur.
 
-Sets of faces that share no image: ``train`` (freckled faces of all tones, their freckle-free twins, clean faces, each
-also blurred, noised, compressed, haunted) fits the trees; ``reserve`` chooses the threshold; ``heldout``, freckled as
-the dataset is by default, gives every figure; recall by kind of freckle is that of held-out faces that all have some.
+Sets of faces that share no image: ``train`` (freckled faces of all skin tones, their freckle-free twins, clean faces,
+each also blurred, noised, compressed, and replaced by its ghost, that is by its reconstruction from a linear model)
+fits the trees; ``reserve`` chooses the threshold; ``heldout``, freckled as the dataset is by default, gives every
+figure; recall by kind of freckle is measured on held-out faces that all have some.
 
 Seen 2026-11-22, 1500 faces a set, renderer 4: precision .968 +- .004, recall .885 +- .007, correlation of counts .982,
 .089 +- .009 false freckles a face, .089 +- .009 under white noise of sd .02; corrected counts within two standard
 errors of the truth in every bin from 0 to 17 freckles; --check gave the same bytes. What failed: chroma alone misses
-dark skin, hence the sum; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now .11. Still
-poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on birthmarks, .7 on
-scars, .62 on drawn ghosts of 512 axes.
+dark skin, hence the sum with luma; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now
+.11. Still poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on
+birthmarks, .7 on scars, .62 on drawn ghosts of 512 axes.
 Seen 2026-11-22, ``--size 128 --faces 700`` (what freckles-128.npz ships; countable freckles): precision .976 +- .004,
 recall .871 +- .009, correlation of counts .986, .113 +- .016 false freckles a face, .126 +- .017 under white noise of
-sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes beside other work, 275 core-seconds.
+sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes next to other work, 275 core-seconds.
 """
 
 from __future__ import annotations

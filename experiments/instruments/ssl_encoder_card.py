@@ -1,8 +1,8 @@
-"""The corruption ladder of imagelab-ssl-v1: how far each step of known loss moves distances in its features.
+"""The degradation ladder of imagelab-ssl-v1: how far each step of a known loss moves distances in its features.
 
 Imported by experiments/instruments/train_ssl_encoder.py, whose ``--check`` runs it. A ladder is one kind of loss in
-steps; its null is the same distance between disjoint sets of real faces. No face of it has been in the trunk's
-lessons: it has seeds of its own.
+increasing steps; its null is the same distance between disjoint sets of real faces. None of these faces was a training
+image of the encoder: the ladder has seeds of its own.
 """
 
 from __future__ import annotations

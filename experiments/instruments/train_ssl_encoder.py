@@ -1,24 +1,27 @@
-"""Can a small trunk without labels see lost detail where random features do not? Trains imagelab-ssl-v1, and checks it.
+"""Can a small encoder without labels see lost detail where random features cannot? Trains and checks imagelab-ssl-v1.
 
-Question    Which loss moves the Fréchet and kernel distances in the trunk's features by more than three times their
-            null (real faces against other real faces), and does each ladder of ever stronger loss rise?
-Command     python experiments/instruments/train_ssl_encoder.py --check        measure the ladder of the shipped file
-            and of random nets python experiments/instruments/train_ssl_encoder.py --train DIR    train another one
-            into a folder, print its SHA-256
-Hardware    one CPU core, no GPU: 11 minutes to train (630 s of CPU time), 2 to draw the pictures.
-Expected    every ladder rises; at its last step every one is above three times the null.
-Refuted by  a ladder that does not rise, or a last step within three times the null.
+Question:   which loss moves the Fréchet and kernel distances in the encoder's features by more than three times their
+            null (real faces against other real faces), and does the distance rise with every step of a ladder?
+Command:    python experiments/instruments/train_ssl_encoder.py --check        measure the ladder of the shipped file
+                                                                               and of random networks
+            python experiments/instruments/train_ssl_encoder.py --train DIR    train another encoder into a folder and
+                                                                               print its SHA-256
+Hardware:   one CPU core, no GPU: 11 minutes to train (630 s of CPU time), 2 to draw the pictures.
+Expected:   every ladder rises, and its last step is above three times the null.
+Refuted by: a ladder that does not rise, or a last step within three times the null.
 
-Lessons, none with a label: tell a picture from all others (crops, flips, a tint); say how strongly it was damaged in
-each of eight ways; say how much small detail it has more than its poorer twin: a face and the same one without
-freckles, a texture and the same one opened and closed. Disjoint from what is measured with it: faces and drawn textures
-come from seeds of their own (811100 and up, the ladder's from 811900); photographs are retina, coffee, cell and hubble,
-their ``reserve`` rows only. So grass, gravel, brick and chelsea have never been seen, and a run on the other four
-shares pixels with the lessons only where its regime draws fresh images from the reserve.
+Pretext tasks, none with a label: tell a picture from all others (crops, flips, a tint); say how strongly it was
+degraded in each of eight ways; say how much small detail it has more than its twin with less: a face and the same one
+without freckles, a texture and the same one opened and closed. The training images are disjoint from what is measured
+with the encoder: faces and drawn textures come from seeds of their own (811100 and up, the ladder's from 811900);
+photographs are retina, coffee, cell and hubble, their ``reserve`` rows only. So grass, gravel, brick and chelsea have
+never been seen, and a run on the other four shares pixels with the training images only where its regime draws fresh
+images from the reserve.
 
 Seen 2026-11-22, two busy x86-64 cores, SHA-256 58b7cb29; N = 1000 against 1000, FD over its null; null 1.23 +- .18
-(sd of six pairs of real sets; randconv-s0 3.62 +- .20). Steps as in experiments/instruments/ssl_encoder_card.py.
-                            Random: range over three nets. imagelab-ssl-v1              random nets, last step
+(sd of six pairs of real sets; randconv-s0 3.62 +- .20). The steps are those of
+experiments/instruments/ssl_encoder_card.py. Random networks: range over three.
+                            imagelab-ssl-v1              random networks, last step
   blur .25 .5 .75 1 px      1.1   30  133  236           27 .. 39
   white noise .01 .02 .04   1.6  8.0  130                22 .. 27
   jpeg 95 85 70 50          1.3  1.7  2.8  5.0           1.7 .. 2.1
@@ -27,13 +30,13 @@ Seen 2026-11-22, two busy x86-64 cores, SHA-256 58b7cb29; N = 1000 against 1000,
   freckled faces dropped    2.3  5.3  10.9  18.4         2.5 .. 3.3
   afro and curls dropped    .87  .98  1.4  1.6           1.4 .. 1.5
   long and wavy dropped     .88  1.2  1.7  1.8           not measured
-Random features are blind to freckles altogether; the trunk sees half of them gone. Refuted for hair: groups of a fifth
-of the faces vanish within three times the null (with 60 % freckled, null .97: 3.7 and 2.9), so for lost groups look at
-the tails. Refuted for jpeg on photographs it never saw (1.2 1.9 1.5 1.8, not rising; blur and noise there rise to 441
-and 63). A blur of .25 px is seen by none. KD (null .003 +- .005) ranks them alike: .21 without freckles, .01 and .02
-without the groups of hair. The first phase was stopped at step 750 of 900, with linear heads of its own that were
-thrown away; bfloat16 and the order of sums make another file of ``--train``, to be judged by its own ladder. All
-figures: metrics/imagelab-ssl-v1.json.
+Random features do not see freckles at all; the encoder sees when half of them are gone. Refuted for hair: groups of a
+fifth of the faces vanish within three times the null (with 60 % freckled, null .97: 3.7 and 2.9), so for lost groups
+use the attribute probes (metric ``tails``). Refuted for jpeg on photographs it never saw (1.2 1.9 1.5 1.8, not rising;
+blur and noise there rise to 441 and 63). A blur of .25 px is seen by none. KD (null .003 +- .005) ranks the losses
+alike: .21 without freckles, .01 and .02 without the groups of hair. The first phase was stopped at step 750 of 900,
+with linear heads of its own that were thrown away; bfloat16 and the order of sums make the file of another ``--train``
+differ, and it must be judged by its own ladder. All figures: metrics/imagelab-ssl-v1.json.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The verdict of experiments/studies/first_generation.py: a learned generator earns its place, or it does not.
+"""Decides whether a learned generator is accepted, from the readings of experiments/studies/first_generation.py.
 
-It does when, in every seed, it lies clearly nearer to real images than PPCA and than itself untrained, on instruments
-that see beyond second order, and when it does not get there by copying its training images. Readings in, verdict out:
-nothing here measures.
+It is accepted if in every seed it is clearly nearer to real images than PPCA and than the same network untrained, on
+instruments that see beyond second order, and if it does not get there by copying its training images. The readings come
+in, the decision goes out: nothing is measured here.
 """
 
 from __future__ import annotations

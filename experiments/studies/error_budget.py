@@ -1,27 +1,32 @@
-"""What is in a Fréchet number? Its error budget: how far each choice around it moves FD and KD on the same faces.
+"""What does a Fréchet distance depend on? How far each choice around it moves FD and KD on the same faces.
 
-Question    A VAE is measured against real faces: FD and KD come out as so much. Which part of that is the number of
+Question:   a VAE is measured against real faces, and FD and KD have some value. How much of it depends on the number of
             images, the estimator, the draw of images, the training seed, the feature space, the resize?
-Command     python experiments/studies/error_budget.py              the table, the figures behind it, and the machine
-            python experiments/studies/error_budget.py --readme     the table alone, as it stands in the README
-            python experiments/studies/error_budget.py --quick      toy sizes, a smoke test
-Hardware    one CPU core, minutes; no weights. --inception: FID and KID in their place, where the weights are (hours).
-Expected    n and the estimator move plain FD most, KD not at all; retraining moves both more than redrawing does; a
-            wrong resize on one side costs more than any of these.
-Refuted by  a table that reads otherwise.
+Command:    python experiments/studies/error_budget.py              the table, the figures behind it, and the machine
+            python experiments/studies/error_budget.py --readme     the table alone, as it is in the README
+            python experiments/studies/error_budget.py --quick      small sizes, to see that it runs
+            python experiments/studies/error_budget.py --inception  FID and KID instead of FD and KD; needs the weights
+Hardware:   one CPU core, minutes (hours with --inception); no GPU, no download.
+Expected:   n and the estimator move plain FD most and KD not at all; another training moves both more than another
+            draw; a wrong resize on one side moves them more than any of these.
+Refuted by: a table that shows something else.
 
 One generator, a VAE as in experiments/photocopy.py: trained on 1,000 faces, 12,000 images seen. Reference value: n of
-its images against n held-out faces, n = 1,000. Every row changes one thing and tells the change in percent of the
-reference. Draws are disjoint. For the resize, two disjoint sets of 128 px faces are brought to 64 px by PIL's bicubic,
-then one of them by another rule: their true distance is 0, and the change is the resize's alone.
+its images against n held-out faces, n = 1,000. Every row changes one thing and gives the change in percent of the
+reference. Draws are disjoint. For the resize, two disjoint sets of 128 px faces are reduced to 64 px by PIL's bicubic,
+then one of them by another rule. Their true distance is 0, so the change comes from the resize alone.
 
-Seen 2026-11-22, 2 x86-64 cores (178 s), seed 2026, in imagelab-ssl-v1: FD 18.0 +- 1.3, KD .40 +- .05. FD at n = 250 /
-500 / 2,000 / 4,000: +26 / +2 / -5 / -8 %; jackknifed -6 % at 1,000 and -10 % at 4,000, extrapolated -9 and -9 %. KD:
--9 / -11 / -1 / -0 %, within its errors. Other images +- 2 % (KD 3), another training +- 8 % (13), four of each:
-retraining moves both more. Another random network +- 24 % (29). One side resized: torch's bicubic with antialias 0.0 %,
-Lanczos +26 %, PIL bilinear +98 %, torch without antialias +114 %, nearest +138 %. All as expected. Before, in
-randconv-s0 (FD 23.1 +- 3.6): plain FD a quarter too high at 1,000; other images +- 12 %, another training +- 13 %, not
-to be told apart there; resizes a third to two thirds as much.
+Seen 2026-11-22, 2 x86-64 cores (178 s), seed 2026, in imagelab-ssl-v1: FD 18.0 +- 1.3, KD .40 +- .05.
+  n = 250 / 500 / 2,000 / 4,000           FD +26 / +2 / -5 / -8 %, KD -9 / -11 / -1 / -0 %, within its errors
+  FD jackknifed, n = 1,000 and 4,000      -6 and -10 %
+  FD extrapolated, n = 1,000 and 4,000    -9 and -9 %
+  other images, four draws                FD +- 2 %, KD +- 3 %
+  another training, four models           FD +- 8 %, KD +- 13 %: another training moves both more
+  another random network                  FD +- 24 %, KD +- 29 %
+  FD, one side resized by another rule    torch's bicubic with antialias 0.0 %, Lanczos +26 %, PIL bilinear +98 %,
+                                          torch without antialias +114 %, nearest +138 %
+All as expected. Earlier, in randconv-s0 (FD 23.1 +- 3.6): plain FD a quarter too high at 1,000; other images +- 12 %,
+another training +- 13 %, which cannot be distinguished there; resizes a third to two thirds as much.
 """
 
 from __future__ import annotations

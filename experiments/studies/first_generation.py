@@ -1,25 +1,28 @@
-"""Does a learned generator earn its place? The first generation against PPCA, its untrained net, and its blank twin.
+"""Is a learned generator better than PPCA and than its untrained network? The first generation, before any loop.
 
-Question:  does the model, before any loop, draw faces nearer to unseen real ones than a closed-form Gaussian (PPCA) and
-           than itself without training do, on instruments that see beyond second order, in each of three seeds? And
-           are the freckles it shows freckles, or the grain that the same recipe draws when it never saw one?
-Command:   python experiments/studies/first_generation.py --generator vae  (or cascade, ddpm, or a recipe as JSON)
-           --runs DIR keeps models and images, so that a killed run goes on; --sheet faces.png draws what was made
-           beside real faces; --quick runs toy sizes, to see that it runs
-Hardware:  one CPU core; the last lines of the table say how much of it.
-Expect:    FD and the starved detector put the learned model before both controls in every seed; band powers, variance
-           and noise need not: second order is what PPCA is made of. Freckles clearly above the blank control.
-Refuted by: a seed in which either control is as near on FD or on the starved detector; a count of freckles that the
-           blank control matches, which is the same recipe trained on the freckle-free twins of the same faces.
+Question:   does the model, before any loop, draw faces nearer to unseen real ones than a closed-form Gaussian (PPCA)
+            and than the same network without training, on instruments that see beyond second order, in each of three
+            seeds? And are the freckles it shows freckles, or noise that the same recipe also draws when it is trained
+            on faces without freckles?
+Command:    python experiments/studies/first_generation.py --generator vae      (or cascade, ddpm, or a recipe as JSON)
+            --runs DIR        keeps models and images, so that an interrupted run goes on
+            --sheet faces.png draws generated faces beside real ones
+            --quick           small sizes, to see that it runs
+Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 380 (cascade), see the table.
+Expected:   FD and the starved detector put the learned model before both controls in every seed. Band powers, variance
+            and noise need not, because PPCA reproduces second-order statistics by construction. Freckles are clearly
+            above the blank control.
+Refuted by: a seed in which one of the controls is as near on FD or on the starved detector; or a count of freckles that
+            the blank control (the same recipe trained on the freckle-free twins of the same faces) reaches as well.
 
-A seed is a world of its own: other training faces, other held-out faces, other weights, other noise; within it all
-arms draw from the same noise. Nearer means: nearer to what the real training faces measure, by more than two standard
-errors of the difference. A copier would be nearest of all, so what copies is told apart: in the last rows the column of
-the real training faces is what perfect copies read, and a model that comes halfway there (from .5, a stranger's share)
-has earned nothing. In the table +- is the standard error over the seeds.
+A seed changes everything: training faces, held-out faces, weights, noise. Within a seed all arms draw from the same
+noise. Nearer means: nearer to what the real training faces measure, by more than two standard errors of the difference.
+A model that copies would be nearest of all, so copying is tested apart: in the last rows, the column of the real
+training faces is what perfect copies would read, and a model that comes halfway there (from .5, the share of unrelated
+faces) is not accepted. In the table +- is the standard error over the seeds.
 
-Seen 2026-11-23, the VAE, one thread of two x86-64 cores shared with other jobs (so core-seconds, and rather too many),
-seeds 0 to 2, 2,000 training faces and as many made, 1,000 held out (assets/vae64.png shows seed 0):
+Seen 2026-11-23, the VAE, one thread of two x86-64 cores shared with other jobs (which raises the core-seconds), seeds 0
+to 2, 2,000 training faces and as many generated, 1,000 held out (assets/vae64.png shows seed 0):
                                         real          VAE           PPCA, k = 512   untrained      blank
   FD[imagelab-ssl-v1], corrected        .0 +- .0      6.5 +- .4     43.9 +- .8      157.8 +- 2.9   21.9 +- .6
   starved detector, AUC                 .50 +- .00    .54 +- .00    .86 +- .01      1.00 +- .00    .65 +- .00
@@ -36,18 +39,19 @@ seeds 0 to 2, 2,000 training faces and as many made, 1,000 held out (assets/vae6
   core-s of training                    -             33 +- 5       5 +- 0          2 +- 0         30 +- 3
   core-s of sampling 2,000              -             2 +- 0        1 +- 0          2 +- 0         2 +- 0
 It beats both controls in 3 of 3 seeds on FD, both detectors, power at 16-32, noise and freckles, and in none on power
-at 8-16 and variance; freckles stand above the blank control in 3 of 3, four of five being freckles. It leans on its
-training faces (.57, of .75 for copies), as a bootstrap of them must, and comes halfway to copying in none. What is
-wrong to the eye: see-through glasses and haloes of hair, where the prior mixes persons.
-How it came to this (tried on seed 10 alone, then the one change on seeds 0 to 2): with 12 channels of details in place
-of 16, the default before, FD 7.4 +- .5, starved .56, detector .90, power at 16-32 -.83 +- .02 dB, freckles 4.09: worse
-in every seed but for freckles, at the same cost. 24 channels gain as little again (FD 5.6 -> 5.4 on seed 10) and make a
-model of 50 MB. On seed 10, where 12 channels have FD 6.6 and 16 have 5.6: copies of unseen faces are at .5 and -.6, so
-what is left is the prior. No gain worth its price, at 12 channels: twice the images seen 6.4 (53 core-s), batch 16 6.5,
-both 6.4 (75 core-s), beta .03 6.2, latent 128 6.4, 32 7.0, decoder noise 12.1. At 16: a loss on log amplitudes 5.5
-(better copies, the same prior). The prior trades FD for copying, whatever was tried: smoothing .6 4.2, .4 2.6 (nearer
-to training faces .60, .68), 6 neighbours 12.9, 40 6.5; at 24 channels, neighbours by details too 6.5 to 12.3, by all
-axes alike 7.9, details mixed apart from the outline 5.4, details from another face at each place 30.
+at 8-16 and variance. Freckles are above the blank control in 3 of 3, and four of five are freckles. It stays close to
+its training faces (.57, where copies have .75), as a bootstrap of them must, and comes halfway to copying in none.
+Visible faults: transparent glasses and haloes of hair, where the prior mixes persons.
+How the recipe was chosen (on seed 10 alone, then one change on seeds 0 to 2): with 12 channels of details in place of
+16, the default before, FD 7.4 +- .5, starved .56, detector .90, power at 16-32 -.83 +- .02 dB, freckles 4.09: worse in
+every seed except for freckles, at the same cost. 24 channels gain as little again (FD 5.6 -> 5.4 on seed 10) and make a
+model of 50 MB. On seed 10, where 12 channels have FD 6.6 and 16 have 5.6, reconstructions of unseen faces are at .5 and
+-.6, so the remaining distance comes from the prior. Not worth the cost, at 12 channels: twice the images seen 6.4 (53
+core-s), batch 16 6.5, both 6.4 (75 core-s), beta .03 6.2, latent 128 6.4, 32 7.0, decoder noise 12.1. At 16: a loss on
+log amplitudes 5.5 (better reconstructions, the same prior). In every variant the prior trades FD for copying: smoothing
+.6 4.2, .4 2.6 (nearer to training faces .60, .68), 6 neighbours 12.9, 40 6.5; at 24 channels, neighbours by details
+too 6.5 to 12.3, by all axes alike 7.9, details mixed separately from the outline 5.4, details from another face at each
+place 30.
 
 Seen 2026-11-23, the cascade, the same machine, seeds 0 to 2 (blank: 0 and 1), 2,000 training faces, --made 1000, 1,000
 held out (assets/cascade64.png shows seed 0):
@@ -64,9 +68,9 @@ held out (assets/cascade64.png shows seed 0):
   core-s of training                    -             380 +- 10     6 +- 0          4 +- 1         386 +- 12
   core-s of sampling 1,000              -             129 +- 5      0 +- 0          135 +- 2       134 +- 7
 It beats both controls in 3 of 3 seeds on FD, both detectors and noise, and in none on band powers and variance. Its
-freckles stand far above the blank control in 2 of 2, and four in five are freckles: countable, and a third of the real
-ones. (In PPCA and the untrained net what is found is grain.) It copies nothing. Beside the VAE it is twice as far from
-real, and ten times as slow.
+freckles are far above the blank control in 2 of 2, and four in five are freckles: they can be counted, and they are a
+third of the real ones. (In PPCA and the untrained network, what is counted is noise.) It does not copy. It is twice as
+far from real images as the VAE, and ten times as slow.
 """
 
 from __future__ import annotations

@@ -1,31 +1,32 @@
-"""Every regime against its closed form: Gaussians refitted to their own samples, through the laboratory's own ledger.
+"""Does every regime do to a Gaussian what theory predicts? Gaussians refitted to their own samples for 100 generations.
 
-Question:  does every regime do to a Gaussian, over 100 generations, what theory says it must; and what does the popular
-           "cut the tails, add noise" toy teach beside a model that is honestly refitted?
-Command:   python experiments/studies/gaussian_regimes.py            (--out FIGURE.png, --replicas 1000, --seed 0)
-Hardware:  two CPU cores, under a minute; numpy alone, no GPU, no download.
-Expect:    of all points that a mean of so many replicas can test, 99.7 % within three standard errors of theory.
-Refuted by: more outside than chance puts there; above all a curve that lies outside for generations on end.
+Question:   does every regime do to a Gaussian, over 100 generations, what theory predicts? And how does the popular toy
+            "cut the tails, add noise" differ from a Gaussian that is refitted?
+Command:    python experiments/studies/gaussian_regimes.py          (--out FIGURE.png, --replicas 1000, --seed 0)
+Hardware:   two CPU cores, under a minute; numpy alone, no GPU, no download.
+Expected:   of all points that a mean over the replicas can test, 99.7 % within three standard errors of theory.
+Refuted by: more points outside than chance explains; above all a curve that stays outside for many generations.
 
-How: a regime is called as in any run, on an archive of names; it answers with pools; then the pixels, one number an
-image (d = 1) or 100 (d = 100, full covariance), are drawn for all replicas at once along those pools. Prediction:
-``theory.pool_moments`` of the same pools, and the named closed forms beside it. Points of one curve are correlated (a
-replica that is low stays low), so the count of points is no count of independent tests; the worst of each curve is.
-Where a few replicas carry the mean (skewness above .12 sqrt(R); the variance under replace at N = 10 from about
-generation 10 on) a mean cannot be tested by sampling. Those points are counted as untestable; E ln det, which has its
-own law, is tested instead where the Wishart chain gives it.
+Method: a regime is called as in any run, on an archive of image names; it returns pools. Then the pixels, one number an
+image (d = 1) or 100 (d = 100, full covariance), are drawn for all replicas at once according to those pools. The
+prediction is ``theory.pool_moments`` of the same pools, compared with the closed forms as well. The points of one curve
+are correlated (a replica that is low stays low), so the number of points is not a number of independent tests; the
+worst point of each curve is reported. Where a few replicas determine the mean (skewness above .12 sqrt(R); the variance
+under replace at N = 10 from about generation 10 on), sampling cannot test the mean. Those points are counted as
+untestable; E ln det, which has its own law, is tested instead where the Wishart chain gives it.
 
 Seen 2026-11-22, 2 x86-64 cores (54 s, with another job on one of them), seed 0; 4,000 replicas at N = 100, fewer at d
-= 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) lie within three
+= 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) are within three
 standard errors of the law, chance 99.73 %; 11 of 109 curves have a point outside; mean of z -.05, sd .98. The worst
 point was 4.76 off (fixed real 1/4, N = 10, d = 100; chance between .0002 and .015); with seeds 1, 2 and 3 that curve
-lay within 2.6. What is left is the skewness of few-image loops. Closed forms and the law of the pools agree to 4e-12.
+was within 2.6. The remaining deviation is the skewness of loops with few images. The closed forms and the law of the
+pools agree to 4e-12.
 Variance kept at generation 100, N = 100, measured +- s.e. (law): replace .368 +- .01 (.366), breed of two .473 +- .01
 (.469), window of 3 .772 +- .01 (.773), fresh every 5 .892 +- .007 (.895), fixed real .944 +- .005 (.944), subsample
 .966 +- .004 (.971), fresh .981 +- .003 (.978), accumulate .983 +- .003 (.984), healed .993 +- .003 (.987), golden
-.994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that swap all they make keep
-nearly half the variance where one alone keeps a third. The toy stands at .78 after one generation and at .77 after
-twenty; its Gaussian map says .44. An earlier run with twice the replicas gave 8,512 of 8,535 (99.73 %).
+.994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that exchange all their images keep
+nearly half the variance, where one model alone keeps a third. The toy has .78 after one generation and .77 after
+twenty; its Gaussian map predicts .44. An earlier run with twice the replicas gave 8,512 of 8,535 (99.73 %).
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What is kept decides what is lost: every regime of the literature, one generator, the same faces, several seeds.
+"""Which regime loses most? The regimes of the literature, one generator, the same faces, several seeds.
 
-Question:  does the published order hold here, fresh ~ accumulate < accumulate-subsample < mix < replace (from least to
-           most lost), and where do the other regimes stand?
-Command:   python experiments/studies/regimes.py  (--all for every regime, --seeds 6; runs are kept and resumed)
-Hardware:  two CPU cores, minutes; no GPU, no download.
-Expect:    the order of the closed forms, which is the published one, in the variance lost and in the Frechet distance.
-Refuted by: two neighbours in the order whose difference, paired by seed, lies outside its interval on the wrong side.
+Question:   does the published order hold here, fresh ~ accumulate < accumulate-subsample < mix < replace (from least to
+            most lost), and where are the other regimes?
+Command:    python experiments/studies/regimes.py          (--all for every regime, --seeds 6; runs are resumed)
+Hardware:   two CPU cores, minutes; no GPU, no download.
+Expected:   the order of the closed forms, which is the published one, in the variance lost and in the Fréchet distance.
+Refuted by: two neighbours in the order whose difference, paired by seed, is outside its interval on the wrong side.
 
-The generator is a full Gaussian: what it loses is the loop's doing alone, without capacity or training in it, and
-theory says exactly how much. So the order is shown for a model without bias. A network adds its own loss to every
-generation, whatever the regime; see experiments/photocopy.py for one.
+The generator is a full Gaussian: it has no limited capacity and no training, so what it loses comes from the loop
+alone, and theory gives the exact amount. The order is therefore shown for a model without bias. A network adds its own
+loss to every generation, whatever the regime; see experiments/photocopy.py for one.
 
 Seen 2026-11-22, 2 x86-64 cores shared with much other work (12 minutes), n = 100, 10 generations, 8 seeds, mean +- 95 %
 interval over seeds; the floor of the distance is .4 +- 1.1.
@@ -20,10 +20,11 @@ interval over seeds; the floor of the distance is .4 +- 1.1.
   mix                       15.0 +- 10.9         5.2           31.6 +- 7.4
   replace                   25.0 +- 8.0          9.6           48.5 +- 10.9
 Paired by seed, mix < replace holds (10.0 +- 6.3 points, 16.9 +- 11.7 in distance), accumulate-subsample < mix holds in
-distance (9.2 +- 6.1) and is not decided in variance (6.1 +- 10.6). Fresh, accumulate and accumulate-subsample cannot be
-told apart: theory has them within 1.1 points. Nothing stands the wrong way round. More is lost than theory's mean,
+distance (9.2 +- 6.1) and is undecided in variance (6.1 +- 10.6). Fresh, accumulate and accumulate-subsample cannot be
+distinguished: theory has them within 1.1 points. No pair has the wrong order. More is lost than the mean of theory,
 because a typical mode loses more than the mean one, and presumably because a Gaussian's values beyond black and white
-are cut off in every generation. The total variance of the first run of this (3 seeds) decided nothing: +- 19 points.
+are clipped in every generation. The total variance in the first run of this study (3 seeds) decided nothing: +- 19
+points.
 """
 
 from __future__ import annotations

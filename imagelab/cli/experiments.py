@@ -116,7 +116,7 @@ def runnable(path: Path) -> Path:
         ValueError: if there is no such experiment; or if it is no experiment that ``imagelab run`` can open, saying how
             to start it.
     """
-    local = path.with_name(f"{path.name}.py")
+    local = Path(f"{path}.py")
     if local.is_file():
         return local
     entry = _entry(str(path))
@@ -185,9 +185,7 @@ def copy(name: str, /, *, output: Annotated[Path | None, Parameter(alias="-o")] 
         if not beside.exists():
             copies[beside] = content
         elif beside.read_bytes() != content:
-            raise ValueError(
-                f"{beside} exists, and {entry.name} imports another {needed.name}; copy into another folder"
-            )
+            raise ValueError(f"{beside} exists and is not what {entry.name} imports; copy into another folder with -o")
     target.parent.mkdir(parents=True, exist_ok=True)
     for path, content in copies.items():
         path.write_bytes(content)
