@@ -76,7 +76,7 @@ from imagelab.metrics.kernel import kernel_distance
 from imagelab.seeds import image_seeds
 
 BATCH = 32
-SEED = 2027  # recipes were tuned on the faces of 2026
+SEED = 2027  # the recipes were tuned on the faces of seed 2026
 THEIRS, SAME, OWN, STAGE, LUCID = (
     "diffusers' loop, UNet2DModel",
     "our loop, the same UNet2DModel",
@@ -243,12 +243,16 @@ def race_quality(
 ) -> dict[str, Any]:
     """Return kernel distances after so many training seconds, and those of controls; drawing is not counted.
 
-    Diffusers' loop runs once and is looked at on its way; ours is trained anew for each budget, for its rate falls to
-    nothing at the end. Budgets become images by the rates just measured; the seconds taken are told.
+    Diffusers' loop runs once and is measured at intermediate times; ours is trained again for each budget, because its
+    learning rate falls to 0 at the end. The rates just measured convert budgets to images; the seconds taken are
+    reported.
 
     Args:
-        images, heldout: what is learned, and what is compared with. rates: images a second of each training.
-        drawn: pictures a distance. share: of the budgets, below 1 for a smoke test.
+        images: training images, uint8 [N,3,H,W].
+        heldout: images to compare with, uint8 [M,3,H,W].
+        rates: images a second of each training.
+        drawn: images drawn for each distance.
+        share: share of each budget that is used; below 1 only to see that it runs.
     """
     real, seeds, context = ImageSet(heldout), image_seeds(SEED, "sample", 1, 0, range(drawn)), RunContext(batch=64)
     untrained = PATCH.model_copy(update={"images_seen": 0}).fit(images, SEED, context)
@@ -258,7 +262,7 @@ def race_quality(
         "patch net, untrained": distance(real, untrained.sample(seeds)),
     }
     curves: dict[str, list[tuple[float, float]]] = {THEIRS: [], OWN: [], "cascade": []}
-    stages = CASCADE.coarse_share * 0.1 + 1  # the coarse stage costs a tenth of an octave's an image
+    stages = CASCADE.coarse_share * 0.1 + 1  # an image of the coarse stage costs a tenth of one of an octave
     model: Any = untrained
     trials = [("cascade", CASCADE, rates[STAGE] / stages, OURS[-1]), *((OWN, PATCH, rates[OWN], each) for each in OURS)]
     for name, recipe, rate, budget in trials:
@@ -289,7 +293,7 @@ def race_walks(model: DdpmModel, real: ImageSet, seeds: np.ndarray) -> dict[str,
     return found
 
 
-def told_training(rows: list[Row]) -> None:
+def show_training(rows: list[Row]) -> None:
     """Print the training table."""
     base = next(row.rate for row in rows if row.name == THEIRS)
     print("\n| training at batch 32 | parameters | MF an image | images/s | of diffusers | of matrix rate | peak MB |")
@@ -302,7 +306,7 @@ def told_training(rows: list[Row]) -> None:
         )
 
 
-def told_sampling(rows: list[tuple[str, str, int, float]]) -> None:
+def show_sampling(rows: list[tuple[str, str, int, float]]) -> None:
     """Print the sampling table."""
     print("\n| net | sampler | evaluations | images/s | of 1000 steps |\n|---|---|---|---|---|")
     base = {net: rate for net, _, evaluations, rate in rows if evaluations == 1000}
@@ -311,7 +315,7 @@ def told_sampling(rows: list[tuple[str, str, int, float]]) -> None:
         print(f"| {net} | {sampler} | {evaluations} | {rate:.3g} | {multiple} |")
 
 
-def told_quality(found: dict[str, Any]) -> None:
+def show_quality(found: dict[str, Any]) -> None:
     """Print the kernel distances."""
     print(f"\nKernel distance to held-out faces in {PRIMARY}, after so many core-seconds of training:")
     for name, value in found["controls"].items():
@@ -324,7 +328,7 @@ def told_quality(found: dict[str, Any]) -> None:
 
 
 def figures(record: dict[str, Any]) -> dict[str, float | None]:
-    """Return what was seen of each target; None where it was not measured, or where ours did not reach the quality.
+    """Return the value measured for each target; None if it was not measured or if ours did not reach the quality.
 
     A diffusers run that never reached it counts with the seconds it was given: the ratio is then a lower bound.
     """
@@ -352,15 +356,15 @@ def figures(record: dict[str, Any]) -> dict[str, float | None]:
 
 
 def main() -> int:
-    """Run the chosen races, print their tables and targets, write the JSON."""
+    """Run the chosen comparisons, print their tables and targets, write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes: a smoke test")
-    parser.add_argument("--only", nargs="+", choices=["train", "sample", "quality"], help="the races to run")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--only", nargs="+", choices=["train", "sample", "quality"], help="the comparisons to run")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-generators.json"))
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)  # the rivals draw from the global generator
+    torch.manual_seed(SEED)  # the other packages draw from the global generator
     chosen = asked.only or ["train", "sample", "quality"]
     count, rounds, seconds = (104, 1, 0.05) if asked.quick else (1000, 4, 1.5)
     images = Faces(size=32).load("train", count, SEED).images
@@ -369,16 +373,16 @@ def main() -> int:
     start = time.perf_counter()
     if {"train", "quality"} & set(chosen):
         rows = race_training(images, rounds, seconds)
-        told_training(rows)
+        show_training(rows)
         record["training"] = [asdict(row) for row in rows]
     if "sample" in chosen:
         record["sampling"] = race_sampling(images, 1 if asked.quick else 2, 2 if asked.quick else 32)
-        told_sampling(record["sampling"])
+        show_sampling(record["sampling"])
     if "quality" in chosen:
         heldout = Faces(size=32).load("heldout", 24 if asked.quick else count, SEED).images
         rates = {row["name"]: statistics.median(row["rates"]) for row in record["training"]}
         record["quality"] = race_quality(images, heldout, rates, *((12, 0.002) if asked.quick else (384, 1.0)))
-        told_quality(record["quality"])
+        show_quality(record["quality"])
     print()
     for (what, least), seen in zip(TARGETS.items(), figures(record).values(), strict=True):
         verdict = (

@@ -46,7 +46,7 @@ WARM = 48  # images that each metric sees before it is timed
 
 
 def evidence_of(count: int) -> Evidence:
-    """Return held-out faces, mirrored training faces as the made ones, and a freckle-free control."""
+    """Return held-out faces, mirrored training faces as the generated ones, and a freckle-free control."""
     recipe = Faces(size=64)
     heldout, train = (recipe.load(split, count, SEED) for split in ("heldout", "train"))
     return Evidence(
@@ -58,7 +58,7 @@ def evidence_of(count: int) -> Evidence:
 
 
 def some_of(evidence: Evidence, count: int) -> Evidence:
-    """Return the first images of each set, with no features taken."""
+    """Return the first images of each set, without features."""
     sets = {"real": evidence.real, "fake": evidence.fake, "blank": evidence.blank, "train": evidence.train}
     return replace(evidence, **{name: each and ImageSet(each.images[:count]) for name, each in sets.items()})
 
@@ -84,7 +84,7 @@ def _row(what: str, work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Time the panel, print the table, write the JSON; 1 where something could not be measured."""
+    """Time the panel, print the table, write the JSON; return 1 if something could not be measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=5000, help="images in each set")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-panel.json"))
@@ -98,10 +98,10 @@ def main() -> int:
     timed(some_of(evidence, WARM), Faces.panel)
     rows = timed(evidence, Faces.panel)
     total, work = (sum(row[key] for row in rows) for key in ("seconds", "cpu_seconds"))
-    told = ", ".join(f"{name} {count}" for name, count in threads.items())
+    shown = ", ".join(f"{name} {count}" for name, count in threads.items())
     print(f"**The default panel, {asked.count:,} faces of 64 px, {CORES} cores** ({where}; load before {load:.1f})")
-    print(f"threads: {told}\n")
-    print("| metric | seconds | processor seconds | missing |\n|---|---|---|---|")
+    print(f"threads: {shown}\n")
+    print("| metric | seconds | CPU seconds | missing |\n|---|---|---|---|")
     print("\n".join("| {what} | {seconds:.3g} | {cpu_seconds:.3g} | {missing} |".format(**row) for row in rows))
     print(f"| together | {total:.3g} | {work:.3g} | |")
     if asked.count == 5000:

@@ -89,7 +89,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from acceptance import BEYOND, CONTROLS, INSTRUMENTS, Arm, Reading, Readings, Table, verdict
+from acceptance import BEYOND, CONTROLS, INSTRUMENTS, Arm, Reading, Readings, Table, judge
 from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
@@ -107,7 +107,7 @@ from imagelab.seeds import image_seeds, seed_at
 
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
 PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation", "generalisation")
-METER_SECONDS = 5.0  # between two notes of what a training has cost so far
+METER_SECONDS = 5.0  # seconds between two notes of the cost of a training so far
 
 QUICK: dict[str, AnyGenerator] = {
     "vae": Vae(latent=8, details=2, width=8, images_seen=320, batch=16),
@@ -141,7 +141,7 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """What an arm made, and the core-seconds that training and sampling took."""
+    """The images of an arm, and the core-seconds that training and sampling took."""
 
     label: str
     images: np.ndarray
@@ -156,7 +156,7 @@ def world(seed: int, images: int, heldout: int) -> World:
 
 
 def untrained(recipe: Any) -> AnyGenerator:
-    """Return the recipe with nothing learned: closed forms alone, or where there are none, a net that says nothing."""
+    """Return the recipe without training: closed forms alone or, if it has none, an initialised network."""
     return recipe.model_copy(update={"images_seen": 0})
 
 
@@ -175,7 +175,7 @@ def arms(recipe: AnyGenerator, of: World) -> dict[Arm, tuple[AnyGenerator, np.nd
 
 
 class Meter:
-    """Core-seconds spent on a training, those of killed attempts included."""
+    """Core-seconds spent on a training, interrupted attempts included."""
 
     def __init__(self, note: Path) -> None:
         self.note, self.begun, self.noted = note, time.process_time(), time.monotonic()
@@ -187,7 +187,7 @@ class Meter:
         return self.before + time.process_time() - self.begun
 
     def tell(self, record: TrainRecord) -> None:
-        """Write them down now and then."""
+        """Write them to the note from time to time."""
         if time.monotonic() - self.noted > METER_SECONDS:
             write_atomic(self.note, json.dumps(self.spent))
             self.noted = time.monotonic()
@@ -196,9 +196,10 @@ class Meter:
 def make(
     arm: Arm, recipe: AnyGenerator, training: np.ndarray, seed: int, drawn: int, runs: Path, context: RunContext
 ) -> Made:
-    """Fit an arm and let it draw so many images; what is in ``runs`` already is read, not made.
+    """Fit an arm and draw images from it; what ``runs`` already has is read instead.
 
-    An arm is written beside its name and renamed when whole. A killed training goes on from its checkpoint.
+    An arm is written to NAME.partial and renamed when it is complete. An interrupted training goes on from its
+    checkpoint.
 
     Raises:
         Interrupted, Diverged: from training (see generators/base.py).
@@ -223,10 +224,12 @@ def make(
 
 
 def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) -> Readings:
-    """Return what every instrument says of these images beside the held-out faces.
+    """Measure these images against the held-out faces with every instrument.
 
     Args:
-        of: the seed. images: uint8 [N,3,64,64]. lesson: what their maker was trained on.
+        of: the faces of the seed.
+        images: uint8 [N,3,64,64].
+        training: uint8 [M,3,64,64], the images that their model was trained on.
         features: folder in which features are kept.
     """
     evidence = Evidence(
@@ -235,7 +238,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
         seed=seed_at(of.seed, "measure"),
         train=ImageSet(training, features),
     )
-    # beside held-out faces with freckles, faces without lie near to any lesson without: that would pass for copying
+    # faces without freckles are nearer to training faces without than to held-out faces with; it would look like copying
     panel = [name for name in PANEL if training is of.train.images or name not in ("memorisation", "generalisation")]
     found = {m.name: m for m in measure_panel(evidence, panel)}
     return {
@@ -245,7 +248,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
     }
 
 
-# -- what is told
+# -- the output
 
 
 def averaged(values: Sequence[float], digits: int) -> str:
@@ -256,7 +259,7 @@ def averaged(values: Sequence[float], digits: int) -> str:
     return f"{np.mean(values):.{digits}f}{error}"
 
 
-def told(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
+def report_lines(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
     """Return the table as lines of text, the costs below."""
     heads = {"model": made["model"][0].label}
     lines = [" " * 34 + "".join(f"{heads.get(arm, arm)[:17]:>18s}" for arm in table)]
@@ -271,14 +274,15 @@ def told(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
 
 
 def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows: int = 4, scale: int = 2) -> None:
-    """Write a PNG: the first images that were made beside the first unseen real ones, none of them chosen."""
+    """Write a PNG: the first generated images next to the first unseen real ones, not selected."""
     count, edge, head, foot = columns * rows, 24, 64, 36
     blocks = [tile(images[:count], columns, scale) for images in (made.images, real)]
     high, wide = blocks[0].shape[:2]
     canvas = Image.new("RGB", (2 * wide + 3 * edge, high + head + foot), (255, 255, 255))
     draw = ImageDraw.Draw(canvas)
-    told = (f"{made.label}: made after {made.training / 60:.1f} core-minutes of training", "real faces it never saw")
-    for order, (block, words) in enumerate(zip(blocks, told, strict=True)):
+    ours = f"{made.label}: made after {made.training / 60:.1f} core-minutes of training"
+    captions = (ours, "real faces it never saw")
+    for order, (block, words) in enumerate(zip(blocks, captions, strict=True)):
         left = edge + order * (wide + edge)
         canvas.paste(Image.fromarray(block), (left, head))
         write_line(draw, (left, 16), words, 30, INK, wide, bold=True)
@@ -286,14 +290,14 @@ def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows:
         f"imagelab · the first {count} of each, not chosen · every pixel enlarged {scale} × {scale}, nothing smoothed"
     )
     write_line(draw, (edge, high + head + 8), enlarged, 18, MUTED, 2 * wide)
-    text = {"Title": told[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
+    text = {"Title": captions[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
     write_png(path, np.asarray(canvas), text)
 
 
 def run(
     recipe: AnyGenerator, seeds: int, images: int, drawn: int, heldout: int, runs: Path
 ) -> tuple[Table, dict[Arm, list[Made]]]:
-    """Make every arm of every seed and read all instruments; says on the way where it is."""
+    """Make every arm of every seed and measure it with all instruments; prints its progress."""
     table: dict[Arm, list[Readings]] = {arm: [] for arm in ("real", *MADE)}
     made: dict[Arm, list[Made]] = {arm: [] for arm in MADE}
     for seed in range(seeds):
@@ -310,10 +314,10 @@ def run(
 
 
 def asked_for(generator: str, quick: bool) -> AnyGenerator:
-    """Return the recipe of a kind's defaults (small ones for a quick look), or the one that a JSON states.
+    """Return the recipe with a kind's defaults (small ones if ``quick``), or the recipe given as JSON.
 
     Raises:
-        ValueError: for what is neither.
+        ValueError: if it is neither.
     """
     if generator in QUICK:
         return QUICK[generator] if quick else TypeAdapter(AnyGenerator).validate_python({"kind": generator})
@@ -329,16 +333,16 @@ def where() -> str:
 
 
 def main() -> int:
-    """Run all arms over the seeds; print table and verdict, and draw the sheet."""
+    """Run all arms over the seeds; print the table and the decision, and draw the sheet."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--generator", default="vae", help="a kind, with its defaults, or a recipe as JSON")
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--images", type=int, default=2000, help="training faces")
-    options.add_argument("--made", type=int, help="images that each arm draws; as many as it was shown if not given")
+    options.add_argument("--made", type=int, help="images that each arm draws; --images if not given")
     options.add_argument("--heldout", type=int, default=1000)
     options.add_argument("--runs", type=Path, default=Path("runs/first-generation"), help="where models are kept")
-    options.add_argument("--sheet", type=Path, help="a PNG of made beside real faces, seed 0")
-    options.add_argument("--quick", action="store_true", help="toy sizes, one seed: no figure to quote")
+    options.add_argument("--sheet", type=Path, help="a PNG of generated and real faces, seed 0")
+    options.add_argument("--quick", action="store_true", help="small sizes, one seed, only to see that it runs")
     asked = options.parse_args()
     torch.set_num_threads(1)
     recipe = asked_for(asked.generator, asked.quick)
@@ -347,8 +351,8 @@ def main() -> int:
     drawn = asked.made or images
     table, made = run(recipe, seeds, images, drawn, heldout, asked.runs)
     print(f"\n{recipe!r}\n{images} training faces, {drawn} made, {heldout} held out, {seeds} seeds; {where()}")
-    print("\n".join(told(table, made)) + "\n")
-    found = verdict(table)
+    print("\n".join(report_lines(table, made)) + "\n")
+    found = judge(table)
     print("\n".join(found.lines()))
     if asked.sheet is not None:
         draw_sheet(asked.sheet, made["model"][0], world(0, images, heldout).heldout)

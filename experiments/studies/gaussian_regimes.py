@@ -120,10 +120,10 @@ CASES = (
 
 @dataclass(frozen=True)
 class Curve:
-    """What was measured of one case: float64 [T] each, ``v`` and ``m`` as in ``imagelab.theory``, and their errors.
+    """The measurements of one case: float64 [T] each, ``v`` and ``m`` as in ``imagelab.theory``, and their errors.
 
-    ``tested``: where a mean over the replicas has an error of known law. ``law``: from the pools. ``closed``: the named
-    closed form at the generations SHOWN, NaN where there is none.
+    ``tested``: bool [T], whether the error of the mean over the replicas has a known law. ``law``: from the pools.
+    ``closed``: the named closed form at the generations SHOWN, NaN if there is none.
     """
 
     case: str
@@ -139,12 +139,12 @@ class Curve:
 
     @property
     def z(self) -> np.ndarray:
-        """Standard errors from the law."""
+        """Deviation from the law in standard errors."""
         return (self.measured - self.law) / np.maximum(self.error, 1e-300)
 
 
 def pools_of(case: Case, n: int, generations: int, seed: int) -> dict[Key, Pool]:
-    """Return what every model of a run is trained on; no pixel is needed to know it."""
+    """Return the pool that each model of a run is trained on; this needs no pixels."""
     reserve = case.regime.reserve(n, generations)
     archive = Archive(Pool.of(0, REAL, range(n)), Pool.of(0, RESERVE, range(reserve)))
     pools = {}
@@ -202,13 +202,13 @@ def wishart(n: int, dimensions: int, runs: int, seed: int) -> list[Curve]:
 
 
 def work(task: tuple[int, int, int, int, int]) -> list[Curve]:
-    """Do one piece of the work: a case by its number, or the Wishart chain for number -1."""
+    """Compute one case by its number, or the Wishart chain for number -1."""
     index, n, dimensions, runs, seed = task
     return wishart(n, dimensions, runs, seed) if index < 0 else measure(CASES[index], n, dimensions, runs, seed)
 
 
 def all_tasks(runs: int, seed: int) -> list[tuple[int, int, int, int, int]]:
-    """Return every piece of the work, long ones first: more replicas where they are cheap, fewer where dear."""
+    """Return all tasks, long ones first: more replicas where they are cheap, fewer where they are expensive."""
     plain = [(i, n, 1, runs * max(1, min(4, 400 // n)), seed) for n in reversed(SIZES) for i in range(len(CASES))]
     wide = [(i, 10, 100, runs // 10 if case.name == "accumulate" else runs, seed) for i, case in enumerate(CASES)]
     return [*[(-1, n, 100, runs // 2, seed) for n in (1000, 100)], *plain, *wide]
@@ -229,7 +229,7 @@ def table(curves: list[Curve]) -> Iterator[str]:
 
 
 def verdict(curves: list[Curve]) -> Iterator[str]:
-    """Yield the count of points, and what chance alone would make of it."""
+    """Yield the count of points within the limit, and the count that chance alone would give."""
     z = np.concatenate([c.z[c.tested] for c in curves])
     outside = int((np.abs(z) > 3).sum())
     curves_tested = sum(bool(c.tested.any()) for c in curves)
@@ -264,14 +264,14 @@ def toy(start: int, cut: float, noise: float, generations: int, rng: Generator) 
 
 
 def toy_story(rng: Generator) -> Iterator[str]:
-    """Yield what the toy predicts and where it misleads, beside a Gaussian that is honestly refitted."""
+    """Yield what the toy predicts and where it misleads, compared with a Gaussian that is refitted."""
     cut, noise = 2.0, 0.1
     made = list(toy(1_000_000, cut, noise, 20, rng))
     mapped, kept = [1.0], [1.0]
     for _ in made:
         kept.append(kept[-1] * theory.truncation_kept(mapped[-1], cut))
         mapped.append(theory.truncation_variance(mapped[-1], cut, noise))
-    yield f"The cut-and-blur toy (|x| < {cut:g}, noise {noise:g}), a million points, beside honest refitting:"
+    yield f"The cut-and-blur toy (|x| < {cut:g}, noise {noise:g}), a million points, compared with refitting:"
     yield f"{'t':>4} {'variance':>9} {'its map':>9} {'set left':>9} {'its map':>9} {'beyond 2':>9}   v at N = 100, 1000"
     for t in (1, 2, 5, 10, 20):
         variance, left, tail = made[t - 1]
@@ -285,7 +285,7 @@ def toy_story(rng: Generator) -> Iterator[str]:
 
 
 def picture(curves: list[Curve], rng: Generator, out: Path) -> None:
-    """Draw one slide: regimes at N = 100, what N does, all z-scores, and the toy."""
+    """Draw one slide: regimes at N = 100, the effect of N, all z-scores, and the toy."""
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
@@ -303,7 +303,7 @@ def picture(curves: list[Curve], rng: Generator, out: Path) -> None:
 
 
 def draw_regimes(axes: Any, curves: dict[str, Curve]) -> None:
-    """Lines are theory, dots are measured; names stand at the ends of the lines, pushed apart."""
+    """Draw theory as lines and measurements as dots; the names are at the ends of the lines, moved apart."""
     ends = []
     for name, (colour, style) in STYLES.items():
         c, every = curves[name], slice(4, None, 5)
@@ -323,7 +323,7 @@ def draw_regimes(axes: Any, curves: dict[str, Curve]) -> None:
 
 
 def draw_sizes(axes: Any, curves: list[Curve]) -> None:
-    """The typical run under replace collapses long before the mean over runs does."""
+    """Draw the effect of N: under replace, the typical run collapses long before the mean over runs does."""
     for n, colour in zip(SIZES, (BLUE, ORANGE, GREEN), strict=True):
         axes.semilogy(TIMES, [math.exp(theory.replace_log_variance(t, n)) for t in TIMES], color=colour, lw=2)
         axes.semilogy(TIMES, [theory.replace_variance(t, n) for t in TIMES], "--", color=colour, lw=1.5)
@@ -333,7 +333,7 @@ def draw_sizes(axes: Any, curves: list[Curve]) -> None:
 
 
 def draw_scores(axes: Any, z: np.ndarray) -> None:
-    """All points of all curves: they should be standard normal."""
+    """Draw all points of all curves, which should be standard normal."""
     bins = np.arange(-5, 5.01, 0.25)
     axes.hist(z, bins, density=True, color=GREY, alpha=0.6)
     axes.plot(bins, np.exp(-(bins**2) / 2) / math.sqrt(2 * math.pi), color=BLACK, lw=2)
@@ -344,7 +344,7 @@ def draw_scores(axes: Any, z: np.ndarray) -> None:
 
 
 def draw_toy(axes: Any, rng: Generator) -> None:
-    """The caricature jumps and stops; honest refitting goes on for ever."""
+    """Draw the toy, which jumps once and then stops, and refitting, which continues."""
     made = [1.0, *(v for v, _, _ in toy(100_000, 2.0, 0.1, 30, rng))]
     axes.plot(made, "s-", color=PURPLE, ms=3.5, lw=1)
     axes.plot([theory.replace_variance(t, 100) for t in range(31)], color=BLUE, lw=2)

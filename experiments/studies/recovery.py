@@ -111,7 +111,7 @@ def shown(values: list[float]) -> str:
 
 def main() -> None:
     """Run what is missing and print the table."""
-    ask = argparse.ArgumentParser(description="Collapse under self-feeding, and real data that return.")
+    ask = argparse.ArgumentParser(description="Does a collapsed loop recover when real images return?")
     ask.add_argument("--generator", choices=sorted(GENERATORS), default="vae")
     ask.add_argument("--warm", action="store_true", help="keep the weights from generation to generation")
     ask.add_argument("--seeds", type=int, default=1)
@@ -126,9 +126,9 @@ def main() -> None:
     heads = ["real", *(f"{name} {t}" for name, t in columns[1:]), "recovered"]
     print(f"{'':34}" + "".join(f"{head:>15}" for head in heads))
     for name, words in INSTRUMENTS.items():
-        row = [shown([told[run_name][name, t] for told in stories]) for run_name, t in columns]
+        row = [shown([figures_of[run_name][name, t] for figures_of in stories]) for run_name, t in columns]
         ill, healed, twin = (
-            np.array([told[which][name, LAST] for told in stories]) for which in ("ill", "healed", "twin")
+            np.array([figures_of[which][name, LAST] for figures_of in stories]) for which in ("ill", "healed", "twin")
         )
         row.append(shown(list((healed - ill) / (twin - ill))))
         print(f"{words:34}" + "".join(f"{cell:>15}" for cell in row), flush=True)

@@ -113,9 +113,9 @@ def losses(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float]:
 def spreads(images: np.ndarray, heldout: np.ndarray) -> np.ndarray:
     """Return the variance of images in each of the strongest modes of held-out real ones: float64 [MODES].
 
-    A few modes have nearly all of the total variance of faces, and so few numbers scatter widely from run to run. The
-    geometric mean over many modes is the loss of a typical mode in a typical run; theory's figure is the expectation,
-    which the few that gained hold up.
+    A few modes have nearly all of the total variance of faces, so the total varies widely from run to run. The
+    geometric mean over many modes is the loss of a typical mode in a typical run. Theory gives the expectation, which
+    is higher because a few modes gain variance.
     """
     flat, other = (x.reshape(len(x), -1).astype(np.float64) for x in (images, heldout))
     modes = np.linalg.svd(other - other.mean(0), full_matrices=False)[2][:MODES]
@@ -123,7 +123,7 @@ def spreads(images: np.ndarray, heldout: np.ndarray) -> np.ndarray:
 
 
 def distance(images: np.ndarray, heldout: np.ndarray) -> float:
-    """Return the Frechet distance to held-out real images, corrected for the numbers of images."""
+    """Return the Fréchet distance to held-out real images, corrected for the numbers of images."""
     found = {m.name: m.value for m in measure_panel(Evidence(ImageSet(heldout), ImageSet(images)), ("frechet",))}
     value = found[DISTANCE]
     if value is None:
@@ -140,12 +140,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 def verdict(better: str, worse: str, table: dict[str, dict[str, np.ndarray]]) -> str:
     """Return a line on two neighbours in the order: differences paired by seed."""
-    told = []
+    answers = []
     for loss, scale, unit in (("variance", 100, " points of variance"), ("distance", 1, " in distance")):
         mean, half = interval(scale * (table[worse][loss] - table[better][loss]))
         word = "holds" if mean > half else "is REVERSED" if mean < -half else "is not decided"
-        told.append(f"{word} ({mean:+.1f} ± {half:.1f}{unit})")
-    return f"  {better} < {worse}: {', '.join(told)}"
+        answers.append(f"{word} ({mean:+.1f} ± {half:.1f}{unit})")
+    return f"  {better} < {worse}: {', '.join(answers)}"
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def question(runs: Path, seed: int, quick: bool) -> Experiment:
 
 
 def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str, str]]]:
-    """Return every arm: settings, and in words what was switched off how."""
+    """Return every arm: its settings, and a description of how each other error is switched off."""
     found: dict[str, tuple[Experiment, dict[str, str]]] = {}
     for error in ("none", "statistical", "expressivity", "approximation"):
         alone = isolate(asked, error)
@@ -95,7 +95,7 @@ def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str
     alone = isolate(asked.model_copy(update={"generator": longer, "name": "longer"}), "approximation")
     found[f"{LONGER} x longer"] = alone.experiment, {"approximation": alone.switches["approximation"]}
     found["all"] = asked, {}
-    if quick:  # a short stream: it is only to be seen that it runs
+    if quick:  # few fresh draws, only to see that it runs
         return {
             name: (one.model_copy(update={"fresh_draws": min(one.fresh_draws, 2)}), said)
             for name, (one, said) in found.items()

@@ -70,7 +70,7 @@ DECIBEL = 10 / math.log(10)
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of the experiment: n images to learn from, images drawn an arm, images seen in a training."""
+    """Sizes of the experiment: n training images, images drawn an arm, images seen in a training."""
 
     train: int = 512
     drawn: int = 64
@@ -83,7 +83,7 @@ QUICK = Budget(train=128, drawn=32, images_seen=1_000, vae_seen=500)
 
 @dataclass(frozen=True)
 class Level:
-    """Power of a set of images in each band: float64 [N,4], or [1,4] where it is a law and known without error."""
+    """Power of a set of images in each band: float64 [N,4], or [1,4] for a closed form, which has no error."""
 
     powers: np.ndarray
 
@@ -100,7 +100,7 @@ class Level:
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the first axis; 0 for a law."""
+    """Return the standard error of the mean over the first axis; 0 for a closed form."""
     return values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1])
 
 
@@ -118,7 +118,7 @@ def band_power(grey: np.ndarray) -> np.ndarray:
 
 
 def level(images: np.ndarray) -> Level:
-    """Return the bands of published images, uint8 [N,C,H,W]."""
+    """Return the bands of images, uint8 [N,C,H,W]."""
     return Level(band_power(luma(images)))
 
 
@@ -141,7 +141,7 @@ def predicted(gaussian: GaussianModel, kept: np.ndarray | None = None) -> Level:
 
 
 def truth(data: AnyData, images: np.ndarray) -> GaussianModel:
-    """Return the Gaussian of infinite data: exact for a random field, that of all images there are otherwise."""
+    """Return the Gaussian of infinite data: exact for a random field, otherwise fitted to all available images."""
     fitted = Gaussian().fit(images, 0, RunContext())
     if not isinstance(data, RandomField):
         return fitted
@@ -180,13 +180,13 @@ def recipe(budget: Budget) -> Ddpm:
 
 
 def draw(model: DdpmModel, steps: int, budget: Budget, seed: int) -> Level:
-    """Return the bands of what the model makes in so many steps; the same noise in every arm."""
+    """Return the bands of images that the model samples in ``steps`` steps; the same noise in every arm."""
     model = replace(model, recipe=with_steps(model.recipe, steps))
     return level(model.sample(image_seeds(seed, "which_error", 1, 0, range(budget.drawn))))
 
 
 def samplers(gaussian: GaussianModel, real: Level, budget: Budget, seed: int) -> Iterator[str]:
-    """Yield the sampler's table: exact network, closed form beside what was measured."""
+    """Yield the sampler's table: exact network, measurement and closed form."""
     yield f"  {'exact network':24s}" + "".join(f"{f'{low}-{high - (high == 17)} c/image':>22s}" for low, high in BANDS)
     off = []
     for steps in STEPS:
@@ -214,7 +214,8 @@ def story(data: AnyData, budget: Budget, seed: int) -> Iterator[str]:
 
     few = Gaussian().fit(images, 0, RunContext())
     chance = level(images).decibel(real)
-    data_term = eroded(few, settings).decibel(eroded(gaussian, settings))[0], chance[1]  # which n they were is chance
+    # the difference is exact for these n images; its error is that of having drawn them
+    data_term = eroded(few, settings).decibel(eroded(gaussian, settings))[0], chance[1]
     trained = settings.fit(images, seed_at(seed, "train"), RunContext())
     network_term = draw(trained, LONG, budget, seed).decibel(eroded(few, settings))
     theory_of = DECIBEL * math.log1p(-1 / budget.train)
@@ -251,7 +252,7 @@ def sentence(
     network: tuple[np.ndarray, np.ndarray],
     together: tuple[np.ndarray, np.ndarray],
 ) -> str:
-    """Return the answer at so many steps, in words."""
+    """Return the result at ``steps`` steps, in words."""
     i = FINEST
     left = together[0][i] - sampler[i] - data_term[0][i] - network[0][i]
     error = math.hypot(together[1][i], math.hypot(data_term[1][i], network[1][i]))
@@ -263,7 +264,7 @@ def sentence(
 
 
 def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iterator[str]:
-    """Yield what a VAE loses by publishing decoder means, and what its noise gives back."""
+    """Yield what a VAE loses by publishing decoder means, and what the decoder's noise restores."""
     for noisy in (False, True):
         vae = Vae(details=12, images_seen=budget.vae_seen, crop=SIZE, decoder_noise=noisy)
         model = vae.fit(images, seed_at(seed, "train"), RunContext())
@@ -272,12 +273,12 @@ def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iter
 
 
 def main() -> None:
-    """Tell both stories."""
-    options = argparse.ArgumentParser(description="Which error eats the detail?")
+    """Print the budgets of both datasets."""
+    options = argparse.ArgumentParser(description="Which error removes the detail?")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; no figure to quote")
     options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--only", choices=("random_field", "faces"), help="one of the two stories")
+    options.add_argument("--only", choices=("random_field", "faces"), help="one of the two datasets")
     asked = options.parse_args()
     torch.set_num_threads(asked.threads)
     budget = QUICK if asked.quick else Budget()
