@@ -238,7 +238,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
         seed=seed_at(of.seed, "measure"),
         train=ImageSet(training, features),
     )
-    # faces without freckles are nearer to training faces without than to held-out faces with; it would look like copying
+    # faces without freckles are nearer to training faces without than to held-out faces with: no sign of copying
     panel = [name for name in PANEL if training is of.train.images or name not in ("memorisation", "generalisation")]
     found = {m.name: m for m in measure_panel(evidence, panel)}
     return {
