@@ -23,6 +23,7 @@ from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
 from .console import UsageError, out, settled
+from .experiments import runnable
 
 __all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "PLUGINS", "load_experiment", "parse", "plugged", "taken"]
 
@@ -73,7 +74,7 @@ def taken(words: Sequence[str], name: str, first: bool = False) -> tuple[str, li
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Return the experiment that a file holds.
+    """Return the experiment that a file holds; a name that is no file is one of the experiments of the package.
 
     Raises:
         ValueError: naming the file, if it is missing or holds no experiment.
@@ -81,7 +82,7 @@ def load_experiment(path: Path) -> Experiment:
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"
     if not path.is_file():
-        raise ValueError(f"{path}: no such experiment file. Expected a .py, .json or .yaml file.")
+        path = runnable(path)
     if path.suffix == ".py":
         experiment = getattr(load_file(path), "experiment", None)
         if not isinstance(experiment, Experiment):
