@@ -101,7 +101,7 @@ def test_one_image_has_no_covariance():
 
 
 def test_copying_images_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="fitted to images"):
+    with pytest.raises(ValueError, match=r"expected images of shape \(1, 8, 8\)"):
         Gaussian().fit(known(5), 0, RunContext()).reconstruct(np.zeros((2, 3, 8, 8), np.uint8))
 
 
