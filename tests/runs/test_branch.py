@@ -144,8 +144,8 @@ def test_the_provenance_names_the_stem_and_what_it_was_made_with(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"generator": Gaussian(components=3)}, "generator.components: 8 there, 3 asked for"),
-        ({"seed": 1}, "seed: 0 there, 1 asked for"),
+        ({"generator": Gaussian(components=3)}, "generator.components: expected 8, got 3"),
+        ({"seed": 1}, "seed: expected 0, got 1"),
         ({"images": 20}, "images"),
         ({"arms": (Gaussian(),)}, "arms"),
         ({"warm_start": True}, "warm_start"),

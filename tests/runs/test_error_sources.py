@@ -41,7 +41,7 @@ def test_approximation_keeps_the_network_and_reads_no_image_twice():
     assert alone.experiment.generator == vae
     assert alone.experiment.fresh_draws * 200 >= 30_000 and "none read twice" in alone.switches["statistical"]
     assert "30,000 images seen" in alone.switches["approximation"]
-    assert alone.switches["expressivity"].startswith("not to be switched off")
+    assert alone.switches["expressivity"].startswith("cannot be switched off")
 
 
 def test_a_longer_stream_is_kept():
