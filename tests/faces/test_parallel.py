@@ -48,7 +48,7 @@ def test_where_no_helper_starts_the_work_is_done_here(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     _same(draw_together(ORDER, 2), draw(ORDER))
-    assert "drawing them here" in caplog.text
+    assert "drawn in this process" in caplog.text
 
 
 def test_a_record_depends_on_its_address_alone() -> None:
