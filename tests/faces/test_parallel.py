@@ -1,4 +1,4 @@
-"""Rendering many faces: any number of processes, the same bytes."""
+"""Rendering many faces: the bytes do not depend on the number of processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cascade's laws: closed forms where nothing was learned, stages that resume, crops at their own place, sizes."""
+"""The cascade: closed forms without training, resumed stages, positions of crops, image sizes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_settings(model: CascadeModel, **change: object) -> CascadeModel:
 
 
 def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
-    """Gaussian pictures, grey, of a few smooth modes around mid-grey: nothing in them runs into black or white."""
+    """Grey Gaussian images of a few smooth modes around mid-grey; no value is clipped at black or white."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side * np.pi
     waves = np.stack([np.cos(x), np.cos(y), np.cos(x) * np.cos(y), np.cos(2 * x)])
@@ -102,7 +102,7 @@ def test_an_untrained_coarse_stage_alone_draws_what_ppca_draws_but_for_the_noise
 def test_every_stage_learns_what_a_gaussian_cannot_say(pictures: np.ndarray):
     change = {"components": 1, "width": 64, "coarse_share": 40, "coarse_batch": 64, "learning_rate": 1e-2, "ema": 0.9}
     recipe = RECIPE.model_copy(update={"images_seen": 320, **change})
-    pictures = np.concatenate([pictures, 255 - pictures])  # two camps, which a Gaussian cannot hold
+    pictures = np.concatenate([pictures, 255 - pictures])  # two clusters, which a Gaussian cannot represent
     signed = torch.from_numpy(pictures).float() / 127.5 - 1
     losses = []
     for images_seen in (0, recipe.images_seen):
@@ -255,7 +255,7 @@ def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.
     net = UNTRAINED.fit(pictures, 0, RunContext()).net
     contrasts = torch.zeros(1, 2, 2, 2)
     contrasts[:, 1, 0, 0] = 2.0
-    for each in net.octaves:  # the smaller one is told as well
+    for each in net.octaves:  # the smaller octave is conditioned on them as well
         told = each.givens(torch.zeros(1, 3, each.grid, each.grid), contrasts)[0, -1]
         assert float(told[0, 0] - told[-1, -1]) == pytest.approx(2.0 / float(each.usual[1, 1]), rel=1e-4)
 
@@ -278,7 +278,7 @@ def test_a_window_of_the_inside_answers_as_the_whole_picture_does():
     with torch.inference_mode():
         whole = net(y, t, given)[..., 8:, :56]
         part = net(y[..., 8:, :56], t, given[..., rows, columns], (rows, columns))
-    # the far corner lies beyond the reach of the cut
+    # the far corner is outside the receptive field of the cut
     torch.testing.assert_close(part[..., -4:, :4], whole[..., -4:, :4], atol=1e-4, rtol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The shared layers: a block begins as the identity, the norm sees one place alone, times are told apart."""
+"""The shared layers: a block starts as the identity, the norm reads one place only, encodings of times differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The patch net: exact for a Gaussian before any training, and better than a Gaussian after some."""
+"""The patch net: exact for a Gaussian without training, and better than the best Gaussian after training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def net_of(model: Model) -> PatchNet:
 
 
 def images_error(net: PatchNet, images: np.ndarray, time: int) -> tuple[float, float]:
-    """The squared error of the answer for the image, and the one that the closed form expects."""
+    """The squared error of the predicted image, and the expected error of the closed form."""
     clean = functional.pixel_unshuffle(torch.from_numpy(images).float() / 127.5 - 1, 4)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     a = net.kept[time]

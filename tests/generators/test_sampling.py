@@ -1,4 +1,4 @@
-"""Publishing in batches: nothing lost, nothing twice, and a smaller batch when the device is full."""
+"""Publishing in batches: no image is lost or repeated, and the batch shrinks if the device memory is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one loop: resuming to the byte, telling, stopping, and what a checkpoint refuses."""
+"""The training loop: resuming with the same bytes, records, stopping, and checkpoints that are rejected."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_learning_rate_rises_holds_and_falls_to_nearly_nothing():
 
 
 class Point(torch.nn.Module):
-    """One number that learns the mean of what it is shown."""
+    """A net of one parameter that learns the mean of its training images."""
 
     def __init__(self) -> None:
         super().__init__()

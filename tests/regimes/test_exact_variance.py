@@ -1,4 +1,4 @@
-"""The exact law against the closed forms of theory.py, and against loops in which Gaussians really are refitted."""
+"""The exact variance against the closed forms of imagelab.theory, and against simulated loops of refitted Gaussians."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_law_gives_every_closed_form_that_is_known(t: int, n: int):
 def loops(regime: Regime, lines: int, runs: int, seed: int) -> np.ndarray:
     """Return s_t^2 of line 0 in many loops of one value an image: float64 [T,runs].
 
-    The pools are the regime's own; the loops of one seed share them, and differ in every value.
+    The pools are drawn by the regime. All loops of one seed have the same pools and different values.
     """
     rng = np.random.default_rng(seed)
     needed = regime.reserve(N, TIMES, lines)

@@ -39,7 +39,7 @@ def carry_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFol
 
 
 def contents(folder: RunFolder) -> dict[str, str]:
-    """Every file but those that tell the time."""
+    """Every file except those that contain the time."""
     files = (path for path in folder.path.rglob("*") if path.is_file())
     kept = [path for path in files if path.name not in ("train.jsonl", "provenance.json", "run.lock")]
     return {str(p.relative_to(folder.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
@@ -49,7 +49,7 @@ def contents(folder: RunFolder) -> dict[str, str]:
     ("old", "new"),
     [
         (Replace(), Mix(real_fraction=0.5)),
-        (Replace(), Fresh(real_fraction=0.5)),  # needs new real images that the old run had not laid aside
+        (Replace(), Fresh(real_fraction=0.5)),  # needs new real images, which the old run has not stored
         (Fresh(real_fraction=0.25), Golden()),  # needs more of them
         (Fresh(real_fraction=0.25), Replace()),  # needs fewer
         (Accumulate(), Contaminate(share=0.5)),
@@ -138,7 +138,7 @@ def test_the_provenance_names_the_stem_and_what_it_was_made_with(tmp_path: Path)
         2,
         "cuda:9",
     )
-    assert provenance(whole, folder, "cpu") == record, "the same session is not told twice"
+    assert provenance(whole, folder, "cpu") == record, "the same session is not recorded twice"
 
 
 @pytest.mark.parametrize(

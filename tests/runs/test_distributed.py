@@ -1,4 +1,4 @@
-"""Two processes, one run: the same images, one training, one writer, and nobody left waiting."""
+"""One run with two processes: the same images, one training, one writer, and no process left waiting."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def finished(process: subprocess.Popen[bytes], log: Path, seconds: float = 300) 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill torchrun and its ranks, which have sessions of their own and would go on without it."""
+    """Kill torchrun and its ranks, which have sessions of their own and would continue without it."""
     if process.poll() is None:
         ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for each in (*map(int, ranks), process.pid):
@@ -146,7 +146,11 @@ def test_a_run_under_torchrun_has_one_writer_and_the_same_closed_form(tmp_path: 
     list(run(experiment, one, RunContext(batch=16)))
     (pair,) = (RunFolder(path) for path in (tmp_path / "pair").iterdir())
     assert pair.shards() == one.shards() and not list(pair.path.rglob("*.partial"))
-    for generation in (0, 1, 2):  # line 0 streams and draws, on two ranks, from the same model
+    for generation in (
+        0,
+        1,
+        2,
+    ):  # line 0 draws fresh training images and published images, on two ranks, from the same model
         np.testing.assert_array_equal(pair.images(generation), one.images(generation))
     assert (pair.images(1, 1) != one.images(1, 1)).any()  # sums over two ranks, noise of two ranks
 
@@ -159,7 +163,7 @@ def test_nobody_is_left_waiting(tmp_path: Path, how: str):
     words = ["-m", "imagelab", "run", str(asked), "--runtime.device", "cpu", "--runtime.runs", str(tmp_path / "runs")]
     process = start(free_port(), words, log)
     shard = tmp_path / "runs"
-    deadline = time.monotonic() + 300  # a busy machine may take its time to begin, not to end
+    deadline = time.monotonic() + 300  # a busy machine may be slow to start, but not to stop
     try:
         while not any(path.stat().st_size for path in shard.rglob("gen-001-line-1.partial/train.jsonl")):
             assert time.monotonic() < deadline and process.poll() is None, log.read_text()
@@ -219,7 +223,7 @@ def test_the_ranks_share_a_batch_without_remainder(count: int):
 
 
 class Sums(TorchProcessGroup):
-    """A team whose other rank brings the same values times ten."""
+    """A process group whose other rank has the same values times ten."""
 
     def all_reduce(self, tensors):
         for tensor in tensors:

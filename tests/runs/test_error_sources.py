@@ -1,4 +1,4 @@
-"""The three errors as switches: one is left, the others are off, and the words say how far."""
+"""The three errors as switches: one is left, the others are off, and the texts say how far."""
 
 from __future__ import annotations
 

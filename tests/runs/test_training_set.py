@@ -1,4 +1,4 @@
-"""The endless stream: what a training set of fresh images is, and that it takes the statistical error away."""
+"""Training sets with fresh draws: their content, and that they remove the statistical error."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ WHITE = RandomField(size=8, slope=0, contrast=20, channels=1)
 
 
 def published(stream: int, seed: int, generations: int) -> np.ndarray:
-    """What the last generation publishes, without lab or folder: fit to k N images of the model before, again."""
+    """Images of the last generation, computed without lab or folder: each model is fitted to k N images of the last."""
     images = WHITE.load("train", N, seed).images
     for generation in range(1, generations + 1):
         model = Gaussian().fit(images, 0, RunContext())
@@ -132,15 +132,15 @@ def test_variance_falls_by_the_law_without_a_stream_and_stays_with_one():
         kept[stream] = np.array(
             [a.astype(float).var(0, ddof=1).mean() / b.astype(float).var(0).mean() for a, b in pairs]
         )
-        law = (1 - 1 / (N * stream)) ** (generations - 1)  # generation 1 has the real set's own variance
+        law = (1 - 1 / (N * stream)) ** (generations - 1)  # generation 1 has the variance of the real set
         assert abs(kept[stream].mean() - law) < 4 * kept[stream].std(ddof=1) / len(seeds) ** 0.5
-    logs = [np.log(kept[stream]) for stream in (1, 8)]  # the mean of a few hides the collapse of most
+    logs = [np.log(kept[stream]) for stream in (1, 8)]  # the distribution of the variance is skewed
     error = np.hypot(*(each.std(ddof=1) / len(seeds) ** 0.5 for each in logs))
     assert logs[1].mean() - logs[0].mean() > 4 * error
 
 
 def refitted(regime, generations: int, stream: int, trials: int) -> tuple[float, float]:
-    """E s_t^2 and its standard error when one-dimensional Gaussians really are refitted to streamed pools."""
+    """E s_t^2 and its standard error in simulated loops of one-dimensional Gaussians with fresh draws."""
     from imagelab.pool import REAL, RESERVE, Archive, Pool
 
     found = []

@@ -233,7 +233,7 @@ def test_the_toy_cuts_nothing_where_the_cut_is_far_away() -> None:
     assert_allclose(theory.truncation_variance(1.0, 40.0, 0.1), 1.01)
     assert_allclose(theory.truncation_kept(1.0, 40.0), 1)
     assert_allclose(theory.truncation_kept(1.0, 2.0), 0.9545, atol=1e-4)
-    assert_allclose(theory.truncation_variance(1.0, 0.01, 0.0), 0.01**2 / 3, rtol=1e-3)  # a uniform sliver is left
+    assert_allclose(theory.truncation_variance(1.0, 0.01, 0.0), 0.01**2 / 3, rtol=1e-3)  # almost uniform
 
 
 def test_drift_bands_hold_the_share_of_perfect_generators_that_they_promise():
