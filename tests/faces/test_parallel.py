@@ -51,7 +51,7 @@ def test_where_no_helper_starts_the_work_is_done_here(
     assert "drawn in this process" in caplog.text
 
 
-def test_a_record_depends_on_its_address_alone() -> None:
+def test_a_record_depends_on_its_address_only() -> None:
     one, again = record("train", 4, 17, ("mole",)), record("train", 4, 17, ("mole",))
     assert one.head == again.head and one.marks == again.marks
     assert record("train", 4, 18, ()).head != one.head

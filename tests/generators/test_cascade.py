@@ -126,7 +126,7 @@ def test_the_images_seen_are_counted_over_all_stages(pictures: np.ndarray):
 
 
 @pytest.mark.parametrize("steps", [0, 3, 8, 12, 20])
-def test_a_training_cut_in_any_stage_goes_on_to_the_same_bytes(
+def test_a_training_interrupted_in_any_stage_resumes_to_the_same_bytes(
     steps: int, tmp_path: Path, pictures: np.ndarray, model: CascadeModel
 ):
     asked: list[None] = []
@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_of_a_later_stage_starts_the_whole_training_over(
     np.testing.assert_array_equal(resumed.sample(SEEDS), model.sample(SEEDS))
 
 
-def test_a_warm_start_takes_up_the_weights_and_the_axes_they_were_learned_in(pictures: np.ndarray, model: CascadeModel):
+def test_a_warm_start_copies_the_weights_and_the_axes_they_were_trained_with(pictures: np.ndarray, model: CascadeModel):
     still = RECIPE.model_copy(update={"images_seen": 0})
     again = still.fit(pictures[:40], 1, RunContext(), start=model)
     np.testing.assert_array_equal(again.net.coarse.axes, model.net.coarse.axes)
@@ -205,7 +205,7 @@ def test_a_warm_start_takes_up_the_weights_and_the_axes_they_were_learned_in(pic
         assert torch.equal(dict(again.net.named_parameters())[name], weight)
 
 
-def test_the_noise_of_every_stage_hangs_on_the_seed_alone(model: CascadeModel):
+def test_the_noise_of_every_stage_depends_on_the_seed_only(model: CascadeModel):
     first, second = model.sample(SEEDS), model.sample(SEEDS[::-1])[::-1]
     difference = np.abs(first.astype(int) - second)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
@@ -251,7 +251,7 @@ def test_contrast_is_the_logarithm_of_how_much_a_region_varies():
     assert float(part.contrast(enlarge(coarse), coarse).mean()) == pytest.approx(np.log(STILL))
 
 
-def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.ndarray):
+def test_every_octave_is_conditioned_on_the_contrasts_of_the_coarse_stage(pictures: np.ndarray):
     net = UNTRAINED.fit(pictures, 0, RunContext()).net
     contrasts = torch.zeros(1, 2, 2, 2)
     contrasts[:, 1, 0, 0] = 2.0
@@ -260,7 +260,7 @@ def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.
         assert float(told[0, 0] - told[-1, -1]) == pytest.approx(2.0 / float(each.usual[1, 1]), rel=1e-4)
 
 
-def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictures: np.ndarray):
+def test_the_details_of_the_coarse_image_enter_as_strongly_as_the_image(pictures: np.ndarray):
     net = UNTRAINED.fit(pictures, 0, RunContext()).net
     images = torch.from_numpy(pictures).float() / 127.5 - 1
     part = net.octaves[-1]
@@ -268,7 +268,7 @@ def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictu
     assert float(given[:, 3:6].square().mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_window_of_the_inside_answers_as_the_whole_picture_does():
+def test_an_inner_window_gives_the_velocity_of_the_whole_image():
     net = DetailNet(64, 3, 8, 8)
     generator = torch.Generator().manual_seed(0)
     for weight in net.parameters():

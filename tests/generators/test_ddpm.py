@@ -50,7 +50,7 @@ class Knows(torch.nn.Module):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
 @pytest.mark.parametrize("patch", [1, 4])
-def test_every_sampler_reaches_the_image_that_a_perfect_net_knows(prediction: Any, sampler: Any, patch: int):
+def test_every_sampler_reaches_the_image_of_a_perfect_net(prediction: Any, sampler: Any, patch: int):
     recipe = RECIPE.model_copy(
         update={"prediction": prediction, "sampler": sampler, "patch": patch, "noise_steps": 1000}
     )

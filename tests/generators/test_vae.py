@@ -101,7 +101,7 @@ def test_the_untrained_control_is_the_closed_form_and_says_so(pictures: np.ndarr
     np.testing.assert_allclose(model.net.noise_deviation().square(), left_open, rtol=1e-3)
 
 
-def test_a_training_of_no_length_tells_nothing_and_of_some_length_learns(pictures: np.ndarray):
+def test_a_training_of_no_length_writes_no_record_and_of_some_length_learns(pictures: np.ndarray):
     records: list[TrainRecord] = []
     control = RECIPE.model_copy(update={"images_seen": 0}).fit(pictures, 0, RunContext(on_record=records.append))
     assert records == []

@@ -162,7 +162,7 @@ def test_a_weighted_mean_settles_where_theory_says(weight: float) -> None:
     assert_law(N * mean**2, [theory.weighted_mean_error(weight)])
 
 
-def test_a_rare_attribute_dies_as_wright_and_fisher_say() -> None:
+def test_a_rare_attribute_is_lost_as_in_the_wright_fisher_chain() -> None:
     rng, n, p, runs = np.random.default_rng(11), 60, 0.03, 40_000
     counts = rng.binomial(n, p, runs)
     shares, there = [counts / n], [counts > 0]

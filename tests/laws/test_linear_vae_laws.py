@@ -61,7 +61,7 @@ def test_published_decoder_means_lose_the_same_variance_every_generation() -> No
     assert abs(found[-1].mean() - straight) < 0.02  # finite data and rounding add little
 
 
-def test_decoder_noise_gives_it_back() -> None:
+def test_decoder_noise_restores_the_variance() -> None:
     found = kept(noise=True)
     z = (found.mean(1) - law(True)) / (found.std(1, ddof=1) / np.sqrt(RUNS))
     assert np.abs(z).max() < 3.5, z

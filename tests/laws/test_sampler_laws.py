@@ -76,7 +76,7 @@ def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
-def test_neither_what_the_network_says_nor_the_patch_nor_the_schedule_matters_to_the_law(
+def test_the_law_does_not_depend_on_prediction_patch_or_schedule(
     prediction: Literal["epsilon", "v_prediction", "sample"], schedule: Literal["linear", "squaredcos_cap_v2"]
 ) -> None:
     recipe = Ddpm(sampler="ddim", steps=20, prediction=prediction, schedule=schedule, patch=2)

@@ -131,7 +131,7 @@ def test_lines_that_feed_on_each_other_keep_more_than_one_that_feeds_on_itself()
     assert kept == sorted(kept) and kept[0] == pytest.approx(theory.replace_variance(7, 20))
 
 
-def test_before_the_turn_a_schedule_is_told_in_the_words_of_its_first_regime():
+def test_before_the_change_a_schedule_has_the_description_of_its_first_regime():
     regime = Schedule(first=Replace(), until=3, then=Mix())
     assert regime.predictions(3, 20) == Replace().predictions(3, 20)
     assert "replace to generation 3, then fixed real share" in regime.predictions(4, 20)[0].estimator

@@ -58,7 +58,7 @@ def contents(folder: RunFolder) -> dict[str, str]:
     ],
     ids=lambda regime: str(regime)[:40],
 )
-def test_a_branch_is_the_run_that_the_whole_question_gives_from_scratch(tmp_path: Path, old: AnyRegime, new: AnyRegime):
+def test_a_branch_is_the_same_as_the_whole_schedule_run_from_the_start(tmp_path: Path, old: AnyRegime, new: AnyRegime):
     stem = tiny(tmp_path / "stem", regime=old, arms=(Gaussian(components=2),))
     grown = carry_out(stem)
     asked = tiny(tmp_path / "branch", regime=new, arms=stem.arms, generations=5)
@@ -101,7 +101,7 @@ def test_a_disk_without_links_gets_copies(tmp_path: Path, monkeypatch: pytest.Mo
     np.testing.assert_array_equal(folder.images(1), grown.images(1))
 
 
-def test_a_branch_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_branch_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stem = tiny(tmp_path / "stem")
     grown, whole = carry_out(stem), branched(stem, tiny(tmp_path, regime=Fresh()), 3)
 

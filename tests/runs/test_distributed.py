@@ -191,7 +191,7 @@ def child_of_rank(parent: int, rank: int) -> int:
     raise AssertionError("no such rank")
 
 
-def test_without_torchrun_there_is_one_rank_and_nothing_to_meet(monkeypatch: pytest.MonkeyPatch):
+def test_without_torchrun_there_is_one_rank_and_no_communication(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert world_size() == 1 and not is_worker()
     assert run_distributed(lambda group: 7 if group is SINGLE_PROCESS else 0, Runtime()) == 7
@@ -204,7 +204,7 @@ def test_every_rank_but_the_first_follows(monkeypatch: pytest.MonkeyPatch, rank:
     assert world_size() == 2 and is_worker() is helps
 
 
-def test_alone_fit_and_sample_are_the_recipes_own(tmp_path: Path, rng: np.random.Generator):
+def test_in_a_single_process_fit_and_sample_are_the_recipes_own(tmp_path: Path, rng: np.random.Generator):
     images, seeds = rng.integers(0, 256, (20, 3, 8, 8), np.uint8), image_seeds(0, "sample", 1, 0, range(5))
     model = fit(Gaussian(), images, 0, RunContext(), None)
     np.testing.assert_array_equal(sample(model, Gaussian(), tmp_path, seeds, RunContext()), model.sample(seeds))
@@ -230,7 +230,7 @@ class Sums(TorchProcessGroup):
             tensor.mul_(11)
 
 
-def test_a_meeting_averages_loss_gradients_and_the_buffers_that_changed():
+def test_the_all_reduce_averages_loss_gradients_and_the_buffers_that_changed():
     net = torch.nn.Linear(2, 1, bias=False)
     net.register_buffer("moving", torch.ones(1))
     net.register_buffer("still", torch.ones(1))
