@@ -81,7 +81,7 @@ class Gaussian(GeneratorRecipe):
 
         check_images(images)
         if len(images) < 2:
-            raise ValueError(f"Gaussian: expected at least 2 images for a covariance, got {len(images)}")
+            raise ValueError(f"Gaussian: expected at least 2 images, got {len(images)}; a covariance needs two or more")
         pixels = torch.from_numpy(images.reshape(len(images), -1)).to(context.device)
         mean, variances, directions, total = principal_components(
             pixels.double() / 127.5 - 1.0, self.components, self.unbiased
