@@ -1,11 +1,11 @@
-"""The two image forms of the laboratory and the only conversions between them.
+"""The two forms of images in this package and the only conversions between them.
 
-At rest, and across every room's door, images are ``uint8 [N,C,H,W]``, values 0..255. Inside a generator
-they are ``float32 [B,C,H,W]`` in -1..1. Each generation is therefore quantised exactly once, when a
-model publishes what it made; that is how pictures reach the next model in the world outside, and it is
-part of the physics of every experiment: the rounding error has variance (1/255)^2 / 12 a pixel.
+In files and between all parts of the package, images are ``uint8 [N,C,H,W]``, values 0..255. Inside a generator
+they are ``float32 [B,C,H,W]`` in -1..1. So each generation is quantised exactly once, when a model publishes its
+images, as images on the web are. The quantisation affects every experiment: the rounding error has variance
+(1/255)^2 / 12 per pixel value.
 
-Torch is never imported here: the two conversions use only arithmetic that tensors bring with them.
+Torch is never imported here: the two conversions use only methods of the tensors.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as used by clean-fid's a
 
 
 def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
-    """Return the images unchanged, or say how they differ from the form at rest.
+    """Return the images unchanged, or raise an error that says how they differ from ``uint8 [N,C,H,W]``.
 
     Args:
-        images: what should be uint8 [N,C,H,W], values 0..255, C = 1 or 3, N >= 1.
-        name: what to call them in the message.
+        images: to be checked: uint8 [N,C,H,W], values 0..255, C = 1 or 3, N >= 1.
+        name: the name of the images in the message.
 
     Raises:
         ValueError: for another dtype, another number of axes or channels, or an empty set.
@@ -50,18 +50,18 @@ def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
 
 
 def to_signed(images: Tensor) -> Tensor:
-    """Turn published images into what a network reads: uint8 [B,C,H,W] 0..255 -> float32 [B,C,H,W] -1..1."""
+    """Convert images to the input of a network: uint8 [B,C,H,W] 0..255 -> float32 [B,C,H,W] -1..1."""
     return images.float() / 127.5 - 1.0
 
 
 def to_bytes(signed: Tensor) -> Tensor:
-    """Publish what a network made: float [B,C,H,W] in about -1..1 -> uint8 [B,C,H,W].
+    """Publish the output of a network: float [B,C,H,W] in about -1..1 -> uint8 [B,C,H,W].
 
-    Values outside -1..1 saturate, as they do on any screen, and the rest is rounded to the nearest of the
-    256 levels. ``to_bytes(to_signed(x)) == x`` for every x.
+    Values outside -1..1 are clipped, the others are rounded to the nearest of the 256 levels.
+    ``to_bytes(to_signed(x)) == x`` for every x.
 
     Raises:
-        ValueError: if any value is NaN or infinite. A diverged model must not pass for a dark image.
+        ValueError: if any value is NaN or infinite, so that the output of a diverged model is not taken for an image.
     """
     if not bool(signed.isfinite().all()):
         bad = int((~signed.isfinite()).sum())
@@ -81,17 +81,20 @@ def luma(images: np.ndarray) -> np.ndarray:
 
 
 def tile(images: np.ndarray, columns: int, scale: int = 1, gap: int = 2, background: int = 255) -> np.ndarray:
-    """Lay images out row by row, enlarged by whole pixels only, so that no detail is invented or smoothed.
+    """Arrange images in a grid, row by row, enlarged by whole pixels only, without interpolation.
 
     Args:
         images: uint8 [N,C,H,W].
         columns: images a row; the last row may be short.
-        scale: whole-number nearest-neighbour enlargement.
-        gap: pixels between images (after enlargement), and around none.
+        scale: factor of the nearest-neighbour enlargement, a whole number >= 1.
+        gap: pixels between images (after enlargement); there is no border.
         background: grey level 0..255 of gaps and of missing images.
 
     Returns:
         uint8 [height,width,3].
+
+    Raises:
+        ValueError: for columns or scale below 1, or images of another form.
     """
     check_images(images)
     if columns < 1 or scale < 1:

@@ -1,9 +1,9 @@
-"""A measurement: one number that can stand alone in front of a referee.
+"""A measurement: one number with everything that is needed to judge it.
 
-A value without its error, its sample sizes, its feature space and its real-against-real floor says nothing.
-So they travel together, one JSON object a line of ``metrics.jsonl``, and two measurements whose instruments
-differ refuse to be compared. Predictions of theory are measurements too (``predicted=True``), so that a plot
-draws the pair alike; what could not be measured is recorded with its reason, never left out.
+A value cannot be interpreted without its error, sample sizes, feature space and real-against-real floor. So they are
+stored together, one JSON object per line of ``metrics.jsonl``. Two measurements with different instruments cannot be
+compared. Predictions of theory are measurements, too (``predicted=True``), so that a plot treats both in the same way.
+A value that could not be measured is recorded with the reason; it is never left out.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ Direction = Literal["lower", "higher", "two-sided", "none"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number with all that it takes to trust it.
+    """One number with its error, sample sizes, instrument and source.
 
     Attributes:
-        name: the metric's key in ``METRICS``, with the band or space behind a slash: ``band_power/16-32``.
-        value: the number; None where it could not be computed (then ``missing`` says why).
+        name: the metric's key in ``METRICS``, with the band or space after a slash: ``band_power/16-32``.
+        value: the number; None if it could not be computed (then ``missing`` gives the reason).
         unit: its unit; "" for a pure number.
         generation: 0 for real data against held-out real data (the floor), t for generation t.
-        line: which model of the generation; -1 for real data.
-        n_real: real (reference) images used. n_fake: images under test used.
-        stderr: standard error of the value, None where no honest one is known.
-        better: which way is better; "two-sided" where any distance from real is a loss.
+        line: index of the model within the generation; -1 for real data.
+        n_real: number of real (reference) images used.
+        n_fake: number of tested images used.
+        stderr: standard error of the value, None if no valid one is known.
+        better: the better direction; "two-sided" if any distance from real is a loss.
         estimator: how the value was computed, in a few words.
-        feature_space: name and weights digest of the features, "" where pixels are read directly.
-        resize: the resize kernel in front of the features, "" for none.
-        floor: the same measurement of real against held-out real at the same n. floor_stderr: its error.
-        predicted: True for a prediction of theory, not a measurement.
-        seed: seed of any random choice inside the estimator.
-        missing: why there is no value.
+        feature_space: name and weights digest of the features, "" if the metric reads pixels.
+        resize: the resize kernel before the features, "" for none.
+        floor: the same measurement of real against held-out real images at the same n.
+        floor_stderr: standard error of the floor.
+        predicted: True for a prediction of theory.
+        seed: seed of random choices inside the estimator.
+        missing: the reason why there is no value.
         cite: the source, as an arXiv or DOI identifier.
     """
 
@@ -61,16 +63,27 @@ class Measurement:
     cite: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a number that is no number, and a gap without a reason."""
+        """Raise ValueError for NaN or infinite numbers, and for a missing value without a reason."""
         for field in ("value", "stderr", "floor", "floor_stderr"):
             number = getattr(self, field)
             if number is not None and not math.isfinite(number):
-                raise ValueError(f"{self.name}: {field} must be finite or None, got {number}; say why in `missing`")
+                raise ValueError(
+                    f"{self.name}: expected {field} to be finite or None, got {number}; give the reason in `missing`"
+                )
         if self.value is None and not self.missing:
-            raise ValueError(f"{self.name}: a measurement without a value needs its reason in `missing`")
+            raise ValueError(f"{self.name}: expected a reason in `missing` for a measurement without a value, got none")
 
     def at(self, generation: int, line: int, floor: Measurement | None = None) -> Measurement:
-        """Return this measurement placed in a run, beside its real-against-real floor."""
+        """Return this measurement with its place in a run and its real-against-real floor.
+
+        Args:
+            generation: see the attributes.
+            line: see the attributes.
+            floor: the same measurement of real against held-out real images; None for none.
+
+        Raises:
+            ValueError: if the floor was measured with another instrument.
+        """
         placed = replace(self, generation=generation, line=line)
         if floor is None or floor.value is None:
             return placed
@@ -78,16 +91,18 @@ class Measurement:
         return replace(placed, floor=floor.value, floor_stderr=floor.stderr)
 
     def check_comparable(self, other: Measurement) -> None:
-        """Raise ValueError where the two were not taken with the same instrument."""
+        """Raise ValueError if the two were not measured with the same instrument."""
         for field in ("name", "unit", "estimator", "feature_space", "resize"):
             ours, theirs = getattr(self, field), getattr(other, field)
             if ours != theirs:
                 raise ValueError(f"{self.name}: cannot be compared, {field} differs: {ours!r} against {theirs!r}")
 
     def to_json(self) -> str:
-        """Return one line of JSON. Fields at their default are left out; floats keep every digit."""
-        stated = {field.name: field.default for field in fields(self)}
-        values = {key: value for key, value in asdict(self).items() if key in ("name", "value") or value != stated[key]}
+        """Return one line of JSON. Fields with their default value are left out; floats keep all digits."""
+        defaults = {field.name: field.default for field in fields(self)}
+        values = {
+            key: value for key, value in asdict(self).items() if key in ("name", "value") or value != defaults[key]
+        }
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -95,7 +110,7 @@ class Measurement:
         """Read one line written by :meth:`to_json`.
 
         Raises:
-            ValueError: if the line is not whole, or holds fields that this version does not know.
+            ValueError: if the line is incomplete, or has fields that this version does not know.
         """
         try:
             return cls(**json.loads(line))

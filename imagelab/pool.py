@@ -1,9 +1,9 @@
-"""The ledger: where every image came from.
+"""The record of where every image came from.
 
 A :class:`Pool` is a training set by reference. It holds no pixels, only three columns: the generation that made
 each image, the line (model) that made it, and its row in that shard. An :class:`Archive` is all that exists so
-far. A regime reads the archive and answers with a pool; so "what was this model trained on?" has an exact answer
-for every model, and "where did this picture come from?" one for every picture.
+far. A regime reads the archive and returns a pool. So the training set of every model, and the origin of every
+image, are known exactly.
 """
 
 from __future__ import annotations
@@ -21,19 +21,25 @@ REAL = -1
 """The line of the real training images, generation 0."""
 
 RESERVE = -2
-"""The line of real images that no model has seen yet, generation 0; regimes with fresh data draw from here, once."""
+"""The line of real images that no model has seen yet, generation 0; regimes with new data use each of them once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A training set by reference: int32 [N] columns, one row an image; an image may stand in it more than once."""
+    """A training set by reference: one row per image; an image may occur more than once.
+
+    Attributes:
+        generation: int32 [N], the generation that made the image; 0 for real images.
+        line: int32 [N], the model of that generation; REAL or RESERVE for real images.
+        row: int32 [N], the row of the image in its shard.
+    """
 
     generation: np.ndarray
     line: np.ndarray
     row: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check that the columns belong together and freeze them."""
+        """Check that the columns have the same length, and make them read-only."""
         if not (self.generation.shape == self.line.shape == self.row.shape) or self.row.ndim != 1:
             shapes = self.generation.shape, self.line.shape, self.row.shape
             raise ValueError(f"Pool: expected three columns [N] of equal length, got {shapes}")
@@ -65,13 +71,13 @@ class Pool:
         return Pool(self.generation[index], self.line[index], self.row[index])
 
     def pick(self, n: int, rng: np.random.Generator) -> Pool:
-        """Return n rows drawn without replacement, in drawn order.
+        """Return n rows drawn without replacement, in the order of the draw.
 
         Raises:
-            ValueError: if the pool holds fewer than n; drawing some twice would shrink the effective sample in silence.
+            ValueError: if the pool holds fewer than n; drawing with replacement would reduce the effective sample size.
         """
         if n > len(self):
-            raise ValueError(f"Pool.pick: asked for {n} images, the pool holds {len(self)}")
+            raise ValueError(f"Pool.pick: expected at most {len(self)} images, the size of the pool, got {n}")
         return self.take(rng.permutation(len(self))[:n])
 
     def names(self) -> np.ndarray:
@@ -79,11 +85,11 @@ class Pool:
         return np.stack([self.generation, self.line, self.row], axis=1)
 
     def shards(self) -> list[tuple[int, int]]:
-        """Return the (generation, line) pairs that the pool draws from, in order."""
+        """Return the (generation, line) pairs that occur in the pool, sorted."""
         return sorted({(int(g), int(i)) for g, i in zip(self.generation, self.line, strict=True)})
 
     def share(self, generation: int | None = None, line: int | None = None) -> float:
-        """Return the share, 0..1, of the images that are of this generation and/or line."""
+        """Return the share, 0..1, of the images of this generation and line; None matches all."""
         chosen = np.ones(len(self), bool)
         if generation is not None:
             chosen &= self.generation == generation
@@ -92,18 +98,18 @@ class Pool:
         return float(chosen.mean()) if len(self) else 0.0
 
     def digest(self) -> str:
-        """Return the SHA-256 of the ledger's rows, 64 hex digits."""
+        """Return the SHA-256 of the pool's rows, 64 hex digits."""
         return hashlib.sha256(self.names().tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Everything that exists when a generation begins. Frozen: the loop makes a new one each generation.
+    """All images that exist when a generation begins. Frozen: the loop creates a new one each generation.
 
     Attributes:
         real: the real training set, generation 0.
         reserve: real images not yet seen by any model, in the order in which they will be used.
-        made: the whole shard of each (generation, line) made so far, generations counted from 1.
+        made: the complete shard of each (generation, line) made so far, generations counted from 1.
     """
 
     real: Pool
@@ -121,20 +127,25 @@ class Archive:
         return len({line for _, line in self.made})
 
     def shard(self, generation: int, line: int) -> Pool:
-        """Return all images at an address: (0, REAL), (0, RESERVE), or what a line made of a generation."""
+        """Return all images at an address: (0, REAL), (0, RESERVE), or the shard of a generation and line."""
         if generation == 0:
             return self.reserve if line == RESERVE else self.real
         return self.made[generation, line]
 
     def latest(self, line: int) -> Pool:
-        """Return what this line made last; the real set before the first generation."""
+        """Return the last shard of this line; the real set before the first generation."""
         return self.made[self.generation, line] if self.made else self.real
 
     def history(self, line: int) -> tuple[Pool, ...]:
-        """Return all that this line made, oldest first."""
+        """Return all shards of this line, oldest first."""
         return tuple(self.made[g, line] for g in range(1, self.generation + 1))
 
     def add(self, generation: int, shards: Mapping[int, Pool]) -> Archive:
-        """Return the archive after one more generation: a shard for each line."""
+        """Return the archive with one more generation.
+
+        Args:
+            generation: the number of the new generation.
+            shards: line -> its new shard.
+        """
         new = {(generation, line): pool for line, pool in shards.items()}
         return Archive(self.real, self.reserve, MappingProxyType({**self.made, **new}))

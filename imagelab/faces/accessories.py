@@ -1,4 +1,4 @@
-"""What a face wears: glasses, earrings, a nose stud, a hearing aid, an eyepatch."""
+"""Accessories: glasses, earrings, a nose stud, a hearing aid, an eyepatch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ _AID, _TUBE, _PATCH = _rgb(0.30, 0.42, 0.62), _rgb(0.5, 0.6, 0.75), _rgb(0.02, 0
 def paint_glasses(
     face: Face, frame: Frame, canvas: Canvas, mask: np.ndarray, r: np.ndarray, over_arm: np.ndarray
 ) -> None:
-    """Paint frame, bridge, arms and lens reflections; ``over_arm`` (hair, scarf) hides the arms."""
+    """Paint frame, bridge, arms and lens reflections of glasses.
+
+    Args:
+        face: the latent record.
+        frame: the frame of the face.
+        canvas: the whole image.
+        mask: opacity of the face on its frame, [h,w].
+        r: 1 on the outline of the head, 0 in the middle, [h,w].
+        over_arm: opacity of hair or scarf, which hides the arms, [h,w].
+    """
     x, e = face.extras, face.eyes
     key, ambient = face.light.key, face.light.ambient
     metal = x.frame * (ambient + key * 0.5)
@@ -50,7 +59,7 @@ def paint_glasses(
 
 
 def _superellipse(x: np.ndarray, y: np.ndarray, power: float) -> np.ndarray:
-    """Return (x^p + y^p)^(1/p) for p = 2, 2.6 (about) or 4."""
+    """Return (x^p + y^p)^(1/p) for p = 2 or 4; for 2.6 it is computed with p = 2.5, which is faster."""
     xx, yy = x * x, y * y
     if power == 4.0:
         return np.sqrt(np.sqrt(xx * xx + yy * yy))
@@ -60,7 +69,7 @@ def _superellipse(x: np.ndarray, y: np.ndarray, power: float) -> np.ndarray:
 
 
 def paint_earrings(face: Face, canvas: Canvas) -> None:
-    """Paint studs (1) or hoops (2) where the ears are not behind the head, a scarf or thick hair."""
+    """Paint studs (1) or hoops (2) on ears that are not hidden by the head, a scarf or thick hair."""
     kind = face.extras.earring
     if kind == 0 or face.hair.style in ("scarf", "afro", "wavy", "long", "curls"):
         return
@@ -77,7 +86,7 @@ def paint_earrings(face: Face, canvas: Canvas) -> None:
 
 
 def paint_hearing_aid(face: Face, canvas: Canvas) -> None:
-    """Paint a hearing aid behind the ear of its side, with its tube."""
+    """Paint a hearing aid with its tube behind the ear on the side ``face.marks.hearing_aid``."""
     side = face.marks.hearing_aid
     x0, y0, _ = ear_places(face)[0 if side < 0 else 1]
     frame = Frame.of(face.head, canvas.bare.shape[0], x0 - 0.20, x0 + 0.20, y0 - 0.24, y0 + 0.24)
@@ -90,7 +99,7 @@ def paint_hearing_aid(face: Face, canvas: Canvas) -> None:
 
 
 def paint_stud(face: Face, frame: Frame, skin: Canvas) -> None:
-    """Paint a nose stud on the wing of its side, onto the lit skin."""
+    """Paint a nose stud onto the lit skin, on the nose wing of the side ``face.marks.stud``."""
     m = face.mouth
     centre = face.marks.stud * m.nose_width * 0.95
     where = frame.cut(centre, m.nose_base - 0.02, 0.09, 0.09)
@@ -100,7 +109,7 @@ def paint_stud(face: Face, frame: Frame, skin: Canvas) -> None:
 
 
 def paint_eyepatch(face: Face, frame: Frame, skin: Canvas, normal_light: np.ndarray) -> None:
-    """Paint an eyepatch with its strap over one eye, onto the lit skin."""
+    """Paint an eyepatch with its strap onto the lit skin, over the eye of the side ``face.marks.eyepatch``."""
     e = face.eyes
     across, down = face.marks.eyepatch * frame.U - e.spacing, frame.V - e.height
     patch = step(1.08, 0.95, (across * (1 / 0.25)) ** 4 + ((down + 0.02) * (1 / 0.20)) ** 4)

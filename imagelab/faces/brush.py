@@ -1,9 +1,9 @@
-"""The brushes of the face painter: soft edges, cheap noise, colours, and a canvas that remembers bare skin.
+"""Painting tools of the face renderer: soft edges, fast noise, colours, and a canvas that records visible skin.
 
-Everything is planar (float32 [3,h,w]) linear light until :func:`develop` turns it into bytes once. A
-:class:`Canvas` carries, beside its picture, ``bare``: how much of the naked skin at a pixel can still be seen. Laying
-colour with opacity m scales any difference underneath by (1 - m); so ``bare`` is exactly the factor by which a freckle
-shows through all that was painted after it, and one rendering serves a face and its freckle-free twin.
+All images are planar (float32 [3,h,w]) linear light until :func:`develop` converts them to bytes once. A
+:class:`Canvas` has a second map, ``bare``: the share of bare skin that is still visible at a pixel. Painting a colour
+with opacity m multiplies any difference underneath by (1 - m). So ``bare`` is exactly the factor with which a freckle
+is visible through everything painted after it, and one rendering gives a face and its twin without freckles.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHIFT = _SIDE.bit_length() - 1
 
 
 def step(edge: float, full: float, x: np.ndarray) -> np.ndarray:
-    """Return a smooth step, float32 like x: 0 at ``edge``, 1 at ``full`` (which may be the smaller), cubic between.
+    """Return a smooth step, with the dtype of x: 0 at ``edge``, 1 at ``full`` (which may be smaller), cubic between.
 
     Example:
         >>> step(0.0, 2.0, np.array([-1.0, 1.0, 5.0])).tolist()
@@ -59,13 +59,14 @@ _TILE = _noise_tile().ravel()
 
 
 def noise(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """Return smooth value noise in 0..1 with one lattice cell a unit of x and y.
+    """Return smooth value noise in 0..1 with one lattice cell per unit of x and y.
 
-    The noise is a stored tile of 64 x 64 cells, 8 texels a cell, read at the nearest texel: six array operations
-    instead of the thirty of an interpolating lookup. ``seed`` shifts the tile.
+    The noise is a stored tile of 64 x 64 cells, 8 texels a cell, read at the nearest texel. This takes six array
+    operations; an interpolating lookup takes thirty. ``seed`` shifts the tile.
 
     Args:
-        x, y: float32, broadcast against each other, absolute values below about 1000.
+        x: float32, broadcast against y, absolute values below about 1000.
+        y: float32, likewise.
         seed: whole number >= 0.
     """
     column = (x * _TEXELS + float(8192 + seed * 296 % _SIDE)).astype(np.int32)
@@ -84,18 +85,18 @@ def linear(colour: str) -> np.ndarray:
 
 @dataclass
 class Canvas:
-    """A picture under the brush.
+    """An image that is being painted.
 
     Attributes:
         pixels: float32 [3,h,w], linear light.
-        bare: float32 [h,w], 0..1, how much of the naked skin still shows (see the module's note).
+        bare: float32 [h,w], 0..1, the share of bare skin that is still visible (see the module's docstring).
     """
 
     pixels: np.ndarray
     bare: np.ndarray
 
     def paint(self, colour: np.ndarray, mask: np.ndarray, where: Window | None = None) -> None:
-        """Lay a colour ([3,1,1] or [3,h,w]) over the window with opacity ``mask`` ([h,w], 0..1)."""
+        """Paint a colour ([3,1,1] or [3,h,w]) over the window with opacity ``mask`` ([h,w], 0..1)."""
         rows, cols = where or (slice(None), slice(None))
         view = self.pixels[:, rows, cols]
         layer = colour - view
@@ -104,13 +105,13 @@ class Canvas:
         self.bare[rows, cols] *= 1.0 - mask
 
     def darken(self, keep: np.ndarray, where: Window | None = None) -> None:
-        """Multiply the window by ``keep`` ([h,w], 0..1): contact shadows, creases, ink lines."""
+        """Multiply the window by ``keep`` ([h,w], 0..1), for contact shadows, creases and dark lines."""
         rows, cols = where or (slice(None), slice(None))
         self.pixels[:, rows, cols] *= keep
         self.bare[rows, cols] *= keep
 
     def glow(self, light: np.ndarray, where: Window | None = None) -> None:
-        """Add light ([3,h,w]) to the window: reflections on glass. What lies beneath still shows."""
+        """Add light ([3,h,w]) to the window, for reflections on glass. The layers below remain fully visible."""
         rows, cols = where or (slice(None), slice(None))
         self.pixels[:, rows, cols] += light
 
@@ -129,7 +130,7 @@ _LEVELS = 16384
 
 def _tone_curve() -> np.ndarray:
     c = np.linspace(0, 4.0, _LEVELS)
-    c = np.clip(c * (1 + 0.18 * c) / (1 + 0.42 * c) * 1.06, 0, 1)  # a gentle shoulder instead of burnt highlights
+    c = np.clip(c * (1 + 0.18 * c) / (1 + 0.42 * c) * 1.06, 0, 1)  # compress highlights smoothly, clip few of them
     return np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055).astype(np.float32) * 255
 
 
@@ -137,11 +138,11 @@ _TONE = _tone_curve()
 
 
 def develop(light: np.ndarray, grain: np.ndarray) -> np.ndarray:
-    """Turn linear light into bytes: tone curve, sRGB, grain (in 8-bit levels), rounding.
+    """Convert linear light to bytes: tone curve, sRGB, grain, rounding.
 
     Args:
-        light: float32 [3,s,s], linear, >= 0; values above 4 saturate.
-        grain: float32 [3,s,s], added before rounding.
+        light: float32 [3,s,s], linear, >= 0; values above 4 are clipped.
+        grain: float32 [3,s,s], in 8-bit levels, added before rounding.
 
     Returns:
         uint8 [3,s,s].

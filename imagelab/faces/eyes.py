@@ -20,12 +20,12 @@ def brow_colour(face: Face) -> np.ndarray:
 
 
 def paint_brows(face: Face, frame: Frame, albedo: Canvas, shine: np.ndarray) -> None:
-    """Draw two arched, tapering brows into the albedo and take the shine off them."""
+    """Paint two arched, tapering brows onto the albedo, and reduce the shine there."""
     e = face.eyes
     where = frame.cut(0.0, e.height - e.brow_height - 0.02, e.spacing + e.width * 1.6, 0.13)
     u = frame.U[where]
     x = (np.abs(u) - e.spacing - 0.022) * (1 / (e.width * 1.26))
-    bend = np.where(x < 0.2, np.float32(0.55), np.float32(1.15)) * (x - 0.2) ** 2  # a high inner end looks kind
+    bend = np.where(x < 0.2, np.float32(0.55), np.float32(1.15)) * (x - 0.2) ** 2  # a high inner end looks friendly
     centre = e.height - e.brow_height - 0.050 * e.brow_arch * (1 - bend) + 0.022 * e.brow_tilt * x
     thick = e.brow_thickness * step(-1.15, -0.70, x) * (1 - 0.68 * step(-0.1, 1.1, x))
     y = (frame.V[where] - centre) / np.maximum(thick, 1e-3)
@@ -95,7 +95,7 @@ def _eyeball(
 
 
 def _lashes(face: Face, x: np.ndarray, y: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return the opacity of lash line, lashes and wing."""
+    """Return the opacity of lash line, lashes and outer wing: [h,w]."""
     strength = face.eyes.lashes
     outward = step(-0.9, 0.9, x)
     width = (0.055 + 0.070 * outward) * strength

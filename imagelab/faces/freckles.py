@@ -1,9 +1,10 @@
-"""Freckles: a clustered point process on the face, its stamping, and the true list of what can be seen.
+"""Freckles: a clustered point process on the face, its rendering, and the ground-truth list of visible freckles.
 
-Freckles are drawn in texture coordinates by a gamma-Poisson cluster process (parents on cheeks, bridge of the nose and,
-few, the forehead; uneven cluster weights; a tenth to a seventh of all freckles anywhere on the face), thinned so that
-dots stay apart. A freckle of radius r and contrast c adds c units of melanin in its middle, falling smoothly to none at
-1.38 r. The truth list is the forward map of the same numbers, so it is exact.
+Freckles are drawn in texture coordinates by a gamma-Poisson cluster process: cluster centres on the cheeks, the bridge
+of the nose and, few, on the forehead; unequal cluster weights; a tenth to a seventh of all freckles anywhere on the
+face. The process is thinned so that the dots stay separate. A freckle of radius r and contrast c adds c units of
+melanin in its middle, which fall smoothly to 0 at 1.38 r. The ground-truth list is computed from the same numbers by
+the forward map, so it is exact.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ __all__ = ["FreckleStyle", "Freckles", "freckle_chance", "freckle_style", "sampl
 
 @dataclass(frozen=True)
 class FreckleStyle:
-    """How freckles look at one resolution.
+    """The appearance of freckles at one resolution.
 
     Attributes:
-        radius: median radius, head units (h * size / 2 pixels each, h about 0.78). spread: sd of its logarithm.
-        spacing: least centre distance, in sums of the two radii.
-        contrast: least contrast in melanin units.
-        few, growth: mean count is ``few * exp(growth * level)``.
+        radius: median radius, head units (h * size / 2 pixels each, h about 0.78).
+        spread: standard deviation of the logarithm of the radius.
+        spacing: least distance of two centres, in units of the sum of the two radii.
+        contrast: least contrast, in melanin units.
+        few: mean count at level 0; in general it is ``few * exp(growth * level)``.
+        growth: see ``few``.
     """
 
     radius: float
@@ -54,12 +57,17 @@ _FINE = {
 
 
 def freckle_style(name: str, size: int) -> FreckleStyle:
-    """Return the look named ``countable`` or ``fine`` at a picture size: dots are tied to the target's pixels."""
+    """Return the style ``countable`` or ``fine`` for an image size in px; the radii are chosen for each size.
+
+    Args:
+        name: "countable"; any other name gives "fine".
+        size: 32, 64, 128 or 256.
+    """
     return (_COUNTABLE if name == "countable" else _FINE)[size]
 
 
 def freckle_chance(face: Face) -> float:
-    """Return the chance that this face has freckles, by skin tone and hair colour (a design choice)."""
+    """Return the probability that this face has freckles, by skin tone and hair colour (a design choice)."""
     tone = face.skin.tone
     chance = 0.62 if tone < 2.2 else 0.35 if tone < 4 else 0.12 if tone < 6 else 0.04
     if face.hair.colour_name in ("ginger", "auburn"):
@@ -69,7 +77,15 @@ def freckle_chance(face: Face) -> float:
 
 @dataclass(frozen=True)
 class Freckles:
-    """Freckles of one face, float64 [K] each: texture position u, v; radius (head units); contrast; ellipticity."""
+    """Freckles of one face; all float64 [K].
+
+    Attributes:
+        u: texture coordinate across.
+        v: texture coordinate down.
+        radius: head units.
+        contrast: melanin units in the middle.
+        ellipse: ellipticity, -0.25..0.25; 0 for a circle.
+    """
 
     u: np.ndarray
     v: np.ndarray
@@ -87,7 +103,7 @@ class Freckles:
 
 
 def sample_freckles(rng: np.random.Generator, head: Head, style: FreckleStyle) -> Freckles:
-    """Draw the freckles of one face: three or more, heavy-tailed in number."""
+    """Draw the freckles of one face: three or more; their number has a heavy-tailed distribution."""
     while True:
         drawn = _draw_freckles(rng, head, style)
         if len(drawn) >= 3:
@@ -126,7 +142,7 @@ def _positions(rng: np.random.Generator, n: int, level: float) -> tuple[np.ndarr
 
 
 def _allowed(u: np.ndarray, v: np.ndarray, r: np.ndarray, head: Head) -> np.ndarray:
-    """Keep off eyes and brows, mouth, nostrils and the rim of the face."""
+    """Return which freckles do not touch eyes, brows, mouth, nostrils or the rim of the face: bool [K]."""
     eyes = np.hypot((np.abs(u) - 0.28) / (0.19 + r), (v - 0.01) / (0.12 + r)) > 1
     brows = ~((np.abs(np.abs(u) - 0.28) < 0.24) & (v > -0.24 - r) & (v < -0.06))
     mouth = np.hypot(u / (0.30 + r), (v - 0.585) / (0.13 + r)) > 1
@@ -136,7 +152,10 @@ def _allowed(u: np.ndarray, v: np.ndarray, r: np.ndarray, head: Head) -> np.ndar
 
 
 def _thin(u: np.ndarray, v: np.ndarray, r: np.ndarray, order: np.ndarray, spacing: float) -> np.ndarray:
-    """Keep freckles in drawn order unless one already kept lies nearer than spacing * (r1 + r2)."""
+    """Return the indices of the freckles that are kept.
+
+    In the given order, a freckle is kept unless one that is already kept is nearer than spacing * (r1 + r2).
+    """
     kept: list[int] = []
     for i in order.tolist():
         near = np.array(kept, np.intp)
@@ -146,7 +165,7 @@ def _thin(u: np.ndarray, v: np.ndarray, r: np.ndarray, order: np.ndarray, spacin
 
 
 def stamp(frame: Frame, freckles: Freckles) -> np.ndarray:
-    """Return the melanin that the freckles add, float32 [h,w] on the frame; overlaps saturate."""
+    """Return the melanin that the freckles add, float32 [h,w] on the frame; the sum saturates where they overlap."""
     melanin = np.zeros_like(frame.X)
     x, y, facing = project(frame.head, freckles.u, freckles.v)
     columns, rows = to_pixels(frame.head, x, y, frame.n)
@@ -161,22 +180,28 @@ def stamp(frame: Frame, freckles: Freckles) -> np.ndarray:
 
 
 def loss(naked: np.ndarray, diffuse: np.ndarray, melanin: np.ndarray) -> np.ndarray:
-    """Return the light that freckles take from naked, lit skin: [3,h,w]."""
+    """Return the light that freckles absorb on bare, lit skin: [3,h,w].
+
+    Args:
+        naked: albedo of the bare skin, [3,h,w].
+        diffuse: diffuse light, [3,h,w].
+        melanin: from :func:`stamp`, [h,w].
+    """
     return naked * diffuse * (1 - np.exp(-S_MEL * melanin))
 
 
 def truth(freckles: Freckles, head: Head, bare: np.ndarray) -> np.ndarray:
-    """Return the list of freckles as they lie in the picture.
+    """Return the ground-truth list of freckles in the image.
 
     Args:
         freckles: in texture coordinates.
         head: outline and pose.
-        bare: float32 [size,size], share of the naked skin that shows in each pixel.
+        bare: float32 [size,size], share of bare skin that is visible in each pixel.
 
     Returns:
         float32 [K,5]: x px, y px (pixel centres at whole numbers), radius px, contrast, visible 0/1. A freckle is
-        visible where it is turned from the viewer by less than 75 degrees (cosine above 0.25) and over 80 % of the
-        naked skin shows at its centre and on four sides of it.
+        visible if it is turned from the viewer by less than 75 degrees (cosine above 0.25) and more than 80 % of the
+        bare skin is visible at its centre and at four points around it.
     """
     size = len(bare)
     x, y, facing = project(head, freckles.u, freckles.v)

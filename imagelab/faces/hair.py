@@ -1,8 +1,9 @@
-"""Hair: an outline, a hairline, a flow of strands and their light, for ten styles (bald and scarf have none).
+"""Hair: an outline, a hairline, strands and their light, for ten styles (bald and scarf have none).
 
-Strands are noise stretched along a flow coordinate: arcs over the crown that go on as falling lines (long, wavy, bob,
-fringe), swept or upright (short, sidepart), gathered (bun), isotropic (afro, curls), stipple (buzz). The same layer is
-painted twice: darker behind neck and face, then in front of the face above the hairline and beside the cheeks.
+Strands are noise that is stretched along a flow coordinate. The flow depends on the style: arcs over the crown that
+continue as falling lines (long, wavy, bob, fringe), swept or upright (short, sidepart), gathered (bun), isotropic
+(afro, curls), dots (buzz). The same layer is painted twice: darker behind neck and face, then in front of the face
+above the hairline and next to the cheeks.
 """
 
 from __future__ import annotations
@@ -22,13 +23,21 @@ _DRAPED = ("long", "wavy", "bob")
 
 
 def shows_ears(face: Face) -> bool:
-    """Return whether the style leaves the ears free."""
+    """Return whether the ears are visible with this style."""
     return face.hair.style in ("buzz", "short", "sidepart", "bun", "bald")
 
 
 @dataclass
 class HairLayer:
-    """Hair ready to paint: its frame, where it is [h,w], its lit colour [3,h,w], the hairline V [h,w], edge noise."""
+    """Hair ready to be painted.
+
+    Attributes:
+        frame: its window of the canvas.
+        mask: opacity 0..1, [h,w].
+        colour: lit colour, [3,h,w].
+        line: texture height V of the hairline, [h,w].
+        edge: noise of the edges, -0.5..0.5, [h,w].
+    """
 
     frame: Frame
     mask: np.ndarray
@@ -86,7 +95,7 @@ def hairline(face: Face, frame: Frame, edge: np.ndarray | float = 0.0) -> np.nda
 
 
 def _outline(face: Face, frame: Frame, edge: np.ndarray, wave: np.ndarray | float) -> np.ndarray:
-    """Return the signed distance (about) to the outer edge of the hair, negative inside."""
+    """Return the approximate signed distance to the outer edge of the hair, negative inside: [h,w]."""
     hair, a, seed = face.hair, face.head.width, face.texture
     x, y = frame.X, frame.Y
     wide = a + hair.sides
@@ -119,7 +128,7 @@ def _outline(face: Face, frame: Frame, edge: np.ndarray, wave: np.ndarray | floa
 
 
 def _strands(face: Face, frame: Frame, line: np.ndarray, wave: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return strand tone (about 0..1, middle .5) and glint 0..1."""
+    """Return the tone of the strands (about 0..1, mean about .5) and the glint, 0..1: [h,w] each."""
     hair, a, seed = face.hair, face.head.width, face.texture
     x, y = frame.X, frame.Y
     if hair.style in ("afro", "curls"):
@@ -166,7 +175,7 @@ def _coils(face: Face, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lit(face: Face, frame: Frame, strands: np.ndarray, glint: np.ndarray) -> np.ndarray:
-    """Return the hair's colour under the light, [3,h,w]."""
+    """Return the lit colour of the hair, [3,h,w]."""
     hair, key, ambient = face.hair, face.light.key, face.light.ambient
     lx, ly, lz = light_direction(face)
     nx = frame.X * (0.85 / (face.head.width + hair.sides))
@@ -180,7 +189,7 @@ def _lit(face: Face, frame: Frame, strands: np.ndarray, glint: np.ndarray) -> np
 
 
 def paint_back_hair(layer: HairLayer, canvas: Canvas) -> None:
-    """Paint the hair that lies behind neck and face."""
+    """Paint the hair behind neck and face."""
     canvas.paint(layer.colour * np.float32(0.52), layer.mask, layer.frame.window)
 
 
@@ -193,7 +202,7 @@ def paint_locks(face: Face, layer: HairLayer, canvas: Canvas) -> None:
 
 
 def paint_front_hair(face: Face, layer: HairLayer, canvas: Canvas, base: np.ndarray) -> np.ndarray:
-    """Paint the hair above the hairline and beside the face; return its opacity on the layer's frame."""
+    """Paint the hair above the hairline and next to the face; return its opacity on the layer's frame, [h,w]."""
     hair, frame, style = face.hair, layer.frame, face.hair.style
     x, y, v = frame.X, frame.Y, frame.V
     above = v - layer.line

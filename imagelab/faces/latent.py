@@ -1,7 +1,7 @@
-"""The latent record of a drawn face: a few dozen plain numbers from which everything else follows.
+"""The latent record of a rendered face: a few dozen numbers that determine the whole image, except freckles and grain.
 
-Lengths are in head units (half the height of the head: crown at -1, chin at +1) unless said otherwise. Colours are
-linear RGB, float32 [3,1,1]. The records are frozen; face_sample draws them.
+Lengths are in head units (half the height of the head: crown at -1, chin at +1) unless another unit is given. Colours
+are linear RGB, float32 [3,1,1]. The records are frozen; sample.py draws them at random.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Dress", "Extras", "Eyes", "Face", "Hair", "Head", "Light", "Marks", 
 
 @dataclass(frozen=True)
 class Head:
-    """Outline and pose: half-width, jaw exponents, scale and centre in the image frame (-1..1), angles in radians."""
+    """Outline and pose: half-width, exponents of the jaw, scale and centre in the image (-1..1), angles in radians."""
 
     width: float
     jaw_power: float
@@ -31,7 +31,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Light:
-    """Key light direction (x, y, 0.9), its colour, the ambient colour, exposure."""
+    """Direction of the key light (x, y, 0.9), its colour, the ambient colour, and the exposure (a factor)."""
 
     x: float
     y: float
@@ -83,7 +83,7 @@ class Mouth:
 
 @dataclass(frozen=True)
 class Skin:
-    """Skin: tone index 0 (lightest) .. 9 (darkest), blood, pores, gloss, blush, age 0..1, beard density 0..1."""
+    """Skin: tone index 0 (lightest) to 9 (darkest), blood, pores, gloss, blush, age 0..1, beard density 0..1."""
 
     tone: float
     blood: float
@@ -96,7 +96,7 @@ class Skin:
 
 @dataclass(frozen=True)
 class Hair:
-    """Hair style, colour and the numbers that its drawing reads (see face_hair)."""
+    """Hair style, colour and the parameters of its drawing (see hair.py)."""
 
     style: str
     colour_name: str
@@ -145,7 +145,7 @@ class Extras:
 
 @dataclass(frozen=True)
 class Marks:
-    """Rare attributes of the face that are painted; None, empty or 0 where absent. Signs -1/+1 name the side."""
+    """Rare attributes that are painted on the face; None, empty or 0 if absent. Signs -1 and +1 give the side."""
 
     mole: tuple[float, float, float] | None = None
     scar: tuple[float, float, float, float] | None = None
@@ -161,7 +161,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Face:
-    """One face: presentation (0 masculine .. 1 feminine), its parts, and the seeds of its textures."""
+    """One face: presentation (0 masculine to 1 feminine), its parts, and the seed of its textures."""
 
     presentation: float
     head: Head

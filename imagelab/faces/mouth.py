@@ -1,4 +1,4 @@
-"""Mouth and nose details: lips with a cupid's bow, an open smile with teeth, nostrils, the wings' crease."""
+"""Details of mouth and nose: lips with a cupid's bow, an open smile with teeth, nostrils, creases of the nose wings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ _THROAT = np.array([0.115, 0.026, 0.022], np.float32)[:, None, None]
 
 @dataclass
 class MouthArea:
-    """The mouth in its own coordinates, within ``where`` of the face frame.
+    """The mouth in its own coordinates; all arrays are [h,w] on the window ``where``.
 
     Attributes:
-        across: U in half mouth widths, -1..1 from corner to corner. side: its absolute value.
-        down: distance below the upper edge of the opening, following the smile.
-        gap: height of the opening. upper_lip, lower_lip: masks 0..1. inner: 1 between the corners.
+        where: window of the face frame.
+        across: U in half mouth widths, -1..1 from corner to corner.
+        side: absolute value of ``across``, at most 1.05.
+        down: distance below the upper edge of the opening, which is curved by the smile; head units.
+        gap: height of the opening, head units.
+        upper_lip: mask 0..1.
+        lower_lip: mask 0..1.
+        inner: 1 between the corners, 0 outside.
         bulge: height field of the lips.
     """
 
@@ -44,7 +49,7 @@ class MouthArea:
 
 
 def mouth_area(face: Face, frame: Frame) -> MouthArea:
-    """Lay out the mouth: where the lips are and how far they stand out."""
+    """Return the geometry of the mouth: the position of the lips and their height field."""
     m = face.mouth
     where = frame.cut(0.0, m.height + 0.02, m.width * 1.40, 0.24)
     across = frame.U[where] * (1 / m.width)
@@ -63,7 +68,7 @@ def mouth_area(face: Face, frame: Frame) -> MouthArea:
     lower_lip = frame.soft(np.maximum(gap - down, down - bottom)) * inner
     bulge = 0.030 * bell((down - 0.5 * top) * (1 / (m.upper * 0.55))) * root
     bulge += 0.038 * bell((down - gap - m.lower * 0.5) * (1 / (m.lower * 0.55))) * root
-    # beware of clipping |across| before this Gaussian: it would paint a groove across both cheeks
+    # |across| must not be clipped before this Gaussian: the clipped values would give a groove across both cheeks
     corner = bell((np.abs(across) - 1.03) * (1 / 0.10)) * bell(down * (1 / 0.05))
     bulge -= 0.013 * corner
     return MouthArea(where, across, side, down, gap, upper_lip, lower_lip, inner, bulge)
@@ -102,7 +107,7 @@ def finish_mouth(face: Face, frame: Frame, area: MouthArea, skin: Canvas) -> Non
 
 
 def finish_nose(face: Face, frame: Frame, skin: Canvas) -> None:
-    """Darken the nostrils and the crease round the wings of the nose."""
+    """Darken the nostrils and the creases around the wings of the nose."""
     m = face.mouth
     base, width = m.nose_base, m.nose_width
     where = frame.cut(0.0, base, width * 1.6, 0.12)

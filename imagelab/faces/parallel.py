@@ -1,9 +1,9 @@
-"""Rendering many faces: orders, and the processes that share them.
+"""Rendering many faces in several processes.
 
-An :class:`Order` names rows and the attributes assigned to them; what comes back depends on it alone, so any number of
-processes gives the same bytes. Helpers are plain child interpreters that run this module, not a multiprocessing pool:
-a spawned pool would run the caller's script again where it has no ``__main__`` guard. They start only for large orders,
-and where one cannot start, the work is done here.
+A :class:`Job` gives rows and the attributes assigned to them. Its result depends on the job only, so any number of
+processes gives the same bytes. The worker processes are Python interpreters that run this module as a script. A
+multiprocessing pool is not used: with the spawn method it runs the caller's script again if that has no ``__main__``
+guard. If a worker cannot be started, its faces are drawn in this process.
 """
 
 from __future__ import annotations
@@ -32,17 +32,22 @@ __all__ = ["Job", "draw", "draw_together", "pose", "record"]
 
 _LOG = logging.getLogger(__name__)
 _SHARE = 256
-"""The most faces in one helper's order."""
+"""Largest number of faces in the job of one worker."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Faces to draw.
+    """Faces to draw: consecutive rows of one split.
 
     Attributes:
-        size, freckle_look, supersample: as in ``Faces``.
-        split, seed: whose faces.
-        start: the first row; the others follow. rare: the names of each row's rare attributes. freckled: each row's.
+        size: as in ``Faces``.
+        freckle_look: as in ``Faces``.
+        supersample: as in ``Faces``.
+        split: name of the split.
+        seed: seed of the dataset.
+        start: the first row.
+        rare: for each row, the names of its rare attributes.
+        freckled: for each row, whether the face has freckles.
     """
 
     size: int
@@ -55,12 +60,12 @@ class Job:
     freckled: tuple[bool, ...]
 
     def part(self, low: int, high: int) -> Job:
-        """Return the order for entries low..high of this one."""
+        """Return the job of the entries low to high - 1 of this job."""
         return replace(self, start=self.start + low, rare=self.rare[low:high], freckled=self.freckled[low:high])
 
 
 def record(split: str, seed: int, row: int, rare: Sequence[str]) -> Face:
-    """Return the latent record of one face; each rare attribute draws its details from a stream of its own."""
+    """Return the latent record of one face; the details of each rare attribute have their own random stream."""
     face = sample_face(rng_at(seed, f"faces/{split}", row=row))
     for name in rare:
         face = add_rare(face, name, rng_at(seed, f"faces/{split}/{name}", row=row))
@@ -68,15 +73,15 @@ def record(split: str, seed: int, row: int, rare: Sequence[str]) -> Face:
 
 
 def draw(order: Job, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
-    """Draw all faces of an order, here.
+    """Draw all faces of a job in this process.
 
     Args:
-        order: which rows, and their attributes.
-        faces: the order's records, where the caller has them already.
+        order: the job.
+        faces: the latent records of the job, if the caller has them already.
 
     Returns:
-        images, uint8 [N,3,s,s]; counts, int64 [N], how many freckles each face has; freckles, float32 [sum counts,5];
-        twins, uint8 [M,3,s,s], of the M faces with freckles only (the others are their own twins).
+        "images": uint8 [N,3,s,s]. "counts": int64 [N], freckles of each face. "freckles": float32 [sum counts,5].
+        "twins": uint8 [M,3,s,s], only of the M faces with freckles (for the others the twin is the image).
     """
     n = len(order.freckled)
     images = np.empty((n, 3, order.size, order.size), np.uint8)
@@ -94,7 +99,7 @@ def draw(order: Job, faces: Sequence[Face] | None = None) -> dict[str, np.ndarra
 
 
 def pose(order: Job, index: int, face: Face) -> Portrait:
-    """Draw one face of an order, with all that is known of it."""
+    """Draw entry ``index`` of a job; return the image with its twin, freckle list and skin map."""
     row, freckles = order.start + index, Freckles.none()
     if order.freckled[index]:
         style = freckle_style(order.freckle_look, order.size)
@@ -104,42 +109,51 @@ def pose(order: Job, index: int, face: Face) -> Portrait:
 
 
 def draw_together(order: Job, processes: int, faces: Sequence[Face] | None = None) -> dict[str, np.ndarray]:
-    """Draw an order with so many helper processes (1: none); the same arrays as :func:`draw`."""
+    """Draw a job with several worker processes.
+
+    Args:
+        order: the job.
+        processes: number of workers; 1 draws in this process.
+        faces: the latent records, used only in this process.
+
+    Returns:
+        The same arrays as :func:`draw`.
+    """
     n = len(order.freckled)
     if processes <= 1:
         return draw(order, faces)
     share = min(_SHARE, -(-n // processes))
     parts = [order.part(low, min(low + share, n)) for low in range(0, n, share)]
-    with ThreadPoolExecutor(processes) as crew:
-        drawn = list(crew.map(_draw_in_helper, parts))
+    with ThreadPoolExecutor(processes) as threads:  # each thread only waits for its worker process
+        drawn = list(threads.map(_draw_in_worker, parts))
     return {key: np.concatenate([arrays[key] for arrays in drawn]) for key in drawn[0]}
 
 
-def _draw_in_helper(order: Job) -> dict[str, np.ndarray]:
+def _draw_in_worker(order: Job) -> dict[str, np.ndarray]:
     root = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([root, inherited] if inherited else [root])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "imagelab.faces.parallel"]
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command, input=json.dumps(asdict(order)).encode(), capture_output=True, check=True, env=environment
         )
-        with np.load(io.BytesIO(done.stdout), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(finished.stdout), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        _LOG.warning("a helper process could not draw faces (%s); drawing them here", error)
+        _LOG.warning("a worker process could not draw faces (%s); they are drawn in this process", error)
         return draw(order)
 
 
 def _serve() -> None:
-    """Read one order as JSON from standard input, write its arrays as NPZ to standard output."""
+    """Read one job as JSON from standard input, and write its arrays as NPZ to standard output."""
     fields = json.loads(sys.stdin.buffer.read())
     fields["rare"] = tuple(tuple(names) for names in fields["rare"])
     fields["freckled"] = tuple(fields["freckled"])
-    stream_out = io.BytesIO()
-    np.savez(stream_out, allow_pickle=False, **draw(Job(**fields)))
-    sys.stdout.buffer.write(stream_out.getvalue())
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **draw(Job(**fields)))
+    sys.stdout.buffer.write(buffer.getvalue())
 
 
 if __name__ == "__main__":

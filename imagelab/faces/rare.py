@@ -1,10 +1,11 @@
-"""Rare attributes: how many faces carry each (exactly), which ones, and what it changes in a latent record.
+"""Rare attributes: the exact number of faces with each, the choice of these faces, and the change in a latent record.
 
-Which rows carry an attribute of rate p is settled by strata. Row i belongs to stratum floor(i p); in each stratum the
-row with the highest score (seeded, one score a row) is chosen, and the last, unfinished stratum gives one if and only
-if rounding asks for it. So of n faces exactly round(p n) carry the attribute, at seeded places, attributes independent
-of one another; and a larger n keeps all choices of a smaller one except, at most, the one in its unfinished stratum.
-(Both laws cannot hold for every n: they would fix the places for good, the same ones for all attributes of equal rate.)
+The rows with an attribute of rate p are chosen by strata. Row i belongs to stratum floor(i p). In each stratum the row
+with the highest score (seeded, one score a row) is chosen; in the last, incomplete stratum a row is chosen if and only
+if round(p n) requires it. So of n faces exactly round(p n) have the attribute, at random rows, independent of other
+attributes. A larger n keeps all choices of a smaller n, except at most the one in the incomplete stratum. (Exact counts
+and kept choices cannot both hold for every n: this would determine all rows, the same ones for all attributes of equal
+rate.)
 """
 
 from __future__ import annotations
@@ -35,18 +36,21 @@ RARE: dict[str, float] = {
     "eyepatch": 0.005,
     "albinism": 0.005,
 }
-"""Rare attribute -> share of faces that carry it. Design choices, not a population's rates."""
+"""Rare attribute -> share of faces that have it, 0..1. Design choices, not the rates of a population."""
 
 PAINTS = [linear(c) for c in ("d8342c", "2f7fd0", "f2c230", "f4f4f0")]
 PALE_EYES = linear("9fb6c8")
 
 
 def choose(rate: float, scores: np.ndarray) -> np.ndarray:
-    """Return which of n rows carry an attribute: bool [n], exactly ``round(rate * n)`` of them True.
+    """Return which of n rows have an attribute: bool [n], exactly ``round(rate * n)`` of them True.
 
     Args:
         rate: 0..1.
-        scores: float [n], one a row; the highest of each stratum is chosen.
+        scores: float [n], one a row; the row with the highest score in each stratum is chosen.
+
+    Raises:
+        ValueError: for a rate outside 0..1.
 
     Example:
         >>> choose(0.5, np.array([0.1, 0.9, 0.4, 0.3])).tolist()
@@ -72,7 +76,7 @@ def _choose_few(count: int, rate: float, scores: np.ndarray) -> np.ndarray:
 
 
 def add_rare(face: Face, name: str, rng: np.random.Generator) -> Face:
-    """Return the face with one rare attribute of :data:`RARE` added, its details drawn from the generator."""
+    """Return the face with one more rare attribute of :data:`RARE`; the generator gives its details."""
     return _ADD[name](face, Draw(rng))
 
 
@@ -133,7 +137,7 @@ def _heterochromia(face: Face, draw: Draw) -> Face:
 
 
 def _hearing_aid(face: Face, draw: Draw) -> Face:
-    """The side turned to the viewer; hair that would cover the ear becomes a bun or short."""
+    """Add a hearing aid on the side turned to the viewer; hair that covers the ear is changed to a bun or to short."""
     hair = face.hair
     if hair.style not in ("buzz", "short", "sidepart", "bun", "bald"):
         style = "bun" if face.presentation > 0.5 else "short"

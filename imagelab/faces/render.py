@@ -1,9 +1,9 @@
-"""From a latent record to bytes: the order in which a face is painted.
+"""Rendering: from a latent record to an image.
 
-Backdrop, hair behind, neck, clothes, ears; then the face (albedo, light, nose, mouth, eyes) as one layer; then hair in
-front or a scarf, glasses, jewellery. Everything is painted once, without freckles; at the end the light that freckles
-take away, times the share of skin still bare, is subtracted. So a face and its freckle-free twin differ where freckles
-show and nowhere else, and share their grain.
+The order is: backdrop, hair behind the head, neck, clothes, ears; then the face (albedo, light, nose, mouth, eyes) as
+one layer; then hair in front or a scarf, glasses, jewellery. Everything is painted once, without freckles. At the end
+the light that freckles absorb, times the share of skin that is still visible, is subtracted. So a face and its twin
+without freckles have the same grain, and they differ only where freckles are visible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .skin import Lighting, albedo, light_skin, skin_base
 __all__ = ["GRAIN", "RENDERER_VERSION", "Portrait", "render"]
 
 RENDERER_VERSION = 4
-"""Raised whenever the same record gives other pixels; part of every cache name."""
+"""Increase it when the same record gives other pixels; it is part of every cache name."""
 
 GRAIN = 1.0
 """Standard deviation of the film grain, in 8-bit levels."""
@@ -37,9 +37,11 @@ class Portrait:
     """A rendered face.
 
     Attributes:
-        image: uint8 [3,s,s]. twin: the same without freckles (the same array where there are none).
+        image: uint8 [3,s,s].
+        twin: uint8 [3,s,s], the same face without freckles (the same array if the face has none).
         freckles: float32 [K,5], see ``Sample.freckles``.
-        skin: float32 [s,s], 0..1, how much of a pixel is naked skin of the face: no hair, cloth, paint, eye or frame.
+        skin: float32 [s,s], 0..1, share of each pixel that shows bare skin of the face: no hair, cloth, paint, eye or
+            frame.
     """
 
     image: np.ndarray
@@ -49,13 +51,13 @@ class Portrait:
 
     @property
     def freckle_mask(self) -> np.ndarray:
-        """Bool [s,s]: the pixels that freckles changed, by the twin; so a freckle too faint for 8 bits is not in it."""
+        """Bool [s,s]: the pixels that differ from the twin; a freckle too faint for 8 bits is not included."""
         return (self.image != self.twin).any(axis=0)
 
 
 @dataclass
 class _Skin:
-    """The face as a layer: its canvas and what later steps need to know of it."""
+    """The face as a layer: its canvas and the intermediate results that later steps need."""
 
     frame: Frame
     canvas: Canvas
@@ -70,10 +72,10 @@ def render(face: Face, freckles: Freckles, size: int, supersample: int, rng: np.
 
     Args:
         face: the latent record.
-        freckles: possibly none.
-        size: side of the picture in pixels.
-        supersample: fine pixels a pixel, each way.
-        rng: backdrop lights and grain; drawn from in a fixed order.
+        freckles: its freckles; may be empty.
+        size: side of the image in pixels.
+        supersample: fine pixels per pixel in each direction.
+        rng: for backdrop lights and grain, in a fixed order.
     """
     n = size * supersample
     canvas = paint_backdrop(face, n, rng)
@@ -91,11 +93,12 @@ def render(face: Face, freckles: Freckles, size: int, supersample: int, rng: np.
     bare = shrink(canvas.bare, supersample)
     if len(freckles) == 0:
         return Portrait(twin, twin, np.zeros((0, 5), np.float32), bare)
-    taken = np.zeros_like(canvas.pixels)
+    # all layers painted over the skin are linear, so the absorbed light reaches the image with the factor ``bare``
+    absorbed = np.zeros_like(canvas.pixels)
     rows, cols = skin.frame.window
     melanin = stamp(skin.frame, freckles)
-    taken[:, rows, cols] = loss(skin.naked, skin.lighting.diffuse, melanin) * canvas.bare[rows, cols]
-    image = develop(light - shrink(taken, supersample) * exposure, grain)
+    absorbed[:, rows, cols] = loss(skin.naked, skin.lighting.diffuse, melanin) * canvas.bare[rows, cols]
+    image = develop(light - shrink(absorbed, supersample) * exposure, grain)
     return Portrait(image, twin, truth(freckles, face.head, bare), bare)
 
 

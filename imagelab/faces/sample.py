@@ -1,7 +1,7 @@
-"""Drawing a latent record: which faces there are, and how often.
+"""Random latent records: the distribution of the rendered faces.
 
-No number here is measured on a person: the distributions are design choices, made so that the set is varied, friendly,
-and all skin tones equally frequent.
+No number here is measured on persons. The distributions are design choices: the faces are varied and friendly, and all
+skin tones are equally frequent.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ LIPSTICKS = [linear(c) for c in ("a8323a", "b5525c", "7c2438", "c46a62")]
 EYE_SHADOWS = [linear(c) for c in ("7a5a6a", "8a6a4a", "4a5a78")]
 FRAME_COLOURS = [linear(c) for c in ("1c1a19", "5a3a22", "8c7a4a", "3a3f4a")]
 
-# style weights by presentation (feminine, masculine), for straight-hair and for coiled-hair tables
+# weights of hair styles: feminine (SOFT) and masculine (SHORT) presentation, straight and coiled hair
 _SOFT = {
     "bob": 0.14,
     "long": 0.20,
@@ -105,13 +105,13 @@ _IRIS_DARK = dict(darkbrown=0.70, brown=0.27, hazel=0.03)
 
 
 class Draw:
-    """Plain-number draws from one generator (Python floats, so that float32 arithmetic stays float32)."""
+    """Random draws from one generator, as Python floats: numpy scalars would turn float32 arithmetic into float64."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
     def uniform(self, low: float, high: float) -> float:
-        """Return a number drawn evenly from low..high."""
+        """Return a number drawn uniformly from low..high."""
         return low + (high - low) * float(self.rng.random())
 
     def normal(self, mean: float, sd: float, low: float, high: float) -> float:
@@ -145,7 +145,7 @@ class Draw:
 
 
 def sample_face(rng: np.random.Generator) -> Face:
-    """Draw one face without rare attributes and without freckles; uses the generator and nothing else."""
+    """Draw one face without rare attributes and without freckles; it depends on the generator only."""
     draw = Draw(rng)
     presentation = draw.beta(0.8, 0.8)
     tone = draw.uniform(0, 9)
@@ -281,7 +281,7 @@ def _hair(draw: Draw, soft: float, tone: float, age: float) -> Hair:
 
 
 def _volume(draw: Draw, style: str) -> tuple[float, float, float]:
-    """Volume above the crown, volume at the sides, and the height at which the hair ends."""
+    """Return the volume above the crown, the volume at the sides, and the height Y at which the hair ends."""
     spans = {
         "buzz": (0.03, 0.035, 0.010, 0.02, 0.2, 0.2),
         "short": (0.08, 0.18, 0.02, 0.045, 0.2, 0.2),

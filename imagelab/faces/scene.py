@@ -1,4 +1,4 @@
-"""What surrounds the face: backdrop, neck, clothes, ears, headscarf."""
+"""The surroundings of the face: backdrop, neck, clothes, ears, headscarf."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _vignette(n: int) -> np.ndarray:
 
 
 def paint_backdrop(face: Face, n: int, rng: np.random.Generator) -> Canvas:
-    """Return a canvas with a soft two-colour backdrop, in a third of the faces with discs of light."""
+    """Return a canvas with a smooth two-colour backdrop, and with discs of light if ``face.dress.bokeh``."""
     dress = face.dress
     x, y = lattice(n), lattice(n)[:, None]
     shade = step(-1.1, 1.1, y * 0.8 - x * (0.5 * face.light.x))
@@ -40,7 +40,7 @@ def paint_backdrop(face: Face, n: int, rng: np.random.Generator) -> Canvas:
 
 
 def paint_neck(face: Face, canvas: Canvas, base: np.ndarray) -> None:
-    """Paint the neck: a column with the shadow of the jaw, two faint sinews and the hollow of the throat."""
+    """Paint the neck: a column with the shadow of the jaw, two faint tendons and the hollow of the throat."""
     frame = Frame.of(face.head, canvas.bare.shape[0], -0.62, 0.62, 0.28, 1.55)
     lx, _, _ = light_direction(face)
     x = frame.X - face.head.yaw * 0.10
@@ -62,7 +62,7 @@ def paint_neck(face: Face, canvas: Canvas, base: np.ndarray) -> None:
 
 
 def paint_clothes(face: Face, canvas: Canvas) -> None:
-    """Paint shoulders and a collar: round or V neck, plain or knitted."""
+    """Paint shoulders and collar: round or V neck, plain or knitted."""
     head, dress = face.head, face.dress
     frame = Frame.of(head, canvas.bare.shape[0], -1.6, 1.6, 1.02, 1.75)
     x, y = np.abs(frame.X - head.yaw * 0.10), frame.Y
@@ -83,7 +83,7 @@ def paint_clothes(face: Face, canvas: Canvas) -> None:
 
 
 def ear_places(face: Face) -> list[tuple[float, float, float]]:
-    """Return centre x, centre y and how far out it stands, of the left and the right ear (head units)."""
+    """Return centre x, centre y and how far the ear extends outwards, for the left and the right ear (head units)."""
     places = []
     for side in (-1, 1):
         out = 0.035 - side * face.head.yaw * 0.16
@@ -92,7 +92,7 @@ def ear_places(face: Face) -> list[tuple[float, float, float]]:
 
 
 def paint_ears(face: Face, canvas: Canvas, base: np.ndarray) -> None:
-    """Paint the ears that the pose leaves in sight."""
+    """Paint the ears that are visible in this pose."""
     lx, _, _ = light_direction(face)
     for side, (x0, y0, out) in zip((-1, 1), ear_places(face), strict=True):
         if out <= -0.03:
@@ -110,7 +110,7 @@ def paint_ears(face: Face, canvas: Canvas, base: np.ndarray) -> None:
 
 
 def paint_scarf(face: Face, canvas: Canvas, face_mask: np.ndarray, face_window: tuple[slice, slice]) -> None:
-    """Paint a headscarf round the face; whatever its opening shows beside the face is cloth, too."""
+    """Paint a headscarf around the face; inside its opening everything except the face is cloth, too."""
     n = canvas.bare.shape[0]
     frame = Frame.of(face.head, n, -1.6, 1.6, -1.25, 1.75)
     a = face.head.width

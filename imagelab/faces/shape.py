@@ -1,10 +1,11 @@
-"""The shape of a drawn head: outline, texture coordinates on the turned head, height field, normals.
+"""The shape of a rendered head: outline, texture coordinates on the turned head, height field, normals.
 
-Two and a half dimensions. The half-width of the head at height Y is ``w(Y) = a (1 - |Y|^p)^q`` with exponents that
-glide from those of a skull to those of the jaw; inside it, ``r = (|X|/a)^(1/q) + |Y|^p`` is 1 on the outline and 0 in
-the middle. Each slice is a cylinder: a pixel at X lies at the angle ``theta = asin(X/w)`` and shows the texture
-coordinate ``U = w sin(theta - yaw)``. So the silhouette stays and the features slide, which is exact for a cylinder and
-convincing to a yaw of 0.38. Anatomy lives in (U, V); the forward map :func:`project` gives the pixel of a point.
+The half-width of the head at height Y is ``w(Y) = a (1 - |Y|^p)^q``; the exponents change smoothly with Y from those of
+the skull to those of the jaw. Inside the outline, ``r = (|X|/a)^(1/q) + |Y|^p`` is 1 on the outline and 0 in the
+middle. Each horizontal slice is treated as a cylinder: a pixel at X lies at the angle ``theta = asin(X/w)`` and shows
+the texture coordinate ``U = w sin(theta - yaw)``. So a turn of the head moves the features and keeps the silhouette.
+This is exact for a cylinder and looks right up to a yaw of 0.38. All facial features are defined in texture coordinates
+(U, V); the forward map :func:`project` gives the position of a texture point in the image.
 """
 
 from __future__ import annotations
@@ -51,7 +52,16 @@ def half_width(head: Head, y: np.ndarray) -> np.ndarray:
 
 
 def project(head: Head, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where texture points lie: head X, Y and the cosine of the angle to the viewer (float64 [K] each)."""
+    """Return the positions of texture points: head X, Y and the cosine of the angle to the viewer.
+
+    Args:
+        head: outline and pose.
+        u: texture coordinate across, [K].
+        v: texture coordinate down, [K].
+
+    Returns:
+        float64 [K] each. Y depends on the angle through the pitch, so both are found by fixed-point iteration.
+    """
     u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
     y = v.copy()
     theta = np.zeros_like(u)
@@ -63,7 +73,7 @@ def project(head: Head, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def to_pixels(head: Head, x: np.ndarray, y: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixel coordinates (pixel centres at whole numbers) of head coordinates in a picture size pixels wide."""
+    """Return pixel coordinates (pixel centres at whole numbers) of head coordinates, in an image ``size`` px wide."""
     c, s = math.cos(head.roll), math.sin(head.roll)
     across = head.x + head.scale * (c * x - s * y)
     down = head.y + head.scale * (s * x + c * y)
@@ -78,12 +88,15 @@ def lattice(n: int) -> np.ndarray:
 
 @dataclass
 class Frame:
-    """A window of the picture with the head's coordinates in every pixel.
+    """A window of the image with the head coordinates of every pixel.
+
+    The texture coordinates U, V and the half-width w are computed at first use.
 
     Attributes:
+        head: outline and pose.
         window: (rows, columns) of the canvas.
-        X, Y: head coordinates, float32 [h,w]. U, V, w, worked out when first asked for: texture coordinates and the
-            half-width of the outline at Y.
+        X: head coordinate across, float32 [h,w].
+        Y: head coordinate down, float32 [h,w].
         pixel: size of a pixel in head units.
         n: side of the whole canvas in pixels.
     """
@@ -97,7 +110,7 @@ class Frame:
 
     @classmethod
     def of(cls, head: Head, n: int, left: float, right: float, top: float, bottom: float) -> Frame:
-        """Build the frame that holds the box left..right x top..bottom of head coordinates."""
+        """Return the frame that contains the box left..right x top..bottom of head coordinates."""
         c, s = math.cos(head.roll), math.sin(head.roll)
         x = [c * across - s * down for across in (left, right) for down in (top, bottom)]
         y = [s * across + c * down for across in (left, right) for down in (top, bottom)]
@@ -111,7 +124,7 @@ class Frame:
 
     @cached_property
     def w(self) -> np.ndarray:
-        """Half-width of the outline at Y."""
+        """Half-width of the outline at Y, float32 [h,w]."""
         return _look_up(self.Y, np.maximum(half_width(self.head, _HEIGHTS), 0.02))[0]
 
     @cached_property
@@ -127,23 +140,23 @@ class Frame:
 
     @property
     def U(self) -> np.ndarray:
-        """Texture coordinate across."""
+        """Texture coordinate across, float32 [h,w]."""
         return self._turned[0]
 
     @property
     def V(self) -> np.ndarray:
-        """Texture coordinate down."""
+        """Texture coordinate down, float32 [h,w]."""
         return self._turned[1]
 
     def soft(self, distance: np.ndarray) -> np.ndarray:
-        """Return an anti-aliased mask: 1 where the signed distance (head units) is inside, below zero."""
+        """Return an anti-aliased mask: 1 where the signed distance (head units) is below zero, which is inside."""
         mask = distance * (-0.5 / self.pixel)
         mask += 0.5
         np.maximum(mask, 0, out=mask)
         return np.minimum(mask, 1, out=mask)
 
     def cut(self, u: float, v: float, reach_u: float, reach_v: float) -> Window:
-        """Return the window, within this frame, that holds the texture box (u, v) +- reach."""
+        """Return the window, within this frame, that contains the texture box (u, v) +- reach."""
         x, y = _project_one(self.head, u, v)
         c, s = math.cos(self.head.roll), math.sin(self.head.roll)
         across = self.head.x + self.head.scale * (c * x - s * y)
@@ -151,7 +164,7 @@ class Frame:
         return self.around((across + 1) * self.n / 2 - 0.5, (down + 1) * self.n / 2 - 0.5, reach_u, reach_v)
 
     def around(self, column: float, row: float, reach_u: float, reach_v: float) -> Window:
-        """Return the window about a pixel of the canvas that holds texture offsets up to the reaches (head units)."""
+        """Return the window around a pixel of the canvas, with texture offsets up to the reaches (head units)."""
         half_u = 1.25 * (reach_u + 0.12 * reach_v) / self.pixel + 1
         half_v = 1.10 * (reach_v + 0.12 * reach_u) / self.pixel + 1
         top, left = self.window[0].start, self.window[1].start
@@ -164,7 +177,10 @@ class Frame:
 
 
 def _look_up(y: np.ndarray, *tables: np.ndarray) -> list[np.ndarray]:
-    """Return functions of the height, tabulated at ``_HEIGHTS``, at every pixel; interpolated, or moire would show."""
+    """Return functions of the height, tabulated at ``_HEIGHTS``, at every pixel.
+
+    They are interpolated linearly; the nearest entry would cause a visible moire pattern.
+    """
     scale = (_LUT - 1) / (2 * _LUT_TOP)
     place = y * scale
     place += _LUT_TOP * scale
@@ -172,18 +188,18 @@ def _look_up(y: np.ndarray, *tables: np.ndarray) -> list[np.ndarray]:
     np.minimum(place, _LUT - 1.001, out=place)
     index = place.astype(np.int32)
     place -= index
-    found = []
+    values = []
     for table in tables:
         entries = table.astype(np.float32)
-        rise = np.append(np.diff(entries), np.float32(0)).take(index)
-        rise *= place
-        rise += entries.take(index)
-        found.append(rise)
-    return found
+        value = np.append(np.diff(entries), np.float32(0)).take(index)
+        value *= place
+        value += entries.take(index)
+        values.append(value)
+    return values
 
 
 def _project_one(head: Head, u: float, v: float) -> tuple[float, float]:
-    """The forward map of one point in plain arithmetic, two rounds: near enough for windows."""
+    """Return the forward map of one point with Python floats, by two iterations: accurate enough for windows."""
     y = v
     theta = head.yaw
     w = head.width
@@ -199,7 +215,10 @@ def _project_one(head: Head, u: float, v: float) -> tuple[float, float]:
 
 
 def outline(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Return r (1 on the outline, 0 in the middle) and the approximate signed distance to the outline, head units."""
+    """Return r (1 on the outline, 0 in the middle) and the approximate signed distance to the outline (head units).
+
+    The distance is (r - 1) / |gradient of r|, which is accurate near the outline.
+    """
     power, roundness = _exponents(frame.head, _HEIGHTS)
     inverse, heights = _look_up(frame.Y, 1 / roundness, np.minimum(np.abs(_HEIGHTS), 1.6) ** power)
     across = np.maximum(np.abs(frame.X), 1e-6)
@@ -227,7 +246,16 @@ def slopes(field: np.ndarray, pixel: float) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Relief:
-    """The lit surface: unit normals (float32 [h,w] each), pore noise -0.5..0.5, r, signed distance to the outline."""
+    """The surface of the face; all float32 [h,w].
+
+    Attributes:
+        nx: unit normal, component to the right.
+        ny: unit normal, component down.
+        nz: unit normal, component to the viewer.
+        pores: noise of the pores, -0.5..0.5.
+        r: 1 on the outline, 0 in the middle.
+        distance: signed distance to the outline, head units, below 0 inside.
+    """
 
     nx: np.ndarray
     ny: np.ndarray
@@ -238,7 +266,7 @@ class Relief:
 
 
 def relief(face: Face, frame: Frame, mouth_bump: tuple[Window, np.ndarray] | None) -> Relief:
-    """Raise the height field of the face, mouth included, and return its normals."""
+    """Build the height field of the face, with the mouth if given, and return its surface."""
     r, distance = outline(frame)
     dome = np.minimum(r, 0.995)
     height = 1 - np.exp(np.log(np.maximum(dome, 1e-6)) * 1.12)
@@ -260,7 +288,7 @@ def relief(face: Face, frame: Frame, mouth_bump: tuple[Window, np.ndarray] | Non
 
 
 def bump(frame: Frame, u: float, v: float, su: float, sv: float) -> tuple[Window, np.ndarray]:
-    """Return a Gaussian exp(-((U-u)/su)^2 - ((V-v)/sv)^2) and the window beyond which it is nothing."""
+    """Return a window and in it the Gaussian exp(-((U-u)/su)^2 - ((V-v)/sv)^2), which is negligible outside."""
     where = frame.cut(u, v, 2.3 * su, 2.3 * sv)
     a = frame.U[where] - u
     b = frame.V[where] - v
@@ -274,7 +302,7 @@ def bump(frame: Frame, u: float, v: float, su: float, sv: float) -> tuple[Window
 
 
 def pair(frame: Frame, u: float, v: float, su: float, sv: float) -> tuple[Window, np.ndarray]:
-    """Return two Gaussian bumps, at (-u, v) and (u, v), and the window that holds them."""
+    """Return a window and in it two Gaussians, at (-u, v) and (u, v)."""
     where = frame.cut(0.0, v, u + 2.3 * su, 2.3 * sv)
     a = np.abs(frame.U[where])
     a -= u

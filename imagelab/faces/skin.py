@@ -1,8 +1,9 @@
-"""Skin: tone, pigment and blood as absorbance, marks, beard, and the light that falls on it.
+"""Skin: tone, pigment and blood as absorbance, marks, beard, and the lighting.
 
-Albedo is ``base * exp(-(m S_mel + b S_hb))``: m units of melanin and b of haemoglobin over a ten-tone ramp. Diffuse
-light wraps round the terminator, furthest in red, which is the cheap look of light scattered under skin; two glossy
-lobes, a cool fill and ambient occlusion do the rest. All arrays are planar float32 on the face frame's window.
+Albedo is ``base * exp(-(m S_mel + b S_hb))``: m units of melanin and b of haemoglobin on a base colour, which is
+interpolated between ten tones. Diffuse light extends beyond the boundary of light and shadow, most of all in red: a
+simple approximation of light that is scattered under the skin. Two specular lobes, a cool fill light and ambient
+occlusion are added. All arrays are planar float32 on the window of the face frame.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PAINT_FADE = np.float32(0.88)
 
 
 def skin_base(face: Face) -> np.ndarray:
-    """Return the skin's base albedo [3,1,1]: the ten-tone ramp, interpolated, with some blood in it."""
+    """Return the base albedo of the skin [3,1,1]: interpolated between ten tones, with some haemoglobin."""
     tone = min(max(face.skin.tone, 0.0), 9.0)
     low = min(int(tone), 8)
     base = _TONES[low] + (_TONES[low + 1] - _TONES[low]) * np.float32(tone - low)
@@ -37,10 +38,16 @@ def skin_base(face: Face) -> np.ndarray:
 
 
 def albedo(face: Face, frame: Frame, surface: Relief, area: MouthArea) -> tuple[Canvas, np.ndarray, np.ndarray]:
-    """Paint the unlit skin with its marks, beard and lips (brows come later).
+    """Paint the unlit skin with its marks, beard and lips (brows are painted later).
+
+    Args:
+        face: the latent record.
+        frame: the frame of the face.
+        surface: from :func:`imagelab.faces.shape.relief`.
+        area: the mouth.
 
     Returns:
-        The canvas, the naked skin's albedo before anything was laid over it [3,h,w], and the shine map [h,w].
+        The canvas, the albedo of the bare skin without anything painted over it [3,h,w], and the shine map [h,w].
     """
     melanin, blood = _pigments(face, frame, surface)
     base = skin_base(face)
@@ -88,14 +95,14 @@ def _pigments(face: Face, frame: Frame, surface: Relief) -> tuple[np.ndarray, np
 
 
 def _ragged(frame: Frame, u: float, v: float, wobble: float, cells: float, seed: int) -> np.ndarray:
-    """Return the distance to a point, disturbed by noise: the edge of a patch."""
+    """Return the distance to a point plus noise, for patches with irregular edges: [h,w]."""
     d = np.sqrt((frame.U - u) ** 2 + (frame.V - v) ** 2)
     d += wobble * (noise(frame.U * cells, frame.V * cells, seed) - 0.5)
     return d + 0.045 * (noise(frame.U * 25, frame.V * 25, seed + 1) - 0.5)
 
 
 def _marks(face: Face, frame: Frame, canvas: Canvas, base: np.ndarray) -> None:
-    """Paint the marks that lie over the pigment: vitiligo, scar, face paint, bindi."""
+    """Paint the marks on top of the pigment: vitiligo, scar, face paint, bindi."""
     marks = face.marks
     u, v = frame.U, frame.V
     if marks.vitiligo:
@@ -154,7 +161,13 @@ def _beard(face: Face, frame: Frame, area: MouthArea, canvas: Canvas, shine: np.
 
 @dataclass
 class Lighting:
-    """What reaches the eye: ``albedo * diffuse + gloss``. diffuse and gloss are [3,h,w]; normal_light is [h,w]."""
+    """The light on the face; the visible colour is ``albedo * diffuse + gloss``.
+
+    Attributes:
+        diffuse: [3,h,w].
+        gloss: [3,h,w].
+        normal_light: cosine of the angle between the normal and the key light, [h,w].
+    """
 
     diffuse: np.ndarray
     gloss: np.ndarray
@@ -189,7 +202,16 @@ def light_direction(face: Face) -> tuple[float, float, float]:
 def light_skin(
     face: Face, frame: Frame, surface: Relief, area: MouthArea, shine: np.ndarray, hairline: np.ndarray | None
 ) -> Lighting:
-    """Return the light on the face; below ``hairline`` (texture height V) hair casts its shadow, None for no hair."""
+    """Return the light on the face.
+
+    Args:
+        face: the latent record.
+        frame: the frame of the face.
+        surface: normals and pores.
+        area: the mouth.
+        shine: [h,w], strength of the specular light.
+        hairline: texture height V of the hairline [h,w], below which the hair casts a shadow; None for no shadow.
+    """
     lx, ly, lz = light_direction(face)
     nx, ny, nz = surface.nx, surface.ny, surface.nz
     normal_light = nx * lx + ny * ly + nz * lz
@@ -231,7 +253,7 @@ def _occlusion(face: Face, frame: Frame, surface: Relief, area: MouthArea) -> np
 
 
 def _shadows(face: Face, frame: Frame, lx: float, ly: float, hairline: np.ndarray | None) -> np.ndarray:
-    """Return the share of key light that hair and nose let through."""
+    """Return the share of the key light that is not blocked by hair and nose: [h,w]."""
     if hairline is None:
         light = np.ones_like(frame.X)
     else:

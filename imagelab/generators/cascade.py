@@ -1,15 +1,15 @@
-"""A cascade of flows, an octave a stage: a small picture first, then what each doubling of its size adds.
+"""A cascade of flows: one flow draws a small image, then one flow per octave doubles the size and adds details.
 
-The coarse stage is a flow over the principal components of the picture at 16 x 16 and of how strong the details of each
-octave are, region by region; every later stage doubles the size and draws the details that the smaller picture leaves
-open, as strong as it was told (see cascade_net.py). Each stage learns its velocity by
-|v(x_t, t) - (e - x)|^2 at random times t, and sampling follows dx/dt = v from noise at t = 1 to a picture at t = 0.
-Splitting the work by octaves is what makes a flow affordable on one processor core: many cheap images for outlines,
-colours and pose, small crops for eyes, hair and freckles.
+The coarse stage is a flow over principal components. They describe the image at 16 x 16 px and the contrast of the
+details of each octave, region by region. Every later stage doubles the size. It draws the details that the smaller
+image leaves open, conditioned on the contrasts that the coarse stage has drawn (see cascade_net.py). Each stage learns
+its velocity by minimising |v(x_t, t) - (e - x)|^2 at random times t. Sampling solves dx/dt = v from noise at t = 1 to
+an image at t = 0. The split into octaves makes a flow affordable on one processor core: the coarse stage reads many
+small images for outlines, colours and pose; the detail stages read small crops for eyes, hair and freckles.
 
-The solver is part of the physics: too few steps leave noise that reads as detail, and any finite number changes the
-variance (``imagelab.theory``), so its name and steps are settings and belong beside every figure. ``images_seen=0`` is
-the control: the same closed forms with nets that say nothing.
+The solver affects the result. Too few steps leave noise that looks like detail, and any finite number of steps changes
+the variance (``imagelab.theory``). Therefore the solver and its steps are settings, and they must be reported with
+every figure. ``images_seen=0`` is the control: the same closed forms, and networks whose output is zero.
 
 References:
     Flow matching for generative modeling (Lipman et al. 2022), arXiv:2210.02747.
@@ -44,40 +44,44 @@ if TYPE_CHECKING:
 __all__ = ["Cascade", "CascadeModel"]
 
 LEAST_SPREAD = 1 / 127.5
-"""Least standard deviation that details are divided by, one grey level: still pixels must not drown all others."""
+"""Least standard deviation that details are divided by, one grey level. It keeps constant pixels from dominating."""
 
 DOUBT = 0.5
-"""Largest standard deviation of the noise laid over log contrasts in training: an octave forgives what it is told."""
+"""Largest standard deviation of the noise added to log contrasts in training, against errors of the coarse stage."""
 
 
 class Cascade(Generator):
-    """A cascade of flows, from a coarse picture upwards an octave at a time.
+    """A cascade of flows, from a coarse image to the full size, one octave at a time.
 
-    The defaults take six core-minutes at 64 px. Seen after them on 2,000 rendered faces: far nearer to unseen faces
-    than PPCA and than the untrained control; persons with hair, eyes and mouth; and a third of the freckles, clearly
-    more than a cascade draws that never saw one (experiments/studies/first_generation.py has the figures). What it
-    never drew must not be told as collapse.
+    The defaults take six core-minutes at 64 px. After this training on 2,000 rendered faces the samples are far nearer
+    to unseen faces than those of PPCA and of the untrained control. They show persons with hair, eyes and mouth, and a
+    third of the freckles, clearly more than a cascade that was trained without freckles
+    (experiments/studies/first_generation.py has the figures). Details that generation 1 does not draw are
+    under-training; do not report their absence as collapse.
 
     Attributes:
-        coarse_side: side of the coarse stage's picture, in px; the side of the images is this times a power of two.
+        coarse_side: side of the coarse stage's image, in px; the side of the images is this times a power of two.
         components: principal components that the coarse stage draws; at most N - 1, and at most as many as the coarse
-            picture has values, are used. They carry the picture and the contrasts of all octaves.
-        width: width of the coarse stage's net. blocks: its residual blocks.
-        detail_widths: channels of the detail nets, smallest octave first; the last one serves all further octaves.
+            image has values, are used. They describe the coarse image and the contrasts of all octaves.
+        width: width of the coarse stage's network.
+        blocks: residual blocks of the coarse stage's network.
+        detail_widths: channels of the detail networks, smallest octave first; the last one is used for all further
+            octaves.
         images_seen: images that each detail stage reads in training; 0 for the untrained control, closed forms alone.
-        coarse_share: how many times as many images the coarse stage reads, which costs it little.
-        batch: images a training step of a detail stage. coarse_batch: of the coarse stage.
+        coarse_share: the coarse stage reads this many times ``images_seen``; its images are cheap.
+        batch: images a training step of a detail stage.
+        coarse_batch: images a training step of the coarse stage.
         learning_rate: peak rate of Adam for the detail stages; the coarse stage takes half of it.
         ema: highest decay of the weight average (warmed up).
         crop: side of the random crop of each image that a detail stage reads, in px; whole images where it is larger.
-        mirror: show every other image mirrored in training: more faces from the same set; switch it off where left and
-            right are not alike.
-        augment: largest standard deviation, in -1..1 units, of the noise laid over the coarse picture in training, so
-            that a detail stage forgives what the stage before gets wrong.
+        mirror: mirror each image with probability 1/2 in training. Switch it off where left and right differ.
+        augment: largest standard deviation, in -1..1 units, of the noise added to the coarse image in training. It
+            makes a detail stage robust to errors of the stage before.
         solver: "euler" (first order) or "heun" (second order, two evaluations a step).
-        steps: steps of the detail stages. coarse_steps: steps of the coarse stage, always by Heun.
-        noise_scale: standard deviation of the noise that sampling starts from; below 1 the sampling bias lambda that
-            buys likely pictures with variety.
+        steps: steps of the detail stages.
+        coarse_steps: steps of the coarse stage, always by Heun.
+        noise_scale: standard deviation of the noise that sampling starts from. Below 1 it is the sampling bias lambda:
+            more typical images, less variety.
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")
@@ -113,12 +117,13 @@ class Cascade(Generator):
         return ("cascade" if self.images_seen else "cascade, untrained") + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> CascadeModel:
-        """Solve what is closed, then train the stages one after the other on uint8 [N,C,H,W]; keep averaged weights.
+        """Set the closed forms, then train the stages one after the other on uint8 [N,C,H,W]; keep averaged weights.
 
         Raises:
             ValueError: unless there are 2 images or more, square, with a side that is coarse_side times a power of two;
                 or if ``start`` has another form.
-            Diverged, Interrupted: see base.py.
+            Diverged: see base.py.
+            Interrupted: see base.py.
         """
         from .training import fingerprint, part_reached, train, warm_start
 
@@ -134,8 +139,9 @@ class Cascade(Generator):
         total = sum(stage.plan.images_seen for stage in stages)
         for index, (part, loss, plan, data) in enumerate(stages[first:], first):
             before = sum(stage.plan.images_seen for stage in stages[:index])
-            told = replace(context, on_record=counted(context.on_record, before, total))
-            trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), told, marks[index], net)
+            # one progress count over all stages, though each stage is a training of its own
+            counting = replace(context, on_record=counted(context.on_record, before, total))
+            trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), counting, marks[index], net)
             part.load_state_dict(trained.state_dict())
         if context.checkpoint is not None:
             context.checkpoint.unlink(missing_ok=True)
@@ -172,7 +178,7 @@ class Cascade(Generator):
             return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
 
     def _stages(self, net: CascadeNet, images: np.ndarray, coordinates: np.ndarray) -> list[Stage]:
-        """Return what is trained, in turn; the coordinates are those of :func:`solve_closed_forms`."""
+        """Return the stages in the order of training; the coordinates are those of :func:`solve_closed_forms`."""
         from .training import Plan
 
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
@@ -187,7 +193,7 @@ class Cascade(Generator):
 
 
 class Stage(NamedTuple):
-    """A part of the net, its loss, how long and how fast it is trained, and on what."""
+    """A part of the network, its loss, the plan of its training, and its training data."""
 
     part: nn.Module
     loss: Loss
@@ -195,20 +201,20 @@ class Stage(NamedTuple):
     data: np.ndarray
 
 
-def counted(tell: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
-    """Return a teller that counts a stage's images as part of the whole training."""
+def counted(on_record: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
+    """Return a callback that adds the images read ``before`` this stage, and reports ``total``, those of all stages."""
 
-    def told(record: TrainRecord) -> None:
-        tell(replace(record, images_seen=before + record.images_seen, images_total=total))
+    def forward(record: TrainRecord) -> None:
+        on_record(replace(record, images_seen=before + record.images_seen, images_total=total))
 
-    return told
+    return forward
 
 
 def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, context: RunContext) -> np.ndarray:
     """Set mean and spread of the details of every octave, then the principal components of the coarse stage.
 
     Returns:
-        What the coarse stage learns from: the coordinates of every image and, with ``mirror``, of its mirror image,
+        The training data of the coarse stage: the coordinates of every image and, with ``mirror``, of its mirror image,
         float32 [N or 2N,k].
     """
     import torch
@@ -236,10 +242,11 @@ def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, contex
 
 
 def scale_details(part: DetailNet, images: Iterator[Tensor]) -> None:
-    """Set mean and spread of an octave's details, and spread of its coarse images' own; variances over 3 x 3 places.
+    """Set mean and spread of an octave's details, and spread of its coarse images' details, over 3 x 3 pixels each.
 
     Args:
-        part: the octave. images: batches of whole images [B,C,H,W] in -1..1.
+        part: the octave.
+        images: batches of whole images [B,C,H,W] in -1..1.
     """
     import torch
     from torch.nn import functional
@@ -264,14 +271,14 @@ def scale_details(part: DetailNet, images: Iterator[Tensor]) -> None:
 
 
 def moments(count: int, noise: torch.Generator, device: torch.device, mean: float, deviation: float) -> Tensor:
-    """Return times in 0..1, logistic-normal: [B], most of them where a flow has most to learn."""
+    """Return random times in 0..1, logistic-normal: [count]; more where the velocity is hardest to learn."""
     import torch
 
     return torch.sigmoid(mean + deviation * torch.randn(count, generator=noise, device=device))
 
 
 def mirrored(images: Tensor, noise: torch.Generator) -> Tensor:
-    """Return the images, each mirrored by the toss of a coin."""
+    """Return the images, each mirrored with probability 1/2."""
     import torch
 
     turned = torch.rand(len(images), generator=noise, device=images.device) < 0.5
@@ -279,7 +286,7 @@ def mirrored(images: Tensor, noise: torch.Generator) -> Tensor:
 
 
 def coarse_loss(net: CoarseNet) -> Loss:
-    """Return the loss of the coarse stage: (coordinates, noise source) -> (loss a coordinate, its parts)."""
+    """Return the loss of the coarse stage: (coordinates, noise source) -> (loss per coordinate, its named parts)."""
     import torch
 
     def loss(z: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -293,7 +300,15 @@ def coarse_loss(net: CoarseNet) -> Loss:
 
 
 def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: float) -> Loss:
-    """Return the loss of one octave, counted from 0: (signed images, noise source) -> (loss a value, its parts)."""
+    """Return the loss of one octave: (images in -1..1, noise source) -> (loss per pixel value, its named parts).
+
+    Args:
+        net: the whole cascade.
+        octave: which octave, counted from 0.
+        crop: side of the random crops, in px.
+        mirror: mirror each image with probability 1/2.
+        augment: largest standard deviation of the noise added to the coarse image, in -1..1 units.
+    """
     import torch
 
     from .cascade_net import shrink
@@ -307,11 +322,12 @@ def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: 
 
         images = mirrored(images, noise) if mirror else images
         fine, coarse = shrink(images, part.side), shrink(images, part.grid)
-        unsure = torch.rand((2, len(fine), 1, 1, 1), generator=noise, device=fine.device)
-        coarse = coarse + augment * unsure[0] * draw(*coarse.shape)
+        # conditioning augmentation: noise of a random strength, for each image, on all that the net is conditioned on
+        strength = torch.rand((2, len(fine), 1, 1, 1), generator=noise, device=fine.device)
+        coarse = coarse + augment * strength[0] * draw(*coarse.shape)
         contrasts = net.contrasts(images)
-        contrasts = contrasts + DOUBT * unsure[1] * draw(*contrasts.shape)
-        # places of crops are multiples of 4: two halvings below fall on the same pixels as in whole images
+        contrasts = contrasts + DOUBT * strength[1] * draw(*contrasts.shape)
+        # corners of crops are multiples of 4: two halvings inside the net then group the same pixels as in whole images
         corner = 4 * torch.randint((part.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)
         rows, columns = (slice(start, start + size) for start in corner.tolist())
         doubled = (..., *(slice(2 * along.start, 2 * along.stop) for along in (rows, columns)))
@@ -327,7 +343,7 @@ def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: 
 
 
 def follow(move: Callable[[Tensor, Tensor], Tensor], state: Tensor, steps: int, second_order: bool) -> Tensor:
-    """Solve dx/dt = move(x, t) from t = 1 to 0 in equal steps, by Euler's rule or by Heun's."""
+    """Solve dx/dt = move(x, t) from t = 1 to 0 in equal steps, by Euler's rule or (``second_order``) by Heun's."""
     import torch
 
     line = torch.linspace(1.0, 0.0, steps + 1, device=state.device)
@@ -344,7 +360,10 @@ class CascadeModel:
     """A trained cascade.
 
     Attributes:
-        net: all stages, on the bench's device. recipe: the settings. bench: device and batch.
+        net: all stages, on the context's device.
+        recipe: the settings.
+        context: device and batch.
+        reconstructs: False; a flow has no code.
     """
 
     net: CascadeNet
@@ -353,7 +372,7 @@ class CascadeModel:
     reconstructs: bool = False
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
-        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage hangs on the seed alone."""
+        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage depends on the seed only."""
         from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.context.batch)

@@ -3,15 +3,19 @@
 Each stage is a flow x_t = (1 - t) x + t e from data (t = 0) to noise (t = 1), moved by the velocity E[e - x | x_t]. For
 a Gaussian of variance s^2 that velocity is known, with q = (1 - t)^2 s^2 + t^2:
 
-    v(x, t) = x (t - (1 - t) s^2) / q,
+    v(x, t) = x (t - (1 - t) s^2) / q.                                  (1)
 
-and every net here adds to it what is not Gaussian, (s / sqrt q) F(x / sqrt q, t), scaled so that F has an answer of
-variance one to learn at any t. F starts at zero: an untrained cascade is a closed form, probabilistic PCA at the coarse
-stage and a Gaussian scale mixture above it. That is the control that training has to beat.
+Every network here adds the non-Gaussian part,
 
-Whether a cheek has freckles can hardly be seen in a picture of 16 px, and an octave that guesses anew at every place
-draws grain. So the coarse stage draws, beside its picture, how strong the details of every octave are in each region
-(the hidden multiplier of a Gaussian scale mixture), and every octave is told.
+    (s / sqrt q) F(x / sqrt q, t),                                      (2)
+
+scaled so that the target of F has variance one at any t. F starts at zero. So an untrained cascade is a closed form:
+probabilistic PCA at the coarse stage and a Gaussian scale mixture at the octaves. It is the control that training has
+to beat.
+
+An image of 16 px hardly shows whether a cheek has freckles. An octave that had to guess it independently at every
+place would draw grain. Therefore the coarse stage also draws the contrast of the details of every octave in each region
+(the hidden multiplier of a Gaussian scale mixture), and every octave is conditioned on all contrasts.
 
 References:
     Flow straight and fast: learning to generate and transfer data with rectified flow (Liu et al. 2022),
@@ -39,17 +43,19 @@ from .layers import TIMES, ConvBlock, DenseBlock, Norm, times, zero
 __all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
 
 STILL = 0.1
-"""Least contrast of a region, against the usual one at its place: a flat wall is still, however flat it is."""
+"""Least contrast of a region, relative to the usual one at its place. It bounds the logarithm in flat regions."""
 
 SHARE = 0.25
-"""What a log contrast counts beside a colour in the principal components: the picture comes first."""
+"""Weight of a log contrast relative to a colour value in the principal components; the image has the larger weight."""
 
 
 def velocity(x: Tensor, t: Tensor, answer: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Return the velocity at x_t: that of a Gaussian of this standard deviation, plus the net's scaled answer.
+    """Return the velocity at x_t, Eq. 1 + Eq. 2: that of a Gaussian, plus the scaled network output.
 
     Args:
-        x: [B,...], the state. t: its time, in 0..1, shaped to broadcast. answer: what the net says, shaped like x.
+        x: [B,...], the state.
+        t: its time, in 0..1, shaped to broadcast.
+        answer: F, the network output, shaped like x.
         scale: s, the standard deviation of the data, shaped to broadcast.
     """
     variance = (1 - t) ** 2 * scale**2 + t**2
@@ -63,18 +69,27 @@ def shrink(images: Tensor, side: int) -> Tensor:
 
 
 def enlarge(images: Tensor) -> Tensor:
-    """Return the images at twice their size, nothing invented: [B,C,H,W] -> [B,C,2H,2W]."""
+    """Return the images at twice their size by bicubic interpolation: [B,C,H,W] -> [B,C,2H,2W]."""
     return functional.interpolate(images, scale_factor=2.0, mode="bicubic", align_corners=False)
 
 
 class CoarseNet(nn.Module):
-    """The flow over the principal components of what :meth:`CascadeNet.describe` says of images.
+    """The flow over the principal components of image descriptions (:meth:`CascadeNet.describe`).
 
-    Coordinates are z = (x - mean) axes^T / unit, in which the k-th has standard deviation ``scale[k]``, the square root
-    of what it would have unscaled (half whitening): strong directions stay stronger, weak ones are not forgotten.
+    Coordinates are z = (x - mean) axes^T scale / deviations, so that the k-th has standard deviation ``scale[k]``, in
+    proportion to the square root of the unscaled one (half whitening): strong directions stay stronger, and weak ones
+    still count in the loss.
+
+    Args:
+        values: D, numbers in a description.
+        components: k.
+        width: width of the network.
+        blocks: residual blocks.
 
     Buffers:
-        mean [D], axes [k,D] orthonormal rows, deviations [k] of the data along them, falling.
+        mean: [D].
+        axes: [k,D], orthonormal rows.
+        deviations: [k], standard deviations of the data along the axes, falling.
     """
 
     mean: Tensor
@@ -100,6 +115,7 @@ class CoarseNet(nn.Module):
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
         """Coordinates [B,k] at times [B] -> velocity [B,k]."""
         scale, moment = self.scale, t[:, None]
+        # the input x / sqrt(q) of Eq. 2 has variance one at any t
         h, time = self.enter(z / ((1 - moment) ** 2 * scale**2 + moment**2).sqrt()), self.time(times(t))
         for block in self.blocks:
             h = block(h, time)
@@ -115,17 +131,31 @@ class CoarseNet(nn.Module):
 
 
 class DetailNet(nn.Module):
-    """The flow of what one octave adds: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
+    """The flow of the details of one octave: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
 
-    M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta) and leaves grey alone. Dividing
-    by the standard deviation of every value of every place puts the small and rare in the middle of the noise range,
-    where a flow learns. Pixels are folded 2 x 2 into channels, so that the convolutions run on the coarse image's own
-    grid. They read the coarse image and, no less strong, its own details, for a freckle is a mere speck in it; the
-    contrasts of all octaves, root mean squares of y over regions; and x, y and a learned map, which tell the place.
+    M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta); grey images keep their channel.
+    Each value at each place is divided by its standard deviation, so that weak and rare details have the size of the
+    noise in the middle of the time range, where a flow learns. Pixels are folded 2 x 2 into channels, so that the
+    convolutions run on the grid of the coarse image.
+
+    The network is conditioned on the coarse image; on the details of the coarse image, scaled to the same strength
+    (a freckle is only a small spot in it); on the contrasts of all octaves (root mean squares of y over regions); and
+    on the position, by coordinates and a learned map.
+
+    Args:
+        side: side of the images of this octave, in px; grid = side / 2.
+        channels: C.
+        width: channels at the finest level of the network.
+        regions: regions along a side in which contrasts are given.
+        octaves: octaves of the whole cascade.
 
     Buffers:
-        colours [C,C], mean and spread [C,side,side], specks [C,grid,grid] the spread of the coarse image's own details,
-        usual [2,octaves,1,1] mean and standard deviation of log contrasts, places [2,grid,grid], with grid = side / 2.
+        colours: [C,C], the matrix M.
+        mean: [C,side,side].
+        spread: [C,side,side].
+        specks: [C,grid,grid], the spread of the details of the coarse image.
+        usual: [2,octaves,1,1], mean and standard deviation of log contrasts.
+        places: [2,grid,grid], x and y in -1..1.
     """
 
     colours: Tensor
@@ -138,7 +168,7 @@ class DetailNet(nn.Module):
     def __init__(self, side: int, channels: int, width: int, regions: int, octaves: int = 1) -> None:
         super().__init__()
         self.side, self.grid, self.regions = side, side // 2, regions
-        told, folded, widths = 128, 4 * channels, (width, 2 * width, 3 * width)
+        time_width, folded, widths = 128, 4 * channels, (width, 2 * width, 3 * width)
         opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
         self.register_buffer("colours", torch.tensor(opponent) if channels == 3 else torch.eye(channels))
         self.register_buffer("mean", torch.zeros(channels, side, side))
@@ -149,12 +179,12 @@ class DetailNet(nn.Module):
         places = torch.stack([line.expand(self.grid, self.grid), line[:, None].expand(self.grid, self.grid)])
         self.register_buffer("places", places.clone())
         self.place = nn.Parameter(torch.zeros(width, self.grid, self.grid))
-        self.time = nn.Sequential(nn.Linear(TIMES, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
+        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.enter = nn.Conv2d(folded + 2 * channels + 2 + octaves, width, 3, padding=1)
         self.down = nn.ModuleList([nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths)])
         self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
-        self.falling = nn.ModuleList([ConvBlock(level, told) for level in widths])
-        self.rising = nn.ModuleList([ConvBlock(level, told) for level in widths[:-1]])
+        self.falling = nn.ModuleList([ConvBlock(level, time_width) for level in widths])
+        self.rising = nn.ModuleList([ConvBlock(level, time_width) for level in widths[:-1]])
         self.last = Norm(width)
         self.leave = nn.Conv2d(width, folded, 3, padding=1)
         zero(self.leave)
@@ -163,8 +193,10 @@ class DetailNet(nn.Module):
         """Details [B,C,h,w] at times [B] -> velocity [B,C,h,w].
 
         Args:
-            y: the whole image's details, or those of a crop. t: times. given: from :meth:`givens`, whole or the same
-                crop. window: where on the coarse grid the crop lies (rows, columns); None for whole images.
+            y: details of the whole image, or of a crop.
+            t: times.
+            given: from :meth:`givens`, of the whole image or of the same crop.
+            window: position of the crop on the coarse grid (rows, columns); None for whole images.
         """
         moment = t[:, None, None, None]
         level = ((1 - moment) ** 2 + moment**2).sqrt()
@@ -182,29 +214,33 @@ class DetailNet(nn.Module):
         return velocity(y, moment, answer)
 
     def givens(self, coarse: Tensor, contrasts: Tensor) -> Tensor:
-        """Return what the net is told: the coarse image and its details, places, contrasts, as channels.
+        """Return the conditioning as channels: the coarse image, its details, coordinates and contrasts.
 
         Args:
-            coarse: [B,C,grid,grid] in -1..1. contrasts: logarithms [B,octaves,regions,regions], those of finer octaves
-                among them, for what is to be drawn there leaves its trace here.
+            coarse: [B,C,grid,grid] in -1..1.
+            contrasts: logarithms [B,octaves,regions,regions], of all octaves: strong details of a finer octave are
+                visible in this one, too.
+
+        Returns:
+            [B, 2 C + 2 + octaves, grid, grid].
         """
-        loud = functional.interpolate((contrasts - self.usual[0]) / self.usual[1], size=self.grid, mode="bilinear")
+        levels = functional.interpolate((contrasts - self.usual[0]) / self.usual[1], size=self.grid, mode="bilinear")
         places = self.places.expand(len(coarse), -1, -1, -1)
         return torch.cat(
-            [coarse * 1.5, self.over(coarse, shrink(coarse, self.grid // 2)) / self.specks, places, loud], 1
+            [coarse * 1.5, self.over(coarse, shrink(coarse, self.grid // 2)) / self.specks, places, levels], 1
         )
 
     def over(self, images: Tensor, coarse: Tensor) -> Tensor:
-        """Return what images have over coarse ones of half their size, in opponent colours: [B,C,h,w] -> the same."""
+        """Return images minus enlarged coarse ones of half their size, in opponent colours: [B,C,h,w] -> the same."""
         return torch.einsum("ij,bjhw->bihw", self.colours, images - enlarge(coarse))
 
     def contrast(self, images: Tensor, coarse: Tensor) -> Tensor:
-        """Return the log contrast of each region: images [B,C,side,side], coarse ones -> [B,1,regions,regions]."""
+        """Return the log contrast of each region: images [B,C,side,side] and coarse images -> [B,1,regions,regions]."""
         power = self.encode(images, coarse).square().mean(1, keepdim=True)
         return 0.5 * torch.log(functional.avg_pool2d(power, self.side // self.regions) + STILL**2)
 
     def encode(self, images: Tensor, coarse: Tensor) -> Tensor:
-        """Images [B,C,side,side] and their coarse ones -> details y."""
+        """Images [B,C,side,side] and their coarse images -> details y, [B,C,side,side]."""
         return (self.over(images, coarse) - self.mean) / self.spread
 
     def decode(self, y: Tensor, coarse: Tensor) -> Tensor:
@@ -215,8 +251,17 @@ class DetailNet(nn.Module):
 class CascadeNet(ModelMixin, ConfigMixin):
     """All stages: ``coarse``, and ``details``, one for every doubling from the coarse side to the full one.
 
-    The coarse stage draws an image's description: the image at the coarse side, and the log contrasts of every octave
-    in (coarse side / 2)^2 regions.
+    The coarse stage draws the description of an image: the image at the coarse side, and the log contrasts of every
+    octave in (coarse side / 2)^2 regions.
+
+    Args:
+        side: side of the images, in px.
+        channels: C.
+        coarse_side: side of the coarse images, in px.
+        components: principal components of the coarse stage.
+        width: width of the coarse network.
+        blocks: residual blocks of the coarse network.
+        detail_widths: channels of the detail networks, smallest octave first; the last one is used for the rest.
     """
 
     @register_to_config
@@ -247,15 +292,15 @@ class CascadeNet(ModelMixin, ConfigMixin):
 
     def contrasts(self, images: Tensor) -> Tensor:
         """Return the log contrasts of whole images: [B,C,H,W] in -1..1 -> [B,octaves,regions,regions]."""
-        found = [part.contrast(shrink(images, part.side), shrink(images, part.grid)) for part in self.octaves]
-        return torch.cat(found, 1) if found else images.new_zeros(len(images), 0, self.regions, self.regions)
+        maps = [part.contrast(shrink(images, part.side), shrink(images, part.grid)) for part in self.octaves]
+        return torch.cat(maps, 1) if maps else images.new_zeros(len(images), 0, self.regions, self.regions)
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the descriptions of whole images: [B,C,H,W] in -1..1 -> [B,D]."""
         return torch.cat([shrink(images, self.shape[1]).flatten(1), SHARE * self.contrasts(images).flatten(1)], 1)
 
     def read(self, description: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coarse images [B,C,h,w] and the log contrasts [B,octaves,regions,regions]."""
+        """Split descriptions [B,D] into coarse images [B,C,h,w] and log contrasts [B,octaves,regions,regions]."""
         small = math.prod(self.shape)
         contrasts = description[:, small:].unflatten(1, (len(self.details), self.regions, self.regions))
         return description[:, :small].unflatten(1, self.shape), contrasts / SHARE

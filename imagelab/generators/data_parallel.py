@@ -1,7 +1,8 @@
-"""What the processes of one training do together in a step: share the batch, meet over the gradients.
+"""Data-parallel training: split each batch over the ranks of a process group, and average the gradients.
 
 With the ranks' rows B_r of a batch B and w_r = |B_r| / |B|, the mean gradient over B is sum_r w_r g_r. Each rank draws
-the noise of its own rows; that changes the draw and not its law. After the meeting all ranks hold the same bytes.
+the noise of its own rows; this changes the random numbers but not their distribution. After the all-reduce all ranks
+hold the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ __all__ = ["average_gradients", "buffer_versions", "own_part"]
 
 
 def own_part(rows: np.ndarray, group: ProcessGroup) -> tuple[np.ndarray, float]:
-    """Return the rows of a batch that this rank reads, and its weight in the mean; all of them where they are few."""
+    """Return the rows of a batch that this rank reads, and its weight w_r in the mean.
+
+    A batch with fewer rows than ranks is not split: every rank reads all of it, with weight 1 / ranks.
+
+    Args:
+        rows: indices of the training images of the whole batch, [B].
+        group: the process group.
+    """
     if len(rows) < group.size:
         return rows, 1 / group.size
     mine = rows[group.rank :: group.size]
@@ -25,21 +33,27 @@ def own_part(rows: np.ndarray, group: ProcessGroup) -> tuple[np.ndarray, float]:
 def average_gradients(
     net: nn.Module, group: ProcessGroup, share: float, versions: dict[str, int], loss: Tensor
 ) -> Tensor:
-    """Average loss, gradients, and the buffers that this step has changed, over the team; return the team's loss.
+    """Average loss, gradients, and the buffers that this step has changed, over the ranks.
 
     Args:
-        net: after the backward pass. share: this rank's weight. versions: of the buffers, from before the step.
-        loss: this rank's.
+        net: the network, after the backward pass; its gradients and buffers are overwritten.
+        group: the process group.
+        share: this rank's weight, from :func:`own_part`.
+        versions: :func:`buffer_versions` from before the step.
+        loss: this rank's loss.
+
+    Returns:
+        The loss averaged over the ranks, [1].
     """
-    whole = [loss.detach().reshape(1).float().clone()]
-    whole += [p.grad for p in net.parameters() if p.grad is not None]
-    whole += [buffer for name, buffer in net.named_buffers() if versions[name] != buffer._version]
-    for tensor in whole:
+    averaged = [loss.detach().reshape(1).float().clone()]
+    averaged += [p.grad for p in net.parameters() if p.grad is not None]
+    averaged += [buffer for name, buffer in net.named_buffers() if versions[name] != buffer._version]
+    for tensor in averaged:
         tensor.mul_(share)
-    group.all_reduce(whole)
-    return whole[0]
+    group.all_reduce(averaged)
+    return averaged[0]
 
 
 def buffer_versions(net: nn.Module) -> dict[str, int]:
-    """Return a number for each buffer that rises with every change in place."""
+    """Return a version number for each buffer; it rises with every change in place."""
     return {name: buffer._version for name, buffer in net.named_buffers()}

@@ -1,11 +1,11 @@
-"""Denoising diffusion with the samplers of diffusers: its U-Net on pixels, or ours on patches of them.
+"""Denoising diffusion with the samplers of diffusers, and with its U-Net on pixels or our U-Net on patches.
 
 x_t = sqrt(a_t) x + sqrt(1 - a_t) e. The net learns e, v = sqrt(a_t) e - sqrt(1 - a_t) x, or x itself; a sampler
-walks from noise back to an image. The sampler is part of the physics: a cheap one erases weak modes even with an exact
-net (``imagelab.theory``), so its name and its steps are settings and belong beside every figure.
+goes from noise back to an image. The sampler affects the result: with few steps it erases weak modes even with an exact
+net (``imagelab.theory``). Therefore its name and steps are settings, and they must be reported with every figure.
 
 With patch 1 the net is diffusers' UNet2DModel and learns everything. With larger patches it is :class:`PatchNet`, which
-begins as the exact answer for a Gaussian and learns what is left: ``images_seen=0`` is that control.
+starts as the optimal prediction for a Gaussian and learns the rest; ``images_seen=0`` is the control without training.
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["RECIPES", "Ddpm", "DdpmModel"]
 
 WEIGHT_LIMIT = 25.0
-"""Largest weight of the image's error under weighting "velocity", reached at the smallest noise."""
+"""Largest weight of the image's error with weighting "velocity", reached at the smallest noise."""
 
 SNR_LIMIT = 5.0
-"""Largest weight of the image's error under weighting "min_snr", the gamma of Hang et al. 2023."""
+"""Largest weight of the image's error with weighting "min_snr", the gamma of Hang et al. 2023."""
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Weighting = Literal["none", "velocity", "min_snr", "gaussian"]
@@ -56,28 +56,28 @@ class Ddpm(Generator):
         blocks: residual blocks a level.
         attention: self-attention at the coarsest level.
         patch: side of the pixel block folded into channels before the net, 1 for none. Patches of 2 or 4 make the net
-            far cheaper, and put a closed form under it (patch_net.py); use weighting "gaussian" with them. diffusers'
-            own pipeline can draw from the saved model only with patch 1.
-        images_seen: length of the training; 0 for the untrained control, whose net says nothing: with patches the
-            closed form alone, with patch 1 the answer 0.
+            far cheaper and give it a closed form to start from (patch_net.py); use weighting "gaussian" with them.
+            diffusers' own pipeline can sample from the saved model only with patch 1.
+        images_seen: length of the training, in images read; 0 for the untrained control: with patches the closed form
+            alone, with patch 1 a net whose output is 0.
         batch: images a training step.
         learning_rate: peak rate of Adam.
         ema: highest decay of the weight average (warmed up), 0 for none.
-        prediction: what the net learns: the noise, v, or the image ("sample"; it wants a weighting, see there). With
-            patches the same net speaks in any of the three, and only weighting "none" hangs on the choice.
-        weighting: how much each noise level counts: "none", the plain squared error of what the net learns;
-            "velocity", the image's error weighted by 1 / (1 - a_t), at most 25, which is the plain error of v but for
-            the limit; "min_snr", the image's error weighted by a_t / (1 - a_t), at most 5 (Hang et al. 2023);
-            "gaussian", the image's error divided by what the closed form expects to leave (with patches only): every
-            noise level then counts by how far the net betters a Gaussian.
+        prediction: the training target: the noise, v, or the image ("sample"; set a weighting with it). With patches
+            all three are computed from the same network, and the choice matters only with weighting "none".
+        weighting: the weight of each noise level in the loss. "none": the plain squared error of the prediction.
+            "velocity": the image's error weighted by 1 / (1 - a_t), at most 25; except for the limit this is the plain
+            error of v. "min_snr": the image's error weighted by a_t / (1 - a_t), at most 5 (Hang et al. 2023).
+            "gaussian": the image's error divided by the expected error of the closed form (with patches only), so that
+            the loss at every noise level is relative to the best Gaussian prediction.
         noise_steps: length of the noise schedule.
         schedule: shape of the noise schedule.
         sampler: "ddpm" (ancestral), "ddim" (deterministic), "dpm++" (second order, deterministic) or "heun" (second
             order, deterministic, on the levels of Karras et al. 2022).
-        steps: steps of the sampler, at most noise_steps. A step of "heun" asks the net twice, but for the last:
+        steps: steps of the sampler, at most noise_steps. A step of "heun" evaluates the net twice, except the last:
             2 steps - 1 evaluations.
-        noise_scale: standard deviation of the noise that sampling starts from; below 1 it is a sampling bias, which
-            buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
+        noise_scale: standard deviation of the noise that sampling starts from. Below 1 it is a sampling bias: more
+            typical images, less variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "steps")
@@ -126,8 +126,9 @@ class Ddpm(Generator):
         """Train on uint8 [N,C,H,W], from scratch or from another Ddpm's weights; return the averaged weights.
 
         Raises:
-            ValueError: if the sides are no multiple of patch x 2^(levels - 1), or ``start`` has another form. Diverged,
-                Interrupted: see base.py.
+            ValueError: if the sides are no multiple of patch x 2^(levels - 1), or ``start`` has another form.
+            Diverged: see base.py.
+            Interrupted: see base.py.
         """
         from .training import Plan, fingerprint, train, warm_start
 
@@ -163,11 +164,11 @@ class Ddpm(Generator):
             )
 
     def _closed_form(self) -> tuple[str, ...]:
-        """Return the names of what a net knows without training, beside its weights."""
+        """Return the names of the buffers that are set in closed form, without training."""
         return () if self.patch == 1 else ("mean", "axes", "variances", "rest")
 
     def _net(self, images: np.ndarray, seed: int) -> UNet2DModel | PatchNet:
-        """Return a net for images of this form, not yet trained."""
+        """Return an untrained net for images of this form."""
         import torch
 
         from ..seeds import seed_at
@@ -229,12 +230,12 @@ class Ddpm(Generator):
         )
 
     def _sampling_scheduler(self) -> Any:
-        """Return the sampler, its steps set."""
+        """Return the scheduler of the sampler, with its steps set."""
         from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 
         base: Any = self._training_scheduler()
         if self.sampler == "heun":
-            # all by name: from_config would put Heun's own betas where DDPM's were left at their defaults
+            # settings are passed by name: from_config would take Heun's default betas in place of DDPM's
             names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type", "clip_sample")
             scheduler = HeunDiscreteScheduler(
                 **{name: base.config[name] for name in names}, timestep_spacing="trailing"
@@ -265,8 +266,8 @@ class Ddpm(Generator):
             error = (answer - target).square().mean((1, 2, 3))
             if self.weighting == "none":
                 return error.mean(), {}
-            left = net.gaussian_error(times) if self.weighting == "gaussian" else None
-            weight = loss_weight(scheduler.alphas_cumprod.to(device)[times], self.prediction, self.weighting, left)
+            expected = net.gaussian_error(times) if self.weighting == "gaussian" else None
+            weight = loss_weight(scheduler.alphas_cumprod.to(device)[times], self.prediction, self.weighting, expected)
             return (weight * error).mean(), {"error": error.mean().detach()}
 
         return loss
@@ -290,41 +291,44 @@ RECIPES: dict[str, Ddpm] = {
 }
 """Settings to start from, named by machine and side of the images.
 
-"cpu-32": 140 core-seconds on a busy machine. Seen 2026-11-23 on 1,000 rendered faces of 32 px, one seed, 384 drawn, as
-kernel distances to 1,000 held-out faces in the primary space (in randconv-s0): this recipe .22 (.20), 48,000 images
-.28 (.22), 16,000 .36 (.26), untrained .40 (.31), closed-form Gaussian .43 (.23), real faces .03 (.02). By eye: hair,
-skin and pose of persons one can tell apart, soft eyes, halos where hair could have been, a faint grain, no freckles.
-That is an under-trained model: what it loses must not be told as collapse.
+"cpu-32": 140 core-seconds on a busy machine. Measured 2026-11-23 on 1,000 rendered faces of 32 px, one seed, 384
+samples, as kernel distance to 1,000 held-out faces in the primary space (in randconv-s0): this recipe .22 (.20), with
+48,000 images .28 (.22), 16,000 .36 (.26), untrained .40 (.31), closed-form Gaussian .43 (.23), real faces .03 (.02). By
+eye: different persons with hair, skin and pose; soft eyes, halos in place of some hair, a faint grain, no freckles.
+This is an under-trained model; do not report what it loses as collapse.
 
-What else was tried, mostly with 16,000 images: v, x and noise are one net under weighting "gaussian"; the plain error
-of v trains the smallest noise alone (.40 after 40,000 images: nothing). At learning rates of 2e-3 and more many nets
-never leave the closed form. With 16 or 64 components there is more left to learn, and it ends behind (.76, .39); with
-256 a grain comes that the primary space minds (.40). A dense net over the components, 3 x 3 convolutions at the doors,
-attention, patch 2 and wider levels did not pay at this length. A net that reads the unexplained x_t - sqrt(a) G in
-place of x_t denoises held-out faces better at every level and starts surely, but draws a grain first: .34 (.18) with
-48,000 images, .18 (.18) with 200,000 in 300 s. The grain shows under finer samplers: with 48,000 images 50 steps of
-dpm++ give that net .47 (.10), 18 of Heun 1.3 (.13), and this one at 50 steps .27 (.12).
+Other settings that were tried, mostly with 16,000 images: v, x and noise give the same net with weighting "gaussian".
+The plain error of v trains only the smallest noise (.40 after 40,000 images, as untrained). At learning rates of 2e-3
+and more many nets stay at the closed form. With 16 or 64 components more is left to learn, and the result is worse
+(.76, .39); with 256 a grain appears that the primary space measures (.40). A dense net over the components, 3 x 3
+convolutions as the first and last layer, attention, patch 2 and wider levels gave no gain at this length. A net that
+reads x_t - sqrt(a) G in place of x_t denoises held-out faces better at every level and starts reliably, but its samples
+show a grain at first: .34 (.18) with 48,000 images, .18 (.18) with 200,000 in 300 s. The grain is visible with finer
+samplers: with 48,000 images that net has .47 (.10) with 50 steps of dpm++ and 1.3 (.13) with 18 of Heun; this one has
+.27 (.12) with 50 steps.
 "gpu-64": two million images; not yet timed on a GPU.
 """
 
 
-def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting, left: Tensor | None = None) -> Tensor:
-    """Return the weight of the squared error of what is predicted, at each noise level.
+def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting, expected: Tensor | None = None) -> Tensor:
+    """Return the weight of the squared error of the prediction, at each noise level: [B].
 
-    A weighting is a function of the image's error; errors of the noise and of v are that of the image divided by
-    (1 - a) / a and by 1 - a. So two nets that draw the same conclusion pay the same, whatever they predict.
+    A weighting is defined for the error of the image. The squared errors of the noise and of v are that of the image,
+    divided by (1 - a) / a and by 1 - a. With these factors two nets with the same image estimate have the same loss.
 
     Args:
-        kept: a = alpha-bar, [B], inside 0..1. prediction, weighting: see :class:`Ddpm`.
-        left: for weighting "gaussian", the image's squared error that the closed form expects to leave, [B].
+        kept: a = alpha-bar, [B], inside 0..1.
+        prediction: see :class:`Ddpm`.
+        weighting: see :class:`Ddpm`.
+        expected: for weighting "gaussian", the expected squared error of the closed form for the image, [B].
     """
     exchange = {"epsilon": (1 - kept) / kept, "v_prediction": 1 - kept, "sample": kept.new_ones(len(kept))}[prediction]
     if weighting == "none":
         return kept.new_ones(len(kept))
     if weighting == "velocity":
         return exchange * (1 / (1 - kept)).clamp(max=WEIGHT_LIMIT)
-    if left is not None:
-        return exchange / left
+    if expected is not None:
+        return exchange / expected
     return exchange * (kept / (1 - kept)).clamp(max=SNR_LIMIT)  # Eq. of section 3.4, Hang et al. 2023
 
 
@@ -333,8 +337,10 @@ class DdpmModel:
     """A trained diffusion model.
 
     Attributes:
-        net: diffusers' UNet2DModel, or our PatchNet, on the bench's device.
-        recipe: the settings. bench: device and batch.
+        net: diffusers' UNet2DModel, or our PatchNet, on the context's device.
+        recipe: the settings.
+        context: device and batch.
+        reconstructs: False; a diffusion model has no code.
     """
 
     net: UNet2DModel | PatchNet
@@ -343,7 +349,7 @@ class DdpmModel:
     reconstructs: bool = False
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
-        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; every draw of noise hangs on the seed alone."""
+        """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; all noise of an image depends on its seed only."""
         from .sampling import publish_in_batches
 
         return publish_in_batches(self._draw, seeds, self.context.batch)
@@ -361,12 +367,12 @@ class DdpmModel:
         shape = (config.in_channels, config.sample_size, config.sample_size)
         scale = self.recipe.noise_scale * float(scheduler.init_noise_sigma)
         state = scale * torch.from_numpy(normal(seeds, shape)).to(self.context.device)
-        # one CPU generator an image: what an ancestral sampler adds on its way hangs on the image's seed alone, too
+        # one CPU generator an image: the noise that an ancestral sampler adds must depend on the image's seed only
         sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         extra = {"generator": sources} if self.recipe.sampler == "ddpm" else {}
         for time in scheduler.timesteps:
-            seen = scheduler.scale_model_input(state, time)  # Heun walks in x / sqrt(a_t), the net reads x_t
-            answer = self.net(seen, time.to(self.context.device)).sample
+            scaled = scheduler.scale_model_input(state, time)  # Heun's state is x / sqrt(a_t), the net reads x_t
+            answer = self.net(scaled, time.to(self.context.device)).sample
             state = scheduler.step(answer, time, state, **extra).prev_sample
         return functional.pixel_shuffle(state, self.recipe.patch)
 

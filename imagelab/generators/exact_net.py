@@ -1,11 +1,12 @@
-"""The network that no training can better: the exact answer of a diffusion model for Gaussian data.
+"""The optimal network of a diffusion model for Gaussian data, in closed form.
 
-For x_0 ~ N(mu, S) and x_t = sqrt(a) x_0 + sqrt(1 - a) e the best answer is linear,
+For x_0 ~ N(mu, S) and x_t = sqrt(a) x_0 + sqrt(1 - a) e the optimal prediction is linear,
 
-    E[x_0 | x_t] = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),
+    E[x_0 | x_t] = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),          (1)
 
-and e and v follow from it. :class:`ExactNet` stands where a trained network stands, under the same sampler, schedule
-and publishing; what a loop then still loses is the sampler's alone (``imagelab.theory.ddim_erosion`` and its sisters).
+and those of e and v follow from it. :class:`ExactNet` takes the place of a trained network, with the same sampler,
+schedule and rounding to bytes. Then the remaining loss of a loop is caused by the sampler alone
+(``imagelab.theory.ddim_erosion`` and the functions next to it).
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -37,7 +38,7 @@ class ExactNet:
 
     Args:
         gaussian: mu, V, L and s^2, in signed units, and the shape of an image.
-        recipe: the diffusion settings; of these schedule, prediction and patch matter to a network.
+        recipe: the diffusion settings; a network depends on schedule, prediction and patch.
     """
 
     def __init__(self, gaussian: GaussianModel, recipe: Ddpm):
@@ -50,10 +51,11 @@ class ExactNet:
         self.config = SimpleNamespace(in_channels=channels * recipe.patch**2, sample_size=side // recipe.patch)
 
     def __call__(self, state: Tensor, time: Tensor) -> SimpleNamespace:
-        """Return the answer at x_t, float [B, C p^2, S/p, S/p], in ``.sample``."""
+        """Return the prediction at x_t, float [B, C p^2, S/p, S/p], in ``.sample``."""
         a = float(self.kept[int(time)])
         noisy = functional.pixel_shuffle(state, self.recipe.patch).flatten(1)
         centred = noisy - a**0.5 * self.mean
+        # Eq. 1: one factor for the directions left out, and a correction of it along the kept ones
         rest = a**0.5 * self.residual / (a * self.residual + 1 - a)
         kept = a**0.5 * self.variances / (a * self.variances + 1 - a) - rest
         clean = self.mean + rest * centred + (centred @ self.directions.T * kept) @ self.directions
@@ -64,11 +66,12 @@ class ExactNet:
 
 
 def exact_model(gaussian: GaussianModel, recipe: Ddpm, context: RunContext) -> DdpmModel:
-    """Return a diffusion model with the exact network of a Gaussian, to be sampled as any other; it is not to be saved.
+    """Return a diffusion model with the exact network of a Gaussian. It samples as any other; it cannot be saved.
 
     Args:
-        gaussian: the data, from ``Gaussian().fit`` or made by hand. recipe: sampler and steps.
-        bench: device and batch.
+        gaussian: the data distribution, from ``Gaussian().fit`` or made by hand.
+        recipe: sampler and steps.
+        context: device and batch.
     """
     net: Any = ExactNet(gaussian, recipe)
     return DdpmModel(net, recipe, context)
@@ -77,8 +80,8 @@ def exact_model(gaussian: GaussianModel, recipe: Ddpm, context: RunContext) -> D
 def alpha_bar(recipe: Ddpm) -> np.ndarray:
     """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
 
-    What ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take; ``edm_erosion`` takes their
-    sigma = sqrt(1 / alpha_bar - 1), which :func:`erosion` sees to.
+    They are the argument of ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion``; ``edm_erosion``
+    takes sigma = sqrt(1 / alpha_bar - 1) instead (:func:`erosion` converts).
 
     Example:
         >>> from imagelab.generators import Ddpm
@@ -88,17 +91,20 @@ def alpha_bar(recipe: Ddpm) -> np.ndarray:
     scheduler = recipe._sampling_scheduler()
     if recipe.sampler == "dpm++":
         return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
-    if recipe.sampler == "heun":  # every level but the first and the last stands there twice
+    if recipe.sampler == "heun":  # diffusers lists every level twice, except the first and the last
         return 1 / (1 + np.append(scheduler.sigmas[:-1:2], scheduler.sigmas[-1]).astype(np.float64) ** 2)
     return np.append(scheduler.alphas_cumprod.numpy().astype(np.float64)[scheduler.timesteps.numpy()], 1.0)
 
 
 def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
-    """Return the variance with which Gaussian modes leave the recipe's sampler: exact network, no training error.
+    """Return the variance of Gaussian modes after sampling with an exact network: the sampler's error alone.
 
     Args:
         variance: l >= 0 of the data's modes, images in -1..1; any shape.
-        recipe: schedule, sampler and steps count; noise_scale is taken as 1.
+        recipe: its schedule, sampler and steps are used; noise_scale is taken as 1.
+
+    Returns:
+        float64, shaped like ``variance``.
 
     Example:
         >>> from imagelab.generators import Ddpm

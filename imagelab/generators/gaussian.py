@@ -1,11 +1,11 @@
-"""The closed-form generator: a Gaussian fitted to pixels, whole or by probabilistic principal components.
+"""The closed-form generator: a Gaussian fitted to pixels, with full covariance or as probabilistic PCA.
 
 x = mu + V (L - s^2)^(1/2) w + s e, with the leading eigenvalues L and eigenvectors V of the sample covariance and the
 mean s^2 of the eigenvalues left out. With every component kept, s^2 = 0 and x has exactly the sample covariance.
-It is the yardstick of this room: its collapse under self-training is known in closed form (``imagelab.theory``), mode
-by mode, and a learned generator earns its name when it beats this one. What it publishes is rounded to 8 bit and
-saturates like all images here: a mode far weaker than the rounding error (1/255)^2 / 12 a pixel, or one that runs
-into black or white, leaves the law.
+It is the reference of all generators: its collapse under self-training is known in closed form (``imagelab.theory``),
+mode by mode, and a trained generator should be better than this one. Its images are rounded to 8 bit and clipped, as
+all images here. So the closed form does not hold for a mode far weaker than the rounding error (1/255)^2 / 12 a pixel,
+nor for one that is clipped at black or white.
 
 References:
     Probabilistic principal component analysis (Tipping and Bishop 1999), doi:10.1111/1467-9868.00196.
@@ -36,19 +36,19 @@ class Gaussian(Generator):
     """A Gaussian over pixels, fitted in closed form.
 
     Attributes:
-        components: principal components kept; None for all (the full sample covariance). Never more than N - 1 exist:
-            a larger number is lowered to that, and the number in force is written into the saved config.
+        components: principal components kept; None for all (the full sample covariance). At most N - 1 exist: a larger
+            number is lowered to that, and the number used is written into the saved config.
         noise: add the isotropic residual s^2 when sampling. Without it the images are decoder means, and every mode
-            loses s^2 a generation: the erosion law of a linear VAE.
-        unbiased: divide the covariance by N - 1 (variance keeps its mean under replace) and not by N (maximum
-            likelihood, variance falls by 1 - 1/N a generation).
-        noise_scale: standard deviation of w and e in sampling. Below 1 it is a sampling bias, which buys likely
-            pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850): variance times noise_scale^2 a
+            loses s^2 a generation, as in a linear VAE.
+        unbiased: divide the covariance by N - 1 (the mean variance is constant under replace) and not by N (maximum
+            likelihood, the variance falls by the factor 1 - 1/N a generation).
+        noise_scale: standard deviation of w and e in sampling. Below 1 it is a sampling bias: more typical images, less
+            variety (Alemohammad et al. 2023, arXiv:2307.01850); the variance is multiplied by noise_scale^2 a
             generation.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), np.uint8)
-        >>> model = Gaussian(components=4).fit(images, seed=0, bench=Bench())
+        >>> model = Gaussian(components=4).fit(images, seed=0, context=RunContext())
         >>> model.sample(np.arange(5, dtype=np.uint64)).shape
         (5, 3, 8, 8)
     """
@@ -71,12 +71,13 @@ class Gaussian(Generator):
         return name + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> GaussianModel:
-        """Return the fitted Gaussian; the seed is not used, there is no chance in a closed form.
+        """Return the fitted Gaussian; the result is deterministic.
 
         Args:
             images: uint8 [N,C,H,W], N >= 2.
-            seed: ignored. bench: device and batch.
-            start: ignored; a closed form is the same wherever it begins.
+            seed: ignored; a closed form needs no random numbers.
+            context: device and batch.
+            start: ignored; a closed form has no initial weights.
 
         Raises:
             ValueError: for fewer than two images.
@@ -85,7 +86,7 @@ class Gaussian(Generator):
 
         check_images(images)
         if len(images) < 2:
-            raise ValueError(f"Gaussian: a covariance needs at least 2 images, got {len(images)}")
+            raise ValueError(f"Gaussian: expected at least 2 images, got {len(images)}; a covariance needs two or more")
         pixels = torch.from_numpy(images.reshape(len(images), -1)).to(context.device)
         mean, variances, directions, total = principal_components(
             pixels.double() / 127.5 - 1.0, self.components, self.unbiased
@@ -93,7 +94,7 @@ class Gaussian(Generator):
         left_out = pixels.shape[1] - len(variances)
         residual = max(0.0, (total - float(variances.sum())) / left_out) if left_out else 0.0
         if self.components is None or len(variances) == len(images) - 1:
-            residual = 0.0  # nothing but rounding is left
+            residual = 0.0  # all variance is in the components; the difference above is only rounding
         tensors = {"mean": mean.float(), "directions": directions.float(), "variances": variances.float()}
         return GaussianModel(tensors, residual, (images.shape[1], images.shape[2], images.shape[3]), self, context)
 
@@ -108,14 +109,16 @@ class Gaussian(Generator):
 
 
 def principal_components(values: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return mean [D], variances [k] falling, directions [k,D] and the total variance, in the units of the values.
-
-    Works in the smaller of the two spaces: the covariance D x D, or the Gram matrix N x N when there are fewer images
-    than values. float64 throughout.
+    """Return the principal components of values, computed in float64.
 
     Args:
-        values: [N,D]. count: components wanted, None for all; at most min(N - 1, D) are returned.
+        values: [N,D].
+        count: components to return, None for all; at most min(N - 1, D) are returned.
         unbiased: divide by N - 1 instead of N.
+
+    Returns:
+        Mean [D], variances [k] falling, directions [k,D] as orthonormal rows, and the total variance, in the units of
+        the values.
     """
     import torch
 
@@ -127,6 +130,7 @@ def principal_components(values: Tensor, count: int | None, unbiased: bool) -> t
     rank = min(images - 1, dimensions)
     kept = rank if count is None else min(count, rank)
     total = float(centred.square().sum()) / divisor
+    # the covariance X^T X (D x D) and the Gram matrix X X^T (N x N) have the same eigenvalues: solve the smaller one
     if dimensions <= images:
         variances, vectors = torch.linalg.eigh(centred.T @ centred / divisor)
         directions = vectors.flip(1)[:, :kept].T
@@ -144,7 +148,10 @@ class GaussianModel:
     Attributes:
         tensors: "mean" [D], "directions" [k,D] orthonormal rows, "variances" [k], float32, in signed units.
         residual: s^2, the variance of each direction left out.
-        shape: (C, H, W). recipe: the settings. bench: device and batch.
+        shape: (C, H, W).
+        recipe: the settings.
+        context: device and batch.
+        reconstructs: True; an image has a code.
     """
 
     tensors: dict[str, Tensor]
@@ -161,11 +168,15 @@ class GaussianModel:
         return publish_in_batches(self._draw, seeds, self.context.batch)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return mu + V (L - s^2) / L V^T (x - mu), the posterior mean of each image: uint8 [N,C,H,W] -> the same."""
+        """Return mu + V (L - s^2) / L V^T (x - mu), the posterior mean of each image: uint8 [N,C,H,W] -> the same form.
+
+        Raises:
+            ValueError: if the images have another shape than those it was fitted to.
+        """
         from .sampling import publish_in_batches
 
         if images.shape[1:] != self.shape:
-            raise ValueError(f"Gaussian: fitted to images {self.shape}, got {images.shape[1:]}")
+            raise ValueError(f"Gaussian: expected images of shape {self.shape} as in the fit, got {images.shape[1:]}")
         return publish_in_batches(self._copy, images, self.context.batch)
 
     def _scales(self) -> Tensor:
@@ -194,7 +205,7 @@ class GaussianModel:
         return (mean + (centred @ directions.T * kept) @ directions).reshape(-1, *self.shape)
 
     def save(self, folder: Path) -> None:
-        """Write config.json (settings, the number of components in force, s^2) and model.safetensors."""
+        """Write config.json (settings, the number of components used, s^2) and model.safetensors."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Layers that the small diffusion nets of this room share: few operations, told the time by gain and shift.
+"""Layers that the small diffusion networks share: residual blocks, conditioned on the time t by gain and shift.
 
-Every block is residual and begins as the identity, for its last layer starts from zero; so a new net says what its
-closed-form part says, and training adds to that.
+Every block starts as the identity, because its last layer starts from zero. So a new network returns its closed-form
+part, and training adds to that.
 
 References:
     FiLM: visual reasoning with a general conditioning layer (Perez et al. 2018), arXiv:1709.07871.
@@ -19,18 +19,18 @@ from torch.nn import functional
 __all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "times", "zero"]
 
 TIMES = 64
-"""Numbers that describe a time to a net: sines and cosines of 32 frequencies."""
+"""Length of the encoding of a time: sines and cosines of 32 frequencies."""
 
 
 def times(t: Tensor) -> Tensor:
-    """Describe times in 0..1 by waves of geometrically rising frequency: [B] -> [B,TIMES]."""
+    """Encode times in 0..1 by sines and cosines of geometrically rising frequency: [B] -> [B,TIMES]."""
     rates = torch.exp(torch.linspace(0.0, math.log(200.0), TIMES // 2, device=t.device))
     angles = t[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 def zero(*layers: nn.Linear | nn.Conv2d) -> None:
-    """Start layers from zero, so that a net begins by saying nothing."""
+    """Set weights and biases of layers to zero, so that the output of a new network is zero."""
     for layer in layers:
         nn.init.zeros_(layer.weight)
         if layer.bias is not None:
@@ -38,11 +38,15 @@ def zero(*layers: nn.Linear | nn.Conv2d) -> None:
 
 
 class DenseBlock(nn.Module):
-    """H + W2 silu(W1 (norm(H) (1 + g) + u)), with g and u told by the time."""
+    """H + W2 silu(W1 (norm(H) (1 + g) + u)), with g and u conditioned on t.
+
+    Args:
+        width: channels of H and of the encoded time.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.told = nn.Linear(width, 2 * width)
+        self.told = nn.Linear(width, 2 * width)  # gain and shift; the name is a key in saved models
         self.inner = nn.Linear(width, width)
         self.outer = nn.Linear(width, width)
         zero(self.told, self.outer)
@@ -55,7 +59,7 @@ class DenseBlock(nn.Module):
 
 
 class Norm(nn.Module):
-    """X / rms X over the channels of one place; it sees no further, so crops and whole images are treated alike."""
+    """X / rms X over the channels of one place; independent of other places, so crops give the same as whole images."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,18 +71,23 @@ class Norm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """H + conv(silu(norm(conv(silu(norm(H)))) (1 + g) + u)), with g and u told by the time."""
+    """H + conv(silu(norm(conv(silu(norm(H)))) (1 + g) + u)), with g and u conditioned on t.
 
-    def __init__(self, width: int, told: int) -> None:
+    Args:
+        width: channels of H.
+        time_width: length of the encoded time.
+    """
+
+    def __init__(self, width: int, time_width: int) -> None:
         super().__init__()
         self.before, self.between = Norm(width), Norm(width)
         self.inner = nn.Conv2d(width, width, 3, padding=1)
         self.outer = nn.Conv2d(width, width, 3, padding=1)
-        self.told = nn.Linear(told, 2 * width)
+        self.told = nn.Linear(time_width, 2 * width)  # gain and shift; the name is a key in saved models
         zero(self.outer, self.told)
 
     def forward(self, h: Tensor, time: Tensor) -> Tensor:
-        """H [B,width,y,x], time [B,told] -> like h."""
+        """H [B,width,y,x], time [B,time_width] -> [B,width,y,x]."""
         gain, shift = self.told(time)[:, :, None, None].chunk(2, 1)
         inner = self.between(self.inner(functional.silu(self.before(h))))
         return h + self.outer(functional.silu(inner * (1 + gain) + shift))

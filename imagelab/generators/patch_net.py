@@ -1,14 +1,18 @@
-"""The network of a diffusion model on folded pixels: the exact answer for a Gaussian, and a small U-Net for the rest.
+"""The network of a diffusion model on folded pixels: the closed form for a Gaussian, plus a small U-Net for the rest.
 
-p x p pixels are folded into channels; a picture of 32 px is a grid of 8 x 8 places at p = 4, and costs a fortieth of
-what it would cost unfolded. Of the data N(mu, V^T diag(l) V + r (I - V^T V)), V the principal components, the best
-answer at x_t = sqrt(a) x + sqrt(1 - a) e is linear in x_t, and the error it leaves in each direction is known:
+p x p pixels are folded into channels; an image of 32 px is a grid of 8 x 8 places at p = 4, and costs a fortieth of
+what it would cost unfolded. For data N(mu, S), S = V^T diag(l) V + r (I - V^T V) with V the principal components, the
+optimal prediction of x from x_t = sqrt(a) x + sqrt(1 - a) e is linear in x_t, and its error variance in each direction
+is known:
 
-    G(x_t) = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),    variance l (1 - a) / (a l + 1 - a).
+    G(x_t) = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),    variance l (1 - a) / (a l + 1 - a).    (1)
 
-The net says what is not Gaussian, D = G + c(a) F(x_t, G, a), with c^2 the mean of those variances, so that F has an
-answer of variance one to learn at any noise level. F begins at zero: the untrained net is probabilistic PCA, which is
-the control that training has to beat. e and v follow from D.
+The net adds the non-Gaussian part,
+
+    D = G + c(a) F(x_t, G, a),                                                                                 (2)
+
+with c^2 the mean of those variances, so that the target of F has variance one at any noise level. F starts at zero: the
+untrained net is probabilistic PCA, which is the control that training has to beat. e and v are computed from D.
 
 References:
     Elucidating the design space of diffusion-based generative models (preconditioning; Karras et al. 2022),
@@ -37,13 +41,13 @@ from .layers import TIMES, ConvBlock, Norm, times, zero
 __all__ = ["COMPONENTS", "PatchNet", "solve_closed_form"]
 
 COMPONENTS = 128
-"""Principal components of the closed form, where there are images enough."""
+"""Principal components of the closed form, where there are enough images."""
 
 MOST_IMAGES = 4096
-"""Images that the closed form is taken from, at most: the first ones."""
+"""The closed form is fitted to the first so many images at most."""
 
 LEAST_VARIANCE = (1 / 127.5) ** 2 / 12
-"""Least variance in a direction, that of rounding to bytes: equal pictures must not be divided by nothing."""
+"""Least variance in a direction, that of rounding to bytes; it prevents a division by zero for equal images."""
 
 
 class Mixing(nn.Module):
@@ -53,32 +57,39 @@ class Mixing(nn.Module):
         super().__init__()
         self.heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
         self.norm = Norm(width)
-        self.asked = nn.Linear(width, 3 * width)
-        self.told = nn.Linear(width, width)
+        self.asked = nn.Linear(width, 3 * width)  # queries, keys, values; the name is a key in saved models
+        self.told = nn.Linear(width, width)  # the output projection W_o; likewise
         zero(self.told)
 
     def forward(self, h: Tensor) -> Tensor:
         """[B,width,y,x] -> the same."""
         count, width, rows, columns = h.shape
         places = self.norm(h).permute(0, 2, 3, 1).reshape(count, rows * columns, width)
-        asked = self.asked(places).reshape(count, rows * columns, 3, self.heads, width // self.heads)
-        mixed = functional.scaled_dot_product_attention(*(part.transpose(1, 2) for part in asked.unbind(2)))
-        told = self.told(mixed.transpose(1, 2).reshape(count, rows, columns, width))
-        return h + told.permute(0, 3, 1, 2)
+        projected = self.asked(places).reshape(count, rows * columns, 3, self.heads, width // self.heads)
+        mixed = functional.scaled_dot_product_attention(*(part.transpose(1, 2) for part in projected.unbind(2)))
+        update = self.told(mixed.transpose(1, 2).reshape(count, rows, columns, width))
+        return h + update.permute(0, 3, 1, 2)
 
 
 class PatchNet(ModelMixin, ConfigMixin):
     """A U-Net on folded pixels around a closed form, called as diffusers' UNet2DModel is.
 
     Args:
-        sample_size: side of the grid, in places. in_channels: folded channels, C p^2. channels: width of each level.
-        blocks: residual blocks a level, on the way down and again on the way up. attention: self-attention between the
-            places of the coarsest level. prediction: what the answer is, "epsilon", "v_prediction" or "sample".
-        noise_levels: length of the noise schedule. components: of the closed form.
+        sample_size: side of the grid, in places.
+        in_channels: folded channels, C p^2.
+        channels: width of each level.
+        blocks: residual blocks a level, on the way down and again on the way up.
+        attention: self-attention between the places of the coarsest level.
+        prediction: the output, "epsilon", "v_prediction" or "sample".
+        noise_levels: length of the noise schedule.
+        components: k, of the closed form.
 
     Buffers:
-        kept [noise_levels], a = alpha-bar. mean [D], axes [k,D] orthonormal rows, variances [k] and rest [] (l and r);
-        D = C p^2 places^2 values in the order (y, x, folded channel).
+        kept: [noise_levels], a = alpha-bar.
+        mean: [D], D = C p^2 places^2 values in the order (y, x, folded channel).
+        axes: [k,D], orthonormal rows.
+        variances: [k], l.
+        rest: [], r.
     """
 
     kept: Tensor
@@ -100,18 +111,18 @@ class PatchNet(ModelMixin, ConfigMixin):
         components: int,
     ) -> None:
         super().__init__()
-        told, values = 128, in_channels * sample_size**2
+        time_width, values = 128, in_channels * sample_size**2
         self.grid, self.answers = (sample_size, sample_size, in_channels), prediction
         self.register_buffer("kept", torch.full((noise_levels,), 0.5))
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("axes", torch.zeros(components, values))
         self.register_buffer("variances", torch.ones(components))
         self.register_buffer("rest", torch.ones(()))
-        self.time = nn.Sequential(nn.Linear(TIMES, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
+        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.enter = nn.Conv2d(2 * in_channels, channels[0], 1)
         self.place = nn.Parameter(torch.zeros(channels[0], sample_size, sample_size))
-        self.falling = nn.ModuleList([ConvBlock(width, told) for width in channels for _ in range(blocks)])
-        self.rising = nn.ModuleList([ConvBlock(width, told) for width in channels[-2::-1] for _ in range(blocks)])
+        self.falling = nn.ModuleList([ConvBlock(width, time_width) for width in channels for _ in range(blocks)])
+        self.rising = nn.ModuleList([ConvBlock(width, time_width) for width in channels[-2::-1] for _ in range(blocks)])
         self.mixing = Mixing(channels[-1]) if attention else nn.Identity()
         self.down = nn.ModuleList([nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairwise(channels)])
         self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for coarse, fine in pairwise(channels[::-1])])
@@ -120,20 +131,21 @@ class PatchNet(ModelMixin, ConfigMixin):
         zero(self.leave)
 
     def forward(self, state: Tensor, time: Tensor) -> UNet2DOutput:
-        """Return the answer at x_t, [B,C p^2,y,x], in ``.sample``.
+        """Return the prediction at x_t, [B,C p^2,y,x], in ``.sample``.
 
         Args:
-            state: x_t, [B,C p^2,y,x]. time: its level in the schedule, [B] or a single one; whole numbers.
+            state: x_t, [B,C p^2,y,x].
+            time: its level in the schedule, [B] or a single one; whole numbers.
         """
         time = time.long().expand(len(state))
-        with torch.autocast(state.device.type, enabled=False):  # half precision would show at the smallest noise
+        with torch.autocast(state.device.type, enabled=False):  # half precision is too coarse at the smallest noise
             state = state.float()
             a = self.kept[time][:, None, None, None]
-            seen, guess = self._gaussian(state, a)
+            scaled, guess = self._gaussian(state, a)
             deviation = self._mean(self.variances, self.rest).sqrt()
-        answer = self._rest(torch.cat([seen, guess / deviation], 1), times(time / len(self.kept)))
+        answer = self._rest(torch.cat([scaled, guess / deviation], 1), times(time / len(self.kept)))
         spread = self.gaussian_error(time).sqrt()[:, None, None, None]
-        clean = self._fold(self.mean[None]) + guess + spread * answer.float()
+        clean = self._fold(self.mean[None]) + guess + spread * answer.float()  # Eq. 2
         if self.answers == "sample":
             return UNet2DOutput(sample=clean)
         noise = (state - a.sqrt() * clean) / (1 - a).sqrt()
@@ -141,29 +153,29 @@ class PatchNet(ModelMixin, ConfigMixin):
         return UNet2DOutput(sample=noise if self.answers == "epsilon" else velocity)
 
     def gaussian_error(self, time: Tensor) -> Tensor:
-        """Return the squared error a value that the closed form expects to make: times [B] -> [B]."""
+        """Return c^2, the expected squared error per value of the closed form: times [B] -> [B]."""
         a = self.kept[time.long()][:, None]
         return self._mean(
             (1 - a) / (a * self.variances + 1 - a) * self.variances, (1 - a) / (a * self.rest + 1 - a) * self.rest
         )[:, 0]
 
     def _gaussian(self, state: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x_t scaled to variance one, and G(x_t) - mu, both folded; a [B,1,1,1]."""
+        """Return x_t scaled to variance one, and G(x_t) - mu of Eq. 1, both folded; a [B,1,1,1]."""
         a = a[:, :, 0, 0]
         root, noise = a.sqrt(), 1 - a
         along, beyond = a * self.variances + noise, a * self.rest + noise  # variances of x_t
         centred = state.permute(0, 2, 3, 1).flatten(1) - root * self.mean
-        rest = root * self.rest / beyond
+        rest = root * self.rest / beyond  # the factor of all directions; along the axes a correction is added
         guess = rest * centred + (centred @ self.axes.T * (root * self.variances / along - rest)) @ self.axes
         return self._fold(centred / self._mean(along, beyond).sqrt()), self._fold(guess)
 
     def _mean(self, along: Tensor, beyond: Tensor) -> Tensor:
-        """Mean over the D directions of something that is [B,k] along the axes and [B,1] beyond them: [B,1]."""
+        """Mean over the D directions of a quantity, [B,k] along the axes and [B,1] in every other direction: [B,1]."""
         others = len(self.mean) - len(self.variances)
         return (along.sum(-1, keepdim=True) + others * beyond) / len(self.mean)
 
     def _rest(self, h: Tensor, t: Tensor) -> Tensor:
-        """Return F: what is seen and guessed, and described times -> what is not Gaussian, in units of its spread."""
+        """Return F of Eq. 2, [B,C p^2,y,x], from scaled x_t and guess, [B,2 C p^2,y,x], and encoded times [B,TIMES]."""
         time, blocks, kept = self.time(t), len(self.falling) // (len(self.down) + 1), []
         h = self.enter(h) + self.place
         for number, block in enumerate(self.falling):
@@ -179,25 +191,27 @@ class PatchNet(ModelMixin, ConfigMixin):
         return self.leave(functional.silu(self.last(h)))
 
     def _fold(self, values: Tensor) -> Tensor:
-        """[B,D] -> [B,C p^2,y,x], the last axis of memory first."""
+        """[B,D] in the order (y, x, channel) -> [B,C p^2,y,x]."""
         return values.reshape(-1, *self.grid).permute(0, 3, 1, 2)
 
 
 def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tensor) -> None:
-    """Set what a net knows without training: mean and principal components of the images, and the noise schedule.
+    """Set the closed form of a net: mean and principal components of the images, and the noise schedule.
 
     Args:
-        net: for images of this form. images: uint8 [N,C,H,W]; of more than 4,096 the first 4,096 are taken.
-        patch: side of the folded block. kept: alpha-bar of the schedule, falling.
+        net: a net for images of this form; its buffers are overwritten.
+        images: uint8 [N,C,H,W]; of more than 4,096 the first 4,096 are taken.
+        patch: side of the folded block.
+        kept: alpha-bar of the schedule, falling.
     """
     pictures = images[:MOST_IMAGES] if len(images) > 1 else np.repeat(images, 2, 0)
-    found = Gaussian(components=len(net.variances)).fit(pictures, 0, RunContext())
+    fitted = Gaussian(components=len(net.variances)).fit(pictures, 0, RunContext())
 
     def folded(values: Tensor) -> Tensor:
-        return functional.pixel_unshuffle(values.reshape(-1, *found.shape), patch).permute(0, 2, 3, 1).flatten(1)
+        return functional.pixel_unshuffle(values.reshape(-1, *fitted.shape), patch).permute(0, 2, 3, 1).flatten(1)
 
     net.kept.copy_(kept)
-    net.mean.copy_(folded(found.tensors["mean"])[0])
-    net.axes.copy_(folded(found.tensors["directions"]))
-    net.variances.copy_(found.tensors["variances"].clamp(min=LEAST_VARIANCE))
-    net.rest.fill_(max(found.residual, LEAST_VARIANCE))
+    net.mean.copy_(folded(fitted.tensors["mean"])[0])
+    net.axes.copy_(folded(fitted.tensors["directions"]))
+    net.variances.copy_(fitted.tensors["variances"].clamp(min=LEAST_VARIANCE))
+    net.rest.fill_(max(fitted.residual, LEAST_VARIANCE))

@@ -1,8 +1,8 @@
-"""Batches of sampling: work on many images a batch at a time, and publish each batch as bytes.
+"""Batches of sampling: process many images a batch at a time, and publish each batch as bytes.
 
-The noise of an image hangs on its seed alone, so the cut into batches changes nothing but the order in which a
-processor adds up: at most one grey level in under 0.1 % of the values on CPU. On a device that runs out of memory the
-batch is halved and the same work done again; no image is lost or drawn twice.
+The noise of an image depends on its seed only. So the batch size changes only the order of floating-point sums: at most
+one grey level in under 0.1 % of the values on CPU. On a device that runs out of memory the batch is halved and the same
+batch is started again; no image is lost or drawn twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def publish_in_batches(make: Callable[[np.ndarray], Tensor], items: np.ndarray, batch: int) -> np.ndarray:
-    """Return uint8 [N,C,H,W]: ``make`` applied to the items a batch at a time, and published.
+    """Return uint8 [N,C,H,W]: ``make`` applied to the items batch by batch, rounded to bytes.
 
     Args:
         make: items [B,...] (seeds, or images) -> float [B,C,H,W] in about -1..1, on any device.
@@ -47,7 +47,7 @@ def publish_in_batches(make: Callable[[np.ndarray], Tensor], items: np.ndarray, 
                 raise
             batch //= 2
             torch.cuda.empty_cache()
-            log.warning("out of device memory: going on with a batch of %d", batch)
+            log.warning("out of device memory: continuing with a batch of %d", batch)
             continue
         published.append(made.cpu().numpy())
         start += batch

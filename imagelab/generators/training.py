@@ -1,16 +1,16 @@
-"""The one training loop. It counts in images seen, and a run cut anywhere goes on to the same bytes.
+"""The training loop of all networks. Its length is given in images seen; a resumed run gives the same bytes.
 
-Everything random in step n follows from (seed, n) alone: which images are read (a walk through one shuffled pass
-after another, so that every image is read equally often) and the noise of the loss (a generator seeded afresh each
-step). Resuming therefore needs only weights, optimiser, average and n. The training set lies on the device as one
-uint8 tensor and is turned into floats batch by batch.
+All random numbers of step n depend only on (seed, n): which images are read (shuffled passes one after another, so that
+every image is read equally often), and the noise of the loss (its generator is seeded in every step). Therefore a
+checkpoint needs only weights, optimiser, average and n. The training set is one uint8 tensor on the device; each batch
+is converted to floats.
 
-The weights that are kept are an exponential moving average whose decay is warmed up, min(ema, (1 + n) / (10 + n)),
-so that short runs do not publish their beginnings.
+The resulting weights are an exponential moving average. Its decay is warmed up, min(ema, (1 + n) / (10 + n)), so that
+the first weights of a short run do not remain in the average.
 
-A team of processes (``bench.team``) shares each batch: every rank reads its rows, with noise of its own, and the
-gradients, weighted by rows, are added up before the step, so that all ranks hold the same weights throughout. Rank 0
-alone decides when to stop and writes the checkpoint, which every rank reads.
+The processes of a group (``context.group``) share each batch: every rank reads its rows, with its own noise, and the
+gradients, weighted by rows, are summed before the step. So all ranks hold the same weights at all times. Only rank 0
+decides when to stop and writes the checkpoint; every rank reads it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["Plan", "fingerprint", "part_reached", "train", "warm_start"]
 log = logging.getLogger(__name__)
 
 RUNAWAY = 1e4
-"""A loss a value beyond this is called divergence; sound losses of this room are of order 1 to 100."""
+"""A loss beyond this counts as divergence; the losses of these generators are normally of order 1 to 100."""
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 """(float [B,C,H,W] in -1..1, the step's noise source) -> (mean loss, its named parts)."""
@@ -54,16 +54,18 @@ Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast.
+    """Length and learning rate of a training.
 
     Attributes:
-        images_seen: length of the training, in images read; the last batch is cut so that it is met exactly.
+        images_seen: length of the training, in images read; the last batch is shortened to match it exactly.
         batch: images a step.
-        learning_rate: peak rate of Adam, reached after a linear warm-up, held, and lowered to nothing by a half cosine.
-        warm_up: share of the run, 0..1, in which the rate rises. decay: share in which it falls.
+        learning_rate: peak rate of Adam: reached after a linear warm-up, held, then lowered to 0 by a half cosine.
+        warm_up: share of the run, 0..1, in which the rate rises.
+        decay: share of the run, 0..1, in which the rate falls.
         ema: the highest decay of the weight average, 0 for none.
         clip: largest gradient norm.
-        record_seconds: least time between two TrainRecords. checkpoint_seconds: time between two checkpoints.
+        record_seconds: least time between two TrainRecords, in seconds.
+        checkpoint_seconds: time between two checkpoints, in seconds.
     """
 
     images_seen: int
@@ -94,7 +96,7 @@ class Plan:
 
 
 def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
-    """Return the SHA-256 of what a training depends on: recipe JSON, images and seed."""
+    """Return the SHA-256 of everything that a training depends on: recipe JSON, images and seed."""
     digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|".encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
@@ -103,8 +105,13 @@ def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
 def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = ()) -> str:
     """Copy a trained model's parameters, and the named buffers, into a new net of the same form.
 
+    Args:
+        net: the new net; it is changed in place.
+        start: the trained model, None for none.
+        buffers: names of the buffers that are copied, too.
+
     Returns:
-        Their SHA-256, which belongs into the recipe's part of :func:`fingerprint`; "" where there is no start.
+        The SHA-256 of the copied tensors, to be part of ``recipe`` in :func:`fingerprint`; "" without a start.
 
     Raises:
         ValueError: if the model has no net of this form.
@@ -119,8 +126,8 @@ def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = (
     wrong = sorted(name for name in names if name not in old or old[name].shape != new[name].shape)
     if wrong:
         raise ValueError(
-            f"warm start: the model to begin from has another form ({', '.join(wrong[:3])}, {len(wrong)} in all). "
-            "Use the recipe and image size it was trained with, or begin from scratch."
+            f"warm start: expected a model of the same form, got other shapes ({', '.join(wrong[:3])}, {len(wrong)} "
+            "in all). Use the recipe and image size it was trained with, or start from scratch."
         )
     weights = {name: old[name].detach().cpu().contiguous() for name in names}
     net.load_state_dict(weights, strict=False)
@@ -128,7 +135,7 @@ def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = (
 
 
 def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
-    """Return which images make up the reads ``start .. start + size`` of an endless walk through shuffled passes."""
+    """Return the indices, 0..count - 1, of reads ``start`` to ``start + size - 1`` in a sequence of shuffled passes."""
     reads = np.arange(start, start + size)
     passes = {int(turn): rng_at(seed, "order", row=int(turn)).permutation(count) for turn in np.unique(reads // count)}
     return np.array([passes[int(read // count)][read % count] for read in reads])
@@ -136,7 +143,7 @@ def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
 
 @dataclass
 class State:
-    """What a training carries from step to step, and what a checkpoint holds."""
+    """The state of a training after ``step`` steps, and the content of a checkpoint; ``beside`` as in :func:`train`."""
 
     net: nn.Module
     average: nn.Module
@@ -145,7 +152,7 @@ class State:
     beside: nn.Module | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return every tensor by a name that :meth:`restore` knows."""
+        """Return every tensor of the state by name, on the CPU; the input of :meth:`restore`."""
         named = {f"net.{key}": value for key, value in self.net.state_dict().items()}
         named |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         beside = {} if self.beside is None else self.beside.state_dict()
@@ -155,7 +162,7 @@ class State:
         return {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
 
     def restore(self, named: dict[str, Tensor], step: int) -> None:
-        """Take up where :meth:`tensors` was called."""
+        """Restore the state from the result of :meth:`tensors` and the number of steps done."""
 
         def part(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}
@@ -181,7 +188,7 @@ class State:
 
 
 def write_checkpoint(path: Path, state: State, mark: str) -> None:
-    """Write the state whole or not at all, with the mark of the training it belongs to and a digest of itself."""
+    """Write the state atomically, with ``mark``, the fingerprint of its training, and a digest of its tensors."""
     tensors = state.tensors()
     metadata = {"fingerprint": mark, "step": str(state.step), "digest": _digest(tensors)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,9 +197,10 @@ def write_checkpoint(path: Path, state: State, mark: str) -> None:
 
 
 def read_checkpoint(path: Path, state: State, mark: str, in_turn: bool = False) -> bool:
-    """Take up the checkpoint if it belongs to this training and is whole; say why in the log if not.
+    """Restore the checkpoint if it is complete and belongs to this training; return whether it was restored.
 
-    Of trainings in turn the checkpoint may rightly be another part's; :func:`part_reached` has spoken of it.
+    If not, the log gives the reason; except with ``in_turn``, where several parts are trained one after the other: then
+    the checkpoint may belong to another part, and :func:`part_reached` has already logged one of another training.
     """
     if not path.exists():
         return False
@@ -206,12 +214,12 @@ def read_checkpoint(path: Path, state: State, mark: str, in_turn: bool = False) 
             log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
         return False
     state.restore(tensors, int(metadata["step"]))
-    log.info("%s: going on at step %d", path, state.step)
+    log.info("%s: continuing at step %d", path, state.step)
     return True
 
 
 def part_reached(path: Path | None, marks: Sequence[str]) -> int:
-    """Return which of several trainings in turn a checkpoint belongs to, 0 where none fits; the log says why."""
+    """Return the index in ``marks`` of the training that a checkpoint belongs to; 0, and a log entry, for none."""
     if path is None or not path.exists():
         return 0
     try:
@@ -244,35 +252,35 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 @dataclass
 class LossMeter:
-    """Adds up losses between two records."""
+    """Sums losses between two records."""
 
     plan: Plan
     context: RunContext
     began: float = field(default_factory=time.monotonic)
-    told: float = 0.0
+    recorded: float = 0.0
     steps: int = 0
     loss: float = 0.0
     terms: dict[str, float] = field(default_factory=dict)
 
     def add(self, step: int, loss: float, terms: dict[str, float]) -> None:
-        """Count one step, and tell the bench when it is time (always after the last step)."""
+        """Count one step, and send a TrainRecord when ``record_seconds`` have passed (always after the last step)."""
         self.steps += 1
         self.loss += loss
         for name, value in terms.items():
             self.terms[name] = self.terms.get(name, 0.0) + value
         now = time.monotonic()
-        if step < self.plan.steps and now - self.told < self.plan.record_seconds:
+        if step < self.plan.steps and now - self.recorded < self.plan.record_seconds:
             return
         seen = min(step * self.plan.batch, self.plan.images_seen)
         means = {name: value / self.steps for name, value in self.terms.items()}
         self.context.on_record(
             TrainRecord(seen, self.plan.images_seen, self.loss / self.steps, now - self.began, means)
         )
-        self.told, self.steps, self.loss, self.terms = now, 0, 0.0, {}
+        self.recorded, self.steps, self.loss, self.terms = now, 0, 0.0, {}
 
 
 def check(loss: float, step: int, plan: Plan) -> None:
-    """Raise Diverged unless the loss is a number of sound size."""
+    """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
     if math.isfinite(loss) and abs(loss) < RUNAWAY:
         return
     raise Diverged(
@@ -291,21 +299,22 @@ def train(
     mark: str,
     beside: nn.Module | None = None,
 ) -> nn.Module:
-    """Train the net in place and return the moving average of its weights, in eval mode, on the bench's device.
+    """Train the net in place and return the moving average of its weights, in eval mode, on the context's device.
 
     Args:
-        net: what is trained; ``loss`` must call this very object.
-        loss: (signed images, noise source) -> (loss, named parts).
-        images: uint8 [N,C,H,W]; or float32 [N,...], which the loss gets as they are.
+        net: the net to train; ``loss`` must call this same object.
+        loss: (images in -1..1, noise source) -> (loss, named parts).
+        images: uint8 [N,C,H,W]; or float32 [N,...], which are passed to the loss unchanged.
         plan: length, batch, rates.
         seed: of batch order and noise.
-        bench: device, telling, stopping, checkpoint file.
-        mark: :func:`fingerprint` of this training; a checkpoint with another mark is not taken up.
-        beside: where the parts of a larger net are trained in turn, that larger net. It travels in the checkpoint, and
-            the checkpoint of the finished part stays, to be replaced by the next part's; the caller removes the last.
+        context: device, callbacks, checkpoint file, process group.
+        mark: :func:`fingerprint` of this training; a checkpoint with another mark is not used.
+        beside: the larger net, where the parts of a larger net are trained one after the other. It is saved in the
+            checkpoint. The checkpoint of a finished part stays until the next part replaces it; the caller removes the
+            last one.
 
     Raises:
-        Interrupted: when ``bench.stop()`` said so; the checkpoint is written first.
+        Interrupted: when ``context.should_stop()`` returned True; the checkpoint is written first.
         Diverged: when the loss is NaN or beyond ``RUNAWAY``.
     """
     data, group = torch.from_numpy(images).to(context.device), context.group
@@ -314,7 +323,7 @@ def train(
     state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, in_turn=beside is not None)
-    ledger, saved, accelerator = LossMeter(plan, context), time.monotonic(), _accelerator(context.device)
+    meter, saved, accelerator = LossMeter(plan, context), time.monotonic(), _accelerator(context.device)
     noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
     while state.step < plan.steps:
         if group.broadcast_flag(context.should_stop()):
@@ -328,8 +337,8 @@ def train(
         batch = data[rows]
         if batch.dtype == torch.uint8:
             batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
-        meet = functools.partial(average_gradients, net, group, share) if group.size > 1 else None
-        ledger.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, meet))
+        average = functools.partial(average_gradients, net, group, share) if group.size > 1 else None
+        meter.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, average))
         if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
             write_checkpoint(writes, state, mark)
             saved = time.monotonic()
@@ -348,17 +357,20 @@ def take_step(
     loss: Loss,
     batch: Tensor,
     noise: torch.Generator,
-    meet: Callable[[dict[str, int], Tensor], Tensor] | None = None,
+    average: Callable[[dict[str, int], Tensor], Tensor] | None = None,
 ) -> tuple[float, dict[str, float]]:
-    """Do one step of Adam on a batch; return the loss and its parts, the gradient's norm among them."""
-    versions = {} if meet is None else buffer_versions(state.net)
+    """Do one step of Adam on a batch; return the loss, and its parts with the gradient's norm and the learning rate.
+
+    ``average`` is :func:`average_gradients` for this net and group; None for a single process.
+    """
+    versions = {} if average is None else buffer_versions(state.net)
     with accelerator.autocast():
         value, terms = loss(batch, noise)
-    if meet is None:
+    if average is None:
         check(value.item(), state.step, plan)
     accelerator.backward(value)
-    if meet is not None:  # before the check: a rank that has diverged takes the others along
-        value = meet(versions, value)
+    if average is not None:  # all-reduce before the check: if one rank diverges, all ranks raise in the same step
+        value = average(versions, value)
         check(value.item(), state.step, plan)
     norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
     for group in state.optimiser.param_groups:
@@ -376,12 +388,12 @@ def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _accelerator(device: str) -> Accelerator:
-    """Return accelerate's precision and clipping for one training: bf16 on a GPU, float32 on a CPU."""
+    """Return the Accelerator (precision and gradient clipping) of one training: bf16 on a GPU, float32 on a CPU."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     on_cpu = torch.device(device).type == "cpu"
     if not on_cpu:
         torch.cuda.set_device(device)
-    AcceleratorState._reset_state(reset_partial_state=True)  # else the first training's precision binds all later ones
+    AcceleratorState._reset_state(reset_partial_state=True)  # else all later trainings keep the first one's precision
     return Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")

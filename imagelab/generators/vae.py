@@ -1,13 +1,13 @@
-"""A two-level variational autoencoder, fast enough to collapse in minutes without a GPU.
+"""A two-level variational autoencoder, fast enough for a whole collapse experiment in minutes without a GPU.
 
-The upper level z is linear and solved in closed form, the lower level c is a convolutional map of details and trained
-(see vae_net.py). Loss a value, with the decoder noise v learned place by place as the running mean squared error:
-log v / 2 + |x - D(z, c)|^2 / (2 v) + beta KL(q(c|x) || N(0, I)) / D.
+The upper level z is linear and solved in closed form. The lower level c is a convolutional map of details and trained
+(see vae_net.py). The loss per value, with the decoder noise v estimated at each place as the running mean squared
+error, is log v / 2 + |x - D(z, c)|^2 / (2 v) + beta KL(q(c|x) || N(0, I)) / D.
 
-Two settings decide how it collapses. ``prior``: codes of real images are not distributed as N(0, I); sampling there
-all the same is a mismatch that every generation pays again. A Gaussian fitted to the codes removes the mismatch up to
-second order, mixing among neighbouring codes most of the rest. ``decoder_noise``: publishing decoder means takes v away
-from every mode a generation; adding the noise gives it back, as grain.
+Two settings decide how it collapses. ``prior``: codes of real images are not distributed as N(0, I). Sampling from
+N(0, I) is therefore a mismatch, and it causes a loss in every generation. A Gaussian fitted to the codes removes the
+mismatch up to second order; mixing neighbouring codes removes most of the rest. ``decoder_noise``: publishing decoder
+means removes the variance v from every mode in each generation; adding the noise restores it, as grain.
 
 References:
     Auto-encoding variational Bayes (Kingma and Welling 2014), arXiv:1312.6114.
@@ -39,33 +39,34 @@ if TYPE_CHECKING:
 __all__ = ["Vae", "VaeModel"]
 
 BANK = 4096  # codes kept for the fitted and local priors
-MEMORY = 0.05  # how fast the decoder's noise follows the error
-FLOOR = 0.02**2  # least decoder noise in the loss, a few grey levels: keeps still pixels from drowning all others
+MEMORY = 0.05  # weight of the newest batch in the running mean of the squared error
+FLOOR = 0.02**2  # least decoder noise in the loss, a few grey levels: keeps constant pixels from dominating
 
 
 class Vae(Generator):
-    """A variational autoencoder; the defaults are those that kept most detail within half a core-minute at 64 px.
+    """A variational autoencoder; the defaults kept the most detail of those tried, at half a core-minute and 64 px.
 
     Attributes:
         latent: numbers in the upper code z; at most N - 1, and at most as many as an image has values, are used.
         details: channels of the map of details c, which has (side / 4)^2 places.
         width: channels of the convolutions.
-        images_seen: length of the training; 0 for the untrained control, the closed form of z and nothing of c.
+        images_seen: length of the training, in images read; 0 for the untrained control: the closed form of z without
+            details c.
         batch: images a training step.
         learning_rate: peak rate of Adam.
         crop: side of the random crop of each image that is read in training, in px; whole images where it is larger.
         ema: highest decay of the weight average (warmed up).
-        beta: weight of the KL term of c. Less keeps more detail and leaves the codes further from N(0, I).
-        decoder_noise: add the learned noise to what is sampled, instead of publishing decoder means.
-        prior: where codes are sampled. "normal": N(0, I). "fitted": the Gaussian of the training images' codes.
-            "local": a smoothed bootstrap. A training image is drawn at random and its code mixed with Gaussian
-            variation among its M nearest: centre + sqrt(1 - s^2) (code - centre) + s sum_j w_j (code_j - centre),
-            w_j ~ N(0, 1 / M), which leaves the local mean and covariance what they are.
+        beta: weight of the KL term of c. A smaller weight keeps more detail and leaves the codes further from N(0, I).
+        decoder_noise: add the learned noise to samples, instead of publishing decoder means.
+        prior: the distribution of sampled codes. "normal": N(0, I). "fitted": the Gaussian of the training images'
+            codes. "local": a smoothed bootstrap. A training image is drawn at random, and its code is mixed with
+            Gaussian variation among its M nearest: centre + sqrt(1 - s^2) (code - centre) +
+            s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), which preserves the local mean and covariance.
         neighbours: M, images in a neighbourhood of the local prior.
-        smoothing: s, 0 to 1. At 0 the model photocopies its training images, at 1 it keeps nothing of the drawn one but
-            its neighbourhood. Few neighbours and little smoothing are close to copying: watch the memorisation metric.
-        noise_scale: standard deviation of all noise in sampling (codes, mixtures of neighbours, decoder noise); below 1
-            it is a sampling bias, which buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
+        smoothing: s, 0 to 1. At 0 the model copies its training images; at 1 only the neighbourhood of the drawn image
+            matters. Few neighbours and little smoothing come close to copying: check the memorisation metric.
+        noise_scale: standard deviation of all noise in sampling (codes, mixtures of neighbours, decoder noise). Below 1
+            it is a sampling bias: more typical images, less variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch")
@@ -100,13 +101,14 @@ class Vae(Generator):
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> VaeModel:
         """Train on uint8 [N,C,H,W] and return the model with the averaged weights.
 
-        From a ``start`` it takes the convolutions and the decoder's noise; the upper level is a closed form and solved
-        anew for these images.
+        From a ``start`` it takes the convolutions and the decoder's noise. The upper level is a closed form and is
+        always solved for these images.
 
         Raises:
             ValueError: unless there are 2 images or more, square, with a side that is a multiple of 8 and at least 16;
                 or if ``start`` has another form.
-            Diverged, Interrupted: see base.py.
+            Diverged: see base.py.
+            Interrupted: see base.py.
         """
         import torch
 
@@ -153,8 +155,8 @@ class Vae(Generator):
 def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, context: RunContext) -> None:
     """Set the linear upper level to its optimum: axes sqrt(L - s^2) v, posterior variance s^2 / L (probabilistic PCA).
 
-    The leading directions are found by subspace iteration (Halko et al. 2011), in seconds where the exact ones take
-    many; large sets are thinned to their first 4096 in a shuffled order.
+    The leading directions are found by subspace iteration (Halko et al. 2011), which is much faster than an exact
+    decomposition. Of more than 4096 images a random 4096 are used.
     """
     import torch
 
@@ -165,6 +167,7 @@ def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, context: RunCo
     count, values = centred.shape
     latent = len(net.shrink)
     source = torch.Generator().manual_seed(seed)
+    # random directions in the span of the data; each pass of C = X^T X turns them towards the leading eigenvectors
     sketch = torch.randn(count, min(latent + 16, count - 1, values), generator=source).to(context.device)
     basis = torch.linalg.qr(centred.T @ sketch).Q
     for _ in range(3):
@@ -183,14 +186,14 @@ def solve_upper_level(net: VaeNet, images: np.ndarray, seed: int, context: RunCo
 
 
 def zero_details(net: VaeNet) -> None:
-    """Let the decoder publish the closed form alone: no details, and for noise the s^2 that z leaves open."""
+    """Reduce the decoder to the closed form: no details, and as its noise the variance s^2 that z does not explain."""
     for parameter in net.unfold.parameters():
         parameter.detach().zero_()
     net.variance.fill_(net.spread[0].square() / net.shrink[0])
 
 
 def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
-    """Return the loss of the lower level: (signed images, noise source) -> (loss a value, its parts)."""
+    """Return the loss of the lower level: (images in -1..1, noise source) -> (loss per value, its named parts)."""
     import torch
     from torch.nn import functional
 
@@ -225,7 +228,7 @@ def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
 
 
 def keep_codes(net: VaeNet, images: np.ndarray, context: RunContext) -> None:
-    """Keep the codes of these images in the net: what the fitted and the local prior are made of."""
+    """Store the codes of these images in the net; the fitted and the local prior are built from them."""
     import torch
 
     uppers, details, variances = [], [], []
@@ -244,7 +247,10 @@ class VaeModel:
     """A trained variational autoencoder.
 
     Attributes:
-        net: the network, on the bench's device. recipe: the settings. bench: device and batch.
+        net: the network, on the context's device.
+        recipe: the settings.
+        context: device and batch.
+        reconstructs: True; an image has a code.
     """
 
     net: VaeNet
@@ -281,7 +287,8 @@ class VaeModel:
         chosen = [int(rng_at(int(seed), "parent").integers(len(net.bank_z))) for seed in seeds]
         near = self._neighbours(chosen)
         weights = self._noise(seeds, (near.shape[1],), 2) / near.shape[1] ** 0.5
-        # centre + k (parent - centre) + s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), as one weighted sum of codes
+        # centre + k (parent - centre) + s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), k = sqrt(1 - s^2), written as
+        # one weighted sum of codes: the weight of code j is s (w_j - mean w) + (1 - k) / M, and k more for the parent
         smoothing, keep = self.recipe.smoothing, (1 - self.recipe.smoothing**2) ** 0.5
         shares = smoothing * (weights - weights.mean(1, keepdim=True)) + (1 - keep) / near.shape[1]
         shares[:, 0] += keep  # the nearest code is the parent itself
@@ -293,13 +300,13 @@ class VaeModel:
         return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.context.device)
 
     def _neighbours(self, chosen: list[int]) -> Tensor:
-        """Return which codes of the bank lie nearest to each chosen one, itself first: [B,M]."""
+        """Return the indices of the codes nearest to each chosen one, itself first: int64 [B,M]."""
         import torch
 
-        # z is white; nearness should weigh the strong directions more, as the eye does
+        # z has unit variance in all directions; distances should give more weight to the visible, strong ones
         weighted = self.net.bank_z * self.net.axes.norm(dim=1).sqrt()
         distances = torch.cdist(weighted[chosen], weighted, compute_mode="donot_use_mm_for_euclid_dist")
-        distances[torch.arange(len(chosen)), chosen] = -1.0  # itself, before any twin
+        distances[torch.arange(len(chosen)), chosen] = -1.0  # itself first, even if another code is equal
         return distances.topk(min(self.recipe.neighbours, len(self.net.bank_z)), largest=False).indices
 
     def _mix_details(self, shares: Tensor, near: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The network of the VAE: a linear upper level that is solved, and a convolutional lower level that is trained.
 
-x = mean + A z + r(mean + A z, c) + noise. The upper level z [latent] is a linear VAE, whose optimum is known in closed
-form (it is probabilistic PCA), so it is set and not learned: it holds pose, colours, outlines. The lower level
-c [details, side / 4, side / 4] is a map of what the upper one leaves out: eyes, strands of hair, freckles. Its encoder
-and decoder are convolutions over pixels folded in 4 x 4 blocks, which is what makes 64 px affordable on a processor;
-they see no more than their neighbourhood, so they can be trained on crops.
+x = mean + A z + r(mean + A z, c) + noise. The upper level z [latent] is a linear VAE. Its optimum is known in closed
+form (probabilistic PCA), so it is set and not trained; it describes pose, colours and outlines. The lower level
+c [details, side / 4, side / 4] is a map of the remaining details: eyes, strands of hair, freckles. Its encoder and
+decoder are convolutions over pixels folded in 4 x 4 blocks, which makes 64 px affordable on a CPU. Their output depends
+only on a neighbourhood, so they can be trained on crops.
 
 References:
     Don't blame the ELBO! A linear VAE perspective on posterior collapse (Lucas et al. 2019), arXiv:1911.02469.
@@ -24,13 +24,13 @@ __all__ = ["FOLD", "VaeNet"]
 FOLD = 4
 """Side of the pixel blocks that are folded into channels."""
 
-RESIDUAL_GAIN, RESIDUAL_SCALE = 8.0, 0.25  # brings residuals of about 0.1 to the order of one, and back
+RESIDUAL_GAIN, RESIDUAL_SCALE = 8.0, 0.25  # scale residuals of about 0.1 to the order of one, and back
 
 
 class Block(nn.Module):
     """x + conv(silu(conv(x / rms x))), the outer convolution starting from zero.
 
-    The norm looks at one place only, so that crops and whole images are treated alike.
+    The norm is over the channels of one place, so that crops give the same values as whole images.
     """
 
     def __init__(self, width: int) -> None:
@@ -49,13 +49,24 @@ class Block(nn.Module):
 class VaeNet(ModelMixin, ConfigMixin):
     """Two-level VAE. Folded images are [B, C * 16, side / 4, side / 4].
 
+    Args:
+        side: side of the images, in px.
+        channels: C.
+        latent: numbers in z.
+        details: channels of c.
+        width: channels of the convolutions.
+        bank: N, codes of training images that are stored.
+
     Buffers:
-        mean [D], axes [latent,D], shrink [latent], spread [latent]: the upper level. x = mean + z @ axes; the posterior
-            of z has mean shrink * (x - mean) @ axes.T and standard deviation spread.
-        variance [C * 16, side / 4, side / 4]: the decoder's noise at each value, the running mean squared error.
-        bank_z [N,latent], bank_c [N,details,h,w], bank_spread [details,h,w]: codes of training images and the mean
-            posterior deviation of c; what fitted and local priors are made of.
-        places [2,h,w]: x and y in -1..1.
+        mean: [D], of the upper level: x = mean + z @ axes.
+        axes: [latent,D].
+        shrink: [latent]; the posterior mean of z is shrink * (x - mean) @ axes.T.
+        spread: [latent], standard deviation of the posterior of z.
+        variance: [C * 16, side / 4, side / 4], the decoder's noise at each value, the running mean squared error.
+        bank_z: [N,latent], codes of training images, for the fitted and the local prior.
+        bank_c: [N,details,h,w], likewise.
+        bank_spread: [details,h,w], mean posterior standard deviation of c.
+        places: [2,h,w], x and y in -1..1.
     """
 
     @register_to_config
@@ -84,7 +95,13 @@ class VaeNet(ModelMixin, ConfigMixin):
         self.hold(torch.zeros(bank, latent), torch.zeros(bank, details, grid, grid), torch.ones(details, grid, grid))
 
     def hold(self, bank_z: Tensor, bank_c: Tensor, bank_spread: Tensor) -> None:
-        """Keep these codes of training images."""
+        """Store these codes of training images.
+
+        Args:
+            bank_z: [N,latent].
+            bank_c: [N,details,h,w].
+            bank_spread: [details,h,w].
+        """
         self.register_to_config(bank=len(bank_z))
         self.register_buffer("bank_z", bank_z)
         self.register_buffer("bank_c", bank_c)
@@ -95,18 +112,18 @@ class VaeNet(ModelMixin, ConfigMixin):
         return self.shrink * ((images.flatten(1) - self.mean) @ self.axes.T)
 
     def outline(self, z: Tensor) -> Tensor:
-        """Upper code [B,latent] -> folded mean + A z."""
+        """Upper code [B,latent] -> mean + A z, folded [B, C * 16, side / 4, side / 4]."""
         side = self.grid * FOLD
         return functional.pixel_unshuffle((self.mean + z @ self.axes).unflatten(1, (-1, side, side)), FOLD)
 
     def encode_details(self, folded: Tensor, outline: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Folded image, its outline and their places (or the same crop of each) -> mean and log variance of c."""
+        """Folded images, their outlines and places (or the same crop of each) -> mean and log variance of c."""
         seen = torch.cat([(folded - outline) * RESIDUAL_GAIN, outline, places.expand(len(folded), -1, -1, -1)], 1)
         mean, log_variance = self.code(self.encoder(seen)).chunk(2, 1)
         return mean, log_variance.clamp(-10.0, 2.0)
 
     def decode_details(self, outline: Tensor, c: Tensor, places: Tensor) -> Tensor:
-        """Outline and c (or the same crop of both) -> the decoder's mean, folded."""
+        """Outlines, c and places (or the same crop of each) -> the decoder's mean, folded."""
         seen = torch.cat([outline, places.expand(len(outline), -1, -1, -1), c], 1)
         return outline + RESIDUAL_SCALE * self.unfold(self.decoder(seen))
 

@@ -1,4 +1,4 @@
-"""What was made is kept: all of it, or that of the last few generations."""
+"""Regimes that keep earlier generations: all of them, or the last few."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Accumulate", "Window"]
 
 
 class Accumulate(Regime):
-    """Each model is trained on the real set and on everything its line ever made.
+    """Each model is trained on the real set and on all shards of its line.
 
-    A Gaussian keeps prod (1 - 1/(n k^2)), bounded for ever (theory.accumulate_variance), and less where the budget is
-    fixed (theory.accumulate_subsample_variance).
+    A Gaussian keeps prod (1 - 1/(n k^2)) of its variance, which has a limit above 0 (theory.accumulate_variance), and
+    less if the size of the training set is fixed (theory.accumulate_subsample_variance).
 
     Attributes:
         subsample: False lets the training set grow by n each generation; True draws n images from all of it
@@ -34,11 +34,11 @@ class Accumulate(Regime):
     subsample: bool = False
 
     def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
-        """Return real + all shards of the line, or n of them."""
+        """Return the real set and all shards of the line, or n images of them."""
         return [Part(since(0, generation, line), n if self.subsample else None)]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "accumulate-subsample" if self.subsample else "accumulate"
 
     def source(self, generation: int) -> str:
@@ -47,11 +47,11 @@ class Accumulate(Regime):
 
 
 class Window(Regime):
-    """Each model is trained on what its line made in the last K generations.
+    """Each model is trained on the shards that its line made in the last K generations.
 
-    The real set counts as generation 0: it is in the window until generation K and then falls out of it. ``last`` = 1
-    is Replace; a window longer than the run is Accumulate. So it lies between the two, and what it shows is whether it
-    is the old data that help or the real ones. A Gaussian's law is exact and has no short form (exact_variance.py).
+    The real set counts as generation 0: it is in the window up to generation K and not after. ``last`` = 1 is Replace;
+    a window longer than the run is Accumulate. Regimes between these two show whether old data help, or only real data.
+    A Gaussian's variance is computed exactly and has no short formula (exact_variance.py).
 
     Attributes:
         last: K, generations in the window.
@@ -73,7 +73,7 @@ class Window(Regime):
         return [Part(since(max(0, generation - self.last), generation, line), n if self.subsample else None)]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return f"window of {self.last}" + (", subsampled" if self.subsample else "")
 
     def source(self, generation: int) -> str:

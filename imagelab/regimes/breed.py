@@ -1,4 +1,4 @@
-"""Several models feed on each other."""
+"""The regime in which several models are trained on each other's images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Weight = Annotated[float, Field(ge=0.0)]
 
 
 class Breed(Regime):
-    """Each model is trained on what all models of the generation before made, and on a share of real images.
+    """Each model is trained on images of all models of the generation before, and on a share of real images.
 
     The lines are the experiment's generator and its arms: one family several times, or a VAE, a diffusion model and a
-    Gaussian, each seeing the others' pictures as the next crawl of the web would. The real images are the same ones
-    every time. Every line draws its own images from the others' shards. The law takes all lines for Gaussians: a VAE
-    among them hands its own losses on to all.
+    Gaussian. Each is trained on images of the others, as a web crawl would collect them. The real images are the same
+    ones every time. Every line draws its own images from the shards of all lines. The prediction assumes that all lines
+    are Gaussians; if one of them is a VAE, its losses spread to all lines.
 
     Attributes:
         weights: share of each line among the synthetic images, in the lines' order, scaled to add up to 1; empty for
@@ -43,14 +43,14 @@ class Breed(Regime):
         """Return round(real_fraction * n) real images and the rest of all lines' last shards, by weight.
 
         Raises:
-            ValueError: unless there is a weight for every line, and one above 0.
+            ValueError: unless there is a weight for every line, and at least one is above 0.
         """
         if generation == 1:
             return [REAL_SET]
         if self.weights and (len(self.weights) != lines or not sum(self.weights)):
             raise ValueError(
-                f"breed: expected {lines} weights, one for each line (the generator and its arms), and one above 0; "
-                f"got {list(self.weights)}"
+                f"breed: expected {lines} weights, one for each line (the generator and its arms), at least one above "
+                f"0; got {list(self.weights)}"
             )
         real = round(self.real_fraction * n)
         counts = shared(n - real, self.weights or (1.0,) * lines)
@@ -58,7 +58,7 @@ class Breed(Regime):
         return [Part(((0, REAL),), real, start=0), *bred]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "breed"
 
     def source(self, generation: int) -> str:
@@ -67,7 +67,9 @@ class Breed(Regime):
 
 
 def shared(total: int, weights: tuple[float, ...]) -> list[int]:
-    """Return whole numbers in proportion to the weights that add up to the total; what is left over goes to the first.
+    """Return whole numbers that add up to ``total``, in proportion to the weights (largest-remainder method).
+
+    Among equal remainders the first ones are rounded up.
 
     Example:
         >>> shared(10, (1.0, 1.0, 1.0))

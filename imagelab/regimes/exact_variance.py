@@ -1,23 +1,31 @@
-"""What a Gaussian keeps under any regime: the second moments of all images that exist, followed exactly.
+"""The expected variance of a Gaussian under any regime, computed exactly from second moments of all images.
 
-The truth is N(0, 1), one value an image; model t is (m, s^2), mean and variance by maximum likelihood of its pool, and
-its images are m + s z. A pool is linear in images, so all that is needed is the mean product of any two images. Images
-of one block (a shard, or a stretch of the real set) are alike, so it is enough to carry, for blocks b and c,
+The truth is N(0, 1), one value an image. Model t is (m, s^2), mean and variance by maximum likelihood of its pool, and
+its images are m + s z. The mean of a pool is linear in its images, so the mean products of any two images are
+sufficient. Images of one block (a shard, or a range of rows of the real set) have the same moments. So it is enough to
+store, for blocks b and c,
 
-    Q_b = E x^2 of one image        A_bc = E (mean of b)(mean of c)
+    Q_b = E x^2 of one image        A_bc = E (mean of b)(mean of c).                                        (1)
 
-A part of the pool is a vector u of block shares; a whole part has mean square u'Au, one of k images drawn at random
-from K has Q/k + (1 - 1/k) P with P = (K u'Au - Q)/(K - 1), the mean product of two different images. With parts of
-weight w, u = sum w u_p,
+A part p of the pool is described by its block shares, a vector u_p. If it takes all images of its blocks, its mean has
+mean square u_p'A u_p. If it takes k of K images at random, with Q = u_p'Q, the mean square is
 
-    E m^2 = u'Au + sum w_p^2 (mean square of part p - u_p'A u_p)        E s^2 = u'Q - E m^2
+    Q/k + (1 - 1/k) P,        P = (K u_p'A u_p - Q)/(K - 1) the mean product of two different images.       (2)
 
-and the new shard of n images has Q = u'Q, A_new,b = (Au)_b, A_new,new = E m^2 + E s^2 / n. Nothing is approximated, and
-nothing grows with n, so that it can be asked for before anything runs. It is the mean over the draw of the pools, where
-theory.pool_moments takes pools as drawn; the tests hold it against every closed form of theory and against real refits.
+With parts of weight w_p, and u = sum w_p u_p,
 
-Where each generated image of a pool stands for k fresh ones of its model (a stream), the law is that of units: a unit
-is the mean of those k images, with mean square E m^2 + E s^2 / k, which takes the place of Q in the mean products.
+    E m^2 = u'Au + sum w_p^2 (mean square of part p - u_p'A u_p)        E s^2 = u'Q - E m^2,                (3)
+
+and the new shard of n images has
+
+    Q_new = u'Q        A_new,b = (Au)_b        A_new,new = E m^2 + E s^2 / n.                               (4)
+
+Nothing is approximated, and the cost does not grow with n, so the prediction is available before a run starts. It is
+the expectation over the random draws of the pools; theory.pool_moments is for pools that have been drawn. The tests
+compare it with every closed form of theory and with real refits.
+
+If each generated image of a pool stands for k fresh images of its model (``fresh_draws``), the same equations hold for
+units: a unit is the mean of those k images. Its mean square E m^2 + E s^2 / k replaces Q in Eq. 2.
 """
 
 from __future__ import annotations
@@ -35,11 +43,13 @@ Block = tuple[int, int, int]  # generation, line, first row
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A part of a pool as this theory sees it.
+    """A part of a pool, in the terms of this module.
 
     Attributes:
-        shards: (generation, line) pairs; generation 0 is real. count: images taken, all shards together.
-        start: the first row of images taken in order, None for a random draw. copies: how often each is taken.
+        shards: (generation, line) pairs; generation 0 is real.
+        count: images taken, all shards together.
+        start: the first row of images taken in order, None for a random draw.
+        copies: how often each image is taken.
         new: whether they are real images that no earlier pool held.
     """
 
@@ -51,13 +61,14 @@ class Ingredient:
 
 
 def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, fresh_draws: int = 1) -> float:
-    """Return E s_t^2 of line 0's last model, the truth's variance being 1.
+    """Return E s_t^2 of the last model of line 0; the variance of the truth is 1.
 
     Args:
         pools: for each generation from 1 on, for each line, the parts of the pool.
-        n: images a shard, the real set's included.
-        stream: k, fresh images for each generated one in a pool.
+        n: images in a shard, and in the real set.
+        fresh_draws: k, fresh images for each generated one in a pool.
     """
+    # cut the real set at the ends of all fixed parts, so that every such part is a whole number of blocks
     cuts = sorted({0, n} | {_end(part) for pool in pools for line in pool for part in line if _fixed(part)})
     world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)}, fresh_draws)
     variance = 1.0
@@ -80,7 +91,7 @@ def _end(part: Ingredient) -> int:
 
 
 class _World:
-    """Blocks of images with their sizes, Q, the mean square of a unit, and A."""
+    """The blocks of images that exist: their sizes, Q and A of Eq. 1, and the mean square of a unit."""
 
     def __init__(self, real: dict[Block, int], fresh_draws: int):
         self.size: dict[Block, int] = {}
@@ -91,30 +102,37 @@ class _World:
             self.add_real(block, size)
 
     def add_real(self, block: Block, size: int) -> None:
-        """Add independent images of the truth; nothing where the block is there already or empty."""
+        """Add a block of independent images of the truth, unless it is empty or already present."""
         if size > 0 and block not in self.size:
             self._add(block, size, np.zeros(len(self.size)), 1.0 / size, 1.0, 1.0)
 
     def mixture(self, parts: Sequence[Ingredient]) -> np.ndarray:
-        """Return u: the share of each block in the pool."""
+        """Return u, the share of each block in the pool: [blocks]."""
         total = sum(part.count * part.copies for part in parts)
         return sum((part.count * part.copies / total * self._shares(part) for part in parts), np.zeros(len(self.size)))
 
     def fit(self, parts: Sequence[Ingredient]) -> tuple[float, float]:
-        """Return (E m^2, E s^2) of the Gaussian fitted to the pool."""
+        """Return (E m^2, E s^2) of the Gaussian fitted to the pool, Eq. 3."""
         mixed, total = self.mixture(parts), sum(part.count * part.copies for part in parts)
         mean_square = float(mixed @ self.product @ mixed)
         for part in parts:
-            held = sum(size for _, size in self._blocks(part))
-            if part.start is None and 0 < part.count < held:  # a random draw: its mean varies more than the whole's
+            available = sum(size for _, size in self._blocks(part))
+            if part.start is None and 0 < part.count < available:  # the mean of a random draw varies more: Eq. 2
                 shares, weight = self._shares(part), part.count * part.copies / total
-                bag, unit = float(shares @ self.product @ shares), float(shares @ self.unit)
-                pair = (held * bag - unit) / (held - 1)
-                mean_square += weight**2 * (unit / part.count + (1 - 1 / part.count) * pair - bag)
+                whole, unit = float(shares @ self.product @ shares), float(shares @ self.unit)
+                pair = (available * whole - unit) / (available - 1)
+                mean_square += weight**2 * (unit / part.count + (1 - 1 / part.count) * pair - whole)
         return mean_square, float(mixed @ self.second) - mean_square
 
     def add_shards(self, generation: int, n: int, means: list[np.ndarray], fitted: list[tuple[float, float]]) -> None:
-        """Add what each line made: n images of its model."""
+        """Add the new shard of each line, n images of its model, Eq. 4.
+
+        Args:
+            generation: the generation of the shards.
+            n: images in a shard.
+            means: u of each line's pool.
+            fitted: (E m^2, E s^2) of each line's model.
+        """
         between = np.array([[first @ self.product @ second for second in means] for first in means])
         rows = [self.product @ mean for mean in means]
         seconds = [float(mean @ self.second) for mean in means]
@@ -131,12 +149,12 @@ class _World:
 
     def _blocks(self, part: Ingredient) -> list[tuple[int, int]]:
         """Return (index, size) of the blocks that the part is taken from."""
-        found = []
+        blocks = []
         for index, ((generation, line, row), size) in enumerate(self.size.items()):
             inside = part.start is None or part.start <= row < _end(part)
             if (generation, line) in part.shards and inside:
-                found.append((index, size))
-        return found
+                blocks.append((index, size))
+        return blocks
 
     def _shares(self, part: Ingredient) -> np.ndarray:
         shares, blocks = np.zeros(len(self.size)), self._blocks(part)

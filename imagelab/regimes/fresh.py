@@ -1,7 +1,7 @@
-"""Real images that no model has seen before come in.
+"""Regimes with new real images, which no model has seen before.
 
-They come from a counted reserve, each used once. When it runs out the run stops with a message; it never goes back to
-images already seen.
+They are taken from a reserve, each used once. When the reserve is empty, the run stops with a message; it never uses
+an image again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .part import REAL_SET, Part, fresh, last_shard
 __all__ = ["Fresh", "Golden"]
 
 DENOMINATOR = 8
-"""Golden: no image stands in a pool more often than this; weights are met to within half of one over it."""
+"""Golden: largest denominator of the weight. No image has more copies than this; the weight is within 1/16."""
 
 
 class Fresh(Regime):
@@ -27,9 +27,9 @@ class Fresh(Regime):
     The "fresh data loop". A Gaussian's variance has a fixed point above 0 (theory.fresh_variance).
 
     Attributes:
-        real_fraction: share of fresh real images in the training sets that have any, 0..1.
-        period: fresh images come every so many generations: 1 + period, 1 + 2 period, ... Between them the
-            model sees the last shard only.
+        real_fraction: share of new real images in the training sets that have any, 0..1.
+        period: new images come every ``period`` generations: at 1 + period, 1 + 2 period, ... In the other generations
+            the model is trained on the last shard only.
 
     References:
         Self-consuming generative models go MAD (Alemohammad et al. 2024), arXiv:2307.01850.
@@ -53,7 +53,7 @@ class Fresh(Regime):
         return [fresh(real, start=real * (turn - 1)), Part((last,), n - real)]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "fresh" + (f" every {self.period} generations" if self.period > 1 else "")
 
     def source(self, generation: int) -> str:
@@ -64,13 +64,13 @@ class Fresh(Regime):
 class Golden(Regime):
     """Each model is trained on n new real images and the last shard's n, weighted w to 1 - w.
 
-    For a mean and equal numbers the error that stays for ever is least at w = 0.618, one over the golden ratio
-    (theory.weighted_mean_error). Weights are given by copies of images, so that every generator can obey them: the
-    closest fraction with a denominator of at most 8 is in force, 5/8 = .625 for the golden ratio, whose error is
+    For a mean and equal numbers the limit of the error is least at w = 0.618, one over the golden ratio
+    (theory.weighted_mean_error). Weights are realised by copies of images, so that they work with every generator: the
+    closest fraction with a denominator of at most 8 is used, 5/8 = .625 for the golden ratio, whose error is
     larger by 0.03 %. The pool then holds 5 copies of each real image and 3 of each synthetic one.
 
     Differs from the paper: it weights the two variances; here the two sets are one pool, so that the distance of
-    their means counts as variance, too. The law (exact_variance.py) is that of the pool.
+    their means counts as variance, too. The prediction (exact_variance.py) is that of the pool.
 
     Attributes:
         weight: w, weight of the real images, 0..1.
@@ -86,7 +86,7 @@ class Golden(Regime):
 
     @property
     def weight_in_force(self) -> fractions.Fraction:
-        """The weight that copies of images can give: a / (a + b), a + b at most 8; within 1/16 of what was asked for.
+        """The weight in copies of images: a / (a + b), a + b at most 8; within 1/16 of ``weight``.
 
         Example:
             >>> Golden().weight_in_force
@@ -95,7 +95,7 @@ class Golden(Regime):
         return fractions.Fraction(self.weight).limit_denominator(DENOMINATOR)
 
     def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
-        """Return n new real images and the last shard, each image in as many copies as its weight asks for."""
+        """Return n new real images and the last shard, each image in as many copies as its weight requires."""
         if generation == 1:
             return [REAL_SET]
         real, whole = self.weight_in_force.numerator, self.weight_in_force.denominator
@@ -104,7 +104,7 @@ class Golden(Regime):
         return [part for part in parts if part.copies]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return f"fresh and synthetic weighted {self.weight_in_force}"
 
     def source(self, generation: int) -> str:

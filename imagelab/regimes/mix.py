@@ -1,4 +1,4 @@
-"""A fixed set of real images stands beside the synthetic ones."""
+"""Regimes with a fixed set of real images in addition to the synthetic ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Mix(Regime):
         return [REAL_SET] if generation == 1 else real_and_last(generation, line, n, round(self.real_fraction * n))
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "fixed real share"
 
     def source(self, generation: int) -> str:
@@ -44,17 +44,17 @@ class Mix(Regime):
 
 
 class Contaminate(Regime):
-    """A little of the model's own work gets into its real training images, retraining after retraining.
+    """A small share of the training images are samples of the last model, in one retraining after another.
 
     Generation 1 is the model before any retraining. In each of the first ``rounds`` retrainings a share c of the n
-    images is the last model's own, the rest are real; then only real images, as in the paper's attempts at healing.
-    Bohacek and Farid retrained Stable Diffusion on 0 to 100 % of its own faces (3.3 % is their smallest share) and saw
-    it break down within five rounds; retraining on real images alone healed it in part.
+    images are samples of the last model, the rest are real. After that only real images are used, as in the paper's
+    attempts at healing. Bohacek and Farid retrained Stable Diffusion on 0 to 100 % of its own faces (3.3 % is their
+    smallest share). It degraded strongly within five rounds; retraining on real images alone healed it in part.
 
-    Differs from the paper: there a large model trained on other data is retrained, so that what it forgets counts as
-    damage, too; to retrain the same weights here, and not fit new ones, set the experiment's ``warm_start``. The real
-    images are the same ones in every round. A Gaussian fitted from scratch has the law of Mix while contaminated, and
-    no memory of it afterwards.
+    Differs from the paper: there a large model trained on other data is retrained, so that forgetting counts as
+    damage, too; to retrain the same weights here, instead of fitting new ones, set the experiment's ``warm_start``. The
+    real images are the same ones in every round. A Gaussian fitted from scratch follows the law of Mix during the
+    contaminated rounds, and does not depend on them afterwards.
 
     Attributes:
         share: c, share of the model's own images, 0..1.
@@ -76,7 +76,7 @@ class Contaminate(Regime):
         return [REAL_SET] if clean else real_and_last(generation, line, n, n - round(self.share * n))
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "contaminated real set"
 
     def source(self, generation: int) -> str:
@@ -85,5 +85,5 @@ class Contaminate(Regime):
 
 
 def real_and_last(generation: int, line: int, n: int, real: int) -> list[Part]:
-    """Return the first so many real images, and as many of the line's last shard as are missing to n."""
+    """Return the first ``real`` real images, and n - ``real`` random images of the line's last shard."""
     return [Part(((0, REAL),), real, start=0), Part((last_shard(generation, line),), n - real)]

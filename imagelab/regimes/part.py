@@ -1,4 +1,4 @@
-"""What a training set is made of: a :class:`Part` is images of some shards, counted, in order or drawn at random."""
+"""Parts of a training set: a :class:`Part` is a number of images of some shards, in order or drawn at random."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["REAL_SET", "Part", "fresh", "last_shard"]
 
 @dataclass(frozen=True)
 class Part:
-    """One ingredient of a training set: images of some shards.
+    """One part of a training set: images of some shards.
 
     Attributes:
-        shards: the (generation, line) pairs it is taken from.
-        count: how many images; None for all there are.
+        shards: the (generation, line) pairs of the shards.
+        count: how many images; None for all images of the shards.
         start: the first row, for images taken in order; None for images drawn at random without replacement.
-        copies: how often each image stands in the pool.
+        copies: how often each image occurs in the pool.
     """
 
     shards: tuple[tuple[int, int], ...]
@@ -29,35 +29,39 @@ class Part:
 
     @property
     def new(self) -> bool:
-        """Whether it is made of real images that no model has seen."""
+        """Whether the part consists of real images that no model has seen."""
         return self.shards == ((0, RESERVE),)
 
     def pool(self, archive: Archive, rng: np.random.Generator) -> Pool:
-        """Return the images this part stands for.
+        """Return the pool of this part's images.
+
+        Args:
+            archive: everything that exists so far.
+            rng: for a random draw.
 
         Raises:
             ValueError: if the archive holds too few.
         """
-        held = Pool.concat(*(archive.shard(*shard) for shard in self.shards))
+        available = Pool.concat(*(archive.shard(*shard) for shard in self.shards))
         if self.count is None:
-            chosen = held
-        elif (self.start or 0) + self.count > len(held):
-            raise ValueError(self._too_few(archive.generation + 1, len(held)))
+            chosen = available
+        elif (self.start or 0) + self.count > len(available):
+            raise ValueError(self._too_few(archive.generation + 1, len(available)))
         elif self.start is None:
-            chosen = held.pick(self.count, rng)
+            chosen = available.pick(self.count, rng)
         else:
-            chosen = held.take(np.arange(self.start, self.start + self.count))
+            chosen = available.take(np.arange(self.start, self.start + self.count))
         return Pool.concat(*[chosen] * self.copies)
 
-    def _too_few(self, generation: int, held: int) -> str:
+    def _too_few(self, generation: int, available: int) -> str:
         if self.new:
             return (
-                f"the reserve of new real images ran out at generation {generation}: {self.count} are needed from row "
-                f"{self.start} on, {held} are all there are. Use fewer generations, a smaller real share or a larger "
-                "dataset."
+                f"the reserve of new real images ran out at generation {generation}: expected {self.count} images from "
+                f"row {self.start} on, got a reserve of {available}. Use fewer generations, a smaller real share or a "
+                "larger dataset."
             )
         return (
-            f"generation {generation}: {self.count} images are needed of shards {list(self.shards)}, {held} are there. "
+            f"generation {generation}: expected {self.count} images in shards {list(self.shards)}, got {available}. "
             "Lower `images` or use a larger dataset."
         )
 
@@ -67,10 +71,10 @@ REAL_SET = Part(((0, REAL),))
 
 
 def last_shard(generation: int, line: int) -> tuple[int, int]:
-    """Return the address of what the line made last before this generation: the real set at generation 1."""
+    """Return the address of the line's shard of the generation before this one; at generation 1, of the real set."""
     return (generation - 1, line) if generation > 1 else (0, REAL)
 
 
 def fresh(count: int, start: int, copies: int = 1) -> Part:
-    """Return so many real images that no model has seen, from this row of the reserve on."""
+    """Return the part of ``count`` real images that no model has seen, from row ``start`` of the reserve on."""
     return Part(((0, RESERVE),), count, start, copies)

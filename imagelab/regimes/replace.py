@@ -1,4 +1,4 @@
-"""Nothing is kept: each model sees only what the model before it made."""
+"""The regime that keeps nothing: each model is trained only on images of the model before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Replace"]
 
 
 class Replace(Regime):
-    """Each model is trained only on what the model before it made: the photocopy of a photocopy.
+    """Each model is trained only on images that the model before it made.
 
     A Gaussian keeps (1 - 1/n)^t of its variance (theory.replace_variance).
 
@@ -29,7 +29,7 @@ class Replace(Regime):
         return [Part((last_shard(generation, line),))]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         return "replace"
 
     def source(self, generation: int) -> str:

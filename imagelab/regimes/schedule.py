@@ -1,4 +1,4 @@
-"""One regime until a generation, then another: collapse and recovery, or any list of stages."""
+"""One regime up to a generation, then another: collapse and recovery, or any list of stages."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["Schedule", "continued"]
 class Schedule(Regime):
     """The first regime up to and including a generation, the next one from then on.
 
-    Real data that return after a collapse: ``Schedule(first=Replace(), until=5, then=Mix(real_fraction=0.5))``. Either
-    part may be a schedule itself, so that any list of stages can be written down. Generations are counted from the
-    beginning of the run in every part, and new real images are never used twice, whichever part drew them. The law
-    carries the state in which the first regime left the Gaussian over into the next.
+    Example of real data that return after a collapse:
+    ``Schedule(first=Replace(), until=5, then=Mix(real_fraction=0.5))``. Either part may be a schedule itself, so that
+    any list of stages is possible. Generations are counted from the beginning of the run in every part, and new real
+    images are never used twice, whichever part takes them. The predicted variance after the change starts from the
+    state at the end of the first regime.
 
     Attributes:
         first: the regime of generations 1 to ``until``.
         until: the last generation of the first regime.
-        then: the regime afterwards; it finds all that the first one made.
+        then: the regime afterwards; all earlier shards are available to it.
 
     References:
         Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202: healing, tried.
@@ -41,17 +42,19 @@ class Schedule(Regime):
     then: AnyRegime = Mix()
 
     def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:
-        """Return the parts of the regime in force; its new real images come after those that were used before."""
+        """Return the parts of the current regime; its new real images come after those that were used before."""
         if generation <= self.until:
             return self.first.composition(generation, line, n, lines)
         parts = self.then.composition(generation, line, n, lines)
         if not any(part.new for part in parts):
             return parts
+        # ``then`` counts rows as if it had been in force from the start: replace the rows that it would have used up to
+        # ``until`` by those that ``first`` has used
         ahead = self.first.reserve(n, self.until, lines) - self.then.reserve(n, self.until, lines)
         return [replace(part, start=(part.start or 0) + ahead) if part.new else part for part in parts]
 
     def description(self, generation: int) -> str:
-        """Return what is in force at this generation, in a few words."""
+        """Return a short description of the regime at this generation."""
         if generation <= self.until:
             return self.first.description(generation)
         before, now = self.first.description(self.until), self.then.description(generation)
@@ -63,10 +66,10 @@ class Schedule(Regime):
 
 
 def continued(regime: AnyRegime, at: int, then: AnyRegime) -> AnyRegime:
-    """Return the regime that is this one up to a generation and another one from then on, in its shortest form.
+    """Return ``regime`` up to generation ``at`` and ``then`` afterwards, as a schedule in its shortest form.
 
-    Stages that end up unused are left out and the rest is nested to the right, so that one story has one form, however
-    it was come by.
+    Unused stages are left out and the rest is nested to the right, so that equal sequences of stages give equal
+    schedules.
 
     Example:
         >>> two = continued(Replace(), 5, Mix())

@@ -1,9 +1,9 @@
-"""Another ending: a new run that shares the first generations of an old one.
+"""Branches: a new run that shares the first generations of an old run (its stem).
 
-Every random number of a run has an address, and what happens in a generation follows from the generations before it.
-So the run that obeys the old regime until generation G and another one afterwards has, up to G, the old run's bytes.
-They are taken over, each finished shard whole or not at all, and the run goes on from there; it is the same folder with
-the same content that the whole question, asked from the start, would have led to on the same machine.
+Every random number of a run has an address, and a generation depends only on the generations before it. So a run with
+the old regime up to generation G and another regime afterwards has the same bytes as the old run up to G. These
+generations are copied, each finished shard atomically, and the new run continues from there. On the same machine the
+result is the same folder, with the same content, as a run of the new experiment from the start.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .prepare import split_sizes
 __all__ = ["branch", "branched"]
 
 FREE = ("name", "title", "regime", "generations")
-"""Settings in which a branch may differ from its stem; all others have a hand in the first generations."""
+"""Settings in which a branch may differ from its stem; all others affect the first generations."""
 
 
 def branched(stem: Experiment, asked: Experiment, at: int) -> Experiment:
-    """Return the whole question of a branch: the stem's regime to a generation, then the one asked for.
+    """Return the experiment of a branch: the regime of ``stem`` up to generation ``at``, then that of ``asked``.
 
     Args:
         stem: the experiment that was run.
@@ -33,42 +33,47 @@ def branched(stem: Experiment, asked: Experiment, at: int) -> Experiment:
         at: the last generation of the old regime, 1 or more.
 
     Raises:
-        ValueError: if the first generations of the two would not be the same, or nothing is asked that is new.
+        ValueError: if the first generations of the two would differ, or the branch would be the same as the stem.
     """
     if not 1 <= at < asked.generations:
         raise ValueError(
-            f"branch: expected to leave the run at a generation from 1 to {asked.generations - 1}, got {at}. "
-            "Raise --generations to go further."
+            f"branch: expected to branch at a generation from 1 to {asked.generations - 1}, got {at}. "
+            "Raise --generations for a later one."
         )
-    apart = {key: pair for key, pair in stem.differences(asked).items() if key.split(".")[0] not in FREE}
-    if apart:
-        told = "; ".join(f"{key}: {old!r} there, {new!r} asked for" for key, (old, new) in apart.items())
+    changed = {key: pair for key, pair in stem.differences(asked).items() if key.split(".")[0] not in FREE}
+    if changed:
+        details = "; ".join(f"{key}: expected {old!r}, got {new!r}" for key, (old, new) in changed.items())
         raise ValueError(
-            f"branch: generations 1 to {at} would not be those of the old run ({told}). "
-            "A branch may change the regime and the number of generations; run anything else from the start."
+            f"branch: generations 1 to {at} would differ from the old run ({details}). "
+            "A branch may change the regime and the number of generations; for other changes start a new run."
         )
     settings = {name: getattr(asked, name) for name in Experiment.model_fields}
     whole = Experiment(**{**settings, "regime": continued(stem.regime, at, asked.regime)})
     if whole.signature == stem.signature:
-        raise ValueError("branch: this is the run that is there already. Give it another regime or more generations.")
+        raise ValueError(
+            "branch: expected settings that differ from the old run, got the same. "
+            "Give it another regime or more generations."
+        )
     return whole
 
 
 def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
-    """Return the branch's run folder, with the stem's generations up to ``at`` in it; finished shards are kept.
+    """Return the branch's run folder, with the stem's generations up to ``at``; finished shards are not copied again.
 
     Args:
-        stem: the old run. experiment: from :func:`branched`. at: the last generation taken over.
+        stem: the folder of the old run.
+        experiment: from :func:`branched`.
+        at: the last generation that is copied.
 
     Raises:
-        ValueError: if the stem has not come that far, or the dataset cannot give the new real images that are needed.
+        ValueError: if generation ``at`` of the stem is not finished, or the dataset has too few new real images.
     """
     shards = [(0, REAL), *((t, line) for t in range(1, at + 1) for line in range(len(experiment.lines)))]
     for generation, line in shards:
         if not stem.has(generation, line):
             raise ValueError(
-                f"{stem.path}: generation {generation} of line {line} is not finished, so nothing can branch off at "
-                f"{at}. Go on with it first: imagelab resume {stem.path}"
+                f"{stem.path}: generation {generation} of line {line} is not finished, so a branch at generation {at} "
+                f"is not possible. Continue the run first: imagelab resume {stem.path}"
             )
     split_sizes(experiment)
     folder = RunFolder.create(experiment.folder, experiment.config())
@@ -83,26 +88,26 @@ def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
 
 
 def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
-    """Return what a branch's provenance says of its stem."""
+    """Return the record of the stem in a branch's provenance."""
     kept = ("imagelab", "git", "python", "packages", "platform", "processor", "device", "threads", "branched_from")
     known = {key: value for key, value in stem.provenance.items() if key in kept}
     return {"run": stem.path.resolve().name, "signature": stem.config["signature"], "until": at, **known}
 
 
 def _reserve(stem: RunFolder, experiment: Experiment) -> dict[str, np.ndarray | None]:
-    """Return the file of new real images where the branch needs more or fewer of them than its stem did."""
+    """Return reserve.npy with the new real images, if the branch needs more or fewer of them than its stem."""
     initial_archive = stem.initial_archive()
-    held, n, lines = len(initial_archive.reserve), len(initial_archive.real), len(experiment.lines)
+    stored, n, lines = len(initial_archive.reserve), len(initial_archive.real), len(experiment.lines)
     needed = experiment.regime.reserve(n, experiment.generations, lines)
-    if held == needed:
+    if stored == needed:
         return {}
     if not needed:
         return {"reserve.npy": None}
     images = experiment.data.load("reserve", needed, experiment.seed).images
-    common = min(held, needed)
+    common = min(stored, needed)
     if common and not np.array_equal(stem.images(0, RESERVE)[:common], images[:common]):
         raise ValueError(
-            f"{stem.path}: the dataset now gives other new real images than those this run has used. "
-            "Run the schedule from the start."
+            f"{stem.path}: expected the same new real images as this run has used, got others. The dataset has "
+            "changed. Run the schedule from the start."
         )
     return {"reserve.npy": images}

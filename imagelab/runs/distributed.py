@@ -1,17 +1,18 @@
-"""Several processes, one run: ``torchrun --nproc-per-node 2 -m imagelab run FILE``.
+"""One run with several processes: ``torchrun --nproc-per-node 2 -m imagelab run FILE``.
 
-Rank 0 is the run: it alone holds the lock, writes, measures, and speaks to the user. The other ranks have no will of
-their own. They wait for a task, do their part and wait again:
+Only rank 0 holds the lock, writes, measures, and prints messages. The other ranks are workers: they wait for a task,
+do their part of it, and wait again. There are two tasks:
 
     Fit     all ranks train together, each on its rows of every batch (generators/data_parallel.py)
-    Draw    every rank draws whole batches of images, in turn, with the model that lies in the run folder
+    Draw    the ranks sample whole batches of images in turn, with the model in the run folder
 
-An image's noise hangs on its seed and its batch is the same batch whoever draws it, so images of one model are the same
-bytes for any number of ranks on machines of one kind. Trainings are not: sums over ranks round otherwise.
+The noise of an image depends on its seed only, and the split into batches does not depend on the ranks. So the images
+of a model are the same bytes for any number of ranks on machines of one kind. Trained weights are not: sums over ranks
+are rounded differently.
 
-The ranks read models and checkpoints from the run folder, so they share a disk. A rank that fails exits; its
-connections close, the others' meetings fail, they exit, too, and nothing waits for ever. Signals are heard by rank 0
-alone, which lets the step in hand finish and then dismisses the others.
+The ranks read models and checkpoints from the run folder, so they need a shared file system. If a rank fails, it exits
+and its connections close. Then the collective operations of the other ranks fail and they exit, too; no rank waits for
+ever. Only rank 0 handles signals: it finishes the current step and then stops the workers.
 """
 
 from __future__ import annotations
@@ -40,22 +41,22 @@ if TYPE_CHECKING:
 __all__ = ["TorchProcessGroup", "fit", "is_worker", "run_distributed", "sample", "world_size"]
 
 PEER_TIMEOUT = timedelta(days=7)
-"""How long a rank waits for the others: they may be measuring. A rank that died is noticed at once."""
+"""How long a rank waits for the others; rank 0 may be measuring. The end of a process is noticed immediately."""
 
 
 def world_size() -> int:
-    """Return how many processes torchrun has started for this run; 1 without it."""
+    """Return how many processes torchrun has started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_worker() -> bool:
-    """Return whether this process only helps another one, rank 0."""
+    """Return whether this process is a worker, a rank other than 0."""
     return world_size() > 1 and os.environ.get("RANK", "0") != "0"
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Train together."""
+    """The task to train a model on all ranks."""
 
     recipe: Generator
     images: np.ndarray
@@ -68,7 +69,7 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Draw:
-    """Draw your batches of these seeds with the model in this folder."""
+    """The task to sample a rank's batches of these seeds with the model in this folder."""
 
     recipe: Generator
     folder: Path
@@ -79,11 +80,13 @@ class _Draw:
 
 @dataclass
 class TorchProcessGroup:
-    """The processes that torchrun has started, met over gloo.
+    """The process group of all processes that torchrun has started, on torch.distributed.
 
     Attributes:
-        idle: whether the others wait for a task, so that they can be dismissed.
-        kept: what a rank that follows has loaded last: (folder, when it was written, model).
+        rank: index of this process, from 0 on.
+        size: number of processes.
+        idle: whether the workers are waiting for a task, so that they can be stopped.
+        kept: the last model that a worker has loaded: (folder, time it was written in ns, model).
     """
 
     rank: int
@@ -96,21 +99,21 @@ class TorchProcessGroup:
         import torch
         import torch.distributed as dist
 
-        said = torch.tensor([int(answer)])
-        dist.broadcast(said, 0)
-        return bool(said.item())
+        flag = torch.tensor([int(answer)])
+        dist.broadcast(flag, 0)
+        return bool(flag.item())
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite the tensors with rank 0's."""
+        """Overwrite the tensors with those of rank 0."""
         import torch.distributed as dist
 
         for tensor in tensors:
-            whole = tensor.contiguous()
-            dist.broadcast(whole, 0)
-            tensor.copy_(whole)
+            contiguous = tensor.contiguous()
+            dist.broadcast(contiguous, 0)
+            tensor.copy_(contiguous)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks: one meeting for all of one type."""
+        """Replace each tensor by its sum over the ranks; one all-reduce for all tensors of one dtype."""
         import torch
         import torch.distributed as dist
 
@@ -122,18 +125,28 @@ class TorchProcessGroup:
                 tensor.copy_(part.view_as(tensor))
 
     def broadcast_object(self, task: Any) -> Any:
-        """Pass rank 0's task to all ranks, and return it."""
+        """Return rank 0's task (any picklable object, or None), on every rank."""
         import torch.distributed as dist
 
-        told = [task]
-        dist.broadcast_object_list(told, 0)
-        return told[0]
+        box = [task]
+        dist.broadcast_object_list(box, 0)
+        return box[0]
 
 
 def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> int:
-    """Do the work on rank 0 with the help of the other ranks; return its exit code, 0 on a rank that helped.
+    """Do the work on rank 0, with the other ranks as workers.
 
-    Without torchrun it is just ``work(ALONE)``.
+    Without torchrun it returns ``work(SINGLE_PROCESS)``.
+
+    Args:
+        work: process group -> exit code; called on rank 0 only.
+        runtime: its device is used.
+
+    Returns:
+        The exit code of the work on rank 0, 0 on a worker.
+
+    Raises:
+        ValueError: if another process has failed or was killed.
     """
     if world_size() == 1:
         return work(SINGLE_PROCESS)
@@ -156,21 +169,21 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
             if group.idle or "gloo" not in str(error):
                 raise
             raise ValueError(
-                "another process of this run has failed or was killed; what it said stands above. Everything finished "
-                "is kept: start the run again to go on."
+                "another process of this run has failed or was killed; its message is above. All finished work is "
+                "kept: start the run again to continue."
             ) from error
         finally:
-            if group.idle:  # else they are in the midst of something, and see the connection close
+            if group.idle:  # else the workers are in the middle of a task, and stop when the connection closes
                 group.broadcast_object(None)
     if group.idle:
-        with contextlib.suppress(RuntimeError):  # leave together; where rank 0 has failed, it is gone already
+        with contextlib.suppress(RuntimeError):  # all ranks exit together; if rank 0 has failed, the barrier fails
             dist.barrier()
     dist.destroy_process_group()
     return code
 
 
 def _serve(group: TorchProcessGroup, device: str) -> None:
-    """Do the tasks that rank 0 sends until there is none, with as many threads as rank 0 uses."""
+    """Do the tasks that rank 0 sends until it sends None, with as many threads as rank 0 uses."""
     while (task := group.broadcast_object(None)) is not None:
         with limited(task.threads):
             _help(group, device, task)
@@ -198,14 +211,19 @@ def _loaded(group: TorchProcessGroup, task: _Draw, context: RunContext) -> Model
 
 
 def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, start: Path | None) -> Model:
-    """Return the recipe fitted by the whole team; a closed form is fitted by rank 0 alone.
+    """Return the recipe fitted by all ranks; a closed form is fitted by rank 0 alone.
 
     Args:
-        recipe: what to fit. images: uint8 [N,C,H,W]. seed: of weights, order and noise. bench: device and team.
-        start: folder of the model that the training begins from, None for none.
+        recipe: the generator to fit.
+        images: uint8 [N,C,H,W].
+        seed: of weights, order and noise.
+        context: device and process group.
+        start: folder of the model that the training starts from, None for none.
 
     Raises:
-        Diverged, Interrupted, ValueError: see ``Generator.fit``.
+        Diverged: see ``Generator.fit``.
+        Interrupted: see ``Generator.fit``.
+        ValueError: see ``Generator.fit``.
     """
     import torch
 
@@ -228,14 +246,18 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
 
 
 def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, context: RunContext) -> np.ndarray:
-    """Return one image a seed, drawn by the whole team: uint64 [N] -> uint8 [N,C,H,W].
+    """Return one image a seed, sampled by all ranks: uint64 [N] -> uint8 [N,C,H,W].
 
     Args:
-        model: what draws. recipe, folder: where the other ranks find the same. seeds: of the images.
-        bench: whole batches of its size are shared out, so fewer images than that are drawn by rank 0 alone.
+        model: the model.
+        recipe: its recipe, with which the workers load it.
+        folder: where the workers load it from.
+        seeds: uint64 [N], of the images.
+        context: device, process group and batch. Whole batches are distributed, so up to one batch of images is sampled
+            by rank 0 alone.
 
     Raises:
-        Diverged: if a model's numbers are no numbers, whichever rank sees it.
+        Diverged: if a value of an image is NaN or infinite, on any rank.
     """
     import torch
 
@@ -250,7 +272,7 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, con
 
 
 def _draw(group: TorchProcessGroup, model: Model, task: _Draw) -> np.ndarray:
-    """Draw this rank's batches and gather all on rank 0; the other ranks get an empty array."""
+    """Sample this rank's batches and gather all on rank 0; a worker returns only its own images."""
     import torch
     import torch.distributed as dist
 
@@ -260,6 +282,7 @@ def _draw(group: TorchProcessGroup, model: Model, task: _Draw) -> np.ndarray:
         mine = model.sample(task.seeds[turn == group.rank]) if (turn == group.rank).any() else mine
     except ValueError as error:
         fault = str(error)
+    # all ranks exchange their errors before they send images, so that no rank waits for one that has failed
     faults: list[Any] = [None] * group.size
     dist.all_gather_object(faults, fault)
     if any(faults):

@@ -1,12 +1,13 @@
-"""The endless stream: training images that the model before draws anew, so that no finite set stands between models.
+"""Training sets with fresh draws: additional images of the previous model, so that the finite set matters less.
 
-What a model draws is an endless sequence; image r of it follows from the seed at (run, "sample", generation, line, r).
-A run publishes the first n and measures those. With ``Experiment.fresh_draws`` = k, each generated image r that a
-regime picks stands for k of the sequence, r, r + n, ..., r + (k - 1) n: fresh images of the same model, drawn again
-from its weights when the next one learns and never stored. Shares in a mixture stay what they are, since each real
-image counts k times; more real images there are not. So k = 1 is the loop as published, and k -> infinity is learning
-from the model itself: its statistical error is that of k n images, none where k n reaches the images seen in a
-training, each of which is then read once.
+The samples of a model form an infinite sequence; image r has the seed at (run, "sample", generation, line, r). A run
+publishes and measures the first n. With ``Experiment.fresh_draws`` = k, each generated image r in a pool stands for k
+images of the sequence, r, r + n, ..., r + (k - 1) n: fresh images of the same model. They are drawn from its weights
+when the next model is trained, and never stored. Each real image is repeated k times, so that shares in a mixture do
+not change; the number of different real images does not grow.
+
+So k = 1 is the usual loop, and k -> infinity is training on the distribution of the model itself. The statistical error
+is that of k n images. It vanishes if k n reaches the images seen in a training; each image is then read once.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ __all__ = ["training_images"]
 
 
 def training_images(experiment: Experiment, folder: RunFolder, pool: Pool, context: RunContext) -> np.ndarray:
-    """Return the images that a pool stands for: uint8 [N,C,H,W] without a stream, [k N,C,H,W] with one.
+    """Return the training images of a pool: uint8 [N,C,H,W] for fresh_draws = k = 1, [k N,C,H,W] otherwise.
 
-    A pool of real images only is itself: k copies of the same would be the same training set.
+    A pool of real images only is returned without repetition: k copies would be the same training set.
 
     Args:
-        experiment: of the run. folder: with the shards and models that the pool names. pool: of published images.
-        bench: device, batch and team for drawing.
+        experiment: the experiment of the run.
+        folder: the run folder, with the shards and models that the pool refers to.
+        pool: N published images.
+        context: device, batch and process group for sampling.
     """
     published = folder.gather(pool)
     if experiment.fresh_draws == 1 or not (pool.generation > 0).any():

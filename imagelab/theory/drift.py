@@ -1,8 +1,8 @@
-"""Drift: how rare attributes die by chance alone, though nobody is unfair to them.
+"""Genetic drift: rare attributes are lost by chance alone, even with a perfect generator.
 
-A perfect generator gives every sample the attribute with the share it had among the N images it saw, so the count is
-a Wright-Fisher chain, x_{t+1} ~ Binomial(N, x_t / N), and 0 is a trap: E p_t = p for ever, and still the attribute
-is gone in the end. The null model of every statement about lost tails.
+A perfect generator gives every sample the attribute with the probability that it had among the N training images. So
+the count is a Wright-Fisher chain, x_{t+1} ~ Binomial(N, x_t / N), and 0 is absorbing: E p_t = p for all t, and still
+the attribute is lost in the end with probability 1 - p. This is the null model for every statement about lost tails.
 
 References:
     [Ewens] Mathematical population genetics (2004), section 3.2.
@@ -20,17 +20,31 @@ from .gaussian import check_generation
 
 
 def wright_fisher_heterozygosity(frequency: float, n: int, generation: int) -> float:
-    """Return E 2 p_t (1 - p_t) = 2 p (1-p) (1 - 1/N)^t; E p_t = p for ever."""
+    """Return E 2 p_t (1 - p_t) = 2 p (1-p) (1 - 1/N)^t; E p_t = p for all t.
+
+    Args:
+        frequency: p, share among the real images, 0..1.
+        n: N, images a generation.
+        generation: t >= 0.
+    """
     check_generation(generation, n)
     return 2 * frequency * (1 - frequency) * (1 - 1 / n) ** generation
 
 
 def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarray:
-    """Return P(an attribute stands in k of the N samples of generation t), k = 0..N: float64 [N+1].
+    """Return P(k of the N samples of generation t have the attribute), k = 0..N: float64 [N+1].
 
-    The null model of rare attributes: a perfect generator that gives every sample the attribute with the share it had
-    among the N images of the generation before, x_{t+1} ~ Binomial(N, x_t/N), x_1 ~ Binomial(N, p). Exact, by its
-    transition matrix, so N <= 4096 (128 MB) [Ewens].
+    The null model of rare attributes: a perfect generator that gives every sample the attribute with the probability
+    that it had among the N images of the generation before, x_{t+1} ~ Binomial(N, x_t/N), x_1 ~ Binomial(N, p). Exact,
+    by the transition matrix, so N <= 4096 (128 MB) [Ewens].
+
+    Args:
+        frequency: p, share among the real images, 0..1.
+        n: N, images a generation, 2..4096.
+        generation: t >= 1.
+
+    Raises:
+        ValueError: for an argument out of its range.
     """
     check_generation(generation, n)
     if generation < 1 or n > 4096 or not 0 <= frequency <= 1:
@@ -42,14 +56,19 @@ def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarra
 
 
 def wright_fisher_bands(frequency: float, n: int, generations: int, level: float = 0.95) -> np.ndarray:
-    """Return between which shares drift alone leaves an attribute, generation by generation: float64 [T+1,2].
+    """Return the band of an attribute's share under drift alone, for generations 0 to T: float64 [T+1,2].
 
-    At least ``level`` of all perfect generators end inside, bounds included. Exact to N = 4096; above, the normal
-    band with the model's exact variance p (1-p) (1 - (1 - 1/N)^t), cut to 0..1.
+    The share of a perfect generator is inside, bounds included, with probability ``level`` or more. Exact up to
+    N = 4096; above, the normal band with the model's exact variance p (1-p) (1 - (1 - 1/N)^t), clipped to 0..1.
 
     Args:
-        frequency: share p among the real images, 0..1. n: images a generation. generations: T >= 0.
+        frequency: p, share among the real images, 0..1.
+        n: N, images a generation.
+        generations: T >= 0.
         level: probability inside, 0 < level < 1.
+
+    Raises:
+        ValueError: for an argument out of its range.
     """
     check_generation(generations, n)
     if not 0 < level < 1 or not 0 <= frequency <= 1:
@@ -65,13 +84,13 @@ def wright_fisher_bands(frequency: float, n: int, generations: int, level: float
     counts = _binomial(frequency, n)
     for generation in range(1, generations + 1):
         counts = counts if generation == 1 else counts @ _transition(n)
-        likely, outside = np.cumsum(counts), (1 - level) / 2
-        bands[generation] = [min(int(np.searchsorted(likely, edge)), n) / n for edge in (outside, 1 - outside)]
+        cumulative, outside = np.cumsum(counts), (1 - level) / 2
+        bands[generation] = [min(int(np.searchsorted(cumulative, edge)), n) / n for edge in (outside, 1 - outside)]
     return bands
 
 
 def _binomial(frequency: np.ndarray | float, n: int) -> np.ndarray:
-    """P(k of n) for k = 0..n: [n+1], or a row for each frequency of a column."""
+    """P(k of n) for k = 0..n: [n+1], or one row for each frequency of a column [m,1]: [m,n+1]."""
     from scipy.special import gammaln, xlog1py, xlogy
 
     k = np.arange(n + 1)
@@ -85,10 +104,15 @@ def _transition(n: int) -> np.ndarray:
 
 
 def wright_fisher_survival(frequency: float, n: int, generation: int) -> float:
-    """Return the probability that an attribute of frequency p is still there in generation t: 1 - (1-p)^N at t = 1.
+    """Return the probability that an attribute of frequency p still exists in generation t: 1 - (1-p)^N at t = 1.
 
-    Exact to N = 4096 (:func:`wright_fisher_counts`); above, by the branching limit P(lost by t) = e^{-N p (1 - y)},
-    y_1 = 0, y_{t} = e^{-(1 - y_{t-1})}, which for p <= 1 % and t << N is right to about p.
+    Exact up to N = 4096 (:func:`wright_fisher_counts`); above, by the branching limit P(lost by t) = e^{-Np (1 - y_t)},
+    y_1 = 0, y_t = e^{-(1 - y_{t-1})}, whose error for p <= 1 % and t << N is about p.
+
+    Args:
+        frequency: p, share among the real images, 0..1.
+        n: N, images a generation.
+        generation: t >= 0.
     """
     if generation == 0:
         return float(frequency > 0)

@@ -1,9 +1,9 @@
-"""Gaussian loops by the thousand: what the laws of this package are checked against.
+"""Simulation of many Gaussian loops, to check the closed forms of this package.
 
-Given the pools that a regime drew, many replicas of the whole loop are played at once: real values are drawn, every
-model is fitted to its pool, samples are drawn from it. Nothing of the laws is used, so agreement means something. In d
-dimensions a model with full covariance is sampled without writing it down: with the centred pool X [P, d], mean +
-W X / sqrt(P), W standard normal [N, P], has covariance X^T X / P.
+Given the pools that a regime drew, many replicas of the whole loop are simulated at once: real values are drawn, every
+model is fitted to its pool, samples are drawn from it. The simulation uses none of the closed forms, so it is an
+independent check. In d dimensions a model with full covariance is sampled without computing the covariance: with the
+centred pool X [P, d], mean + W X / sqrt(P), W standard normal [N, P], has covariance X^T X / P.                    (1)
 
 References:
     On the theory of statistical regression (Bartlett 1933), Proceedings of the Royal Society of Edinburgh 53, 260-283:
@@ -20,7 +20,8 @@ from .pools import Key
 
 Moments = tuple[np.ndarray, np.ndarray]
 Reading = tuple[Key, np.ndarray | None, float]
-"""(shard, rows, share of the pool); rows None where the shard is read whole and evenly: its moments are enough."""
+"""(shard, rows, share of the pool); rows are None if every image of the shard is read equally often: then the moments
+of the shard are sufficient."""
 
 
 def gaussian_replicas(
@@ -31,17 +32,22 @@ def gaussian_replicas(
     scale: float = 1.0,
     dimensions: int = 1,
 ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-    """Play a loop of Gaussian models along these pools; yield (model, variance, squared mean) as each is fitted.
+    """Simulate a loop of Gaussian models with these pools.
 
     Args:
-        pools: (generation, line) -> int [P,3] names, as :func:`pool_moments` takes them. runs: R, replicas.
-        rng: source of all values. unbiased, scale: as in :func:`replace_moments`.
-        dimensions: d, numbers an image; models have full covariance. Memory: N x R x d numbers a shard that is in use.
+        pools: (generation, line) -> int [P,3], as in :func:`pool_moments`.
+        runs: R, number of replicas.
+        rng: source of all random values.
+        unbiased: as in :func:`replace_moments`.
+        scale: as in :func:`replace_moments`.
+        dimensions: d, numbers an image; models have full covariance. Memory: N x R x d numbers for each shard in use.
 
-    Returns:
-        The key of the model, and float64 [R] twice, the mean over the d dimensions.
+    Yields:
+        For each model in turn its key, its variance and its squared mean, float64 [R] each, averaged over the d
+        dimensions.
     """
     plan, sizes = _plan(pools, whole=dimensions == 1)
+    # the models are fitted in this order, so the last one that reads a shard tells when it can be freed
     last_read = {shard: key for key, readings in plan.items() for shard, rows, _ in readings if rows is not None}
     shards: dict[Key, np.ndarray] = {}
     moments: dict[Key, Moments] = {}
@@ -65,8 +71,8 @@ def gaussian_replicas(
         if dimensions == 1:
             keep(key, mean + np.sqrt(scale * variance) * rng.standard_normal((sizes[key], *mean.shape)))
         else:
-            seen = np.concatenate([shards[shard][rows] for shard, rows, _ in readings]) - mean
-            keep(key, mean + _sample(seen * np.sqrt(scale * correction / count), sizes[key], rng))
+            centred = np.concatenate([shards[shard][rows] for shard, rows, _ in readings]) - mean
+            keep(key, mean + _sample(centred * np.sqrt(scale * correction / count), sizes[key], rng))  # Eq. 1
         for shard in [shard for shard in shards if last_read[shard] <= key]:
             del shards[shard]
 
@@ -74,14 +80,21 @@ def gaussian_replicas(
 def wishart_replica(
     generations: int, n: int, dimensions: int, rng: np.random.Generator
 ) -> Iterator[tuple[float, float, float]]:
-    """Play one replica of replace in d dimensions by the factor of its covariance, no image drawn; the same law.
+    """Simulate one replica of replace in d dimensions by a factor of its covariance, without drawing images.
 
-    S = B^T B; the scatter of N samples of N(M, S) is B^T (T T^T) B, T the Bartlett factor of a Wishart matrix with
-    N - 1 degrees of freedom: lower triangular, chi_{N-1-i} on the diagonal, standard normal below it. Maximum
-    likelihood.
+    The distribution is the same. With S = B^T B, the scatter of N samples of N(M, S) is B^T (T T^T) B, T the Bartlett
+    factor of a Wishart matrix with N - 1 degrees of freedom: lower triangular, chi_{N-1-i} on the diagonal, standard
+    normal below it. Maximum likelihood.
 
-    Returns:
-        (trace S / d, |M|^2 / d, ln det S) of each generation; the last NaN where N - 1 < d, as the determinant is 0.
+    Args:
+        generations: number of models.
+        n: N, images a generation.
+        dimensions: d.
+        rng: source of all random values.
+
+    Yields:
+        (trace S / d, |M|^2 / d, ln det S) of each generation; the last is NaN for N - 1 < d, where the determinant is
+        0.
     """
     rank = min(dimensions, n - 1)
     lower = np.tril(np.ones((rank, rank), bool), -1)
@@ -103,7 +116,12 @@ def wishart_replica(
 
 
 def _plan(pools: Mapping[Key, np.ndarray], whole: bool) -> tuple[dict[Key, list[Reading]], dict[Key, int]]:
-    """Return what each fit reads, and how many images of each shard are ever read."""
+    """Return the readings of each fit, and the number of images that are needed of each shard.
+
+    Args:
+        pools: as in :func:`gaussian_replicas`.
+        whole: whether moments of whole shards may be used in place of rows.
+    """
     split: dict[Key, list[tuple[Key, np.ndarray]]] = {}
     sizes: dict[Key, int] = {}
     for key, pool in pools.items():
@@ -125,10 +143,11 @@ def _plan(pools: Mapping[Key, np.ndarray], whole: bool) -> tuple[dict[Key, list[
 
 def _fit(readings: list[Reading], shards: Mapping[Key, np.ndarray], moments: Mapping[Key, Moments]) -> Moments:
     """Return mean and variance (divided by P) of every replica's pool, float64 [R, d]."""
-    read = [moments[shard] if rows is None else _moments(shards[shard][rows]) for shard, rows, _ in readings]
-    shares, means = np.array([share for _, _, share in readings]), np.stack([mean for mean, _ in read])
+    parts = [moments[shard] if rows is None else _moments(shards[shard][rows]) for shard, rows, _ in readings]
+    shares, means = np.array([share for _, _, share in readings]), np.stack([mean for mean, _ in parts])
     centre = np.tensordot(shares, means, 1)
-    return centre, np.tensordot(shares, np.stack([spread for _, spread in read]) + (means - centre) ** 2, 1)
+    # variance within the shards plus variance between their means
+    return centre, np.tensordot(shares, np.stack([spread for _, spread in parts]) + (means - centre) ** 2, 1)
 
 
 def _moments(values: np.ndarray) -> Moments:
@@ -136,6 +155,6 @@ def _moments(values: np.ndarray) -> Moments:
 
 
 def _sample(factor: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return n samples a replica of N(0, X^T X), X = ``factor`` [P, R, d]: float64 [n, R, d]."""
+    """Return n samples of N(0, X^T X) for each replica, X = ``factor`` [P, R, d]: float64 [n, R, d]."""
     weights = rng.standard_normal((factor.shape[1], n, len(factor)))
     return np.matmul(weights, factor.transpose(1, 0, 2)).transpose(1, 0, 2)

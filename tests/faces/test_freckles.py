@@ -1,4 +1,4 @@
-"""Freckles: the truth list against the pixels, and what hides a freckle."""
+"""Freckles: the ground-truth list against the pixels, and the things that hide a freckle."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_listed_freckles_lie_on_dark_spots(size: int) -> None:
         for x, y, radius, _, visible in entries:
             nearest = np.sort(np.hypot(*(centres - (x, y)).T))[1:2].min(initial=99)
             if not visible or nearest < 4 * radius + 1:
-                continue  # hidden, or so near another that the disc would hold the other's peak
+                continue  # hidden, or so near another that the disc would contain the other's peak
             disc = np.where(np.hypot(columns - x, rows - y) <= 1.5 * radius + 1, picture, -1)
             row, column = np.unravel_index(int(disc.argmax()), disc.shape)
             assert disc.max() > 3  # levels

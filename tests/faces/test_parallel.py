@@ -1,4 +1,4 @@
-"""Rendering many faces: any number of processes, the same bytes."""
+"""Rendering many faces: the bytes do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_where_no_helper_starts_the_work_is_done_here(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     _same(draw_together(ORDER, 2), draw(ORDER))
-    assert "drawing them here" in caplog.text
+    assert "drawn in this process" in caplog.text
 
 
-def test_a_record_depends_on_its_address_alone() -> None:
+def test_a_record_depends_on_its_address_only() -> None:
     one, again = record("train", 4, 17, ("mole",)), record("train", 4, 17, ("mole",))
     assert one.head == again.head and one.marks == again.marks
     assert record("train", 4, 18, ()).head != one.head

@@ -1,4 +1,4 @@
-"""Rare attributes: exact choice, and that each can be seen."""
+"""Rare attributes: exact counts, and that each attribute is visible."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_another_n_changes_at_most_the_last_stratum(rate: float) -> None:
     scores = np.random.default_rng(1).random(900)
     for n in (100, 333, 512, 777):
         changed = choose(rate, scores)[:n] != choose(rate, scores[:n])
-        assert changed.sum() <= 2  # one moved: one place lost, one gained
+        assert changed.sum() <= 2  # one row changed: one lost, one gained
         assert not changed[: n - int(np.ceil(2 / min(rate, 1 - rate)))].any()
 
 

@@ -1,4 +1,4 @@
-"""Geometry: the forward map is the inverse of the pixel coordinates; brushes keep their promises."""
+"""Geometry: the forward map is the inverse of the pixel coordinates; and the painting tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small pictures that every generator can learn something from."""
+"""Small images for the training of every generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 
 def blobs(count: int, side: int = 16, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """Coloured discs of random place, size and colour on a sloping ground: uint8 [N,C,H,W]."""
+    """Discs of random position, size and colour on a background with a gradient: uint8 [N,C,H,W]."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side
     pictures = np.empty((count, channels, side, side))

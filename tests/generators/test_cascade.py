@@ -1,4 +1,4 @@
-"""The cascade's laws: closed forms where nothing was learned, stages that resume, crops at their own place, sizes."""
+"""The cascade: closed forms without training, resumed stages, positions of crops, image sizes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_settings(model: CascadeModel, **change: object) -> CascadeModel:
 
 
 def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
-    """Gaussian pictures, grey, of a few smooth modes around mid-grey: nothing in them runs into black or white."""
+    """Grey Gaussian images of a few smooth modes around mid-grey; no value is clipped at black or white."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side * np.pi
     waves = np.stack([np.cos(x), np.cos(y), np.cos(x) * np.cos(y), np.cos(2 * x)])
@@ -102,7 +102,7 @@ def test_an_untrained_coarse_stage_alone_draws_what_ppca_draws_but_for_the_noise
 def test_every_stage_learns_what_a_gaussian_cannot_say(pictures: np.ndarray):
     change = {"components": 1, "width": 64, "coarse_share": 40, "coarse_batch": 64, "learning_rate": 1e-2, "ema": 0.9}
     recipe = RECIPE.model_copy(update={"images_seen": 320, **change})
-    pictures = np.concatenate([pictures, 255 - pictures])  # two camps, which a Gaussian cannot hold
+    pictures = np.concatenate([pictures, 255 - pictures])  # two clusters, which a Gaussian cannot represent
     signed = torch.from_numpy(pictures).float() / 127.5 - 1
     losses = []
     for images_seen in (0, recipe.images_seen):
@@ -126,7 +126,7 @@ def test_the_images_seen_are_counted_over_all_stages(pictures: np.ndarray):
 
 
 @pytest.mark.parametrize("steps", [0, 3, 8, 12, 20])
-def test_a_training_cut_in_any_stage_goes_on_to_the_same_bytes(
+def test_a_training_interrupted_in_any_stage_resumes_to_the_same_bytes(
     steps: int, tmp_path: Path, pictures: np.ndarray, model: CascadeModel
 ):
     asked: list[None] = []
@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_of_a_later_stage_starts_the_whole_training_over(
     np.testing.assert_array_equal(resumed.sample(SEEDS), model.sample(SEEDS))
 
 
-def test_a_warm_start_takes_up_the_weights_and_the_axes_they_were_learned_in(pictures: np.ndarray, model: CascadeModel):
+def test_a_warm_start_copies_the_weights_and_the_axes_they_were_trained_with(pictures: np.ndarray, model: CascadeModel):
     still = RECIPE.model_copy(update={"images_seen": 0})
     again = still.fit(pictures[:40], 1, RunContext(), start=model)
     np.testing.assert_array_equal(again.net.coarse.axes, model.net.coarse.axes)
@@ -205,7 +205,7 @@ def test_a_warm_start_takes_up_the_weights_and_the_axes_they_were_learned_in(pic
         assert torch.equal(dict(again.net.named_parameters())[name], weight)
 
 
-def test_the_noise_of_every_stage_hangs_on_the_seed_alone(model: CascadeModel):
+def test_the_noise_of_every_stage_depends_on_the_seed_only(model: CascadeModel):
     first, second = model.sample(SEEDS), model.sample(SEEDS[::-1])[::-1]
     difference = np.abs(first.astype(int) - second)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
@@ -251,16 +251,16 @@ def test_contrast_is_the_logarithm_of_how_much_a_region_varies():
     assert float(part.contrast(enlarge(coarse), coarse).mean()) == pytest.approx(np.log(STILL))
 
 
-def test_every_octave_is_told_where_the_coarse_stage_wants_it_loud(pictures: np.ndarray):
+def test_every_octave_is_conditioned_on_the_contrasts_of_the_coarse_stage(pictures: np.ndarray):
     net = UNTRAINED.fit(pictures, 0, RunContext()).net
     contrasts = torch.zeros(1, 2, 2, 2)
     contrasts[:, 1, 0, 0] = 2.0
-    for each in net.octaves:  # the smaller one is told as well
+    for each in net.octaves:  # the smaller octave is conditioned on them as well
         told = each.givens(torch.zeros(1, 3, each.grid, each.grid), contrasts)[0, -1]
         assert float(told[0, 0] - told[-1, -1]) == pytest.approx(2.0 / float(each.usual[1, 1]), rel=1e-4)
 
 
-def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictures: np.ndarray):
+def test_the_details_of_the_coarse_image_enter_as_strongly_as_the_image(pictures: np.ndarray):
     net = UNTRAINED.fit(pictures, 0, RunContext()).net
     images = torch.from_numpy(pictures).float() / 127.5 - 1
     part = net.octaves[-1]
@@ -268,7 +268,7 @@ def test_the_details_of_the_coarse_image_are_told_as_strongly_as_the_image(pictu
     assert float(given[:, 3:6].square().mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_window_of_the_inside_answers_as_the_whole_picture_does():
+def test_an_inner_window_gives_the_velocity_of_the_whole_image():
     net = DetailNet(64, 3, 8, 8)
     generator = torch.Generator().manual_seed(0)
     for weight in net.parameters():
@@ -278,7 +278,7 @@ def test_a_window_of_the_inside_answers_as_the_whole_picture_does():
     with torch.inference_mode():
         whole = net(y, t, given)[..., 8:, :56]
         part = net(y[..., 8:, :56], t, given[..., rows, columns], (rows, columns))
-    # the far corner lies beyond the reach of the cut
+    # the far corner is outside the receptive field of the cut
     torch.testing.assert_close(part[..., -4:, :4], whole[..., -4:, :4], atol=1e-4, rtol=1e-4)
 
 

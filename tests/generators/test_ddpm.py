@@ -1,4 +1,4 @@
-"""The diffusion model: diffusers' own pipeline reads it, and its samplers do what their names say."""
+"""The diffusion model: diffusers' own pipeline reads it, and its samplers follow their definitions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_pipeline_of_diffusers_loads_the_saved_model_and_draws(tmp_path: Pat
 
 
 class Knows(torch.nn.Module):
-    """A perfect denoiser of a data set of one constant image: it answers what the recipe's prediction asks for."""
+    """A perfect denoiser for a data set of one constant image; it returns the quantity that the recipe predicts."""
 
     def __init__(self, value: float, recipe: Ddpm) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Knows(torch.nn.Module):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
 @pytest.mark.parametrize("patch", [1, 4])
-def test_every_sampler_reaches_the_image_that_a_perfect_net_knows(prediction: Any, sampler: Any, patch: int):
+def test_every_sampler_reaches_the_image_of_a_perfect_net(prediction: Any, sampler: Any, patch: int):
     recipe = RECIPE.model_copy(
         update={"prediction": prediction, "sampler": sampler, "patch": patch, "noise_steps": 1000}
     )

@@ -39,7 +39,7 @@ def test_the_answer_is_the_conditional_mean_of_a_gaussian(components: int | None
     assert_close(found, expected.float(), atol=1e-4, rtol=1e-4)
 
 
-def test_the_three_predictions_say_the_same() -> None:
+def test_the_three_predictions_give_the_same_images() -> None:
     model, time = gaussian(), torch.tensor(250)
     noisy = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     a = float(Ddpm()._training_scheduler().alphas_cumprod[250])

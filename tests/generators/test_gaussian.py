@@ -1,4 +1,4 @@
-"""The closed form: what is fitted comes back, mode by mode."""
+"""The closed-form Gaussian: samples have the fitted variance, mode by mode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANY = image_seeds(0, "sample", 1, 0, range(4000))
 
 
 def known(count: int, floor: float = 4.0, seed: int = 1) -> np.ndarray:
-    """Grey images [N,1,8,8] of a known Gaussian: three strong modes and a floor in every other direction."""
+    """Grey images [N,1,8,8] of a known Gaussian: three strong modes and a small equal variance in all others."""
     deviations = np.full(SIDE * SIDE, floor)
     deviations[:3] = np.array(MODES) * 2
     values = 128 + np.random.default_rng(seed).standard_normal((count, SIDE * SIDE)) * deviations @ BASIS.T
@@ -77,7 +77,7 @@ def test_both_spaces_give_the_same_answer():
     assert values.tensors["directions"].shape == gram.tensors["directions"].shape
     doubled = Gaussian(components=3).fit(
         np.concatenate([images[:60], images[:60]]), 0, RunContext()
-    )  # 120 x 64: the other side
+    )  # 120 x 64: more images than values, solved by the covariance
     np.testing.assert_allclose(doubled.tensors["variances"].numpy(), gram.tensors["variances"].numpy(), rtol=1e-4)
     np.testing.assert_allclose(doubled.residual, gram.residual, rtol=1e-3)
 
@@ -101,7 +101,7 @@ def test_one_image_has_no_covariance():
 
 
 def test_copying_images_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="fitted to images"):
+    with pytest.raises(ValueError, match=r"expected images of shape \(1, 8, 8\)"):
         Gaussian().fit(known(5), 0, RunContext()).reconstruct(np.zeros((2, 3, 8, 8), np.uint8))
 
 

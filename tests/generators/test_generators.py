@@ -1,4 +1,4 @@
-"""What every generator promises: the table, the two protocols, per-image seeds, save and load, tiny folders."""
+"""Properties of every generator: the table, the two protocols, per-image seeds, save and load, very small datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shared layers: a block begins as the identity, the norm sees one place alone, times are told apart."""
+"""The shared layers: a block starts as the identity, the norm reads one place only, encodings of times differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from imagelab.generators.layers import TIMES, ConvBlock, DenseBlock, Norm, times
 
 
-def test_a_new_block_is_the_identity_and_the_time_speaks_once_it_has_weights():
+def test_a_new_block_is_the_identity_and_the_time_matters_once_it_has_weights():
     torch.manual_seed(0)
     for block, shape in ((ConvBlock(6, 5), (2, 6, 4, 4)), (DenseBlock(6), (2, 6))):
         h, time = torch.randn(shape), torch.randn(2, 5 if len(shape) == 4 else 6)
@@ -17,7 +17,7 @@ def test_a_new_block_is_the_identity_and_the_time_speaks_once_it_has_weights():
         assert (block(h, time) - block(h, -time)).abs().max() > 1e-3
 
 
-def test_the_norm_gives_every_place_root_mean_square_one_and_looks_at_no_other():
+def test_the_norm_gives_every_place_root_mean_square_one_and_reads_no_other_place():
     torch.manual_seed(0)
     x = 7 * torch.randn(2, 6, 4, 4)
     made = Norm(6)(x)
@@ -27,7 +27,7 @@ def test_the_norm_gives_every_place_root_mean_square_one_and_looks_at_no_other()
     torch.testing.assert_close(Norm(6)(changed)[..., 1:, :], made[..., 1:, :], rtol=0, atol=0)
 
 
-def test_times_a_thousandth_apart_are_told_apart():
+def test_times_a_thousandth_apart_have_different_encodings():
     told = times(torch.tensor([0.5, 0.501]))
     assert told.shape == (2, TIMES)
     assert (told[0] - told[1]).norm() > 0.1

@@ -1,4 +1,4 @@
-"""The patch net: exact for a Gaussian before any training, and better than a Gaussian after some."""
+"""The patch net: exact for a Gaussian without training, and better than the best Gaussian after training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def net_of(model: Model) -> PatchNet:
 
 
 def images_error(net: PatchNet, images: np.ndarray, time: int) -> tuple[float, float]:
-    """The squared error of the answer for the image, and the one that the closed form expects."""
+    """The squared error of the predicted image, and the expected error of the closed form."""
     clean = functional.pixel_unshuffle(torch.from_numpy(images).float() / 127.5 - 1, 4)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     a = net.kept[time]
@@ -64,7 +64,7 @@ def test_the_closed_form_makes_the_error_that_it_expects(pictures: np.ndarray):
         assert made == pytest.approx(expected, rel=0.1)
 
 
-def test_training_betters_the_gaussian_at_noise_where_pictures_are_no_gaussian(
+def test_training_improves_on_the_gaussian_where_images_are_not_gaussian(
     pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 8)
@@ -91,7 +91,7 @@ def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], 
     assert (usual != changed(RECIPE, **change).fit(pictures, 0, RunContext()).sample(SEEDS)).any()
 
 
-def test_a_saved_net_knows_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
+def test_a_saved_net_keeps_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
     model = RECIPE.fit(pictures, 0, RunContext())
     model.save(tmp_path)
     again = RECIPE.load(tmp_path, RunContext())
@@ -99,7 +99,7 @@ def test_a_saved_net_knows_its_closed_form_and_draws_the_same_bytes(tmp_path: Pa
     np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
 
 
-def test_a_training_cut_goes_on_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
+def test_an_interrupted_training_resumes_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
     from imagelab.generators import Interrupted
 
     asked = iter([False] * 3 + [True])
@@ -111,14 +111,14 @@ def test_a_training_cut_goes_on_to_the_same_bytes(tmp_path: Path, pictures: np.n
     torch.testing.assert_close(net_of(resumed).state_dict(), net_of(whole).state_dict(), rtol=0, atol=0)
 
 
-def test_a_warm_start_takes_up_the_weights_and_the_closed_form_they_were_learned_on(pictures: np.ndarray):
+def test_a_warm_start_copies_the_weights_and_the_closed_form_they_were_trained_with(pictures: np.ndarray):
     trained = RECIPE.fit(pictures, 0, RunContext())
     others = np.ascontiguousarray(pictures[:, :, ::-1])
     begun = UNTRAINED.fit(others, 1, RunContext(), start=trained)
     torch.testing.assert_close(net_of(begun).state_dict(), net_of(trained).state_dict(), rtol=0, atol=0)
 
 
-def test_the_untrained_control_says_so_and_says_nothing_with_patch_1(pictures: np.ndarray):
+def test_the_untrained_control_is_labelled_and_its_output_is_zero_with_patch_1(pictures: np.ndarray):
     assert "untrained" in UNTRAINED.label and "untrained" not in RECIPE.label
     model = changed(UNTRAINED, patch=1, weighting="none").fit(pictures, 0, RunContext())
     assert isinstance(model, DdpmModel)
@@ -133,7 +133,7 @@ def test_few_images_and_equal_ones_have_a_closed_form_too(pictures: np.ndarray):
     assert len(net_of(UNTRAINED.fit(many, 0, RunContext())).variances) == COMPONENTS
 
 
-def test_the_answer_of_a_picture_does_not_hang_on_its_neighbours_in_the_batch(pictures: np.ndarray):
+def test_the_prediction_of_an_image_does_not_depend_on_the_other_images_of_the_batch(pictures: np.ndarray):
     net = net_of(RECIPE.fit(pictures, 0, RunContext()))
     state, times = torch.randn(4, 48, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 10, 30, 45])
     together = net(state, times).sample

@@ -1,4 +1,4 @@
-"""Publishing in batches: nothing lost, nothing twice, and a smaller batch when the device is full."""
+"""Publishing in batches: no image is lost or repeated, and the batch shrinks if the device memory is full."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_item_is_published_once_and_in_order(batch: int):
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(7))
 
 
-def test_a_full_device_halves_the_batch_and_goes_on_where_it_was():
+def test_a_full_device_halves_the_batch_and_continues_at_the_same_image():
     sizes = []
 
     def make(items: np.ndarray) -> torch.Tensor:
@@ -35,7 +35,7 @@ def test_a_full_device_halves_the_batch_and_goes_on_where_it_was():
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(5))
 
 
-def test_a_device_too_small_for_one_image_says_so():
+def test_a_device_too_small_for_one_image_raises_its_error():
     def make(items: np.ndarray) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("full")
 

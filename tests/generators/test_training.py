@@ -1,4 +1,4 @@
-"""The one loop: resuming to the byte, telling, stopping, and what a checkpoint refuses."""
+"""The training loop: resuming with the same bytes, records, stopping, and checkpoints that are rejected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stopping_after(steps: int, checkpoint: Path) -> RunContext:
 
 @pytest.mark.parametrize("recipe", NETS, ids=lambda recipe: recipe.kind)
 @pytest.mark.parametrize("steps", [0, 1, 7])
-def test_a_training_cut_anywhere_goes_on_to_the_same_bytes(
+def test_a_training_interrupted_anywhere_resumes_to_the_same_bytes(
     recipe: Generator, steps: int, tmp_path: Path, pictures: np.ndarray
 ):
     whole = recipe.fit(pictures, 4, RunContext()).sample(SEEDS)
@@ -61,7 +61,7 @@ def test_a_training_cut_anywhere_goes_on_to_the_same_bytes(
     assert not checkpoint.exists()
 
 
-def test_a_training_cut_twice_goes_on_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
+def test_a_training_interrupted_twice_resumes_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
     checkpoint = tmp_path / "state.safetensors"
     for steps in (3, 5):
         with pytest.raises(Interrupted, match="after"):
@@ -112,7 +112,7 @@ def test_the_learning_rate_rises_holds_and_falls_to_nearly_nothing():
 
 
 class Point(torch.nn.Module):
-    """One number that learns the mean of what it is shown."""
+    """A net of one parameter that learns the mean of its training images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def test_records_come_at_most_four_a_second_and_always_at_the_end():
     assert {"at", "gradient", "learning_rate"} <= set(records[-1].terms)
 
 
-def test_the_fingerprint_tells_recipe_images_and_seed_apart(pictures: np.ndarray):
+def test_the_fingerprint_differs_for_another_recipe_image_or_seed(pictures: np.ndarray):
     marks = {
         fingerprint("{}", pictures, 0),
         fingerprint("{ }", pictures, 0),
@@ -177,7 +177,7 @@ def test_a_warm_start_begins_where_the_other_training_ended(recipe: Vae | Ddpm, 
 
 
 @pytest.mark.parametrize("recipe", NETS, ids=lambda recipe: recipe.kind)
-def test_a_warm_training_cut_goes_on_to_the_same_bytes_from_the_saved_start(
+def test_an_interrupted_warm_start_resumes_to_the_same_bytes_from_the_saved_start(
     recipe: Generator, tmp_path: Path, pictures: np.ndarray
 ):
     first = recipe.fit(pictures, 1, RunContext())

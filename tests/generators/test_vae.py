@@ -1,4 +1,4 @@
-"""The VAE's laws: priors that match what they are fitted to, noise that comes back, copies at the ends of the scale."""
+"""The VAE: priors that match the codes they are fitted to, decoder noise, and copies at both ends of ``smoothing``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_local_prior_keeps_the_total_variance_at_any_smoothing(model: VaeMod
 def test_without_smoothing_the_local_prior_resamples_the_codes_of_the_training_images(model: VaeModel):
     near, mixed = (with_settings(model, prior="local", smoothing=s).codes(SEEDS[:400])[0] for s in (0.0, 1.0))
     distance = [float(torch.cdist(z, model.net.bank_z).min(1).values.mean()) for z in (near, mixed)]
-    # nothing but the posterior's own noise lies between a drawn code and a training image's
+    # a drawn code differs from the code of a training image only by the noise of the posterior
     assert distance[0] <= float(model.net.spread.square().sum()) ** 0.5
     assert distance[1] > 1.5 * distance[0]
 
@@ -101,7 +101,7 @@ def test_the_untrained_control_is_the_closed_form_and_says_so(pictures: np.ndarr
     np.testing.assert_allclose(model.net.noise_deviation().square(), left_open, rtol=1e-3)
 
 
-def test_a_training_of_no_length_tells_nothing_and_of_some_length_learns(pictures: np.ndarray):
+def test_a_training_of_no_length_writes_no_record_and_of_some_length_learns(pictures: np.ndarray):
     records: list[TrainRecord] = []
     control = RECIPE.model_copy(update={"images_seen": 0}).fit(pictures, 0, RunContext(on_record=records.append))
     assert records == []

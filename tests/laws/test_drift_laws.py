@@ -1,8 +1,8 @@
-"""Rare attributes under every regime: a perfect copier, resampling through the laboratory's own pools.
+"""Rare attributes under every regime: a perfect generator that resamples the pools of the real code.
 
-The generator gives each sample the attribute with the share it has in its pool, so that nothing is lost but by chance.
-Under replace that is the chain of Wright and Fisher, with its closed form; where real images stay or come in, the
-attribute cannot be lost for ever.
+The generator gives each sample the attribute with the probability that it has in the pool, so that losses are due to
+chance only. Under replace this is the Wright-Fisher chain, with its closed form. With real images in the pools the
+attribute cannot be lost permanently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Monte Carlo on plain numbers: the loops of imagelab.theory run many times over, against their closed forms.
+"""Monte Carlo simulation of the loops of imagelab.theory, against their closed forms.
 
-Every check compares the mean over independent replicas with the law and allows three standard errors of that mean.
-The replicas are whole runs, side by side in one array [replicas, N]; seeds are fixed, so a pass is a pass.
+Every check compares the mean over independent replicas with the closed form and allows three standard errors of that
+mean. The replicas are whole runs in one array [replicas, N]. Seeds are fixed, so the result of a test does not vary.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Step = Callable[[list[np.ndarray], np.random.Generator], np.ndarray]
 
 
 def loop(step: Step, seed: int, ddof: int = 0, scale: float = 1.0, rounded: float = 0.0) -> tuple[np.ndarray, ...]:
-    """Run every replica: fit to a pool, publish N samples, again. Return (mean, variance) of models 1..T: [T,R].
+    """Run every replica: fit to a pool, publish N samples, repeat. Return (mean, variance) of models 1..T: [T,R].
 
-    ``step`` makes a pool [R,*] from all that was published so far: a list of [R,N], the real set first.
+    ``step`` makes a pool [R,*] from everything published so far: a list of [R,N], the real set first.
     """
     rng = np.random.default_rng(seed)
     published = [rng.standard_normal((REPLICAS, N))]
@@ -162,7 +162,7 @@ def test_a_weighted_mean_settles_where_theory_says(weight: float) -> None:
     assert_law(N * mean**2, [theory.weighted_mean_error(weight)])
 
 
-def test_a_rare_attribute_dies_as_wright_and_fisher_say() -> None:
+def test_a_rare_attribute_is_lost_as_in_the_wright_fisher_chain() -> None:
     rng, n, p, runs = np.random.default_rng(11), 60, 0.03, 40_000
     counts = rng.binomial(n, p, runs)
     shares, there = [counts / n], [counts > 0]
@@ -230,7 +230,9 @@ def test_an_early_stopped_diffusion_contracts_hermite_modes() -> None:
     first = np.array([0.5, 1.69 + 0.25 - 1, 2.197 + 3 * 0.5 * 1.69 + 0.125 - 1.5])  # E He_1, He_2, He_3
     x = truth()
     for generation in range(1, 6):
-        x = np.where(rng.random(runs) < share, truth(), x)  # each particle its own chain, so all are independent
+        x = np.where(
+            rng.random(runs) < share, truth(), x
+        )  # each particle is a chain of its own, so all are independent
         x = np.exp(-stop) * x + np.sqrt(1 - np.exp(-2 * stop)) * rng.standard_normal(runs)
         left = np.array([theory.ou_share(k, stop, share, generation) for k in (1, 2, 3)])
         assert_law(np.stack([x, x**2 - 1, x**3 - 3 * x]), first * left)

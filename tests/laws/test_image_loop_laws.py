@@ -1,13 +1,13 @@
-"""The whole image loop against theory, through the laboratory's own code: regime, pool, fit, per-image seeds, uint8.
+"""The whole image loop against theory, with the package's own code: regime, pool, fit, per-image seeds, uint8.
 
-The data are Gaussian random fields, so the truth of every Fourier mode is known; the generator is the closed-form
-Gaussian, so theory is exact mode by mode. What is looked at is what is published: 8-bit images. Rounding adds
-1/12 level^2 to every mode of every published image, real ones included, and is part of the law (``added``).
+The data are Gaussian random fields, so the true variance of every Fourier mode is known. The generator is the
+closed-form Gaussian, so theory is exact mode by mode. The published 8-bit images are measured. Rounding adds
+1/12 level^2 to every mode of every published image, real ones included, and is part of the prediction (``added``).
 Each check: mean over 200 independent runs, one a seed, three standard errors.
 
-Seen 2026-11-22: of some seventy such checks one failed on seeds 0 to 199 (the mean's error under Mix at t = 5, 4.3 of
-its own standard errors low, 3.4 of the pooled ones). Over seeds 0 to 4999 that check lies 0.5 standard errors from the
-law and the other nine of Mix within 1.6; so the seeds here begin at 200.
+Measured 2026-11-22: of some seventy such checks one failed on seeds 0 to 199 (the mean's error under Mix at t = 5, 4.3
+of its own standard errors low, 3.4 of the pooled ones). Over seeds 0 to 4999 this check is 0.5 standard errors from the
+prediction and the other nine of Mix within 1.6. Therefore the seeds here start at 200.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def gather(shards: dict[tuple[int, int], np.ndarray], pool: Pool) -> np.ndarray:
 
 
 def loop(data: RandomField, regime: AnyRegime, generator: Gaussian, seed: int) -> list[np.ndarray]:
-    """Return what generations 1..T of one run published: uint8 [N,1,S,S] each."""
+    """Return the published images of generations 1..T of one run: uint8 [N,1,S,S] each."""
     fresh = regime.reserve(N, GENERATIONS)
     shards = {(0, REAL): data.load("train", N, seed).images}
     if fresh:
@@ -62,7 +62,7 @@ def modes(data: RandomField, regime: AnyRegime, unbiased: bool = False) -> tuple
     """Return (mean, variance over the N images, divided by N - 1) of every Fourier mode over its true variance.
 
     Both float64 [T,R,S,S]; the mean's square is taken, |mean - true mean|^2. True variance is that of published real
-    images, rounding included. The zeroth mode, which has no variance but rounding, is left in.
+    images, rounding included. The zeroth mode, whose only variance is rounding, is included.
     """
     true = data.spectrum() + ROUNDING
     offsets, spreads = [], []
@@ -101,7 +101,7 @@ def test_replace_loses_one_nth_of_every_modes_variance_a_generation() -> None:
     laws = [theory.replace_moments(t, N, added=ADDED) for t in TIMES]
     assert_law(flat(spreads), [v + ADDED for v, _ in laws])
     assert_law(flat(offsets), [m + (v + ADDED) / N for v, m in laws])
-    assert np.abs(standard_errors(flat(spreads), [1.0] * GENERATIONS)).min() > 6  # so the check could fail
+    assert np.abs(standard_errors(flat(spreads), [1.0] * GENERATIONS)).min() > 6  # so the check is able to fail
 
 
 def test_the_unbiased_fit_keeps_the_variance_and_lets_the_mean_walk() -> None:

@@ -1,8 +1,7 @@
-"""Every regime of the laboratory against the law of its pools: a small edition of
-experiments/studies/gaussian_regimes.py.
+"""Every regime against the exact moments of its pools: a small version of experiments/studies/gaussian_regimes.py.
 
-A regime is called as in any run, on a ledger of names; the values are then drawn for all replicas along its pools. No
-regime may be left out: the table below is walked against REGIMES.
+A regime is called as in any run, on an archive without images. Then the values are drawn for all replicas according to
+its pools. The table below must contain every regime of REGIMES.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ CASES: list[Regime] = [
 
 
 def scores(regime: Regime, dimensions: int = 1) -> np.ndarray:
-    """Standard errors of v and m from the law of the pools, every model of every line: [models, 2]."""
+    """Deviation of v and m from the prediction in standard errors, every model of every line: [models, 2]."""
     lines = 2 if isinstance(regime, Breed) else 1
     archive = Archive(Pool.of(0, REAL, range(N)), Pool.of(0, RESERVE, range(regime.reserve(N, T))))
     pools = {}

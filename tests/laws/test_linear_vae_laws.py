@@ -1,8 +1,8 @@
-"""The straight line of the linear VAE, through the image loop: decoder means published, fitted, published again.
+"""The linear loss of variance of the linear VAE, in the image loop: decoder means are published and fitted repeatedly.
 
 A linear VAE with known decoder noise, at its optimum in closed form (probabilistic PCA shrunk by beta s^2). With n
-images and bytes the law is replace's with q = 1/12 - beta s^2 levels^2 added to every published mode, as long as none
-of the fitted ones is dead. n images hold n - 1 modes; those that are not there have nothing to pay.
+images of bytes the prediction is that of replace with q = 1/12 - beta s^2 levels^2 added to every published mode, as
+long as no fitted mode has vanished. n images have n - 1 modes; the others lose nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODES = 16.0**2 * 16 / 15  # variance of each of the 15 modes, grey levels^2
 
 
 def shrunk(model: GaussianModel, noise: bool) -> GaussianModel:
-    """The best linear VAE of the fitted Gaussian: decoder variances max(L - beta s^2, 0), noise s^2 or none."""
+    """The optimal linear VAE of the fitted Gaussian: decoder variances max(L - beta s^2, 0), noise s^2 or none."""
     taken = BETA * NOISE / 127.5**2
     variances = (model.tensors["variances"] - taken).clamp(min=0.0) + (NOISE / 127.5**2 if noise else 0.0)
     return replace(model, tensors={**model.tensors, "variances": variances})
@@ -43,7 +43,7 @@ def kept(noise: bool, n: int = N, runs: int = RUNS) -> np.ndarray:
 
 
 def law(noise: bool, n: int = N) -> np.ndarray:
-    """Every mode is far from dying, so the line is straight, but for 1 - 1/N a generation."""
+    """No mode is near 0, so the variance falls linearly, except for the factor 1 - 1/N a generation."""
     added = (1 / 12 * 16 / 15 - (0 if noise else BETA * NOISE)) / MODES
     first = 1 + 1 / 12 * 16 / 15 / MODES  # what the first model is fitted to: real images are bytes, too
     values, sampled = [], first
@@ -61,7 +61,7 @@ def test_published_decoder_means_lose_the_same_variance_every_generation() -> No
     assert abs(found[-1].mean() - straight) < 0.02  # finite data and rounding add little
 
 
-def test_decoder_noise_gives_it_back() -> None:
+def test_decoder_noise_restores_the_variance() -> None:
     found = kept(noise=True)
     z = (found.mean(1) - law(True)) / (found.std(1, ddof=1) / np.sqrt(RUNS))
     assert np.abs(z).max() < 3.5, z

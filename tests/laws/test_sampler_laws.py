@@ -1,8 +1,8 @@
-"""The exact network under the real samplers: what DDIM, DPM-Solver++, Heun and ancestral sampling lose, against theory.
+"""The exact network with the real samplers: losses of DDIM, DPM-Solver++, Heun and ancestral sampling, against theory.
 
-Random fields of known spectrum, 16 px; the network is the closed-form answer for them (generators/exact_net.py),
-everything else is the path of every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is
-the closed form's plus 1/12 level^2. Three and a half standard errors, over images, bands of independent modes.
+Random fields of known spectrum, 16 px. The network is the closed form for them (generators/exact_net.py); everything
+else is as in every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is that of the
+closed form plus 1/12 level^2. Three and a half standard errors, over images, in bands of independent modes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12)]
 
 @cache
 def truth() -> GaussianModel:
-    """The Gaussian that the field is, before rounding."""
+    """The Gaussian distribution of the field, before rounding."""
     plane = np.fft.fft2(np.eye(SIDE**2).reshape(-1, SIDE, SIDE), norm="ortho").reshape(SIDE**2, -1)
     covariance = np.real((plane * FIELD.spectrum().ravel()) @ plane.conj().T) / 127.5**2
     variances, vectors = np.linalg.eigh(covariance)
@@ -48,7 +48,7 @@ def published(recipe: Ddpm, n: int = N) -> np.ndarray:
 
 
 def scores(power: np.ndarray, law: np.ndarray) -> np.ndarray:
-    """Standard errors by which each band lies off the law, [bands]."""
+    """Deviation of each band from the prediction in standard errors, [bands]."""
     found = []
     for low, high in BANDS:
         band = (low <= RADIUS) & (high > RADIUS)
@@ -67,16 +67,16 @@ def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler
     recipe = Ddpm(sampler=sampler, steps=steps)
     power = published(recipe)
     assert np.abs(scores(power, law(recipe))).max() < 3.5, scores(power, law(recipe))
-    finest = scores(power, FIELD.spectrum() + 1 / 12)[-1]  # so the check could fail: it is far from the data
+    finest = scores(power, FIELD.spectrum() + 1 / 12)[-1]  # so the check is able to fail: it is far from the data
     if sampler == "heun":
-        assert finest > 20 if steps == 10 else abs(finest) < 3.5  # too strong, or nothing lost to speak of
+        assert finest > 20 if steps == 10 else abs(finest) < 3.5  # too strong, or almost nothing lost
     elif steps < 250:
         assert finest < -20
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
-def test_neither_what_the_network_says_nor_the_patch_nor_the_schedule_matters_to_the_law(
+def test_the_law_does_not_depend_on_prediction_patch_or_schedule(
     prediction: Literal["epsilon", "v_prediction", "sample"], schedule: Literal["linear", "squaredcos_cap_v2"]
 ) -> None:
     recipe = Ddpm(sampler="ddim", steps=20, prediction=prediction, schedule=schedule, patch=2)
@@ -84,7 +84,7 @@ def test_neither_what_the_network_says_nor_the_patch_nor_the_schedule_matters_to
 
 
 def test_a_fitted_gaussian_sampled_to_the_end_is_itself() -> None:
-    """A thousand steps of the ancestral sampler keep what the closed-form generator keeps, but for the very finest."""
+    """A thousand steps of the ancestral sampler keep the same as the closed-form generator, except the finest modes."""
     images = FIELD.load("train", 400, 3).images
     fitted = Gaussian().fit(images, 0, RunContext())
     seeds = image_seeds(3, "sample", 1, 0, range(96))

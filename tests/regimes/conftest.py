@@ -1,4 +1,4 @@
-"""Ledgers without pictures: what a regime reads."""
+"""Archives without images, the input of a regime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact law against the closed forms of theory.py, and against loops in which Gaussians really are refitted."""
+"""The exact variance against the closed forms of imagelab.theory, and against simulated loops of refitted Gaussians."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_law_gives_every_closed_form_that_is_known(t: int, n: int):
 def loops(regime: Regime, lines: int, runs: int, seed: int) -> np.ndarray:
     """Return s_t^2 of line 0 in many loops of one value an image: float64 [T,runs].
 
-    The pools are the regime's own; the loops of one seed share them, and differ in every value.
+    The pools are drawn by the regime. All loops of one seed have the same pools and different values.
     """
     rng = np.random.default_rng(seed)
     needed = regime.reserve(N, TIMES, lines)
@@ -131,7 +131,7 @@ def test_lines_that_feed_on_each_other_keep_more_than_one_that_feeds_on_itself()
     assert kept == sorted(kept) and kept[0] == pytest.approx(theory.replace_variance(7, 20))
 
 
-def test_before_the_turn_a_schedule_is_told_in_the_words_of_its_first_regime():
+def test_before_the_change_a_schedule_has_the_description_of_its_first_regime():
     regime = Schedule(first=Replace(), until=3, then=Mix())
     assert regime.predictions(3, 20) == Replace().predictions(3, 20)
     assert "replace to generation 3, then fixed real share" in regime.predictions(4, 20)[0].estimator

@@ -1,4 +1,4 @@
-"""What every regime promises, and what each one keeps."""
+"""Properties of every regime, and the images that each one keeps."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_regime_is_pure_reads_its_own_line_and_gives_the_promised_number(
         return
     kept = min(generations + 1, regime.last) if isinstance(regime, Window) else generations + 1
     assert len(pool) == (n * kept if grows(regime) else n)
-    assert len({tuple(name) for name in pool.names().tolist()}) == len(pool), "an image stands in the pool twice"
+    assert len({tuple(name) for name in pool.names().tolist()}) == len(pool), "an image occurs twice in the pool"
 
 
 @given(STAGES, st.integers(4, 30), st.integers(1, 8))
@@ -278,7 +278,7 @@ def test_a_schedule_is_its_first_regime_and_then_the_other(
     regime = Schedule(first=first, until=until, then=then)
     pool = regime(archive, 0, 12, np.random.default_rng(seed))
     alone = (first if made + 1 <= until else then)(archive, 0, 12, np.random.default_rng(seed))
-    if made + 1 > until and then.reserve(12, made + 1):  # which of the reserve's images it is depends on the past
+    if made + 1 > until and then.reserve(12, made + 1):  # the rows of the reserve depend on the generations before
         assert (pool.line == alone.line).all() and (pool.generation == alone.generation).all()
     else:
         assert pool == alone

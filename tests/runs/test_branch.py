@@ -39,7 +39,7 @@ def carry_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFol
 
 
 def contents(folder: RunFolder) -> dict[str, str]:
-    """Every file but those that tell the time."""
+    """Every file except those that contain the time."""
     files = (path for path in folder.path.rglob("*") if path.is_file())
     kept = [path for path in files if path.name not in ("train.jsonl", "provenance.json", "run.lock")]
     return {str(p.relative_to(folder.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
@@ -49,7 +49,7 @@ def contents(folder: RunFolder) -> dict[str, str]:
     ("old", "new"),
     [
         (Replace(), Mix(real_fraction=0.5)),
-        (Replace(), Fresh(real_fraction=0.5)),  # needs new real images that the old run had not laid aside
+        (Replace(), Fresh(real_fraction=0.5)),  # needs new real images, which the old run has not stored
         (Fresh(real_fraction=0.25), Golden()),  # needs more of them
         (Fresh(real_fraction=0.25), Replace()),  # needs fewer
         (Accumulate(), Contaminate(share=0.5)),
@@ -58,7 +58,7 @@ def contents(folder: RunFolder) -> dict[str, str]:
     ],
     ids=lambda regime: str(regime)[:40],
 )
-def test_a_branch_is_the_run_that_the_whole_question_gives_from_scratch(tmp_path: Path, old: AnyRegime, new: AnyRegime):
+def test_a_branch_is_the_same_as_the_whole_schedule_run_from_the_start(tmp_path: Path, old: AnyRegime, new: AnyRegime):
     stem = tiny(tmp_path / "stem", regime=old, arms=(Gaussian(components=2),))
     grown = carry_out(stem)
     asked = tiny(tmp_path / "branch", regime=new, arms=stem.arms, generations=5)
@@ -101,7 +101,7 @@ def test_a_disk_without_links_gets_copies(tmp_path: Path, monkeypatch: pytest.Mo
     np.testing.assert_array_equal(folder.images(1), grown.images(1))
 
 
-def test_a_branch_cut_short_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_branch_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stem = tiny(tmp_path / "stem")
     grown, whole = carry_out(stem), branched(stem, tiny(tmp_path, regime=Fresh()), 3)
 
@@ -138,14 +138,14 @@ def test_the_provenance_names_the_stem_and_what_it_was_made_with(tmp_path: Path)
         2,
         "cuda:9",
     )
-    assert provenance(whole, folder, "cpu") == record, "the same session is not told twice"
+    assert provenance(whole, folder, "cpu") == record, "the same session is not recorded twice"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"generator": Gaussian(components=3)}, "generator.components: 8 there, 3 asked for"),
-        ({"seed": 1}, "seed: 0 there, 1 asked for"),
+        ({"generator": Gaussian(components=3)}, "generator.components: expected 8, got 3"),
+        ({"seed": 1}, "seed: expected 0, got 1"),
         ({"images": 20}, "images"),
         ({"arms": (Gaussian(),)}, "arms"),
         ({"warm_start": True}, "warm_start"),

@@ -1,4 +1,4 @@
-"""Two processes, one run: the same images, one training, one writer, and nobody left waiting."""
+"""One run with two processes: the same images, one training, one writer, and no process left waiting."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from imagelab.experiment import Runtime
 from imagelab.runs.distributed import fit, run_distributed, sample
-from imagelab.generators import RunContext, Ddpm, Diverged, Interrupted, Vae
+from imagelab.generators import Ddpm, Diverged, Interrupted, RunContext, Vae
 from imagelab.generators.training import Plan, train
 from imagelab.seeds import image_seeds
 
@@ -61,7 +61,7 @@ def work(group):
         np.save(folder / f"{recipe.kind}.npy", drawn)
         np.testing.assert_array_equal(drawn, model.sample(seeds))
         np.testing.assert_array_equal(sample(model, recipe, home, seeds[:5], context), model.sample(seeds[:5]))
-        again = fit(recipe, images, 1, context, home)  # begins from the saved model, on both ranks
+        again = fit(recipe, images, 1, context, home)  # starts from the saved model, on both ranks
         assert (again.sample(seeds[:5]) != model.sample(seeds[:5])).any()
     wild = recipes[0].model_copy(update={"learning_rate": 1e30})
     try:
@@ -106,7 +106,7 @@ def finished(process: subprocess.Popen[bytes], log: Path, seconds: float = 300) 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill torchrun and its ranks, which have sessions of their own and would go on without it."""
+    """Kill torchrun and its ranks, which have sessions of their own and would continue without it."""
     if process.poll() is None:
         ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for each in (*map(int, ranks), process.pid):
@@ -146,7 +146,11 @@ def test_a_run_under_torchrun_has_one_writer_and_the_same_closed_form(tmp_path: 
     list(run_generations(experiment, one, RunContext(batch=16)))
     (pair,) = (RunFolder(path) for path in (tmp_path / "pair").iterdir())
     assert pair.shards() == one.shards() and not list(pair.path.rglob("*.partial"))
-    for generation in (0, 1, 2):  # line 0 streams and draws, on two ranks, from the same model
+    for generation in (
+        0,
+        1,
+        2,
+    ):  # line 0 draws fresh training images and published images, on two ranks, from the same model
         np.testing.assert_array_equal(pair.images(generation), one.images(generation))
     assert (pair.images(1, 1) != one.images(1, 1)).any()  # sums over two ranks, noise of two ranks
 
@@ -159,7 +163,7 @@ def test_nobody_is_left_waiting(tmp_path: Path, how: str):
     words = ["-m", "imagelab", "run", str(asked), "--runtime.device", "cpu", "--runtime.runs", str(tmp_path / "runs")]
     process = start(free_port(), words, log)
     shard = tmp_path / "runs"
-    deadline = time.monotonic() + 300  # a busy machine may take its time to begin, not to end
+    deadline = time.monotonic() + 300  # a busy machine may be slow to start, but not to stop
     try:
         while not any(path.stat().st_size for path in shard.rglob("gen-001-line-1.partial/train.jsonl")):
             assert time.monotonic() < deadline and process.poll() is None, log.read_text()
@@ -187,7 +191,7 @@ def child_of_rank(parent: int, rank: int) -> int:
     raise AssertionError("no such rank")
 
 
-def test_without_torchrun_there_is_one_rank_and_nothing_to_meet(monkeypatch: pytest.MonkeyPatch):
+def test_without_torchrun_there_is_one_rank_and_no_communication(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert world_size() == 1 and not is_worker()
     assert run_distributed(lambda group: 7 if group is SINGLE_PROCESS else 0, Runtime()) == 7
@@ -200,7 +204,7 @@ def test_every_rank_but_the_first_follows(monkeypatch: pytest.MonkeyPatch, rank:
     assert world_size() == 2 and is_worker() is helps
 
 
-def test_alone_fit_and_sample_are_the_recipes_own(tmp_path: Path, rng: np.random.Generator):
+def test_in_a_single_process_fit_and_sample_are_the_recipes_own(tmp_path: Path, rng: np.random.Generator):
     images, seeds = rng.integers(0, 256, (20, 3, 8, 8), np.uint8), image_seeds(0, "sample", 1, 0, range(5))
     model = fit(Gaussian(), images, 0, RunContext(), None)
     np.testing.assert_array_equal(sample(model, Gaussian(), tmp_path, seeds, RunContext()), model.sample(seeds))
@@ -219,14 +223,14 @@ def test_the_ranks_share_a_batch_without_remainder(count: int):
 
 
 class Sums(TorchProcessGroup):
-    """A group whose other rank brings the same values times ten."""
+    """A process group whose other rank has the same values times ten."""
 
     def all_reduce(self, tensors):
         for tensor in tensors:
             tensor.mul_(11)
 
 
-def test_a_meeting_averages_loss_gradients_and_the_buffers_that_changed():
+def test_the_all_reduce_averages_loss_gradients_and_the_buffers_that_changed():
     net = torch.nn.Linear(2, 1, bias=False)
     net.register_buffer("moving", torch.ones(1))
     net.register_buffer("still", torch.ones(1))

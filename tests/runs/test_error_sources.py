@@ -1,4 +1,4 @@
-"""The three errors as switches: one is left, the others are off, and the words say how far."""
+"""The three errors as switches: one is left, the others are off, and the texts say how far."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_statistical_is_a_closed_form_of_full_covariance_on_published_images():
     [(Vae(latent=20), 20), (Cascade(components=30), 30), (Gaussian(components=7), 7), (Gaussian(), 64), (Ddpm(), 64)],
     ids=lambda value: getattr(value, "label", value),
 )
-def test_expressivity_is_ppca_of_the_generators_own_size_on_an_endless_stream(generator, components: int):
+def test_expressivity_is_ppca_of_the_generators_own_size_with_many_fresh_draws(generator, components: int):
     alone = isolate(ASKED.model_copy(update={"generator": generator}), "expressivity")
     assert alone.experiment.generator == Gaussian(components=components)
     assert alone.experiment.fresh_draws * alone.experiment.images >= CLOSED_FORM_IMAGES
@@ -41,21 +41,21 @@ def test_approximation_keeps_the_network_and_reads_no_image_twice():
     assert alone.experiment.generator == vae
     assert alone.experiment.fresh_draws * 200 >= 30_000 and "none read twice" in alone.switches["statistical"]
     assert "30,000 images seen" in alone.switches["approximation"]
-    assert alone.switches["expressivity"].startswith("not to be switched off")
+    assert alone.switches["expressivity"].startswith("cannot be switched off")
 
 
-def test_a_longer_stream_is_kept():
+def test_more_fresh_draws_are_kept():
     assert isolate(ASKED.model_copy(update={"fresh_draws": 500}), "none").experiment.fresh_draws == 500
     assert isolate(ASKED.model_copy(update={"fresh_draws": 500}), "statistical").experiment.fresh_draws == 1
 
 
-def test_a_stream_longer_than_memory_is_cut_and_the_words_say_so():
+def test_too_many_fresh_images_for_memory_are_limited_and_the_text_says_so():
     alone = isolate(ASKED.model_copy(update={"generator": Ddpm(images_seen=10 * MAX_STREAMED_IMAGES)}), "approximation")
     assert alone.experiment.fresh_draws * 200 < MAX_STREAMED_IMAGES + 200
     assert "read 9.99 times" in alone.switches["statistical"]
 
 
-def test_none_is_a_full_covariance_on_an_endless_stream():
+def test_none_is_a_full_covariance_with_many_fresh_draws():
     alone = isolate(ASKED, "none")
     assert alone.experiment.generator == Gaussian() and alone.experiment.fresh_draws * 200 >= CLOSED_FORM_IMAGES
     assert all(words.startswith("off") for words in alone.switches.values())
@@ -109,7 +109,7 @@ def test_the_command_line_names_what_can_be_isolated(words: list[str]):
         parse(ASKED, words, "test")
 
 
-def test_the_stream_is_a_setting_like_any_other():
+def test_fresh_draws_is_a_setting_like_any_other():
     assert parse(ASKED, ["--fresh-draws", "5"], "test").fresh_draws == 5
     assert Experiment(fresh_draws=2).signature != Experiment().signature
     assert "fresh_draws" not in Experiment().question() and Experiment(fresh_draws=2).question()["fresh_draws"] == 2

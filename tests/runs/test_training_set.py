@@ -1,4 +1,4 @@
-"""The endless stream: what a training set of fresh images is, and that it takes the statistical error away."""
+"""Training sets with fresh draws: their content, and that they remove the statistical error."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def variance(folder: RunFolder, generation: int) -> float:
     return folder.images(generation).astype(float).var(0, ddof=1).mean()
 
 
-def test_a_stream_of_one_is_the_published_set(tmp_path: Path):
+def test_one_fresh_draw_is_the_published_set(tmp_path: Path):
     experiment = field(tmp_path)
     folder = carry_out(experiment)
     pool = folder.pool(2)
     np.testing.assert_array_equal(training_images(experiment, folder, pool, RunContext()), folder.gather(pool))
 
 
-def test_a_stream_begins_with_the_published_images_and_repeats_none(tmp_path: Path):
+def test_fresh_draws_begin_with_the_published_images_and_repeat_none(tmp_path: Path):
     experiment = field(tmp_path, fresh_draws=3)
     folder = carry_out(experiment)
     images = training_images(experiment, folder, folder.pool(2), RunContext())
@@ -61,7 +61,7 @@ def test_a_stream_begins_with_the_published_images_and_repeats_none(tmp_path: Pa
     assert np.mean(images != again) < 1e-3
 
 
-def test_image_r_of_the_stream_hangs_on_its_own_number(tmp_path: Path):
+def test_image_r_of_the_fresh_draws_depends_on_its_own_row(tmp_path: Path):
     short, long = (field(tmp_path, fresh_draws=k) for k in (2, 4))
     folder = carry_out(short)
     two, four = (training_images(each, folder, folder.pool(2), RunContext()) for each in (short, long))
@@ -80,7 +80,7 @@ def test_real_images_are_never_made_up(tmp_path: Path):
     assert len(np.unique(second, axis=0)) == len(real) + 3 * (N - len(real))
 
 
-def test_each_line_streams_from_its_own_model(tmp_path: Path):
+def test_each_line_draws_from_its_own_model(tmp_path: Path):
     experiment = field(tmp_path, fresh_draws=2, regime=Breed(weights=(1, 1), real_fraction=0.0), arms=(Gaussian(),))
     folder = carry_out(experiment)
     pool = folder.pool(2)
@@ -93,7 +93,7 @@ def test_each_line_streams_from_its_own_model(tmp_path: Path):
         np.testing.assert_array_equal(images[here + N], fresh)
 
 
-def test_a_network_learns_from_the_stream_in_the_loop(tmp_path: Path):
+def test_a_network_is_trained_on_fresh_draws_in_the_loop(tmp_path: Path):
     net = Vae(latent=4, details=2, width=8, images_seen=64, batch=8, crop=16)
     data = RandomField(size=16, slope=1, contrast=20, channels=1)
     folders = [carry_out(field(tmp_path, data=data, generator=net, fresh_draws=k)) for k in (1, 2)]
@@ -106,7 +106,7 @@ WHITE = RandomField(size=8, slope=0, contrast=20, channels=1)
 
 
 def published(stream: int, seed: int, generations: int) -> np.ndarray:
-    """What the last generation publishes, without lab or folder: fit to k N images of the model before, again."""
+    """Images of the last generation, computed without lab or folder: each model is fitted to k N images of the last."""
     images = WHITE.load("train", N, seed).images
     for generation in range(1, generations + 1):
         model = Gaussian().fit(images, 0, RunContext())
@@ -116,13 +116,13 @@ def published(stream: int, seed: int, generations: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fresh_draws", [1, 5])
-def test_the_lab_streams_what_the_plain_loop_draws(tmp_path: Path, fresh_draws: int):
+def test_the_lab_draws_the_images_of_a_plain_loop(tmp_path: Path, fresh_draws: int):
     folder = carry_out(field(tmp_path, data=WHITE, generations=3, fresh_draws=fresh_draws))
     difference = folder.images(3).astype(int) - published(fresh_draws, 0, 3)
     assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 1e-2
 
 
-def test_variance_falls_by_the_law_without_a_stream_and_stays_with_one():
+def test_variance_falls_by_the_law_without_fresh_draws_and_stays_with_them():
     generations, seeds = 10, range(40)
     kept: dict[int, np.ndarray] = {}
     for stream in (1, 8):
@@ -132,15 +132,15 @@ def test_variance_falls_by_the_law_without_a_stream_and_stays_with_one():
         kept[stream] = np.array(
             [a.astype(float).var(0, ddof=1).mean() / b.astype(float).var(0).mean() for a, b in pairs]
         )
-        law = (1 - 1 / (N * stream)) ** (generations - 1)  # generation 1 has the real set's own variance
+        law = (1 - 1 / (N * stream)) ** (generations - 1)  # generation 1 has the variance of the real set
         assert abs(kept[stream].mean() - law) < 4 * kept[stream].std(ddof=1) / len(seeds) ** 0.5
-    logs = [np.log(kept[stream]) for stream in (1, 8)]  # the mean of a few hides the collapse of most
+    logs = [np.log(kept[stream]) for stream in (1, 8)]  # the distribution of the variance is skewed
     error = np.hypot(*(each.std(ddof=1) / len(seeds) ** 0.5 for each in logs))
     assert logs[1].mean() - logs[0].mean() > 4 * error
 
 
 def refitted(regime, generations: int, stream: int, trials: int) -> tuple[float, float]:
-    """E s_t^2 and its standard error when one-dimensional Gaussians really are refitted to streamed pools."""
+    """E s_t^2 and its standard error in simulated loops of one-dimensional Gaussians with fresh draws."""
     from imagelab.pool import REAL, RESERVE, Archive, Pool
 
     found = []
@@ -162,7 +162,7 @@ def refitted(regime, generations: int, stream: int, trials: int) -> tuple[float,
 
 
 @pytest.mark.parametrize("regime", [Replace(), Mix(real_fraction=0.25), Accumulate(subsample=True), Golden()], ids=str)
-def test_the_law_of_every_regime_holds_for_streams(regime):
+def test_the_law_of_every_regime_holds_for_fresh_draws(regime):
     (told,) = regime.predictions(4, N, fresh_draws=5)
     mean, error = refitted(regime, 4, 5, 500)
     assert told.value is not None and abs(told.value - mean) < 4 * error
@@ -171,12 +171,12 @@ def test_the_law_of_every_regime_holds_for_streams(regime):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REGIMES if kind not in ("schedule", "breed")])
-def test_a_stream_of_one_has_the_law_of_the_loop(kind: str):
+def test_one_fresh_draw_has_the_law_of_the_loop(kind: str):
     regime = REGIMES[kind]()
     assert regime.predictions(3, N, 1, 1) == regime.predictions(3, N)
 
 
-def test_replace_with_a_stream_has_the_law_of_larger_sets():
+def test_replace_with_fresh_draws_has_the_law_of_larger_sets():
     (told,) = Replace().predictions(5, N, fresh_draws=7)
     assert told.value == pytest.approx((1 - 1 / N) * (1 - 1 / (7 * N)) ** 4)
     schedule = Schedule(until=2, then=Replace())

@@ -11,7 +11,7 @@ R, N = 3000, 8
 
 
 def awkward() -> dict[tuple[int, int], np.ndarray]:
-    """Pools as no regime draws them: two lines, images seen twice, old and new ones, a real image that comes back."""
+    """Pools that no regime draws: two lines, repeated images, old and new images, a real image that is used again."""
     real, own, other = Pool.of(0, REAL, range(N)), Pool.of(1, 0, range(N)), Pool.of(1, 1, range(N))
     return {
         (1, 0): real.names(),

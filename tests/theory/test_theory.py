@@ -150,7 +150,7 @@ def test_an_attribute_is_lost_at_once_with_one_minus_p_to_the_n_and_survives_eve
     assert_allclose(theory.wright_fisher_survival(1.0, 100, 3), 1)
 
 
-def test_the_branching_limit_meets_the_exact_survival_of_rare_attributes() -> None:
+def test_the_branching_limit_agrees_with_the_exact_survival_of_rare_attributes() -> None:
     for t in (1, 2, 10):
         exact = theory.wright_fisher_survival(0.002, 1000, t)
         assert_allclose(theory.wright_fisher_survival(0.002 / 5, 5000, t), exact, rtol=5e-3)
@@ -216,7 +216,7 @@ def test_linear_vaes_kill_modes_in_order_of_weakness_on_straight_lines() -> None
     assert_allclose(theory.linear_vae_variance(modes, 0, 0.1), modes)
 
 
-def test_early_stopping_takes_more_of_higher_orders_and_fresh_data_gives_back() -> None:
+def test_early_stopping_removes_more_of_higher_orders_and_fresh_data_restores_them() -> None:
     assert theory.ou_share(0, 0.2, 0.5) == 1
     assert theory.ou_share(2, 0.0, 0.5) == 1
     assert theory.ou_share(4, 0.2, 0.5) < theory.ou_share(2, 0.2, 0.5) < theory.ou_share(2, 0.2, 0.9)
@@ -233,7 +233,7 @@ def test_the_toy_cuts_nothing_where_the_cut_is_far_away() -> None:
     assert_allclose(theory.truncation_variance(1.0, 40.0, 0.1), 1.01)
     assert_allclose(theory.truncation_kept(1.0, 40.0), 1)
     assert_allclose(theory.truncation_kept(1.0, 2.0), 0.9545, atol=1e-4)
-    assert_allclose(theory.truncation_variance(1.0, 0.01, 0.0), 0.01**2 / 3, rtol=1e-3)  # a uniform sliver is left
+    assert_allclose(theory.truncation_variance(1.0, 0.01, 0.0), 0.01**2 / 3, rtol=1e-3)  # almost uniform
 
 
 def test_drift_bands_hold_the_share_of_perfect_generators_that_they_promise():
