@@ -6,6 +6,7 @@ short. Pictures that a list names and the folder lacks are named too; pictures t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -111,6 +112,19 @@ OFFICIAL: dict[str, Split] = {
     "testing": "heldout",
 }
 """Folder names that stand for a split, and the split of ours that they become."""
+
+
+def split_word(path: str, *, last: bool = False) -> str:
+    """Return the first (or last) word in a relative path that stands for a split, as written; "" where there is none.
+
+    Words are separated by ``/``, ``.``, ``_`` and ``-``.
+
+    Example:
+        >>> split_word("train/cat-Test.png"), split_word("train/cat-Test.png", last=True), split_word("a/b.png")
+        ('train', 'Test', '')
+    """
+    words = re.split(r"[/._-]", path)
+    return next((word for word in (reversed(words) if last else words) if word.lower() in OFFICIAL), "")
 
 
 def official_splits(names: list[str]) -> tuple[Split, ...] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .annotation_lists import OFFICIAL, changed, class_columns
+from .annotation_lists import changed, class_columns, split_word
 from .catalogue import Catalogue, digest, shown
 from .pictures import read_rgb
 
@@ -239,5 +238,4 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _split_word(file: Path, root: Path) -> str:
-    words = re.split(r"[/._-]", file.relative_to(root.parent if root == file else root).as_posix())
-    return next((word for word in reversed(words) if word.lower() in OFFICIAL), "")
+    return split_word(file.relative_to(root.parent if root == file else root).as_posix(), last=True)

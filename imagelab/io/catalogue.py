@@ -1,7 +1,7 @@
 """What pictures there are: a folder listed, and a catalogue of which pictures a set has and how one of them is read.
 
 A dataset says in a :class:`Catalogue` which pictures it has, in a fixed order, and how one of them is read; the rest is
-the same for all (intake.py reads a set to train on, decode.py a set to measure). The order is fixed, so the same files
+the same for all (decode.py). The order is fixed, so the same files
 give the same set on every machine and with any number of threads.
 """
 
