@@ -1,11 +1,11 @@
-"""The network that no training can better: the exact answer of a diffusion model for Gaussian data.
+"""The best possible network: the exact answer of a diffusion model for Gaussian data.
 
 For x_0 ~ N(mu, S) and x_t = sqrt(a) x_0 + sqrt(1 - a) e the best answer is linear,
 
     E[x_0 | x_t] = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),
 
-and e and v follow from it. :class:`ExactNet` stands where a trained network stands, under the same sampler, schedule
-and publishing; what a loop then still loses is the sampler's alone (``imagelab.theory.ddim_erosion`` and its sisters).
+and e and v follow from it. :class:`ExactNet` takes the place of a trained network, with the same sampler, schedule and
+rounding to bytes; what a loop then still loses is due to the sampler alone (sampler_law.py).
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -17,11 +17,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion
 from .base import RunContext
 from .ddpm import DdpmModel
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from .ddpm import Ddpm
     from .gaussian import GaussianModel
 
-__all__ = ["ExactNet", "alpha_bar", "erosion", "exact_model"]
+__all__ = ["ExactNet", "exact_model"]
 
 
 class ExactNet:
@@ -67,47 +65,9 @@ def exact_model(gaussian: GaussianModel, recipe: Ddpm, context: RunContext) -> D
     """Return a diffusion model with the exact network of a Gaussian, to be sampled as any other; it is not to be saved.
 
     Args:
-        gaussian: the data, from ``Gaussian().fit`` or made by hand. recipe: sampler and steps.
-        bench: device and batch.
+        gaussian: the data, from ``Gaussian().fit`` or made by hand.
+        recipe: sampler and steps.
+        context: device and batch.
     """
     net: Any = ExactNet(gaussian, recipe)
     return DdpmModel(net, recipe, context)
-
-
-def alpha_bar(recipe: Ddpm) -> np.ndarray:
-    """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
-
-    What ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take; ``edm_erosion`` takes their
-    sigma = sqrt(1 / alpha_bar - 1), which :func:`erosion` sees to.
-
-    Example:
-        >>> from imagelab.generators import Ddpm
-        >>> alpha_bar(Ddpm(sampler="ddim", steps=10)).shape
-        (11,)
-    """
-    scheduler = recipe._sampling_scheduler()
-    if recipe.sampler == "dpm++":
-        return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
-    if recipe.sampler == "heun":  # every level but the first and the last stands there twice
-        return 1 / (1 + np.append(scheduler.sigmas[:-1:2], scheduler.sigmas[-1]).astype(np.float64) ** 2)
-    return np.append(scheduler.alphas_cumprod.numpy().astype(np.float64)[scheduler.timesteps.numpy()], 1.0)
-
-
-def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
-    """Return the variance with which Gaussian modes leave the recipe's sampler: exact network, no training error.
-
-    Args:
-        variance: l >= 0 of the data's modes, images in -1..1; any shape.
-        recipe: schedule, sampler and steps count; noise_scale is taken as 1.
-
-    Example:
-        >>> from imagelab.generators import Ddpm
-        >>> modes = np.array([1e-3, 1e-1])
-        >>> (erosion(modes, Ddpm(sampler="ddim", steps=50)) / modes).round(2).tolist()
-        [0.34, 0.91]
-    """
-    levels = alpha_bar(recipe)
-    if recipe.sampler == "heun":
-        return edm_erosion(variance, np.sqrt(1 / levels - 1))
-    laws = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion}
-    return laws[recipe.sampler](variance, levels)
