@@ -29,6 +29,7 @@ from ..measurement import Measurement
 from .base import Evidence
 from .distances import training_features
 from .features import PRIMARY, SPACES
+from .jackknife import mean_and_error
 from .neighbours import nearest
 
 __all__ = ["generalisation", "novelty"]
@@ -73,7 +74,7 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         feature_space=SPACES[PRIMARY].label,
         cite=CITE,
     )
-    mean, error = _mean_and_error(ours)
+    mean, error = mean_and_error(ours)
     published = replace(
         form,
         name=f"generalisation_distance/{PRIMARY}",
@@ -82,14 +83,9 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         unit="spreads",
         estimator=f"mean distance to the nearest of {len(train)} training images, root mean square{standardised}",
     )
-    yardstick, its_error = _mean_and_error(theirs)
+    yardstick, its_error = mean_and_error(theirs)
     if yardstick == 0.0:
         return [replace(form, value=None, missing="every held-out image is a copy of a training image"), published]
     ratio = mean / yardstick
     stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / yardstick)
     return [replace(form, value=ratio, stderr=stderr), published]
-
-
-def _mean_and_error(distances: np.ndarray) -> tuple[float, float | None]:
-    n = len(distances)
-    return float(distances.mean()), float(distances.std(ddof=1) / np.sqrt(n)) if n > 1 else None
