@@ -1,4 +1,4 @@
-"""Pictures in archives and tables: zip, webdataset tar, Parquet, each as a catalogue of which nothing is unpacked."""
+"""Pictures in archives and tables: zip, webdataset tar, Parquet. Each is a catalogue; nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def shard_catalogue(root: Path, alpha_over: tuple[int, int, int], official: bool
     parts: list[str] = []
     bad: list[BadFile] = []
     for shard in shards:
-        found, refused = _index(changed(shard))
-        members += found
+        pictures, refused = _index(changed(shard))
+        members += pictures
         bad += refused
-        parts += [split_word(shard.relative_to(root.parent).as_posix(), last=True)] * len(found)
+        parts += [split_word(shard.relative_to(root.parent).as_posix(), last=True)] * len(pictures)
     attributes, note = columns_of([member.facts for member in members], "cls")
 
     def read(row: int) -> np.ndarray:
@@ -154,11 +154,11 @@ def _index(file: tuple[str, int, int]) -> tuple[tuple[_Member, ...], tuple[BadFi
         if not pictures:
             raise ValueError(f"{shown(path)}: not an uncompressed tar file ({error})") from error
         bad.append(BadFile(shown(path), shown(f"the archive is damaged after {len(pictures)} pictures: {error}")))
-    found = tuple(
+    members = tuple(
         _Member(shown(f"{path.name}:{info.name}"), file[0], info.offset_data, info.size, facts.get(key, {}))
         for key, info in pictures.items()
     )
-    return found, tuple(bad)
+    return members, tuple(bad)
 
 
 def _key(name: str) -> tuple[str, str]:
