@@ -124,9 +124,9 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(kept: Kept, tmp_path: P
 
 def test_arrays_of_another_shape_or_name_are_made_again(tmp_path: Path):
     for name, values in (("values", CONTENT[:-1]), ("values", CONTENT[None]), ("others", CONTENT)):
-        with (tmp_path / f"{hashed('a')}.npz").open("wb") as file, zipfile.ZipFile(file, "w") as archive:
-            with archive.open(f"{name}.npy", "w") as member:
-                np.save(member, values)
+        path = tmp_path / f"{hashed('a')}.npz"
+        with zipfile.ZipFile(path, "w") as archive, archive.open(f"{name}.npy", "w") as member:
+            np.save(member, values)
         np.testing.assert_array_equal(arrays_kept(tmp_path, []), CONTENT)
 
 
