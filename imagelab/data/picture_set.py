@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from ..io.catalogue import BadFile, Catalogue, Split, shown
 from ..io.decode import DistinctPictures, distinct_pictures
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
 
@@ -53,7 +53,7 @@ FilePath = Annotated[
 """A path, ``~`` expanded and kept absolute, so the same folder is the same question."""
 
 
-class PictureSet(DataRecipe, ABC):
+class PictureSet(Data, ABC):
     """Common ground of the datasets that read pictures from disk. Abstract: a dataset adds ``_catalogue`` and terms.
 
     Nothing is looked up on disk when the recipe is made, so a configuration from another machine can be read; what is

@@ -16,7 +16,6 @@ import numpy as np
 from markupsafe import Markup
 
 from ..io.atomic import write_atomic
-from ..metrics import METRICS, row_of
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
@@ -122,9 +121,9 @@ def _notes(run: Run) -> list[str]:
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
         notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” goes on with it.")
-    few = {row for name in run.names if (row := row_of(name)) and any(too_few(m) for m in run.series(name))}
+    few = [run.row(name) for name in run.names if any(too_few(run, m) for m in run.series(name))]
     if few:
-        titles = ", ".join(METRICS[row].title for row in METRICS if row in few)
+        titles = ", ".join(row.title for row in run.rows.values() if row in few)
         notes.append(f"Measured on fewer images than we would trust: {titles}. The glossary names the smallest n.")
     asked, got = (data_of(run).get(key) for key in ("asked", "counts"))
     if isinstance(asked, Mapping) and isinstance(got, Mapping):

@@ -37,13 +37,15 @@ class SamplerLaw:
 def sampler_law(run: Run) -> SamplerLaw | None:
     """Return what the sampler of the main line explains, of its first and its last predicted generation.
 
-    None where nothing can be said: nothing was generated yet, or the generator is not a diffusion model.
+    None where nothing can be said: nothing was generated yet, the generator is not a diffusion model, or the images
+    were curated.
     """
     predicted = [m for m in run.measurements if m.predicted and m.line == 0 and m.name.partition("/")[0] == NAME]
     if not predicted:
-        recipe = run.experiment.get("generator")
+        recipe, curation = run.experiment.get("generator"), run.experiment.get("curation")
         diffusion = isinstance(recipe, Mapping) and recipe.get("kind") == "ddpm"
-        return SamplerLaw(missing=NOT_RECORDED) if diffusion and run.last else None
+        curated = isinstance(curation, Mapping) and curation.get("kind") != "keep_all"  # such a run has no predictions
+        return SamplerLaw(missing=NOT_RECORDED) if diffusion and run.last and not curated else None
     valued = [m for m in predicted if m.value is not None and m.generation in run.generations]
     if not valued:
         return SamplerLaw(missing=plain(predicted[0].missing, 300))

@@ -41,6 +41,10 @@ def test_a_run_of_an_earlier_version_says_that_nothing_was_recorded(make_run: Ma
     law = sampler_law(read_run(make_run("old", generations=2, experiment=DIFFUSION)))
     assert law is not None and not law.power and "did not record" in law.missing
     assert sampler_law(read_run(make_run("vae", generations=2))) is None
+    curated = {**DIFFUSION, "curation": {"kind": "top_fraction"}}
+    assert sampler_law(read_run(make_run("curated", generations=2, experiment=curated))) is None
+    kept = {**DIFFUSION, "curation": {"kind": "keep_all"}}
+    assert sampler_law(read_run(make_run("kept", generations=2, experiment=kept))) is not None
 
 
 def test_the_reason_of_a_missing_law_is_kept(make_run: MakeRun) -> None:
