@@ -118,7 +118,7 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _fresh_draws_are_not_curated(self) -> Experiment:
-        if self.fresh_draws > 1 and self.curation != KeepAll():
+        if self.fresh_draws > 1 and not isinstance(self.curation, KeepAll):
             raise ValueError(
                 f"fresh_draws = {self.fresh_draws}: fresh images of a model are drawn when the next one learns and are "
                 "not curated. Use fresh_draws = 1 with a curation."
@@ -148,8 +148,8 @@ class Experiment(BaseModel):
         must not be measured half with one panel and half with another. A setting that came later is spelled out only
         where it is used, so that older runs keep their names.
         """
-        plain = {"warm_start": False, "fresh_draws": 1, "curation": KeepAll()}
-        unused = {name for name, value in plain.items() if getattr(self, name) == value}
+        unused = {name for name, plain in (("warm_start", False), ("fresh_draws", 1)) if getattr(self, name) == plain}
+        unused |= {"curation"} if isinstance(self.curation, KeepAll) else set()
         return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 
     @property

@@ -21,11 +21,12 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import itertools
 import sys
 import textwrap
+import traceback
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -96,7 +97,7 @@ class Family(Mapping[str, T], Generic[T]):
         self.name, self.expected = name, expected
         self._ours, self._added = dict(members), dict[str, T]()
         self.sources: dict[str, str] = {}
-        self._fits, self._name_of = fits, name_of
+        self.fits, self._name_of = fits, name_of
         _FAMILIES[name] = self
 
     @classmethod
@@ -122,17 +123,13 @@ class Family(Mapping[str, T], Generic[T]):
         """The names of the members that are not ours."""
         return tuple(self._added)
 
-    def fits(self, thing: Any) -> bool:
-        """Return whether an object is a usable member."""
-        return self._fits(thing)
-
     def add(self, member: T) -> str:
         """Make a member known by its name, and return the name. The same member, loaded again, replaces itself.
 
         Raises:
             ValueError: for what is no member, or a name that another member has.
         """
-        if not self._fits(member):
+        if not self.fits(member):
             raise ValueError(f"{self.name}: expected {self.expected}, got {member!r}")
         name = self._name_of(member)
         known = self._ours.get(name, self._added.get(name))
@@ -152,29 +149,22 @@ class Family(Mapping[str, T], Generic[T]):
             return self[name]
         if ":" in name:
             member = _attribute(name)
-            if not self._fits(member):
+            if not self.fits(member):
                 raise ValueError(f"{name}: expected {self.expected}, got {_shown(member)}")
             self.sources[self.add(member)] = name
             return member
-        installed = {point.name: point for point in entry_points(group=f"{PACKAGE}.{self.name}")}
+        installed = {point.name: point.value for point in entry_points(group=f"{PACKAGE}.{self.name}")}
         if name not in installed:
             known = ", ".join(dict.fromkeys([*self, *installed]))
             raise ValueError(
                 f"unknown {_singular(self.name)} {name!r}; known are {known}. For one of your own give "
                 "package.module:Name, or its file with --plugins FILE"
             )
-        try:
-            member = installed[name].load()
-        except Exception as error:  # foreign code may raise anything while it is imported
-            raise ValueError(f"{installed[name].value}: cannot be loaded: {type(error).__name__}: {error}") from error
-        if not self._fits(member):
-            raise ValueError(f"{installed[name].value}: expected {self.expected}, got {_shown(member)}")
-        self.sources[self.add(member)] = installed[name].value
-        return member
+        return self.find(installed[name])
 
     def decode(self, value: Any) -> Any:
         """Return the recipe that a mapping with a ``kind`` describes; a recipe is returned as it is (for pydantic)."""
-        if isinstance(value, Recipe) and is_own(type(value)) and self._fits(type(value)):
+        if isinstance(value, Recipe) and is_own(type(value)) and self.fits(type(value)):
             self.add(cast(Any, type(value)))
         if not isinstance(value, Mapping):
             return value
@@ -331,42 +321,27 @@ def load_file(path: Path) -> ModuleType:
         raise ValueError(f"{path}: no such Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
     try:
-        with _beside(path.parent):
-            spec.loader.exec_module(module)
-        for thing in list(vars(module).values()):
-            _make_known(thing, module)
+        spec.loader.exec_module(module)
+        for thing, family in itertools.product(list(vars(module).values()), _FAMILIES.values()):
+            defined_here = not inspect.isclass(thing) or thing.__module__ == name
+            if defined_here and family.fits(thing) and not any(thing is member for member in family.values()):
+                family.add(thing)
     except Exception as error:  # the user's own code may raise anything
         del sys.modules[name]
-        line = next((frame.lineno for frame in reversed(_frames(error)) if frame.filename == str(path)), None)
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
         line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else line
         where = f"{path}, line {line}" if line else str(path)
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{where}: {kind}{error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
 _PREFIX = "imagelab_file_"
-
-
-def _make_known(thing: Any, module: ModuleType) -> None:
-    for family in _FAMILIES.values():
-        defined_here = not inspect.isclass(thing) or thing.__module__ == module.__name__
-        if defined_here and family.fits(thing) and not any(thing is ours for ours in family.values()):
-            family.add(thing)
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _frames(error: BaseException) -> list[inspect.FrameInfo]:
-    return inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
 
 
 def _attribute(place: str) -> Any:

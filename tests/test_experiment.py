@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from imagelab.data import DATASETS, Faces, Folder, Textures
-from imagelab.experiment import Experiment, Runtime, explain, read_config
+from imagelab.experiment import Experiment, Runtime, explain, read_config, signature_of
 from imagelab.generators import GENERATORS, Gaussian, Vae
-from imagelab.regimes import REGIMES, Breed, Mix
+from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, continued
 
 PATHS = {
     kind: {name: "pictures" for name, field in recipe.model_fields.items() if field.is_required()}
@@ -139,3 +139,105 @@ def test_differences_name_the_settings_that_differ():
 
 def test_a_dataset_folder_may_be_absent_when_the_config_is_read():
     assert isinstance(Experiment(data=Folder(path=Path("no/such/place"))).data, Folder)
+
+
+# -- names of run folders outlive versions
+
+KNOWN = {
+    "data": {
+        "faces": "b66b07e9",
+        "textures": "250094d3",
+        "folder": "12b96e54",
+        "random_field": "59173e20",
+        "phase_random": "543634e5",
+        "mud": "7e45c5d1",
+        "weave": "563a74e8",
+        "image_folder": "08e6419a",
+        "celeba": "e68cff85",
+        "lfw": "b1a26376",
+        "ffhq": "29aa1aec",
+        "dtd": "ca6b5473",
+        "flowers102": "7f51c7f6",
+        "aircraft": "2ef6833b",
+        "mnist": "09c3fbaa",
+        "fashion_mnist": "8d465ff2",
+        "cifar10": "cd0c2020",
+        "hugging_face": "00f215e6",
+        "hub": "e531ed26",
+        "webdataset": "3f33dd56",
+        "arrays": "457a956d",
+    },
+    "regime": {
+        "replace": "b66b07e9",
+        "accumulate": "c8241e66",
+        "window": "d8e683cf",
+        "mix": "8fde1fd9",
+        "contaminate": "d90c6d3f",
+        "fresh": "305a0431",
+        "golden": "73c5d1d5",
+        "breed": "ef148606",
+        "schedule": "690b33bf",
+    },
+    "generator": {
+        "gaussian": "6eee9b60",
+        "vae": "b66b07e9",
+        "ddpm": "5a8d6e85",
+        "cascade": "6eeed1af",
+    },
+}
+"""Signatures of experiments whose settings are all left at their defaults, as of version 0.1.0, one metric taken."""
+
+
+def signature_with(family: str, kind: str) -> str:
+    """Signature of the default experiment with one recipe changed; a data folder's place does not count here."""
+    table: dict = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}[family]
+    question = Experiment(**{family: table[kind](**(PATHS.get(kind, {}) if family == "data" else {}))}).question()
+    question["metrics"] = ["pixel_variance"]
+    for place in ("path", "name"):
+        if family == "data" and place in question["data"]:
+            question["data"][place] = "pictures"
+    return signature_of(question)
+
+
+@pytest.mark.parametrize("family", KNOWN)
+def test_a_default_that_changes_would_give_every_older_run_another_name(family: str):
+    found = {kind: signature_with(family, kind) for kind in KNOWN[family]}
+    assert found == KNOWN[family], "a default changed: the runs of older versions would not be found again"
+
+
+CHANGES: dict[str, object] = {
+    "name": "other",
+    "title": "Another title",
+    "data": Textures(),
+    "regime": Mix(),
+    "generator": Gaussian(),
+    "arms": (Gaussian(),),
+    "generations": 11,
+    "images": 2047,
+    "heldout": 1023,
+    "probe": 15,
+    "metrics": ("tone",),
+    "warm_start": True,
+    "stream": 2,
+    "seed": 1,
+}
+"""Another value of every setting that is part of the question."""
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_but_the_runtime_is_part_of_the_question(name: str):
+    changed = Experiment.model_validate({name: CHANGES[name]})
+    assert changed.signature != Experiment().signature
+    assert next(iter(changed.differences(Experiment()))).partition(".")[0] == name
+    assert Experiment(**changed.question()).signature == changed.signature
+
+
+def test_no_setting_of_an_experiment_is_left_out_of_the_list_above():
+    assert set(CHANGES) == set(Experiment.model_fields) - {"runtime"}
+
+
+def test_a_branch_of_a_run_at_its_own_turn_is_the_run_that_was_asked_for():
+    two = continued(Replace(), 5, Mix())
+    straight = Experiment(regime=continued(Replace(), 5, Fresh()))
+    assert Experiment(regime=continued(two, 5, Fresh())).signature == straight.signature
+    assert Experiment(regime=continued(Replace(), 4, Fresh())).signature != straight.signature

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from imagelab.data import Folder, Textures
+from imagelab import lab
+from imagelab.data import Faces, Folder, Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, Interrupted, RunContext, Vae
 from imagelab.io.pictures import read_npy
 from imagelab.lab import run_generations
+from imagelab.measurement import Measurement
+from imagelab.metrics import METRICS, Evidence
 from imagelab.pool import REAL, RESERVE, Pool
-from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, Schedule
+from imagelab.regimes import REGIMES, Accumulate, Breed, Fresh, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
+from imagelab.seeds import image_seeds, rng_at, seed_at
 
 PANEL = ("pixel_variance", "hf_ratio", "kernel")
 
@@ -171,3 +176,105 @@ def test_the_sampling_batch_moves_at_most_one_level_in_a_thousand_values(tmp_pat
     difference = np.abs(wide - narrow)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-3
+
+
+# -- every picture computed again from what the folder holds
+
+
+def test_a_photocopy_is_its_models_copy_of_the_photocopy_before(tmp_path: Path):
+    experiment = tiny(tmp_path, generations=3, arms=(Gaussian(components=2),))
+    folder = carry_out(experiment)
+    for generation, line in folder.shards()[1:]:
+        model = experiment.lines[line].load(folder.shard_path(generation, line) / "model", RunContext())
+        before = read_npy(folder.shard_path(generation - 1, line) / "photocopy.npy")
+        copied = read_npy(folder.shard_path(generation, line) / "photocopy.npy")
+        np.testing.assert_array_equal(copied, model.reconstruct(before))
+
+
+def test_every_random_number_follows_from_seed_purpose_generation_and_line(tmp_path: Path):
+    net = Vae(latent=4, width=8, images_seen=32, batch=8)
+    experiment = tiny(tmp_path, generator=net, arms=(net,), seed=5, regime=Accumulate(subsample=True))
+    folder = carry_out(experiment)
+    archive = folder.initial_archive()
+    for generation in (1, 2):
+        for line in (0, 1):
+            shard = folder.shard_path(generation, line)
+            pool = experiment.regime(archive, line, 24, rng_at(5, "pool", generation, line))
+            assert folder.pool(generation, line) == pool
+            model = net.fit(folder.gather(pool), seed_at(5, "train", generation, line), RunContext())
+            seeds = image_seeds(5, "sample", generation, line, range(24))
+            np.testing.assert_array_equal(folder.images(generation, line), model.sample(seeds))
+            np.testing.assert_array_equal(
+                read_npy(shard / "probe.npy"), model.sample(image_seeds(5, "probe", 0, 0, range(4)))
+            )
+        archive = archive.add(generation, {line: Pool.of(generation, line, range(24)) for line in (0, 1)})
+
+
+def test_a_metric_is_shown_the_unseen_real_images_and_the_training_images_of_generation_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shown: list[Evidence] = []
+
+    def look(evidence: Evidence) -> list[Measurement]:
+        shown.append(evidence)
+        return [Measurement("looked", float(evidence.fake.images.mean()), estimator="mean level")]
+
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
+    folder = carry_out(tiny(tmp_path, metrics=("tone",), seed=3))
+    real = folder.images(0, REAL)
+    unseen = read_npy(folder.shard_path(0) / "heldout.npy")
+    for evidence, generation in zip(shown, (0, 1, 2), strict=True):
+        made = real if generation == 0 else folder.images(generation, 0)
+        np.testing.assert_array_equal(evidence.real.images, unseen)
+        np.testing.assert_array_equal(evidence.fake.images, made)
+        assert evidence.seed == seed_at(3, "measure") and evidence.device == "cpu" and evidence.blank is None
+        assert evidence.real.cache is not None and evidence.fake.cache is not None
+    assert shown[0].train is None
+    assert all(e.train is not None and (e.train.images == real).all() for e in shown[1:])
+
+
+def test_the_blank_control_is_copied_from_its_original_by_every_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shown: list[np.ndarray] = []
+
+    def look(evidence: Evidence) -> list[Measurement]:
+        assert evidence.blank is not None
+        shown.append(evidence.blank.images)
+        return [Measurement("looked", 0.0, estimator="none")]
+
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
+    monkeypatch.setattr(lab, "BLANKS", 3)
+    experiment = tiny(tmp_path, data=Faces(size=32), images=6, heldout=5, metrics=("tone",))
+    folder = carry_out(experiment)
+    blank = read_npy(folder.shard_path(0) / "blank.npy")
+    heldout = experiment.data.load("heldout", 5, 0)
+    assert heldout.twins is not None
+    np.testing.assert_array_equal(blank, heldout.twins[:3])
+    np.testing.assert_array_equal(read_npy(folder.shard_path(0) / "photocopy.npy"), heldout.examples(4))
+    np.testing.assert_array_equal(shown[0], blank)
+    for generation in (1, 2):
+        model = experiment.generator.load(folder.shard_path(generation) / "model", RunContext())
+        np.testing.assert_array_equal(shown[generation], model.reconstruct(blank))
+
+
+def test_predictions_depend_on_how_many_fresh_images_stand_for_one(tmp_path: Path):
+    experiment = tiny(tmp_path, fresh_draws=3)
+    measured = carry_out(experiment).measurements()
+    start = next(m.value for m in measured if m.name == "pixel_variance" and m.generation == 0)
+    ratios = [m.value / start for m in measured if m.predicted and m.value and start]
+    many, one = ([experiment.regime.predictions(g, 24, 1, k)[0].value for g in (1, 2)] for k in (3, 1))
+    assert ratios == pytest.approx(many) and many[1] != one[1]
+
+
+def test_the_folder_holds_what_every_number_of_the_experiment_asked_for(tmp_path: Path):
+    experiment = tiny(tmp_path, images=20, heldout=9, tracked=3, generations=2, arms=(Gaussian(components=2),))
+    folder = carry_out(experiment)
+    assert folder.shards() == [(0, REAL), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert len(read_npy(folder.shard_path(0) / "heldout.npy")) == 9
+    for generation, line in folder.shards():
+        assert len(folder.images(generation, line)) == 20
+        for name in ("probe.npy", "photocopy.npy"):
+            assert len(read_npy(folder.shard_path(generation, line) / name)) == 3
+        here = [m for m in folder.measurements() if (m.generation, m.line, m.predicted) == (generation, line, False)]
+        known = [m for m in here if not m.name.startswith("truth/")]
+        assert {m.name.split("/")[0] for m in known} == set(PANEL)
+        assert {(m.n_real, m.n_fake) for m in known} == {(9, 20)}

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagelab.images import tile
+from imagelab.io.pictures import read_rgb
 from imagelab.measurement import Measurement
-from imagelab.pool import REAL, Pool
+from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.run_folder import CHECKPOINT, SCHEMA, RunFolder, write_npy, write_shard
 
 CONFIG = {"schema": SCHEMA, "signature": "12345678", "experiment": {"name": "x"}}
@@ -117,3 +119,72 @@ with RunFolder(Path({str(folder.path)!r})).lock():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode != 0 and "another process" in done.stderr
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# -- what a run folder returns before and after its parts exist
+
+
+def test_a_folder_that_has_only_begun_is_empty_and_not_broken(folder: RunFolder):
+    assert folder.provenance == {} and folder.measurements() == [] and folder.shards() == []
+    assert folder.config == CONFIG
+
+
+def test_provenance_reads_back_with_its_letters_as_they_are(folder: RunFolder):
+    folder.write_provenance({"data": "Fréchet – 日本"})
+    assert folder.provenance == {"data": "Fréchet – 日本"}
+    text = (folder.path / "provenance.json").read_text("utf-8")
+    assert "日本" in text and text.endswith("}\n")
+
+
+def test_the_main_line_is_meant_where_none_is_named(folder: RunFolder):
+    assert folder.begin(1).name == "gen-001.partial" and folder.begin(1, 2).name == "gen-001-line-2.partial"
+    finish(folder, 2)
+    assert folder.shards() == [(2, 0)] and folder.images(2)[0, 0, 0, 0] == 20 and len(folder.pool(2)) == 4
+
+
+@pytest.mark.parametrize("reserve", [0, 7])
+def test_the_archive_begins_with_the_real_set_and_the_reserve(folder: RunFolder, reserve: int):
+    shard = folder.begin(0)
+    if reserve:
+        write_npy(shard / "reserve.npy", np.zeros((reserve, 3, 8, 8), np.uint8))
+    write_shard(shard, np.zeros((5, 3, 8, 8), np.uint8), Pool.of(0, REAL, range(5)), [])
+    folder.commit(0)
+    assert folder.initial_archive() == Archive(Pool.of(0, REAL, range(5)), Pool.of(0, RESERVE, range(reserve)))
+    assert folder.initial_archive().generation == 0
+
+
+def test_images_are_read_from_disk_as_they_are_touched(folder: RunFolder):
+    finish(folder, 1)
+    assert isinstance(folder.images(1), np.memmap)
+
+
+@pytest.mark.parametrize(("side", "count", "size"), [(8, 4, 16 * 8), (64, 70, 2 * 64), (256, 3, 256)])
+def test_the_grid_shows_64_images_eight_in_a_row_enlarged_to_128_pixels(
+    tmp_path: Path, side: int, count: int, size: int
+):
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, side, side), np.uint8)
+    write_shard(tmp_path, images, Pool.of(0, REAL, range(count)), [])
+    written = read_rgb(tmp_path / "grid.png").transpose(1, 2, 0)
+    np.testing.assert_array_equal(written, tile(images[:64], columns=8, scale=size // side))
+
+
+def test_an_adopted_shard_is_whole_with_links_for_arrays_copies_for_text_and_what_was_changed(
+    folder: RunFolder, tmp_path: Path
+):
+    finish(folder, 1)
+    own = folder.shard_path(1)
+    (own / "model").mkdir()
+    (own / "model" / "config.json").write_text("{}")
+    write_npy(own / "reserve.npy", np.zeros(9, np.uint8))
+    write_npy(own / "probe.npy", np.zeros(3, np.uint8))
+    other = RunFolder.create(tmp_path / "runs" / "y-87654321", {**CONFIG, "signature": "87654321"})
+    other.adopt(folder, 1, 0, {"reserve.npy": np.arange(4, dtype=np.uint8), "probe.npy": None})
+    made = other.shard_path(1)
+    assert {path.relative_to(made).as_posix() for path in made.rglob("*")} == {
+        *("images.npy", "pool.npz", "metrics.jsonl", "grid.png", "reserve.npy", "model", "model/config.json")
+    }
+    assert np.load(made / "reserve.npy").tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(other.images(1), folder.images(1))
+    assert (made / "images.npy").samefile(own / "images.npy")
+    assert not (made / "metrics.jsonl").samefile(own / "metrics.jsonl")
+    assert other.measurements() == folder.measurements() and other.shards() == [(1, 0)]

@@ -7,6 +7,7 @@ package costs no torch; each instrument imports what it needs when it is used.
 from __future__ import annotations
 
 from .base import Evidence, ImageSet, Metric, NotMeasurable, Quantity
-from .table import METRICS, measure_panel, row_of
+from .panel import measure_panel
+from .table import METRICS, row_of
 
 __all__ = ["METRICS", "Evidence", "ImageSet", "Metric", "NotMeasurable", "Quantity", "measure_panel", "row_of"]

@@ -196,7 +196,7 @@ def test_long_work_says_now_and_then_what_it_is_doing(
     slow = replace(
         METRICS["tone"], measure=lambda evidence: [time.sleep(0.1), METRICS["hf_ratio"].measure(evidence)][1]
     )
-    monkeypatch.setitem(METRICS, "tone", slow)
+    monkeypatch.setitem(METRICS._ours, "tone", slow)
     for patience, expected in ((0.01, True), (60.0, False)):
         monkeypatch.setattr("imagelab.cli.measure.STATUS_SECONDS", patience)
         assert command("real", "fake", "--metrics", "hf_ratio,tone", "--json") == 0

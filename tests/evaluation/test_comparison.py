@@ -88,3 +88,11 @@ def test_floors_and_predictions_are_left_out():
 def test_several_generations_are_refused_until_one_is_named():
     with pytest.raises(ValueError, match="several generations; name one: @1, @1:1, @2"):
         by_name([FID.at(1, 0), FID.at(1, 1), FID.at(2, 0)], "run")
+
+
+@pytest.mark.parametrize(("sigmas", "shows"), [(1.9, False), (2.1, True)])
+def test_a_difference_shows_from_two_standard_errors_on(sigmas: float, shows: bool):
+    now = replace(FID, value=2.0 + 0.5 * sigmas)
+    assert ("within the floor" in compare_to_floor(now)) != shows
+    (one,) = gaps({"fid": now}, {"fid": replace(FID, value=2.0, stderr=0.4)})
+    assert (one.words == "no difference that shows") != shows

@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
         form = Measurement("counting", value, n_real=n_real, n_fake=n_fake, stderr=1.0, better="two-sided")
         return [replace(form, resize="bilinear to 299")]
 
-    monkeypatch.setitem(METRICS, "counting", replace(METRICS["tone"], measure=counting, gives=(), least=1))
+    monkeypatch.setitem(METRICS._ours, "counting", replace(METRICS["tone"], measure=counting, gives=(), least=1))
     return seen
 
 
@@ -260,7 +260,7 @@ def test_an_instrument_that_refuses_the_sets_is_missing_with_its_reason(
     def refuse(evidence: Evidence) -> list[Measurement]:
         raise error
 
-    monkeypatch.setitem(METRICS, "frechet", replace(METRICS["frechet"], measure=refuse))
+    monkeypatch.setitem(METRICS._ours, "frechet", replace(METRICS["frechet"], measure=refuse))
     result = measure(sixteen(20, 0), sixteen(9, 1), metrics=["frechet", "tone"])
     assert result.missing() == {"not these": ["frechet", "frechet_corrected"]}
     assert result["brightness"].value is not None

@@ -113,3 +113,21 @@ def test_a_noise_scale_multiplies_every_variance_by_its_square():
         for scale in (1.0, 0.5)
     )
     assert biased / usual == pytest.approx(0.25, rel=0.03)
+
+
+def test_a_copy_is_the_posterior_mean_pixel_by_pixel():
+    images = known(200, floor=8.0)
+    model = Gaussian(components=3).fit(images, 0, RunContext())
+    mean, axes, variances = (model.tensors[name].double().numpy() for name in ("mean", "directions", "variances"))
+    signed = images.reshape(200, -1) / 127.5 - 1
+    copied = mean + (signed - mean) @ axes.T * ((variances - model.residual) / variances) @ axes
+    levels = model.reconstruct(images).reshape(200, -1).astype(float)
+    assert np.abs(levels - (copied + 1) * 127.5).max() <= 0.51  # rounding to whole levels
+
+
+def test_a_full_covariance_leaves_no_residual_and_a_square_number_of_images_is_no_special_case():
+    for count in (20, 63, 64, 65, 100):
+        model = Gaussian().fit(known(count), 0, RunContext())
+        assert model.residual == 0.0 and len(model.tensors["variances"]) == min(count - 1, 64)
+    assert Gaussian(components=19).fit(known(20), 0, RunContext()).residual == 0.0
+    assert Gaussian(components=18).fit(known(20), 0, RunContext()).residual > 0.0

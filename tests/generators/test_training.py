@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Ddpm, Gaussian, Generator, Interrupted, Model, RunContext, TrainRecord, Vae
-from imagelab.generators.training import Plan, batch_rows, fingerprint, train
-from imagelab.seeds import image_seeds
+from imagelab.generators import Ddpm, Diverged, Gaussian, Generator, Interrupted, Model, RunContext, TrainRecord, Vae
+from imagelab.generators.training import (
+    LossMeter,
+    Plan,
+    State,
+    _accelerator,
+    _adam,
+    batch_rows,
+    check,
+    fingerprint,
+    take_step,
+    train,
+)
+from imagelab.seeds import image_seeds, seed_at
 
 SEEDS = image_seeds(0, "sample", 1, 0, range(6))
 NETS = [
@@ -194,3 +208,181 @@ def test_a_start_of_another_form_or_family_is_refused(pictures: np.ndarray):
     for start in (wider, Gaussian(components=3).fit(pictures, 1, RunContext())):
         with pytest.raises(ValueError, match="warm start"):
             NETS[0].fit(pictures, 4, RunContext(), start)
+
+
+# -- each number of the plan, checked step by step
+
+
+def step_by_step(plan: Plan, gradients: list[float]) -> tuple[list[float], list[float]]:
+    """Weights and averages after each step of a plan on one number whose gradients are given."""
+    net = Point()
+    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan))
+    weights, averages = [], []
+    for gradient in gradients:
+
+        def loss(images: torch.Tensor, noise: torch.Generator, g: float = gradient) -> Any:
+            return g * net.at, {}
+
+        take_step(_accelerator("cpu"), state, plan, loss, torch.zeros(1), torch.Generator())
+        weights.append(float(net.at.detach()))
+        averages.append(float(state.average.get_parameter("at")))
+    return weights, averages
+
+
+def adam_by_hand(rates: list[float], gradients: list[float]) -> list[float]:
+    """Kingma and Ba (2015), algorithm 1, betas .9 and .99, epsilon 1e-8, no weight decay."""
+    weight, first, second, weights = 0.0, 0.0, 0.0, []
+    for step, (rate, gradient) in enumerate(zip(rates, gradients, strict=True), 1):
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        weight -= rate * (first / (1 - 0.9**step)) / ((second / (1 - 0.99**step)) ** 0.5 + 1e-8)
+        weights.append(weight)
+    return weights
+
+
+GRADIENTS = [0.5, -0.2, 0.8, 0.1, -0.9, 0.3, 0.6, -0.4]
+
+
+def test_a_step_is_adams_with_the_rates_of_the_plan():
+    plan = Plan(images_seen=8, batch=1, learning_rate=0.1, warm_up=0.25, decay=0.5)
+    rates = [plan.rate(step) for step in range(8)]
+    assert rates[0] == pytest.approx(0.05) and rates[1] == rates[4] == 0.1 and rates[6] == pytest.approx(0.05)
+    weights, _ = step_by_step(plan, GRADIENTS)
+    assert weights == pytest.approx(adam_by_hand(rates, GRADIENTS), abs=1e-6)
+
+
+@pytest.mark.parametrize("clip", [0.25, 1.0])
+def test_a_gradient_longer_than_the_plan_allows_is_shortened_to_it(clip: float):
+    plan = Plan(images_seen=8, batch=1, learning_rate=0.1, clip=clip)
+    long = [40 * gradient for gradient in GRADIENTS[:4]] + GRADIENTS[4:]
+    shortened = [max(-clip, min(clip, gradient)) for gradient in long]
+    weights, _ = step_by_step(plan, long)
+    assert weights == pytest.approx(adam_by_hand([plan.rate(step) for step in range(8)], shortened), abs=1e-5)
+    assert weights != pytest.approx(adam_by_hand([plan.rate(step) for step in range(8)], long), abs=1e-2)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.3, 0.995])
+def test_the_average_moves_by_the_decay_that_is_warmed_up(ema: float):
+    weights, averages = step_by_step(Plan(images_seen=8, batch=1, learning_rate=0.1, ema=ema), GRADIENTS)
+    average = 0.0
+    for step, (weight, found) in enumerate(zip(weights, averages, strict=True), 1):
+        decay = min(ema, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
+        assert found == pytest.approx(average, abs=1e-6)
+
+
+def test_the_average_of_a_long_training_keeps_the_decay_that_was_asked_for():
+    net = Point()
+    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, Plan(1, 1, 0.1)), step=10**6)
+    with torch.no_grad():
+        net.at.fill_(1.0)
+    state.update_average(0.9)
+    assert float(state.average.get_parameter("at")) == pytest.approx(0.1)
+
+
+def test_buffers_are_copied_into_the_average_and_not_averaged():
+    net = torch.nn.BatchNorm1d(1)
+    state = State(net, copy.deepcopy(net), _adam(net, Plan(1, 1, 0.1)), step=1)
+    assert net.running_mean is not None
+    net.running_mean.fill_(7.0)
+    state.update_average(0.9)
+    assert state.average.get_buffer("running_mean").tolist() == [7.0]
+
+
+def test_the_numbers_that_no_recipe_sets_are_those_that_were_tuned():
+    plan = Plan(images_seen=1000, batch=10, learning_rate=1.0)
+    assert (plan.warm_up, plan.decay, plan.ema, plan.clip) == (0.05, 0.5, 0.995, 1.0)
+    assert (plan.record_seconds, plan.checkpoint_seconds) == (0.25, 30.0)
+    assert plan.steps == 100 and Plan(images_seen=1001, batch=10, learning_rate=1.0).steps == 101
+
+
+class Recorder(torch.nn.Module):
+    """Keeps the batches and the noise that the loss was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[torch.Tensor] = []
+        self.noise: list[float] = []
+
+    def loss(self, images: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        self.batches.append(images.detach().clone())
+        self.noise.append(float(torch.randn((), generator=noise)))
+        return self.at.square(), {}
+
+
+def test_every_step_gets_its_rows_as_signed_images_and_noise_of_its_own():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1) * 25
+    net = Recorder()
+    train(net, net.loss, images, Plan(images_seen=23, batch=5, learning_rate=0.1), 6, RunContext(), "mark")
+    assert [len(batch) for batch in net.batches] == [5, 5, 5, 5, 3]
+    read = torch.cat(net.batches).flatten().numpy()
+    np.testing.assert_allclose(read, images.ravel()[batch_rows(6, 10, 0, 23)] / 127.5 - 1, atol=1e-6)
+    own = [
+        float(torch.randn((), generator=torch.Generator().manual_seed(seed_at(6, "noise", row=k)))) for k in range(5)
+    ]
+    assert net.noise == own and len(set(own)) == 5
+
+
+def test_numbers_that_are_no_images_reach_the_loss_as_they_are():
+    values = np.linspace(-3, 3, 8, dtype=np.float32).reshape(4, 2)
+    net = Recorder()
+    train(net, net.loss, values, Plan(images_seen=4, batch=4, learning_rate=0.1), 0, RunContext(), "mark")
+    np.testing.assert_array_equal(net.batches[0].numpy(), values[batch_rows(0, 4, 0, 4)])
+
+
+@pytest.mark.parametrize(("value", "sound"), [(9_999.0, True), (10_001.0, False), (float("nan"), False), (-2e4, False)])
+def test_a_loss_beyond_ten_thousand_is_divergence(value: float, sound: bool):
+    plan = Plan(images_seen=10, batch=5, learning_rate=0.4)
+    if sound:
+        check(value, 3, plan)
+    else:
+        with pytest.raises(Diverged, match=r"at step 3 of 2: .*now 0\.4; try 0\.1.*now 5"):
+            check(value, 3, plan)
+
+
+def test_records_hold_means_since_the_record_before_and_come_no_sooner_than_asked(monkeypatch: pytest.MonkeyPatch):
+    records: list[TrainRecord] = []
+    plan = Plan(images_seen=50, batch=10, learning_rate=0.1, record_seconds=0.25)
+    clock = iter([0.3, 0.4, 0.5, 0.6, 0.7])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    ledger = LossMeter(plan, RunContext(on_record=records.append), began=0.0)
+    for step in range(1, 6):
+        ledger.add(step, float(step), {"part": 10.0 * step})
+    # recorded at .3 (step 1), .6 (steps 2 to 4) and, as the last step always is, at .7 (step 5)
+    assert [(r.images_seen, r.loss, r.terms["part"]) for r in records] == [(10, 1, 10), (40, 3, 30), (50, 5, 50)]
+    assert [r.seconds for r in records] == pytest.approx([0.3, 0.6, 0.7])
+    assert all(r.images_total == 50 for r in records)
+
+
+def test_a_checkpoint_is_written_as_often_as_the_plan_says(tmp_path: Path):
+    checkpoint, there = tmp_path / "state.safetensors", []
+
+    def stop() -> bool:
+        there.append(checkpoint.exists())
+        return False
+
+    for seconds in (0.0, 3600.0):
+        net = Point()
+        plan = Plan(images_seen=6, batch=2, learning_rate=0.1, checkpoint_seconds=seconds)
+        train(
+            net,
+            net.loss,
+            np.zeros((4, 1, 2, 2), np.uint8),
+            plan,
+            0,
+            RunContext(should_stop=stop, checkpoint=checkpoint),
+            "mark",
+        )
+    assert there == [False, True, True, False, False, False]
+
+
+def test_a_training_whose_loss_is_no_number_ends_at_that_step():
+    net, steps = Point(), []
+
+    def loss(images: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        steps.append(len(images))
+        return net.at * (float("nan") if len(steps) == 3 else 1.0), {}
+
+    with pytest.raises(Diverged, match="at step 2 of 5"):
+        train(net, loss, np.zeros((4, 1, 2, 2), np.uint8), Plan(10, 2, 0.1), 0, RunContext(), "mark")
+    assert len(steps) == 3

@@ -270,3 +270,19 @@ def test_the_doctor_says_how_much_is_kept_and_removes_nothing():
     old = put("faces", f"{hashed('a')}.npz", 9, size=2_000_000)
     (line,) = [line for line in examine() if line.startswith("cache")]
     assert "faces 2 MB" in line and VARIABLE in line and old.exists()
+
+
+def test_the_limit_is_five_gigabytes_where_nothing_is_said_and_what_is_said_counts_in_powers_of_ten(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv(VARIABLE, "0.25")
+    assert limit() == 250_000_000
+    monkeypatch.delenv(VARIABLE)
+    assert limit() == 5_000_000_000
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.99, True), (1.01, False)])
+def test_an_entry_may_go_a_day_after_its_last_use(days: float, stays: bool):
+    file = put("faces", f"{hashed('a')}.npz", days, size=9000)
+    make_room()
+    assert file.exists() == stays

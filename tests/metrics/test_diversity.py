@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imagelab.measurement import Measurement
 from imagelab.metrics.base import ImageSet
 from imagelab.metrics.diversity import colour, image_colour, image_tone, pixel_variance, tone, variance_and_error
 
@@ -122,3 +123,20 @@ def test_less_saturated_pictures_lose_chroma_and_stretched_ones_clip(pictures, e
     before = {m.name: m.value or 0.0 for m in colour(evidence(real, real))}
     assert chroma["chroma"] == pytest.approx(before["chroma"] / 2, rel=0.05)
     assert clipped["clipped"] > before["clipped"] + 0.1
+
+
+def test_the_error_of_the_hue_spread_is_the_jackknife(pictures, evidence):
+    images = pictures(25, 16, seed=3)
+    images[:, 0] = np.minimum(images[:, 0], 205) + 50  # one hue prevails
+
+    def spread(some: np.ndarray) -> Measurement:
+        return next(m for m in colour(evidence(some, some)) if m.name == "hue_spread")
+
+    left = np.array([spread(np.delete(images, k, axis=0)).value for k in range(25)], float)
+    wanted = np.sqrt(24 / 25 * np.sum((left - left.mean()) ** 2))
+    assert spread(images).stderr == pytest.approx(wanted, rel=0.1)
+
+
+def test_two_images_have_a_variance_without_an_error_and_three_have_one(pictures):
+    images = pictures(3, 16)
+    assert variance_and_error(images[:2])[1] is None and variance_and_error(images)[1]

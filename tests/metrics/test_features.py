@@ -165,3 +165,37 @@ def test_the_precision_setting_is_restored_afterwards():
         assert torch.get_float32_matmul_precision() == "medium" and not torch.is_inference_mode_enabled()
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+# -- the constants, and the device
+
+
+def test_features_of_one_kind_of_device_are_not_taken_for_those_of_another(counting, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "batches", lambda images, device: batches(images, "cpu"))  # there is no other here
+    images = pictures(4, 8)
+    here = ImageSet(images, tmp_path)
+    for device in ("cpu", "cuda:0", "cuda:1", "cpu"):
+        features(here, "counting", device)
+    assert counting == [4, 4] and len(here.memory) == len(list(tmp_path.iterdir())) == 2
+    for device in ("cpu", "cuda"):  # from the disk, in another process
+        features(ImageSet(images, tmp_path), "counting", device)
+    assert counting == [4, 4]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.9e-3, 4), (1.1e-3, 5)])
+def test_a_channel_is_dead_below_a_thousandth_of_the_median_spread(share, kept, monkeypatch):
+    values = np.random.default_rng(0).standard_normal((60, 5))
+    values[:40] = (values[:40] - values[:40].mean(0)) / values[:40].std(0, ddof=1)
+    values[:, 2] *= share
+    monkeypatch.setitem(SPACES, "made", Space("made", constant(values.astype(np.float32)), lambda: "0" * 64))
+    images = numbered(60)
+    assert feature_pair(Evidence(ImageSet(images[:40]), ImageSet(images[40:])), "made")[0].shape == (40, kept)
+
+
+def test_ten_reference_images_are_the_fewest_to_standardise_by(monkeypatch):
+    values = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    monkeypatch.setitem(SPACES, "made", Space("made", constant(values), lambda: "0" * 64))
+    images = numbered(20)
+    assert feature_pair(Evidence(ImageSet(images[:10]), ImageSet(images[10:])), "made")[0].shape == (10, 3)
+    with pytest.raises(NotMeasurable, match="at least 10 reference images"):
+        feature_pair(Evidence(ImageSet(images[:9]), ImageSet(images[9:])), "made")

@@ -171,3 +171,12 @@ def test_fid_is_missing_without_the_inception_weights(pictures, evidence):
     found = fid(evidence(pictures(12, 32), pictures(12, 32)))
     assert [m.name for m in found] == ["fid", "fid_corrected"]
     assert all(m.value is None and "inception-2015-12-05-6726825d.pth" in m.missing for m in found)
+
+
+def test_three_images_a_set_are_the_fewest_with_an_error_and_ten_those_that_can_be_extrapolated(rng):
+    real, fake = rng.standard_normal((2, 10, 3))
+    assert frechet_jackknife(real[:2], fake, 0).stderr is None
+    assert frechet_jackknife(real[:3], fake[:3], 0).stderr is not None
+    assert np.isfinite(frechet_infinity(real, fake, 0))
+    with pytest.raises(ValueError, match="10 images a set"):
+        frechet_infinity(real[:9], fake, 0)

@@ -325,3 +325,10 @@ def test_one_face_has_a_count_but_no_error(faces):
     answers = named(freckles.freckle_counts(evidence(faces.images[:1])))
     assert answers["freckles/count"].value is not None
     assert answers["freckles/count"].stderr is None and answers["freckles/corrected"].stderr is None
+
+
+def test_a_face_is_freckled_from_three_detections_on():
+    figures = EXACT.figures
+    youden = figures["sensitivity"].value + figures["specificity"].value - 1
+    none, two, three, nine = (freckles.prevalence(np.full(10, count), EXACT)[0] for count in (0, 2, 3, 9))
+    assert none == two and three == nine == pytest.approx(two + 1 / youden)

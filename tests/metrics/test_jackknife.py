@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.metrics.jackknife import jackknife
+from imagelab.metrics.jackknife import Jackknifed, jackknife, jackknifed, leave_out
 
 
 def test_a_squared_mean_loses_its_bias():
@@ -45,3 +45,29 @@ def test_a_set_left_with_fewer_than_two_has_no_error(n, known):
 def test_one_group_is_refused():
     with pytest.raises(ValueError, match="at least 2 groups"):
         jackknife(lambda real, fake: 0.0, 9, 9, seed=0, groups=1)
+
+
+@pytest.mark.parametrize(("n_real", "n_fake", "groups"), [(30, 12, 10), (12, 30, 10), (9, 7, 2), (5, 40, 10)])
+def test_every_image_of_either_set_is_left_out_once_in_groups_of_equal_size(n_real, n_fake, groups):
+    left = leave_out(n_real, n_fake, 3, groups)
+    assert len(left) == min(groups, n_real, n_fake)
+    for side, n in enumerate((n_real, n_fake)):
+        gone = [np.setdiff1d(np.arange(n), pair[side]) for pair in left]
+        assert sorted(np.concatenate(gone)) == list(range(n))
+        assert max(map(len, gone)) - min(map(len, gone)) <= 1
+    assert any((a != b).any() for a, b in zip(left[0], leave_out(n_real, n_fake, 4, groups)[0], strict=True))
+
+
+def test_a_set_of_one_leaves_nothing_out():
+    assert leave_out(30, 1, 0) == leave_out(1, 30, 0) == leave_out(0, 5, 0) == []
+
+
+def test_a_factor_scales_the_value_its_error_and_its_correction():
+    assert Jackknifed(2.0, 0.5, 1.5).times(4.0) == Jackknifed(8.0, 2.0, 6.0)
+    assert Jackknifed(2.0, None, None).times(4.0) == Jackknifed(8.0, None, None)
+
+
+def test_error_and_correction_are_tukeys():
+    left = np.array([1.0, 2.0, 4.0, 5.0])
+    found = jackknifed(3.5, left)
+    assert found.stderr == pytest.approx(np.sqrt(3 / 4 * (4 + 1 + 1 + 4))) and found.corrected == 4 * 3.5 - 3 * 3.0

@@ -68,3 +68,20 @@ def test_rows_name_their_space_and_detect_brighter_pictures(pictures, evidence):
 def test_kid_is_missing_without_the_inception_weights(pictures, evidence):
     (found,) = kid(evidence(pictures(12, 32), pictures(12, 32)))
     assert found.name == "kid" and found.value is None and "6726825d.pth" in found.missing
+
+
+def test_three_images_a_set_are_the_fewest_with_an_error(rng):
+    real, fake = rng.standard_normal((2, 3, 4))
+    value, error = kernel_distance(real, fake)
+    left = [[kernel_distance(np.delete(real, k, 0), fake)[0] for k in range(3)]]
+    left += [[kernel_distance(real, np.delete(fake, k, 0))[0] for k in range(3)]]
+    assert error == pytest.approx(np.sqrt(sum(2 / 3 * np.sum((np.array(v) - np.mean(v)) ** 2) for v in left)))
+    assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("wrong", [(4, 3, 1), (12,)])
+def test_features_that_are_no_rows_are_refused_whichever_set_has_them(wrong, rng):
+    rows, odd = rng.standard_normal((4, 3)), rng.standard_normal(wrong)
+    for pair in ((rows, odd), (odd, rows)):
+        with pytest.raises(ValueError, match=r"kernel: expected \[N,D\]"):
+            kernel_distance(*pair)

@@ -89,7 +89,7 @@ def test_a_metric_that_is_not_measurable_reports_its_reason(pictures, monkeypatc
     def refuse(evidence):
         raise NotMeasurable("for a reason")
 
-    monkeypatch.setitem(METRICS, "tone", replace(METRICS["tone"], measure=refuse))
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=refuse))
     evidence = Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16)))
     found = measure_panel(evidence, ["tone", "hf_ratio"])
     assert [m.name for m in found] == ["brightness", "contrast", "colourfulness", "hf_ratio"]
@@ -100,11 +100,11 @@ def test_any_other_error_reaches_the_caller(pictures, monkeypatch):
     def fail(evidence):
         raise ValueError("a defect")
 
-    monkeypatch.setitem(METRICS, "tone", replace(METRICS["tone"], measure=fail))
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=fail))
     evidence = Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16)))
     with pytest.raises(ValueError, match="a defect"):
         measure_panel(evidence, ["tone"])
-    with pytest.raises(ValueError, match="unknown metric fdi"):
+    with pytest.raises(ValueError, match="unknown metric 'fdi'"):
         measure_panel(evidence, ["fdi"])
 
 
@@ -119,3 +119,33 @@ def test_measurement_names_identify_their_row():
 
 def test_all_names_are_exported():
     assert all(hasattr(metrics, name) for name in metrics.__all__)
+
+
+# -- a row and its measurements agree
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not METRICS[row].needs and row != "tails"])
+def test_the_first_measurement_has_the_unit_and_the_direction_of_its_row(row, pictures):
+    evidence = Evidence(ImageSet(pictures(20, 64, seed=1)), ImageSet(pictures(20, 64, seed=2)))
+    main = measure_panel(evidence, [row])[0]
+    assert (main.unit, main.better) == (METRICS[row].unit, METRICS[row].better)
+
+
+def test_a_row_with_a_direction_is_worse_for_images_that_are_worse(pictures):
+    real, like = ImageSet(pictures(44, 32, seed=1)), ImageSet(pictures(44, 32, seed=2))
+    unlike = ImageSet(pictures(44, 32, seed=3, exponent=0.4))
+    rows = [row for row in DRAWN if METRICS[row].better in ("lower", "higher")]
+    assert rows == ["frechet", "kernel", "sliced_w2", "prdc", "detector"]
+    for row in rows:
+        good, bad = (measure_panel(Evidence(real, fake), [row]) for fake in (like, unlike))
+        for before, after in zip(good, bad, strict=True):
+            assert before.value is not None and after.value is not None
+            worse = after.value > before.value if METRICS[row].better == "lower" else after.value < before.value
+            assert worse or "randconv" in before.name, before.name
+            assert before.better == METRICS[row].better, before.name
+
+
+def test_distances_in_spaces_with_weights_are_better_when_lower_and_all_diversities_have_two_sides():
+    with_weights = {row: METRICS[row].better for row in ROWS if METRICS[row].needs}
+    assert {row for row, better in with_weights.items() if better == "lower"} == {"fid", "kid", "fd_dinov2", "mind"}
+    assert {better for row, better in with_weights.items() if row.startswith("lpips")} == {"two-sided"}

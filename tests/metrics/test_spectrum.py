@@ -301,3 +301,31 @@ def test_the_error_of_the_distance_is_its_spread_over_repeats_and_conservative_a
         found = [named(spectrum(Evidence(ImageSet(a), ImageSet(b))))["log_spectral_distance"] for a, b in pairs]
         claimed = np.sqrt(np.mean([m.stderr**2 for m in found]))
         assert low < claimed / np.std([m.value for m in found], ddof=1) < high
+
+
+def test_the_error_of_the_share_of_fine_detail_is_the_jackknife_of_a_ratio(pictures, evidence):
+    images = pictures(30, 32, seed=7)
+    (whole,) = hf_ratio(evidence(images, images))
+    left = np.array([hf_ratio(evidence(images, np.delete(images, k, axis=0)))[0].value for k in range(30)], float)
+    assert whole.stderr == pytest.approx(np.sqrt(29 / 30 * np.sum((left - left.mean()) ** 2)), rel=0.02)
+
+
+def test_two_images_are_the_fewest_with_an_error(pictures, evidence):
+    images = pictures(2, 32, seed=7)
+    bands = [m for m in spectrum(evidence(images, images)) if m.name.startswith(("band_power", "radial_power"))]
+    assert bands and all(m.stderr is not None and m.stderr > 0 for m in bands)
+
+
+@pytest.mark.parametrize(("side", "ends"), [(16, (2, 4)), (32, (2, 8)), (64, (3, 16)), (128, (6, 32)), (256, (12, 64))])
+def test_the_slope_is_fitted_over_the_same_share_of_the_frequencies_at_every_size(side, ends):
+    assert slope_range(side) == ends
+
+
+def test_headroom_has_the_error_of_the_made_images_alone(pictures, evidence):
+    one, other = pictures(12, 32, seed=1), pictures(40, 32, seed=2)
+    found = {m.name: m for m in spectrum(evidence(other, one))}
+    more = {m.name: m for m in spectrum(evidence(one[:3], one))}
+    for name in ("band_headroom/2-4", "band_headroom/8-16"):
+        assert found[name].stderr == more[name].stderr
+        own, both = found[name].stderr, found[name.replace("headroom", "power")].stderr
+        assert own is not None and both is not None and own < both

@@ -8,6 +8,7 @@ from vendi_score import vendi as oracle
 
 from imagelab.metrics.base import NotMeasurable
 from imagelab.metrics.features import PRIMARY
+from imagelab.metrics.jackknife import jackknife
 from imagelab.metrics.vendi import score_and_error, score_of_shares, vendi, vendi_score
 
 
@@ -102,3 +103,11 @@ def test_images_that_are_the_mean_image_have_no_direction(pictures, evidence, mo
     monkeypatch.setattr("imagelab.metrics.vendi.feature_pair", lambda *_: (np.ones((3, 2)), np.zeros((3, 2))))
     with pytest.raises(NotMeasurable, match="no direction"):
         vendi(evidence(pictures(3, 32), pictures(3, 32)))
+
+
+@pytest.mark.parametrize(("n", "d"), [(3, 4), (40, 6), (25, 60)])
+def test_the_error_is_the_jackknife_of_the_score(n, d, rng):
+    features = rng.standard_normal((n, d)) + 0.5
+    score, error = score_and_error(features, seed=4)
+    plain = jackknife(lambda _, rows: vendi_score(features[rows]), n, n, seed=4)
+    assert (score, error) == (pytest.approx(plain.value), pytest.approx(plain.stderr, rel=1e-6))

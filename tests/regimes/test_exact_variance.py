@@ -140,3 +140,22 @@ def test_before_the_turn_a_schedule_is_told_in_the_words_of_its_first_regime():
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
 def test_a_share_of_real_images_holds_the_predicted_variance_up(fraction: float):
     assert law(Mix(real_fraction=fraction), 30, 40) >= law(Replace(), 30, 40) - 1e-12
+
+
+@pytest.mark.parametrize("t", [1, 2, 5])
+def test_a_part_of_no_images_changes_nothing(t: int):
+    for regime in (Fresh(real_fraction=0.0), Mix(real_fraction=0.0), Golden(weight=0.0)):
+        assert law(regime, t, 12) == pytest.approx(theory.replace_variance(t, 12)), regime
+
+
+def test_lines_that_read_the_same_new_images_count_them_once():
+    for t in (2, 4):
+        alone, among = (Fresh(real_fraction=0.5).predictions(t, 12, lines)[0].value for lines in (1, 3))
+        assert among == pytest.approx(alone)
+
+
+def test_a_prediction_names_the_regime_and_the_fresh_images_it_counts_on():
+    (plain,), (fresh,) = (Replace().predictions(2, 12, 1, fresh_draws) for fresh_draws in (1, 3))
+    assert plain.estimator == "closed form, Gaussian model refitted by maximum likelihood, replace"
+    assert fresh.estimator == f"{plain.estimator}, 3 fresh images drawn for each"
+    assert [Fresh(period=period).description(3) for period in (1, 2)] == ["fresh", "fresh every 2 generations"]

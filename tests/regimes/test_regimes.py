@@ -301,3 +301,55 @@ def test_the_same_story_has_one_form_however_it_was_come_by():
         first=Replace(), until=5, then=Schedule(first=Mix(), until=8, then=Fresh())
     )
     assert continued(Replace(), 4, Replace()) == Replace()
+
+
+# -- rounding, and the turn of a schedule
+
+
+@pytest.mark.parametrize(("share", "own"), [(0.36, 4), (0.34, 3), (0.35, 4), (0.25, 2)])
+def test_shares_are_rounded_to_the_nearest_whole_image(archive_of: MakeArchive, share: float, own: int):
+    archive = archive_of(3, 10)
+
+    def pool(regime: Regime) -> Pool:
+        return regime(archive, 0, 10, np.random.default_rng(0))
+
+    assert (pool(Mix(real_fraction=share)).line == REAL).sum() == own
+    assert (pool(Breed(real_fraction=share)).line == REAL).sum() == own
+    assert (pool(Fresh(real_fraction=share)).line == RESERVE).sum() == own
+    assert (pool(Contaminate(share=share)).line == 0).sum() == own
+
+
+def test_what_is_left_over_by_weights_goes_to_those_who_lost_most_by_rounding(archive_of: MakeArchive):
+    pool = Breed(weights=(1.0, 2.0, 4.0), real_fraction=0.0)(archive_of(1, 10, lines=3), 0, 10, np.random.default_rng())
+    assert [int((pool.line == line).sum()) for line in range(3)] == [1, 3, 6]  # of 1.43, 2.86, 5.71
+
+
+@pytest.mark.parametrize("weight", [0.56, 0.57, 0.6, 0.64])
+def test_golden_never_takes_more_than_eight_copies_of_a_pair(archive_of: MakeArchive, weight: float):
+    pool = Golden(weight=weight)(archive_of(2, 5), 0, 5, np.random.default_rng(0))
+    assert len(pool) <= 8 * 5
+    best = min((Fraction(a, b) for b in range(1, 9) for a in range(b + 1)), key=lambda f: abs(f - Fraction(weight)))
+    assert Golden(weight=weight).weight_in_force == best
+
+
+def test_the_last_generation_of_the_first_regime_is_the_one_named(archive_of: MakeArchive):
+    regime = Schedule(first=Replace(), until=3, then=Mix(real_fraction=1.0))
+    pools = [regime(archive_of(made, 8), 0, 8, np.random.default_rng(0)) for made in range(5)]
+    assert [pool.share(line=REAL) for pool in pools] == [1.0, 0.0, 0.0, 1.0, 1.0]
+    assert [regime.description(t) for t in (3, 4)] == ["replace", "replace to generation 3, then fixed real share"]
+
+
+@pytest.mark.parametrize("at", [4, 5])
+def test_a_turn_at_or_before_the_turn_that_is_there_leaves_no_stage_without_a_generation(at: int):
+    two = continued(Replace(), 5, Mix())
+    assert continued(two, at, Fresh()) == Schedule(first=Replace(), until=at, then=Fresh())
+    assert continued(two, at, Replace()) == Replace()
+
+
+def test_new_images_of_a_later_stage_come_after_all_that_were_used_before(archive_of: MakeArchive):
+    regime = Schedule(first=Fresh(real_fraction=0.5), until=3, then=Fresh(real_fraction=0.25))
+    used = []
+    for made in range(1, 6):
+        pool = regime(archive_of(made, 8), 0, 8, np.random.default_rng(0))
+        used.append(pool.row[pool.line == RESERVE].tolist())
+    assert used == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9], [10, 11], [12, 13]]

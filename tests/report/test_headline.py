@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from imagelab.measurement import Measurement
 from imagelab.regimes import REGIMES, Fresh, Mix, Regime, Replace, Schedule
 from imagelab.report.headline import facts, finest_band, headline
-from imagelab.report.numbers import number
-from imagelab.report.run_view import read_run
+from imagelab.report.numbers import interval, number, too_few
+from imagelab.report.run_view import Run, read_run
 
 MakeRun = Callable[..., Path]
 
@@ -138,3 +139,96 @@ def test_a_count_that_the_blank_control_matches_is_called_artefacts(make_run: Ma
 
 def spoken(text: str) -> str:
     return text.replace("\u00a0", " ")
+
+
+# -- a sentence changes at 1.96 standard errors, and not before
+
+
+def text_of(view: Run, **values: tuple[float, float]) -> str:
+    """Headline and remarks where the last generation of the main line, or ``real``, has these values and errors."""
+
+    def changed(m: Measurement) -> Measurement:
+        part = m.name.removeprefix("freckles/") if m.name.startswith("freckles/") else ""
+        key = "real" if part == "corrected" and m.generation == 0 else part if m.generation == view.last else ""
+        if key not in values or m.line > 0:
+            return m
+        value, error = values[key]
+        return replace(m, value=value, stderr=error)
+
+    found = headline(replace(view, measurements=tuple(map(changed, view.measurements))))
+    return spoken(" ".join((found.sentence, *found.remarks)))
+
+
+@pytest.mark.parametrize(("errors", "chance"), [(1.9, True), (2.0, False)])
+def test_chance_is_ruled_out_by_the_errors_of_both_values_together(errors: float, chance: bool, make_run: MakeRun):
+    view = read_run(make_run(generations=2))
+    said = text_of(view, real=(9.0, 0.3), corrected=(9.0 - 0.5 * errors, 0.4))
+    assert ("chance alone could give it" in said) == chance
+    assert f"The difference from real is {errors:.{1 if chance else 0}f} standard errors" in said
+
+
+@pytest.mark.parametrize(("errors", "none"), [(1.9, True), (2.0, False)])
+def test_a_count_within_its_error_of_nothing_is_called_none(errors: float, none: bool, make_run: MakeRun):
+    view = read_run(make_run(generations=2))
+    said = text_of(view, corrected=(0.2 * errors, 0.2), count=(9.0, 0.1), blank=(0.1, 0.1))
+    assert ("no freckles beyond counting error" in said) == none
+
+
+@pytest.mark.parametrize(("errors", "artefacts"), [(1.9, True), (2.0, False)])
+def test_a_raw_count_within_its_error_of_the_blank_control_is_called_artefacts(
+    errors: float, artefacts: bool, make_run: MakeRun
+):
+    view = read_run(make_run(generations=2))
+    said = text_of(view, corrected=(5.0, 0.1), count=(1.0 + 0.5 * errors, 0.3), blank=(1.0, 0.4))
+    assert ("no freckles that can be told from its own artefacts" in said) == artefacts
+
+
+def test_an_interval_is_1_96_standard_errors_wide_to_either_side():
+    assert spoken(interval(Measurement("m", 10.0, stderr=1.0))) == "10.0 ± 2.0"
+    assert spoken(interval(Measurement("m", 1000.0, stderr=100.0))) == "1,000 ± 196"
+    assert spoken(interval(Measurement("m", 10.0))) == "10.0"
+
+
+def test_decibels_are_written_as_a_share_with_the_interval_of_the_share(make_run: MakeRun):
+    view = read_run(make_run(keep=lambda m: m.name.startswith("band_power"), generations=2))
+    rows = tuple(
+        replace(m, value=-3.0, stderr=0.5) if m.name == "band_power/8-16" and m.generation == 2 else m
+        for m in view.measurements
+    )
+    found = headline(replace(view, measurements=rows))
+    half = 1.96 * 0.5 * 50.12 * math.log(10) / 10
+    assert round(half) == 11 and "keeps 50 ± 11 % of the energy" in spoken(found.sentence)
+    assert spoken(found.remarks[0]) == "That is −3.0 ± 1.0 dB at 8–16 cycles an image."
+
+
+def test_a_measurement_is_on_too_few_images_below_what_its_row_trusts(make_run: MakeRun):
+    run = read_run(make_run(generations=1))
+    for n, few in ((999, True), (1000, False), (0, False)):
+        assert too_few(run, Measurement("frechet/randconv-s0", 1.0, n_fake=n)) == few
+    assert not too_few(run, Measurement("of my own", 1.0, n_fake=1))
+
+
+def test_an_arm_above_its_artefacts_gets_no_remark_about_them(make_run: MakeRun):
+    found = headline(read_run(make_run(generations=2)))
+    assert "PPCA gives" in " ".join(found.remarks) and "artefacts" not in " ".join(found.remarks)
+
+
+def test_what_was_not_measured_is_left_out_of_remarks_and_figures(make_run: MakeRun):
+    without_control = read_run(make_run("a-00000000", keep=lambda m: m.name != "freckles/blank"))
+    assert "freckle-free" not in " ".join(headline(without_control).remarks)
+    assert facts(without_control)[0].note == ""
+    without_arm = read_run(make_run("b-00000000", keep=lambda m: m.line <= 0))
+    assert all([who for who, _ in fact.beside] == [fact.beside[0][0]] for fact in facts(without_arm))
+
+
+def test_numbers_up_to_nine_million_are_written_out():
+    assert (number(9_876_543.0), number(0.00123)) == ("9,876,543", "0.00123")
+    assert spoken(number(12_345_678.0)) == "1.23 × 10⁷" and spoken(number(0.000123)) == "1.23 × 10⁻⁴"
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"), [(999.6, "is 1,000 standard"), (999.0, "is 999 standard"), (2000.0, "is over 1,000")]
+)
+def test_a_difference_beyond_a_thousand_errors_is_not_counted_further(errors: float, words: str, make_run: MakeRun):
+    said = text_of(read_run(make_run(generations=2)), real=(9.0, 0.003), corrected=(9.0 + 0.005 * errors, 0.004))
+    assert words in said

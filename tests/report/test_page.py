@@ -184,7 +184,7 @@ def test_pictures_of_another_shape_are_refused(make_run: MakeRun) -> None:
 def test_without_photocopies_the_page_opens_with_drawn_pictures(make_run: MakeRun) -> None:
     path = write_report(make_run(copies=False))
     flip = next(attributes for _, attributes in Page(path).tags if attributes.get("id") == "flip")
-    assert flip["data-strip"] == "probe-0"
+    assert flip["data-strip"] == "tracked-0"
     assert "photocopy of a photocopy: VAE" not in Page(path).text
     assert not (path.parent / "photocopy.png").exists()
 

@@ -109,3 +109,9 @@ def test_settings_stay_in_the_label_where_kinds_alone_tell_too_little(make_run: 
     runs.append(make_run("r3-00000000"))
     labels = [group.label for group in group_runs(runs)[0]]
     assert len(set(labels)) == 3 and all(label.startswith("mix, a setting") for label in labels[:2])
+
+
+def test_a_measurement_that_a_repeat_lacks_has_no_estimate(make_run: MakeRun):
+    groups, _ = group_runs([run_with(make_run, "l", 1.0), run_with(make_run, "m", 2.0, 0, "mix")])
+    assert estimate(groups[0], "absent", 1) is None and estimate(groups[0], "own", 1) is not None
+    assert differences(groups, ["absent"], 1) == []

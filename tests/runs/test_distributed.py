@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from imagelab.experiment import Runtime
 from imagelab.runs.distributed import fit, run_distributed, sample
-from imagelab.generators import Bench, Ddpm, Diverged, Interrupted, Vae
+from imagelab.generators import RunContext, Ddpm, Diverged, Interrupted, Vae
 from imagelab.generators.training import Plan, train
 from imagelab.seeds import image_seeds
 
@@ -50,22 +50,22 @@ seeds = image_seeds(0, "sample", 1, 0, range(50))
 recipes = [Vae(latent=4, details=2, width=8, images_seen=100, batch=9, crop=16),
            Ddpm(channels=(8, 16), blocks=1, images_seen=19, batch=9, noise_steps=20, steps=3)]
 
-def work(team):
-    assert (team.rank, team.size) == (0, 2)
-    bench = Bench(batch=8, team=team)
+def work(group):
+    assert (group.rank, group.size) == (0, 2)
+    context = RunContext(batch=8, group=group)
     for recipe in recipes:
-        model = fit(recipe, images, 1, bench, None)
+        model = fit(recipe, images, 1, context, None)
         home = folder / recipe.kind
         model.save(home)
-        drawn = sample(model, recipe, home, seeds, bench)
+        drawn = sample(model, recipe, home, seeds, context)
         np.save(folder / f"{recipe.kind}.npy", drawn)
         np.testing.assert_array_equal(drawn, model.sample(seeds))
-        np.testing.assert_array_equal(sample(model, recipe, home, seeds[:5], bench), model.sample(seeds[:5]))
-        again = fit(recipe, images, 1, bench, home)  # begins from the saved model, on both ranks
+        np.testing.assert_array_equal(sample(model, recipe, home, seeds[:5], context), model.sample(seeds[:5]))
+        again = fit(recipe, images, 1, context, home)  # begins from the saved model, on both ranks
         assert (again.sample(seeds[:5]) != model.sample(seeds[:5])).any()
     wild = recipes[0].model_copy(update={"learning_rate": 1e30})
     try:
-        fit(wild, images, 1, bench, None)
+        fit(wild, images, 1, context, None)
         raise SystemExit("it should have diverged")
     except Diverged as error:
         print("diverged:", error)
@@ -75,12 +75,12 @@ def work(team):
         return len(asked) > 3
     state = folder / "state.safetensors"
     try:
-        fit(recipes[0], images, 1, Bench(batch=8, stop=stop, checkpoint=state, team=team), None)
+        fit(recipes[0], images, 1, RunContext(batch=8, should_stop=stop, checkpoint=state, group=group), None)
         raise SystemExit("it should have stopped")
     except Interrupted as error:
         print(error)
     assert state.exists()
-    resumed = fit(recipes[0], images, 1, Bench(batch=8, checkpoint=state, team=team), None)
+    resumed = fit(recipes[0], images, 1, RunContext(batch=8, checkpoint=state, group=group), None)
     np.testing.assert_array_equal(resumed.sample(seeds), np.load(folder / "vae.npy"))
     assert not state.exists()
     return 0
@@ -219,7 +219,7 @@ def test_the_ranks_share_a_batch_without_remainder(count: int):
 
 
 class Sums(TorchProcessGroup):
-    """A team whose other rank brings the same values times ten."""
+    """A group whose other rank brings the same values times ten."""
 
     def all_reduce(self, tensors):
         for tensor in tensors:

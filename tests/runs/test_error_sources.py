@@ -113,3 +113,21 @@ def test_the_stream_is_a_setting_like_any_other():
     assert parse(ASKED, ["--fresh-draws", "5"], "test").fresh_draws == 5
     assert Experiment(fresh_draws=2).signature != Experiment().signature
     assert "fresh_draws" not in Experiment().question() and Experiment(fresh_draws=2).question()["fresh_draws"] == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "seen", "error", "drawn"),
+    [
+        (200, 0, "none", 2048),
+        (200, 0, "expressivity", 2048),
+        (200, 500, "approximation", 2048),
+        (200, 30_000, "approximation", 30_000),
+        (200, 10**6, "approximation", 65_536),
+        (4096, 0, "none", 1),
+    ],
+)
+def test_the_stream_is_as_long_as_the_training_and_within_2048_and_65536_images(
+    images: int, seen: int, error: str, drawn: int
+):
+    asked = ASKED.model_copy(update={"images": images, "generator": Vae(images_seen=seen)})
+    assert isolate(asked, error).experiment.fresh_draws == -(-drawn // images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from imagelab.data import Faces, Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.families import kind_of
 from imagelab.generators import Cascade, Ddpm, Gaussian, RunContext, Vae
+from imagelab.generators.gaussian import GaussianModel
+from imagelab.measurement import Measurement
+from imagelab.metrics import METRICS, Evidence, Metric
 from imagelab.runs import preflight as module
 from imagelab.runs.preflight import preflight, rehearsal
 
@@ -82,3 +86,57 @@ def test_every_generator_and_the_whole_panel_of_faces_can_be_tried(tmp_path: Pat
     context = RunContext(on_record=told.append, should_stop=lambda: True, checkpoint=tmp_path / "state")
     preflight(asked(tmp_path, data=Faces(size=32), generator=Vae(), arms=arms, metrics=None), context)
     assert told == [] and not (tmp_path / "state").exists()
+
+
+def test_every_metric_of_a_space_gives_a_number_in_the_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    panel, found = ("frechet", "kernel", "prdc", "vendi", "sliced_w2"), []
+
+    def recording(row: Metric) -> Metric:
+        def measure(evidence: Evidence) -> list[Measurement]:
+            rows = row.measure(evidence)
+            found.extend(rows)
+            return rows
+
+        return replace(row, measure=measure)
+
+    for name in panel:
+        monkeypatch.setitem(METRICS._ours, name, recording(METRICS[name]))
+    preflight(asked(tmp_path, metrics=panel), RunContext())
+    assert {m.name.partition("/")[0] for m in found} >= set(panel)
+    assert all(m.value is not None for m in found if not m.name.endswith("_corrected")), "tried without a result"
+
+
+def test_the_metrics_are_tried_with_all_that_a_run_will_show_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shown: list[Evidence] = []
+
+    def look(evidence: Evidence) -> list[Measurement]:
+        shown.append(evidence)
+        return []
+
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
+    preflight(asked(tmp_path, metrics=("tone",)), RunContext())
+    (evidence,) = shown
+    for images in (evidence.real, evidence.fake, evidence.blank, evidence.train):
+        assert images is not None and images.images.shape == (12, 3, 16, 16)
+    assert (evidence.real.images != evidence.fake.images).any()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Gaussian, "load"), (GaussianModel, "save"), (GaussianModel, "reconstruct")]
+)
+def test_a_model_that_cannot_be_kept_read_back_or_copied_through_is_caught(
+    owner: type, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(owner, name, fail)
+    with pytest.raises(ValueError, match=r"before the run: Gaussian: a defect"):
+        preflight(asked(tmp_path), RunContext())
+
+
+def test_a_rehearsal_takes_one_step_two_images_and_two_sampler_steps():
+    for recipe in (Vae(), Ddpm(), Cascade()):
+        short = rehearsal(recipe)
+        for name in ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps"):
+            assert getattr(short, name, 2) == 2, (recipe.kind, name)

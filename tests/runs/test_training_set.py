@@ -116,9 +116,9 @@ def published(stream: int, seed: int, generations: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fresh_draws", [1, 5])
-def test_the_lab_streams_what_the_plain_loop_draws(tmp_path: Path, stream: int):
-    folder = carry_out(field(tmp_path, data=WHITE, generations=3, fresh_draws=stream))
-    difference = folder.images(3).astype(int) - published(stream, 0, 3)
+def test_the_lab_streams_what_the_plain_loop_draws(tmp_path: Path, fresh_draws: int):
+    folder = carry_out(field(tmp_path, data=WHITE, generations=3, fresh_draws=fresh_draws))
+    difference = folder.images(3).astype(int) - published(fresh_draws, 0, 3)
     assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 1e-2
 
 
