@@ -42,7 +42,7 @@ from imagelab.faces.freckles import freckle_chance
 from imagelab.faces.parallel import Job, draw, record
 from imagelab.faces.rare import RARE
 from imagelab.faces.render import RENDERER_VERSION
-from imagelab.io.cache import cached
+from imagelab.io.cache import cache_folder, cached
 from imagelab.metrics import attribute_probes as probes_home
 from imagelab.metrics.attribute_probes import Probe, Probes, read_probes, scores
 from imagelab.metrics.attributes import smallest_share
@@ -103,7 +103,8 @@ def _drawn(split: str, seed: int, rare: dict[str, np.ndarray]) -> Known:
     )
     address = hashlib.sha256(json.dumps([asdict(order), RENDERER_VERSION]).encode()).hexdigest()
     shape = {"images": (n, 3, SIZE, SIZE)}
-    return Known(cached(address, shape, lambda: {"images": draw(order, faces)["images"]}, "probes")["images"], truth)
+    kept = cached(cache_folder("probes"), address, shape, lambda: {"images": draw(order, faces)["images"]})
+    return Known(kept["images"], truth)
 
 
 class Network(nn.Module):

@@ -55,8 +55,9 @@ from imagelab.data import AnyData, Faces, RandomField
 from imagelab.families import kind_of
 from imagelab.generators import Ddpm, Gaussian, RunContext, Vae
 from imagelab.generators.ddpm import DdpmModel
-from imagelab.generators.exact_net import alpha_bar, exact_model
+from imagelab.generators.exact_net import exact_model
 from imagelab.generators.gaussian import GaussianModel
+from imagelab.generators.sampler_law import alpha_bar
 from imagelab.images import LUMA, luma
 from imagelab.metrics.spectrum import power_spectrum
 from imagelab.seeds import image_seeds, seed_at

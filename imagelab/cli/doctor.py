@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
-from ..io.cache import SHELVES, VARIABLE, cache_folder, entries, limit
+from ..io.cache import FOLDERS, VARIABLE, cache_folder, entries, limit
 from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
 from ..runs.threads import default_threads, usable_cores
@@ -56,9 +56,9 @@ def name_clashes() -> list[str]:
 
 
 def _cache() -> str:
-    """What is kept to save time, shelf by shelf, and what bounds it."""
-    sizes = {shelf: sum(entry.size for entry in entries() if entry.shelf == shelf) for shelf in SHELVES}
-    held = ", ".join(f"{shelf} {size / 1e6:,.0f} MB" for shelf, size in sizes.items() if size) or "nothing"
+    """Return how much each folder of the cache holds, and the limit."""
+    sizes = {folder: sum(entry.size for entry in entries() if entry.folder == folder) for folder in FOLDERS}
+    held = ", ".join(f"{folder} {size / 1e6:,.0f} MB" for folder, size in sizes.items() if size) or "nothing"
     return (
         f"cache: {short(cache_folder().parent)}: {held}; above {limit() / 1e9:g} GB ({VARIABLE}) what is unused "
         "longest is removed before the next run"

@@ -29,7 +29,8 @@ from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
-from ..io.decode import Kernel, Progress
+from ..io.decode import Progress
+from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
 from ..run_folder import RunFolder

@@ -1,12 +1,11 @@
-"""Pictures in one NumPy file: ``.npy``, or ``.npz`` with labels beside them. A run's ``images.npy`` is one.
+"""Pictures in one NumPy file: ``.npy``, or ``.npz`` that may hold labels as well. A run's ``images.npy`` is one.
 
-The values must be uint8. Pickled content is refused. The order of the axes is told by the one of length 1 or 3; where
-that is not clear it must be said.
+The values must be uint8. Pickled content is refused. The order of the axes is recognised by the axis of length 1 or 3;
+where that is ambiguous, ``layout`` must be set.
 """
 
 from __future__ import annotations
 
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,14 +13,13 @@ from typing import Literal
 import numpy as np
 
 from ..io.annotation_lists import changed, class_columns
+from ..io.arrays import Layout, array_beside, array_file, planar_view
 from ..io.catalogue import Catalogue, digest, shown
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Arrays"]
 
 SOURCE = "whoever wrote it"
-MOST_BYTES = 1 << 33
-Layout = Literal["auto", "nhwc", "nchw", "nhw"]
 
 
 class Arrays(PictureSet):
@@ -45,7 +43,10 @@ class Arrays(PictureSet):
         found_at(self.kind, self.path, "a .npy or .npz file", SOURCE, self.path)
         file = changed(self.path)
         pictures, labels = _read(file, self.key, self.labels)
-        planar = _planar(pictures, self.layout, shown(self.path))
+        if pictures.dtype != np.uint8:
+            got = f"got {pictures.dtype} {pictures.shape}"
+            raise ValueError(f"{shown(self.path)}: expected uint8 values 0..255, {got}; scale and round them first")
+        planar = planar_view(pictures, self.layout, shown(self.path))
         classes, note = ({}, "") if labels is None else class_columns([shown(str(label)) for label in labels.tolist()])
 
         def read(row: int) -> np.ndarray:
@@ -61,52 +62,16 @@ class Arrays(PictureSet):
 
 @lru_cache(maxsize=2)
 def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the array of pictures (memory-mapped from a .npy) and the labels, if any."""
-    path = Path(file[0])
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
-        with zipfile.ZipFile(path) as archive:
-            unfolded = sum(member.file_size for member in archive.infolist())
-        if unfolded > MOST_BYTES:
-            raise ValueError(f"it would unfold to {unfolded} bytes; save the pictures as .npy")
-        with np.load(path, allow_pickle=False) as stored:
-            pictures = stored[_picture_key(list(stored.files), key)]
-            beside = stored[labels] if labels in stored.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{shown(path)}: not a whole .npy or .npz file of pictures ({error})") from error
-    if beside is not None and beside.shape != (len(pictures),):
-        raise ValueError(f"{shown(path)}: {labels}: expected one label a picture [{len(pictures)}], got {beside.shape}")
-    return pictures, beside
+    """Return the array of pictures, mapped from disk, and the labels, if any.
 
-
-def _picture_key(there: list[str], key: str) -> str:
-    if key in there:
-        return key
-    if not key and "images" in there:
-        return "images"
-    if not key and len(there) == 1:
-        return there[0]
-    raise ValueError(f"expected an array {key or 'images'!r}, got {', '.join(there)}; name it with key")
-
-
-def _planar(pictures: np.ndarray, layout: Layout, name: str) -> np.ndarray:
-    """Return a view uint8 [N,C,H,W], C = 1 or 3.
-
-    Raises:
-        ValueError: for another type of number, another form, or a form that can be read in two ways.
+    An array inside a .npz file is unpacked into a temporary file: what is kept for the next time are the decoded
+    pictures, and that only where the dataset's setting ``cache`` says so.
     """
-    got = f"got {pictures.dtype} {pictures.shape}"
-    if pictures.dtype != np.uint8:
-        raise ValueError(f"{name}: expected uint8 values 0..255, {got}; scale and round them first")
-    if layout == "auto":
-        first, last = (pictures.ndim == 4 and pictures.shape[axis] in (1, 3) for axis in (1, -1))
-        if first and last:
-            raise ValueError(f"{name}: {got} can be N,C,H,W or N,H,W,C; set layout")
-        layout = "nhw" if pictures.ndim == 3 else "nchw" if first else "nhwc"
-    if pictures.ndim != len(layout):
-        raise ValueError(f"{name}: expected {','.join(layout.upper())} with C = 1 or 3, {got}")
-    planar = pictures[:, None] if layout == "nhw" else pictures if layout == "nchw" else pictures.transpose(0, 3, 1, 2)
-    if planar.shape[1] not in (1, 3):
-        raise ValueError(f"{name}: expected {','.join(layout.upper())} with C = 1 or 3, {got}")
-    return planar
+    path = Path(file[0])
+    pictures, _ = array_file(path, cache=False, key=key)
+    label_column = array_beside(path, labels)
+    if label_column is not None and label_column.shape != (len(pictures),):
+        raise ValueError(
+            f"{shown(path)}: {labels}: expected one label a picture [{len(pictures)}], got {label_column.shape}"
+        )
+    return pictures, label_column

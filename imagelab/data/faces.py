@@ -27,7 +27,7 @@ from ..faces.latent import Face
 from ..faces.parallel import Job, draw_together, pose, record
 from ..faces.rare import RARE, choose
 from ..faces.render import RENDERER_VERSION, Portrait
-from ..io.cache import cached
+from ..io.cache import cache_folder, cached
 from ..io.catalogue import BadFile, Split
 from ..seeds import rng_at
 from .base import Data, Sample
@@ -102,7 +102,8 @@ class Faces(Data):
         """
         _check(split, n)
         if self.cache:
-            arrays = cached(self._address(split, n, seed), self._form(n), lambda: self._draw(split, n, seed))
+            address, form = self._address(split, n, seed), self._form(n)
+            arrays = cached(cache_folder("faces"), address, form, lambda: self._draw(split, n, seed))
         else:
             arrays = self._draw(split, n, seed)
         ends = np.cumsum(arrays["counts"])[:-1]

@@ -1,6 +1,6 @@
 """Any directory of images: the user's own pictures as a dataset.
 
-PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) and PNM files, in any mixture of sizes and modes; see io/intake.py for how
+PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) and PNM files, in any mixture of sizes and modes; see io/decode.py for how
 one picture becomes uint8 [3,size,size]. A file that cannot be used is named with its reason, never dropped in
 silence; the splits are a seeded permutation of the pictures that are left, equal ones counted once.
 """

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, present
+from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, present, split_word
 from ..io.arrow import Feature, arrow_catalogue, parquet_files, saved_files
 from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
 from .picture_set import FilePath, Level, PictureSet
@@ -128,7 +127,7 @@ def _image_folder(root: Path, label: str, alpha_over: tuple[int, int, int]) -> t
     catalogue = file_catalogue(listing, alpha_over, entries=entries)
     facts = [described[entry.name] for entry in entries]
     attributes, note = columns_of(facts, label)
-    parts = [next((w for w in re.split(r"[/._-]", entry.name) if w.lower() in OFFICIAL), "") for entry in entries]
+    parts = [split_word(entry.name) for entry in entries]
     stamp = digest(catalogue.stamp, [changed(table) for table in tables], label)
     bad = (*catalogue.bad, *missing)
     return replace(catalogue, stamp=stamp, attributes=attributes, bad=bad, note=note), parts

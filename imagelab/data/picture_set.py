@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from ..io.catalogue import BadFile, Catalogue, Split, shown
-from ..io.intake import Intake, take_in
+from ..io.decode import DistinctPictures, distinct_pictures
 from ..seeds import rng_at
 from .base import Data, Sample
 
@@ -122,40 +122,41 @@ class PictureSet(Data, ABC):
         Raises:
             ValueError: as :meth:`available`, and if n is not 1 .. the number of images in the split.
         """
-        catalogue, intake = self._usable()
-        rows = self._rows(catalogue, intake, seed)[split]
+        catalogue, pictures = self._usable()
+        rows = self._rows(catalogue, pictures, seed)[split]
         if not 1 <= n <= len(rows):
             raise ValueError(
                 f"{self._word}: expected 1 to {len(rows)} images from the {split} split of {self._subject()}, got "
                 f"n = {n}; ask for fewer, add pictures, or change limit, heldout_share and reserve_share"
             )
         chosen = rows[:n]
-        columns = {name: column[intake.rows[chosen]] for name, column in catalogue.attributes.items()}
-        return Sample(intake.images[chosen], columns, sources=tuple(intake.names[row] for row in chosen))
+        columns = {name: column[pictures.rows[chosen]] for name, column in catalogue.attributes.items()}
+        return Sample(pictures.images[chosen], columns, sources=tuple(pictures.names[row] for row in chosen))
 
     def card(self) -> str:
         """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""
-        (catalogue, intake), total = self._usable(), len(self._catalogue())
+        (catalogue, pictures), total = self._usable(), len(self._catalogue())
         chosen = f"A fixed random choice of {len(catalogue)} of {total} was read. " if len(catalogue) < total else ""
         division = "a seeded permutation" if catalogue.splits is None else "the dataset's own (validation is reserve)"
         return (
-            f"{len(intake.names)} pictures of {self._subject()}, cropped to the centre square and resized "
+            f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
-            f"Left out: {len(intake.bad)} bad "
-            f"files, {intake.copies} equal copies, {catalogue.ignored} files that are no pictures. {intake.enlarged} "
-            f"pictures were smaller than {self.size} px and enlarged: their fine detail is interpolated. "
+            f"Left out: {len(pictures.bad)} bad "
+            f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are no pictures. "
+            f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
+            f"interpolated. "
             f"Splits: {division}. Only copies "
             f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
-            f"{self.licence} Fingerprint {intake.fingerprint()[:16]}."
+            f"{self.licence} Fingerprint {pictures.fingerprint()[:16]}."
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
-        return take_in(self._chosen(), self.size, self.cache).bad
+        return distinct_pictures(self._chosen(), self.size, self.cache).bad
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted (name, SHA-256 of the final pixels) of the usable pictures."""
-        return take_in(self._chosen(), self.size, self.cache).fingerprint()
+        return distinct_pictures(self._chosen(), self.size, self.cache).fingerprint()
 
     def _chosen(self) -> Catalogue:
         """Return the catalogue, cut down to ``limit``."""
@@ -164,17 +165,17 @@ class PictureSet(Data, ABC):
             return catalogue
         return catalogue.take(np.sort(rng_at(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
 
-    def _usable(self) -> tuple[Catalogue, Intake]:
+    def _usable(self) -> tuple[Catalogue, DistinctPictures]:
         """Return what the dataset holds, or say why it cannot be one."""
         catalogue = self._chosen()
-        intake = take_in(catalogue, self.size, self.cache)
-        where, count = self._subject(), len(intake.names)
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in intake.bad)
-        if self.on_bad == "stop" and intake.bad:
+        pictures = distinct_pictures(catalogue, self.size, self.cache)
+        where, count = self._subject(), len(pictures.names)
+        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in pictures.bad)
+        if self.on_bad == "stop" and pictures.bad:
             raise ValueError(
-                f'{self._word}: {len(intake.bad)} bad files and on_bad = "stop"; mend or move them:{listed}'
+                f'{self._word}: {len(pictures.bad)} bad files and on_bad = "stop"; mend or move them:{listed}'
             )
-        if count + intake.copies + len(intake.bad) == 0:
+        if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
                 f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
                 f"({catalogue.ignored} files of other kinds); name the folder that holds the pictures"
@@ -182,16 +183,16 @@ class PictureSet(Data, ABC):
         if count < LEAST_USABLE:
             raise ValueError(
                 f"{self._word}: expected at least {LEAST_USABLE} different usable pictures in {where}, got {count} "
-                f"({intake.copies} equal copies, {len(intake.bad)} bad files); add pictures{listed}"
+                f"({pictures.copies} equal copies, {len(pictures.bad)} bad files); add pictures{listed}"
             )
-        return catalogue, intake
+        return catalogue, pictures
 
-    def _rows(self, catalogue: Catalogue, intake: Intake, seed: int) -> dict[Split, np.ndarray]:
-        """Return each split's rows of the intake, in seeded order."""
-        count = len(intake.names)
+    def _rows(self, catalogue: Catalogue, pictures: DistinctPictures, seed: int) -> dict[Split, np.ndarray]:
+        """Return each split's rows of the distinct pictures, in seeded order."""
+        count = len(pictures.names)
         order = rng_at(seed, f"{self._word}/split").permutation(count)
         if catalogue.splits is not None:
-            official = np.array(catalogue.splits)[intake.rows][order]
+            official = np.array(catalogue.splits)[pictures.rows][order]
             rows: dict[Split, np.ndarray] = {
                 "heldout": order[official == "heldout"],
                 "reserve": order[official == "reserve"],
@@ -211,7 +212,7 @@ class PictureSet(Data, ABC):
         reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)
         place = np.arange(count)
         if catalogue.groups is not None:
-            order, place = _by_group(order, catalogue.groups[intake.rows])
+            order, place = _by_group(order, catalogue.groups[pictures.rows])
         return {
             "heldout": order[place < heldout],
             "reserve": order[(place >= heldout) & (place < heldout + reserve)],

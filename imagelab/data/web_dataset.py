@@ -38,10 +38,7 @@ class WebDataset(PictureSet):
 
     def _catalogue(self) -> Catalogue:
         root = found_at(self.kind, self.path, "a .tar file or a folder of them", SOURCE, self.path)
-        shards = [root] if root.is_file() else sorted(root.rglob("*.tar"))
-        if not shards:
-            raise ValueError(f"{self.kind}: expected .tar files in {shown(root)}, got none")
-        return shard_catalogue(root, shards, self.alpha_over, self.official)
+        return shard_catalogue(root, self.alpha_over, self.official)
 
     def _subject(self) -> str:
         return f"the tar shards in {shown(self.path)}"

@@ -22,7 +22,8 @@ import numpy as np
 
 from ..io.arrays import Layout
 from ..io.cache import cache_folder
-from ..io.decode import Kernel, Progress, pick
+from ..io.decode import Progress, pick
+from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS, Evidence, ImageSet, measure_panel
 from ..metrics.weights import WeightsMissing, locate

@@ -22,8 +22,9 @@ from ..images import check_images
 from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
 from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, file_catalogue, list_pictures, shown
-from ..io.decode import LISTED, Facts, Kernel, Look, Progress, decoded, mode_of
+from ..io.decode import LISTED, Facts, Look, Progress, decoded, mode_of
 from ..io.pictures import read_rgb
+from ..io.resample import Kernel
 from ..metrics import ImageSet
 from ..pool import REAL, RESERVE
 from ..run_folder import RunFolder
@@ -269,7 +270,9 @@ def _from_catalogue(
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
         raise ValueError(f"{name}: no picture in it{listed}")
     try:
-        images, facts = decoded(catalogue, look, how.size, how.resize, how.cache, report)
+        images, facts = decoded(
+            catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, look=look, progress=report
+        )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())

@@ -5,8 +5,7 @@ For x_0 ~ N(mu, S) and x_t = sqrt(a) x_0 + sqrt(1 - a) e the optimal prediction 
     E[x_0 | x_t] = mu + sqrt(a) S (a S + (1 - a) I)^-1 (x_t - sqrt(a) mu),          (1)
 
 and those of e and v follow from it. :class:`ExactNet` takes the place of a trained network, with the same sampler,
-schedule and rounding to bytes. Then the remaining loss of a loop is caused by the sampler alone
-(``imagelab.theory.ddim_erosion`` and the functions next to it).
+schedule and rounding to bytes. Then the remaining loss of a loop is caused by the sampler alone (sampler_law.py).
 
 References:
     Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
@@ -18,11 +17,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion
 from .base import RunContext
 from .ddpm import DdpmModel
 
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from .ddpm import Ddpm
     from .gaussian import GaussianModel
 
-__all__ = ["ExactNet", "alpha_bar", "erosion", "exact_model"]
+__all__ = ["ExactNet", "exact_model"]
 
 
 class ExactNet:
@@ -75,45 +72,3 @@ def exact_model(gaussian: GaussianModel, recipe: Ddpm, context: RunContext) -> D
     """
     net: Any = ExactNet(gaussian, recipe)
     return DdpmModel(net, recipe, context)
-
-
-def alpha_bar(recipe: Ddpm) -> np.ndarray:
-    """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
-
-    They are the argument of ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion``; ``edm_erosion``
-    takes sigma = sqrt(1 / alpha_bar - 1) instead (:func:`erosion` converts).
-
-    Example:
-        >>> from imagelab.generators import Ddpm
-        >>> alpha_bar(Ddpm(sampler="ddim", steps=10)).shape
-        (11,)
-    """
-    scheduler = recipe._sampling_scheduler()
-    if recipe.sampler == "dpm++":
-        return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
-    if recipe.sampler == "heun":  # diffusers lists every level twice, except the first and the last
-        return 1 / (1 + np.append(scheduler.sigmas[:-1:2], scheduler.sigmas[-1]).astype(np.float64) ** 2)
-    return np.append(scheduler.alphas_cumprod.numpy().astype(np.float64)[scheduler.timesteps.numpy()], 1.0)
-
-
-def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
-    """Return the variance of Gaussian modes after sampling with an exact network: the sampler's error alone.
-
-    Args:
-        variance: l >= 0 of the data's modes, images in -1..1; any shape.
-        recipe: its schedule, sampler and steps are used; noise_scale is taken as 1.
-
-    Returns:
-        float64, shaped like ``variance``.
-
-    Example:
-        >>> from imagelab.generators import Ddpm
-        >>> modes = np.array([1e-3, 1e-1])
-        >>> (erosion(modes, Ddpm(sampler="ddim", steps=50)) / modes).round(2).tolist()
-        [0.34, 0.91]
-    """
-    levels = alpha_bar(recipe)
-    if recipe.sampler == "heun":
-        return edm_erosion(variance, np.sqrt(1 / levels - 1))
-    laws = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion}
-    return laws[recipe.sampler](variance, levels)

@@ -1,11 +1,13 @@
-"""The list files of published datasets: which pictures there are, what is said of them, whose split they are in.
+"""The list files of published datasets: names of the pictures, their annotations, and their splits.
 
-Every reader refuses by name and reason: a list that is missing, a count line that does not fit, a row that is too
-short. Pictures that a list names and the folder lacks are named too; pictures that no list names are counted.
+Every reader refuses damaged lists with the file's name and the reason: a list that is missing, a count line that does
+not agree, a row that is too short. Pictures that are on a list but not in the folder are named; pictures that are on no
+list are counted.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +23,10 @@ Rows = tuple[tuple[str, ...], ...]
 
 
 def changed(path: Path) -> tuple[str, int, int]:
-    """Return what tells that a file is another one now: its path, bytes and time of change (nanoseconds).
+    """Return (path, size in bytes, time of last change in nanoseconds): another value means that the file was changed.
 
     Raises:
-        ValueError: naming the file, if it is missing.
+        ValueError: with the file's name, if it is missing.
     """
     try:
         status = path.stat()
@@ -39,10 +41,10 @@ def read_rows(path: Path, separator: str | None = None, most: int = -1) -> Rows:
     Args:
         path: the list file.
         separator: between fields; None for any run of blanks.
-        most: split a line at most so often; -1 for every separator.
+        most: how often a line is split at most; -1 for every separator.
 
     Raises:
-        ValueError: naming the file, if it is missing or no text.
+        ValueError: with the file's name, if it is missing or not a text file.
     """
     return _rows(changed(path), separator, most)
 
@@ -59,10 +61,10 @@ def _rows(file: tuple[str, int, int], separator: str | None, most: int) -> Rows:
 
 
 def counted(path: Path, rows: Rows, headers: int) -> Rows:
-    """Return the rows that follow a first line with their count and ``headers`` more lines.
+    """Return the rows below the first line, which holds their number, and ``headers`` further lines.
 
     Raises:
-        ValueError: naming the file, if the first line is no count or another one.
+        ValueError: with the file's name, if the first line is not a number or does not agree with the rows.
     """
     first = rows[0] if rows else ()
     body = rows[1 + headers :]
@@ -74,26 +76,26 @@ def counted(path: Path, rows: Rows, headers: int) -> Rows:
 
 
 def present(listing: Listing, names: Sequence[str]) -> tuple[np.ndarray, list[Entry], tuple[BadFile, ...]]:
-    """Look listed names up in a folder.
+    """Look up listed names in a folder.
 
     Returns:
-        The rows of the list whose pictures are there (int64), their entries, and the missing ones as bad files.
+        The rows of the list whose pictures exist (int64), their entries, and the missing ones as bad files.
     """
-    there = {entry.name: entry for entry in listing.entries}
-    rows = np.array([row for row, name in enumerate(names) if name in there], np.int64)
+    by_name = {entry.name: entry for entry in listing.entries}
+    rows = np.array([row for row, name in enumerate(names) if name in by_name], np.int64)
     missing = tuple(
         BadFile(shown(listing.folder / name), "is on the set's list, but there is no such file")
         for name in names
-        if name not in there
+        if name not in by_name
     )
-    return rows, [there[name] for name in names if name in there], missing
+    return rows, [by_name[name] for name in names if name in by_name], missing
 
 
 MOST_CLASSES = 256
 
 
 def class_columns(labels: Sequence[str | None], prefix: str = "class") -> tuple[dict[str, np.ndarray], str]:
-    """Return one bool [N] column a class, ``class/NAME``, and a note where there are too many classes for that."""
+    """Return one bool [N] column for each class, ``class/NAME``; above 256 classes no column and a note instead."""
     known = sorted({label for label in labels if label is not None})
     if len(known) > MOST_CLASSES:
         return {}, f"{len(known)} classes, too many (more than {MOST_CLASSES}) to follow one by one. "
@@ -110,11 +112,26 @@ OFFICIAL: dict[str, Split] = {
     "test": "heldout",
     "testing": "heldout",
 }
-"""Folder names that stand for a split, and the split of ours that they become."""
+"""Names of a dataset's own splits (also of folders), in lower case -> our split."""
+
+
+def split_word(path: str, *, last: bool = False) -> str:
+    """Return the first (or last) word in a relative path that stands for a split, as written; "" where there is none.
+
+    Words are separated by ``/``, ``.``, ``_`` and ``-``.
+
+    Example:
+        >>> split_word("train/cat-Test.png"), split_word("train/cat-Test.png", last=True), split_word("a/b.png")
+        ('train', 'Test', '')
+    """
+    words = re.split(r"[/._-]", path)
+    return next((word for word in (reversed(words) if last else words) if word.lower() in OFFICIAL), "")
 
 
 def official_splits(names: list[str]) -> tuple[Split, ...] | None:
-    """Return our splits for the dataset's own split names; None unless all are known, training and test among them.
+    """Return our splits for the dataset's own split names; None if one is unknown, or train or heldout is missing.
+
+    Without a test split, validation becomes ``heldout``.
 
     Example:
         >>> official_splits(["train", "val", "test"]), official_splits(["train", "val"]), official_splits(["cats"])
@@ -127,7 +144,7 @@ def official_splits(names: list[str]) -> tuple[Split, ...] | None:
 
 
 def columns_of(facts: Sequence[Mapping[str, Any]], label: str) -> tuple[dict[str, np.ndarray], str]:
-    """Return the attributes in rows of facts: every yes-or-no fact (also one level down), and the label's classes."""
+    """Return the attributes in rows of annotations: every bool (also one level down), and the classes of the label."""
     flat = [
         {**row, **{k: v for nested in row.values() if isinstance(nested, dict) for k, v in nested.items()}}
         for row in facts

@@ -1,13 +1,12 @@
-"""Pictures in archives and tables: zip, webdataset tar, Parquet, each as a catalogue of which nothing is unpacked."""
+"""Pictures in archives and tables: zip, webdataset tar, Parquet. Each is a catalogue; nothing is unpacked to disk."""
 
 from __future__ import annotations
 
 import io
 import json
-import re
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .annotation_lists import OFFICIAL, changed, columns_of, official_splits
+from .annotation_lists import changed, columns_of, official_splits, split_word
 from .arrow import Feature, arrow_catalogue, parquet_files, saved_files
 from .catalogue import SUFFIXES, BadFile, Catalogue, digest, shown
 from .pictures import read_rgb
@@ -60,33 +59,32 @@ def _is_hidden(name: str) -> bool:
 
 def tar_catalogue(path: Path) -> Catalogue:
     """Return the pictures in a tar file, or in the tar files of a folder (webdataset shards)."""
-    shards = [path] if path.is_file() else sorted(path.rglob("*.tar"))
-    if not shards:
-        raise ValueError(f"webdataset: expected .tar files in {shown(path)}, got none")
-    return shard_catalogue(path, shards, WHITE, official=False)
+    return shard_catalogue(path, WHITE, official=False)
 
 
-def shard_catalogue(root: Path, shards: Sequence[Path], alpha_over: tuple[int, int, int], official: bool) -> Catalogue:
+def shard_catalogue(root: Path, alpha_over: tuple[int, int, int], official: bool) -> Catalogue:
     """Return the pictures in webdataset shards: uncompressed tar files, read in place.
 
     Args:
-        root: the folder or file that the user named; split names are looked for in the paths below its parent.
-        shards: the tar files, in order.
+        root: a tar file, or a folder that is searched for tar files; split names are looked for in the paths below its
+            parent.
         alpha_over: RGB 0..255 behind transparent pixels.
         official: whether shards whose names say train and test (or val) are the splits.
 
     Raises:
-        ValueError: if a shard is no uncompressed tar file.
+        ValueError: if there is no shard, or one is not an uncompressed tar file.
     """
+    shards = [root] if root.is_file() else sorted(root.rglob("*.tar"))
+    if not shards:
+        raise ValueError(f"webdataset: expected .tar files in {shown(root)}, got none")
     members: list[_Member] = []
     parts: list[str] = []
     bad: list[BadFile] = []
     for shard in shards:
-        found, refused = _index(changed(shard))
-        members += found
+        pictures, refused = _index(changed(shard))
+        members += pictures
         bad += refused
-        words = re.split(r"[/._-]", shard.relative_to(root.parent).as_posix())
-        parts += [next((word for word in reversed(words) if word.lower() in OFFICIAL), "")] * len(found)
+        parts += [split_word(shard.relative_to(root.parent).as_posix(), last=True)] * len(pictures)
     attributes, note = columns_of([member.facts for member in members], "cls")
 
     def read(row: int) -> np.ndarray:
@@ -156,11 +154,11 @@ def _index(file: tuple[str, int, int]) -> tuple[tuple[_Member, ...], tuple[BadFi
         if not pictures:
             raise ValueError(f"{shown(path)}: not an uncompressed tar file ({error})") from error
         bad.append(BadFile(shown(path), shown(f"the archive is damaged after {len(pictures)} pictures: {error}")))
-    found = tuple(
+    members = tuple(
         _Member(shown(f"{path.name}:{info.name}"), file[0], info.offset_data, info.size, facts.get(key, {}))
         for key, info in pictures.items()
     )
-    return found, tuple(bad)
+    return members, tuple(bad)
 
 
 def _key(name: str) -> tuple[str, str]:

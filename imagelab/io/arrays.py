@@ -1,40 +1,46 @@
 """Pictures in arrays: NPY and NPZ files mapped from disk, any order of axes, any numbers with a stated range.
 
 What can be read in two ways is refused, and so are values outside the range that was stated for black and white:
-nothing is transposed, clipped or scaled by guess.
+nothing is transposed, clipped or scaled without being stated. Pickled content is refused. Datasets and sets under
+measurement are both read here.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from .annotation_lists import changed
-from .atomic import written_whole
-from .cache import cache_folder
+from .cache import cache_folder, cached_stream
 from .catalogue import digest, shown
-from .decode import Facts, shelved, stretches
+from .decode import VERSION, Facts, none_usable, stored_set, stretches
 
-__all__ = ["Layout", "array_file", "as_bytes", "planar_view"]
+__all__ = ["Layout", "array_beside", "array_file", "as_bytes", "planar_view"]
 
 Layout = Literal["auto", "nchw", "nhwc", "nhw"]
-"""Order of the axes; "auto" tells by the axis of length 1 or 3."""
+"""Order of the axes; "auto" recognises it by the axis of length 1 or 3."""
 
 STATISTICS = {"mu", "sigma"}  # what other FID programs keep of a set instead of its pictures
+BLOCK_BYTES = 1 << 20  # unpacked at once
 ROUNDING = 1e-6  # of the stated range: what float32 arithmetic may put beyond its ends
 
 
 def planar_view(values: np.ndarray, layout: Layout, name: str) -> np.ndarray:
     """Return a view [N,C,H,W], C = 1 or 3, of an array of any type of number.
 
+    Args:
+        values: the array.
+        layout: order of its axes.
+        name: what to call the array in messages.
+
     Raises:
-        ValueError: for a form that is none of pictures, or that can be read in two ways.
+        ValueError: for a shape that pictures cannot have, or that can be read in two ways.
     """
     shape, got = values.shape, f"got {values.dtype} {list(values.shape)}"
     expected = "expected [N,C,H,W] or [N,H,W,C] with C = 1 or 3, or [N,H,W]"
@@ -71,13 +77,14 @@ def as_bytes(
         planar: [N,C,H,W] of any type of number.
         value_range: the values of black and white.
         name: what to call the set in messages.
-        stamp: what tells the array from any other, so that the bytes can be kept; "" keeps nothing.
+        stamp: identifies the array and its content, so that the bytes can be kept; "" keeps nothing.
 
     Returns:
         uint8 [N,C,H,W], mapped from disk, and facts with the span of the values.
 
     Raises:
-        ValueError: where no range was stated, or values are NaN, infinite or outside of it: with their number.
+        ValueError: where no range was stated, where values are NaN, infinite or outside of it (with their number), or
+            where there are no pictures.
     """
     if value_range is None:
         sample = planar[next(stretches(len(planar), planar.shape[1:]), slice(0))]
@@ -91,85 +98,125 @@ def as_bytes(
     slack = ROUNDING * (high - low)
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
-        wild = outside = 0
+        not_finite = outside = 0
         least, most = np.inf, -np.inf
         for stretch in stretches(len(planar), planar.shape[1:]):
             block = np.asarray(planar[stretch], np.float64)
             finite = np.isfinite(block)
-            wild += int((~finite).sum())
+            not_finite += int((~finite).sum())
             outside += int((finite & ((block < low - slack) | (block > high + slack))).sum())
-            if not wild and not outside:
+            if not not_finite and not outside:
                 least, most = min(least, block.min()), max(most, block.max())
                 yield np.rint((block - low) * (255.0 / (high - low))).clip(0, 255).astype(np.uint8)
-        if wild or outside:
+        if not_finite or outside:
             raise ValueError(
-                f"{name}: of {planar.size} values {wild} are NaN or infinite, {outside} outside of the stated range "
-                f"{low:g} to {high:g}; nothing is clipped in silence. Mend them, or state the range that they are in"
+                f"{name}: of {planar.size} values {not_finite} are NaN or infinite, {outside} outside of the stated "
+                f"range {low:g} to {high:g}; nothing is clipped in silence. Mend them, or state the range that they "
+                f"are in"
             )
+        if not len(planar):
+            raise none_usable(facts)
         facts.span = (float(least), float(most))
 
-    return shelved(digest(stamp, value_range) if stamp else "", fill)
+    key = digest(VERSION, stamp, value_range)
+    return stored_set(cache_folder("measured") / f"{key}.bytes" if stamp else None, fill)
 
 
-def array_file(path: Path, cache: bool) -> tuple[np.ndarray, str]:
+def array_file(path: Path, cache: bool, key: str | None = None) -> tuple[np.ndarray, str]:
     """Return the pictures of a .npy or .npz file, mapped from disk whatever their type and layout, and a stamp.
 
-    Mapped copy on write: torch takes only arrays that can be written to, and no file is ever changed.
+    The map is copy on write: torch takes only arrays that can be written to, and no file is ever changed. An array
+    inside a .npz file is first unpacked, piece by piece, into the cache or into a temporary file.
 
-    An array inside a .npz file is unpacked once, streaming, into the cache (or a temporary file) and mapped there.
+    Args:
+        path: the file; any name that does not end in .npy is read as .npz.
+        cache: whether an unpacked array is kept for the next time.
+        key: name of the pictures in a .npz file; "" where none was given, None where none can be given.
+
+    Returns:
+        The array and a digest of path, size and time of change of the file.
 
     Raises:
-        ValueError: naming the file, if it is not whole or holds no array of pictures.
+        ValueError: naming the file, if it is damaged or holds no array of pictures.
     """
     stamp = digest("array", changed(path))
-    try:
+    with _named(path):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as handle:
-                np.lib.format.read_magic(handle)  # says so plainly where it is no NPY file at all
+                np.lib.format.read_magic(handle)  # a clear message where it is not an NPY file
             return np.load(path, mmap_mode="c", allow_pickle=False), stamp
         with zipfile.ZipFile(path) as archive:
-            member = _array_member(archive)
+            member = _array_member(archive, key)
             return _unpacked(archive, member, digest(stamp, member) if cache else ""), stamp
+
+
+def array_beside(path: Path, name: str) -> np.ndarray | None:
+    """Return another array of a .npz file, such as labels, in memory; None where there is none of this name.
+
+    Raises:
+        ValueError: naming the file, if it is damaged or the array is pickled.
+    """
+    if path.suffix.lower() == ".npy":
+        return None
+    with _named(path), np.load(path, allow_pickle=False) as stored:
+        return stored[name] if name in stored.files else None
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what damaged files raise into a ValueError that names the file."""
+    try:
+        yield
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{shown(path)}: not a whole {path.suffix} file of pictures ({error})") from error
 
 
-def _array_member(archive: zipfile.ZipFile) -> str:
-    """Return the member that holds pictures: ``images``, or the only array of three or four axes."""
+def _array_member(archive: zipfile.ZipFile, key: str | None) -> str:
+    """Return the member that holds pictures: the given one, else ``images``, else the only one of 4 (or 3) axes."""
     arrays = {name: _axes(archive, name) for name in archive.namelist() if name.endswith(".npy")}
     keys = {name.removesuffix(".npy") for name in arrays}
+    if key and key in keys:
+        return f"{key}.npy"
+    if key:
+        raise ValueError(f"expected an array {key!r}; it holds {', '.join(sorted(keys))}")
     if keys >= STATISTICS:
         raise ValueError("it holds mu and sigma, statistics of features; expected the pictures themselves")
     if "images.npy" in arrays:
         return "images.npy"
     found = [name for name, axes in arrays.items() if axes == 4] or [n for n, axes in arrays.items() if axes == 3]
     if len(found) != 1:
-        raise ValueError(f"expected one array of pictures, or one called images; it holds {', '.join(sorted(keys))}")
+        advice = "" if key is None else "; name it with key"
+        raise ValueError(
+            f"expected one array of pictures, or one called images; it holds {', '.join(sorted(keys))}{advice}"
+        )
     return found[0]
 
 
 def _axes(archive: zipfile.ZipFile, name: str) -> int:
     with archive.open(name) as handle:
-        version = np.lib.format.read_magic(handle)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return len(read(handle)[0])
+        return len(_header(handle)[0])
+
+
+def _header(handle: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, Fortran order and dtype of an NPY file; the handle is then at the first value."""
+    version = np.lib.format.read_magic(handle)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(handle)
 
 
 def _unpacked(archive: zipfile.ZipFile, member: str, key: str) -> np.ndarray:
-    """Return a member, mapped from where it was unpacked to; the file of an empty key is forgotten at once."""
-    if not key:
-        with tempfile.NamedTemporaryFile(prefix="imagelab-") as handle:
-            _unpack(archive, member, Path(handle.name))
-            return np.load(handle.name, mmap_mode="c", allow_pickle=False)  # the mapping outlives the name
-    path = cache_folder("measured") / f"{key}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path, shared=True) as partial:
-            partial.touch(mode=0o600)
-            _unpack(archive, member, partial)
-    return np.load(path, mmap_mode="c", allow_pickle=False)
+    """Return a member of an archive, mapped from the file it is unpacked to; with an empty key a temporary one."""
 
+    def unpack(file: BinaryIO) -> dict[str, Any]:
+        with archive.open(member) as packed:
+            shutil.copyfileobj(packed, file, BLOCK_BYTES)
+        return {}
 
-def _unpack(archive: zipfile.ZipFile, member: str, place: Path) -> None:
-    with place.open("wb") as handle, archive.open(member) as packed:
-        shutil.copyfileobj(packed, handle, 1 << 20)
+    def view(file: BinaryIO, facts: dict[str, Any]) -> np.ndarray:
+        file.seek(0)
+        shape, fortran, dtype = _header(file)
+        if dtype.hasobject:
+            raise ValueError("Array can't be memory-mapped: Python objects in dtype.")
+        return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran else "C")
+
+    return cached_stream(cache_folder("measured") / f"{key}.npy" if key else None, unpack, view)

@@ -1,14 +1,13 @@
 """Pictures in Arrow tables: Parquet files and what ``datasets.Dataset.save_to_disk`` writes. Needs pyarrow alone.
 
-Only the columns that are wanted are read, a row group at a time; a table written by ``save_to_disk`` is mapped into
-memory and not copied.
+Only the columns that are needed are read, one row group at a time; a table written by ``save_to_disk`` is memory-mapped
+and not copied.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .annotation_lists import OFFICIAL, changed, class_columns
+from .annotation_lists import changed, class_columns, split_word
 from .catalogue import Catalogue, digest, shown
 from .pictures import read_rgb
 
@@ -30,7 +29,7 @@ __all__ = ["Feature", "TableFile", "arrow_catalogue", "parquet_files", "saved_fi
 
 @dataclass(frozen=True)
 class Feature:
-    """Which columns are asked for: an empty image name means the first picture column."""
+    """Which columns to use; with an empty image name the first picture column."""
 
     image: str
     label: str
@@ -46,7 +45,7 @@ class TableFile:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of rows that is read at once: a row group of a Parquet file, or a whole Arrow file."""
+    """Rows that are read at once: a row group of a Parquet file, or a whole Arrow file."""
 
     file: tuple[str, int, int]
     group: int
@@ -62,20 +61,20 @@ def saved_files(root: Path) -> list[TableFile]:
 
 
 def parquet_files(root: Path) -> list[TableFile]:
-    """Return a Parquet file, or those in a folder and its subfolders, with the split that their names speak of."""
+    """Return a Parquet file, or those in a folder and its subfolders, with the split that is in their names."""
     files = [root] if root.suffix == ".parquet" else sorted(root.rglob("*.parquet"))
     return [TableFile(file, _split_word(file, root)) for file in files if file.is_file()]
 
 
 def arrow_catalogue(
-    files: Sequence[TableFile], wanted: Feature, alpha_over: tuple[int, int, int]
+    files: Sequence[TableFile], feature: Feature, alpha_over: tuple[int, int, int]
 ) -> tuple[Catalogue, list[str]]:
     """Return the catalogue of table files, and the split name of each row.
 
     Raises:
         ValueError: if pyarrow is missing, a file is damaged, or there is no column of pictures.
     """
-    _, image = _features(changed(files[0].path), wanted)
+    _, image = _features(changed(files[0].path), feature)
     pieces: list[_Piece] = []
     names: list[str] = []
     parts: list[str] = []
@@ -91,8 +90,8 @@ def arrow_catalogue(
         piece = pieces[bisect_right(starts, row) - 1]
         return _decode(_column(piece.file, piece.group, image)[row - piece.first].as_py(), alpha_over)
 
-    attributes, note = _facts(tuple(pieces), wanted, image)
-    stamp = digest([changed(file.path) for file in files], wanted, alpha_over)
+    attributes, note = _facts(tuple(pieces), feature, image)
+    stamp = digest([changed(file.path) for file in files], feature, alpha_over)
     return Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note), parts
 
 
@@ -104,9 +103,9 @@ def _decode(value: Any, alpha_over: tuple[int, int, int]) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _facts(pieces: tuple[_Piece, ...], wanted: Feature, image: str) -> tuple[dict[str, np.ndarray], str]:
-    """Return the attributes: every column of yes and no (also inside a struct of these), and the label's classes."""
-    kinds, _ = _features(pieces[0].file, wanted) if pieces else ({}, "")
+def _facts(pieces: tuple[_Piece, ...], feature: Feature, image: str) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes: every bool column (also those in a struct of bools), and the classes of the label."""
+    kinds, _ = _features(pieces[0].file, feature) if pieces else ({}, "")
     columns: dict[str, np.ndarray] = {}
     for name, kind in kinds.items():
         if name == image or kind not in ("bool", "bools"):
@@ -116,9 +115,9 @@ def _facts(pieces: tuple[_Piece, ...], wanted: Feature, image: str) -> tuple[dic
         if kind == "bools":
             inner = {key: [bool(v and v[key]) for v in values] for key in next((v for v in values if v), {})}
         columns |= {shown(key): np.array([value is True for value in column], bool) for key, column in inner.items()}
-    if kinds.get(wanted.label, "bool") in ("bool", "bools", "image"):
+    if kinds.get(feature.label, "bool") in ("bool", "bools", "image"):
         return columns, ""
-    labels = [None if value is None else _word(value, kinds[wanted.label]) for value in _values(pieces, wanted.label)]
+    labels = [None if value is None else _word(value, kinds[feature.label]) for value in _values(pieces, feature.label)]
     classes, note = class_columns(labels)
     return {**columns, **classes}, note
 
@@ -132,25 +131,25 @@ def _word(value: Any, words: Any) -> str:
     return shown(str(words[value] if known else value))
 
 
-def _features(file: tuple[str, int, int], wanted: Feature) -> tuple[dict[str, Any], str]:
-    """Return what each column holds, and which one holds the pictures.
+def _features(file: tuple[str, int, int], feature: Feature) -> tuple[dict[str, Any], str]:
+    """Return the kind of each column, and the name of the column of pictures.
 
-    A column is "image", "bool", "bools" (a struct of yes and no), "other", or a list of class names.
+    A kind is "image", "bool", "bools" (a struct of bools), "other", or a list of class names.
     """
     schema = _schema(file)
     described = _described(schema, file[0])
     kinds = {field.name: _kind(field.type, described.get(field.name)) for field in schema}
     pictures = [name for name, kind in kinds.items() if kind == "image"]
     pictures += [f.name for f in schema if str(f.type) in ("binary", "large_binary")]
-    image = wanted.image or (pictures[0] if pictures else "")
+    image = feature.image or (pictures[0] if pictures else "")
     if image not in kinds:
-        expected = f"a column {wanted.image!r}" if wanted.image else "a column of pictures (a struct with bytes)"
+        expected = f"a column {feature.image!r}" if feature.image else "a column of pictures (a struct with bytes)"
         raise ValueError(f"{shown(file[0])}: expected {expected}; its columns are {', '.join(kinds)}")
     return kinds, image
 
 
 def _described(schema: pyarrow.Schema, path: str) -> dict[str, Any]:
-    """Return the features that the schema's ``huggingface`` entry names; none where there is no such entry."""
+    """Return the features in the schema's ``huggingface`` entry; empty where there is no such entry."""
     try:
         content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         return dict(content.get("info", {}).get("features", {}))
@@ -158,13 +157,13 @@ def _described(schema: pyarrow.Schema, path: str) -> dict[str, Any]:
         raise ValueError(f"{shown(path)}: its entry on Hugging Face features cannot be read ({error})") from error
 
 
-def _kind(form: pyarrow.DataType, told: Any) -> Any:
-    told = told if isinstance(told, dict) else {}
+def _kind(form: pyarrow.DataType, description: Any) -> Any:
+    description = description if isinstance(description, dict) else {}
     inner = {form.field(i).name: str(form.field(i).type) for i in range(form.num_fields)}
-    if told.get("_type") == "Image" or inner.get("bytes") in ("binary", "large_binary"):
+    if description.get("_type") == "Image" or inner.get("bytes") in ("binary", "large_binary"):
         return "image"
-    if told.get("_type") == "ClassLabel":
-        return list(told.get("names") or [])
+    if description.get("_type") == "ClassLabel":
+        return list(description.get("names") or [])
     if str(form) == "bool":
         return "bool"
     is_struct = str(form).startswith("struct<")
@@ -239,5 +238,4 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _split_word(file: Path, root: Path) -> str:
-    words = re.split(r"[/._-]", file.relative_to(root.parent if root == file else root).as_posix())
-    return next((word for word in reversed(words) if word.lower() in OFFICIAL), "")
+    return split_word(file.relative_to(root.parent if root == file else root).as_posix(), last=True)

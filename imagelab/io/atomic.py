@@ -1,9 +1,9 @@
-"""Files whole or not at all: written beside their name, synced to the disk, then renamed.
+"""Atomic writes: files are written under a temporary name in the same folder, synced to disk, then renamed.
 
-A rename is the one step of a file system that nothing can cut in half. So whoever reads NAME finds the old content or
-the new, never a part, wherever a kill, a full disk or a Ctrl-C fell. The two forms here are the only ones in the
-package: a file (:func:`written_whole`) and a folder that must be new (:func:`folder_made_whole`). Where two writers
-would undo each other's work, one goes first and the other is told whom to wait for (:func:`held_alone`).
+A rename is atomic. Whoever reads NAME therefore finds the complete old content or the complete new content, never a
+part, whenever the writer was killed or the disk became full. The package writes in these two ways only: a file
+(:func:`written_whole`) and a folder that must be new (:func:`folder_made_whole`). Where two writers would overwrite
+each other's work, a lock lets one write and stops the other with a message (:func:`held_alone`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ __all__ = ["folder_made_whole", "held_alone", "sync", "write_atomic", "written_w
 
 @contextmanager
 def written_whole(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Yield a place to write to; what stands there when the block ends takes the name ``path``.
+    """Yield a temporary path to write to; when the block ends, the file is renamed to ``path``.
 
-    If the block fails, nothing is left of it, and what ``path`` held before stays.
+    If the block fails, the temporary file is removed and the old content of ``path`` stays.
 
     Args:
-        path: the name to be; its folder exists.
-        shared: whether others may write the same file meanwhile, as with a cache. Each then has a place of its own, and
-            the last one to end wins; without it the place is ``<path>.partial``, which the next writer overwrites.
+        path: the final name; its folder exists.
+        shared: whether other processes may write the same file at the same time, as in a cache. Each then has its own
+            temporary file, and the last one to finish wins. Otherwise the temporary file is ``<path>.partial``, which
+            the next writer overwrites.
 
     Example:
         >>> import tempfile
@@ -45,28 +46,28 @@ def written_whole(path: Path, *, shared: bool = False) -> Iterator[Path]:
         sync(partial)
         partial.replace(path)
     except BaseException:
-        with suppress(OSError):  # what went wrong before is what to tell
+        with suppress(OSError):  # the first error is the one to report
             partial.unlink(missing_ok=True)
         raise
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def folder_made_whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it takes the name ``folder`` when the block ends, and is removed if it fails.
+    """Yield an empty folder to fill; it is renamed to ``folder`` when the block ends, and removed if the block fails.
 
     Raises:
-        ValueError: if ``folder`` is there already, or ``<folder>.partial``, the mark of a killed attempt.
+        ValueError: if ``folder`` exists, or ``<folder>.partial``, which a killed process left behind.
     """
     partial = folder.with_name(f"{folder.name}.partial")
-    for there in (folder, partial):
-        if there.exists():
-            raise ValueError(f"{there} exists already; nothing was written. Choose another name, or remove it.")
+    for existing in (folder, partial):
+        if existing.exists():
+            raise ValueError(f"{existing} exists already; nothing was written. Choose another name, or remove it.")
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -78,15 +79,15 @@ def folder_made_whole(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def held_alone(lock: Path, what: str, doing: str) -> Iterator[None]:
-    """Hold a lock file against other processes while the block runs; it dies with its holder, and the file stays.
+    """Hold a lock against other processes while the block runs; it ends with the process, and the lock file stays.
 
     Args:
-        lock: the file to lock, made if it is not there; it says which process holds it.
-        what: what is held, as a second process is told of it.
-        doing: what the first one does, such as "is writing this run".
+        lock: the file to lock, made if it does not exist; it contains the id of the process that holds it.
+        what: what is locked, for the message to a second process.
+        doing: what the first process does, such as "is writing this run".
 
     Raises:
-        ValueError: if another process holds it, naming that one.
+        ValueError: if another process holds the lock, with the id of that process.
     """
     import fcntl
 
@@ -104,7 +105,7 @@ def held_alone(lock: Path, what: str, doing: str) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Return when a file, or the names in a folder, have reached the disk."""
+    """Flush a file, or the list of names in a folder, to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

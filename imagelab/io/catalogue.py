@@ -1,8 +1,7 @@
-"""What pictures there are: a folder listed, and a catalogue of which pictures a set has and how one of them is read.
+"""Catalogues: which pictures a set has, in a fixed order, and how one of them is read; and listing a folder.
 
-A dataset says in a :class:`Catalogue` which pictures it has, in a fixed order, and how one of them is read; the rest is
-the same for all (intake.py reads a set to train on, decode.py a set to measure). The order is fixed, so the same files
-give the same set on every machine and with any number of threads.
+A dataset describes its pictures in a :class:`Catalogue`; decoding is the same for all datasets (decode.py). The order
+is fixed, so the same files give the same set on every machine and with any number of threads.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ Split = Literal["train", "heldout", "reserve"]
 SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""Names that end so are pictures; all others are counted and left alone."""
+"""Files with these suffixes are pictures; all others are counted and not read."""
 
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file that was refused: its path and the reason, in words for a person."""
+    """A file that was refused: its path, and the reason as a text."""
 
     path: str
     reason: str
@@ -53,7 +52,7 @@ class BadFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as the listing saw it: name relative to the folder, bytes, nanoseconds of its last change."""
+    """A listed file: name relative to the folder, bytes, time of last change in nanoseconds, whether a regular file."""
 
     name: str
     size: int
@@ -73,17 +72,19 @@ class Listing:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a dataset's layout says before a picture is decoded. Two are equal when their stamps are.
+    """What is known of a dataset before a picture is decoded. Two catalogues are equal when their stamps are.
 
     Attributes:
         stamp: SHA-256 of all that changes the pixels: files with size and time of change, decoding settings.
         names: N names in the dataset's fixed order, printable.
         read: row -> uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called from threads.
-        attributes: name -> bool [N], as the dataset's own lists state them.
+        attributes: name -> bool [N], from the dataset's own lists.
         splits: N splits where the dataset has an official division.
-        groups: N numbers; pictures of one group never part in a seeded split.
-        home: what stands before a name in messages about a bad picture, such as ``folder/``.
-        bad: what was refused already. ignored: files that are no pictures. note: a sentence for the card.
+        groups: N numbers; pictures of one group are in the same part of a seeded split.
+        home: prefix of a name in messages about a bad picture, such as ``folder/``.
+        bad: pictures that were refused already.
+        ignored: number of files that are not pictures.
+        note: a sentence for the card.
     """
 
     stamp: str
@@ -120,19 +121,19 @@ def digest(*parts: object) -> str:
 
 
 def list_pictures(folder: Path, recursive: bool = True) -> Listing:
-    """List a folder's picture files, told by their names, in sorted order.
+    """List a folder's picture files, recognised by the suffix of their names, in sorted order.
 
     Names that begin with a dot are ignored; linked subfolders are not entered.
 
     Raises:
-        ValueError: if the folder is missing, no folder or not readable.
+        ValueError: if the folder is missing or is not a folder.
     """
     if not folder.exists():
         raise ValueError(f"folder: {shown(folder)} does not exist; expected a folder of pictures. Check the path.")
     if not folder.is_dir():
         raise ValueError(f"folder: {shown(folder)} is a file; expected a folder. Name the folder that holds it.")
     unread: list[BadFile] = []
-    found: list[Entry] = []
+    entries: list[Entry] = []
     ignored = 0
 
     def refuse(error: OSError) -> None:
@@ -148,11 +149,11 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
             try:
                 status = os.stat(path)  # noqa: PTH116
                 inside = path[len(root) :].replace(os.sep, "/")
-                found.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
+                entries.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
             except OSError as error:
                 unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
-    found.sort(key=lambda entry: os.fsencode(entry.name))
-    return Listing(folder, tuple(found), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
+    entries.sort(key=lambda entry: os.fsencode(entry.name))
+    return Listing(folder, tuple(entries), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
 
 
 def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
@@ -173,9 +174,9 @@ def file_catalogue(
     Args:
         listing: where the files are.
         alpha_over: RGB 0..255 behind transparent pixels.
-        window: take only the centre, this many pixels a side, before anything else; None for the largest square.
-        bottom: rows cut off below, before that.
-        entries: the ones to take, in this order; all if not given.
+        window: take only the centre, so many pixels a side, before anything else; None for the whole picture.
+        bottom: rows cut off at the bottom, before that.
+        entries: the files to take, in this order; all if not given.
     """
     chosen = listing.entries if entries is None else tuple(entries)
 
@@ -198,7 +199,7 @@ def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np
     """Read one file: uint8 [3,H,W].
 
     Raises:
-        ValueError: with the reason alone, if it is not a picture we can use.
+        ValueError: with the reason (without the file's name), if the picture cannot be used.
     """
     if not entry.regular:
         raise ValueError("not a regular file")

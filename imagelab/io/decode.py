@@ -1,88 +1,89 @@
-"""The shelf of decoded pictures: read once, kept on disk as plain bytes, mapped instead of loaded.
+"""The decoder: read the pictures of a catalogue once, in threads, and return them as one memory-mapped array.
 
-A hundred thousand pictures do not belong into memory. They are decoded in blocks, in threads, and written one after
-the other into one file of raw uint8 [N,C,H,W]; what is measured maps that file. With a cache the file lies in
-``$IMAGELAB_CACHE/measured`` under a name that hashes all that changes the pixels, beside a small JSON file that says
-how many there are and what was refused. The JSON is written last, so pixels without it are not a set; two processes
-that fill the same name write the same bytes. Without a cache the file is a nameless temporary one (``$TMPDIR``).
+A hundred thousand pictures do not fit into memory. They are decoded in blocks and written one after the other into one
+file of raw uint8 [N,C,H,W], which is then mapped. With a cache that file is kept, see
+:func:`~imagelab.io.cache.cached_stream`; otherwise it is a temporary file without a name in ``$TMPDIR``.
 
-Unlike a dataset to train on (intake.py), a set under measurement keeps its copies: a model that makes the same
-picture a thousand times must be seen to do so.
+There are two uses. A dataset to train on drops copies (:func:`distinct_pictures`): of pictures whose final pixels are
+equal only the first is kept, because a copy that is both in train and in heldout would make memorisation look like
+quality. A set under measurement keeps its copies: a model that makes the same picture a thousand times must be measured
+as such.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
-import tempfile
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from .atomic import written_whole
-from .cache import cache_folder
-from .catalogue import BadFile, Catalogue, centre, digest, shown
-from .intake import THREADS
+from .cache import cache_folder, cached_stream
+from .catalogue import BadFile, Catalogue, digest, shown
 from .pictures import FORMATS
+from .resample import Kernel, squared
 
 __all__ = [
+    "THREADS",
+    "VERSION",
+    "DistinctPictures",
     "Facts",
-    "Kernel",
     "Look",
     "Progress",
     "copies",
     "decoded",
+    "distinct_pictures",
     "mode_of",
+    "none_usable",
     "pick",
-    "shelved",
-    "squared",
+    "stored_set",
     "stretches",
 ]
 
-VERSION = 1
-"""Part of the name of every shelved set; raise it when a picture would come out otherwise."""
+VERSION = 2
+"""Part of the name of every cached set; raise it when a picture would be decoded to other pixels."""
 
-PICTURES_IN_MEMORY = 32  # pictures that unfold in memory together
+THREADS = min(4, os.cpu_count() or 1)  # with more, several very large pictures would be in memory together
+
+PICTURES_IN_MEMORY = 32  # decoded pictures that are in memory together
 BLOCK = 250_000  # values that are read from an array together
 LISTED = 5  # bad pictures named one by one in a message
-SMALL = 16_000_000  # bytes below which a choice of rows is simply held in memory
-
-_LOG = logging.getLogger(__name__)
-
-Kernel = Literal["bicubic", "lanczos", "bilinear", "box", "nearest"]
-"""Pillow's kernels; all but the last are antialiased, their support widened when shrinking."""
+SMALL = 16_000_000  # bytes below which a choice of rows is held in memory
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, of how many)."""
 
-
 Look = Callable[[int], str]
-"""Row of a catalogue -> what its original has that the pixels will not show: see :func:`mode_of`."""
+"""Row of a catalogue -> a property of the original that is lost in the pixels: see :func:`mode_of`."""
 
 
 @dataclass
 class Facts:
-    """What reading a set has shown.
+    """What was seen while a set was read. Counts are of the pictures that were kept.
 
     Attributes:
         bad: refused pictures, as (name, reason).
-        resampled: pictures whose size was changed. enlarged: those of them that were smaller than asked for.
+        resampled: pictures whose size was changed.
+        enlarged: pictures whose shorter side was below the size; their fine detail is interpolated.
         cropped: pictures that lost their edges to become square.
-        endings: how many pictures of each file ending.
-        transparent: pictures with transparency, laid over white. deep: pictures of more than 8 bits a channel.
+        endings: how many pictures of each file name suffix; None where the set was not read from pictures.
+        transparent: pictures with transparency, laid over white.
+        deep: pictures of more than 8 bits a channel.
         span: smallest and largest value before it became a byte; None for pictures and bytes.
+        copies: pictures left out because their pixels equal those of an earlier one.
+        rows: where copies are left out: the catalogue's row of each picture that was kept, in order.
+        digests: where copies are left out: SHA-256 of the pixels of each picture that was kept, hex.
     """
 
-    bad: list[tuple[str, str]]
+    bad: list[tuple[str, str]] = field(default_factory=list)
     resampled: int = 0
     enlarged: int = 0
     cropped: int = 0
@@ -90,6 +91,9 @@ class Facts:
     transparent: int = 0
     deep: int = 0
     span: tuple[float, float] | None = None
+    copies: int = 0
+    rows: list[int] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """Return the refused pictures as the datasets name them."""
@@ -98,35 +102,42 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Picture:
+    """A decoded picture: final pixels uint8 [C,H,W], size and mode of the original, digest of the pixels."""
+
     pixels: np.ndarray
     width: int
     height: int
     mode: str
+    digest: str
 
 
 def decoded(
     catalogue: Catalogue,
-    look: Look | None,
     size: int,
-    kernel: Kernel,
+    kernel: Kernel = "bicubic",
+    *,
+    keep_copies: bool,
     cache: bool,
-    progress: Callable[[int, int], None],
+    look: Look | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, Facts]:
-    """Return all pictures of a catalogue, in its order, copies included.
+    """Return the pictures of a catalogue, in its order.
 
     Args:
-        catalogue: which pictures there are and how one is read; an empty stamp cannot be cached.
-        look: row -> "transparent", "deep" or "" (see :func:`mode_of`); None where nothing is known of the originals.
+        catalogue: which pictures there are and how one is read; with an empty stamp nothing can be cached.
         size: side in pixels to which the centre square is resampled; 0 takes pictures as they are, all of one size.
         kernel: how to resample.
-        cache: whether to keep the pixels for the next time.
+        keep_copies: whether all pictures are returned, or of equal ones (final pixels) only the first.
+        cache: whether to keep the pixels for the next time: in the cache folder ``measured``, or ``pictures`` where
+            copies are dropped.
+        look: row -> "transparent", "deep" or "" (see :func:`mode_of`); None where nothing is known of the originals.
         progress: called with (pictures done, of how many).
 
     Returns:
-        uint8 [N,C,H,W], mapped from disk, and what was found.
+        uint8 [N,C,H,W], mapped from disk, and facts about the reading. Where copies are dropped N may be 0.
 
     Raises:
-        ValueError: where no picture can be used, or sizes differ and none was asked for.
+        ValueError: if sizes differ and ``size`` is 0; and, where copies are kept, if no picture can be used.
     """
 
     def read(row: int) -> _Picture | str:
@@ -134,40 +145,65 @@ def decoded(
             pixels = catalogue.read(row)
             height, width = pixels.shape[1:]
             mode = look(row) if look else ""
-            return _Picture(squared(pixels, size, kernel) if size else pixels, width, height, mode)
+            final = squared(pixels, size, kernel) if size else pixels
+            content = b"" if keep_copies else np.ascontiguousarray(final).data
+            return _Picture(final, width, height, mode, hashlib.sha256(content).hexdigest())
         except (ValueError, OSError) as error:
             return shown(str(error))
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
         first: tuple[str, _Picture] | None = None
         endings: Counter[str] = Counter()
-        with ThreadPoolExecutor(THREADS) as pool:
-            for begin in range(0, len(catalogue), PICTURES_IN_MEMORY):
-                rows = range(begin, min(begin + PICTURES_IN_MEMORY, len(catalogue)))
-                for row, found in zip(rows, pool.map(read, rows), strict=True):
-                    name = f"{catalogue.home}{catalogue.names[row]}"
-                    if isinstance(found, str):
-                        facts.bad.append((name, found))
-                        continue
-                    first = first or (name, found)
-                    _same_size(first, (name, found))
-                    side = min(found.width, found.height)
-                    facts.resampled += bool(size) and side != size
-                    facts.enlarged += bool(size) and side < size
-                    facts.cropped += bool(size) and found.width != found.height
-                    facts.transparent += found.mode == "transparent"
-                    facts.deep += found.mode == "deep"
-                    endings[PurePosixPath(name).suffix.lower()] += 1
-                    yield found.pixels[None]
-                progress(rows[-1] + 1, len(catalogue))
+        seen: set[str] = set()
+        for row, picture in _in_threads(read, len(catalogue), progress):
+            name = f"{catalogue.home}{catalogue.names[row]}"
+            if isinstance(picture, str):
+                facts.bad.append((name, picture))
+                continue
+            first = first or (name, picture)
+            _check_same_size(first, (name, picture))
+            if not keep_copies:
+                if picture.digest in seen:
+                    facts.copies += 1
+                    continue
+                seen.add(picture.digest)
+                facts.rows.append(row)
+                facts.digests.append(picture.digest)
+            _count(facts, picture, size)
+            endings[PurePosixPath(name).suffix.lower()] += 1
+            yield picture.pixels[None]
         facts.endings = dict(endings)
+        if keep_copies and not endings:
+            raise none_usable(facts)
 
-    key = digest(VERSION, PIL.__version__, catalogue.stamp, size, kernel if size else "")
-    return shelved(key if cache and catalogue.stamp else "", fill)
+    key = digest(VERSION, PIL.__version__, catalogue.stamp, size, kernel if size else "", keep_copies)
+    folder = cache_folder("measured" if keep_copies else "pictures")
+    return stored_set(folder / f"{key}.bytes" if cache and catalogue.stamp else None, fill)
 
 
-def _same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -> None:
-    """Raise ValueError where two pictures of a set differ in size and nobody said what to do about it."""
+def _in_threads(
+    read: Callable[[int], _Picture | str], count: int, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[int, _Picture | str]]:
+    """Yield (row, result) of all rows in order, read in threads; at most one block of results is in memory."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for begin in range(0, count, PICTURES_IN_MEMORY):
+            rows = range(begin, min(begin + PICTURES_IN_MEMORY, count))
+            yield from zip(rows, pool.map(read, rows), strict=True)
+            if progress is not None:
+                progress(rows[-1] + 1, count)
+
+
+def _count(facts: Facts, picture: _Picture, size: int) -> None:
+    side = min(picture.width, picture.height)
+    facts.resampled += bool(size) and side != size
+    facts.enlarged += bool(size) and side < size
+    facts.cropped += bool(size) and picture.width != picture.height
+    facts.transparent += picture.mode == "transparent"
+    facts.deep += picture.mode == "deep"
+
+
+def _check_same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -> None:
+    """Raise ValueError where two pictures of a set differ in size and no size was given."""
     (name, one), (other_name, two) = first, other
     if one.pixels.shape != two.pixels.shape:
         raise ValueError(
@@ -184,120 +220,96 @@ def mode_of(picture: Path | Image.Image) -> str:
             with Image.open(picture, formats=FORMATS) as opened:
                 return mode_of(opened)
         except OSError:
-            return ""  # whoever reads the pixels says why they cannot be read
+            return ""  # reading the pixels will give the reason
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         return "transparent"
-    raw = str(getattr(picture, "tile", ""))  # how its bytes are read; Pillow gives a PNG of 16 bits as "RGB;16B"
+    raw = str(getattr(picture, "tile", ""))  # the raw mode; Pillow opens a PNG of 16 bits with "RGB;16B"
     return "deep" if picture.mode.startswith("I") or ";16" in raw else ""
 
 
-def squared(pixels: np.ndarray, size: int, kernel: Kernel) -> np.ndarray:
-    """Crop uint8 [C,H,W] to its centre square and resample it once: uint8 [C,size,size].
+@dataclass(frozen=True, eq=False)
+class DistinctPictures:
+    """The distinct usable pictures of a catalogue.
 
-    A square that already has the size is returned as it is, to the byte.
-
-    Raises:
-        ValueError: if the shorter side is below half the size: more than half of such a picture would be invented.
+    Attributes:
+        images: uint8 [N,3,size,size], read-only, in the order of the catalogue.
+        rows: int64 [N], their rows in the catalogue.
+        names: their N names.
+        digests: N SHA-256 of the final pixels, hex.
+        bad: the refused pictures with reasons.
+        copies: pictures left out because they equal an earlier one.
+        enlarged: pictures whose shorter side is below ``size``: their fine detail is interpolated.
     """
-    height, width = pixels.shape[1:]
-    side = min(height, width)
-    if side < -(-size // 2):
-        raise ValueError(f"too small: {width} x {height} pixels, the shorter side must be at least {-(-size // 2)}")
-    crop = np.ascontiguousarray(centre(pixels, side))
-    if side == size:
-        return crop
-    method = Image.Resampling[kernel.upper()]
-    return np.stack([np.asarray(Image.fromarray(channel).resize((size, size), method)) for channel in crop])
+
+    images: np.ndarray
+    rows: np.ndarray
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    bad: tuple[BadFile, ...]
+    copies: int
+    enlarged: int
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted (name, pixel SHA-256) pairs: equal for equal pictures under equal names."""
+        pairs = sorted(zip(self.names, self.digests, strict=True))
+        return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
 
-def shelved(key: str, fill: Callable[[Facts], Iterator[np.ndarray]]) -> tuple[np.ndarray, Facts]:
-    """Return the set that ``fill`` yields block by block, from the shelf where it stands there already.
+@lru_cache(maxsize=2)
+def distinct_pictures(catalogue: Catalogue, size: int, cache: bool = False) -> DistinctPictures:
+    """Return the distinct pictures of a catalogue; within one process an unchanged catalogue is read only once.
 
     Args:
-        key: the content address; "" keeps nothing.
-        fill: yields uint8 blocks [B,C,H,W] of one [C,H,W], writing what it finds into the facts it is given.
+        catalogue: which pictures there are and how one is read.
+        size: side in pixels; the centre square is resampled with the bicubic kernel.
+        cache: whether the final pixels are kept on disk, in ``cache_folder("pictures")``.
+    """
+    images, facts = decoded(catalogue, size, keep_copies=False, cache=cache)
+    images = images if len(images) else np.empty((0, 3, size, size), np.uint8)
+    images.setflags(write=False)
+    return DistinctPictures(
+        images=images,
+        rows=np.array(facts.rows, np.int64),
+        names=tuple(catalogue.names[row] for row in facts.rows),
+        digests=tuple(facts.digests),
+        bad=(*catalogue.bad, *facts.bad_files()),
+        copies=facts.copies,
+        enlarged=facts.enlarged,
+    )
+
+
+def stored_set(path: Path | None, fill: Callable[[Facts], Iterator[np.ndarray]]) -> tuple[np.ndarray, Facts]:
+    """Return the set that ``fill`` yields block by block, from the cache where it is there already.
+
+    Args:
+        path: file of the cache; None keeps nothing.
+        fill: yields uint8 blocks [B,C,H,W] of one [C,H,W], and enters what it sees into the given facts.
 
     Returns:
         uint8 [N,C,H,W], mapped from disk (writing to it changes no file), and the facts.
-
-    Raises:
-        ValueError: where no block comes, naming the reasons in the facts.
     """
-    path = cache_folder("measured") / f"{key}.bytes" if key else None
-    found = _read(path) if path else None
-    if found is not None:
-        return found
-    facts = Facts([])
-    with _destination(path) as (file, kept):
-        shape = _pour(file, fill(facts))
-        if not shape[0]:
-            listed = "".join(f"\n  {name}: {reason}" for name, reason in facts.bad[:LISTED])
-            more = f"\n  and {len(facts.bad) - LISTED} more" if len(facts.bad) > LISTED else ""
-            raise ValueError(f"none of {len(facts.bad)} pictures can be used:{listed}{more}")
-        images = np.memmap(file, np.uint8, "c", shape=shape)
-    if kept:
-        _write_facts(kept, shape, facts)
-    return images, facts
+
+    def write(file: BinaryIO) -> dict[str, Any]:
+        facts, count, form = Facts(), 0, (0, 0, 0)
+        for block in fill(facts):
+            file.write(np.ascontiguousarray(block).data)
+            count, form = count + len(block), block.shape[1:]
+        return {"shape": [count, *form], **vars(facts)}
+
+    def view(file: BinaryIO, stored: dict[str, Any]) -> tuple[np.ndarray, Facts]:
+        shape, known = tuple(stored["shape"]), {key: value for key, value in stored.items() if key != "shape"}
+        known["bad"] = [(name, reason) for name, reason in known["bad"]]
+        known["span"] = known["span"] and tuple(known["span"])
+        return np.memmap(file, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8), Facts(**known)
+
+    return cached_stream(path, write, view)
 
 
-def _pour(file: BinaryIO, blocks: Iterator[np.ndarray]) -> tuple[int, ...]:
-    count, form = 0, (0, 0, 0)
-    for block in blocks:
-        file.write(np.ascontiguousarray(block).data)
-        count, form = count + len(block), block.shape[1:]
-    file.flush()
-    return (count, *form)
-
-
-@contextmanager
-def _destination(path: Path | None) -> Iterator[tuple[BinaryIO, Path | None]]:
-    """Open a file to fill; under its name only when whole, or nameless where nothing is kept or nothing can be."""
-    with ExitStack() as stack:
-        try:
-            kept = None if path is None else stack.enter_context(_private(path))
-        except OSError as error:
-            _LOG.warning("decoded pictures are not kept (%s); going on with a temporary file", error)
-            kept = None
-        if kept is None:
-            yield stack.enter_context(tempfile.TemporaryFile()), None
-        else:
-            yield stack.enter_context(kept.open("w+b")), path
-
-
-@contextmanager
-def _private(path: Path) -> Iterator[Path]:
-    """Yield a file that nobody else may read, to be ``path`` when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path, shared=True) as partial:
-        partial.touch(mode=0o600)
-        yield partial
-
-
-def _write_facts(path: Path, shape: tuple[int, ...], facts: Facts) -> None:
-    said = json.dumps({"shape": shape, **vars(facts)})
-    try:
-        with written_whole(path.with_suffix(".json"), shared=True) as partial:
-            partial.write_text(said, encoding="utf-8")
-    except OSError as error:
-        _LOG.warning("decoded pictures will be read again next time (%s)", error)
-
-
-def _read(path: Path) -> tuple[np.ndarray, Facts] | None:
-    """Return a whole set from the shelf, or None."""
-    told = path.with_suffix(".json")
-    if not (told.is_file() and path.is_file()):
-        return None
-    try:
-        said = json.loads(told.read_text(encoding="utf-8"))
-        shape = tuple(said.pop("shape"))
-        if path.stat().st_size != int(np.prod(shape)):
-            raise ValueError(f"expected {int(np.prod(shape))} bytes, got {path.stat().st_size}")
-        said["bad"] = [(name, reason) for name, reason in said["bad"]]
-        said["span"] = said["span"] and tuple(said["span"])
-        return np.memmap(path, np.uint8, "c", shape=shape), Facts(**said)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        _LOG.warning("decoded pictures %s cannot be read (%s); decoding them again", path.name, error)
-        return None
+def none_usable(facts: Facts) -> ValueError:
+    """Return the error for a set of which no picture can be used, with the first reasons."""
+    listed = "".join(f"\n  {name}: {reason}" for name, reason in facts.bad[:LISTED])
+    more = f"\n  and {len(facts.bad) - LISTED} more" if len(facts.bad) > LISTED else ""
+    return ValueError(f"none of {len(facts.bad)} pictures can be used:{listed}{more}")
 
 
 def pick(images: np.ndarray, rows: np.ndarray, most: int = SMALL) -> np.ndarray:
@@ -309,7 +321,7 @@ def pick(images: np.ndarray, rows: np.ndarray, most: int = SMALL) -> np.ndarray:
         for block in stretches(len(rows), images.shape[1:]):
             yield images[rows[block]]
 
-    return shelved("", fill)[0]
+    return stored_set(None, fill)[0]
 
 
 def stretches(count: int, form: tuple[int, ...]) -> Iterator[slice]:

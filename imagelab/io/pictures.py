@@ -1,12 +1,12 @@
 """Picture files and image arrays on disk: what may be read, how, and how a PNG is written.
 
-Reading never guesses: a file that is no picture, is damaged or would unfold to more than the limit is refused by name.
+A file that is not a picture, is damaged or would decode to more pixels than the limit is refused, with its name.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,22 +14,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..images import check_images
 from .atomic import written_whole
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["FORMATS", "PIXEL_LIMIT", "read_npy", "read_rgb", "write_png"]
 
 
 PIXEL_LIMIT = 64_000_000
-"""The most pixels a file may unfold to. A larger one is refused by name instead of filling the memory."""
+"""The most pixels a file may decode to. A larger one is refused with its name instead of filling the memory."""
 
 
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What a picture file may hold. Nothing that would start another program (EPS) or holds other than pixels."""
+"""Allowed formats of picture files. None of them starts another program (as EPS does) or holds other than pixels."""
 
 
 def write_png(path: Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:
-    """Write uint8 [H,W,3] as a PNG, whole or not at all; ``text`` goes into its tEXt chunks."""
+    """Write uint8 [H,W,3] as a PNG, atomically; ``text`` goes into its tEXt chunks."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -46,8 +43,8 @@ def read_rgb(source: Path | BinaryIO, alpha_over: tuple[int, int, int] = (255, 2
     is laid over ``alpha_over``; 16-bit grey is scaled to 8. Size and depth are checked before a pixel is decoded.
 
     Raises:
-        ValueError: naming the file (if it has a name) and the reason: not a picture, truncated, a decompression bomb,
-            32-bit or float values, for which no white is agreed...
+        ValueError: with the file's name (if it has one) and the reason: not a picture, truncated, too many pixels,
+            32-bit or float values (for which no value is agreed to be white), and others.
     """
     try:
         with Image.open(source, formats=FORMATS) as opened:
@@ -69,7 +66,7 @@ def read_rgb(source: Path | BinaryIO, alpha_over: tuple[int, int, int] = (255, 2
 
 
 def _reason(error: Exception) -> str:
-    """Say in words for a person why a picture could not be read."""
+    """Return the reason why a picture could not be read."""
     if isinstance(error, UnidentifiedImageError):
         return f"not a picture: the content is none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
@@ -80,10 +77,14 @@ def _reason(error: Exception) -> str:
 
 
 def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
-    """Read an image array from disk (never a pickle) and check its form.
+    """Read an image array from disk (pickles are refused) and check its shape and type.
+
+    Args:
+        path: an NPY file.
+        mmap: whether to map it from disk, read-only, instead of reading it into memory.
 
     Raises:
-        ValueError: naming the file, if it is not a whole NPY file of uint8 [N,C,H,W].
+        ValueError: with the file's name, if it is not a complete NPY file of uint8 [N,C,H,W].
     """
     try:
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)

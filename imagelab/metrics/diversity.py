@@ -26,6 +26,7 @@ import numpy as np
 from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
+from .jackknife import mean_and_error
 
 __all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "variance_and_error"]
 
@@ -107,14 +108,15 @@ def tone(evidence: Evidence) -> list[Measurement]:
     measurements = []
     n = len(evidence.fake)
     for name, values in image_tone(evidence.fake).items():
+        mean, error = mean_and_error(values)
         measurements.append(
             Measurement(
                 name,
-                float(values.mean()),
+                mean,
                 "of full scale",
                 n_real=len(evidence.real),
                 n_fake=n,
-                stderr=float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None,
+                stderr=error,
                 better="two-sided",
                 estimator="mean over images",
                 cite="doi:10.1117/12.477378" if name == "colourfulness" else "",
@@ -154,7 +156,7 @@ def colour(evidence: Evidence) -> list[Measurement]:
     )
 
     def measurement(name: str, value: float, influence: np.ndarray, **other: str) -> Measurement:
-        error = float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+        _, error = mean_and_error(influence)
         return replace(form, name=name, value=value, stderr=error, **other)
 
     spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")

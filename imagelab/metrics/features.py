@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..io.atomic import written_whole
+from ..io.cache import cached
 from . import dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
 
@@ -41,8 +39,6 @@ __all__ = [
     "features",
     "full_precision",
 ]
-
-log = logging.getLogger(__name__)
 
 VERSION = 1  # increase it whenever the numbers of any space change
 BATCH = 256
@@ -136,13 +132,16 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
     kind = device.partition(":")[0]
     slot = f"features {chosen.label} {kind}"
     if slot not in image_set.memory:
-        path = _cache_path(image_set, chosen, kind)
-        extracted = _read(path, len(image_set)) if path else None
-        if extracted is None:
-            extracted = _extract(image_set.images, chosen, device)
-            if path:
-                _write(path, extracted)
-        image_set.memory[slot] = extracted
+        if image_set.cache is None:
+            image_set.memory[slot] = _extract(image_set.images, chosen, device)
+        else:
+            arrays = cached(
+                image_set.cache,
+                _cache_name(image_set, chosen, kind),
+                {"features": (len(image_set), -1)},
+                lambda: {"features": _extract(image_set.images, chosen, device)},
+            )
+            image_set.memory[slot] = arrays["features"]
     return image_set.memory[slot]
 
 
@@ -209,12 +208,10 @@ def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
         return np.concatenate([extractor(batch).float().cpu().numpy() for batch in batches(images, device)])
 
 
-def _cache_path(image_set: ImageSet, space: Space, kind: str) -> Path | None:
-    if image_set.cache is None:
-        return None
-    parts = [VERSION, _digest(image_set.images), image_set.images.shape, space.name, space.digest(), space.resize, kind]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return image_set.cache / f"{space.name}-{key}.npy"
+def _cache_name(image_set: ImageSet, space: Space, kind: str) -> str:
+    images = image_set.images
+    parts = [VERSION, _digest(images), images.shape, space.name, space.digest(), space.resize, kind]
+    return f"{space.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
 
 def _digest(images: np.ndarray) -> str:
@@ -223,24 +220,3 @@ def _digest(images: np.ndarray) -> str:
     for first in range(0, len(images), BATCH):
         total.update(np.ascontiguousarray(images[first : first + BATCH]).data)
     return total.hexdigest()
-
-
-def _read(path: Path, count: int) -> np.ndarray | None:
-    """Return the cached features, or None if there are none or the file is incomplete."""
-    if not path.exists():
-        return None
-    try:
-        cached = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        log.warning("%s: damaged feature cache (%s); computing the features again", path, error)
-        return None
-    if cached.dtype != np.float32 or cached.ndim != 2 or len(cached) != count:
-        log.warning("%s: expected float32 [%d,D], got %s %s; computing again", path, count, cached.dtype, cached.shape)
-        return None
-    return cached
-
-
-def _write(path: Path, extracted: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path, shared=True) as partial, partial.open("wb") as file:
-        np.save(file, extracted)

@@ -36,6 +36,7 @@ from ..measurement import Measurement
 from .base import Evidence
 from .freckle_calibration import Calibration, blur_ruler, calibrated_sizes, calibration_card, shipped_calibration
 from .freckle_candidates import find_candidates
+from .jackknife import mean_and_error
 
 __all__ = [
     "FRECKLED",
@@ -116,7 +117,7 @@ def corrected_count(count: np.ndarray, calibration: Calibration | None = None) -
     figures = (calibration or shipped_calibration()).figures
     false_spots, response = figures["false freckles"], figures["response"]
     value = (float(np.mean(count)) - false_spots.value) / response.value
-    spread = _error(count)
+    _, spread = mean_and_error(count)
     if spread is None:
         return value, None
     variance = spread**2 + false_spots.stderr**2 + (value * response.stderr) ** 2
@@ -164,12 +165,12 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     count = np.array([len(spots) for spots in freckles])
     n, how = len(images), _estimators(calibration)
     return [
-        _row("count", n, float(count.mean()), _error(count), how["count"]),
+        _row("count", n, *mean_and_error(count), how["count"]),
         _row("corrected", n, *corrected_count(count, calibration), how["corrected"]),
         _row("prevalence", n, *prevalence(count, calibration), how["prevalence"]),
         _contrast(freckles, how["contrast"]),
         _blank(evidence, calibration, how["blank"]),
-        _row("noise", n, float(noise.mean()), _error(noise), how["noise"]),
+        _row("noise", n, *mean_and_error(noise), how["noise"]),
     ]
 
 
@@ -193,11 +194,6 @@ def _refusal(images: np.ndarray, calibration: Calibration | None) -> str:
         sizes = " or ".join(map(str, calibrated_sizes()))
         return f"the freckle counter is calibrated for {sizes} px RGB faces; {got}"
     return ""
-
-
-def _error(values: np.ndarray) -> float | None:
-    """Return the standard error of the mean over faces, None for a single face."""
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
 def _estimators(calibration: Calibration) -> dict[str, str]:
@@ -250,4 +246,4 @@ def _blank(evidence: Evidence, calibration: Calibration, estimator: str) -> Meas
     if refusal:
         return _row("blank", len(images), None, estimator=estimator, missing=refusal)
     count = counts(images, calibration)
-    return _row("blank", len(images), float(count.mean()), _error(count), estimator)
+    return _row("blank", len(images), *mean_and_error(count), estimator)

@@ -31,6 +31,7 @@ from ..measurement import Measurement
 from .base import Evidence
 from .distances import training_features
 from .features import PRIMARY, SPACES
+from .jackknife import mean_and_error
 from .neighbours import nearest
 
 __all__ = ["generalisation", "novelty"]
@@ -76,7 +77,7 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         feature_space=SPACES[PRIMARY].label,
         cite=CITE,
     )
-    mean, error = _mean_and_error(ours)
+    mean, error = mean_and_error(ours)
     published = replace(
         form,
         name=f"generalisation_distance/{PRIMARY}",
@@ -85,14 +86,9 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         unit="spreads",
         estimator=f"mean distance to the nearest of {len(train)} training images, root mean square{standardised}",
     )
-    of_heldout, its_error = _mean_and_error(theirs)
+    of_heldout, its_error = mean_and_error(theirs)
     if of_heldout == 0.0:
         return [replace(form, value=None, missing="every held-out image is a copy of a training image"), published]
     ratio = mean / of_heldout
     stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / of_heldout)
     return [replace(form, value=ratio, stderr=stderr), published]
-
-
-def _mean_and_error(distances: np.ndarray) -> tuple[float, float | None]:
-    n = len(distances)
-    return float(distances.mean()), float(distances.std(ddof=1) / np.sqrt(n)) if n > 1 else None

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..seeds import rng_at
 
-__all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "spread"]
+__all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "mean_and_error", "spread"]
 
 GROUPS = 10
 """Number of groups of a set: the standard error itself then has a relative error of about a quarter."""
@@ -118,3 +118,14 @@ def spread(values: np.ndarray) -> np.ndarray:
     """Return the jackknifed standard error from the g leave-one-group-out values: [g] or [g,K] -> scalar or [K]."""
     g = len(values)
     return np.sqrt((g - 1) / g * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float | None]:
+    """Return the mean of independent values [N] and its standard error s / sqrt(N), None for a single value.
+
+    Example:
+        >>> mean_and_error(np.array([1.0, 3.0])), mean_and_error(np.array([2.0]))
+        ((2.0, 1.0), (2.0, None))
+    """
+    n = len(values)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None

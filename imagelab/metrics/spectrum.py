@@ -29,6 +29,7 @@ import numpy as np
 from ..images import LUMA, luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet, NotMeasurable
+from .jackknife import mean_and_error
 
 __all__ = [
     "AT_FLOOR",
@@ -278,7 +279,7 @@ def hf_ratio(evidence: Evidence) -> list[Measurement]:
     if total.mean() < ZERO_VARIANCE:
         return [_missing(form, "the generated images hold no energy: each is one flat colour")]
     ratio = high.mean() / total.mean()
-    _, stderr = _mean_and_error((high - ratio * total) / total.mean())
+    _, stderr = mean_and_error((high - ratio * total) / total.mean())
     return [replace(form, value=float(ratio), stderr=stderr)]
 
 
@@ -293,15 +294,9 @@ def _missing(form: Measurement, reason: str) -> Measurement:
     return replace(form, value=None, missing=reason)
 
 
-def _mean_and_error(values: np.ndarray) -> tuple[float, float | None]:
-    """Return the mean over images and its standard error; images are independent."""
-    n = len(values)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-
-
 def _log_ratio(form: Measurement, below: np.ndarray, above: np.ndarray, known: bool = False) -> Measurement:
     """Return 10 log10(mean above / mean below) dB with its delta-method error; ``known``: below has no error."""
-    (e_below, s_below), (e_above, s_above) = _mean_and_error(below), _mean_and_error(above)
+    (e_below, s_below), (e_above, s_above) = mean_and_error(below), mean_and_error(above)
     for energy, whose in ((e_below, "reference"), (e_above, "generated")):
         if energy < ZERO_VARIANCE:
             return _missing(form, f"the {whose} images hold no energy in this band")
@@ -316,7 +311,7 @@ def _log_ratio(form: Measurement, below: np.ndarray, above: np.ndarray, known: b
 def _radial_powers(form: Measurement, fake: Spectra) -> list[Measurement]:
     rows = []
     for radius in range(1, fake.side // 2 + 1):
-        mean, error = _mean_and_error(fake.energy[:, radius] / fake.count[radius])
+        mean, error = mean_and_error(fake.energy[:, radius] / fake.count[radius])
         rows.append(replace(form, name=f"radial_power/{radius:02d}", value=mean, stderr=error))
     return rows
 
@@ -335,7 +330,7 @@ def _slope(form: Measurement, fake: Spectra) -> Measurement:
         return _missing(form, "the generated images hold no energy at some radius of the range")
     x = np.log(radius) - np.log(radius).mean()
     weight = x / np.sum(x**2)
-    _, error = _mean_and_error((power / mean) @ weight)
+    _, error = mean_and_error((power / mean) @ weight)
     return replace(form, value=float(np.log(mean) @ weight), stderr=error)
 
 
@@ -355,6 +350,6 @@ def _distance(form: Measurement, real: Spectra, fake: Spectra) -> Measurement:
     if value == 0.0:
         return replace(form, value=0.0)
     weight = DECIBEL * gap / (len(gap) * value)
-    errors = [_mean_and_error((power / power.mean(axis=0)) @ weight)[1] for power in (p_real, p_fake)]
+    errors = [mean_and_error((power / power.mean(axis=0)) @ weight)[1] for power in (p_real, p_fake)]
     known = [error for error in errors if error is not None]
     return replace(form, value=value, stderr=float(np.hypot(known[0], known[1])) if len(known) == 2 else None)

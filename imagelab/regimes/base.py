@@ -17,7 +17,7 @@ from pydantic import Field
 from ..families import Recipe
 from ..measurement import Measurement
 from ..pool import Archive, Pool
-from .exact_variance import Ingredient, kept_variance
+from .exact_variance import kept_variance
 from .part import Part
 
 __all__ = [
@@ -80,10 +80,7 @@ class Regime(Recipe, ABC):
         truth: exact (exact_variance.py). Of several lines it is told of the first, all being Gaussians. ``stream``:
         how many fresh images of its model each generated image of a pool stands for.
         """
-        pools = [
-            [[self._ingredient(part, n) for part in self.composition(t, line, n, lines)] for line in range(lines)]
-            for t in range(1, generation + 1)
-        ]
+        pools = [[self.composition(t, line, n, lines) for line in range(lines)] for t in range(1, generation + 1)]
         estimator = f"closed form, Gaussian model refitted by maximum likelihood, {self.description(generation)}"
         value = kept_variance(pools, n, fresh_draws)
         estimator += f", {fresh_draws} fresh images drawn for each" if fresh_draws > 1 else ""
@@ -92,7 +89,3 @@ class Regime(Recipe, ABC):
                 "pixel_variance", value, "ratio", predicted=True, estimator=estimator, cite=self.source(generation)
             )
         ]
-
-    def _ingredient(self, part: Part, n: int) -> Ingredient:
-        count = n * len(part.shards) if part.count is None else part.count
-        return Ingredient(frozenset(part.shards), count, part.start, part.copies, part.new)

@@ -31,36 +31,19 @@ units: a unit is the mean of those k images. Its mean square E m^2 + E s^2 / k r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["Ingredient", "kept_variance"]
+from ..pool import REAL, RESERVE
+from .part import Part
+
+__all__ = ["kept_variance"]
 
 Block = tuple[int, int, int]  # generation, line, first row
 
 
-@dataclass(frozen=True)
-class Ingredient:
-    """A part of a pool, in the terms of this module.
-
-    Attributes:
-        shards: (generation, line) pairs; generation 0 is real.
-        count: images taken, all shards together.
-        start: the first row of images taken in order, None for a random draw.
-        copies: how often each image is taken.
-        new: whether they are real images that no earlier pool held.
-    """
-
-    shards: frozenset[tuple[int, int]]
-    count: int
-    start: int | None
-    copies: int
-    new: bool
-
-
-def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, fresh_draws: int = 1) -> float:
+def kept_variance(pools: Sequence[Sequence[Sequence[Part]]], n: int, fresh_draws: int = 1) -> float:
     """Return E s_t^2 of the last model of line 0; the variance of the truth is 1.
 
     Args:
@@ -69,33 +52,33 @@ def kept_variance(pools: Sequence[Sequence[Sequence[Ingredient]]], n: int, fresh
         fresh_draws: k, fresh images for each generated one in a pool.
     """
     # cut the real set at the ends of all fixed parts, so that every such part is a whole number of blocks
-    cuts = sorted({0, n} | {_end(part) for pool in pools for line in pool for part in line if _fixed(part)})
-    world = _World({(0, -1, low): high - low for low, high in pairwise(cuts)}, fresh_draws)
+    cuts = sorted({0, n} | {_end(part, n) for pool in pools for line in pool for part in line if _fixed(part)})
+    world = _World({(0, REAL, low): high - low for low, high in pairwise(cuts)}, n, fresh_draws)
     variance = 1.0
     for generation, lines in enumerate(pools, 1):
         for part in (part for line in lines for part in line if part.new):
-            world.add_real((0, -2, part.start or 0), part.count)
+            world.add_real((0, RESERVE, part.start or 0), part.size(n))
         means = [world.mixture(parts) for parts in lines]
         fitted = [world.fit(parts) for parts in lines]
         variance = fitted[0][1]
-        world.add_shards(generation, n, means, fitted)
+        world.add_shards(generation, means, fitted)
     return variance
 
 
-def _fixed(part: Ingredient) -> bool:
+def _fixed(part: Part) -> bool:
     return part.start is not None and not part.new
 
 
-def _end(part: Ingredient) -> int:
-    return (part.start or 0) + part.count
+def _end(part: Part, n: int) -> int:
+    return (part.start or 0) + part.size(n)
 
 
 class _World:
     """The blocks of images that exist: their sizes, Q and A of Eq. 1, and the mean square of a unit."""
 
-    def __init__(self, real: dict[Block, int], fresh_draws: int):
+    def __init__(self, real: dict[Block, int], n: int, fresh_draws: int):
         self.size: dict[Block, int] = {}
-        self.fresh_draws = fresh_draws
+        self.n, self.fresh_draws = n, fresh_draws
         self.second, self.unit = np.zeros(0), np.zeros(0)
         self.product = np.zeros((0, 0))
         for block, size in real.items():
@@ -106,30 +89,31 @@ class _World:
         if size > 0 and block not in self.size:
             self._add(block, size, np.zeros(len(self.size)), 1.0 / size, 1.0, 1.0)
 
-    def mixture(self, parts: Sequence[Ingredient]) -> np.ndarray:
+    def mixture(self, parts: Sequence[Part]) -> np.ndarray:
         """Return u, the share of each block in the pool: [blocks]."""
-        total = sum(part.count * part.copies for part in parts)
-        return sum((part.count * part.copies / total * self._shares(part) for part in parts), np.zeros(len(self.size)))
+        total = sum(part.size(self.n) * part.copies for part in parts)
+        weights = [part.size(self.n) * part.copies / total for part in parts]
+        shares = [weight * self._shares(part) for weight, part in zip(weights, parts, strict=True)]
+        return sum(shares, np.zeros(len(self.size)))
 
-    def fit(self, parts: Sequence[Ingredient]) -> tuple[float, float]:
+    def fit(self, parts: Sequence[Part]) -> tuple[float, float]:
         """Return (E m^2, E s^2) of the Gaussian fitted to the pool, Eq. 3."""
-        mixed, total = self.mixture(parts), sum(part.count * part.copies for part in parts)
+        mixed, total = self.mixture(parts), sum(part.size(self.n) * part.copies for part in parts)
         mean_square = float(mixed @ self.product @ mixed)
         for part in parts:
-            available = sum(size for _, size in self._blocks(part))
-            if part.start is None and 0 < part.count < available:  # the mean of a random draw varies more: Eq. 2
-                shares, weight = self._shares(part), part.count * part.copies / total
+            available, count = sum(size for _, size in self._blocks(part)), part.size(self.n)
+            if part.start is None and 0 < count < available:  # the mean of a random draw varies more: Eq. 2
+                shares, weight = self._shares(part), count * part.copies / total
                 whole, unit = float(shares @ self.product @ shares), float(shares @ self.unit)
                 pair = (available * whole - unit) / (available - 1)
-                mean_square += weight**2 * (unit / part.count + (1 - 1 / part.count) * pair - whole)
+                mean_square += weight**2 * (unit / count + (1 - 1 / count) * pair - whole)
         return mean_square, float(mixed @ self.second) - mean_square
 
-    def add_shards(self, generation: int, n: int, means: list[np.ndarray], fitted: list[tuple[float, float]]) -> None:
+    def add_shards(self, generation: int, means: list[np.ndarray], fitted: list[tuple[float, float]]) -> None:
         """Add the new shard of each line, n images of its model, Eq. 4.
 
         Args:
             generation: the generation of the shards.
-            n: images in a shard.
             means: u of each line's pool.
             fitted: (E m^2, E s^2) of each line's model.
         """
@@ -139,24 +123,24 @@ class _World:
         for line, (mean_square, variance) in enumerate(fitted):
             row = np.concatenate([rows[line], between[line, :line]])
             unit = mean_square + variance / self.fresh_draws
-            own = mean_square + variance / (n * self.fresh_draws)
-            self._add((generation, line, 0), n, row, own, seconds[line], unit)
+            own = mean_square + variance / (self.n * self.fresh_draws)
+            self._add((generation, line, 0), self.n, row, own, seconds[line], unit)
 
     def _add(self, block: Block, size: int, row: np.ndarray, own: float, second: float, unit: float) -> None:
         self.size[block] = size
         self.second, self.unit = np.append(self.second, second), np.append(self.unit, unit)
         self.product = np.block([[self.product, row[:, None]], [row[None, :], np.array([[own]])]])
 
-    def _blocks(self, part: Ingredient) -> list[tuple[int, int]]:
+    def _blocks(self, part: Part) -> list[tuple[int, int]]:
         """Return (index, size) of the blocks that the part is taken from."""
         blocks = []
         for index, ((generation, line, row), size) in enumerate(self.size.items()):
-            inside = part.start is None or part.start <= row < _end(part)
+            inside = part.start is None or part.start <= row < _end(part, self.n)
             if (generation, line) in part.shards and inside:
                 blocks.append((index, size))
         return blocks
 
-    def _shares(self, part: Ingredient) -> np.ndarray:
+    def _shares(self, part: Part) -> np.ndarray:
         shares, blocks = np.zeros(len(self.size)), self._blocks(part)
         for index, size in blocks:
             shares[index] = size

@@ -27,6 +27,10 @@ class Part:
     start: int | None = None
     copies: int = 1
 
+    def size(self, n: int) -> int:
+        """Return how many images are taken from the shards, copies not counted, where every shard holds n."""
+        return n * len(self.shards) if self.count is None else self.count
+
     @property
     def new(self) -> bool:
         """Whether the part consists of real images that no model has seen."""

@@ -24,7 +24,7 @@ from .numbers import too_few
 from .palette import themes
 from .panels import panels
 from .run_view import Run, plain, read_run
-from .sampler_floor import yardstick
+from .sampler_floor import sampler_law
 from .stage_bar import ribbons, thresholds
 from .survival import survival
 
@@ -86,7 +86,7 @@ def environment() -> jinja2.Environment:
 def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
-    sampler = yardstick(run)
+    sampler = sampler_law(run)
     spectra = curves.spectra(run, "spectra", sampler.power if sampler else None)
     fates = survival(run)
     return {
@@ -104,7 +104,7 @@ def _context(run: Run) -> dict[str, Any]:
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
         "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
-        "sampler": sampler and sampler.sampler,
+        "sampler": sampler,
         "themes": themes(max(run.last, 1)),
         "table": numbers(run),
         "lines": [(line, run.label(line, 80)) for line in run.lines],

@@ -1,131 +1,58 @@
-"""The sampler's own share: what a diffusion sampler would leave of the real spectrum if its network were perfect.
+"""The sampler's own share, as the run predicted it: the power that a perfect network would leave of the real images.
 
-For a Gaussian random field the best network is known, and with it what every mode keeps (``imagelab.theory.samplers``).
-Here the field has the real images' spectra and the correlations of their colours: at every frequency the channels have
-a 3 x 3 covariance, C = (1/N) sum_n F_n F_n^*, taken about the mean image, which a sampler gives back whole. Its
-eigenvalues, in units where images run from -1 to 1, are eroded one by one, and the power of luma is put together again:
-
-    P' = |w F_mean|^2 + w^T U diag(erosion(l)) U^* w + what rounding to bytes adds.
-
-Pictures are no Gaussian field, and a network may be worse than the best one, or better than a Gaussian allows, for
-instance where all faces share an outline. So this is a yardstick: what the sampler alone explains.
+A run records the law of its sampler as predicted measurements ``sampler_floor/KK`` (imagelab/generators/sampler_law.py
+says how they are computed and what they mean); here they are collected for the drawing of the spectra.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..images import LUMA
-from ..io.pictures import read_npy
-from ..pool import REAL
-from ..theory import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, karras_times
-from .run_view import Run
+from ..generators.sampler_law import NAME
+from .run_view import Run, plain
 
-__all__ = ["SamplerLaw", "alpha_bar", "eroded_power", "yardstick"]
+__all__ = ["SamplerLaw", "sampler_law"]
 
-LAWS = {
-    "ddim": ddim_erosion,
-    "ddpm": ddpm_erosion,
-    "dpm++": dpm_erosion,
-    "heun": lambda mode, levels: edm_erosion(mode, np.sqrt(1 / levels - 1)),
-}
-NAMES = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++", "heun": "Heun's rule"}
-MAX_IMAGES = 1024  # images that the spectrum of the data is taken from
+NOT_RECORDED = "it was made by a version of imagelab that did not record it. A new run records it"
 
 
 @dataclass(frozen=True)
 class SamplerLaw:
-    """Predicted radial power.
+    """Predicted radial power of the main line.
 
     Attributes:
-        sampler: its name and steps in words. power: generations -> float64 [N/2 + 1], by cycles an image, as
-        ``radial_power`` is measured; more than one generation only where each is trained on the last alone.
+        sampler: in words, how it was predicted; "" where there is no prediction.
+        power: generation -> float64 [K + 1], by cycles an image, as ``radial_power`` is measured; index 0 is NaN.
+        missing: why there is no prediction; "" where there is one.
     """
 
-    sampler: str
-    power: dict[int, np.ndarray]
+    sampler: str = ""
+    power: Mapping[int, np.ndarray] = field(default_factory=dict)
+    missing: str = ""
 
 
-def yardstick(run: Run) -> SamplerLaw | None:
-    """Return what the sampler of the main line explains; None where it is no diffusion model of a known sampler."""
-    recipe, path = run.experiment.get("generator"), run.shards[0, REAL] / "images.npy"
-    if not isinstance(recipe, Mapping) or recipe.get("kind") != "ddpm" or not path.exists() or run.last < 1:
-        return None
-    levels = alpha_bar(recipe)
-    if levels is None or recipe.get("noise_scale", 1) != 1:  # a quieter start is another law
-        return None
-    images = np.asarray(read_npy(path, mmap=True)[:MAX_IMAGES])
-    regime = run.experiment.get("regime")
-    alone = isinstance(regime, Mapping) and regime.get("kind") == "replace"
-    law, times = LAWS[recipe["sampler"]], sorted({1, run.last} if alone else {1})
-    power = {g: eroded_power(images, lambda mode: law(mode, levels), g) for g in times}
-    return SamplerLaw(f"{NAMES[recipe['sampler']]}, {recipe.get('steps')} steps", power)
+def sampler_law(run: Run) -> SamplerLaw | None:
+    """Return what the sampler of the main line explains, of its first and its last predicted generation.
 
-
-def alpha_bar(recipe: Mapping[str, Any]) -> np.ndarray | None:
-    """Return the levels that a Ddpm recipe's sampler visits, float64 [steps + 1], rising to 1; None for another.
-
-    The schedules and the spacing ("trailing") are those of ``imagelab.generators.exact_net.alpha_bar``, which asks
-    diffusers; a test holds the two together.
+    None where nothing can be said: nothing was generated yet, the generator is not a diffusion model, or the images
+    were curated.
     """
-    length, steps = int(recipe.get("noise_steps", 1000)), int(recipe.get("steps", 250))
-    t = np.arange(length)
-    if recipe.get("schedule") == "linear":
-        beta = np.linspace(1e-4, 0.02, length)
-    elif recipe.get("schedule", "squaredcos_cap_v2") == "squaredcos_cap_v2":
-        kept = [np.cos((time / length + 0.008) / 1.008 * np.pi / 2) ** 2 for time in (t, t + 1)]
-        beta = np.minimum(1 - kept[1] / kept[0], 0.999)
-    else:
-        return None
-    if recipe.get("sampler") not in LAWS or steps > length:
-        return None
-    kept = np.cumprod(1 - beta)
-    evenly = np.round(np.arange(length, 0, -length / steps)).astype(int) - 1
-    return np.append(kept[karras_times(kept, steps) if recipe["sampler"] == "heun" else evenly], 1.0)
-
-
-def eroded_power(images: np.ndarray, law: Any, generations: int = 1) -> np.ndarray:
-    """Return the radial luma power that a Gaussian field with these images' spectra keeps.
-
-    Args:
-        images: uint8 [N,C,H,W], square, C 1 or 3.
-        law: from variances of modes, images in -1..1, to what one generation leaves of them.
-        generations: how often each is fed to the next.
-
-    Returns:
-        float64 [N/2 + 1], index cycles an image, in the units of ``radial_power`` (luma 0..1, Hann window).
-    """
-    _, channels, height, width = images.shape
-    weight = np.outer(*(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n) for n in (height, width)))
-    luma = LUMA if channels == 3 else np.ones(1)
-    mean, covariance = _moments(images, weight)
-    values, vectors = np.linalg.eigh(covariance)
-    rounding = 1 / (12 * 127.5**2)  # of a squared level, in units where images run from -1 to 1
-    values = values.clip(0)
-    for _ in range(generations):
-        values = law(values) + rounding
-    mixed = np.abs(np.einsum("c,...ck->...k", luma, vectors)) ** 2
-    power = (np.abs(np.einsum("c,...c->...", luma, mean)) ** 2 + (mixed * values).sum(-1)) / (4 * height * width)
-    radius = np.rint(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]) * min(height, width))
-    ring = radius.astype(int).ravel()
-    return (np.bincount(ring, power.ravel()) / np.bincount(ring))[: min(height, width) // 2 + 1]
-
-
-def _moments(images: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean complex [H,W,C] and covariance complex [H,W,C,C] of the windowed orthonormal transforms, images -1..1."""
-    _, channels, height, width = images.shape
-    total = np.zeros((height, width, channels), complex)
-    square = np.zeros((height, width, channels, channels), complex)
-    scale = np.sqrt(height * width * np.mean(weight**2))
-    for block in np.array_split(images, max(1, len(images) // 128)):
-        signed = block / 127.5 - 1.0
-        signed -= signed.mean(axis=(2, 3), keepdims=True)
-        modes = np.moveaxis(np.fft.fft2(signed * weight), 1, -1) / scale
-        total += modes.sum(axis=0)
-        square += np.einsum("nhwc,nhwd->hwcd", modes, modes.conj())
-    mean = total / len(images)
-    return mean, square / len(images) - mean[..., :, None] * mean[..., None, :].conj()
+    predicted = [m for m in run.measurements if m.predicted and m.line == 0 and m.name.partition("/")[0] == NAME]
+    if not predicted:
+        recipe, curation = run.experiment.get("generator"), run.experiment.get("curation")
+        diffusion = isinstance(recipe, Mapping) and recipe.get("kind") == "ddpm"
+        curated = isinstance(curation, Mapping) and curation.get("kind") != "keep_all"  # such a run has no predictions
+        return SamplerLaw(missing=NOT_RECORDED) if diffusion and run.last and not curated else None
+    valued = [m for m in predicted if m.value is not None and m.generation in run.generations]
+    if not valued:
+        return SamplerLaw(missing=plain(predicted[0].missing, 300))
+    generations = sorted({m.generation for m in valued})
+    power = {}
+    for generation in dict.fromkeys((generations[0], generations[-1])):
+        values = {int(m.name.partition("/")[2]): float(m.value or 0) for m in valued if m.generation == generation}
+        power[generation] = np.array([values.get(radius, np.nan) for radius in range(max(values) + 1)])
+    first = next(m for m in valued if m.generation == generations[0])
+    return SamplerLaw(plain(first.estimator, 120), power)

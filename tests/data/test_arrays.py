@@ -35,7 +35,7 @@ def test_the_three_orders_of_axes_give_the_same_pictures(tmp_path: Path, planes:
 def test_an_order_that_can_be_read_in_two_ways_must_be_said(tmp_path: Path) -> None:
     odd = np.random.default_rng(2).integers(0, 256, (8, 3, 8, 3), np.uint8)
     np.save(tmp_path / "odd.npy", odd)
-    with pytest.raises(ValueError, match=r"odd\.npy: .* can be N,C,H,W or N,H,W,C; set layout"):
+    with pytest.raises(ValueError, match=r"odd\.npy: .* can be \[N,C,H,W\] or \[N,H,W,C\]; say which with layout"):
         Arrays(path=tmp_path / "odd.npy", size=8).available(0)
     with pytest.raises(ValueError, match="too small: 3 x 8"):
         Arrays(path=tmp_path / "odd.npy", size=8, layout="nchw").available(0)
@@ -48,7 +48,9 @@ def test_labels_and_names_in_an_archive_are_found(tmp_path: Path, planes: np.nda
     sample = Arrays(path=tmp_path / "a.npz", size=16, key="x", labels="y").load("train", 6, 0)
     assert_array_equal(sample.attributes["class/b"], np.isin(rows(sample.sources), (2, 3, 5, 7)))
     assert Arrays(path=tmp_path / "a.npz", size=16, key="x").load("train", 6, 0).attributes == {}
-    with pytest.raises(ValueError, match="expected an array 'images', got x, other, y; name it with key"):
+    with pytest.raises(
+        ValueError, match="expected one array of pictures, or one called images; it holds other, x, y; name it with key"
+    ):
         Arrays(path=tmp_path / "a.npz").available(0)
 
 
@@ -61,7 +63,8 @@ def test_a_runs_own_images_are_a_dataset(tmp_path: Path, planes: np.ndarray) -> 
     ("array", "message"),
     [
         (np.zeros((8, 3, 16, 16), np.float32), r"expected uint8 values 0..255, got float32 \(8, 3, 16, 16\)"),
-        (np.zeros((8, 16, 16, 4), np.uint8), "with C = 1 or 3"),
+        (np.zeros((8, 16, 16, 4), np.uint8), "has four channels; lay transparency over a background colour first"),
+        (np.zeros((8, 16, 16, 5), np.uint8), "with C = 1 or 3"),
         (np.zeros((8, 16), np.uint8), "with C = 1 or 3"),
         (np.zeros((), np.uint8), "with C = 1 or 3"),
     ],
@@ -81,7 +84,7 @@ def test_pickles_and_truncated_files_are_refused_by_name(fake: Callable[[str], P
     archive.write_bytes(archive.read_bytes()[:-200])
     (tmp_path / "empty.npy").write_bytes(b"")
     for path in (*(tmp_path / f"{name}" for name in ("pickle.npy", "pickle.npz", "cut.npy", "empty.npy")), archive):
-        with pytest.raises(ValueError, match=f"{path.name}: not a whole .npy or .npz file"):
+        with pytest.raises(ValueError, match=f"{path.name}: not a whole {path.suffix} file"):
             Arrays(path=path).available(0)
 
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from imagelab.data.celeba import CelebA
-from imagelab.io.intake import square
 from imagelab.io.pictures import read_rgb
+from imagelab.io.resample import squared
 
 
 def test_attributes_are_those_of_the_list(built: dict[str, Path]) -> None:
@@ -26,7 +26,7 @@ def test_the_crop_is_cut_from_the_centre_before_the_resize(built: dict[str, Path
         sample = recipe.load("train", 1, 0)
         pixels = read_rgb(built["celeba"] / "img_align_celeba" / sample.sources[0])
         top, left = (218 - crop) // 2, (178 - crop) // 2
-        assert_array_equal(sample.images[0], square(pixels[:, top : top + crop, left : left + crop], 32))
+        assert_array_equal(sample.images[0], squared(pixels[:, top : top + crop, left : left + crop], 32))
         assert f"centre {crop} x {crop}" in recipe.card()
 
 

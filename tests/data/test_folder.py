@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from imagelab.data.base import Data
 from imagelab.data.folder import Folder
-from imagelab.io import catalogue as intake
+from imagelab.io import catalogue as catalogue_module
 from imagelab.io.catalogue import Split, shown
-from imagelab.io.intake import square
+from imagelab.io.resample import squared
 
 SPLITS = get_args(Split)
 
@@ -185,19 +185,19 @@ def all_images(recipe: Folder) -> dict[str, np.ndarray]:
 
 def test_a_square_of_the_right_size_comes_through_to_the_byte() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
-    assert_array_equal(square(pixels, 32), pixels)
+    assert_array_equal(squared(pixels, 32), pixels)
 
 
 def test_the_centre_is_cut_from_a_wide_and_from_a_tall_picture() -> None:
     wide = np.random.default_rng(0).integers(0, 256, (3, 32, 50), np.uint8)
-    assert_array_equal(square(wide, 32), wide[:, :, 9:41])
-    assert_array_equal(square(wide.transpose(0, 2, 1), 32), wide.transpose(0, 2, 1)[:, 9:41])
+    assert_array_equal(squared(wide, 32), wide[:, :, 9:41])
+    assert_array_equal(squared(wide.transpose(0, 2, 1), 32), wide.transpose(0, 2, 1)[:, 9:41])
 
 
 def test_shrinking_does_not_alias() -> None:
     stripes = np.zeros((3, 256, 256), np.uint8)
     stripes[:, :, ::2] = 255  # the finest pattern there is must become grey, not a moire
-    small = square(stripes, 60)
+    small = squared(stripes, 60)
     assert np.abs(small[:, :, 2:-2].astype(int) - 127.5).max() < 2
 
 
@@ -333,7 +333,7 @@ def test_a_subfolder_that_cannot_be_listed_is_named(plain: Path, monkeypatch: py
             raise PermissionError(13, "Permission denied", str(path))
         return honest(path)
 
-    monkeypatch.setattr(intake.os, "scandir", guarded)
+    monkeypatch.setattr(catalogue_module.os, "scandir", guarded)
     (bad,) = Folder(path=plain).bad_files()
     assert (Path(bad.path).name, bad.reason) == ("locked", "folder cannot be read: Permission denied")
 
@@ -345,13 +345,13 @@ def test_linked_subfolders_are_not_entered_so_a_loop_of_links_ends(plain: Path) 
 
 def test_unchanged_files_are_read_once_and_changed_ones_again(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    honest = intake.read_rgb
+    honest = catalogue_module.read_rgb
 
     def counted(path: Path, alpha_over: tuple[int, int, int]) -> np.ndarray:
         reads.append(path.name)
         return honest(path, alpha_over)
 
-    monkeypatch.setattr(intake, "read_rgb", counted)
+    monkeypatch.setattr(catalogue_module, "read_rgb", counted)
     recipe = Folder(path=plain)
     before = recipe.fingerprint()
     recipe.load("train", 2, 0)

@@ -14,10 +14,10 @@ from imagelab.data import DATASETS
 from imagelab.data.base import Data
 from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group
 from imagelab.families import kind_of
-from imagelab.io import catalogue as intake
+from imagelab.io import catalogue as catalogue_module
 from imagelab.io.annotation_lists import class_columns
 from imagelab.io.catalogue import Catalogue, Split, digest
-from imagelab.io.intake import take_in
+from imagelab.io.decode import distinct_pictures
 
 SPLITS = get_args(Split)
 KINDS = (
@@ -210,26 +210,26 @@ def test_a_catalogue_is_known_by_its_stamp_and_read_once() -> None:
 
     catalogue = Catalogue(digest("once", 1), ("a", "b", "c"), read)
     again = Catalogue(digest("once", 1), ("a", "b", "c"), read)
-    assert_array_equal(take_in(catalogue, 9).images, take_in(again, 9).images)
+    assert_array_equal(distinct_pictures(catalogue, 9).images, distinct_pictures(again, 9).images)
     assert sorted(reads) == [0, 1, 2]
-    assert take_in(catalogue.take(np.array([2])), 9).names == ("c",)
+    assert distinct_pictures(catalogue.take(np.array([2])), 9).names == ("c",)
     assert digest("once", 1) != digest("once", 2)
 
 
-def shelf() -> list[Path]:
+def cached() -> list[Path]:
     return sorted((Path(os.environ["IMAGELAB_CACHE"]) / "pictures").glob("*"))
 
 
 def test_a_later_process_finds_the_decoded_pictures_on_disk(
     built: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in.cache_clear()
+    distinct_pictures.cache_clear()
     recipe = opened("image_folder", built["image_folder"])
     before, card = everything(recipe), recipe.card()
-    (kept,) = shelf()
-    assert kept.stat().st_mode & 0o077 == 0, "others can read it"
-    take_in.cache_clear()
-    monkeypatch.setattr(intake, "read_rgb", lambda *_: pytest.fail("a picture was decoded again"))
+    assert [kept.suffix for kept in cached()] == [".bytes", ".json"]
+    assert not any(kept.stat().st_mode & 0o077 for kept in cached()), "others can read it"
+    distinct_pictures.cache_clear()
+    monkeypatch.setattr(catalogue_module, "read_rgb", lambda *_: pytest.fail("a picture was decoded again"))
     after = everything(opened("image_folder", built["image_folder"]))
     for split, sample in before.items():
         assert_array_equal(sample.images, after[split].images)
@@ -241,7 +241,7 @@ def test_refused_files_are_remembered_with_their_reasons(fake: Callable[[str], P
     root = fake("image_folder")
     (root / "train" / "cats" / "diary.png").write_text("dear diary")
     first = opened("image_folder", root).bad_files()
-    take_in.cache_clear()
+    distinct_pictures.cache_clear()
     assert opened("image_folder", root).bad_files() == first != ()
 
 
@@ -250,21 +250,21 @@ def test_changed_files_and_settings_get_a_place_of_their_own_and_a_spoiled_one_i
 ) -> None:
     root = fake("image_folder")
     whole = everything(opened("image_folder", root))["train"].images
-    for kept in shelf():
+    for kept in cached():
         kept.write_bytes(b"spoiled")
-    take_in.cache_clear()
+    distinct_pictures.cache_clear()
     assert_array_equal(everything(opened("image_folder", root))["train"].images, whole)
     everything(opened("image_folder", root, size=20))
     next(root.rglob("*.png")).unlink()
     everything(opened("image_folder", root))
-    assert len(shelf()) == 3
+    assert len(cached()) == 2 * 3
 
 
 @pytest.mark.parametrize("kind", sorted(FACES))
 def test_no_copy_of_real_faces_is_left_behind_unless_asked_for(kind: str, built: dict[str, Path]) -> None:
-    take_in.cache_clear()
+    distinct_pictures.cache_clear()
     everything(opened(kind, built[kind]))
     everything(opened("image_folder", built["image_folder"], cache=False))
-    assert shelf() == []
+    assert cached() == []
     everything(opened(kind, built[kind], cache=True))
-    assert len(shelf()) == 1
+    assert len(cached()) == 2

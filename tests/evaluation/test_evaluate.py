@@ -273,9 +273,9 @@ def test_features_and_pixels_are_cached_unless_cache_is_off(tmp_path: Path):
     for row, picture in enumerate(sixteen(12, 0)):
         Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / f"{row}.png")
     without = measure(tmp_path, sixteen(9, 1), metrics=["kernel"], cache=False)
-    assert not list(cache_folder("").rglob("*.npy")) and not list(cache_folder("").rglob("*.bytes"))
+    assert not list(cache_folder("").rglob("*.npz")) and not list(cache_folder("").rglob("*.bytes"))
     kept = measure(tmp_path, sixteen(9, 1), metrics=["kernel"])
-    assert list(cache_folder("features").glob("*.npy")) and list(cache_folder("measured").glob("*.bytes"))
+    assert list(cache_folder("features").glob("*.npz")) and list(cache_folder("measured").glob("*.bytes"))
     again = measure(tmp_path, sixteen(9, 1), metrics=["kernel"])
     assert without.measurements == kept.measurements == again.measurements
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from imagelab.evaluation.sources import OpenedImages, Opening, open_images
 from imagelab.io.cache import cache_folder
-from imagelab.io.decode import Facts, copies, pick, shelved, squared
-from imagelab.io.intake import square
+from imagelab.io.decode import Facts, copies, pick, stored_set
 from imagelab.io.pictures import write_png
+from imagelab.io.resample import squared
 from imagelab.metrics import ImageSet
 from imagelab.pool import REAL, Pool
 from imagelab.run_folder import RunFolder, write_npy, write_shard
@@ -280,7 +280,7 @@ def test_pictures_of_different_sizes_are_refused_until_a_size_is_named(picture_f
 def test_resampling_is_the_one_of_the_datasets(picture_folder: Path):
     from imagelab.io.pictures import read_rgb
 
-    expected = np.stack([square(read_rgb(path), 48) for path in sorted(picture_folder.iterdir())])
+    expected = np.stack([squared(read_rgb(path), 48) for path in sorted(picture_folder.iterdir())])
     assert np.array_equal(open_images(picture_folder, Opening(size=48)).images, expected)
 
 
@@ -450,7 +450,7 @@ def test_a_set_that_fails_while_read_leaves_no_cache(pictures: np.ndarray):
         raise ValueError("the disk was pulled")
 
     with pytest.raises(ValueError, match="pulled"):
-        shelved("some-key", fill)
+        stored_set(cache_folder("measured") / "some-key.bytes", fill)
     assert not list(cache_folder("measured").iterdir())
 
 

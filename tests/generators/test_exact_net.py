@@ -6,8 +6,9 @@ import torch
 from torch.testing import assert_close
 
 from imagelab.generators import Ddpm, Gaussian, RunContext
-from imagelab.generators.exact_net import ExactNet, alpha_bar, exact_model
+from imagelab.generators.exact_net import ExactNet, exact_model
 from imagelab.generators.gaussian import GaussianModel
+from imagelab.generators.sampler_law import alpha_bar
 from imagelab.seeds import image_seeds
 
 

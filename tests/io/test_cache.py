@@ -1,10 +1,14 @@
-"""The cache's bounds, on a folder of small files whose ages are set by hand."""
+"""The cache: its two kinds of entry, and its size limit on small files whose ages are set by hand."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -13,7 +17,17 @@ from imagelab import Faces
 from imagelab.cli.doctor import examine
 from imagelab.cli.entry import main
 from imagelab.evaluation.evaluate import measure
-from imagelab.io.cache import LIMIT_GB, SHELVES, VARIABLE, cache_folder, entries, limit, make_room
+from imagelab.io.cache import (
+    FOLDERS,
+    LIMIT_GB,
+    VARIABLE,
+    cache_folder,
+    cached,
+    cached_stream,
+    entries,
+    limit,
+    make_room,
+)
 
 DAY = 24 * 3600.0
 
@@ -23,9 +37,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "0.000003")  # 3000 bytes
 
 
-def put(shelf: str, name: str, days: float, size: int = 1000, read: float | None = None) -> Path:
+def put(folder: str, name: str, days: float, size: int = 1000, read: float | None = None) -> Path:
     """A file of the cache, last written so many days ago, and read then or later."""
-    path = cache_folder(shelf) / name
+    path = cache_folder(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     now = time.time()
@@ -35,6 +49,115 @@ def put(shelf: str, name: str, days: float, size: int = 1000, read: float | None
 
 def hashed(letter: str) -> str:
     return letter * 64
+
+
+CONTENT = np.arange(600).astype(np.uint8)
+
+
+def arrays_kept(folder: Path, made: list[str]) -> np.ndarray:
+    """Get or make a small entry of named arrays."""
+
+    def make() -> dict[str, np.ndarray]:
+        made.append("arrays")
+        return {"values": CONTENT}
+
+    return cached(folder, hashed("a"), {"values": (600,)}, make)["values"]
+
+
+def stream_kept(folder: Path, made: list[str]) -> np.ndarray:
+    """Get or make a small entry of one long file."""
+
+    def fill(file: BinaryIO) -> dict[str, Any]:
+        made.append("stream")
+        for part in np.split(CONTENT, 3):
+            file.write(part.data)
+        return {"count": 600}
+
+    def view(file: BinaryIO, facts: dict[str, Any]) -> np.ndarray:
+        return np.memmap(file, np.uint8, "c", shape=(facts["count"],))
+
+    return cached_stream(folder / f"{hashed('a')}.bytes", fill, view)
+
+
+Kept = Callable[[Path, list[str]], np.ndarray]
+BOTH = pytest.mark.parametrize("kept", [arrays_kept, stream_kept])
+
+
+@BOTH
+def test_an_entry_is_made_once_and_only_its_owner_can_read_it(kept: Kept, tmp_path: Path, caplog):
+    made: list[str] = []
+    for _ in range(3):
+        np.testing.assert_array_equal(kept(tmp_path / "new" / "folder", made), CONTENT)
+    assert len(made) == 1 and not caplog.records
+    files = list((tmp_path / "new" / "folder").iterdir())
+    assert files and not any(file.stat().st_mode & 0o077 for file in files)
+    assert not any("partial" in file.name for file in files)
+
+
+@BOTH
+@pytest.mark.parametrize("damage", ["cut", "one bit", "nonsense", "empty"])
+def test_a_damaged_entry_is_made_again_with_a_warning(kept: Kept, damage: str, tmp_path: Path, caplog):
+    kept(tmp_path, [])
+    for path in sorted(tmp_path.iterdir()):
+        made: list[str] = []
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        path.write_bytes({"cut": whole[:-9], "one bit": flipped, "nonsense": b"no such thing", "empty": b""}[damage])
+        with caplog.at_level(logging.WARNING):
+            caplog.clear()
+            np.testing.assert_array_equal(kept(tmp_path, made), CONTENT)
+        assert len(made) == 1 and "cannot be read" in caplog.text and str(tmp_path) in caplog.text
+        np.testing.assert_array_equal(kept(tmp_path, made), CONTENT)
+        assert len(made) == 1
+
+
+@BOTH
+def test_a_folder_that_cannot_be_written_costs_a_warning(kept: Kept, tmp_path: Path, caplog):
+    (tmp_path / "file").write_text("a file, not a folder")
+    made: list[str] = []
+    for _ in range(2):
+        np.testing.assert_array_equal(kept(tmp_path / "file", made), CONTENT)
+    assert len(made) == 2 and "going on without the cache" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_arrays_of_another_shape_or_name_are_made_again(tmp_path: Path):
+    for name, values in (("values", CONTENT[:-1]), ("values", CONTENT[None]), ("others", CONTENT)):
+        path = tmp_path / f"{hashed('a')}.npz"
+        with zipfile.ZipFile(path, "w") as archive, archive.open(f"{name}.npy", "w") as member:
+            np.save(member, values)
+        np.testing.assert_array_equal(arrays_kept(tmp_path, []), CONTENT)
+
+
+def test_a_stream_without_its_note_is_unfinished_and_made_again(tmp_path: Path, caplog):
+    stream_kept(tmp_path, [])
+    (tmp_path / f"{hashed('a')}.json").unlink()
+    made: list[str] = []
+    np.testing.assert_array_equal(stream_kept(tmp_path, made), CONTENT)
+    assert len(made) == 1 and not caplog.records
+
+
+def test_a_stream_that_fails_leaves_nothing_behind(tmp_path: Path):
+    def fill(file: BinaryIO) -> dict[str, Any]:
+        file.write(b"half")
+        raise ValueError("the disk was pulled")
+
+    with pytest.raises(ValueError, match="pulled"):
+        cached_stream(tmp_path / "name.bytes", fill, lambda file, facts: 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_without_a_name_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fill(file: BinaryIO) -> dict[str, Any]:
+        file.write(CONTENT.data)
+        return {}
+
+    array = cached_stream(None, fill, lambda file, facts: np.memmap(file, np.uint8, "c", shape=(600,)))
+    np.testing.assert_array_equal(array, CONTENT)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_unused_longest_goes_until_the_rest_fits():
@@ -81,7 +204,7 @@ def test_nothing_that_cannot_be_made_again_is_touched_or_counted(tmp_path: Path)
         ("faces/deeper", f"{hashed('c')}.npz"),
         ("probes", f"{hashed('d')}.npz"),
     ]
-    files = [put(shelf, name, 99, size=9000) for shelf, name in names]
+    files = [put(folder, name, 99, size=9000) for folder, name in names]
     link = cache_folder("faces") / f"{hashed('e')}.npz"
     link.symlink_to(files[0])
     assert entries() == [] and make_room() == []
@@ -95,7 +218,7 @@ def test_every_file_that_the_package_keeps_is_counted(
     np.savez(tmp_path / "a.npz", images=np.zeros((6, 3, 16, 16), np.uint8))
     measure(picture_folder, picture_folder, metrics=["frechet"], size=32)
     measure(tmp_path / "a.npz", tmp_path / "a.npz", metrics=["pixel_variance"])
-    assert {entry.shelf for entry in entries()} == {"faces", "measured", "features"} <= set(SHELVES)
+    assert {entry.folder for entry in entries()} == {"faces", "measured", "features"} <= set(FOLDERS)
     root = cache_folder("faces").parent
     assert sum(entry.size for entry in entries()) == sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
 

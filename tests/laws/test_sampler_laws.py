@@ -16,8 +16,9 @@ import torch
 
 from imagelab.data import RandomField
 from imagelab.generators import Ddpm, Gaussian, RunContext
-from imagelab.generators.exact_net import erosion, exact_model
+from imagelab.generators.exact_net import exact_model
 from imagelab.generators.gaussian import GaussianModel
+from imagelab.generators.sampler_law import erosion
 from imagelab.seeds import image_seeds
 
 SIDE, N = 16, 192

@@ -60,7 +60,7 @@ def test_the_cache_is_used_for_the_same_images_only(counting, pictures, tmp_path
     features(ImageSet(images, tmp_path), "counting")
     features(ImageSet(images.reshape(9, 3, 4, 16), tmp_path), "counting")
     assert counting == [9, 9, 9]
-    assert len(list(tmp_path.glob("counting-*.npy"))) == len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("counting-*.npz"))) == len(list(tmp_path.iterdir())) == 3
 
 
 def test_strides_do_not_change_the_cache_and_the_set_is_never_copied_as_a_whole(counting, pictures, tmp_path):
@@ -97,7 +97,7 @@ def test_a_damaged_cache_is_computed_and_written_again(damage, counting, picture
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     if damage == "short":
-        np.save(path, first[:-1])
+        np.savez(path, features=first[:-1])
     else:
         path.write_bytes(whole[:-5] if damage is None else damage)
     with caplog.at_level(logging.WARNING):

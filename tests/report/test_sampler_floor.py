@@ -4,88 +4,70 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from imagelab.generators import Ddpm, Gaussian, RunContext
-from imagelab.generators.exact_net import alpha_bar as asked_of_diffusers
-from imagelab.generators.exact_net import exact_model
-from imagelab.metrics.base import Evidence, ImageSet
-from imagelab.metrics.spectrum import spectrum
-from imagelab.report.run_view import read_run
-from imagelab.report.sampler_floor import alpha_bar, eroded_power, yardstick
-from imagelab.seeds import image_seeds
-from imagelab.theory import ddim_erosion
+from imagelab.generators import Ddpm
+from imagelab.measurement import Measurement
+from imagelab.report.page import write_report
+from imagelab.report.run_view import Run, read_run
+from imagelab.report.sampler_floor import sampler_law
 
 MakeRun = Callable[..., Path]
-SIDE = 16
+DIFFUSION = {"generator": Ddpm(steps=10).model_dump()}
 
 
-def field(colours: np.ndarray, n: int = 600) -> np.ndarray:
-    """Random fields whose detail falls with frequency, channels mixed by ``colours`` [C,C]: uint8 [n,C,S,S]."""
-    rng = np.random.default_rng(5)
-    radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))
-    noise = np.fft.fft2(rng.standard_normal((n, len(colours), SIDE, SIDE))) / (1 + radius) ** 1.2
-    pictures = np.einsum("cd,ndhw->nchw", colours, np.fft.ifft2(noise).real)
-    return (128 + 22 * pictures / pictures.std()).round().clip(0, 255).astype(np.uint8)
+def with_law(folder: Path, *rows: tuple[int, int, int, float]) -> Run:
+    """Add predicted power at (generation, line, radius) to a run's measurements."""
+    with (folder / "metrics.jsonl").open("a") as file:
+        for generation, line, radius, value in rows:
+            name, words = f"sampler_floor/{radius:02d}", f"DDIM, 10 steps, {generation} times"
+            m = Measurement(name, value, "power", generation, line, predicted=True, estimator=words)
+            file.write(m.to_json() + "\n")
+    return read_run(folder)
 
 
-def measured(images: np.ndarray) -> np.ndarray:
-    """radial_power as the metric gives it: float64 [S/2]."""
-    seen = ImageSet(images)
-    found = [m for m in spectrum(Evidence(real=seen, fake=seen)) if m.name.startswith("radial_power/")]
-    return np.array([m.value for m in found], float)
+def test_the_prediction_of_the_main_line_is_read_for_its_first_and_last_generation(make_run: MakeRun) -> None:
+    rows = [
+        (g, line, radius, 10.0 * g + radius + 100 * line) for g in (1, 2, 3) for line in (0, 1) for radius in (1, 2)
+    ]
+    law = sampler_law(with_law(make_run("law", generations=3, experiment=DIFFUSION), *rows))
+    assert law is not None and law.sampler == "DDIM, 10 steps, 1 times" and law.missing == ""
+    assert {generation: power[1:].tolist() for generation, power in law.power.items()} == {1: [11, 12], 3: [31, 32]}
+    once = sampler_law(with_law(make_run("once", generations=3, experiment=DIFFUSION), (1, 0, 1, 5.0)))
+    assert once is not None and list(once.power) == [1]
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++", "heun"])
-@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
-@pytest.mark.parametrize(("steps", "length"), [(20, 1000), (7, 100), (50, 50)])
-def test_the_levels_are_those_that_the_sampler_visits(sampler: Any, schedule: Any, steps: int, length: int) -> None:
-    recipe = Ddpm(sampler=sampler, schedule=schedule, steps=steps, noise_steps=length)
-    levels = alpha_bar(recipe.model_dump())
-    assert levels is not None
-    np.testing.assert_allclose(levels, asked_of_diffusers(recipe), rtol=2e-5)  # diffusers counts in float32
+def test_a_run_of_an_earlier_version_says_that_nothing_was_recorded(make_run: MakeRun) -> None:
+    law = sampler_law(read_run(make_run("old", generations=2, experiment=DIFFUSION)))
+    assert law is not None and not law.power and "did not record" in law.missing
+    assert sampler_law(read_run(make_run("vae", generations=2))) is None
+    curated = {**DIFFUSION, "curation": {"kind": "top_fraction"}}
+    assert sampler_law(read_run(make_run("curated", generations=2, experiment=curated))) is None
+    kept = {**DIFFUSION, "curation": {"kind": "keep_all"}}
+    assert sampler_law(read_run(make_run("kept", generations=2, experiment=kept))) is not None
 
 
-@pytest.mark.parametrize("colours", [np.eye(1), np.eye(3), np.ones((3, 3)) + 0.2 * np.eye(3)], ids=len)
-def test_a_sampler_that_loses_nothing_leaves_the_power_that_was_measured(colours: np.ndarray) -> None:
-    images = field(colours)
-    kept = eroded_power(images, lambda mode: mode)[1:]
-    # rounding is added once more than the images hold
-    np.testing.assert_allclose(kept, measured(images), rtol=0.01)
+def test_the_reason_of_a_missing_law_is_kept(make_run: MakeRun) -> None:
+    folder = make_run("quiet", generations=2, experiment=DIFFUSION)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(
+            Measurement("sampler_floor", None, generation=1, predicted=True, missing="a reason").to_json() + "\n"
+        )
+    law = sampler_law(read_run(folder))
+    assert law is not None and not law.power and law.missing == "a reason"
 
 
-def test_a_perfect_network_under_the_real_sampler_leaves_what_is_predicted() -> None:
-    images, recipe = field(np.ones((3, 3)) + 0.3 * np.eye(3)), Ddpm(sampler="ddim", steps=12)
-    gaussian = Gaussian(components=599).fit(images, seed=0, context=RunContext())
-    drawn = exact_model(gaussian, recipe, RunContext()).sample(image_seeds(3, "sample", 1, 0, range(400)))
-    levels = alpha_bar(recipe.model_dump())
-    assert levels is not None
-    predicted, real = eroded_power(images, lambda mode: ddim_erosion(mode, levels))[1:], measured(images)
-    got = measured(drawn)
-    assert (predicted[4:] < 0.6 * real[4:]).all()  # so that agreement says something
-    np.testing.assert_allclose(got, predicted, rtol=0.2)
-
-
-def test_every_generation_is_eroded_again() -> None:
-    images = field(np.eye(1), 64)
-    once, twice = (eroded_power(images, lambda mode: mode / 2, times)[1:] for times in (1, 2))
-    centred = images - images.mean(axis=0)
-    assert centred.std() > 1
-    np.testing.assert_allclose(twice / once, 0.5, rtol=0.15)  # the mean image is not eroded, 1/64 of the power
-
-
-def test_only_diffusion_has_a_yardstick_and_more_generations_only_where_each_feeds_on_the_last(
-    make_run: MakeRun,
-) -> None:
-    def found(name: str, **experiment: Any) -> Any:
-        run = make_run(name, generations=2, experiment=experiment)
-        np.save(run / "gen-000" / "images.npy", np.repeat(field(np.eye(1), 32), 3, axis=1))
-        return yardstick(read_run(run))
-
-    ddpm = Ddpm(steps=10).model_dump()
-    assert found("vae") is None
-    assert list(found("replace", generator=ddpm).power) == [1, 2]
-    assert list(found("mix", generator=ddpm, regime={"kind": "mix"}).power) == [1]
-    assert found("quiet", generator={**ddpm, "noise_scale": 0.9}) is None
-    assert "10 steps" in found("words", generator=ddpm).sampler
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (True, "Dashes: what the sampler alone explains (DDIM, 10 steps"),
+        (False, "not drawn for this run: it was made by a version"),
+    ],
+)
+def test_the_page_draws_the_law_or_says_why_not(make_run: MakeRun, recorded: bool, expected: str) -> None:
+    folder = make_run("page", generations=2, experiment=DIFFUSION)
+    rows: list[Any] = [(1, 0, radius, 1e-5) for radius in (1, 2, 3)]
+    with_law(folder, *rows if recorded else ())
+    page = write_report(folder).read_text()
+    assert expected in page
+    assert ("perfect net, gen. 1" in page) == recorded
