@@ -1,14 +1,16 @@
-"""The sampler's own share: what a diffusion sampler would leave of the real spectrum if its network were perfect.
+"""The effect of the sampler alone: the spectrum that a diffusion sampler would produce with a perfect network.
 
-For a Gaussian random field the best network is known, and with it what every mode keeps (``imagelab.theory.samplers``).
-Here the field has the real images' spectra and the correlations of their colours: at every frequency the channels have
-a 3 x 3 covariance, C = (1/N) sum_n F_n F_n^*, taken about the mean image, which a sampler gives back whole. Its
-eigenvalues, in units where images run from -1 to 1, are eroded one by one, and the power of luma is put together again:
+For a Gaussian random field the optimal network is known, and so is the variance that remains of every mode
+(``imagelab.theory.samplers``). Here the field has the spectra of the real images and the correlations of their colours:
+at every frequency the channels have a 3 x 3 covariance C = (1/N) sum_n F_n F_n^*, taken about the mean image. A sampler
+reproduces the mean image exactly. The sampler's law is applied to each eigenvalue l of C, in units where images range
+from -1 to 1, and the power of luma is computed from the result:
 
-    P' = |w F_mean|^2 + w^T U diag(erosion(l)) U^* w + what rounding to bytes adds.
+    P' = |w F_mean|^2 + w^T U diag(erosion(l)) U^* w + the power of rounding to bytes.
 
-Pictures are no Gaussian field, and a network may be worse than the best one, or better than a Gaussian allows, for
-instance where all faces share an outline. So this is a yardstick: what the sampler alone explains.
+Pictures are not Gaussian random fields. A network may be worse than the optimal one, or better than a Gaussian allows,
+for instance where all faces share an outline. The prediction is therefore a reference: the part of the loss that the
+sampler alone explains.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ LAWS = {
     "heun": lambda mode, levels: edm_erosion(mode, np.sqrt(1 / levels - 1)),
 }
 NAMES = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++", "heun": "Heun's rule"}
-MAX_IMAGES = 1024  # images that the spectrum of the data is taken from
+MAX_IMAGES = 1024  # the largest number of images from which the spectrum of the data is computed
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class SamplerLaw:
     """Predicted radial power.
 
     Attributes:
-        sampler: its name and steps in words. power: generations -> float64 [N/2 + 1], by cycles an image, as
-        ``radial_power`` is measured; more than one generation only where each is trained on the last alone.
+        sampler: its name and its number of steps, as text.
+        power: generation -> float64 [N/2 + 1], indexed by cycles per image, in the units of ``radial_power``. It has
+            more than one generation only where each model is trained on the output of the last one alone.
     """
 
     sampler: str
@@ -51,12 +54,12 @@ class SamplerLaw:
 
 
 def yardstick(run: Run) -> SamplerLaw | None:
-    """Return what the sampler of the main line explains; None where it is no diffusion model of a known sampler."""
+    """Return the prediction for the sampler of the main line; None if it is not a diffusion model with a known law."""
     recipe, path = run.experiment.get("generator"), run.shards[0, REAL] / "images.npy"
     if not isinstance(recipe, Mapping) or recipe.get("kind") != "ddpm" or not path.exists() or run.last < 1:
         return None
     levels = alpha_bar(recipe)
-    if levels is None or recipe.get("noise_scale", 1) != 1:  # a quieter start is another law
+    if levels is None or recipe.get("noise_scale", 1) != 1:  # with smaller initial noise the law differs
         return None
     images = np.asarray(read_npy(path, mmap=True)[:MAX_IMAGES])
     regime = run.experiment.get("regime")
@@ -67,10 +70,13 @@ def yardstick(run: Run) -> SamplerLaw | None:
 
 
 def alpha_bar(recipe: Mapping[str, Any]) -> np.ndarray | None:
-    """Return the levels that a Ddpm recipe's sampler visits, float64 [steps + 1], rising to 1; None for another.
+    """Return the signal levels alpha_bar at the steps of a Ddpm recipe's sampler.
 
-    The schedules and the spacing ("trailing") are those of ``imagelab.generators.exact_net.alpha_bar``, which asks
-    diffusers; a test holds the two together.
+    The schedules and the spacing ("trailing") are those of ``imagelab.generators.exact_net.alpha_bar``, which takes
+    them from diffusers; a test compares the two.
+
+    Returns:
+        float64 [steps + 1], rising to 1; None for an unknown schedule or sampler, or more steps than noise levels.
     """
     length, steps = int(recipe.get("noise_steps", 1000)), int(recipe.get("steps", 250))
     t = np.arange(length)
@@ -93,22 +99,23 @@ def eroded_power(images: np.ndarray, law: Any, generations: int = 1) -> np.ndarr
 
     Args:
         images: uint8 [N,C,H,W], square, C 1 or 3.
-        law: from variances of modes, images in -1..1, to what one generation leaves of them.
-        generations: how often each is fed to the next.
+        law: maps the variances of modes (images in -1..1) to the variances after one generation.
+        generations: the number of generations, each trained on the one before.
 
     Returns:
-        float64 [N/2 + 1], index cycles an image, in the units of ``radial_power`` (luma 0..1, Hann window).
+        float64 [N/2 + 1], indexed by cycles per image, in the units of ``radial_power`` (luma 0..1, Hann window).
     """
     _, channels, height, width = images.shape
     weight = np.outer(*(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n) for n in (height, width)))
     luma = LUMA if channels == 3 else np.ones(1)
     mean, covariance = _moments(images, weight)
     values, vectors = np.linalg.eigh(covariance)
-    rounding = 1 / (12 * 127.5**2)  # of a squared level, in units where images run from -1 to 1
+    rounding = 1 / (12 * 127.5**2)  # variance of rounding to bytes, in units where images range from -1 to 1
     values = values.clip(0)
     for _ in range(generations):
         values = law(values) + rounding
     mixed = np.abs(np.einsum("c,...ck->...k", luma, vectors)) ** 2
+    # Equation P' of the module; the factor 4 converts the range -1..1 to 0..1.
     power = (np.abs(np.einsum("c,...c->...", luma, mean)) ** 2 + (mixed * values).sum(-1)) / (4 * height * width)
     radius = np.rint(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]) * min(height, width))
     ring = radius.astype(int).ravel()
@@ -116,7 +123,10 @@ def eroded_power(images: np.ndarray, law: Any, generations: int = 1) -> np.ndarr
 
 
 def _moments(images: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean complex [H,W,C] and covariance complex [H,W,C,C] of the windowed orthonormal transforms, images -1..1."""
+    """Return mean, complex [H,W,C], and covariance, complex [H,W,C,C], of the windowed orthonormal transforms.
+
+    The images are scaled to -1..1.
+    """
     _, channels, height, width = images.shape
     total = np.zeros((height, width, channels), complex)
     square = np.zeros((height, width, channels, channels), complex)

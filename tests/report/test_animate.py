@@ -76,7 +76,7 @@ def test_which_chooses_what_is_shown(make_run: MakeRun, tmp_path: Path):
 
 
 def test_a_run_without_copies_says_what_to_ask_for(make_run: MakeRun, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"no photocopy pictures after generation 0\. Try --which probe"):
+    with pytest.raises(ValueError, match=r"no photocopy pictures after generation 0\. Try --which tracked"):
         animate([make_run(copies=False)], tmp_path / "loop.webp")
 
 

@@ -1,4 +1,4 @@
-"""The pages as a reader meets them: opened from a file in a real browser.
+"""The pages as a reader sees them: opened from a file in a real browser.
 
 To run: ``pip install -e ".[test,browser]"``, have a chromium (``apt-get install chromium``, or name one in
 ``IMAGELAB_CHROMIUM``), then ``pytest -m browser``. Every other run of the tests leaves these out.
