@@ -136,7 +136,9 @@ def _notes(run: Run) -> list[str]:
 
 
 def _strips(run: Run) -> list[Strip]:
-    first = "; faces known to have freckles come first" if run.real("truth/freckled") else ""
+    first = (
+        "; if enough faces are known to have freckles, only such faces are shown" if run.real("truth/freckled") else ""
+    )
     strips = []
     for line in run.lines or (0,):
         label = run.model(line)

@@ -70,4 +70,4 @@ def test_what_is_known_of_a_set_is_said_without_drawing_it():
             """Fail."""
             raise AssertionError("drawn")
 
-    assert describe_lines(Slow(), "train", 2048, 0)[-1] == "reserve: without end"
+    assert describe_lines(Slow(), "train", 2048, 0)[-1] == "reserve: unlimited"
