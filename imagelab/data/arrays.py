@@ -1,7 +1,7 @@
-"""Pictures in one NumPy file: ``.npy``, or ``.npz`` with labels beside them. A run's ``images.npy`` is one.
+"""Pictures in one NumPy file: ``.npy``, or ``.npz`` with labels. The ``images.npy`` of a run is such a file.
 
-The values must be uint8. Pickled content is refused. The order of the axes is told by the one of length 1 or 3; where
-that is not clear it must be said.
+The values must be uint8. Pickled content is refused. The axis of length 1 or 3 determines the order of the axes; if
+this is ambiguous, ``layout`` must be set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Arrays"]
 
-SOURCE = "whoever wrote it"
+SOURCE = "its author"
 MOST_BYTES = 1 << 33
 Layout = Literal["auto", "nhwc", "nchw", "nhw"]
 
@@ -27,12 +27,13 @@ Layout = Literal["auto", "nhwc", "nchw", "nhw"]
 class Arrays(PictureSet):
     """Pictures of one size in a ``.npy`` or ``.npz`` file.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
         path: the file.
         layout: order of the axes: N,H,W,C (as picture files), N,C,H,W (as torch) or N,H,W (grey).
-        key: name of the pictures in a ``.npz`` file; ``images`` or the only array with pictures if not given.
-        labels: name of the labels in a ``.npz`` file: whole numbers or words, one a picture; left out if not there.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        key: name of the array of pictures in a ``.npz`` file; by default ``images``, or the only array.
+        labels: name of the labels in a ``.npz`` file: whole numbers or words, one per picture; optional.
     """
 
     kind: Literal["arrays"] = "arrays"
@@ -67,34 +68,36 @@ def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray
         if path.suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False), None
         with zipfile.ZipFile(path) as archive:
-            unfolded = sum(member.file_size for member in archive.infolist())
-        if unfolded > MOST_BYTES:
-            raise ValueError(f"it would unfold to {unfolded} bytes; save the pictures as .npy")
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MOST_BYTES:
+            raise ValueError(f"it would need {unpacked} bytes unpacked; save the pictures as .npy")
         with np.load(path, allow_pickle=False) as stored:
             pictures = stored[_picture_key(list(stored.files), key)]
-            beside = stored[labels] if labels in stored.files else None
+            classes = stored[labels] if labels in stored.files else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{shown(path)}: not a whole .npy or .npz file of pictures ({error})") from error
-    if beside is not None and beside.shape != (len(pictures),):
-        raise ValueError(f"{shown(path)}: {labels}: expected one label a picture [{len(pictures)}], got {beside.shape}")
-    return pictures, beside
+    if classes is not None and classes.shape != (len(pictures),):
+        raise ValueError(
+            f"{shown(path)}: {labels}: expected one label per picture [{len(pictures)}], got {classes.shape}"
+        )
+    return pictures, classes
 
 
-def _picture_key(there: list[str], key: str) -> str:
-    if key in there:
+def _picture_key(names: list[str], key: str) -> str:
+    if key in names:
         return key
-    if not key and "images" in there:
+    if not key and "images" in names:
         return "images"
-    if not key and len(there) == 1:
-        return there[0]
-    raise ValueError(f"expected an array {key or 'images'!r}, got {', '.join(there)}; name it with key")
+    if not key and len(names) == 1:
+        return names[0]
+    raise ValueError(f"expected an array {key or 'images'!r}, got {', '.join(names)}; name it with key")
 
 
 def _planar(pictures: np.ndarray, layout: Layout, name: str) -> np.ndarray:
     """Return a view uint8 [N,C,H,W], C = 1 or 3.
 
     Raises:
-        ValueError: for another type of number, another form, or a form that can be read in two ways.
+        ValueError: for another dtype, another shape, or a shape that can be read in two ways.
     """
     got = f"got {pictures.dtype} {pictures.shape}"
     if pictures.dtype != np.uint8:

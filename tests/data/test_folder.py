@@ -125,7 +125,7 @@ def test_every_good_kind_of_picture_is_taken_and_every_bad_one_named_with_its_re
     assert [bad.path for bad in recipe.bad_files()] == [str(zoo / name) for name in sorted(zoo_bad())]
     for bad in recipe.bad_files():
         assert zoo_bad()[Path(bad.path).name][1] in bad.reason
-    assert "4 files that are no pictures" in recipe.card()
+    assert "4 files that are not pictures" in recipe.card()
     assert caught == []
 
 
@@ -394,8 +394,8 @@ def test_a_configuration_from_another_machine_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"path": ""}, "expected a folder's name"),
-        ({"path": "a\0b"}, "expected a folder's name"),
+        ({"path": ""}, "expected the name of a folder"),
+        ({"path": "a\0b"}, "expected the name of a folder"),
         ({"path": "x", "heldout_share": 0.7, "reserve_share": 0.3}, "less than 1"),
         ({"path": "x", "on_bad": "ignore"}, "'skip' or 'stop'"),
         ({"path": "x", "alpha_over": (0, 0, 256)}, "less than or equal to 255"),

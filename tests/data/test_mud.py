@@ -74,7 +74,7 @@ def test_a_picture_depends_on_seed_split_and_row_alone() -> None:
 
 
 def test_the_card_states_cells_and_width_and_nonsense_is_refused() -> None:
-    assert "22 cells a picture, cracks 1.2 pixels wide, about 17.6 %" in Mud().card()
+    assert "22 cells per picture, cracks 1.2 pixels wide, about 17.6 %" in Mud().card()
     with pytest.raises(ValueError, match="expected n >= 1"):
         Mud().load("train", 0, 0)
     with pytest.raises(ValidationError, match="greater than 0"):
