@@ -79,11 +79,11 @@ def animate(
     if not 1 <= len(runs) <= MOST_RUNS:
         raise ValueError(f"animate: expected 1 to {MOST_RUNS} runs, got {len(runs)}")
     if not 0.02 <= seconds <= 30:
-        raise ValueError(f"animate: expected 0.02 to 30 seconds a generation, got {seconds:g}")
+        raise ValueError(f"animate: expected 0.02 to 30 seconds per generation, got {seconds:g}")
     views = [read_run(Path(run)) for run in runs]
     names = list(labels) or _labels(views)
     if len(names) != len(views):
-        raise ValueError(f"animate: expected one label a run, got {len(names)} for {len(views)} runs")
+        raise ValueError(f"animate: expected one label per run, got {len(names)} for {len(views)} runs")
     panels = [_panel(view, which, plain(name, 60)) for view, name in zip(views, names, strict=True)]
     generations = range(max(max(panel.pictures) for panel in panels) + 1)
     frames = [_frame(panels, generation, which) for generation in generations]

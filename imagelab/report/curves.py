@@ -110,7 +110,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
-    alt = f"{len(names)} curves over the generations; {ylabel}. "
+    alt = f"{len(names)} {'curve' if len(names) == 1 else 'curves'} over the generations; {ylabel}. "
     return Curve(
         themed_svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
     )

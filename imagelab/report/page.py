@@ -183,7 +183,7 @@ def _loupe(run: Run) -> dict[str, Any]:
 def _sample(run: Run) -> str:
     n = run.provenance.get("n") or run.experiment.get("images")
     pieces = [
-        f"{n:,} images a generation" if isinstance(n, int) else "",
+        f"{n:,} images per generation" if isinstance(n, int) else "",
         f"seed {plain(run.experiment.get('seed', '?'))}",
     ]
     return ", ".join(filter(None, pieces))

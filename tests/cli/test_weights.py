@@ -1,4 +1,4 @@
-"""Weights by wire and in the hand, against a server of our own that misbehaves on demand."""
+"""Download and import of weights, tested with a local server that can be set to fail in several ways."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENT = bytes(range(256)) * 4000  # 1 MB: several chunks
 
 @dataclass
 class Server:
-    """What the server does, and what it was asked."""
+    """The settings of the server and the requests it received."""
 
     content: bytes = CONTENT
     ranges: bool = True
@@ -62,16 +62,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "text/html; charset=utf-8" if play.html else "application/octet-stream")
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # some tests hang up on purpose
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # some tests close the connection on purpose
             self.wfile.write(body[: play.cut_after])
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """A server that offers AlexNet, which is CONTENT for the time of a test."""
+    """A server with a file for AlexNet, whose content is CONTENT during a test."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     play = Server()

@@ -43,7 +43,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def zoo_good() -> dict[str, Callable[[Path], object]]:
-    """Every kind of picture that must be taken, by file name."""
+    """Every kind of picture that must be accepted, by file name."""
     rng = np.random.default_rng(1)
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -100,7 +100,7 @@ def _claiming(width: int, height: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as people have them: all good kinds, all bad kinds, and files that are no pictures."""
+    """A typical mixed folder: all good kinds, all bad kinds, and files that are not pictures."""
     folder = tmp_path_factory.mktemp("zoo")
     for name, save in zoo_good().items():
         save(folder / name)
@@ -196,7 +196,7 @@ def test_the_centre_is_cut_from_a_wide_and_from_a_tall_picture() -> None:
 
 def test_shrinking_does_not_alias() -> None:
     stripes = np.zeros((3, 256, 256), np.uint8)
-    stripes[:, :, ::2] = 255  # the finest pattern there is must become grey, not a moire
+    stripes[:, :, ::2] = 255  # the finest possible pattern must become grey, not a moire
     small = square(stripes, 60)
     assert np.abs(small[:, :, 2:-2].astype(int) - 127.5).max() < 2
 

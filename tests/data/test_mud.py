@@ -10,7 +10,7 @@ from imagelab.data.mud import CRACK_LEVEL, Mud, _cells
 
 
 def pieces(whole: np.ndarray) -> int:
-    """Connected regions of a mask on the torus."""
+    """Return the number of connected regions of a mask on the torus."""
     from scipy.ndimage import label
 
     marks = np.zeros(whole.shape, np.int32)

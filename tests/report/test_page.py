@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 
 
 class Page(HTMLParser):
-    """A page taken apart: its text, its tags and what they load."""
+    """A parsed page: its text, its tags and what they load."""
 
     def __init__(self, path: Path):
         super().__init__()

@@ -22,7 +22,7 @@ SIDE = 16
 
 
 def field(colours: np.ndarray, n: int = 600) -> np.ndarray:
-    """Random fields whose detail falls with frequency, channels mixed by ``colours`` [C,C]: uint8 [n,C,S,S]."""
+    """Return random fields, uint8 [n,C,S,S], whose power falls with frequency; ``colours`` [C,C] mixes the channels."""
     rng = np.random.default_rng(5)
     radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))
     noise = np.fft.fft2(rng.standard_normal((n, len(colours), SIDE, SIDE))) / (1 + radius) ** 1.2
@@ -31,7 +31,7 @@ def field(colours: np.ndarray, n: int = 600) -> np.ndarray:
 
 
 def measured(images: np.ndarray) -> np.ndarray:
-    """radial_power as the metric gives it: float64 [S/2]."""
+    """Return radial_power as measured by the metric: float64 [S/2]."""
     seen = ImageSet(images)
     found = [m for m in spectrum(Evidence(real=seen, fake=seen)) if m.name.startswith("radial_power/")]
     return np.array([m.value for m in found], float)
@@ -44,14 +44,14 @@ def test_the_levels_are_those_that_the_sampler_visits(sampler: Any, schedule: An
     recipe = Ddpm(sampler=sampler, schedule=schedule, steps=steps, noise_steps=length)
     levels = alpha_bar(recipe.model_dump())
     assert levels is not None
-    np.testing.assert_allclose(levels, asked_of_diffusers(recipe), rtol=2e-5)  # diffusers counts in float32
+    np.testing.assert_allclose(levels, asked_of_diffusers(recipe), rtol=2e-5)  # diffusers computes in float32
 
 
 @pytest.mark.parametrize("colours", [np.eye(1), np.eye(3), np.ones((3, 3)) + 0.2 * np.eye(3)], ids=len)
 def test_a_sampler_that_loses_nothing_leaves_the_power_that_was_measured(colours: np.ndarray) -> None:
     images = field(colours)
     kept = eroded_power(images, lambda mode: mode)[1:]
-    # rounding is added once more than the images hold
+    # the prediction adds rounding once, and the images already contain it
     np.testing.assert_allclose(kept, measured(images), rtol=0.01)
 
 
@@ -63,7 +63,7 @@ def test_a_perfect_network_under_the_real_sampler_leaves_what_is_predicted() -> 
     assert levels is not None
     predicted, real = eroded_power(images, lambda mode: ddim_erosion(mode, levels))[1:], measured(images)
     got = measured(drawn)
-    assert (predicted[4:] < 0.6 * real[4:]).all()  # so that agreement says something
+    assert (predicted[4:] < 0.6 * real[4:]).all()  # the loss is large enough for the comparison to mean something
     np.testing.assert_allclose(got, predicted, rtol=0.2)
 
 
