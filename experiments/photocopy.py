@@ -1,21 +1,22 @@
-"""A photocopy of a photocopy: freckled faces through ten generations of a VAE that feeds on its own output.
+"""When do the freckles vanish, if each model is trained only on the output of the one before? Ten generations of a VAE.
 
-Question:  when every model is trained only on what the model before it made, when do the freckles go, and how much of
-           that would a closed-form Gaussian (PPCA) under the same regime lose as well?
-Command:   python experiments/photocopy.py          (or: imagelab run experiments/photocopy.py)
-           your own pictures: imagelab run experiments/photocopy.py --data.kind folder --data.path DIR
-Hardware:  two CPU cores, under five minutes from the start of Python to the report; no GPU, no download.
-Expect:    the count of freckles falls from generation to generation far outside its error bars, faces drift together,
-           while real faces against held-out real faces stay at the floor.
-Refuted by: a count that stays within its error bars, or one that the blank control (freckle-free faces through the same
-           model) matches: then the counter sees the model's grain, not freckles.
+Question:   when every model is trained only on the output of the previous model, in which generation do the freckles
+            vanish? How much of the same loss does a closed-form Gaussian (PPCA) show under the same regime?
+Command:    imagelab run photocopy          (in a checkout also: python experiments/photocopy.py)
+            your own pictures: imagelab run photocopy --data.kind folder --data.path DIR
+Hardware:   two CPU cores, under five minutes from the start of Python to the report; no GPU, no download.
+Expected:   the count of freckles falls in each generation by far more than its errors, the faces become more alike,
+            and real faces against held-out real faces stay at the floor.
+Refuted by: a count that stays within its errors; or a count that the blank control reaches as well (the same model,
+            trained on faces without freckles): then the counter sees the noise of the model, not freckles.
 
-The VAE's map of details is kept small (8 channels, beta 0.3) and its training short (12,000 images seen), so that it
-fits the five minutes. Its prior is the local one, a smoothed bootstrap of the training codes: it draws persons, not
-ghosts, and leans on its training images for it; the memorisation metric stands in the report.
+The detail map of the VAE is small (8 channels, beta 0.3) and its training is short (12,000 images seen), so that the
+run takes less than five minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images.
+It draws faces of single persons, not blurred averages, and it stays close to its training images; the memorisation
+metric in the report measures how close.
 
 Seen 2026-11-22, 2 x86-64 cores, no GPU, fresh environment, empty caches: 227 s from the start of Python to the report.
-n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves curves more than resampling does);
+n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves the curves more than resampling does);
 +- is one standard error.
                              real           VAE, gen. 1    VAE, gen. 10   PPCA, gen. 1   PPCA, gen. 10
   freckles found a face      4.66 +- .15    3.36 +- .08    1.37 +- .04    .33 +- .02     .30 +- .02
@@ -34,13 +35,14 @@ n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves c
   birthmark, vitiligo, face paint, eyepatch, albinism, hearing aid: .004 to .012 of real faces, within errors of none
                              at generation 10 on both lines
 Stages (imagelab watch): tails fading from generation 1, homogenising from 5 (PPCA: 6). Nine rare attributes together
-keep 20 +- 4 % of their share, where chance alone would leave 53 to 147 %; taken one by one only the headscarf falls
-further than chance.
-The rare goes first: a headscarf in 34 of 1,000 faces is in none from generation 9 on. The count of freckles falls in
-every generation. What is not freckles: by generation 10 three quarters of what is still found is
-matched by the blank control (1.03 of 1.37), so the true loss is deeper than the corrected figure says. PPCA loses its
-freckles at once, being blind to dots that lie elsewhere on every face, and then hardly changes: its loss is capacity,
-the VAE's is the loop. Finite samples alone would cost a Gaussian 1 % of its variance in ten generations (theory).
+keep 20 +- 4 % of their share, where chance alone would leave 53 to 147 %. Taken one by one, only the headscarf falls
+by more than chance would explain.
+What is rare is lost first: 34 of 1,000 real faces have a headscarf, and none has one from generation 9 on. The count of
+freckles falls in every generation. Not everything that is counted is a freckle: at generation 10 the blank control
+shows three quarters of the count (1.03 of 1.37), so the true loss is larger than the corrected count says. PPCA loses
+its freckles at once, because it cannot represent dots that are elsewhere on every face, and it hardly changes after
+that: its loss comes from limited capacity, the loss of the VAE from the loop. Finite samples alone would cost a
+Gaussian 1 % of its variance in ten generations (theory).
 """
 
 from imagelab import Experiment, Faces, Gaussian, Replace, Vae, launch

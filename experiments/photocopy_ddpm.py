@@ -1,24 +1,27 @@
-"""A photocopy of a photocopy with a diffusion model: the same loop, a DDPM on 32 px faces.
+"""Does a diffusion loop lose variety and detail in the same way as a VAE loop? A DDPM on 32 px faces.
 
-Question:  does a diffusion loop lose variety and fine detail the way a VAE loop does, or another way?
-Command:   imagelab run experiments/photocopy_ddpm.py
-           on a GPU: the same with --data.size 64 --generator.patch 1 --generator.weighting none
-           --generator.images-seen 2000000
-Hardware:  some 140 core-seconds of training a generation; no GPU, no download. Freckles cannot be counted at 32 px;
-           they are a tint there.
-Expect:    two-sided spectra: an under-trained diffusion model may add noise at high frequency while structure is lost.
-Refuted by: band powers and distances that stay at the real-against-real floor.
+Question:   does a loop of diffusion models lose variety and fine detail in the way a loop of VAEs does, or in another?
+Command:    imagelab run photocopy_ddpm          (in a checkout also: python experiments/photocopy_ddpm.py)
+            on a GPU: imagelab run photocopy_ddpm --data.size 64 --generator.patch 1 --generator.weighting none
+            --generator.images-seen 2000000
+Hardware:   one CPU core, some 140 seconds of training a generation; no GPU, no download.
+Expected:   deviations of both signs in the spectrum: an under-trained diffusion model may add noise at high frequency
+            while it loses structure.
+Refuted by: band powers and distances that stay at the floor of real against real images.
+
+Freckles cannot be counted at 32 px; there they are only a tint of the skin.
 
 Seen 2026-11-22 with the recipe of that day (UNet2DModel on folded pixels, 50,000 images, some 300 core-seconds), 2
-x86-64 cores beside other work, n = 1,000, 500 held out, seed 0; stopped and resumed once, two of three generations
-finished. The recipe has become another net since (generators/ddpm.py tells how near its first generation comes in half
-the seconds); this loop has not been run with it. Generation 1: heads, hair and skin of persons one
-can tell apart, soft eyes, no freckles: an under-trained model, so this is no measure of collapse yet, only of the loop.
+x86-64 cores shared with other work, n = 1,000, 500 held out, seed 0; stopped and resumed once, two of three generations
+finished. The recipe has another network since then (generators/ddpm.py reports how near its first generation comes in
+half the seconds); this loop has not been run with it. Generation 1: heads, hair and skin of distinct persons, soft
+eyes, no freckles. The model is under-trained, so this does not measure collapse yet, only shows that the loop works.
                            real          DDPM, gen. 1   DDPM, gen. 2   PPCA, gen. 1   PPCA, gen. 2
   power at 8-16 c/image, dB .02 +- .08   -5.20 +- .08   -6.93 +- .09   -1.96 +- .08   -2.07 +- .08
   pixel variance, ratio    1.01 +- .03   .76 +- .02     .61 +- .02     .98 +- .03     .95 +- .02
   FD[randconv-s0]          7.8 +- 1.0    28.7 +- 2.8    54 +- 4        29.4 +- 2.4    30.0 +- 2.4
-A tie with PPCA at generation 1 and twice its distance at generation 2. The GPU settings have not been run.
+In FD it equals PPCA at generation 1 and has twice the distance of PPCA at generation 2. The GPU settings have not been
+run.
 """
 
 from imagelab import Experiment, Faces, Gaussian, Replace, launch

@@ -1,10 +1,12 @@
-"""Does everything work here? The whole loop in miniature: real photographs, a small VAE, a PPCA arm, three generations.
+"""Does this installation work? The whole loop at a small size: photographs, a small VAE, a PPCA arm, three generations.
 
-Question:  is this installation sound, from data to report?
-Command:   imagelab run experiments/smoke.py        (or: python experiments/smoke.py)
-Hardware:  any; 11 seconds on two CPU cores, torch's start included (seen 2026-11-22).
-Expect:    a report page. The textures blur from generation to generation; nothing here is a finding.
+Question:   does everything work, from the data to the report?
+Command:    imagelab run smoke          (in a checkout also: python experiments/smoke.py)
+Hardware:   any; 11 seconds on two CPU cores, torch's start included.
+Expected:   a report page. The textures blur from generation to generation; the figures are no result.
 Refuted by: an error, or a report without curves.
+
+Seen 2026-11-22, two CPU cores: 11 s.
 """
 
 from imagelab import Experiment, Gaussian, Replace, Textures, Vae, launch

@@ -14,76 +14,115 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .cli.entry import launch
-    from .data import Faces, Folder, Textures
+    from .cli import launch
+    from .curation import Candidates, Curation, KeepAll, Kept, TopFraction
+    from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
-    from .generators import Cascade, Ddpm, Gaussian, Vae
+    from .generators import Cascade, Ddpm, Gaussian, Generator, Model, RunContext, Vae
     from .measurement import Measurement
+    from .metrics import Evidence, Metric, NotMeasurable, Quantity
     from .pool import Archive, Pool
-    from .regimes import Accumulate, Breed, Contaminate, Fresh, Golden, Mix, Replace, Schedule, Window
+    from .regimes import (
+        Accumulate,
+        Breed,
+        Contaminate,
+        Fresh,
+        Golden,
+        Mix,
+        Part,
+        Regime,
+        Replace,
+        Schedule,
+        Window,
+        fresh,
+        last_shard,
+    )
     from .run_folder import RunFolder
+    from .runs.run import run
 
 _HOME = {
-    "launch": "cli",
-    "Experiment": "experiment",
-    "Runtime": "experiment",
-    "Faces": "data",
-    "Folder": "data",
-    "Textures": "data",
-    "Cascade": "generators",
-    "Ddpm": "generators",
-    "Gaussian": "generators",
-    "Vae": "generators",
-    "Measurement": "measurement",
-    "measure": "evaluation.evaluate",
-    "Archive": "pool",
-    "Pool": "pool",
-    "Accumulate": "regimes",
-    "Breed": "regimes",
-    "Contaminate": "regimes",
-    "Fresh": "regimes",
-    "Golden": "regimes",
-    "Mix": "regimes",
-    "Replace": "regimes",
-    "Schedule": "regimes",
-    "Window": "regimes",
-    "RunFolder": "run_folder",
+    "cli": ("launch",),
+    "curation": ("Candidates", "Curation", "KeepAll", "Kept", "TopFraction"),
+    "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
+    "evaluation.evaluate": ("measure",),
+    "experiment": ("Experiment", "Runtime"),
+    "generators": ("Cascade", "Ddpm", "Gaussian", "Generator", "Model", "RunContext", "Vae"),
+    "measurement": ("Measurement",),
+    "metrics": ("Evidence", "Metric", "NotMeasurable", "Quantity"),
+    "pool": ("Archive", "Pool"),
+    "regimes": (
+        "Accumulate",
+        "Breed",
+        "Contaminate",
+        "Fresh",
+        "Golden",
+        "Mix",
+        "Part",
+        "Regime",
+        "Replace",
+        "Schedule",
+        "Window",
+        "fresh",
+        "last_shard",
+    ),
+    "run_folder": ("RunFolder",),
+    "runs.run": ("run",),
 }
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Accumulate",
     "Archive",
     "Breed",
+    "Candidates",
     "Cascade",
     "Contaminate",
+    "Curation",
+    "Data",
     "Ddpm",
+    "Evidence",
     "Experiment",
     "Faces",
     "Folder",
     "Fresh",
     "Gaussian",
+    "Generator",
     "Golden",
+    "KeepAll",
+    "Kept",
     "Measurement",
+    "Metric",
     "Mix",
+    "Model",
+    "NotMeasurable",
+    "Part",
     "Pool",
+    "Quantity",
+    "Regime",
     "Replace",
+    "RunContext",
     "RunFolder",
     "Runtime",
+    "Sample",
     "Schedule",
     "Textures",
+    "TopFraction",
     "Vae",
     "Window",
     "__version__",
+    "fresh",
+    "last_shard",
     "launch",
     "measure",
+    "run",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULE:
         raise AttributeError(f"module 'imagelab' has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULE[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .data import DATASETS, AnyData, Faces
-from .generators import GENERATORS, AnyGenerator, Generator, Vae
-from .metrics import METRICS
-from .regimes import REGIMES, AnyRegime, Replace
+from .curation import AnyCuration, KeepAll
+from .data import AnyData, Faces
+from .families import OwnCode, load_source, own_code_in
+from .generators import AnyGenerator, Generator, Vae
+from .metrics import METRICS, Metric
+from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
 __all__ = ["Experiment", "Runtime", "explain", "read_config", "signature_of"]
@@ -64,7 +67,8 @@ class Experiment(BaseModel):
             gives all it has, and the run says so.
         heldout: real images never trained on: the reference of every distance. Fewer where the dataset has fewer.
         tracked: images followed through the generations for the eye: the same seeds, and the same photocopied faces.
-        metrics: which rows of METRICS to take; None for the dataset's own panel.
+        metrics: which rows of METRICS to take, by name, or metrics of your own; None for the dataset's own panel.
+        curation: which of the images that a model draws are published; all of them by default.
         warm_start: each training begins from the model before it on its line, not from scratch.
         fresh_draws: images that each generated image of a training set stands for, fresh ones of the same model, drawn
             when the next one learns and never published (runs/training_set.py). 1: the published images alone, as
@@ -87,6 +91,7 @@ class Experiment(BaseModel):
     heldout: Annotated[int, Field(ge=2)] = 1024
     tracked: Annotated[int, Field(ge=1, le=256)] = 16
     metrics: tuple[str, ...] | None = None
+    curation: AnyCuration = KeepAll()
     warm_start: bool = False
     fresh_draws: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
@@ -103,13 +108,22 @@ class Experiment(BaseModel):
             raise ValueError(f"{twice[0]} is the former name of {FORMER_NAMES[twice[0]]}; give one of the two")
         return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
-    @field_validator("metrics")
+    @field_validator("metrics", mode="before")
     @classmethod
-    def _known_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        unknown = [name for name in names or () if name not in METRICS]
-        if unknown:
-            raise ValueError(f"unknown metric {', '.join(unknown)}; known are {', '.join(METRICS)}")
-        return names
+    def _names_of_metrics(cls, metrics: Any) -> Any:
+        """Make metrics of one's own known; each is called by its own name, however it was asked for."""
+        if not isinstance(metrics, list | tuple):
+            return metrics
+        return tuple(METRICS.add(each) if isinstance(each, Metric) else _name_of_metric(each) for each in metrics)
+
+    @model_validator(mode="after")
+    def _fresh_draws_are_not_curated(self) -> Experiment:
+        if self.fresh_draws > 1 and self.curation != KeepAll():
+            raise ValueError(
+                f"fresh_draws = {self.fresh_draws}: fresh images of a model are drawn when the next one learns and are "
+                "not curated. Use fresh_draws = 1 with a curation."
+            )
+        return self
 
     @model_validator(mode="after")
     def _regime_suits_the_lines(self) -> Experiment:
@@ -134,13 +148,19 @@ class Experiment(BaseModel):
         must not be measured half with one panel and half with another. A setting that came later is spelled out only
         where it is used, so that older runs keep their names.
         """
-        unused = {name for name, plain in (("warm_start", False), ("fresh_draws", 1)) if getattr(self, name) == plain}
+        plain = {"warm_start": False, "fresh_draws": 1, "curation": KeepAll()}
+        unused = {name for name, value in plain.items() if getattr(self, name) == value}
         return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 
     @property
     def signature(self) -> str:
         """SHA-256 of the question and the run-folder schema, first 8 hex digits."""
-        return signature_of(self.question())
+        return signature_of(self.question(), self.own_code)
+
+    @property
+    def own_code(self) -> tuple[OwnCode, ...]:
+        """The recipes and metrics of this experiment that are not part of this package."""
+        return own_code_in([getattr(self, name) for name in type(self).model_fields], self.panel)
 
     @property
     def folder(self) -> Path:
@@ -150,7 +170,9 @@ class Experiment(BaseModel):
 
     def config(self) -> dict[str, Any]:
         """Return the content of the run's config.json, itself runnable."""
-        return {"schema": SCHEMA, "signature": self.signature, "experiment": self.question()}
+        own = [asdict(code) for code in self.own_code]
+        plain = {"schema": SCHEMA, "signature": self.signature, "experiment": self.question()}
+        return {**plain, "own_code": own} if own else plain
 
     def differences(self, other: Experiment) -> dict[str, tuple[Any, Any]]:
         """Return the settings in which two experiments differ: dotted name -> (ours, theirs)."""
@@ -159,11 +181,23 @@ class Experiment(BaseModel):
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 
-def signature_of(question: dict[str, Any]) -> str:
-    """Return the signature of an experiment as it stands in a config.json, whatever version wrote it."""
+def _name_of_metric(name: Any) -> Any:
+    return METRICS.find(name).name or name if isinstance(name, str) else name
+
+
+def signature_of(question: dict[str, Any], own: Sequence[OwnCode] = ()) -> str:
+    """Return the signature of an experiment as it stands in a config.json, whatever version wrote it.
+
+    Args:
+        question: the settings as plain JSON values.
+        own: the members that are not part of this package; their digests are signed with the settings.
+    """
     former = {now: name for name, now in FORMER_NAMES.items()}
     question = {former.get(name, name): value for name, value in question.items()}
-    text = json.dumps({"schema": SCHEMA, "experiment": question}, sort_keys=True, ensure_ascii=False)
+    signed: dict[str, Any] = {"schema": SCHEMA, "experiment": question}
+    if own:
+        signed["own_code"] = {f"{code.family}/{code.name}": code.digest for code in own}
+    text = json.dumps(signed, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -186,19 +220,26 @@ def read_config(path: Path) -> dict[str, Any]:
         return content
     if content.get("schema") != SCHEMA:
         raise ValueError(f"{path}: run-folder schema {content.get('schema')!r}; this imagelab reads schema {SCHEMA}.")
+    for code in content.get("own_code", []):
+        load_source(OwnCode(**code))
     return content["experiment"]
 
 
 def explain(error: ValidationError) -> str:
     """Return a validation error as lines for a person: where, what was expected, what came."""
-    tags = {*DATASETS, *REGIMES, *GENERATORS}  # of the discriminated unions, which the user never wrote
-    lines = []
-    for fault in error.errors(include_url=False, include_context=False):
-        place = [str(part) for index, part in enumerate(fault["loc"]) if not (index % 2 and part in tags)]
+    return "\n".join(_explained(error, ()))
+
+
+def _explained(error: ValidationError, outer: tuple[str, ...]) -> Iterator[str]:
+    for fault in error.errors(include_url=False):
+        place = (*outer, *map(str, fault["loc"]))
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, ValidationError):  # of a recipe within the experiment
+            yield from _explained(inner, place)
+            continue
         got = fault.get("input")
         shown = "" if isinstance(got, dict) else f" (got {got!r})"
-        lines.append(f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}")
-    return "\n".join(lines)
+        yield f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

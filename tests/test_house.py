@@ -20,7 +20,8 @@ FLOORS = [
     ["_version", "images", "seeds", "measurement"],
     ["pool", "theory"],
     ["io", "faces", "families"],
-    ["data", "regimes", "generators", "metrics", "curation"],
+    ["data", "regimes", "generators", "metrics"],
+    ["curation"],
     ["experiment", "run_folder"],
     ["lab", "runs"],
     ["evaluation", "export"],
@@ -30,7 +31,7 @@ FLOORS = [
 """The order of the rooms (folders) and of the files at the root: an import goes down, or stays on its floor."""
 
 LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-APART = {"data", "regimes", "generators", "metrics", "curation", "evaluation", "export"}
+APART = {"data", "regimes", "generators", "metrics", "evaluation", "export"}
 """Rooms of one floor that do not know each other."""
 
 ONLY = {

@@ -10,7 +10,7 @@ from imagelab.data import Folder, Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, Interrupted, RunContext, Vae
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.pool import REAL, RESERVE, Pool
 from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
@@ -35,7 +35,7 @@ def tiny(tmp_path: Path, **changes) -> Experiment:
 
 def carry_out(experiment: Experiment, context: RunContext | None = None) -> RunFolder:
     folder = RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, context or RunContext()))
+    list(run_generations(experiment, folder, context or RunContext()))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_the_same_question_gives_the_same_bytes(tmp_path: Path):
 def test_asking_twice_runs_nothing_again(tmp_path: Path):
     experiment = tiny(tmp_path)
     folder = carry_out(experiment)
-    assert list(run(experiment, folder, RunContext())) == []
+    assert list(run_generations(experiment, folder, RunContext())) == []
 
 
 def test_a_lost_generation_is_made_again_to_the_byte(tmp_path: Path):

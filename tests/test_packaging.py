@@ -165,6 +165,24 @@ def test_the_wheel_holds_every_committed_file_of_the_package(wheel: zipfile.ZipF
     assert {"imagelab/py.typed", "imagelab/report/templates/page.html"} <= held
 
 
+def test_the_wheel_holds_the_experiments_once(wheel: zipfile.ZipFile):
+    ours = [name for name, _ in committed() if name.startswith("experiments/")]
+    assert {"experiments/photocopy.py", "experiments/first_look.ipynb", "experiments/studies/regimes.py"} <= set(ours)
+    ours = [name for name in ours if (ROOT / name).is_file()]
+    held = [name for name in wheel.namelist() if "experiments/" in name]
+    assert sorted(held) == sorted(f"imagelab/{name}" for name in ours)
+    assert all(wheel.read(f"imagelab/{name}") == (ROOT / name).read_bytes() for name in ours)
+
+
+def test_an_editable_install_copies_no_file(tmp_path: Path):
+    builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    (path,) = builder.build(directory=str(tmp_path), versions=["editable"])
+    with zipfile.ZipFile(path) as editable:
+        assert not [name for name in editable.namelist() if name.startswith(("imagelab/", "experiments/"))]
+        (link,) = [name for name in editable.namelist() if name.endswith(".pth")]
+        assert editable.read(link).decode().split() == [str(ROOT)]
+
+
 def test_the_wheel_carries_our_name_version_and_command(wheel: zipfile.ZipFile):
     folder = f"imagelab_collapse-{imagelab.__version__}.dist-info"
     card = wheel.read(f"{folder}/METADATA").decode()

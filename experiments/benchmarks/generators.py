@@ -1,28 +1,30 @@
-"""Is our training faster than what a user would otherwise pick, and does it reach better pictures sooner?
+"""Is our training faster than the usual alternatives, and does it reach better pictures sooner?
 
-Question    Training images a second, operations an image, sampling images a second, peak memory and seconds to a
-            stated quality, at 32 px: our loop and nets against diffusers' example of unconditional training (its loop,
-            told in our words) and the Trainer of denoising-diffusion-pytorch, at the same network and at about .7 M
+Question:   training images a second, operations an image, sampling images a second, peak memory and seconds to a stated
+            quality, at 32 px: our loop and networks against diffusers' example of unconditional training (its loop,
+            rewritten here) and the Trainer of denoising-diffusion-pytorch, at the same network and at about .7 M
             parameters.
-Command     python experiments/benchmarks/generators.py                    everything; JSON in runs/
-            python experiments/benchmarks/generators.py --quick            at toy sizes, a smoke test: no figure counts
-            python experiments/benchmarks/generators.py --only train sample
-Needs       `pip install denoising-diffusion-pytorch` for that row; without it the row says so, and the rest goes on
-Hardware    one core; rendering the faces takes a minute the first time and is not counted.
-Expected    the same network at least as fast in our loop as in diffusers'; our patch net at least 5 times diffusers and
-            15 times denoising-diffusion-pytorch; sampling at least 50 times as fast as 1,000 steps; half of the
+Command:    python experiments/benchmarks/generators.py                        everything; JSON in runs/
+            python experiments/benchmarks/generators.py --quick                small sizes, to see that it runs
+            python experiments/benchmarks/generators.py --only train sample    these parts only
+Needs:      `pip install denoising-diffusion-pytorch` for that row; without it the row says so, and the rest goes on
+Hardware:   one CPU core, minutes; rendering the faces takes a minute the first time and is not counted.
+Expected:   the same network at least as fast in our loop as in diffusers'; our patch network at least 5 times diffusers
+            and 15 times denoising-diffusion-pytorch; sampling at least 50 times as fast as 1,000 steps; half of the
             matrix-product rate; the stated quality in a third of diffusers' seconds.
-Refuted by  less: the program prints MISSED beside the target. It ends with 0 all the same; a timing is no fault.
+Refuted by: less: the program prints MISSED beside the target. Its exit code is 0 all the same; a timing is no error.
 
-How it is timed: one thread, CPU seconds of this process, so that neighbours on the machine matter little (workers that
-denoising-diffusion-pytorch starts for its files are not counted, in its favour). The contenders train in turn, forwards
-and then backwards through the list, with a matrix product timed between; medians over the rounds. All take batches of
-32 and read the same faces. Operations are counted, not estimated: those of a step forwards and backwards, an image.
-Equal parameters are not equal work: the patch net's lead is that it does a seventh of the operations.
+How it is timed: one thread, CPU seconds of this process, so that other programs matter little (workers that
+denoising-diffusion-pytorch starts for its files are not counted, which favours it). The contenders train in turn,
+forwards and then backwards through the list, and a matrix product is timed in between; the table has medians over the
+rounds. All take batches of 32 and read the same faces. Operations are counted, not estimated: those of a step forwards
+and backwards, for each image. Equal parameters are not equal work: the patch network is faster because it does a
+seventh of the operations.
 
-The stated quality is .8 of the kernel distance of the closed forms (a Gaussian or the untrained patch net, whichever
-is nearer): set from tuning on other faces, where the patch net needed some 30,000 images for it, before any race was
-run. Ours is given 25 and 50 core-seconds, diffusers 160; if it has not got there by then, its 160 are a lower bound.
+The stated quality is .8 of the kernel distance of the closed forms (a Gaussian or the untrained patch network,
+whichever is nearer): chosen from tuning on other faces, where the patch network needed some 30,000 images for it,
+before any comparison was run. Ours is given 25 and 50 core-seconds, diffusers 160; if it has not reached the quality by
+then, its 160 are a lower bound.
 
 Seen 2026-11-23, one thread of 2 x AMD EPYC, quiet; torch 2.15, diffusers 0.42; medians of the rounds:
   training                        parameters   MF an image   images/s   of diffusers   of matrix rate   peak MB
@@ -31,14 +33,15 @@ Seen 2026-11-23, one thread of 2 x AMD EPYC, quiet; torch 2.15, diffusers 0.42; 
   our loop, patch U-Net           .68 M        84            746        7.5            .67              114
   our loop, cascade's detail net  1.05 M       324           224        2.3            .74              189
   denoising-diffusion-pytorch     .72 M        836           33         .33            .29              673
-The patch net: 7.5 times diffusers (UNet2DModel on folded pixels, before: 4.4), 22.8 times denoising-diffusion-pytorch
-(14.2), .67 of the matrix rate (.50). The same net is at .996 of diffusers, a tie (1.03 on a busy machine): MISSED by
-the letter. Sampling, images/s: patch net 2.1 with 1,000 steps of ddpm, 117 with 20 of dpm++ (55 times), 68 with 18 of
-Heun (32 times); UNet2DModel .30, 15, 8.7; the cascade 32.
-Kernel distance to held-out faces (other real faces -.01, closed-form Gaussian .46, untrained patch net .45): diffusers
-5e6, noise, at 51 and at 161 s; patch net .37 at 25 s, .28 at 52 s; cascade .76 at 41 s, an eighth of its length. So the
-level of .36 is reached in 52 s, and by diffusers not in 161: at least 3.1 times sooner. MISSED: dpm++ in 20 steps draws
-.34 where ddpm in 1,000 draws .16 from the same noise (fewer images than above); the 55 times are not at equal quality.
+The patch network: 7.5 times diffusers (UNet2DModel on folded pixels, before: 4.4), 22.8 times
+denoising-diffusion-pytorch (14.2), .67 of the matrix rate (.50). The same network is at .996 of diffusers, a tie (1.03
+on a busy machine): by the letter, MISSED. Sampling, images/s: patch network 2.1 with 1,000 steps of ddpm, 117 with 20
+of dpm++ (55 times), 68 with 18 of Heun (32 times); UNet2DModel .30, 15, 8.7; the cascade 32.
+Kernel distance to held-out faces (other real faces -.01, closed-form Gaussian .46, untrained patch network .45):
+diffusers 5e6, noise, at 51 and at 161 s; patch network .37 at 25 s, .28 at 52 s; cascade .76 at 41 s, an eighth of its
+length. So the level of .36 is reached in 52 s, and by diffusers not in 161: at least 3.1 times sooner. MISSED: dpm++ in
+20 steps draws .34 where ddpm in 1,000 draws .16 from the same noise (fewer images than above); the 55 times are not at
+equal quality.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ from imagelab.metrics.kernel import kernel_distance
 from imagelab.seeds import image_seeds
 
 BATCH = 32
-SEED = 2027  # recipes were tuned on the faces of 2026
+SEED = 2027  # the recipes were tuned on the faces of seed 2026
 THEIRS, SAME, OWN, STAGE, LUCID = (
     "diffusers' loop, UNet2DModel",
     "our loop, the same UNet2DModel",
@@ -240,12 +243,16 @@ def race_quality(
 ) -> dict[str, Any]:
     """Return kernel distances after so many training seconds, and those of controls; drawing is not counted.
 
-    Diffusers' loop runs once and is looked at on its way; ours is trained anew for each budget, for its rate falls to
-    nothing at the end. Budgets become images by the rates just measured; the seconds taken are told.
+    Diffusers' loop runs once and is measured at intermediate times; ours is trained again for each budget, because its
+    learning rate falls to 0 at the end. The rates just measured convert budgets to images; the seconds taken are
+    reported.
 
     Args:
-        images, heldout: what is learned, and what is compared with. rates: images a second of each training.
-        drawn: pictures a distance. share: of the budgets, below 1 for a smoke test.
+        images: training images, uint8 [N,3,H,W].
+        heldout: images to compare with, uint8 [M,3,H,W].
+        rates: images a second of each training.
+        drawn: images drawn for each distance.
+        share: share of each budget that is used; below 1 only to see that it runs.
     """
     real, seeds, context = ImageSet(heldout), image_seeds(SEED, "sample", 1, 0, range(drawn)), RunContext(batch=64)
     untrained = PATCH.model_copy(update={"images_seen": 0}).fit(images, SEED, context)
@@ -255,7 +262,7 @@ def race_quality(
         "patch net, untrained": distance(real, untrained.sample(seeds)),
     }
     curves: dict[str, list[tuple[float, float]]] = {THEIRS: [], OWN: [], "cascade": []}
-    stages = CASCADE.coarse_share * 0.1 + 1  # the coarse stage costs a tenth of an octave's an image
+    stages = CASCADE.coarse_share * 0.1 + 1  # an image of the coarse stage costs a tenth of one of an octave
     model: Any = untrained
     trials = [("cascade", CASCADE, rates[STAGE] / stages, OURS[-1]), *((OWN, PATCH, rates[OWN], each) for each in OURS)]
     for name, recipe, rate, budget in trials:
@@ -286,7 +293,7 @@ def race_walks(model: DdpmModel, real: ImageSet, seeds: np.ndarray) -> dict[str,
     return found
 
 
-def told_training(rows: list[Row]) -> None:
+def show_training(rows: list[Row]) -> None:
     """Print the training table."""
     base = next(row.rate for row in rows if row.name == THEIRS)
     print("\n| training at batch 32 | parameters | MF an image | images/s | of diffusers | of matrix rate | peak MB |")
@@ -299,7 +306,7 @@ def told_training(rows: list[Row]) -> None:
         )
 
 
-def told_sampling(rows: list[tuple[str, str, int, float]]) -> None:
+def show_sampling(rows: list[tuple[str, str, int, float]]) -> None:
     """Print the sampling table."""
     print("\n| net | sampler | evaluations | images/s | of 1000 steps |\n|---|---|---|---|---|")
     base = {net: rate for net, _, evaluations, rate in rows if evaluations == 1000}
@@ -308,7 +315,7 @@ def told_sampling(rows: list[tuple[str, str, int, float]]) -> None:
         print(f"| {net} | {sampler} | {evaluations} | {rate:.3g} | {multiple} |")
 
 
-def told_quality(found: dict[str, Any]) -> None:
+def show_quality(found: dict[str, Any]) -> None:
     """Print the kernel distances."""
     print(f"\nKernel distance to held-out faces in {PRIMARY}, after so many core-seconds of training:")
     for name, value in found["controls"].items():
@@ -321,7 +328,7 @@ def told_quality(found: dict[str, Any]) -> None:
 
 
 def figures(record: dict[str, Any]) -> dict[str, float | None]:
-    """Return what was seen of each target; None where it was not measured, or where ours did not reach the quality.
+    """Return the value measured for each target; None if it was not measured or if ours did not reach the quality.
 
     A diffusers run that never reached it counts with the seconds it was given: the ratio is then a lower bound.
     """
@@ -349,15 +356,15 @@ def figures(record: dict[str, Any]) -> dict[str, float | None]:
 
 
 def main() -> int:
-    """Run the chosen races, print their tables and targets, write the JSON."""
+    """Run the chosen comparisons, print their tables and targets, write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes: a smoke test")
-    parser.add_argument("--only", nargs="+", choices=["train", "sample", "quality"], help="the races to run")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--only", nargs="+", choices=["train", "sample", "quality"], help="the comparisons to run")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-generators.json"))
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)  # the rivals draw from the global generator
+    torch.manual_seed(SEED)  # the other packages draw from the global generator
     chosen = asked.only or ["train", "sample", "quality"]
     count, rounds, seconds = (104, 1, 0.05) if asked.quick else (1000, 4, 1.5)
     images = Faces(size=32).load("train", count, SEED).images
@@ -366,16 +373,16 @@ def main() -> int:
     start = time.perf_counter()
     if {"train", "quality"} & set(chosen):
         rows = race_training(images, rounds, seconds)
-        told_training(rows)
+        show_training(rows)
         record["training"] = [asdict(row) for row in rows]
     if "sample" in chosen:
         record["sampling"] = race_sampling(images, 1 if asked.quick else 2, 2 if asked.quick else 32)
-        told_sampling(record["sampling"])
+        show_sampling(record["sampling"])
     if "quality" in chosen:
         heldout = Faces(size=32).load("heldout", 24 if asked.quick else count, SEED).images
         rates = {row["name"]: statistics.median(row["rates"]) for row in record["training"]}
         record["quality"] = race_quality(images, heldout, rates, *((12, 0.002) if asked.quick else (384, 1.0)))
-        told_quality(record["quality"])
+        show_quality(record["quality"])
     print()
     for (what, least), seen in zip(TARGETS.items(), figures(record).values(), strict=True):
         verdict = (

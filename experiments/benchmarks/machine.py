@@ -1,4 +1,4 @@
-"""What this machine and this process are doing right now: memory, matrix products, and where it all runs."""
+"""What the machine and this process are doing now: memory, the rate of matrix products, and where it all runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imagelab.runs.environment import processor
 
 
 def settled_bytes() -> float:
-    """Return the bytes that the process holds, after giving back what it does not need and forgetting its peak."""
+    """Return the bytes that the process holds, after it has freed unused memory and reset its peak."""
     gc.collect()
     if platform.system() != "Linux":
         return float("nan")
@@ -26,7 +26,7 @@ def settled_bytes() -> float:
 
 
 def memory(name: str) -> float:
-    """Return a figure of /proc/self/status in bytes; nan where there is none."""
+    """Return a value of /proc/self/status in bytes; nan if there is none."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith(name)), float("nan"))
@@ -42,6 +42,6 @@ def product_rate(repeats: int = 6) -> float:
 
 
 def machine() -> str:
-    """Return where this ran."""
+    """Return the processor and the versions that the figures hold for."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "diffusers", "accelerate"))
     return f"one thread of {os.cpu_count()} x {processor()}; {versions}"

@@ -1,20 +1,20 @@
-"""Are the instruments fast, and do they say the same? Ours against what a user would otherwise pick, in one run.
+"""Are the metrics faster than those of the field's packages, and do the values agree?
 
-Question    How many times faster than the packages of the field are LPIPS over all pairs, the Fréchet distance, KID,
+Question:   how many times faster than the packages of the field are LPIPS over all pairs, the Fréchet distance, KID,
             PRDC and Vendi, and do the values agree?
-Command     python experiments/benchmarks/metrics.py                 everything; JSON to runs/bench-metrics.json
-            python experiments/benchmarks/metrics.py --quick         at toy sizes, a smoke test: no timing counts
-            python experiments/benchmarks/metrics.py --only frechet kid
-Needs       pip install -e ".[oracles]"; no weights: LPIPS runs on a random AlexNet trunk, at the same cost
-Hardware    one core of a quiet machine.
-Expected    LPIPS over all pairs at least 150 times faster than pair by pair; Fréchet at least 50 times faster than
+Command:    python experiments/benchmarks/metrics.py                        everything; JSON to runs/bench-metrics.json
+            python experiments/benchmarks/metrics.py --quick                small sizes, to see that it runs
+            python experiments/benchmarks/metrics.py --only frechet kid     these only
+Needs:      `pip install -e ".[oracles]"`; no weights: LPIPS runs on a random AlexNet, at the same cost
+Hardware:   one core of a quiet machine, seven minutes.
+Expected:   LPIPS over all pairs at least 150 times faster than pair by pair; Fréchet at least 50 times faster than
             torch-fidelity, and nearer to 0 on identical sets.
-Refuted by  slower races, or values that disagree: then the program says so and ends with 1.
+Refuted by: lower speed (the program prints MISSED), or values that disagree (the program says so and exits with 1).
 
-How it is timed: every thread is bound to one core, the contenders are run in turn, forwards and then backwards through
-the list, and the median over the repeats is told. All read the same arrays in memory; reading files and running
-Inception is left out, it costs everyone the same. Where a task is too long to be timed whole, a part is timed and
-multiplied, and the row says so. Agreement is -log10 of the relative difference to our value.
+How it is timed: every thread is bound to one core, the contenders run in turn, forwards and then backwards through the
+list, and the table has the median over the repeats. All read the same arrays in memory; reading files and running
+Inception are left out, because they cost every package the same. Where a task is too long to be timed whole, a part is
+timed and multiplied, and the row says so. Agreement is -log10 of the relative difference to our value.
 
 Seen 2026-11-22, one of 2 quiet x86-64 cores, torch 2.15, 6 min 40 s in all; every target met, every value agreed.
   LPIPS, 256 images of 64 px    ours .30 s; lpips pair by pair 374 s (1,270 times), in batches of 32 56 s (191 times);
@@ -49,6 +49,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from imagelab import __version__
 from imagelab.images import to_signed
 from imagelab.metrics.frechet import frechet_distance
 from imagelab.metrics.kernel import kernel_distance
@@ -64,14 +65,16 @@ DATA_SEED = 2026
 
 @dataclass(frozen=True)
 class Contender:
-    """One tool in a race.
+    """One tool in a comparison.
 
     Attributes:
-        tool: its name. work: what is timed.
+        tool: its name.
+        work: what is timed.
         part: the share of the task that is timed; seconds are divided by it.
-        value: what the tool answers to the question all are asked; None where that is what ``work`` returns.
-        digits: agreement with our value that is demanded, in decimal digits.
-        of_equals: the tool's distance between a set and itself, None where not asked. note: what a reader must know.
+        value: computes the value that is compared; None if that is what ``work`` returns.
+        digits: required agreement with our value, in decimal digits.
+        of_equals: the tool's distance between a set and itself; None if that is not computed.
+        note: a remark for the reader.
     """
 
     tool: str
@@ -85,7 +88,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Race:
-    """A task and those who do it, ours first. ``target``: (tool, how many times faster we mean to be)."""
+    """A task and the tools that do it, ours first. ``target``: (tool, how many times faster ours must be)."""
 
     name: str
     task: str
@@ -178,9 +181,9 @@ def frechet_race(n: int, d: int) -> Race:
 
 
 def kid_race(n: int, d: int, subset: int) -> Race:
-    """The kernel distance: ours over all pairs; the packages as they come, over 100 random subsets.
+    """The kernel distance: ours over all pairs; the packages with their defaults, over 100 random subsets.
 
-    Values are compared on one subset that is the whole set: then all estimate the same, to the last digit.
+    Values are compared on one subset that is the whole set: then all estimate the same quantity.
     """
     from cleanfid.fid import kernel_distance as clean_fid
     from torch_fidelity.metric_kid import kid_features_to_metric
@@ -249,19 +252,19 @@ def vendi_race(n: int, d: int) -> Race:
 
 
 class Given(torch.nn.Module):
-    """An extractor for features that are there already."""
+    """An extractor that passes on features computed before."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what came."""
+        """Return the input."""
         return features
 
 
 def feature_sets(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two sets like a network's averages: not negative, correlated, of falling spectrum; float64 [n,d]."""
+    """Return two sets like pooled activations: not negative, correlated, of falling spectrum; float64 [n,d] each."""
     rng = np.random.default_rng(DATA_SEED)
     mix = rng.standard_normal((d, d)) * (1 + np.arange(d))[:, None] ** -0.7
     real, fake = (np.maximum(rng.standard_normal((n, d)) @ mix / 4 + shift, 0) for shift in (0.0, 0.1))
@@ -277,7 +280,7 @@ def pictures(n: int, size: int) -> np.ndarray:
 
 
 def run_race(race: Race, repeats: int) -> list[dict[str, Any]]:
-    """Time the contenders in turn, to and fro, compare their values with ours, and return a row for each."""
+    """Time the contenders in turn, forwards and backwards; compare their values with ours; return a row for each."""
     seconds: dict[str, list[float]] = {each.tool: [] for each in race.contenders}
     answers: dict[str, Any] = {}
     for repeat in range(repeats):
@@ -310,21 +313,21 @@ def agreement(ours: Any, theirs: Any) -> float:
 
 @contextlib.contextmanager
 def quietly() -> Any:
-    """Keep what the packages print and warn of out of the table."""
+    """Suppress what the packages print and warn."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def bind_to_one_core() -> None:
-    """Leave this process and its threads one core, where the system can do that."""
+    """Bind this process and its threads to one core, if the system can do that."""
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def told(race: Race, rows: Sequence[dict[str, Any]], quick: bool) -> list[str]:
-    """Return the race as a markdown table."""
+def table(race: Race, rows: Sequence[dict[str, Any]], quick: bool) -> list[str]:
+    """Return the comparison as a Markdown table."""
     repeats = len(rows[0]["all_seconds"])
     lines = [f"\n**{race.task}** (one core, median of {repeats})\n"]
     lines += ["| tool | seconds | times ours | agrees to | of equal sets | note |", "|---|---|---|---|---|---|"]
@@ -341,13 +344,13 @@ def told(race: Race, rows: Sequence[dict[str, Any]], quick: bool) -> list[str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures hold for."""
-    tools = ("imagelab", "torch", "numpy", "scipy", *PACKAGES)
+    """Return the machine and the versions that the figures hold for."""
+    tools = ("torch", "numpy", "scipy", *PACKAGES)
     return {
         "date": time.strftime("%Y-%m-%d"),
         "processor": f"{os.cpu_count()} x {processor()}",
         "load": round(os.getloadavg()[0], 2),
-        "versions": {name: metadata.version(name) for name in tools},
+        "versions": {"imagelab": __version__, **{name: metadata.version(name) for name in tools}},
     }
 
 
@@ -358,11 +361,11 @@ RACES: dict[str, tuple[Callable[..., Race], tuple[int, ...], tuple[int, ...], in
     "prdc": (prdc_race, (2000, 256), (90, 24), 5),
     "vendi": (vendi_race, (2000, 256), (90, 24), 5),
 }
-"""Name -> (how to set it up, its sizes, its sizes in a smoke test, repeats)."""
+"""Name -> (set-up, its sizes, its sizes with --quick, repeats)."""
 
 
 def run_races(chosen: Sequence[str], quick: bool, repeats: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run the races on one core, print their tables; return the rows, and who disagrees with us."""
+    """Run the comparisons on one core and print their tables; return the rows, and which tools disagree with us."""
     rows, faults = [], []
     with threadpool_limits(1):
         bind_to_one_core()
@@ -370,7 +373,7 @@ def run_races(chosen: Sequence[str], quick: bool, repeats: int) -> tuple[list[di
             setup, sizes, toys, usual = RACES[name]
             race = setup(*(toys if quick else sizes))
             found = run_race(race, repeats or (1 if quick else usual))
-            print("\n".join(told(race, found, quick)), flush=True)
+            print("\n".join(table(race, found, quick)), flush=True)
             rows += found
             faults += [
                 f"{name}: {row['tool']} agrees with us to {row['digits']:.1f} digits, {row['demanded']:g} are demanded"
@@ -381,16 +384,19 @@ def run_races(chosen: Sequence[str], quick: bool, repeats: int) -> tuple[list[di
 
 
 def main() -> int:
-    """Run the races, print the tables, write the JSON; 1 where values disagree."""
+    """Run the comparisons, print the tables, write the JSON; return 1 if values disagree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes: a smoke test, no figure of it counts")
+    parser.add_argument("--quick", action="store_true", help="small sizes, only to see that it runs")
     parser.add_argument("--only", nargs="+", choices=list(RACES), help="these only")
-    parser.add_argument("--repeats", type=int, default=0, help="of every race; 0: 3 or 5, as is usual for it")
+    parser.add_argument("--repeats", type=int, default=0, help="repeats of every comparison; 0: its default, 3 or 5")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-metrics.json"))
     asked = parser.parse_args()
     absent = [name for module, name in zip(MODULES, PACKAGES, strict=True) if util.find_spec(module) is None]
     if absent:
-        print(f"bench_metrics: install {', '.join(absent)} first: pip install -e '.[oracles]'", file=sys.stderr)
+        print(
+            f"benchmarks/metrics.py: install {', '.join(absent)} first: `pip install -e '.[oracles]'`",
+            file=sys.stderr,
+        )
         return 2
     where = machine()
     print(json.dumps(where))

@@ -1,19 +1,20 @@
 """How long does the whole default panel take on 5,000 images?
 
-Question    Are the measurements of a generation cheap beside its training: every metric that a run takes of faces,
-            features and errors included, for 5,000 images of 64 px against 5,000 real ones, on two CPU cores?
-Command     python experiments/benchmarks/panel.py               JSON to runs/bench-panel.json
-            python experiments/benchmarks/panel.py --count 48    a smoke test, no figure of it counts
-Hardware    two cores of a quiet machine; drawing the faces takes minutes the first time and is not counted.
-Expected    within 60 s.
-Refuted by  more.
+Question:   is measuring a generation cheap compared with its training? Every metric that a run measures on faces,
+            features and errors included, for 5,000 images of 64 px against 5,000 real ones, on two CPU cores.
+Command:    python experiments/benchmarks/panel.py               JSON to runs/bench-panel.json
+            python experiments/benchmarks/panel.py --count 48    to see that it runs; its figures do not count
+Hardware:   two cores of a quiet machine, a minute; drawing the faces takes minutes the first time and is not counted.
+Expected:   within 60 s.
+Refuted by: more.
 
-The images under test are the training faces mirrored: unseen faces that cost no model. Nothing is read from a cache of
-features. The features are timed first, then each metric on its own, which finds them there. Beside the seconds stand
-those of the processor, which a busy machine stretches less. Everything is loaded and warmed on a few images before.
+The images under test are the training faces mirrored: unseen faces that need no model. No features are read from a
+cache. The features are timed first, then each metric alone, which uses the features already computed. Besides the
+elapsed seconds the table gives CPU seconds, which depend less on other programs. Before the timing, everything is
+loaded and run once on a few images.
 
-Seen 2026-11-22, 2 quiet x86-64 cores, torch 2.15: 32.7 s (59.7 of the processor). Features of the trunk for three sets
-11.9 s, of three random nets 4.5; freckles 5.0, perceptual diversity 3.0, kernel 1.5, spectrum 1.1, tails 1.1, PRDC 1.1,
+Seen 2026-11-22, 2 quiet x86-64 cores, torch 2.15: 32.7 s (59.7 of CPU). Features of imagelab-ssl-v1 for three sets 11.9
+s, of three random networks 4.5; freckles 5.0, perceptual diversity 3.0, kernel 1.5, spectrum 1.1, tails 1.1, PRDC 1.1,
 Frechet .8, detectors .8, the rest 2. As expected.
 """
 
@@ -45,7 +46,7 @@ WARM = 48  # images that each metric sees before it is timed
 
 
 def evidence_of(count: int) -> Evidence:
-    """Return held-out faces, mirrored training faces as the made ones, and a freckle-free control."""
+    """Return held-out faces, mirrored training faces as the generated ones, and a freckle-free control."""
     recipe = Faces(size=64)
     heldout, train = (recipe.load(split, count, SEED) for split in ("heldout", "train"))
     return Evidence(
@@ -57,7 +58,7 @@ def evidence_of(count: int) -> Evidence:
 
 
 def some_of(evidence: Evidence, count: int) -> Evidence:
-    """Return the first images of each set, with no features taken."""
+    """Return the first images of each set, without features."""
     sets = {"real": evidence.real, "fake": evidence.fake, "blank": evidence.blank, "train": evidence.train}
     return replace(evidence, **{name: each and ImageSet(each.images[:count]) for name, each in sets.items()})
 
@@ -83,7 +84,7 @@ def _row(what: str, work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Time the panel, print the table, write the JSON; 1 where something could not be measured."""
+    """Time the panel, print the table, write the JSON; return 1 if something could not be measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=5000, help="images in each set")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-panel.json"))
@@ -97,10 +98,10 @@ def main() -> int:
     timed(some_of(evidence, WARM), Faces.panel)
     rows = timed(evidence, Faces.panel)
     total, work = (sum(row[key] for row in rows) for key in ("seconds", "cpu_seconds"))
-    told = ", ".join(f"{name} {count}" for name, count in threads.items())
+    shown = ", ".join(f"{name} {count}" for name, count in threads.items())
     print(f"**The default panel, {asked.count:,} faces of 64 px, {CORES} cores** ({where}; load before {load:.1f})")
-    print(f"threads: {told}\n")
-    print("| metric | seconds | processor seconds | missing |\n|---|---|---|---|")
+    print(f"threads: {shown}\n")
+    print("| metric | seconds | CPU seconds | missing |\n|---|---|---|---|")
     print("\n".join("| {what} | {seconds:.3g} | {cpu_seconds:.3g} | {missing} |".format(**row) for row in rows))
     print(f"| together | {total:.3g} | {work:.3g} | |")
     if asked.count == 5000:

@@ -1,4 +1,4 @@
-"""Trainings that users would otherwise pick, for generators.py beside it: each takes as many steps as it is told."""
+"""Two common training loops, for comparison in experiments/benchmarks/generators.py; each takes a number of steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Prepared(Dataset[Tensor]):
-    """Pictures, each passed through the transforms when it is asked for, as the example does."""
+    """Images that pass through the transforms when they are requested, as in diffusers' example."""
 
     def __init__(self, pictures: list[Any], prepare: Callable[[Any], Tensor]) -> None:
         self.pictures, self.prepare = pictures, prepare
@@ -29,10 +29,10 @@ class Prepared(Dataset[Tensor]):
 
 
 class DiffusersLoop:
-    """Diffusers' unconditional training example in our words: accelerate, AdamW, cosine rate, average of the weights.
+    """Diffusers' unconditional training example, rewritten: accelerate, AdamW, cosine rate, average of the weights.
 
     Its settings are the example's: betas .95 and .999, weight decay 1e-6, 500 steps of warm-up, clipping at 1, EMA with
-    inverse gamma 1 and power 3/4. Pictures lie decoded in memory, which spares it the reading of files.
+    inverse gamma 1 and power 3/4. The images are decoded in memory, so that reading files is not timed.
     """
 
     def __init__(self, net: Any, images: np.ndarray, batch: int, steps: int = 10_000) -> None:
@@ -67,7 +67,7 @@ class DiffusersLoop:
             yield from self.loader
 
     def advance(self, steps: int) -> None:
-        """Take so many steps more."""
+        """Take this number of further steps."""
         self.net.train()
         for _, clean in zip(range(steps), self.batches, strict=False):
             noise = torch.randn_like(clean)
@@ -87,10 +87,10 @@ class DiffusersLoop:
 
 
 def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module, Callable[[int], object]]:
-    """Return denoising-diffusion-pytorch's net, and its own Trainer's steps: it reads files, as it does.
+    """Return denoising-diffusion-pytorch's net, and the steps of its own Trainer, which reads image files.
 
     Raises:
-        ImportError: if the package is not there.
+        ImportError: if the package is not installed.
     """
     package: Any = importlib.import_module("denoising_diffusion_pytorch")
     from PIL import Image
@@ -110,7 +110,7 @@ def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module,
 
     def advance(steps: int) -> None:
         trainer.train_num_steps += steps
-        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # its progress bar and its farewell
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # its progress bar and final message
             trainer.train()
 
     return net, advance

@@ -1,24 +1,24 @@
-"""How well are attributes seen? Fits the attribute probes on renders and measures what they miss and invent.
+"""How well are attributes seen? Fits the attribute probes on renders and measures what they miss and what they invent.
 
-Question    Can it be said of unlabelled 64 px faces which share wears glasses, a headscarf, an eyepatch?
-Command     python experiments/instruments/calibrate_attributes.py              fit, print the card, ship it
-            python experiments/instruments/calibrate_attributes.py --check      the same again, compared with what the
-            package ships
-Hardware    one CPU core, no GPU.
-Expected    at least eight attributes with sensitivity >= .8 and specificity >= .995 on held-out renders.
-Refuted by  fewer; or a rare attribute that ghosts of a linear model seem to carry.
+Question:   can the share of unlabelled 64 px faces that have glasses, a headscarf or an eyepatch be measured?
+Command:    python experiments/instruments/calibrate_attributes.py            fit, print the card, write the file
+            python experiments/instruments/calibrate_attributes.py --check    the same, compared with the shipped file
+Hardware:   one CPU core, five minutes; no GPU, no download.
+Expected:   at least eight attributes with sensitivity >= .8 and specificity >= .995 on held-out renders.
+Refuted by: fewer; or a rare attribute that is called on ghosts (faces drawn by a linear model, which have none).
 
-Sets of faces that share no image: ``train`` (row i carries the (i mod 13)th rare attribute, the 13th is none, half of
+Sets of faces that share no image: ``train`` (row i has the (i mod 13)th rare attribute, the 13th is none, half of
 them a second one) fits the network; ``reserve`` chooses the thresholds; ``heldout`` gives every figure: specificity
-at the dataset's own rates, sensitivity of rare attributes also on faces that each carry one.
+at the dataset's own rates, sensitivity of rare attributes also on faces that have one each.
 
 Seen 2026-11-22, 4000 natural and 1950 enriched held-out faces, renderer 4, about 290 s of one core: 24 of 31 attributes
-usable. Eyepatch .994 +- .007 and 1.000 +- .0002 (sensitivity, specificity), face paint .982 and .9992, hearing aid 1
+usable. Sensitivity and specificity: eyepatch .994 +- .007 and 1.000 +- .0002, face paint .982 and .9992, hearing aid 1
 and 1, birthmark .968 and .9992, vitiligo .963 and .9992, albinism .841 +- .028 and .9985; glasses .989 and .9983,
-headscarf 1 and 1, beard .881 and .9972. Painted without its mark, the same face is not called. Dropped, too small for
-64 px: mole, nose stud, scar, tooth gap, bindi, heterochromia (best sensitivity .29), earrings (.35). Still poor:
-vitiligo is called on .9 % +- .3 % of ghosts of 512 axes, nearly its own rate of 1 %; under white noise of sd .03 the
-specificity of lipstick falls to .983, of beard to .994. Grey and red hair count as missed where nothing of it shows.
+headscarf 1 and 1, beard .881 and .9972. On the same face rendered without its attribute, the attribute is not called.
+Dropped, because too small for 64 px: mole, nose stud, scar, tooth gap, bindi, heterochromia (best sensitivity .29),
+earrings (.35). Still poor: vitiligo is called on .9 % +- .3 % of ghosts of 512 axes, nearly its own rate of 1 %; under
+white noise of sd .03 the specificity of lipstick falls to .983, of beard to .994. Grey and red hair count as missed on
+faces where no hair is visible.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Known:
 
 
 def enriched(split: str, n: int, second: float = 0.0, seed: int = SEED) -> Known:
-    """Draw n faces of which row i carries the (i mod 13)th rare attribute, a share ``second`` another one, too."""
+    """Draw n faces of which row i has the (i mod 13)th rare attribute; a share ``second`` has another one as well."""
     rng, kinds = rng_at(seed, f"probes/{split}/enriched"), (*RARE, "")
     rows = []
     for row in range(n):
@@ -97,7 +97,7 @@ def _drawn(split: str, seed: int, rare: dict[str, np.ndarray]) -> Known:
     freckled = rng_at(seed, f"probes/{split}/freckled").random(n) < [freckle_chance(face) for face in faces]
     recipe = Faces(size=SIZE)
     truth = recipe._describe(faces, rare, freckled)
-    truth.pop("freckled")  # the freckle counter's business
+    truth.pop("freckled")  # measured by the freckle counter
     order = Job(
         SIZE, recipe.freckle_style, recipe.supersample, split, seed, 0, names, tuple(bool(one) for one in freckled)
     )
@@ -107,7 +107,7 @@ def _drawn(split: str, seed: int, rare: dict[str, np.ndarray]) -> Known:
 
 
 class Network(nn.Module):
-    """Convolutions with batch norm, then one linear step; batch norm is folded away when the network is exported."""
+    """Convolutions with batch norm, then one linear layer; batch norm is folded away when the network is exported."""
 
     def __init__(self, outputs: int) -> None:
         """Set up with torch's default initialisation."""
@@ -138,8 +138,8 @@ class Network(nn.Module):
         return plain[0], plain[1]
 
 
-def lessons(faces: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (images, spoiled images, answers [N,A], weights [N,A]); of the ghosts only rare attributes are asked."""
+def training_set(faces: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (images, degraded images, targets [N,A], weights [N,A]); ghosts have weight only for rare attributes."""
     rng = rng_at(SEED, "probes/lessons")
     model = Ghosts.of(faces.images[12::13][:600])  # those without a rare attribute
     ghosts = np.concatenate([model.drawn(200, kept, rng) for kept in (48, 96, 192, 384)])
@@ -152,11 +152,11 @@ def lessons(faces: Known) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def learn(faces: Known, epochs: int, say: Callable[[str], None]) -> Network:
-    """Fit the network: every epoch shows each face once, as it is or spoiled, mirrored or not."""
+    """Fit the network: every epoch shows each face once, unchanged or degraded, mirrored or not."""
     torch.manual_seed(SEED)
     rng = rng_at(SEED, "probes/learn")
-    clean, spoilt, answers, asked = lessons(faces)
-    say(f"{len(clean)} lessons")
+    clean, spoilt, answers, asked = training_set(faces)
+    say(f"{len(clean)} training images")
     network = Network(answers.shape[1]).train()
     steps = epochs * (len(clean) // SEEN_AT_ONCE)
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
@@ -181,7 +181,7 @@ def learn(faces: Known, epochs: int, say: Callable[[str], None]) -> Network:
 
 
 def choose_threshold(odds: np.ndarray, truth: np.ndarray, natural_truth: np.ndarray) -> float:
-    """Return the log-odds from which calling an attribute measures its prevalence best, on the reserve.
+    """Return the threshold of the log-odds that measures an attribute's prevalence best, on the reserve.
 
     Best is the least variance of the corrected prevalence at the natural rate p, q (1 - q) / (Se + Sp - 1)^2 with
     q = p Se + (1 - p) (1 - Sp), among thresholds whose Sp is at least QUIET. The last rows of ``odds`` are natural.
@@ -230,7 +230,7 @@ def tables(probes: Probes, faces: Known, ghosts: Ghosts) -> dict[str, list[dict[
 
 
 def calibrate(epochs: int) -> Probes:
-    """Fit the probes and measure them on faces they have not seen."""
+    """Fit the probes and measure them on unseen faces."""
     started = time.process_time()
 
     def say(what: str) -> None:
@@ -296,9 +296,9 @@ def compare(new: Probes, shipped: Probes) -> list[str]:
 def main() -> None:
     """Read the command line; fit, show, and write or compare."""
     parser = argparse.ArgumentParser(description="Fit and measure the attribute probes.")
-    parser.add_argument("--epochs", type=int, default=12, help="how often each face is shown")
+    parser.add_argument("--epochs", type=int, default=12, help="number of epochs")
     parser.add_argument("--check", action="store_true", help="compare with the shipped probes, write nothing")
-    parser.add_argument("--out", type=Path, help="where to write; the package's own file where left out")
+    parser.add_argument("--out", type=Path, help="file to write; the package's own file if not given")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     shipped = Path(probes_home.__file__).with_name(f"probes-{SIZE}.npz")

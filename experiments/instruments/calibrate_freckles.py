@@ -1,29 +1,29 @@
-"""How well are freckles counted? Fits the freckle counter on renders and measures what it misses and invents.
+"""How well are freckles counted? Fits the freckle counter on renders and measures what it misses and what it invents.
 
-Question    Can the freckles of a 64 px face be counted so well that a referee accepts "they are gone"?
-Command     python experiments/instruments/calibrate_freckles.py               fit, print the card, ship it
-            python experiments/instruments/calibrate_freckles.py --check       the same again, compared with what the
-            package ships python experiments/instruments/calibrate_freckles.py --faces 200 --out small.npz      a quick
-            look
-Hardware    2 shared CPU cores, no GPU: 4 to 5 minutes, and a minute for every 3000 of 6750 faces not yet drawn.
-Expected    held-out faces: precision >= .95, recall >= .80, correlation of counts >= .90, fewer than .4 freckles
+Question:   can the freckles of a 64 px face be counted so well that a referee accepts the statement "they are gone"?
+Command:    python experiments/instruments/calibrate_freckles.py            fit, print the card, write the file
+            python experiments/instruments/calibrate_freckles.py --check    the same, compared with the shipped file
+            python experiments/instruments/calibrate_freckles.py --faces 200 --out small.npz    a quick look
+Hardware:   2 shared CPU cores, no GPU: 4 to 5 minutes, and a minute for every 3000 of 6750 faces not yet drawn.
+Expected:   held-out faces: precision >= .95, recall >= .80, correlation of counts >= .90, fewer than .4 freckles
             invented on a face without any, fewer than 1 under white noise of sd .02; under blur the count only falls.
-Refuted by  a clean face on which noise, glasses, moles, beard or dark skin make the counter see freckles; a corrected
-            count that does not follow the truth from few freckles to many; a count that rises under blur.
+Refuted by: a clean face on which noise, glasses, moles, beard or dark skin make the counter see freckles; a corrected
+            count that does not follow the true count from few freckles to many; a count that rises under blur.
 
-Sets of faces that share no image: ``train`` (freckled faces of all tones, their freckle-free twins, clean faces, each
-also blurred, noised, compressed, haunted) fits the trees; ``reserve`` chooses the threshold; ``heldout``, freckled as
-the dataset is by default, gives every figure; recall by kind of freckle is that of held-out faces that all have some.
+Sets of faces that share no image: ``train`` (freckled faces of all skin tones, their freckle-free twins, clean faces,
+each also blurred, noised, compressed, and replaced by its ghost, that is by its reconstruction from a linear model)
+fits the trees; ``reserve`` chooses the threshold; ``heldout``, freckled as the dataset is by default, gives every
+figure; recall by kind of freckle is measured on held-out faces that all have some.
 
 Seen 2026-11-22, 1500 faces a set, renderer 4: precision .968 +- .004, recall .885 +- .007, correlation of counts .982,
 .089 +- .009 false freckles a face, .089 +- .009 under white noise of sd .02; corrected counts within two standard
 errors of the truth in every bin from 0 to 17 freckles; --check gave the same bytes. What failed: chroma alone misses
-dark skin, hence the sum; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now .11. Still
-poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on birthmarks, .7 on
-scars, .62 on drawn ghosts of 512 axes.
+dark skin, hence the sum with luma; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now
+.11. Still poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on
+birthmarks, .7 on scars, .62 on drawn ghosts of 512 axes.
 Seen 2026-11-22, ``--size 128 --faces 700`` (what freckles-128.npz ships; countable freckles): precision .976 +- .004,
 recall .871 +- .009, correlation of counts .986, .113 +- .016 false freckles a face, .126 +- .017 under white noise of
-sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes beside other work, 275 core-seconds.
+sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes next to other work, 275 core-seconds.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from imagelab.seeds import rng_at
 
 SEED = 640_001
 COUNTABLE = 6.0  # grey levels of 255 that a freckle must be darker than the same skin without it
-PRESENT = 2.0  # grey levels from which on a detection of a listed freckle is no mistake
-MATCH = 1.5  # px at 64 px between a detection and the freckle it is credited with: half the least distance of two
+PRESENT = 2.0  # grey levels from which a detection of a listed freckle counts as correct
+MATCH = 1.5  # largest distance (px at 64 px) of a detection from its freckle: half the least distance of two freckles
 WINDOW = 0.95  # share of all countable freckles that the skin window holds
 BLURS = (0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5)
 NOISES = (0.01, 0.02, 0.03, 0.04)
@@ -66,11 +66,13 @@ class Marked:
     """Faces with the truth about their freckles.
 
     Attributes:
-        images, twins: uint8 [N,3,size,size], with and without freckles.
-        present: float64 [K,6] a face: x, y, radius px, melanin contrast, realised drop against the twin and luma of
-            the skin (grey levels). The twin decides what is there, not the renderer's flag ``visible``: a freckle
-            half under a strand of hair is flagged invisible and still darkens the picture.
-        freckled: bool [N], any freckle present. attributes: bool [N] by name.
+        images: uint8 [N,3,size,size], with freckles.
+        twins: uint8 [N,3,size,size], the same faces without.
+        present: float64 [K,6] a face: x, y, radius (px), melanin contrast, drop against the twin and luma of the skin
+            (grey levels). The twin decides which freckles are visible, not the renderer's flag ``visible``: a freckle
+            half under a strand of hair is flagged invisible and still darkens the image.
+        freckled: bool [N], any freckle present.
+        attributes: bool [N] by name.
     """
 
     images: np.ndarray
@@ -89,7 +91,7 @@ class Marked:
         return Marked(self.images[rows], self.twins[rows], present, self.freckled[rows], attributes)
 
     def countable(self, skin: np.ndarray) -> list[np.ndarray]:
-        """Return the freckles that lie on the window and are at least COUNTABLE deep."""
+        """Return the freckles within the window that are at least COUNTABLE darker than the skin."""
         deep = [marks[marks[:, 4] >= COUNTABLE] for marks in self.present]
         return [marks[skin[_pixels(marks, len(skin))]] for marks in deep]
 
@@ -97,7 +99,7 @@ class Marked:
 def render(size: int, split: Any, n: int, rate: float | None, seed: int = SEED) -> Marked:
     """Draw faces and measure how deep each listed freckle is, against the twin."""
     sample = Faces(size=size, freckle_rate=rate).load(split, n, seed)
-    assert sample.freckles is not None and sample.twins is not None  # this dataset knows them
+    assert sample.freckles is not None and sample.twins is not None  # Faces always has these attributes
     bare = 255 * luma(sample.twins)
     drop = ndimage.maximum_filter(bare - 255 * luma(sample.images), (0, 3, 3))
     present = []
@@ -125,15 +127,15 @@ def skin_window(faces: Marked, size: int) -> np.ndarray:
     return density >= falling[np.searchsorted(np.cumsum(falling), WINDOW * falling.sum())]
 
 
-def haunted(faces: Marked, ghosts: Ghosts, kept: int) -> Marked:
-    """Replace the skin by what a linear model leaves of it, and lay the same freckles upon it."""
+def on_ghosts(faces: Marked, ghosts: Ghosts, kept: int) -> Marked:
+    """Replace the skin by its reconstruction from a linear model, and draw the same freckles on it."""
     twins = ghosts.through(faces.twins, kept)
     freckles_alone = faces.images.astype(np.int16) - faces.twins
     return replace(faces, twins=twins, images=np.clip(twins + freckles_alone, 0, 255).astype(np.uint8))
 
 
-def lessons(faces: Marked, clean: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Yield (images, true freckles): faces, twins and clean faces as they are, spoiled, haunted, and drawn ghosts."""
+def training_set(faces: Marked, clean: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield (images, true freckles): faces, twins and clean faces unchanged, degraded, on ghosts, and drawn ghosts."""
     rng = rng_at(SEED, "calibrate/lessons")
     none = [np.zeros((0, 6))]
     images = np.concatenate([faces.images, faces.twins, clean])
@@ -144,7 +146,7 @@ def lessons(faces: Marked, clean: np.ndarray) -> Iterator[tuple[np.ndarray, list
     ghosts = Ghosts.of(clean)
     for kept in (len(clean) / 2 ** rng.uniform(1, 6, 10)).astype(int):
         some = np.flatnonzero(rng.random(len(faces)) < 0.2)
-        seen = haunted(faces.take(some), ghosts, int(kept))
+        seen = on_ghosts(faces.take(some), ghosts, int(kept))
         drawn = ghosts.drawn(len(some) // 2, int(kept), rng)
         pictures = np.concatenate([seen.images, seen.twins, drawn])
         known = seen.present + none * (len(some) + len(drawn))
@@ -157,7 +159,7 @@ def learn(faces: Marked, clean: np.ndarray, skin: np.ndarray, optics: Optics) ->
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     features, answers = [], []
-    for shown, truth in lessons(faces, clean):
+    for shown, truth in training_set(faces, clean):
         for start in range(0, len(shown), 256):
             spots = find_candidates(shown[start : start + 256], skin, optics)
             features.append(spots.features)
@@ -184,7 +186,7 @@ def _answers(spots: Candidates, truth: list[np.ndarray], optics: Optics) -> np.n
 
 @dataclass(frozen=True)
 class Tally:
-    """What the counter made of faces and of their twins, a number a face; ``met`` per countable freckle."""
+    """The counter's results for faces and their twins, one number a face; ``met`` per countable freckle."""
 
     count: np.ndarray
     twin: np.ndarray
@@ -197,11 +199,11 @@ class Tally:
         return CardValue.ratio(self.right, self.count)
 
     def recall(self) -> CardValue:
-        """Return the share of countable freckles that were met."""
+        """Return the share of countable freckles that were found."""
         return CardValue.ratio(np.array([mask.sum() for mask in self.met], float), self.truth)
 
     def response(self) -> CardValue:
-        """Return detections gained over the twin a countable freckle."""
+        """Return the additional detections over the twin, per countable freckle."""
         return CardValue.ratio(self.count - self.twin, self.truth)
 
 
@@ -219,14 +221,14 @@ def tally(counter: Calibration, faces: Marked, spoil: Spoil = lambda images: ima
 
 
 def choose_threshold(counter: Calibration, faces: Marked) -> Calibration:
-    """Return the counter at the smallest threshold that keeps its promises on the reserve set, with a margin."""
+    """Return the counter at the smallest threshold that meets the limits on the reserve set, with a margin."""
     noise = noised(faces.twins, 0.02, rng_at(SEED, "calibrate/choose"))
     for threshold in np.arange(0.30, 0.96, 0.05).round(2):
         chosen = replace(counter, threshold=float(threshold))
         seen, grain = tally(chosen, faces), freckles.counts(noise, chosen).mean()
         if seen.precision().value >= 0.965 and seen.twin.mean() <= 0.35 and grain <= 0.8:
             return chosen
-    raise SystemExit("no threshold keeps the promises: precision .95, .4 false freckles a face, 1 under noise .02")
+    raise SystemExit("no threshold meets the limits: precision .95, .4 false freckles a face, 1 under noise .02")
 
 
 def figures(seen: Tally) -> dict[str, CardValue]:
@@ -291,9 +293,9 @@ def _noise(sd: float, kind: str) -> Spoil:
 
 
 def _on_ghosts(counter: Calibration, faces: Marked, ghosts: Ghosts) -> dict[str, list[Row]]:
-    """Return what is missed and invented on the leftovers of a linear model with so many axes, and on its own faces."""
+    """Return what is missed and invented on reconstructions from a linear model, by its axes, and on faces it draws."""
     axes = [k for k in (32, 64, 128, 256, 512) if k < len(ghosts.axes)]
-    seen = {k: tally(counter, haunted(faces, ghosts, k)) for k in axes}
+    seen = {k: tally(counter, on_ghosts(faces, ghosts, k)) for k in axes}
     drawn = {k: freckles.counts(ghosts.drawn(len(faces), k, rng_at(SEED, "calibrate/ghosts")), counter) for k in axes}
     return {
         "recall by ghosts": [{"axes": k, **asdict(one.recall())} for k, one in seen.items()],
@@ -303,7 +305,7 @@ def _on_ghosts(counter: Calibration, faces: Marked, ghosts: Ghosts) -> dict[str,
 
 
 def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.ndarray) -> list[Row]:
-    """Average ``value`` in bins of ``key``; the error is that between faces, which ``owner`` names."""
+    """Average ``value`` in bins of ``key``; the error is that between faces; ``owner`` is the face of each value."""
     rows = []
     for low, high in pairwise(edges):
         inside = (key >= low) & (key < high)
@@ -314,7 +316,7 @@ def _binned(key: np.ndarray, value: np.ndarray, edges: list[float], owner: np.nd
 
 
 def _linearity(seen: Tally, counter: Calibration) -> list[Row]:
-    """Return the corrected count in bins of the true count: does it follow from none to many?"""
+    """Return the corrected count in bins of the true count, from none to many."""
     rows = []
     for low, high in ((0, 0), (1, 3), (4, 6), (7, 9), (10, 14), (15, 99)):
         inside = (seen.truth >= low) & (seen.truth <= high)
@@ -326,14 +328,14 @@ def _linearity(seen: Tally, counter: Calibration) -> list[Row]:
 
 
 def calibrate(size: int, faces: int) -> Calibration:
-    """Fit the counter of one size and measure it on faces it has not seen."""
+    """Fit the counter of one size and measure it on unseen faces."""
     started = time.monotonic()
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {what}", flush=True)
 
     fit, clean = render(size, "train", faces, 1.0), render(size, "train", faces, 0.0, SEED + 1)
-    say(f"drew {2 * faces} faces to learn from")
+    say(f"drew {2 * faces} training faces")
     skin, optics = skin_window(fit, size), Optics.at(size)
     trees = learn(fit, clean.images, skin, optics)
     say(f"fitted {len(trees.first)} trees; skin window of {skin.sum()} px")
@@ -382,7 +384,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="size of the faces in px")
     parser.add_argument("--faces", type=int, default=1500, help="faces in each of the sets")
     parser.add_argument("--check", action="store_true", help="compare with the shipped calibration, write nothing")
-    parser.add_argument("--out", type=Path, help="where to write; the package's own file where left out")
+    parser.add_argument("--out", type=Path, help="file to write; the package's own file if not given")
     asked = parser.parse_args()
     shipped = Path(freckles.__file__).with_name(f"freckles-{asked.size}.npz")
     show(counter := calibrate(asked.size, asked.faces))

@@ -1,8 +1,8 @@
-"""The corruption ladder of imagelab-ssl-v1: how far each step of known loss moves distances in its features.
+"""The degradation ladder of imagelab-ssl-v1: how far each step of a known loss moves distances in its features.
 
 Imported by experiments/instruments/train_ssl_encoder.py, whose ``--check`` runs it. A ladder is one kind of loss in
-steps; its null is the same distance between disjoint sets of real faces. No face of it has been in the trunk's
-lessons: it has seeds of its own.
+increasing steps; its null is the same distance between disjoint sets of real faces. None of these faces was a training
+image of the encoder: the ladder has seeds of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STEEP = 3.0  # times the null: what the last step of a ladder must exceed
 
 
 def without_freckles(faces: Sample, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the pictures with a share of each face's freckles painted over from its twin."""
+    """Return the images with a share of each face's freckles replaced by the pixels of its twin."""
     assert faces.twins is not None and faces.freckles is not None
     if share == 1:
         return faces.twins
@@ -44,13 +44,13 @@ def without_freckles(faces: Sample, share: float, rng: np.random.Generator) -> n
 
 
 def fewer(faces: Sample, group: np.ndarray, share: float) -> np.ndarray:
-    """Return N of the pictures, a share of those in the group left out."""
+    """Return N of the images; a share of those in the group is left out."""
     dropped = np.flatnonzero(group)
     return faces.images[np.setdiff1d(np.arange(len(faces)), dropped[: round(share * len(dropped))])[:N]]
 
 
 def damage(base: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Return ladders that any pictures can climb, each step's pictures, weakest first."""
+    """Return the ladders for images of any kind: the images of each step, weakest first."""
     rng = rng_at(SEED, "trunk/ladder")
     return {
         "blur, sigma px": {f"{s}": blurred(base, s) for s in (0.25, 0.5, 0.75, 1.0)},
@@ -60,7 +60,7 @@ def damage(base: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
 
 
 def losses(faces: Sample) -> dict[str, dict[str, np.ndarray]]:
-    """Return ladders of what only faces can lose: freckles, and groups of faces; N pictures a step, weakest first."""
+    """Return the ladders for faces only: freckles and groups of faces lost; N images a step, weakest first."""
     rng, has = rng_at(SEED, "trunk/losses"), faces.attributes
     groups = {
         "freckled faces dropped": has["freckled"],
@@ -99,7 +99,7 @@ def _short(value: float) -> float:
 
 
 def measured(spaces: Sequence[str] = (ssl_encoder.NAME, *CONTROLS)) -> dict[str, Any]:
-    """Measure every ladder in the trunk's features and in random ones: faces at two rates of freckles, photographs."""
+    """Measure every ladder in the encoder's and in random features: faces at two rates of freckles, photographs."""
     cases: dict[str, tuple[Faces | Textures, int]] = {
         "faces, 27 % freckled": (Faces(size=64), SEED),
         "faces, 60 % freckled": (Faces(size=64, freckle_rate=0.6), SEED + 50),
@@ -118,7 +118,7 @@ def measured(spaces: Sequence[str] = (ssl_encoder.NAME, *CONTROLS)) -> dict[str,
 
 
 def verdicts(found: dict[str, Any], space: str) -> list[str]:
-    """Return what the ladders of a space come to: whether each rises, and its last step in units of the null."""
+    """Return for each ladder of a space whether it rises, and its last step in units of the null."""
     lines = []
     for faces, spaces in found.items():
         for name, steps in spaces[space].items():

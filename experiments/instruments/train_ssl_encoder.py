@@ -1,24 +1,27 @@
-"""Can a small trunk without labels see lost detail where random features do not? Trains imagelab-ssl-v1, and checks it.
+"""Can a small encoder without labels see lost detail where random features cannot? Trains and checks imagelab-ssl-v1.
 
-Question    Which loss moves the Fréchet and kernel distances in the trunk's features by more than three times their
-            null (real faces against other real faces), and does each ladder of ever stronger loss rise?
-Command     python experiments/instruments/train_ssl_encoder.py --check        measure the ladder of the shipped file
-            and of random nets python experiments/instruments/train_ssl_encoder.py --train DIR    train another one
-            into a folder, print its SHA-256
-Hardware    one CPU core, no GPU: 11 minutes to train (630 s of CPU time), 2 to draw the pictures.
-Expected    every ladder rises; at its last step every one is above three times the null.
-Refuted by  a ladder that does not rise, or a last step within three times the null.
+Question:   which loss moves the Fréchet and kernel distances in the encoder's features by more than three times their
+            null (real faces against other real faces), and does the distance rise with every step of a ladder?
+Command:    python experiments/instruments/train_ssl_encoder.py --check        measure the ladder of the shipped file
+                                                                               and of random networks
+            python experiments/instruments/train_ssl_encoder.py --train DIR    train another encoder into a folder and
+                                                                               print its SHA-256
+Hardware:   one CPU core, no GPU: 11 minutes to train (630 s of CPU time), 2 to draw the pictures.
+Expected:   every ladder rises, and its last step is above three times the null.
+Refuted by: a ladder that does not rise, or a last step within three times the null.
 
-Lessons, none with a label: tell a picture from all others (crops, flips, a tint); say how strongly it was damaged in
-each of eight ways; say how much small detail it has more than its poorer twin: a face and the same one without
-freckles, a texture and the same one opened and closed. Disjoint from what is measured with it: faces and drawn textures
-come from seeds of their own (811100 and up, the ladder's from 811900); photographs are retina, coffee, cell and hubble,
-their ``reserve`` rows only. So grass, gravel, brick and chelsea have never been seen, and a run on the other four
-shares pixels with the lessons only where its regime draws fresh images from the reserve.
+Pretext tasks, none with a label: tell a picture from all others (crops, flips, a tint); say how strongly it was
+degraded in each of eight ways; say how much small detail it has more than its twin with less: a face and the same one
+without freckles, a texture and the same one opened and closed. The training images are disjoint from what is measured
+with the encoder: faces and drawn textures come from seeds of their own (811100 and up, the ladder's from 811900);
+photographs are retina, coffee, cell and hubble, their ``reserve`` rows only. So grass, gravel, brick and chelsea have
+never been seen, and a run on the other four shares pixels with the training images only where its regime draws fresh
+images from the reserve.
 
 Seen 2026-11-22, two busy x86-64 cores, SHA-256 58b7cb29; N = 1000 against 1000, FD over its null; null 1.23 +- .18
-(sd of six pairs of real sets; randconv-s0 3.62 +- .20). Steps as in experiments/instruments/ssl_encoder_card.py.
-                            Random: range over three nets. imagelab-ssl-v1              random nets, last step
+(sd of six pairs of real sets; randconv-s0 3.62 +- .20). The steps are those of
+experiments/instruments/ssl_encoder_card.py. Random networks: range over three.
+                            imagelab-ssl-v1              random networks, last step
   blur .25 .5 .75 1 px      1.1   30  133  236           27 .. 39
   white noise .01 .02 .04   1.6  8.0  130                22 .. 27
   jpeg 95 85 70 50          1.3  1.7  2.8  5.0           1.7 .. 2.1
@@ -27,13 +30,13 @@ Seen 2026-11-22, two busy x86-64 cores, SHA-256 58b7cb29; N = 1000 against 1000,
   freckled faces dropped    2.3  5.3  10.9  18.4         2.5 .. 3.3
   afro and curls dropped    .87  .98  1.4  1.6           1.4 .. 1.5
   long and wavy dropped     .88  1.2  1.7  1.8           not measured
-Random features are blind to freckles altogether; the trunk sees half of them gone. Refuted for hair: groups of a fifth
-of the faces vanish within three times the null (with 60 % freckled, null .97: 3.7 and 2.9), so for lost groups look at
-the tails. Refuted for jpeg on photographs it never saw (1.2 1.9 1.5 1.8, not rising; blur and noise there rise to 441
-and 63). A blur of .25 px is seen by none. KD (null .003 +- .005) ranks them alike: .21 without freckles, .01 and .02
-without the groups of hair. The first phase was stopped at step 750 of 900, with linear heads of its own that were
-thrown away; bfloat16 and the order of sums make another file of ``--train``, to be judged by its own ladder. All
-figures: metrics/imagelab-ssl-v1.json.
+Random features do not see freckles at all; the encoder sees when half of them are gone. Refuted for hair: groups of a
+fifth of the faces vanish within three times the null (with 60 % freckled, null .97: 3.7 and 2.9), so for lost groups
+use the attribute probes (metric ``tails``). Refuted for jpeg on photographs it never saw (1.2 1.9 1.5 1.8, not rising;
+blur and noise there rise to 441 and 63). A blur of .25 px is seen by none. KD (null .003 +- .005) ranks the losses
+alike: .21 without freckles, .01 and .02 without the groups of hair. The first phase was stopped at step 750 of 900,
+with linear heads of its own that were thrown away; bfloat16 and the order of sums make the file of another ``--train``
+differ, and it must be judged by its own ladder. All figures: metrics/imagelab-ssl-v1.json.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ CARD = ssl_encoder.PATH.with_suffix(".json")
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training: steps, pictures a step, largest learning rate, chances of crops of 32, 48 and 64 px."""
+    """A phase of training: steps, images a step, largest learning rate, probabilities of crops of 32, 48 and 64 px."""
 
     steps: int
     batch: int
@@ -91,7 +94,7 @@ PHASES = (Phase(900, 40, 3e-3, (0.3, 0.35, 0.35)), Phase(700, 36, 2e-3, (0.15, 0
 
 
 def collection(folder: Path) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Draw the lessons' pictures once, and open them as memory maps: (uint8 [N,3,s,s], twins or None) by kind."""
+    """Draw the training images once, and open them as memory maps: (uint8 [N,3,s,s], twins or None) by kind."""
     faces = [(64, "countable", rate, 1000) for rate in (0.5, None, 0.5, 0.6)] + [(64, "fine", 0.6, 300)]
     faces += [(32, "countable", 0.5, 1000), (128, "fine", 0.6, 600), (128, "countable", 0.5, 600)]
     faces += [(64, "countable", 0.5, 1000), (64, "countable", None, 1000)]
@@ -115,7 +118,7 @@ def collection(folder: Path) -> list[tuple[np.ndarray, np.ndarray | None]]:
     return found
 
 
-def lesson(collected: list, n: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def batch_of(collected: list, n: int, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw n pictures: two crops of each, the first one's twin, and which are faces (three of four)."""
     first, second, twins = [], [], []
     large = [pair for pair in collected if pair[0].shape[-1] >= size]
@@ -146,7 +149,7 @@ def _gauss(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _plain(x: Tensor) -> Tensor:
-    """Take bright and dark spots up to 4 px across away: the mean of opening and closing."""
+    """Remove bright and dark spots up to 4 px across: the mean of opening and closing."""
 
     def widest(y: Tensor) -> Tensor:
         return functional.max_pool2d(y, 5, 1, 2)
@@ -155,7 +158,7 @@ def _plain(x: Tensor) -> Tensor:
 
 
 def _blocks(x: Tensor, coarse: Tensor) -> Tensor:
-    """Round the 8 x 8 cosine transform to steps that grow with frequency, as JPEG does; coarse [B]."""
+    """Quantise the 8 x 8 cosine transform with steps that grow with frequency, as JPEG does; coarse [B]."""
     n = torch.arange(8.0)
     basis = torch.cos(math.pi * (2 * n[None] + 1) * n[:, None] / 16) / 2
     basis[0] /= math.sqrt(2)
@@ -173,7 +176,7 @@ def _patches(n: int, size: int, chance: torch.Generator) -> Tensor:
 
 
 def damaged(x: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Damage each image [B,3,H,W] 0..255 in one way of ``KINDS``, a quarter in two: (images, strengths [B,8] 0..1)."""
+    """Degrade each image [B,3,H,W] 0..255 in one way of ``KINDS``, a quarter in two: (images, strengths [B,8] 0..1)."""
     b, size = len(x), x.shape[-1]
     order = torch.rand(b, len(KINDS), generator=chance).argsort(1)
     used = torch.zeros(b, len(KINDS)).scatter_(1, order[:, :1], 1.0)
@@ -207,7 +210,7 @@ def damaged(x: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def tinted(x: Tensor, chance: torch.Generator) -> Tensor:
-    """Change brightness, contrast and colour a little, each image its own way."""
+    """Change brightness, contrast and colour a little, independently for each image."""
     gain, shift = (
         one * torch.randn(len(x), 1, 1, 1, generator=chance) + each * torch.randn(len(x), 3, 1, 1, generator=chance)
         for one, each in ((0.12, 0.05), (12, 6))
@@ -217,7 +220,7 @@ def tinted(x: Tensor, chance: torch.Generator) -> Tensor:
 
 
 def missing_detail(rich: Tensor, poor: Tensor) -> Tensor:
-    """Measure the small detail that the poorer image lacks: float [B,8].
+    """Measure the small detail that the twin with less detail lacks: float [B,8].
 
     Log energies of the difference in three octaves of grey and two of colour; share of pixels changed; largest and mean
     change.
@@ -233,7 +236,7 @@ def missing_detail(rich: Tensor, poor: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """The trunk with batch norm and the heads that only the lessons need."""
+    """The encoder with batch norm, and the heads that only the pretext tasks need."""
 
     def __init__(self) -> None:
         """Set up with torch's default initialisation."""
@@ -259,7 +262,7 @@ class Network(nn.Module):
 
 
 def losses(net: Network, pictures: tuple[Tensor, Tensor, Tensor, Tensor], chance: torch.Generator) -> dict[str, Tensor]:
-    """Return the lessons' losses on one batch by name, ``loss`` their weighted sum."""
+    """Return the losses of the pretext tasks on one batch by name; ``loss`` is their weighted sum."""
     a, b, poor, face = pictures
     n, other = len(a), ~face
     masks = _patches(int(other.sum()), a.shape[-1], chance)
@@ -272,10 +275,10 @@ def losses(net: Network, pictures: tuple[Tensor, Tensor, Tensor, Tensor], chance
     code = functional.normalize(net.proj(net.top(pooled[: 2 * n])), dim=1)
     alike, same = code[:n] @ code[n:].T / 0.2, torch.arange(n)
     identity = (functional.cross_entropy(alike, same) + functional.cross_entropy(alike.T, same)) / 2
-    hidden = torch.relu(net.hidden(pooled[2 * n :]))  # as they are, poorer, damaged
-    told, detail = net.hurt(hidden), net.detail(hidden)
+    hidden = torch.relu(net.hidden(pooled[2 * n :]))  # unchanged, with less detail, degraded
+    read, detail = net.hurt(hidden), net.detail(hidden)
     unhurt = torch.zeros(n, len(KINDS))
-    damage = _huber(torch.cat([told[:n], told[2 * n :]]), torch.cat([unhurt, strength])) * 8
+    damage = _huber(torch.cat([read[:n], read[2 * n :]]), torch.cat([unhurt, strength])) * 8
     lacking = missing_detail(a, poor)
     amount = _huber(detail[:n][face], lacking[face]) + _huber(detail[n : 2 * n][face], torch.zeros_like(lacking[face]))
     gap = _huber(detail[:n] - detail[n : 2 * n], lacking)
@@ -283,12 +286,12 @@ def losses(net: Network, pictures: tuple[Tensor, Tensor, Tensor, Tensor], chance
     return {"loss": total, "identity": identity, "damage": damage, "amount": amount, "gap": gap}
 
 
-def _huber(told: Tensor, true: Tensor) -> Tensor:
-    return functional.smooth_l1_loss(told, true, beta=0.1)
+def _huber(read: Tensor, true: Tensor) -> Tensor:
+    return functional.smooth_l1_loss(read, true, beta=0.1)
 
 
 def train(folder: Path, phases: tuple[Phase, ...]) -> Network:
-    """Teach a network, phase after phase; keeps a checkpoint and a log line every 50 steps in the folder."""
+    """Train a network, phase after phase; writes a checkpoint and a log line every 50 steps to the folder."""
     torch.manual_seed(SEED)
     net, collected = Network().to(memory_format=torch.channels_last), collection(folder / "pictures")
     with (folder / "log.jsonl").open("a") as log:
@@ -299,7 +302,7 @@ def train(folder: Path, phases: tuple[Phase, ...]) -> Network:
             seen: dict[str, float] = {}
             for step in range(1, phase.steps + 1):
                 size = int(rng.choice([32, 48, 64], p=phase.sizes))
-                found = losses(net, lesson(collected, phase.batch, size, rng), chance)
+                found = losses(net, batch_of(collected, phase.batch, size, rng), chance)
                 optimiser.zero_grad()
                 found["loss"].backward()
                 nn.utils.clip_grad_norm_(net.parameters(), 2.0)
@@ -315,7 +318,7 @@ def train(folder: Path, phases: tuple[Phase, ...]) -> Network:
 
 
 def folded(net: Network) -> dict[str, np.ndarray]:
-    """Return the trunk as ssl_encoder.py reads it: batch norm folded away, float32."""
+    """Return the encoder as ssl_encoder.py reads it: batch norm folded away, float32."""
     arrays = {}
     for k, (conv, norm) in enumerate(zip(net.convs, net.norms, strict=True)):
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
@@ -334,9 +337,9 @@ def folded(net: Network) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Train a trunk, or measure the ladder of the shipped one."""
+    """Train an encoder, or measure the ladder of the shipped one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--train", type=Path, metavar="FOLDER", help="train another trunk into this folder")
+    parser.add_argument("--train", type=Path, metavar="FOLDER", help="train another encoder into this folder")
     parser.add_argument("--check", action="store_true", help="measure the ladder of the shipped file")
     parser.add_argument("--card", action="store_true", help="write what --check measured to the card")
     asked = parser.parse_args()

@@ -1,8 +1,8 @@
-"""The verdict of experiments/studies/first_generation.py: a learned generator earns its place, or it does not.
+"""Decides whether a learned generator is accepted, from the readings of experiments/studies/first_generation.py.
 
-It does when, in every seed, it lies clearly nearer to real images than PPCA and than itself untrained, on instruments
-that see beyond second order, and when it does not get there by copying its training images. Readings in, verdict out:
-nothing here measures.
+It is accepted if in every seed it is clearly nearer to real images than PPCA and than the same network untrained, on
+instruments that see beyond second order, and if it does not get there by copying its training images. The readings come
+in, the decision goes out: nothing is measured here.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ INSTRUMENTS = {
     f"generalisation/{PRIMARY}": "distance to them, ratio",
 }
 BEYOND = (f"frechet_corrected/{PRIMARY}", f"detector_starved/{PRIMARY}")
-"""The instruments that see beyond second order and still tell good models apart: they decide."""
+"""The instruments that see beyond second order and still distinguish good models: they decide."""
 
 FRECKLES = "freckles/count"
 NEAR = "memorisation/closer_to_train"
 COPYING = (NEAR, "memorisation/authenticity", f"generalisation/{PRIMARY}")
-"""Here real training faces are what a perfect copier would read: no place to be near to."""
+"""For these instruments the real training faces read what a perfect copier would: being near to them is no merit."""
 
 CLEARLY = 2.0
-"""A difference counts from so many of its standard errors on."""
+"""A difference counts if it is at least this number of its standard errors."""
 
 
 class Reading(NamedTuple):
-    """What an instrument says of one set of images: its value and its standard error (0 where none is known)."""
+    """An instrument's value for one set of images, and its standard error (0 if none is known)."""
 
     value: float
     error: float = 0.0
@@ -52,23 +52,23 @@ class Reading(NamedTuple):
 
 Readings = Mapping[str, Reading]
 Table = Mapping[Arm, Sequence[Readings]]
-"""Arm -> for each seed, instrument -> reading; what could not be measured is not there."""
+"""Arm -> for each seed, instrument -> reading; what could not be measured is left out."""
 
 
 def nearer(ours: Reading, theirs: Reading, real: Reading) -> bool:
-    """Return whether ours lies clearly nearer to what real images measure than theirs does."""
+    """Return whether ours is clearly nearer to the value of real images than theirs is."""
     gain = abs(theirs.value - real.value) - abs(ours.value - real.value)
     return gain > CLEARLY * math.hypot(ours.error, theirs.error)
 
 
 @dataclass(frozen=True)
-class StageHistory:
-    """Who beat whom, seed by seed.
+class Acceptance:
+    """Which model is nearer to real images, seed by seed.
 
     Attributes:
-        beats: instrument -> for each seed, whether the model lies clearly nearer to real than both controls.
+        beats: instrument -> for each seed, whether the model is clearly nearer to real than both controls.
         freckled: for each seed, whether the model shows clearly more freckles than its blank control.
-        copied: for each seed, whether it lies halfway to a copier, or nearer.
+        copied: for each seed, whether it is at least halfway to a model that copies.
     """
 
     beats: Mapping[str, tuple[bool, ...]]
@@ -76,13 +76,13 @@ class StageHistory:
     copied: tuple[bool, ...]
 
     @property
-    def earned(self) -> bool:
-        """Whether it beats both controls in every seed on every instrument that decides, and copies in none."""
+    def accepted(self) -> bool:
+        """Whether it beats both controls in every seed on every instrument that decides, and copies in no seed."""
         return all(name in self.beats and all(self.beats[name]) for name in BEYOND) and not any(self.copied)
 
     def lines(self) -> list[str]:
-        """Return the verdict in words."""
-        told = [
+        """Return the decision in words."""
+        lines = [
             f"{INSTRUMENTS[name]:34s} beats both in {sum(wins)} of {len(wins)} seeds{'   decides' * (name in BEYOND)}"
             for name, wins in self.beats.items()
         ]
@@ -90,17 +90,17 @@ class StageHistory:
             (INSTRUMENTS[FRECKLES], "above the blank control", self.freckled),
             (INSTRUMENTS[NEAR], "halfway to copies", self.copied),
         ):
-            told.append(f"{title:34s} {what} in {sum(wins)} of {len(wins)} seeds")
-        return [*told, f"It {'earns' if self.earned else 'does not earn'} its place."]
+            lines.append(f"{title:34s} {what} in {sum(wins)} of {len(wins)} seeds")
+        return [*lines, f"The model is {'accepted' if self.accepted else 'not accepted'}."]
 
 
-def verdict(table: Table) -> StageHistory:
-    """Judge a table of readings: every instrument that read all of model, controls and real images in every seed.
+def judge(table: Table) -> Acceptance:
+    """Compare readings on every instrument that has a value of model, controls and real images in every seed.
 
     Example:
         >>> one = {"real": 0.0, "model": 9.0, "PPCA": 40.0, "untrained": 60.0}
         >>> fd = {arm: [{BEYOND[0]: Reading(value, 1.0)}] for arm, value in one.items()}
-        >>> verdict(fd).beats[BEYOND[0]]
+        >>> judge(fd).beats[BEYOND[0]]
         (True,)
     """
     judged: tuple[Arm, ...] = ("real", "model", *CONTROLS)
@@ -116,7 +116,7 @@ def verdict(table: Table) -> StageHistory:
     freckled = tuple(_more(ours[FRECKLES], blank[FRECKLES]) for ours, blank in pairs if FRECKLES in ours)
     copies = zip(table["model"], table["real"], strict=True)
     copied = tuple(ours[NEAR].value >= (0.5 + real[NEAR].value) / 2 for ours, real in copies if NEAR in ours)
-    return StageHistory(beats, freckled, copied)
+    return Acceptance(beats, freckled, copied)
 
 
 def _more(ours: Reading, theirs: Reading) -> bool:

@@ -1,27 +1,32 @@
-"""What is in a Fréchet number? Its error budget: how far each choice around it moves FD and KD on the same faces.
+"""What does a Fréchet distance depend on? How far each choice around it moves FD and KD on the same faces.
 
-Question    A VAE is measured against real faces: FD and KD come out as so much. Which part of that is the number of
+Question:   a VAE is measured against real faces, and FD and KD have some value. How much of it depends on the number of
             images, the estimator, the draw of images, the training seed, the feature space, the resize?
-Command     python experiments/studies/error_budget.py              the table, the figures behind it, and the machine
-            python experiments/studies/error_budget.py --readme     the table alone, as it stands in the README
-            python experiments/studies/error_budget.py --quick      toy sizes, a smoke test
-Hardware    one CPU core, minutes; no weights. --inception: FID and KID in their place, where the weights are (hours).
-Expected    n and the estimator move plain FD most, KD not at all; retraining moves both more than redrawing does; a
-            wrong resize on one side costs more than any of these.
-Refuted by  a table that reads otherwise.
+Command:    python experiments/studies/error_budget.py              the table, the figures behind it, and the machine
+            python experiments/studies/error_budget.py --readme     the table alone, as it is in the README
+            python experiments/studies/error_budget.py --quick      small sizes, to see that it runs
+            python experiments/studies/error_budget.py --inception  FID and KID instead of FD and KD; needs the weights
+Hardware:   one CPU core, minutes (hours with --inception); no GPU, no download.
+Expected:   n and the estimator move plain FD most and KD not at all; another training moves both more than another
+            draw; a wrong resize on one side moves them more than any of these.
+Refuted by: a table that shows something else.
 
 One generator, a VAE as in experiments/photocopy.py: trained on 1,000 faces, 12,000 images seen. Reference value: n of
-its images against n held-out faces, n = 1,000. Every row changes one thing and tells the change in percent of the
-reference. Draws are disjoint. For the resize, two disjoint sets of 128 px faces are brought to 64 px by PIL's bicubic,
-then one of them by another rule: their true distance is 0, and the change is the resize's alone.
+its images against n held-out faces, n = 1,000. Every row changes one thing and gives the change in percent of the
+reference. Draws are disjoint. For the resize, two disjoint sets of 128 px faces are reduced to 64 px by PIL's bicubic,
+then one of them by another rule. Their true distance is 0, so the change comes from the resize alone.
 
-Seen 2026-11-22, 2 x86-64 cores (178 s), seed 2026, in imagelab-ssl-v1: FD 18.0 +- 1.3, KD .40 +- .05. FD at n = 250 /
-500 / 2,000 / 4,000: +26 / +2 / -5 / -8 %; jackknifed -6 % at 1,000 and -10 % at 4,000, extrapolated -9 and -9 %. KD:
--9 / -11 / -1 / -0 %, within its errors. Other images +- 2 % (KD 3), another training +- 8 % (13), four of each:
-retraining moves both more. Another random network +- 24 % (29). One side resized: torch's bicubic with antialias 0.0 %,
-Lanczos +26 %, PIL bilinear +98 %, torch without antialias +114 %, nearest +138 %. All as expected. Before, in
-randconv-s0 (FD 23.1 +- 3.6): plain FD a quarter too high at 1,000; other images +- 12 %, another training +- 13 %, not
-to be told apart there; resizes a third to two thirds as much.
+Seen 2026-11-22, 2 x86-64 cores (178 s), seed 2026, in imagelab-ssl-v1: FD 18.0 +- 1.3, KD .40 +- .05.
+  n = 250 / 500 / 2,000 / 4,000           FD +26 / +2 / -5 / -8 %, KD -9 / -11 / -1 / -0 %, within its errors
+  FD jackknifed, n = 1,000 and 4,000      -6 and -10 %
+  FD extrapolated, n = 1,000 and 4,000    -9 and -9 %
+  other images, four draws                FD +- 2 %, KD +- 3 %
+  another training, four models           FD +- 8 %, KD +- 13 %: another training moves both more
+  another random network                  FD +- 24 %, KD +- 29 %
+  FD, one side resized by another rule    torch's bicubic with antialias 0.0 %, Lanczos +26 %, PIL bilinear +98 %,
+                                          torch without antialias +114 %, nearest +138 %
+All as expected. Earlier, in randconv-s0 (FD 23.1 +- 3.6): plain FD a quarter too high at 1,000; other images +- 12 %,
+another training +- 13 %, which cannot be distinguished there; resizes a third to two thirds as much.
 """
 
 from __future__ import annotations
@@ -53,7 +58,7 @@ SEED = 2026
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything. ``pool``: images of each kind; ``n``: of the reference value; ``counts``: other n."""
+    """Numbers of images. ``pool``: images of each kind; ``n``: of the reference value; ``counts``: other n."""
 
     pool: int = 4000
     n: int = 1000
@@ -69,13 +74,17 @@ QUICK = Sizes(pool=96, n=48, counts=(24, 96), models=2, train=48, images_seen=20
 
 @dataclass(frozen=True)
 class Taken:
-    """One evidence under all instruments: name -> Measurement."""
+    """The measurements of one evidence: name -> Measurement."""
 
     evidence: Evidence
     found: dict[str, Measurement]
 
     def value(self, name: str) -> float:
-        """Return the value of a measurement that must be there."""
+        """Return the value of a measurement.
+
+        Raises:
+            ValueError: if it is missing.
+        """
         value = self.found[name].value
         if value is None:
             raise ValueError(f"error_budget: {name} is missing: {self.found[name].missing}")
@@ -84,7 +93,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the budget: what was changed, and what that does to FD and KD (text; "" where it does not apply)."""
+    """One row of the budget: what was changed, and by how much FD and KD change (text; "" if that does not apply)."""
 
     what: str
     fd: str
@@ -95,7 +104,7 @@ class Row:
 
 
 def pool_of(images: np.ndarray, spaces: tuple[str, ...]) -> ImageSet:
-    """Return a set whose features are taken already, so that parts of it share them."""
+    """Return a set whose features are already computed, so that its parts share them."""
     whole = ImageSet(images)
     for space in spaces:
         features(whole, space)
@@ -227,7 +236,7 @@ def estimators(reference: Taken, whole: Taken, space: str, names: tuple[str, str
 
 
 def resizes(sizes: Sizes, reference: Taken, names: tuple[str, str], inception: bool) -> list[Row]:
-    """Return the rows on the resize: what the distance of two sets gains when one is shrunk by another rule."""
+    """Return the rows on the resize: by how much the distance of two sets grows if one is resized by another rule."""
     large, n = Faces(size=128, freckle_rate=0.6).load("heldout", 2 * sizes.resized, SEED).images, sizes.resized
     usual = by_pil(Image.Resampling.BICUBIC)
     one, rows = ImageSet(usual(large[:n])), []
@@ -240,7 +249,7 @@ def resizes(sizes: Sizes, reference: Taken, names: tuple[str, str], inception: b
 
 
 def spaces(reference: Taken, floor: Taken) -> list[Row]:
-    """Return the row on which random network was drawn, and how far above nothing each space sees this."""
+    """Return the row on the choice of the random network, and the reference distance in each space."""
     values = [[reference.value(f"{kind}/{space}") for space in CONTROLS] for kind in ("frechet", "kernel")]
     fds, kds = (f"± {100 * np.std(each, ddof=1) / abs(np.mean(each)):.1f} %" for each in values)
     rows = [Row(f"another random network ({', '.join(CONTROLS)}; sd)", fds, kds)]
@@ -252,7 +261,7 @@ def spaces(reference: Taken, floor: Taken) -> list[Row]:
 
 
 def budget(sizes: Sizes, inception: bool) -> tuple[list[Row], list[str]]:
-    """Return the rows of the table, and lines on what they are relative to."""
+    """Return the rows of the table, and lines with the reference values."""
     wanted = (*dict.fromkeys((PRIMARY, *CONTROLS, *DISTANCE_SPACES)), *((INCEPTION,) if inception else ()))
     space, names = (INCEPTION, ("fid", "kid")) if inception else (PRIMARY, (f"frechet/{PRIMARY}", f"kernel/{PRIMARY}"))
     real = pool_of(Faces(size=64, freckle_rate=0.6).load("heldout", sizes.pool, SEED).images, wanted)
@@ -264,25 +273,25 @@ def budget(sizes: Sizes, inception: bool) -> tuple[list[Row], list[str]]:
     rows = [*of_counts, *estimators(reference, whole, space, names), *rows, *spaces(reference, floor)]
     rows += resizes(sizes, reference, names, inception)
     fd, kd = (reference.found[name] for name in names)
-    told = [f"{m.name} = {m.value:.4g} ± {m.stderr or 0:.2g} (jackknife), {m.feature_space}" for m in (fd, kd)]
-    return rows, told
+    references = [f"{m.name} = {m.value:.4g} ± {m.stderr or 0:.2g} (jackknife), {m.feature_space}" for m in (fd, kd)]
+    return rows, references
 
 
 def main() -> int:
-    """Print the table, and unless it is for the README, what stands behind it."""
+    """Print the table and, except for the README, the figures behind it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--readme", action="store_true", help="the table alone")
-    parser.add_argument("--quick", action="store_true", help="toy sizes: a smoke test, no figure of it counts")
-    parser.add_argument("--inception", action="store_true", help="FID and KID in place of our own primary space")
+    parser.add_argument("--quick", action="store_true", help="small sizes, only to see that it runs")
+    parser.add_argument("--inception", action="store_true", help="FID and KID instead of FD and KD in imagelab-ssl-v1")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     sizes, start = QUICK if asked.quick else Sizes(), time.perf_counter()
-    rows, told = budget(sizes, asked.inception)
+    rows, references = budget(sizes, asked.inception)
     space = "Inception (FID, KID)" if asked.inception else PRIMARY
     print(f"| a VAE against real faces, n = {sizes.n:,}, {space} | FD | KD |\n|---|---|---|")
     print("\n".join(f"| {row.what} | {row.fd} | {row.kd} |" for row in rows))
     if not asked.readme:
-        print("\nin percent of: " + "; ".join(told))
+        print("\nin percent of: " + "; ".join(references))
         print(f"seed {SEED}; {sizes}")
         where = (
             f"{platform.platform()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {sys.version.split()[0]}"

@@ -1,25 +1,28 @@
-"""Does a learned generator earn its place? The first generation against PPCA, its untrained net, and its blank twin.
+"""Is a learned generator better than PPCA and than its untrained network? The first generation, before any loop.
 
-Question:  does the model, before any loop, draw faces nearer to unseen real ones than a closed-form Gaussian (PPCA) and
-           than itself without training do, on instruments that see beyond second order, in each of three seeds? And
-           are the freckles it shows freckles, or the grain that the same recipe draws when it never saw one?
-Command:   python experiments/studies/first_generation.py --generator vae  (or cascade, ddpm, or a recipe as JSON)
-           --runs DIR keeps models and images, so that a killed run goes on; --sheet faces.png draws what was made
-           beside real faces; --quick runs toy sizes, to see that it runs
-Hardware:  one CPU core; the last lines of the table say how much of it.
-Expect:    FD and the starved detector put the learned model before both controls in every seed; band powers, variance
-           and noise need not: second order is what PPCA is made of. Freckles clearly above the blank control.
-Refuted by: a seed in which either control is as near on FD or on the starved detector; a count of freckles that the
-           blank control matches, which is the same recipe trained on the freckle-free twins of the same faces.
+Question:   does the model, before any loop, draw faces nearer to unseen real ones than a closed-form Gaussian (PPCA)
+            and than the same network without training, on instruments that see beyond second order, in each of three
+            seeds? And are the freckles it shows freckles, or noise that the same recipe also draws when it is trained
+            on faces without freckles?
+Command:    python experiments/studies/first_generation.py --generator vae      (or cascade, ddpm, or a recipe as JSON)
+            --runs DIR        keeps models and images, so that an interrupted run goes on
+            --sheet faces.png draws generated faces beside real ones
+            --quick           small sizes, to see that it runs
+Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 380 (cascade), see the table.
+Expected:   FD and the starved detector put the learned model before both controls in every seed. Band powers, variance
+            and noise need not, because PPCA reproduces second-order statistics by construction. Freckles are clearly
+            above the blank control.
+Refuted by: a seed in which one of the controls is as near on FD or on the starved detector; or a count of freckles that
+            the blank control (the same recipe trained on the freckle-free twins of the same faces) reaches as well.
 
-A seed is a world of its own: other training faces, other held-out faces, other weights, other noise; within it all
-arms draw from the same noise. Nearer means: nearer to what the real training faces measure, by more than two standard
-errors of the difference. A copier would be nearest of all, so what copies is told apart: in the last rows the column of
-the real training faces is what perfect copies read, and a model that comes halfway there (from .5, a stranger's share)
-has earned nothing. In the table +- is the standard error over the seeds.
+A seed changes everything: training faces, held-out faces, weights, noise. Within a seed all arms draw from the same
+noise. Nearer means: nearer to what the real training faces measure, by more than two standard errors of the difference.
+A model that copies would be nearest of all, so copying is tested apart: in the last rows, the column of the real
+training faces is what perfect copies would read, and a model that comes halfway there (from .5, the share of unrelated
+faces) is not accepted. In the table +- is the standard error over the seeds.
 
-Seen 2026-11-23, the VAE, one thread of two x86-64 cores shared with other jobs (so core-seconds, and rather too many),
-seeds 0 to 2, 2,000 training faces and as many made, 1,000 held out (assets/vae64.png shows seed 0):
+Seen 2026-11-23, the VAE, one thread of two x86-64 cores shared with other jobs (which raises the core-seconds), seeds 0
+to 2, 2,000 training faces and as many generated, 1,000 held out (assets/vae64.png shows seed 0):
                                         real          VAE           PPCA, k = 512   untrained      blank
   FD[imagelab-ssl-v1], corrected        .0 +- .0      6.5 +- .4     43.9 +- .8      157.8 +- 2.9   21.9 +- .6
   starved detector, AUC                 .50 +- .00    .54 +- .00    .86 +- .01      1.00 +- .00    .65 +- .00
@@ -36,18 +39,19 @@ seeds 0 to 2, 2,000 training faces and as many made, 1,000 held out (assets/vae6
   core-s of training                    -             33 +- 5       5 +- 0          2 +- 0         30 +- 3
   core-s of sampling 2,000              -             2 +- 0        1 +- 0          2 +- 0         2 +- 0
 It beats both controls in 3 of 3 seeds on FD, both detectors, power at 16-32, noise and freckles, and in none on power
-at 8-16 and variance; freckles stand above the blank control in 3 of 3, four of five being freckles. It leans on its
-training faces (.57, of .75 for copies), as a bootstrap of them must, and comes halfway to copying in none. What is
-wrong to the eye: see-through glasses and haloes of hair, where the prior mixes persons.
-How it came to this (tried on seed 10 alone, then the one change on seeds 0 to 2): with 12 channels of details in place
-of 16, the default before, FD 7.4 +- .5, starved .56, detector .90, power at 16-32 -.83 +- .02 dB, freckles 4.09: worse
-in every seed but for freckles, at the same cost. 24 channels gain as little again (FD 5.6 -> 5.4 on seed 10) and make a
-model of 50 MB. On seed 10, where 12 channels have FD 6.6 and 16 have 5.6: copies of unseen faces are at .5 and -.6, so
-what is left is the prior. No gain worth its price, at 12 channels: twice the images seen 6.4 (53 core-s), batch 16 6.5,
-both 6.4 (75 core-s), beta .03 6.2, latent 128 6.4, 32 7.0, decoder noise 12.1. At 16: a loss on log amplitudes 5.5
-(better copies, the same prior). The prior trades FD for copying, whatever was tried: smoothing .6 4.2, .4 2.6 (nearer
-to training faces .60, .68), 6 neighbours 12.9, 40 6.5; at 24 channels, neighbours by details too 6.5 to 12.3, by all
-axes alike 7.9, details mixed apart from the outline 5.4, details from another face at each place 30.
+at 8-16 and variance. Freckles are above the blank control in 3 of 3, and four of five are freckles. It stays close to
+its training faces (.57, where copies have .75), as a bootstrap of them must, and comes halfway to copying in none.
+Visible faults: transparent glasses and haloes of hair, where the prior mixes persons.
+How the recipe was chosen (on seed 10 alone, then one change on seeds 0 to 2): with 12 channels of details in place of
+16, the default before, FD 7.4 +- .5, starved .56, detector .90, power at 16-32 -.83 +- .02 dB, freckles 4.09: worse in
+every seed except for freckles, at the same cost. 24 channels gain as little again (FD 5.6 -> 5.4 on seed 10) and make a
+model of 50 MB. On seed 10, where 12 channels have FD 6.6 and 16 have 5.6, reconstructions of unseen faces are at .5 and
+-.6, so the remaining distance comes from the prior. Not worth the cost, at 12 channels: twice the images seen 6.4 (53
+core-s), batch 16 6.5, both 6.4 (75 core-s), beta .03 6.2, latent 128 6.4, 32 7.0, decoder noise 12.1. At 16: a loss on
+log amplitudes 5.5 (better reconstructions, the same prior). In every variant the prior trades FD for copying: smoothing
+.6 4.2, .4 2.6 (nearer to training faces .60, .68), 6 neighbours 12.9, 40 6.5; at 24 channels, neighbours by details
+too 6.5 to 12.3, by all axes alike 7.9, details mixed separately from the outline 5.4, details from another face at each
+place 30.
 
 Seen 2026-11-23, the cascade, the same machine, seeds 0 to 2 (blank: 0 and 1), 2,000 training faces, --made 1000, 1,000
 held out (assets/cascade64.png shows seed 0):
@@ -64,9 +68,9 @@ held out (assets/cascade64.png shows seed 0):
   core-s of training                    -             380 +- 10     6 +- 0          4 +- 1         386 +- 12
   core-s of sampling 1,000              -             129 +- 5      0 +- 0          135 +- 2       134 +- 7
 It beats both controls in 3 of 3 seeds on FD, both detectors and noise, and in none on band powers and variance. Its
-freckles stand far above the blank control in 2 of 2, and four in five are freckles: countable, and a third of the real
-ones. (In PPCA and the untrained net what is found is grain.) It copies nothing. Beside the VAE it is twice as far from
-real, and ten times as slow.
+freckles are far above the blank control in 2 of 2, and four in five are freckles: they can be counted, and they are a
+third of the real ones. (In PPCA and the untrained network, what is counted is noise.) It does not copy. It is twice as
+far from real images as the VAE, and ten times as slow.
 """
 
 from __future__ import annotations
@@ -85,7 +89,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from acceptance import BEYOND, CONTROLS, INSTRUMENTS, Arm, Reading, Readings, Table, verdict
+from acceptance import BEYOND, CONTROLS, INSTRUMENTS, Arm, Reading, Readings, Table, judge
 from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
@@ -103,7 +107,7 @@ from imagelab.seeds import image_seeds, seed_at
 
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
 PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation", "generalisation")
-METER_SECONDS = 5.0  # between two notes of what a training has cost so far
+METER_SECONDS = 5.0  # seconds between two notes of the cost of a training so far
 
 QUICK: dict[str, AnyGenerator] = {
     "vae": Vae(latent=8, details=2, width=8, images_seen=320, batch=16),
@@ -137,7 +141,7 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """What an arm made, and the core-seconds that training and sampling took."""
+    """The images of an arm, and the core-seconds that training and sampling took."""
 
     label: str
     images: np.ndarray
@@ -152,7 +156,7 @@ def world(seed: int, images: int, heldout: int) -> World:
 
 
 def untrained(recipe: Any) -> AnyGenerator:
-    """Return the recipe with nothing learned: closed forms alone, or where there are none, a net that says nothing."""
+    """Return the recipe without training: closed forms alone or, if it has none, an initialised network."""
     return recipe.model_copy(update={"images_seen": 0})
 
 
@@ -171,7 +175,7 @@ def arms(recipe: AnyGenerator, of: World) -> dict[Arm, tuple[AnyGenerator, np.nd
 
 
 class Meter:
-    """Core-seconds spent on a training, those of killed attempts included."""
+    """Core-seconds spent on a training, interrupted attempts included."""
 
     def __init__(self, note: Path) -> None:
         self.note, self.begun, self.noted = note, time.process_time(), time.monotonic()
@@ -183,7 +187,7 @@ class Meter:
         return self.before + time.process_time() - self.begun
 
     def tell(self, record: TrainRecord) -> None:
-        """Write them down now and then."""
+        """Write them to the note from time to time."""
         if time.monotonic() - self.noted > METER_SECONDS:
             write_atomic(self.note, json.dumps(self.spent))
             self.noted = time.monotonic()
@@ -192,9 +196,10 @@ class Meter:
 def make(
     arm: Arm, recipe: AnyGenerator, training: np.ndarray, seed: int, drawn: int, runs: Path, context: RunContext
 ) -> Made:
-    """Fit an arm and let it draw so many images; what is in ``runs`` already is read, not made.
+    """Fit an arm and draw images from it; what ``runs`` already has is read instead.
 
-    An arm is written beside its name and renamed when whole. A killed training goes on from its checkpoint.
+    An arm is written to NAME.partial and renamed when it is complete. An interrupted training goes on from its
+    checkpoint.
 
     Raises:
         Interrupted, Diverged: from training (see generators/base.py).
@@ -219,10 +224,12 @@ def make(
 
 
 def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) -> Readings:
-    """Return what every instrument says of these images beside the held-out faces.
+    """Measure these images against the held-out faces with every instrument.
 
     Args:
-        of: the seed. images: uint8 [N,3,64,64]. lesson: what their maker was trained on.
+        of: the faces of the seed.
+        images: uint8 [N,3,64,64].
+        training: uint8 [M,3,64,64], the images that their model was trained on.
         features: folder in which features are kept.
     """
     evidence = Evidence(
@@ -231,7 +238,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
         seed=seed_at(of.seed, "measure"),
         train=ImageSet(training, features),
     )
-    # beside held-out faces with freckles, faces without lie near to any lesson without: that would pass for copying
+    # faces without freckles are nearer to training faces without than to held-out faces with: no sign of copying
     panel = [name for name in PANEL if training is of.train.images or name not in ("memorisation", "generalisation")]
     found = {m.name: m for m in measure_panel(evidence, panel)}
     return {
@@ -241,7 +248,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
     }
 
 
-# -- what is told
+# -- the output
 
 
 def averaged(values: Sequence[float], digits: int) -> str:
@@ -252,7 +259,7 @@ def averaged(values: Sequence[float], digits: int) -> str:
     return f"{np.mean(values):.{digits}f}{error}"
 
 
-def told(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
+def report_lines(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
     """Return the table as lines of text, the costs below."""
     heads = {"model": made["model"][0].label}
     lines = [" " * 34 + "".join(f"{heads.get(arm, arm)[:17]:>18s}" for arm in table)]
@@ -267,14 +274,15 @@ def told(table: Table, made: Mapping[Arm, Sequence[Made]]) -> list[str]:
 
 
 def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows: int = 4, scale: int = 2) -> None:
-    """Write a PNG: the first images that were made beside the first unseen real ones, none of them chosen."""
+    """Write a PNG: the first generated images next to the first unseen real ones, not selected."""
     count, edge, head, foot = columns * rows, 24, 64, 36
     blocks = [tile(images[:count], columns, scale) for images in (made.images, real)]
     high, wide = blocks[0].shape[:2]
     canvas = Image.new("RGB", (2 * wide + 3 * edge, high + head + foot), (255, 255, 255))
     draw = ImageDraw.Draw(canvas)
-    told = (f"{made.label}: made after {made.training / 60:.1f} core-minutes of training", "real faces it never saw")
-    for order, (block, words) in enumerate(zip(blocks, told, strict=True)):
+    ours = f"{made.label}: made after {made.training / 60:.1f} core-minutes of training"
+    captions = (ours, "real faces it never saw")
+    for order, (block, words) in enumerate(zip(blocks, captions, strict=True)):
         left = edge + order * (wide + edge)
         canvas.paste(Image.fromarray(block), (left, head))
         write_line(draw, (left, 16), words, 30, INK, wide, bold=True)
@@ -282,14 +290,14 @@ def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows:
         f"imagelab · the first {count} of each, not chosen · every pixel enlarged {scale} × {scale}, nothing smoothed"
     )
     write_line(draw, (edge, high + head + 8), enlarged, 18, MUTED, 2 * wide)
-    text = {"Title": told[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
+    text = {"Title": captions[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
     write_png(path, np.asarray(canvas), text)
 
 
 def run(
     recipe: AnyGenerator, seeds: int, images: int, drawn: int, heldout: int, runs: Path
 ) -> tuple[Table, dict[Arm, list[Made]]]:
-    """Make every arm of every seed and read all instruments; says on the way where it is."""
+    """Make every arm of every seed and measure it with all instruments; prints its progress."""
     table: dict[Arm, list[Readings]] = {arm: [] for arm in ("real", *MADE)}
     made: dict[Arm, list[Made]] = {arm: [] for arm in MADE}
     for seed in range(seeds):
@@ -306,10 +314,10 @@ def run(
 
 
 def asked_for(generator: str, quick: bool) -> AnyGenerator:
-    """Return the recipe of a kind's defaults (small ones for a quick look), or the one that a JSON states.
+    """Return the recipe with a kind's defaults (small ones if ``quick``), or the recipe given as JSON.
 
     Raises:
-        ValueError: for what is neither.
+        ValueError: if it is neither.
     """
     if generator in QUICK:
         return QUICK[generator] if quick else TypeAdapter(AnyGenerator).validate_python({"kind": generator})
@@ -325,16 +333,16 @@ def where() -> str:
 
 
 def main() -> int:
-    """Run all arms over the seeds; print table and verdict, and draw the sheet."""
+    """Run all arms over the seeds; print the table and the decision, and draw the sheet."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--generator", default="vae", help="a kind, with its defaults, or a recipe as JSON")
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--images", type=int, default=2000, help="training faces")
-    options.add_argument("--made", type=int, help="images that each arm draws; as many as it was shown if not given")
+    options.add_argument("--made", type=int, help="images that each arm draws; --images if not given")
     options.add_argument("--heldout", type=int, default=1000)
     options.add_argument("--runs", type=Path, default=Path("runs/first-generation"), help="where models are kept")
-    options.add_argument("--sheet", type=Path, help="a PNG of made beside real faces, seed 0")
-    options.add_argument("--quick", action="store_true", help="toy sizes, one seed: no figure to quote")
+    options.add_argument("--sheet", type=Path, help="a PNG of generated and real faces, seed 0")
+    options.add_argument("--quick", action="store_true", help="small sizes, one seed, only to see that it runs")
     asked = options.parse_args()
     torch.set_num_threads(1)
     recipe = asked_for(asked.generator, asked.quick)
@@ -343,8 +351,8 @@ def main() -> int:
     drawn = asked.made or images
     table, made = run(recipe, seeds, images, drawn, heldout, asked.runs)
     print(f"\n{recipe!r}\n{images} training faces, {drawn} made, {heldout} held out, {seeds} seeds; {where()}")
-    print("\n".join(told(table, made)) + "\n")
-    found = verdict(table)
+    print("\n".join(report_lines(table, made)) + "\n")
+    found = judge(table)
     print("\n".join(found.lines()))
     if asked.sheet is not None:
         draw_sheet(asked.sheet, made["model"][0], world(0, images, heldout).heldout)

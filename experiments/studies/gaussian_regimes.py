@@ -1,31 +1,32 @@
-"""Every regime against its closed form: Gaussians refitted to their own samples, through the laboratory's own ledger.
+"""Does every regime do to a Gaussian what theory predicts? Gaussians refitted to their own samples for 100 generations.
 
-Question:  does every regime do to a Gaussian, over 100 generations, what theory says it must; and what does the popular
-           "cut the tails, add noise" toy teach beside a model that is honestly refitted?
-Command:   python experiments/studies/gaussian_regimes.py            (--out FIGURE.png, --replicas 1000, --seed 0)
-Hardware:  two CPU cores, under a minute; numpy alone, no GPU, no download.
-Expect:    of all points that a mean of so many replicas can test, 99.7 % within three standard errors of theory.
-Refuted by: more outside than chance puts there; above all a curve that lies outside for generations on end.
+Question:   does every regime do to a Gaussian, over 100 generations, what theory predicts? And how does the popular toy
+            "cut the tails, add noise" differ from a Gaussian that is refitted?
+Command:    python experiments/studies/gaussian_regimes.py          (--out FIGURE.png, --replicas 1000, --seed 0)
+Hardware:   two CPU cores, under a minute; numpy alone, no GPU, no download.
+Expected:   of all points that a mean over the replicas can test, 99.7 % within three standard errors of theory.
+Refuted by: more points outside than chance explains; above all a curve that stays outside for many generations.
 
-How: a regime is called as in any run, on an archive of names; it answers with pools; then the pixels, one number an
-image (d = 1) or 100 (d = 100, full covariance), are drawn for all replicas at once along those pools. Prediction:
-``theory.pool_moments`` of the same pools, and the named closed forms beside it. Points of one curve are correlated (a
-replica that is low stays low), so the count of points is no count of independent tests; the worst of each curve is.
-Where a few replicas carry the mean (skewness above .12 sqrt(R); the variance under replace at N = 10 from about
-generation 10 on) a mean cannot be tested by sampling. Those points are counted as untestable; E ln det, which has its
-own law, is tested instead where the Wishart chain gives it.
+Method: a regime is called as in any run, on an archive of image names; it returns pools. Then the pixels, one number an
+image (d = 1) or 100 (d = 100, full covariance), are drawn for all replicas at once according to those pools. The
+prediction is ``theory.pool_moments`` of the same pools, compared with the closed forms as well. The points of one curve
+are correlated (a replica that is low stays low), so the number of points is not a number of independent tests; the
+worst point of each curve is reported. Where a few replicas determine the mean (skewness above .12 sqrt(R); the variance
+under replace at N = 10 from about generation 10 on), sampling cannot test the mean. Those points are counted as
+untestable; E ln det, which has its own law, is tested instead where the Wishart chain gives it.
 
 Seen 2026-11-22, 2 x86-64 cores (54 s, with another job on one of them), seed 0; 4,000 replicas at N = 100, fewer at d
-= 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) lie within three
+= 100 (100 for accumulate, 500 of the Wishart chain): 8,122 of 8,150 testable points (99.66 %) are within three
 standard errors of the law, chance 99.73 %; 11 of 109 curves have a point outside; mean of z -.05, sd .98. The worst
 point was 4.76 off (fixed real 1/4, N = 10, d = 100; chance between .0002 and .015); with seeds 1, 2 and 3 that curve
-lay within 2.6. What is left is the skewness of few-image loops. Closed forms and the law of the pools agree to 4e-12.
+was within 2.6. The remaining deviation is the skewness of loops with few images. The closed forms and the law of the
+pools agree to 4e-12.
 Variance kept at generation 100, N = 100, measured +- s.e. (law): replace .368 +- .01 (.366), breed of two .473 +- .01
 (.469), window of 3 .772 +- .01 (.773), fresh every 5 .892 +- .007 (.895), fixed real .944 +- .005 (.944), subsample
 .966 +- .004 (.971), fresh .981 +- .003 (.978), accumulate .983 +- .003 (.984), healed .993 +- .003 (.987), golden
-.994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that swap all they make keep
-nearly half the variance where one alone keeps a third. The toy stands at .78 after one generation and at .77 after
-twenty; its Gaussian map says .44. An earlier run with twice the replicas gave 8,512 of 8,535 (99.73 %).
+.994 +- .002 (.994). ln det at d = 100, N = 1000: -533.4 +- .2 (-533.4). Two models that exchange all their images keep
+nearly half the variance, where one model alone keeps a third. The toy has .78 after one generation and .77 after
+twenty; its Gaussian map predicts .44. An earlier run with twice the replicas gave 8,512 of 8,535 (99.73 %).
 """
 
 from __future__ import annotations
@@ -119,10 +120,10 @@ CASES = (
 
 @dataclass(frozen=True)
 class Curve:
-    """What was measured of one case: float64 [T] each, ``v`` and ``m`` as in ``imagelab.theory``, and their errors.
+    """The measurements of one case: float64 [T] each, ``v`` and ``m`` as in ``imagelab.theory``, and their errors.
 
-    ``tested``: where a mean over the replicas has an error of known law. ``law``: from the pools. ``closed``: the named
-    closed form at the generations SHOWN, NaN where there is none.
+    ``tested``: bool [T], whether the error of the mean over the replicas has a known law. ``law``: from the pools.
+    ``closed``: the named closed form at the generations SHOWN, NaN if there is none.
     """
 
     case: str
@@ -138,12 +139,12 @@ class Curve:
 
     @property
     def z(self) -> np.ndarray:
-        """Standard errors from the law."""
+        """Deviation from the law in standard errors."""
         return (self.measured - self.law) / np.maximum(self.error, 1e-300)
 
 
 def pools_of(case: Case, n: int, generations: int, seed: int) -> dict[Key, Pool]:
-    """Return what every model of a run is trained on; no pixel is needed to know it."""
+    """Return the pool that each model of a run is trained on; this needs no pixels."""
     reserve = case.regime.reserve(n, generations)
     archive = Archive(Pool.of(0, REAL, range(n)), Pool.of(0, RESERVE, range(reserve)))
     pools = {}
@@ -201,13 +202,13 @@ def wishart(n: int, dimensions: int, runs: int, seed: int) -> list[Curve]:
 
 
 def work(task: tuple[int, int, int, int, int]) -> list[Curve]:
-    """Do one piece of the work: a case by its number, or the Wishart chain for number -1."""
+    """Compute one case by its number, or the Wishart chain for number -1."""
     index, n, dimensions, runs, seed = task
     return wishart(n, dimensions, runs, seed) if index < 0 else measure(CASES[index], n, dimensions, runs, seed)
 
 
 def all_tasks(runs: int, seed: int) -> list[tuple[int, int, int, int, int]]:
-    """Return every piece of the work, long ones first: more replicas where they are cheap, fewer where dear."""
+    """Return all tasks, long ones first: more replicas where they are cheap, fewer where they are expensive."""
     plain = [(i, n, 1, runs * max(1, min(4, 400 // n)), seed) for n in reversed(SIZES) for i in range(len(CASES))]
     wide = [(i, 10, 100, runs // 10 if case.name == "accumulate" else runs, seed) for i, case in enumerate(CASES)]
     return [*[(-1, n, 100, runs // 2, seed) for n in (1000, 100)], *plain, *wide]
@@ -228,7 +229,7 @@ def table(curves: list[Curve]) -> Iterator[str]:
 
 
 def verdict(curves: list[Curve]) -> Iterator[str]:
-    """Yield the count of points, and what chance alone would make of it."""
+    """Yield the count of points within the limit, and the count that chance alone would give."""
     z = np.concatenate([c.z[c.tested] for c in curves])
     outside = int((np.abs(z) > 3).sum())
     curves_tested = sum(bool(c.tested.any()) for c in curves)
@@ -263,14 +264,14 @@ def toy(start: int, cut: float, noise: float, generations: int, rng: Generator) 
 
 
 def toy_story(rng: Generator) -> Iterator[str]:
-    """Yield what the toy predicts and where it misleads, beside a Gaussian that is honestly refitted."""
+    """Yield what the toy predicts and where it misleads, compared with a Gaussian that is refitted."""
     cut, noise = 2.0, 0.1
     made = list(toy(1_000_000, cut, noise, 20, rng))
     mapped, kept = [1.0], [1.0]
     for _ in made:
         kept.append(kept[-1] * theory.truncation_kept(mapped[-1], cut))
         mapped.append(theory.truncation_variance(mapped[-1], cut, noise))
-    yield f"The cut-and-blur toy (|x| < {cut:g}, noise {noise:g}), a million points, beside honest refitting:"
+    yield f"The cut-and-blur toy (|x| < {cut:g}, noise {noise:g}), a million points, compared with refitting:"
     yield f"{'t':>4} {'variance':>9} {'its map':>9} {'set left':>9} {'its map':>9} {'beyond 2':>9}   v at N = 100, 1000"
     for t in (1, 2, 5, 10, 20):
         variance, left, tail = made[t - 1]
@@ -284,7 +285,7 @@ def toy_story(rng: Generator) -> Iterator[str]:
 
 
 def picture(curves: list[Curve], rng: Generator, out: Path) -> None:
-    """Draw one slide: regimes at N = 100, what N does, all z-scores, and the toy."""
+    """Draw one slide: regimes at N = 100, the effect of N, all z-scores, and the toy."""
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
@@ -302,7 +303,7 @@ def picture(curves: list[Curve], rng: Generator, out: Path) -> None:
 
 
 def draw_regimes(axes: Any, curves: dict[str, Curve]) -> None:
-    """Lines are theory, dots are measured; names stand at the ends of the lines, pushed apart."""
+    """Draw theory as lines and measurements as dots; the names are at the ends of the lines, moved apart."""
     ends = []
     for name, (colour, style) in STYLES.items():
         c, every = curves[name], slice(4, None, 5)
@@ -322,7 +323,7 @@ def draw_regimes(axes: Any, curves: dict[str, Curve]) -> None:
 
 
 def draw_sizes(axes: Any, curves: list[Curve]) -> None:
-    """The typical run under replace collapses long before the mean over runs does."""
+    """Draw the effect of N: under replace, the typical run collapses long before the mean over runs does."""
     for n, colour in zip(SIZES, (BLUE, ORANGE, GREEN), strict=True):
         axes.semilogy(TIMES, [math.exp(theory.replace_log_variance(t, n)) for t in TIMES], color=colour, lw=2)
         axes.semilogy(TIMES, [theory.replace_variance(t, n) for t in TIMES], "--", color=colour, lw=1.5)
@@ -332,7 +333,7 @@ def draw_sizes(axes: Any, curves: list[Curve]) -> None:
 
 
 def draw_scores(axes: Any, z: np.ndarray) -> None:
-    """All points of all curves: they should be standard normal."""
+    """Draw all points of all curves, which should be standard normal."""
     bins = np.arange(-5, 5.01, 0.25)
     axes.hist(z, bins, density=True, color=GREY, alpha=0.6)
     axes.plot(bins, np.exp(-(bins**2) / 2) / math.sqrt(2 * math.pi), color=BLACK, lw=2)
@@ -343,7 +344,7 @@ def draw_scores(axes: Any, z: np.ndarray) -> None:
 
 
 def draw_toy(axes: Any, rng: Generator) -> None:
-    """The caricature jumps and stops; honest refitting goes on for ever."""
+    """Draw the toy, which jumps once and then stops, and refitting, which continues."""
     made = [1.0, *(v for v, _, _ in toy(100_000, 2.0, 0.1, 30, rng))]
     axes.plot(made, "s-", color=PURPLE, ms=3.5, lw=1)
     axes.plot([theory.replace_variance(t, 100) for t in range(31)], color=BLUE, lw=2)

@@ -1,16 +1,16 @@
-"""Can a collapsed loop be healed? Five generations of self-feeding, then new real images return.
+"""Does a collapsed loop recover when real images return? Five generations on its own output, then half real images.
 
-Question:  how much of what was lost comes back, on each instrument, and does it matter whether every model is trained
-           from scratch or goes on from the weights of the collapsed one?
-Command:   python experiments/studies/recovery.py  (--seeds 1 --warm for the weights kept; runs are kept and resumed)
-Hardware:  two CPU cores, minutes a seed. No GPU, no download.
-Expect:    from scratch nearly all comes back at once, for a model without memory is spoilt by its training set alone;
-           with the weights kept, less.
-Refuted by: a healed run that stays where the unhealed one is, or one that equals its twin in every figure at once.
+Question:   how much of what was lost comes back, on each instrument, and does it matter whether every model is trained
+            from scratch or continues from the weights of the collapsed one?
+Command:    python experiments/studies/recovery.py          (--seeds 1; --warm keeps the weights; runs are resumed)
+Hardware:   two CPU cores, minutes a seed; no GPU, no download.
+Expected:   from scratch nearly all comes back at once, because a model without memory depends on its training set
+            alone; with the weights kept, less.
+Refuted by: a healed run that stays where the collapsed one is, or one that equals its twin in every figure at once.
 
-Three runs: "ill" feeds on its own output throughout; "healed" is its branch at generation 5, from where on half of
-every training set are real images that no model has seen; "twin" has had these from the start and never collapsed.
-Recovered is (healed - ill) / (twin - ill) in the last generation: 0 for no better than ill, 1 for as good as the twin.
+Three runs: "ill" is trained on its own output throughout. "healed" branches from it at generation 5; from there on half
+of every training set are real images that no model has seen. "twin" has had these from the start and never collapsed.
+Recovered is (healed - ill) / (twin - ill) in the last generation: 0 means no better than ill, 1 as good as the twin.
 
 Seen 2026-11-22, 2 x86-64 cores shared with much other work (10 and 20 minutes), n = 300, seed 0, one run each, so that
 the last digit of every figure is chance. From scratch, then weights kept:
@@ -20,11 +20,12 @@ the last digit of every figure is chance. From scratch, then weights kept:
   FD [imagelab-ssl-v1]       2.0     68   64     121   95      53   47      44   30      48   34     1.05  1.06
   recall                     .98    .61  .72     .44  .42     .85  .83     .81  .88     .75  .84     1.19  1.09
   coverage                   .98    .41  .39     .26  .27     .50  .55     .50  .68     .58  .63      .76  1.13
-What was expected is refuted at this size: the healed loop is as good as its twin three generations after the turn, with
-the weights kept no less than from scratch. The damage lay in the training set; half of it made new was enough. That is
-no contradiction to partial healing of large models (Bohacek and Farid 2023), which lose what they knew from elsewhere.
-And as good as the twin is far from real: a loop of this small VAE that gets 50 % new images settles at FD 30 to 50.
-Keeping the weights gives the better loop, ill or well, presumably because it has seen more images in all.
+The expectation is refuted at this size: the healed loop is as good as its twin three generations after the turn, with
+the weights kept no less than from scratch. The damage was in the training set, and replacing half of it was enough.
+This does not contradict the partial recovery of large models (Bohacek and Farid 2023), which lose what they had learned
+from other data.
+As good as the twin is still far from real: a loop of this small VAE that gets 50 % new images settles at FD 30 to 50.
+Keeping the weights gives the better loop, collapsed or not, presumably because the model has seen more images in all.
 """
 
 from __future__ import annotations
@@ -34,13 +35,11 @@ from pathlib import Path
 
 import numpy as np
 
-from imagelab import Experiment, Faces, Fresh, Gaussian, Replace, Runtime, Vae
-from imagelab.generators import AnyGenerator, RunContext
-from imagelab.lab import run
+from imagelab import Experiment, Faces, Fresh, Gaussian, Replace, Runtime, Vae, run
+from imagelab.generators import AnyGenerator
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
-from imagelab.runs.prepare import open_run
 from imagelab.runs.threads import prepare_process
 
 TURN, LAST = 5, 8
@@ -80,10 +79,7 @@ def question(asked: argparse.Namespace, seed: int) -> Experiment:
 
 def carried_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFolder:
     """Return the finished run."""
-    folder = folder or open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
-    return folder
+    return run(experiment, folder=folder)
 
 
 def figures(folder: RunFolder) -> dict[tuple[str, int], float]:
@@ -110,7 +106,7 @@ def shown(values: list[float]) -> str:
 
 def main() -> None:
     """Run what is missing and print the table."""
-    ask = argparse.ArgumentParser(description="Collapse under self-feeding, and real data that return.")
+    ask = argparse.ArgumentParser(description="Does a collapsed loop recover when real images return?")
     ask.add_argument("--generator", choices=sorted(GENERATORS), default="vae")
     ask.add_argument("--warm", action="store_true", help="keep the weights from generation to generation")
     ask.add_argument("--seeds", type=int, default=1)
@@ -125,9 +121,9 @@ def main() -> None:
     heads = ["real", *(f"{name} {t}" for name, t in columns[1:]), "recovered"]
     print(f"{'':34}" + "".join(f"{head:>15}" for head in heads))
     for name, words in INSTRUMENTS.items():
-        row = [shown([told[run_name][name, t] for told in stories]) for run_name, t in columns]
+        row = [shown([figures_of[run_name][name, t] for figures_of in stories]) for run_name, t in columns]
         ill, healed, twin = (
-            np.array([told[which][name, LAST] for told in stories]) for which in ("ill", "healed", "twin")
+            np.array([figures_of[which][name, LAST] for figures_of in stories]) for which in ("ill", "healed", "twin")
         )
         row.append(shown(list((healed - ill) / (twin - ill))))
         print(f"{words:34}" + "".join(f"{cell:>15}" for cell in row), flush=True)

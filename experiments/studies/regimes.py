@@ -1,15 +1,15 @@
-"""What is kept decides what is lost: every regime of the literature, one generator, the same faces, several seeds.
+"""Which regime loses most? The regimes of the literature, one generator, the same faces, several seeds.
 
-Question:  does the published order hold here, fresh ~ accumulate < accumulate-subsample < mix < replace (from least to
-           most lost), and where do the other regimes stand?
-Command:   python experiments/studies/regimes.py  (--all for every regime, --seeds 6; runs are kept and resumed)
-Hardware:  two CPU cores, minutes; no GPU, no download.
-Expect:    the order of the closed forms, which is the published one, in the variance lost and in the Frechet distance.
-Refuted by: two neighbours in the order whose difference, paired by seed, lies outside its interval on the wrong side.
+Question:   does the published order hold here, fresh ~ accumulate < accumulate-subsample < mix < replace (from least to
+            most lost), and where are the other regimes?
+Command:    python experiments/studies/regimes.py          (--all for every regime, --seeds 6; runs are resumed)
+Hardware:   two CPU cores, minutes; no GPU, no download.
+Expected:   the order of the closed forms, which is the published one, in the variance lost and in the Fréchet distance.
+Refuted by: two neighbours in the order whose difference, paired by seed, is outside its interval on the wrong side.
 
-The generator is a full Gaussian: what it loses is the loop's doing alone, without capacity or training in it, and
-theory says exactly how much. So the order is shown for a model without bias. A network adds its own loss to every
-generation, whatever the regime; see experiments/photocopy.py for one.
+The generator is a full Gaussian: it has no limited capacity and no training, so what it loses comes from the loop
+alone, and theory gives the exact amount. The order is therefore shown for a model without bias. A network adds its own
+loss to every generation, whatever the regime; see experiments/photocopy.py for one.
 
 Seen 2026-11-22, 2 x86-64 cores shared with much other work (12 minutes), n = 100, 10 generations, 8 seeds, mean +- 95 %
 interval over seeds; the floor of the distance is .4 +- 1.1.
@@ -20,10 +20,11 @@ interval over seeds; the floor of the distance is .4 +- 1.1.
   mix                       15.0 +- 10.9         5.2           31.6 +- 7.4
   replace                   25.0 +- 8.0          9.6           48.5 +- 10.9
 Paired by seed, mix < replace holds (10.0 +- 6.3 points, 16.9 +- 11.7 in distance), accumulate-subsample < mix holds in
-distance (9.2 +- 6.1) and is not decided in variance (6.1 +- 10.6). Fresh, accumulate and accumulate-subsample cannot be
-told apart: theory has them within 1.1 points. Nothing stands the wrong way round. More is lost than theory's mean,
+distance (9.2 +- 6.1) and is undecided in variance (6.1 +- 10.6). Fresh, accumulate and accumulate-subsample cannot be
+distinguished: theory has them within 1.1 points. No pair has the wrong order. More is lost than the mean of theory,
 because a typical mode loses more than the mean one, and presumably because a Gaussian's values beyond black and white
-are cut off in every generation. The total variance of the first run of this (3 seeds) decided nothing: +- 19 points.
+are clipped in every generation. The total variance in the first run of this study (3 seeds) decided nothing: +- 19
+points.
 """
 
 from __future__ import annotations
@@ -47,15 +48,13 @@ from imagelab import (
     Replace,
     Runtime,
     Window,
+    run,
 )
-from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.pool import REAL
 from imagelab.regimes import AnyRegime
-from imagelab.runs.prepare import open_run
 from imagelab.runs.threads import prepare_process
 
 ORDER = ("fresh", "accumulate", "accumulate-subsample", "mix", "replace")
@@ -93,9 +92,7 @@ def losses(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float]:
         seed=seed,
         runtime=Runtime(device="cpu", runs=asked.runs),
     )
-    folder = open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
+    folder = run(experiment)
     heldout = read_npy(folder.shard_path(0) / "heldout.npy")
     real, last = (np.array(folder.images(*shard)) for shard in ((0, REAL), (asked.generations, 0)))
     (law,) = experiment.regime.predictions(asked.generations, len(real), len(experiment.lines))
@@ -112,9 +109,9 @@ def losses(name: str, seed: int, asked: argparse.Namespace) -> dict[str, float]:
 def spreads(images: np.ndarray, heldout: np.ndarray) -> np.ndarray:
     """Return the variance of images in each of the strongest modes of held-out real ones: float64 [MODES].
 
-    A few modes have nearly all of the total variance of faces, and so few numbers scatter widely from run to run. The
-    geometric mean over many modes is the loss of a typical mode in a typical run; theory's figure is the expectation,
-    which the few that gained hold up.
+    A few modes have nearly all of the total variance of faces, so the total varies widely from run to run. The
+    geometric mean over many modes is the loss of a typical mode in a typical run. Theory gives the expectation, which
+    is higher because a few modes gain variance.
     """
     flat, other = (x.reshape(len(x), -1).astype(np.float64) for x in (images, heldout))
     modes = np.linalg.svd(other - other.mean(0), full_matrices=False)[2][:MODES]
@@ -122,7 +119,7 @@ def spreads(images: np.ndarray, heldout: np.ndarray) -> np.ndarray:
 
 
 def distance(images: np.ndarray, heldout: np.ndarray) -> float:
-    """Return the Frechet distance to held-out real images, corrected for the numbers of images."""
+    """Return the Fréchet distance to held-out real images, corrected for the numbers of images."""
     found = {m.name: m.value for m in measure_panel(Evidence(ImageSet(heldout), ImageSet(images)), ("frechet",))}
     value = found[DISTANCE]
     if value is None:
@@ -139,12 +136,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 def verdict(better: str, worse: str, table: dict[str, dict[str, np.ndarray]]) -> str:
     """Return a line on two neighbours in the order: differences paired by seed."""
-    told = []
+    answers = []
     for loss, scale, unit in (("variance", 100, " points of variance"), ("distance", 1, " in distance")):
         mean, half = interval(scale * (table[worse][loss] - table[better][loss]))
         word = "holds" if mean > half else "is REVERSED" if mean < -half else "is not decided"
-        told.append(f"{word} ({mean:+.1f} ± {half:.1f}{unit})")
-    return f"  {better} < {worse}: {', '.join(told)}"
+        answers.append(f"{word} ({mean:+.1f} ± {half:.1f}{unit})")
+    return f"  {better} < {worse}: {', '.join(answers)}"
 
 
 def main() -> None:

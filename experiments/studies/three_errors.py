@@ -1,25 +1,26 @@
-"""Which of the three errors costs what? One loop, one error at a time.
+"""Which of the three errors costs what? One loop with one error at a time: statistical, expressivity, approximation.
 
-Question:  of finite data, a model that is too small, and a training that is too short, which makes a loop of faces
-           collapse, and which only costs something once?
-Command:   python experiments/studies/three_errors.py           (--quick to see that it runs; --seeds 2)
-           one arm alone, with its report: imagelab run FILE --isolate statistical (or another, or none)
-Hardware:  two CPU cores, a few minutes at 32 px; no GPU, no download.
-Expect:    nothing on: what is no Gaussian in a face is lost at generation 1, and nothing after it but what publishing
-           cuts off beyond black and white. Finite data: over many seeds variance falls as (1 - 1/n)^(t - 1), at every
-           scale alike; one loop wanders far from that mean. PPCA: detail is lost once, at generation 1, and nothing
-           after it. A short training loses again in every generation, and less the longer it is; what four times its
-           length does not mend is the network's capacity or its start.
-Refuted by: a variance with nothing on that changes by more than saturation; finite data off (1 - 1/n)^(t - 1); PPCA
-           losing detail after generation 1; a longer training that loses as much as the short one.
+Question:   finite data, a model that is too small, a training that is too short: which of them makes a loop of faces
+            collapse, and which costs something only once?
+Command:    python experiments/studies/three_errors.py          (--quick to see that it runs; --seeds 2)
+            one arm alone, with its report: imagelab run FILE --isolate statistical (or another, or none)
+Hardware:   two CPU cores, a few minutes at 32 px; no GPU, no download.
+Expected:   no error: the part of a face that is not Gaussian is lost at generation 1, and after that only what clipping
+            to black and white takes. Finite data: over many seeds variance falls as (1 - 1/n)^(t - 1), equally at every
+            scale; a single loop deviates far from that mean. PPCA: detail is lost once, at generation 1, and no more
+            after that. A short training loses again in every generation, and less the longer it is; what a training
+            four times as long does not repair is due to the network's capacity or its initialisation.
+Refuted by: a variance that changes by more than clipping where no error is on; finite data that does not follow
+            (1 - 1/n)^(t - 1); PPCA that loses detail after generation 1; a longer training that loses as much as the
+            short one.
 
-Generation 1 learns from the n real images in every arm: there are no more, and the stream begins with what models make.
-So read the change from generation 1 to the last, in which one error alone is at work; "all" is the short training on n
-published images, as loops are usually run. Every model is measured on the same number of images of its own, however
-few it published, so that the figures are those of the model; +- is the standard error over the seeds.
+Generation 1 is trained on the n real images in every arm, because there are no more; fresh draws begin with what models
+generate. The change from generation 1 to the last therefore shows one error alone; "all" is the short training on n
+generated images, as loops are usually run. Every model is measured on the same number of images of its own, however
+few of them entered the loop, so that the figures describe the model; +- is the standard error over the seeds.
 
 Seen 2026-11-22, one thread of a busy two-core machine, 377 s: n = 128, seeds 0 and 1, generation 1 -> 4,
-512 images drawn of each model. FD is that of the trained trunk, corrected for n.
+512 images drawn of each model. FD is that of imagelab-ssl-v1, corrected for n.
   left on              variance, ratio              8-16 c/image, dB               FD
   none                 .95 -> .88 (-.06 +- .00)     -.03 -> -.27 (-.24 +- .02)     25.8 -> 26.2 (+.3 +- 1.0)
   statistical          .95 -> .90 (-.05 +- .09)     -.03 -> -.21 (-.17 +- .04)     25.8 -> 30.8 (+5.0 +- .8)
@@ -28,14 +29,14 @@ Seen 2026-11-22, one thread of a busy two-core machine, 377 s: n = 128, seeds 0 
   the same, 8,000      .90 -> .87 (-.02 +- .02)     -4.15 -> -4.81 (-.66 +- .01)   30.5 -> 46.2 (+15.7 +- .7)
   all                  .87 -> .70 (-.17 +- .11)     -5.11 -> -6.19 (-1.07 +- .24)  57.3 -> 106.6 (+49 +- 10)
   theory, finite data  x .977
-There is a fourth error, and no switch reaches it: with nothing on, variance falls by 6 % in three generations. It is
-publishing: 1.6 to .8 % of what the Gaussian draws lies beyond black or white and is cut off, which takes 2 to 4 % of
-the variance each time (measured apart, finite data, one seed: 3.7, 3.0, 1.8 and 2.1 %). Against that, finite data cost
-FD (+5) and no variance that two seeds could tell; PPCA pays once, 1.9 dB and 19 of FD at generation 1, then what "none"
-pays. The VAE pays far more, and again in every generation. Refuted in part: four times the training mends what
-generation 1 costs (FD 57 -> 31) and the variance, but not what the loop then costs (detail -.66 dB, FD +15.7): that
-is capacity or the decoder's means, not the length of the training. All together cost more than the sum: the FD of
-"all" grows by 49, short training alone by 14, finite data alone by 5.
+There is a fourth error that no switch removes: with no error on, variance falls by 6 % in three generations. The cause
+is clipping: 1.6 to .8 % of what the Gaussian draws is beyond black or white and is clipped, which takes 2 to 4 % of
+the variance each time (measured apart, finite data, one seed: 3.7, 3.0, 1.8 and 2.1 %). Compared with that, finite data
+cost FD (+5) and no variance that two seeds could show; PPCA costs 1.9 dB and 19 of FD once, at generation 1, and then
+what "none" costs. The VAE costs far more, and again in every generation. Refuted in part: four times the training
+repairs what generation 1 costs (FD 57 -> 31) and the variance, but not what the loop then costs (detail -.66 dB, FD
++15.7): that is due to capacity or to publishing decoder means, not to the length of the training. All errors together
+cost more than their sum: the FD of "all" grows by 49, short training alone by 14, finite data alone by 5.
 """
 
 from __future__ import annotations
@@ -48,15 +49,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imagelab import Experiment, Faces, Replace, Runtime, Vae
+from imagelab import Experiment, Faces, Replace, Runtime, Vae, run
 from imagelab.generators import RunContext
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.run_folder import RunFolder
 from imagelab.runs.error_sources import isolate
-from imagelab.runs.prepare import open_run
 from imagelab.seeds import image_seeds
 
 INSTRUMENTS = {
@@ -85,7 +84,7 @@ def question(runs: Path, seed: int, quick: bool) -> Experiment:
 
 
 def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str, str]]]:
-    """Return every arm: settings, and in words what was switched off how."""
+    """Return every arm: its settings, and a description of how each other error is switched off."""
     found: dict[str, tuple[Experiment, dict[str, str]]] = {}
     for error in ("none", "statistical", "expressivity", "approximation"):
         alone = isolate(asked, error)
@@ -94,7 +93,7 @@ def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str
     alone = isolate(asked.model_copy(update={"generator": longer, "name": "longer"}), "approximation")
     found[f"{LONGER} x longer"] = alone.experiment, {"approximation": alone.switches["approximation"]}
     found["all"] = asked, {}
-    if quick:  # a short stream: it is only to be seen that it runs
+    if quick:  # few fresh draws, only to see that it runs
         return {
             name: (one.model_copy(update={"fresh_draws": min(one.fresh_draws, 2)}), said)
             for name, (one, said) in found.items()
@@ -104,10 +103,7 @@ def arms(asked: Experiment, quick: bool) -> dict[str, tuple[Experiment, dict[str
 
 def carried_out(experiment: Experiment) -> RunFolder:
     """Return the finished run."""
-    folder = open_run(experiment)
-    with folder.lock():
-        list(run(experiment, folder, RunContext()))
-    return folder
+    return run(experiment)
 
 
 def figures(folder: RunFolder, experiment: Experiment, drawn: int) -> np.ndarray:

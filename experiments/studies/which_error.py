@@ -1,28 +1,29 @@
-"""Which error eats the detail? The budget of one turn of the loop: sampler, finite data, network, decoder.
+"""What removes the detail in one generation: the sampler, finite data, the network or the decoder?
 
-Question:  a generation comes out softer than it went in. How much of the lost detail does the sampler lose with a
-           perfect network, how much is finite data, how much the network; and what does a VAE lose by publishing means?
-Command:   python experiments/studies/which_error.py           (--quick for a look, --seed 0)
-Hardware:  two CPU cores, under ten minutes at 32 px; no GPU, no download.
-Expect:    measured spectra of the exact network on the closed form (theory.ddim_erosion) at every number of steps;
-           finite data 10 log10(1 - 1/n) dB at every scale, whatever the detail; the rest of a trained loop's loss, far
-           more than both at many steps, is the network's.
-Refuted by: an exact network off its closed form by more than three standard errors; a finite-data loss that depends on
-           scale; a trained network that loses nothing at many steps.
+Question:   a generation is softer than the images it was trained on. How much of the lost detail does the sampler lose
+            with a perfect network, how much finite data, how much the network? And what does a VAE lose because it
+            publishes decoder means?
+Command:    python experiments/studies/which_error.py          (--quick for small sizes, --seed 0)
+Hardware:   two CPU cores, under ten minutes at 32 px; no GPU, no download.
+Expected:   measured spectra of the exact network on the closed form (theory.ddim_erosion) at every number of steps;
+            finite data 10 log10(1 - 1/n) dB at every scale, whatever the detail; the network loses the rest of what a
+            trained loop loses, at many steps far more than the other two.
+Refuted by: an exact network off its closed form by more than three standard errors; a loss from finite data that
+            depends on scale; a trained network that loses nothing at many steps.
 
 Three differences, one thing changed at a time, in dB of power at 8 to 16 cycles per image, the finest octave of 32 px:
 
     sampler      exact network, infinite data: DDIM at S steps against the data (closed form, and measured)
     finite data  exact network of the Gaussian fitted to n images against that of the truth, 1000 steps (closed form)
     network      trained on n images against the exact network of the same n, both at 1000 steps
-    together     trained on n images, DDIM at S steps; what is left over is interaction
+    together     trained on n images, DDIM at S steps; the remainder is interaction
 
-The exact network of faces is that of the Gaussian fitted to them: its spectrum is theirs, so what the sampler does to
-the spectrum is known there, too; what is no Gaussian in a face is counted under "network".
+The exact network of faces is that of the Gaussian fitted to them. Its spectrum equals theirs, so the effect of the
+sampler on the spectrum is known there as well; the part of a face that is not Gaussian is counted under "network".
 
 Seen 2026-11-22, 2 x86-64 cores shared with a dozen other jobs, one thread, seed 0, one training each, n = 512, 64 drawn
-an arm (96 for the exact networks, run apart): 143 core-seconds, and less than 60 for each of the two tables of exact
-networks. Exact networks: 32 of 32 bands within three standard errors of the closed form, worst 2.0.
+an arm (96 for the exact networks, run separately): 143 core-seconds, and less than 60 for each of the two tables of
+exact networks. Exact networks: 32 of 32 bands within three standard errors of the closed form, worst 2.0.
 At 8-16 cycles per image, dB:       random field, slope 2                 faces
   sampler, DDIM 10, 50, 250, 1000   -5.12, -1.07, -.23, -.06              -2.07, -.47, -.10, -.03    (closed form)
     measured with the exact network -5.14, -1.08, -.24, -.08, all +- .05  -1.96, -.49, -.18, -.12, all +- .10
@@ -31,11 +32,11 @@ At 8-16 cycles per image, dB:       random field, slope 2                 faces
   together, DDIM 10, 50, 250        -8.5, -9.4, -10.1, all +- .1          -9.2, -9.5, -9.5, all +- .2
   VAE, decoder means                -1.32 +- .18                          -1.63 +- .24
   VAE, decoder with its noise       +.05 +- .14                           -1.07 +- .21
-So of the detail lost at DDIM 50, 9.4 +- .1 dB on the field and 9.5 +- .1 on faces, the network alone would lose 10.5
-+- .1 and 9.5 +- .2, the sampler alone 1.1 and .5, finite data nothing that could be measured. It is an under-trained
-network: more images seen would shift the balance, and were not tried. Errors do not add: what the network has lost
-no sampler can lose again (interaction +7.1 +- .1 dB at DDIM 10 on the field, +.1 +- .2 at 250 on faces). With this
-network fewer steps lose less on the field, 8.5 against 10.1 dB; why was not looked into.
+The detail lost at DDIM 50 is 9.4 +- .1 dB on the field and 9.5 +- .1 on faces. The network alone would lose 10.5 +- .1
+and 9.5 +- .2, the sampler alone 1.1 and .5, finite data nothing that could be measured. The network is under-trained:
+more images seen would change the balance, and were not tried. Errors do not add: the sampler cannot lose again what the
+network has lost (interaction +7.1 +- .1 dB at DDIM 10 on the field, +.1 +- .2 at 250 on faces). With this network fewer
+steps lose less on the field, 8.5 against 10.1 dB; the reason was not investigated.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ import torch
 
 from imagelab import theory
 from imagelab.data import AnyData, Faces, RandomField
+from imagelab.families import kind_of
 from imagelab.generators import Ddpm, Gaussian, RunContext, Vae
 from imagelab.generators.ddpm import DdpmModel
 from imagelab.generators.exact_net import alpha_bar, exact_model
@@ -69,7 +71,7 @@ DECIBEL = 10 / math.log(10)
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of the experiment: n images to learn from, images drawn an arm, images seen in a training."""
+    """Sizes of the experiment: n training images, images drawn an arm, images seen in a training."""
 
     train: int = 512
     drawn: int = 64
@@ -82,7 +84,7 @@ QUICK = Budget(train=128, drawn=32, images_seen=1_000, vae_seen=500)
 
 @dataclass(frozen=True)
 class Level:
-    """Power of a set of images in each band: float64 [N,4], or [1,4] where it is a law and known without error."""
+    """Power of a set of images in each band: float64 [N,4], or [1,4] for a closed form, which has no error."""
 
     powers: np.ndarray
 
@@ -99,7 +101,7 @@ class Level:
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the first axis; 0 for a law."""
+    """Return the standard error of the mean over the first axis; 0 for a closed form."""
     return values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1])
 
 
@@ -117,7 +119,7 @@ def band_power(grey: np.ndarray) -> np.ndarray:
 
 
 def level(images: np.ndarray) -> Level:
-    """Return the bands of published images, uint8 [N,C,H,W]."""
+    """Return the bands of images, uint8 [N,C,H,W]."""
     return Level(band_power(luma(images)))
 
 
@@ -140,7 +142,7 @@ def predicted(gaussian: GaussianModel, kept: np.ndarray | None = None) -> Level:
 
 
 def truth(data: AnyData, images: np.ndarray) -> GaussianModel:
-    """Return the Gaussian of infinite data: exact for a random field, that of all images there are otherwise."""
+    """Return the Gaussian of infinite data: exact for a random field, otherwise fitted to all available images."""
     fitted = Gaussian().fit(images, 0, RunContext())
     if not isinstance(data, RandomField):
         return fitted
@@ -179,13 +181,13 @@ def recipe(budget: Budget) -> Ddpm:
 
 
 def draw(model: DdpmModel, steps: int, budget: Budget, seed: int) -> Level:
-    """Return the bands of what the model makes in so many steps; the same noise in every arm."""
+    """Return the bands of images that the model samples in ``steps`` steps; the same noise in every arm."""
     model = replace(model, recipe=with_steps(model.recipe, steps))
     return level(model.sample(image_seeds(seed, "which_error", 1, 0, range(budget.drawn))))
 
 
 def samplers(gaussian: GaussianModel, real: Level, budget: Budget, seed: int) -> Iterator[str]:
-    """Yield the sampler's table: exact network, closed form beside what was measured."""
+    """Yield the sampler's table: exact network, measurement and closed form."""
     yield f"  {'exact network':24s}" + "".join(f"{f'{low}-{high - (high == 17)} c/image':>22s}" for low, high in BANDS)
     off = []
     for steps in STEPS:
@@ -208,12 +210,13 @@ def story(data: AnyData, budget: Budget, seed: int) -> Iterator[str]:
     endless = data.load("heldout", 2 * budget.train, seed).images
     gaussian, settings = truth(data, endless), recipe(budget)
     real = predicted(gaussian)
-    yield f"{data.kind}, {SIZE} px, n = {budget.train}, {budget.drawn} drawn an arm, seed {seed}"
+    yield f"{kind_of(data)}, {SIZE} px, n = {budget.train}, {budget.drawn} drawn an arm, seed {seed}"
     yield from samplers(gaussian, real, budget, seed)
 
     few = Gaussian().fit(images, 0, RunContext())
     chance = level(images).decibel(real)
-    data_term = eroded(few, settings).decibel(eroded(gaussian, settings))[0], chance[1]  # which n they were is chance
+    # the difference is exact for these n images; its error is that of having drawn them
+    data_term = eroded(few, settings).decibel(eroded(gaussian, settings))[0], chance[1]
     trained = settings.fit(images, seed_at(seed, "train"), RunContext())
     network_term = draw(trained, LONG, budget, seed).decibel(eroded(few, settings))
     theory_of = DECIBEL * math.log1p(-1 / budget.train)
@@ -250,7 +253,7 @@ def sentence(
     network: tuple[np.ndarray, np.ndarray],
     together: tuple[np.ndarray, np.ndarray],
 ) -> str:
-    """Return the answer at so many steps, in words."""
+    """Return the result at ``steps`` steps, in words."""
     i = FINEST
     left = together[0][i] - sampler[i] - data_term[0][i] - network[0][i]
     error = math.hypot(together[1][i], math.hypot(data_term[1][i], network[1][i]))
@@ -262,7 +265,7 @@ def sentence(
 
 
 def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iterator[str]:
-    """Yield what a VAE loses by publishing decoder means, and what its noise gives back."""
+    """Yield what a VAE loses by publishing decoder means, and what the decoder's noise restores."""
     for noisy in (False, True):
         vae = Vae(details=12, images_seen=budget.vae_seen, crop=SIZE, decoder_noise=noisy)
         model = vae.fit(images, seed_at(seed, "train"), RunContext())
@@ -271,12 +274,12 @@ def decoders(images: np.ndarray, real: Level, budget: Budget, seed: int) -> Iter
 
 
 def main() -> None:
-    """Tell both stories."""
-    options = argparse.ArgumentParser(description="Which error eats the detail?")
+    """Print the budgets of both datasets."""
+    options = argparse.ArgumentParser(description="Which error removes the detail?")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; no figure to quote")
     options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--only", choices=("random_field", "faces"), help="one of the two stories")
+    options.add_argument("--only", choices=("random_field", "faces"), help="one of the two datasets")
     asked = options.parse_args()
     torch.set_num_threads(asked.threads)
     budget = QUICK if asked.quick else Budget()

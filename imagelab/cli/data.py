@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from ..data import DATASETS, Data, Sample, Split
 from ..export.dataset import export_samples, prevalences
+from ..families import kind_of
 from ..images import tile
 from ..io.pictures import write_png
 from .console import UsageError, out, with_fields
@@ -107,7 +108,9 @@ def preview(*tokens: Tokens) -> int:
         return 0
     data, sheet = parsed
     sample = data.load(sheet.split, _at_most(data, sheet.split, sheet.count, sheet.seed), sheet.seed)
-    caption = f"{data.kind}  {data.shape[1]} x {data.shape[2]} px  {sheet.split}  seed {sheet.seed}  n = {len(sample)}"
+    caption = (
+        f"{kind_of(data)}  {data.shape[1]} x {data.shape[2]} px  {sheet.split}  seed {sheet.seed}  n = {len(sample)}"
+    )
     pixels, scale = contact_sheet(sample.images, sheet.columns, sheet.scale, caption)
     if sheet.output.suffix.lower() != ".png":
         raise UsageError(f"--output: expected a name that ends in .png, got {sheet.output}")
@@ -186,11 +189,11 @@ def contact_sheet(images: np.ndarray, columns: int, scale: int, caption: str) ->
 
 def _at_most(data: Data, split: Split, count: int | None, seed: int) -> int:
     """Return the number of images to load: ``count``, or all if the split has fewer or ``count`` is None."""
-    available = data.available(seed).get(split)
+    available, kind = data.available(seed).get(split), kind_of(data)
     if available is None and count is None:
-        raise UsageError(f"--count: {data.kind} is unlimited; give the number of images to write")
+        raise UsageError(f"--count: {kind} is unlimited; give the number of images to write")
     if available == 0:
-        raise ValueError(f"--split: the {split} split of {data.kind} is empty; see imagelab data describe {data.kind}")
+        raise ValueError(f"--split: the {split} split of {kind} is empty; see imagelab data describe {kind}")
     return min(n for n in (available, count) if n is not None)
 
 

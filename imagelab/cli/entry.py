@@ -25,10 +25,11 @@ from ..runs.distributed import is_worker, world_size
 from ..runs.threads import prepare_process
 from .console import UsageError, err, out
 from .data import data_app
+from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
 from .measure import measure_command
-from .overrides import parse
+from .overrides import parse, plugged
 from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
@@ -64,7 +65,7 @@ app.command(measure_command, name="measure", group=MEASURE)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
-for place, sub_app in enumerate((data_app, weights_app), 2):
+for place, sub_app in enumerate((data_app, weights_app, experiments_app), 2):
     sub_app.group, sub_app.sort_key = SET_UP, place
     app.command(sub_app)
 for flag in ("--help", "--version"):
@@ -110,7 +111,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     prepare_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
-    _leave(_guard(lambda: execute(parse(experiment, words, source))))
+    _leave(_guard(lambda: execute(parse(experiment, plugged(words), source))))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -54,5 +54,9 @@ def cite(run: Path, /) -> int:
         The run folder.
     """
     folder = RunFolder.open(run)
-    out.print(bibtex(cited_by(folder.config["experiment"], folder.measurements())), markup=False, end="")
+    out.print(
+        bibtex(cited_by(folder.config["experiment"], folder.measurements(), folder.provenance.get("own", ()))),
+        markup=False,
+        end="",
+    )
     return 0

@@ -6,44 +6,67 @@ whole experiment is validated before torch is imported.
 
 from __future__ import annotations
 
-import runpy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from pydantic import BaseModel, ValidationError
 
+from ..curation import CURATIONS
 from ..data import DATASETS
 from ..experiment import Experiment, explain, read_config
+from ..families import Family, Recipe, kind_of, load_file
 from ..generators import GENERATORS
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
 from .console import UsageError, out, settled
+from .experiments import runnable
 
-__all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "load_experiment", "parse", "taken"]
-
-
-FAMILIES: dict[str, Mapping[str, type[BaseModel]]] = {"data": DATASETS, "regime": REGIMES, "generator": GENERATORS}
+__all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "PLUGINS", "load_experiment", "parse", "plugged", "taken"]
 
 
+FAMILIES: dict[str, Family[Any]] = {
+    "data": DATASETS,
+    "regime": REGIMES,
+    "generator": GENERATORS,
+    "curation": CURATIONS,
+}
 ALIASES = {"--on-bad": "--data.on-bad"}
-
-
 NO_ARMS = "--no-arms"
-
-
 ISOLATE = "--isolate"
+PLUGINS = "--plugins"
 
 
-def taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
-    """Return the value given for a flag ("" where there is none) and the words without it."""
+def plugged(words: Sequence[str]) -> list[str]:
+    """Load the files that are given with ``--plugins FILE`` (as often as wanted), and return the other words.
+
+    Raises:
+        ValueError: naming file and line, if one cannot be loaded.
+    """
+    rest = list(words)
+    while any(word.partition("=")[0] == PLUGINS for word in rest):
+        file, rest = taken(rest, PLUGINS, first=True)
+        if not file:
+            raise UsageError(f"{PLUGINS}: expected a Python file after it")
+        load_file(Path(file))
+    return rest
+
+
+def taken(words: Sequence[str], name: str, first: bool = False) -> tuple[str, list[str]]:
+    """Return the value given for a flag ("" where there is none) and the words without it.
+
+    Args:
+        words: of the command line.
+        name: the flag, such as ``--at``.
+        first: take only its first occurrence; else the last value counts and all are taken.
+    """
     value, rest, left = "", [], iter(words)
     for word in left:
         head, equals, tail = word.partition("=")
-        if head == name:
+        if head == name and not (first and value):
             value = tail if equals else next(left, "")
         else:
             rest.append(word)
@@ -51,7 +74,7 @@ def taken(words: Sequence[str], name: str) -> tuple[str, list[str]]:
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Return the experiment that a file holds.
+    """Return the experiment that a file holds; a name that is no file is one of the experiments of the package.
 
     Raises:
         ValueError: naming the file, if it is missing or holds no experiment.
@@ -59,12 +82,13 @@ def load_experiment(path: Path) -> Experiment:
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"
     if not path.is_file():
-        raise ValueError(f"{path}: no such experiment file. Expected a .py, .json or .yaml file.")
+        path = runnable(path)
     if path.suffix == ".py":
-        found = runpy.run_path(str(path)).get("experiment")
-        if not isinstance(found, Experiment):
-            raise ValueError(f"{path}: expected a variable `experiment = Experiment(...)`, got {type(found).__name__}")
-        return found
+        experiment = getattr(load_file(path), "experiment", None)
+        if not isinstance(experiment, Experiment):
+            got = type(experiment).__name__
+            raise ValueError(f"{path}: expected a variable `experiment = Experiment(...)`, got {got}")
+        return experiment
     if path.suffix not in (".json", ".yaml", ".yml"):
         raise ValueError(f"{path}: expected a .py, .json or .yaml file")
     try:
@@ -81,6 +105,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
     """
     words = [ALIASES.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
+    words = _with_kinds(words)
     arms = () if NO_ARMS in words else experiment.arms
     words = [word for word in words if word != NO_ARMS]
     isolating = any(word.partition("=")[0] == ISOLATE for word in words)
@@ -97,6 +122,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     kinds = "; ".join(f"--{family}.kind {' | '.join(table)}" for family, table in FAMILIES.items())
     take.__doc__ = (
         f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls. "
+        f"Of your own: --regime.kind package.module:Class, or {PLUGINS} FILE --regime.kind NAME. "
         f"{ISOLATE} {' | '.join(ERRORS)}: leave one of the three errors, switch off the others, and say how."
     )
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
@@ -120,30 +146,45 @@ def _alone(experiment: Experiment, error: str) -> Experiment:
     return isolated.experiment
 
 
-def _offered(
-    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
-) -> tuple[type[BaseModel], Any]:
+def _offered(words: Sequence[str], path: str, family: Family[Any], present: BaseModel) -> tuple[type[BaseModel], Any]:
     """The settings class that the command line shows for a recipe, recipes within it included, and its default."""
-    recipe = _chosen(words, path, table, present)
+    recipe = _chosen(words, path, family, present)
     if not isinstance(present, recipe):
         if any(field.is_required() for field in recipe.model_fields.values()):
             return recipe, ...
         present = recipe()
     values = {name: getattr(present, name) for name in recipe.model_fields}
-    nested = {name: value for name, value in values.items() if isinstance(value, tuple(table.values()))}
-    shown = settled(present, **{name: _offered(words, f"{path}.{name}", table, v) for name, v in nested.items()})
+    nested = {name: value for name, value in values.items() if isinstance(value, Recipe)}
+    shown = settled(present, **{name: _offered(words, f"{path}.{name}", family, v) for name, v in nested.items()})
     return shown, shown()
 
 
-def _chosen(
-    words: Sequence[str], path: str, table: Mapping[str, type[BaseModel]], present: BaseModel
-) -> type[BaseModel]:
+def _chosen(words: Sequence[str], path: str, family: Family[Any], present: BaseModel) -> type[BaseModel]:
     """The recipe class that the command line names at a place such as regime or regime.then, or the present one."""
-    kind = getattr(present, "kind", "")
-    for index, word in enumerate(words):
-        head, _, tail = word.partition("=")
-        if head == f"--{path}.kind":
-            kind = tail or (words[index + 1] if index + 1 < len(words) else "")
-    if kind not in table:
-        raise UsageError(f"--{path}.kind: expected one of {', '.join(table)}, got {kind!r}")
-    return table[kind]
+    kind = taken(words, f"--{path}.kind")[0]
+    return type(present) if not kind or kind == getattr(present, "kind", "") else family[kind]
+
+
+def _with_kinds(words: Sequence[str]) -> list[str]:
+    """Return the words with every recipe of one's own found, and called by its kind.
+
+    ``--regime.kind my_package.regimes:Alternate`` becomes ``--regime.kind alternate``.
+    """
+    found, expected = [], ""
+    for word in words:
+        head, equals, tail = word.partition("=")
+        if expected:
+            found.append(_kind(expected, word))
+            expected = ""
+            continue
+        names_a_kind = head.startswith("--") and head.endswith(".kind") and head[2:].partition(".")[0] in FAMILIES
+        found.append(f"{head}={_kind(head, tail)}" if names_a_kind and equals else word)
+        expected = head if names_a_kind and not equals else ""
+    return found
+
+
+def _kind(flag: str, name: str) -> str:
+    try:
+        return kind_of(FAMILIES[flag[2:].partition(".")[0]].find(name))
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from error

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..experiment import Experiment, Runtime
+from ..families import load_file
 from ..generators.base import ProcessGroup
 from ..io.cache import make_room
 from ..run_folder import RunFolder
@@ -16,7 +17,7 @@ from ..runs.branch import branch, branched
 from ..runs.distributed import is_worker
 from ..runs.prepare import reopen
 from .console import UsageError, err, out
-from .overrides import load_experiment, parse, taken
+from .overrides import load_experiment, parse, plugged, taken
 
 __all__ = ["branch_command", "execute", "resume", "run_command"]
 
@@ -27,12 +28,15 @@ def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyph
     FILE is a Python experiment (experiments/photocopy.py), a JSON or YAML file of settings, or a run's config.json.
     `imagelab run FILE --help` lists every setting.
     """
-    if not tokens or tokens[0].startswith("-"):
-        return _needs(tokens, "imagelab run FILE", "an experiment such as experiments/photocopy.py")
-    return execute(parse(load_experiment(Path(tokens[0])), tokens[1:], f"imagelab run {tokens[0]}"))
+    words = plugged(tokens)
+    if not words or words[0].startswith("-"):
+        return _needs(words, "imagelab run FILE", "an experiment such as experiments/photocopy.py")
+    return execute(parse(load_experiment(Path(words[0])), words[1:], f"imagelab run {words[0]}"))
 
 
-def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int = 0) -> int:
+def resume(
+    run: Path, /, *, device: str = "auto", batch: int = 256, threads: int = 0, plugins: tuple[Path, ...] = ()
+) -> int:
     """Go on with an interrupted run from its last finished step.
 
     Parameters
@@ -45,7 +49,11 @@ def resume(run: Path, /, *, device: str = "auto", batch: int = 256, threads: int
         Images in a sampling batch.
     threads
         CPU threads; 0 for the number that the run was begun with.
+    plugins
+        Python files with recipes or metrics of your own, where they do not lie where they were when the run was begun.
     """
+    for file in plugins:
+        load_file(file)
     folder = RunFolder.open(run)
     runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
     return execute(reopen(folder, runtime), folder)
@@ -57,7 +65,7 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
     A new run that shares RUN's generations up to G and obeys another regime, or goes on for longer, from there. What is
     shared is not computed again. `imagelab branch RUN --at G --help` lists every setting.
     """
-    words = list(tokens)
+    words = plugged(tokens)
     at, words = taken(words, "--at")
     if not words or words[0].startswith("-"):
         return _needs(words, "imagelab branch RUN --at G", "a run folder such as runs/photocopy-1a2b3c4d")

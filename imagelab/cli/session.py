@@ -1,19 +1,16 @@
-"""One run as its user sees it: what is being done, how long the whole will take, and a clean way to stop.
+"""One run on a terminal: what is being done, how long the whole will take, and a clean way to stop.
 
-The first Ctrl-C (or SIGTERM, or SIGUSR1 from a cluster's scheduler) lets the step in hand finish, saves it and prints
-the command that goes on from there; the second stops at once.
+The first Ctrl-C (or SIGTERM, or SIGUSR1 from a cluster's scheduler) lets the current step finish, saves it and prints
+the command that goes on from there; the second stops at once. The run itself is :func:`imagelab.run`.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import shlex
 import signal
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType, TracebackType
 
 from rich.console import Console
@@ -21,22 +18,24 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..experiment import Experiment
-from ..generators import Diverged, Interrupted, RunContext, TrainRecord
+from ..families import kind_of
+from ..generators import Diverged, Interrupted, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
-from ..run_folder import CHECKPOINT, RunFolder
-from ..runs.device import choose_device
-from ..runs.environment import provenance
+from ..lab import Shard
+from ..run_folder import RunFolder
 from ..runs.prepare import open_run
-from ..runs.threads import choose, default_threads, limited, usable_cores, waiting, warnings
+from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
 
 __all__ = ["Session"]
 
-REPEATED_SIGNAL_SECONDS = 2.0  # seconds in which torchrun passes on a Ctrl-C that its processes have had already
+REPEATED_SIGNAL_SECONDS = 2.0
+"""Within this time a second Ctrl-C under torchrun is the first one, passed on to processes that have had it already."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Session:
-    """Carries out one experiment under the eyes of its user. Use as a context manager, then call :meth:`go`."""
+    """Runs one experiment on a terminal. Use as a context manager, then call :meth:`go`."""
 
     def __init__(self, experiment: Experiment, out: Console, err: Console, group: ProcessGroup = SINGLE_PROCESS):
         self.experiment, self.out, self.err, self.group = experiment, out, err, group
@@ -66,17 +65,27 @@ class Session:
         """Run what is missing and write the report; return the exit code."""
         started = time.monotonic()
         self._name_bad_files()
+        for code in self.experiment.own_code:
+            place = code.source or "code that cannot be found again: another process can not resume this run"
+            self.out.print(f"of your own: {code.what}, from {place}", markup=False)
         folder = folder or open_run(self.experiment)
         self.out.print(f"run: {folder.path}", markup=False)
-        missing = self._missing(folder)
-        if missing:
+        if missing_shards(self.experiment, folder):
             try:
-                self._run(folder, missing)
+                with self._bar if self.err.is_terminal else ExitStack():
+                    run(
+                        self.experiment,
+                        folder=folder,
+                        on_event=self._show,
+                        should_stop=lambda: self.stopping,
+                        group=self.group,
+                    )
             except (Interrupted, KeyboardInterrupt):
-                self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {_quoted(folder.path)}")
+                path = shlex.quote(str(folder.path))
+                self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {path}")
                 return 130
             except Diverged as error:
-                raise ValueError(f"{folder.path}: {error}") from error
+                raise ValueError(str(error)) from error
         else:
             self.out.print("every generation is there already; nothing is run again")
         from ..report import write_report
@@ -85,69 +94,37 @@ class Session:
         self.out.print(f"report: {page}   ({time.monotonic() - started:.0f} s)", markup=False)
         return 0
 
-    def _run(self, folder: RunFolder, missing: list[tuple[int, int]]) -> None:
-        self._bar.update(self._task, description="loading torch")
-        with folder.lock(), self._bar if self.err.is_terminal else ExitStack(), limited(self._threads(folder)):
-            folder.mend()
-            device = choose_device(self.experiment.runtime.device)
-            record = provenance(self.experiment, folder, device)
-            folder.write_provenance(record)
-            self._name_data(record["data"]["counts"])
-            from ..lab import run
-            from ..runs.preflight import preflight
-
-            batch = self.experiment.runtime.batch
-            context = RunContext(
-                device, batch, on_record=self._training, should_stop=lambda: self.stopping, group=self.group
-            )
-            if (1, 0) in missing:
-                self._bar.update(self._task, description="trying models and metrics")
-                preflight(self.experiment, context)
-            self._bar.update(self._task, description="generation 0", total=len(missing), completed=0)
+    def _show(self, event: Event) -> None:
+        """Show what the run reports."""
+        if isinstance(event, Note):
+            self._say(event.text)
+        elif isinstance(event, Phase):
+            self._bar.update(self._task, description=event.what)
+        elif isinstance(event, Begun):
+            self._name_data(event.counts)
+            self._bar.update(self._task, total=len(event.missing), completed=0)
             self._bar.start_task(self._task)
-            try:
-                for made in run(self.experiment, folder, context):
-                    self._shard_done(made.generation, made.line)
-                    if self.stopping and len(missing) > self._done:
-                        raise Interrupted
-            except Exception as error:
-                if not _is_full_disk(error):
-                    raise
-                _clear_partial(folder)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.path)) from error
+        elif isinstance(event, TrainRecord):
+            share = event.images_seen / max(event.images_total, 1)
+            self._bar.update(self._task, completed=self._done + 0.9 * share)
+        elif isinstance(event, Shard):
+            self._shard_done(event)
 
-    def _threads(self, folder: RunFolder) -> int:
-        """Return the number of torch's threads for this run, after telling the user what speaks against it."""
-        choice = choose(self.experiment.runtime.threads, folder.provenance, default_threads())
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", self.group.size))  # of this run, on this machine
-        for sentence in (choice.note, *warnings(choice.threads, processes, usable_cores(), waiting())):
-            if sentence:
-                self._say(sentence)
-        return choice.threads
-
-    def _missing(self, folder: RunFolder) -> list[tuple[int, int]]:
-        lines, last = len(self.experiment.lines), self.experiment.generations
-        wanted = [(0, 0), *((g, i) for g in range(1, last + 1) for i in range(lines))]
-        return [shard for shard in wanted if not folder.has(*shard)]
-
-    def _training(self, record: TrainRecord) -> None:
-        share = record.images_seen / max(record.images_total, 1)
-        self._bar.update(self._task, completed=self._done + 0.9 * share)
-
-    def _shard_done(self, generation: int, line: int) -> None:
+    def _shard_done(self, shard: Shard) -> None:
         self._done += 1
         last = self.experiment.generations
-        label = self.experiment.lines[line].label if line >= 0 else "real images"
-        self._bar.update(self._task, description=f"generation {generation} of {last}", completed=self._done)
+        label = self.experiment.lines[shard.line].label if shard.line >= 0 else "real images"
+        self._bar.update(self._task, description=f"generation {shard.generation} of {last}", completed=self._done)
         if not self.err.is_terminal:
-            self.out.print(f"generation {generation} of {last}: {label} done", markup=False)
+            self.out.print(f"generation {shard.generation} of {last}: {label} done", markup=False)
 
     def _name_data(self, counts: dict[str, int]) -> None:
         data = self.experiment.data
+        kind = kind_of(data)
         channels, height, width = data.shape
         held = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-        self.out.print(f"data: {data.kind}, {held}, {width} x {height} px, {channels} channels", markup=False)
-        self.out.print(f"      licence and origin: imagelab data describe {data.kind}, and in the report", markup=False)
+        self.out.print(f"data: {kind}, {held}, {width} x {height} px, {channels} channels", markup=False)
+        self.out.print(f"      licence and origin: imagelab data describe {kind}, and in the report", markup=False)
 
     def _name_bad_files(self) -> None:
         bad = self.experiment.data.bad_files()
@@ -166,22 +143,3 @@ class Session:
 
     def _say(self, message: str) -> None:
         self.err.print(message, markup=False)
-
-
-def _is_full_disk(error: Exception) -> bool:
-    """Whether a write failed for want of room; safetensors tells it in words of its own instead of an OSError."""
-    number = error.errno if isinstance(error, OSError) else None
-    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
-
-
-def _clear_partial(folder: RunFolder) -> None:
-    """Leave nothing half-written but a training checkpoint."""
-    import shutil
-
-    for partial in folder.path.glob("gen-*.partial"):
-        if not (partial / CHECKPOINT).exists():
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, SerializeAsAny
 
+from ..families import Family
 from ..io.catalogue import BadFile, Split
 from .aircraft import Aircraft
 from .arrays import Arrays
-from .base import Data, DataRecipe, Sample
+from .base import Data, Sample
 from .celeba import CelebA
 from .cifar import CIFAR10
 from .dtd import DTD
@@ -43,7 +44,6 @@ __all__ = [
     "BadFile",
     "CelebA",
     "Data",
-    "DataRecipe",
     "Faces",
     "FashionMNIST",
     "Flowers102",
@@ -61,53 +61,34 @@ __all__ = [
     "WebDataset",
 ]
 
-DATASETS = {
-    "faces": Faces,
-    "textures": Textures,
-    "folder": Folder,
-    "random_field": RandomField,
-    "phase_random": PhaseRandom,
-    "mud": Mud,
-    "weave": Weave,
-    "image_folder": ImageFolder,
-    "celeba": CelebA,
-    "lfw": LFW,
-    "ffhq": FFHQ,
-    "dtd": DTD,
-    "flowers102": Flowers102,
-    "aircraft": Aircraft,
-    "mnist": MNIST,
-    "fashion_mnist": FashionMNIST,
-    "cifar10": CIFAR10,
-    "hugging_face": HuggingFace,
-    "hub": Hub,
-    "webdataset": WebDataset,
-    "arrays": Arrays,
-}
-"""Every dataset recipe under the word that names it in JSON and on the command line."""
+DATASETS: Family[type[Data]] = Family.of(
+    "data",
+    Data,
+    {
+        "faces": Faces,
+        "textures": Textures,
+        "folder": Folder,
+        "random_field": RandomField,
+        "phase_random": PhaseRandom,
+        "mud": Mud,
+        "weave": Weave,
+        "image_folder": ImageFolder,
+        "celeba": CelebA,
+        "lfw": LFW,
+        "ffhq": FFHQ,
+        "dtd": DTD,
+        "flowers102": Flowers102,
+        "aircraft": Aircraft,
+        "mnist": MNIST,
+        "fashion_mnist": FashionMNIST,
+        "cifar10": CIFAR10,
+        "hugging_face": HuggingFace,
+        "hub": Hub,
+        "webdataset": WebDataset,
+        "arrays": Arrays,
+    },
+)
+"""Every dataset by the word that names it in JSON and on the command line."""
 
-AnyData = Annotated[
-    Faces
-    | Textures
-    | Folder
-    | RandomField
-    | PhaseRandom
-    | Mud
-    | Weave
-    | ImageFolder
-    | CelebA
-    | LFW
-    | FFHQ
-    | DTD
-    | Flowers102
-    | Aircraft
-    | MNIST
-    | FashionMNIST
-    | CIFAR10
-    | HuggingFace
-    | Hub
-    | WebDataset
-    | Arrays,
-    Field(discriminator="kind"),
-]
-"""Any dataset recipe, decoded by its ``kind``."""
+AnyData = Annotated[SerializeAsAny[Data], BeforeValidator(DATASETS.decode)]
+"""Any dataset: a recipe, or a mapping with its ``kind``."""

@@ -7,14 +7,15 @@ its images (rare attributes, freckle lists) hands it over beside the pixels; a g
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from ..families import Recipe
 from ..images import check_images
 from ..io.catalogue import BadFile, Split
 from ..measurement import Measurement
@@ -22,7 +23,6 @@ from ..pool import REAL
 
 __all__ = [
     "Data",
-    "DataRecipe",
     "Sample",
 ]
 
@@ -80,13 +80,14 @@ class Sample:
         return [replace(m, n_fake=len(self), line=REAL) for m in known]
 
 
-class DataRecipe(BaseModel):
-    """Common ground of all dataset recipes: frozen settings, no unknown key, the panel that suits any pictures.
+class Data(Recipe, ABC):
+    """Base class of all datasets. A dataset adds a ``kind``, its settings, and the four abstract members.
 
-    Not a dataset by itself.
+    Class attributes:
+        panel: the metrics that are taken by default, names of ``imagelab.metrics.METRICS``; this one suits any images.
+        noun: what one image shows, for sentences: "image", "face".
+        drawn: whether a program draws the images, so that they depict nobody and nothing that exists.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     panel: ClassVar[tuple[str, ...]] = (
         "spectrum",
@@ -103,44 +104,35 @@ class DataRecipe(BaseModel):
         "prdc",
         "detector",
     )
-
-
-@runtime_checkable
-class Data(Protocol):
-    """The dataset protocol. Implementations are frozen pydantic models with a literal ``kind``.
-
-    Class attribute:
-        panel: the metrics that suit it, keys of ``imagelab.metrics.METRICS``.
-    """
-
-    panel: ClassVar[tuple[str, ...]]
+    noun: ClassVar[str] = "image"
+    drawn: ClassVar[bool] = False
 
     @property
-    def kind(self) -> str:
-        """The word that names it in JSON and on the command line."""
-        ...
-
-    @property
+    @abstractmethod
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of every image."""
-        ...
+        """(channels, height, width) of every image; channels are 1 or 3."""
 
+    @abstractmethod
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """How many images each split can give; None where there is no end (a renderer)."""
-        ...
+        """Return how many images each split (train, heldout, reserve) can give; None where there is no end."""
 
+    @abstractmethod
     def load(self, split: Split, n: int, seed: int) -> Sample:
         """Return n images of a split, the same ones for the same (recipe, n, seed).
+
+        Args:
+            split: "train", "heldout" or "reserve"; no two of them share an image.
+            n: how many.
+            seed: the run's seed.
 
         Raises:
             ValueError: if the split holds fewer than n, or nothing usable was found: with what was expected and found.
         """
-        ...
 
+    @abstractmethod
     def card(self) -> str:
-        """One paragraph for the report: what this is, where it comes from, its licence, what it is not."""
-        ...
+        """Return one paragraph for the report: what this is, where it comes from, its licence, what it is not."""
 
     def bad_files(self) -> tuple[BadFile, ...]:
-        """The files the intake scan refused, with reasons; empty for datasets that read no user files."""
-        ...
+        """Return the files that could not be used, with reasons; empty for datasets that read no files."""
+        return ()

@@ -30,7 +30,7 @@ from ..faces.render import RENDERER_VERSION, Portrait
 from ..io.cache import cached
 from ..io.catalogue import BadFile, Split
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 
 __all__ = ["Faces"]
 
@@ -40,7 +40,7 @@ _PARALLEL_FROM = 1024
 _SPLITS = ("train", "heldout", "reserve")
 
 
-class Faces(DataRecipe):
+class Faces(Data):
     """Drawn faces that depict nobody, with exact lists of freckles, freckle-free twins and rare attributes.
 
     Attributes:
@@ -60,6 +60,9 @@ class Faces(DataRecipe):
         ((3, 3, 32, 32), 'faces:train:2')
     """
 
+    noun: ClassVar[str] = "face"
+    drawn: ClassVar[bool] = True
+
     kind: Literal["faces"] = "faces"
     size: int = 64
     freckle_style: Literal["countable", "fine"] = "countable"
@@ -69,7 +72,7 @@ class Faces(DataRecipe):
     cache: bool = True
 
     panel: ClassVar[tuple[str, ...]] = (
-        *DataRecipe.panel,
+        *Data.panel,
         "freckles",
         "tails",
         "memorisation",

@@ -15,7 +15,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -44,6 +44,8 @@ class Mud(DrawnTexture):
         >>> round(recipe.crack_share(), 4), recipe.load("train", 2, seed=0).images.shape
         (0.375, (2, 3, 32, 32))
     """
+
+    drawn: ClassVar[bool] = True
 
     kind: Literal["mud"] = "mud"
     size: int = Field(default=64, ge=16, le=256)

@@ -19,13 +19,13 @@ from pydantic import Field, model_validator
 
 from ..io.catalogue import BadFile, Split
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 from .textures import PHOTOGRAPHS, PhotoName, Textures
 
 __all__ = ["PhaseRandom", "randomise_phases"]
 
 
-class PhaseRandom(DataRecipe):
+class PhaseRandom(Data):
     """Crops of photographs, each with random phases: row i is the twin of row i of ``Textures`` (not mirrored).
 
     Attributes:

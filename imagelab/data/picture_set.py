@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from ..io.catalogue import BadFile, Catalogue, Split, shown
 from ..io.intake import Intake, take_in
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
 
@@ -54,7 +54,7 @@ FilePath = Annotated[
 """A path; ``~`` is expanded and it is stored as an absolute path, so the same folder gives the same experiment."""
 
 
-class PictureSet(DataRecipe, ABC):
+class PictureSet(Data, ABC):
     """Abstract base of the datasets that read pictures from disk; a dataset adds ``_catalogue`` and its licence.
 
     Creating the recipe does not read the disk, so a configuration from another machine can be read. The first method

@@ -40,6 +40,8 @@ class RandomField(DrawnTexture):
         ((4, 1, 16, 16), dtype('uint8'))
     """
 
+    drawn: ClassVar[bool] = True
+
     kind: Literal["random_field"] = "random_field"
     size: int = Field(default=64, ge=4, le=256)
     slope: float = Field(default=2.0, ge=0, le=6)

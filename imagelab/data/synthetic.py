@@ -13,12 +13,12 @@ import numpy as np
 
 from ..io.catalogue import BadFile, Split
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 
 __all__ = ["DrawnTexture"]
 
 
-class DrawnTexture(DataRecipe, ABC):
+class DrawnTexture(Data, ABC):
     """Abstract base of recipes that draw each picture from its own random stream; a recipe adds :meth:`draw`."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -26,7 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..io.catalogue import BadFile, Split
 from ..seeds import rng_at
-from .base import DataRecipe, Sample
+from .base import Data, Sample
 
 __all__ = ["PHOTOGRAPHS", "PhotoName", "Photograph", "Textures"]
 
@@ -90,7 +90,7 @@ OBJECTS = frozenset({"coffee", "chelsea", "cell"})
 """Pictures of one object: their regions show different parts of it, so train and heldout differ in kind."""
 
 
-class Textures(DataRecipe):
+class Textures(Data):
     """Seeded random crops of real photographs, mirrored half of the time.
 
     Row i of a split is a crop of photograph ``photos[i % len(photos)]``, so every photograph has an equal share. No
@@ -108,6 +108,8 @@ class Textures(DataRecipe):
         >>> sample.images.shape, sample.attributes["photo/brick"].tolist()
         ((2, 3, 32, 32), [True, True])
     """
+
+    noun: ClassVar[str] = "texture"
 
     kind: Literal["textures"] = "textures"
     size: int = Field(default=64, ge=8, le=256)

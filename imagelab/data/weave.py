@@ -37,6 +37,8 @@ class Weave(DrawnTexture):
         (4.0, (2, 3, 32, 32))
     """
 
+    drawn: ClassVar[bool] = True
+
     kind: Literal["weave"] = "weave"
     size: int = Field(default=64, ge=16, le=256)
     threads: int = Field(default=10, ge=2, multiple_of=2)

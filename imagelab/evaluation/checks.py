@@ -1,7 +1,7 @@
-"""Cautions: what a reader has to know of two sets of images before trusting a number about them.
+"""Checks of two sets of images, with warnings for the reader of the numbers.
 
-Sets of different size are refused. Copies inside a set, pictures that stand in two sets, one set handed over twice,
-lossy files beside lossless ones, too few images: these are measured, and said.
+Sets of different image sizes are refused. The following are measured, with a warning: copies inside a set, images that
+occur in two sets, one set given twice, lossy files against lossless ones, too few images.
 """
 
 from __future__ import annotations
@@ -22,91 +22,94 @@ LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 
 
 def of_one_form(sets: dict[str, OpenedImages]) -> tuple[dict[str, OpenedImages], list[str]]:
-    """Return the sets with grey ones beside colour ones as three equal channels, and a sentence on each of those.
+    """Return the sets with equal numbers of channels, and a sentence for each set that was changed.
+
+    If grey and colour sets are mixed, the grey ones become three equal channels.
 
     Raises:
         ValueError: where heights or widths differ.
     """
     forms = {name: each.images.shape[2:] for name, each in sets.items()}
     if len(set(forms.values())) > 1:
-        told = ", ".join(f"{name} is {width} x {height}" for name, (height, width) in forms.items())
+        sizes = ", ".join(f"{name} is {width} x {height}" for name, (height, width) in forms.items())
         side = min(min(form) for form in forms.values())
         raise ValueError(
-            f"sets of different sizes: {told} pixels. Nothing is resized unless you say so: --size {side} (in Python "
+            f"sets of different sizes: {sizes} pixels. Nothing is resized unless you say so: --size {side} (in Python "
             f"size={side}) crops every picture to its centre square and resamples it"
         )
     if len({each.images.shape[1] for each in sets.values()}) == 1:
         return sets, []
-    alike, said = dict(sets), []
+    alike, notes = dict(sets), []
     for name, each in sets.items():
         if each.images.shape[1] == 1:
             shape = (len(each), 3, *each.images.shape[2:])
             alike[name] = replace(each, images=np.broadcast_to(each.images, shape))
-            said.append(f"{name} is grey and was taken as three equal channels, beside sets in colour")
-    return alike, said
+            notes.append(f"{name} is grey and was read as three equal channels, because other sets are in colour")
+    return alike, notes
 
 
 def notes_of(sets: dict[str, OpenedImages]) -> list[str]:
-    """Return what was done to the pixels, and whether it was done to one set and not to the other."""
-    said = [f"{name}: {note}" for name, each in sets.items() for note in each.notes]
+    """Return what was done to the pixels of each set, and a warning if only one of real and fake was resampled."""
+    notes = [f"{name}: {note}" for name, each in sets.items() for note in each.notes]
     if sets["real"].resized != sets["fake"].resized:
-        told = [f"{name} {sets[name].resized or 'as it is'}" for name in ("real", "fake")]
-        said.append(f"{' and '.join(told)}: resampling one set alone changes its fine detail")
-    return said
+        both = [f"{name} {sets[name].resized or 'not resampled'}" for name in ("real", "fake")]
+        notes.append(f"{' and '.join(both)}: resampling only one set changes its fine detail")
+    return notes
 
 
 def lossy_beside_lossless(real: OpenedImages, fake: OpenedImages) -> list[str]:
-    """Say so where one set comes from lossy files and the other does not: many instruments see that alone."""
+    """Return a warning if one set comes from lossy files and the other does not: many metrics detect that alone."""
     kinds = [{ending in LOSSY for ending, _ in each.endings} for each in (real, fake)]
     if not all(kinds) or kinds[0] == kinds[1]:
         return []
-    told = [", ".join(f"{count} {ending}" for ending, count in each.endings) for each in (real, fake)]
+    files = [", ".join(f"{count} {ending}" for ending, count in each.endings) for each in (real, fake)]
     return [
-        f"real holds {told[0]} files and fake {told[1]}: lossy compression alone moves spectra, the detector and FID. "
-        "Save both alike"
+        f"real holds {files[0]} files and fake {files[1]}: lossy compression alone changes spectra, the detector and "
+        "FID. Save both in the same format"
     ]
 
 
 def copies_among(sets: dict[str, OpenedImages]) -> list[str]:
-    """Say which pictures occur twice: inside a set, and in two sets that ought to share none.
+    """Return warnings about images that occur twice: inside a set, or in two sets that should share none.
 
-    Only pictures equal in every pixel are found.
+    Only images that are equal in every pixel are detected.
     """
     seen = {name: copies(each.images) for name, each in sets.items()}
-    said = []
+    warnings = []
     for name, counts in seen.items():
         extra = counts.total() - len(counts)
         if len(counts) == 1 and extra:
-            said.append(f"{name}: all {counts.total()} pictures are the same one")
+            warnings.append(f"{name}: all {counts.total()} pictures are the same one")
         elif extra:
-            said.append(f"{name}: {extra} of {counts.total()} pictures repeat others in it, pixel by pixel; they count")
+            repeats = f"{extra} of {counts.total()} pictures repeat others in it"
+            warnings.append(f"{name}: {repeats}, pixel by pixel; all of them are measured")
     for (one, other), meaning in MEANING.items():
         if one in seen and other in seen:
-            said += _shared(one, seen[one], other, seen[other], meaning)
-    return said
+            warnings += _shared(one, seen[one], other, seen[other], meaning)
+    return warnings
 
 
 MEANING = {
-    ("real", "fake"): "distances are smaller than they ought to be",
-    ("train", "fake"): "the model handed back what it was shown",
-    ("real", "train"): "the reference was not held out, and memorisation cannot be told",
-    ("real", "floor"): "the floor is lower than it ought to be",
-    ("floor", "fake"): "the floor is not of images that the model never saw",
+    ("real", "fake"): "distances are too small",
+    ("train", "fake"): "the model returned training images",
+    ("real", "train"): "the reference was not held out, and memorisation cannot be detected",
+    ("real", "floor"): "the floor is too low",
+    ("floor", "fake"): "the floor contains images that the model has seen",
 }
-"""What it means where pictures of the second set stand in the first."""
+"""The consequence if images of the second set occur in the first."""
 
 
 def _shared(one: str, these: Counter[bytes], other: str, those: Counter[bytes], meaning: str) -> list[str]:
     if these == those:
         return [f"{one} and {other} are the SAME pictures: {meaning}"]
     shared = sum(count for picture, count in those.items() if picture in these)
-    return [f"{shared} of {those.total()} {other} pictures stand in {one} too, pixel by pixel: {meaning}"] * bool(
+    return [f"{shared} of {those.total()} {other} pictures occur in {one} too, pixel by pixel: {meaning}"] * bool(
         shared
     )
 
 
 def warn_of_few(sets: dict[str, OpenedImages], panel: Sequence[str]) -> list[str]:
-    """Say which metrics of a panel would be trusted with more images only."""
+    """Return a warning that names the metrics of a panel that need more images to be trusted."""
     n = min(len(sets["real"]), len(sets["fake"]))
     short = [f"{name} ({METRICS[name].least})" for name in panel if METRICS[name].least > n]
-    return [f"n = {n} is fewer than can be trusted by {', '.join(short)}"] if short else []
+    return [f"n = {n} is less than these metrics need: {', '.join(short)}"] if short else []

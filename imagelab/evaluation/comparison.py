@@ -1,9 +1,9 @@
-"""Reading a number by its floor, and two numbers by each other.
+"""Compare a number with its floor, and two numbers with each other.
 
-A distance alone says nothing; what the same instrument says of real images against other real images is where it
-starts. With value v, floor f and their standard errors, the gap v - f is counted in units of
-sigma = sqrt(stderr^2 + floor_stderr^2); under two of them the instrument cannot tell made images from real ones (and
-of twenty rows about one exceeds two by chance).
+A distance alone has no meaning; the value of the same metric for real images against other real images is its floor.
+With value v, floor f and their standard errors, the gap v - f is given in units of
+sigma = sqrt(stderr^2 + floor_stderr^2). Below two sigma the metric does not distinguish generated images from real
+ones (and about one of twenty rows exceeds two by chance).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ARROWS", "Gap", "by_name", "columns", "compare_to_floor", "figures",
 
 SIGMAS = 2.0
 ARROWS = {"lower": "↓", "higher": "↑", "two-sided": "↔", "none": ""}
-"""Which way is better; two-sided: any distance from the floor is a loss."""
+"""Which direction is better; two-sided: any difference from the floor is worse."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,12 @@ class Gap:
 
     Attributes:
         name: of the measurement.
-        now, earlier: the two; None where only one of the results has it.
-        gap: now - earlier. sigma: its standard error, where both are known.
-        refused: why the two cannot be compared, "" where they can.
-        note: what to bear in mind though they can be.
+        now: the number now; None if only the earlier result has it.
+        earlier: the earlier number; None if only the new result has it.
+        gap: now - earlier.
+        sigma: its standard error, where both errors are known.
+        refused: why the two cannot be compared, "" if they can.
+        note: a caution about the comparison, "" for none.
     """
 
     name: str
@@ -54,17 +56,18 @@ class Gap:
 
 
 def compare_to_floor(m: Measurement, fewer: bool = False) -> str:
-    """Say in a few words where a value stands against its floor; "" where there is nothing to say.
+    """Return a short comparison of a value with its floor; "" if there is no floor or no direction.
 
     Args:
         m: the measurement.
-        fewer: the floor stands on fewer images than the value. Many distances fall with n, so that such a floor is too
-            high: what is above it is above the right one as well, but what is not cannot be told by it.
+        fewer: whether the floor was measured on fewer images than the value. Many distances fall with n, so such a
+            floor is too high: a value above it is also above the correct floor, but for a value below it nothing
+            follows.
 
     Example:
-        >>> verdict(Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stderr=0.4))
+        >>> compare_to_floor(Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stderr=0.4))
         '4.0 x the floor, +12.0 sigma'
-        >>> verdict(Measurement("fid", 2.5, stderr=0.3, better="lower", floor=2.0, floor_stderr=0.4))
+        >>> compare_to_floor(Measurement("fid", 2.5, stderr=0.3, better="lower", floor=2.0, floor_stderr=0.4))
         'within the floor'
     """
     if m.value is None:
@@ -93,17 +96,17 @@ def compare_to_floor(m: Measurement, fewer: bool = False) -> str:
 
 
 def figures(value: float | None, digits: int = 4) -> str:
-    """Return a number with few enough digits to read; "–" for none.
+    """Return a number rounded to few digits; "–" for None.
 
     Example:
-        >>> number(0.000123456), number(1234.5678), number(None)
+        >>> figures(0.000123456), figures(1234.5678), figures(None)
         ('0.0001235', '1235', '–')
     """
     return "–" if value is None else f"{value:.{digits}g}"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of text with the cells one under the other; nothing where there is no row.
+    """Return lines of text with aligned columns; an empty list if there are no rows.
 
     Example:
         >>> columns(("name", "n"), [("fid", "5000"), ("kid", "7")])
@@ -115,10 +118,10 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def by_name(measurements: Sequence[Measurement], source: str) -> dict[str, Measurement]:
-    """Return the measurements of one set of made images by name: floors and predictions left out.
+    """Return the measurements of one set of generated images by name, without floors and predictions.
 
     Raises:
-        ValueError: if there are several sets in it (the generations or lines of a run).
+        ValueError: if the measurements belong to several sets (the generations or lines of a run).
     """
     taken = [m for m in measurements if not m.predicted]
     made = [m for m in taken if (m.generation, m.line) != (0, REAL)] or taken
@@ -130,16 +133,16 @@ def by_name(measurements: Sequence[Measurement], source: str) -> dict[str, Measu
 
 
 def gaps(now: Mapping[str, Measurement], earlier: Mapping[str, Measurement]) -> list[Gap]:
-    """Compare what two results have in common; numbers of different instruments are refused, each with the reason."""
-    found = []
+    """Compare the common measurements of two results; numbers of different instruments are refused, with the reason."""
+    compared = []
     for name in dict.fromkeys((*now, *earlier)):
-        here, there = now.get(name), earlier.get(name)
-        if here is None or there is None:
-            whose = "not measured now" if here is None else "not measured earlier"
-            found.append(Gap(name, here, there, refused=whose))
+        new, old = now.get(name), earlier.get(name)
+        if new is None or old is None:
+            reason = "not measured now" if new is None else "not measured earlier"
+            compared.append(Gap(name, new, old, refused=reason))
         else:
-            found.append(_difference(here, there))
-    return found
+            compared.append(_difference(new, old))
+    return compared
 
 
 def _difference(now: Measurement, earlier: Measurement) -> Gap:

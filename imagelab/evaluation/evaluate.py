@@ -1,13 +1,15 @@
-"""Measure any images against real ones: the instruments of the laboratory without the laboratory.
+"""Measure any images against real ones: the metrics of imagelab without a run.
 
     result = imagelab.measure("real/", "generated/")
     print(result)
 
-Every number comes with its floor, the same instrument on real images against other real ones: other real images that
-were handed over (``floor``); else, where there are at least twice as many real images as made ones, a random part of
-the real set as large as the made one, set aside, the rest being the reference of both; else one half of the real set
-against the other, which is fewer images than the measurement has, and said: distances that fall with n are then only
-told from the floor where they lie above it.
+Every number is reported with its floor: the same metric on real images against other real images. Three cases:
+
+1. Other real images are given (``floor``): these are used.
+2. There are at least twice as many real images as generated ones: a random part of the real set, as large as the
+   generated set, is set aside for the floor; the rest is the reference of both.
+3. Otherwise: one half of the real set against the other. These are fewer images than in the measurement itself, and a
+   note says so. A distance that falls with n then has too high a floor: only values above this floor are conclusive.
 """
 
 from __future__ import annotations
@@ -33,23 +35,18 @@ from .sources import OpenedImages, Opening, open_images
 
 __all__ = ["Measured", "general_panel", "measure"]
 
-FACES_ONLY = ("freckles", "tails")
-"""Rows that are calibrated on imagelab's own faces; they are taken when asked for by name."""
-
-TRAIN_ONLY = ("memorisation", "generalisation")
-"""Rows that compare with the images that the model was trained on; they join where those are handed over."""
-
 
 @dataclass(frozen=True)
 class Measured:
-    """What the instruments say.
+    """The result of a measurement.
 
     Attributes:
-        measurements: the made images against the real ones, each beside its floor, in the order of the panel.
-        floors: real images against real ones, with the numbers of images that they stand on.
+        measurements: the generated images against the real ones, each with its floor, in the order of the panel.
+        floors: real images against real ones, with the numbers of images that were used.
         warnings: what a reader has to know before trusting a number.
-        notes: what the floor is, and which metrics were not taken and why.
-        real, fake: the two sets in words.
+        notes: what the floor is, and which metrics were not measured and why.
+        real: the real set in words.
+        fake: the generated set in words.
     """
 
     measurements: tuple[Measurement, ...]
@@ -61,10 +58,10 @@ class Measured:
 
     def __getitem__(self, name: str) -> Measurement:
         """Return the measurement of this name, such as ``frechet/randconv-s0``."""
-        found = {m.name: m for m in self.measurements}
-        if name not in found:
-            raise KeyError(f"{name!r} was not measured; there are {', '.join(found)}")
-        return found[name]
+        measured = {m.name: m for m in self.measurements}
+        if name not in measured:
+            raise KeyError(f"{name!r} was not measured; there are {', '.join(measured)}")
+        return measured[name]
 
     def __iter__(self) -> Iterator[Measurement]:
         return iter(self.measurements)
@@ -76,11 +73,11 @@ class Measured:
         return self.table()
 
     def shown(self, everything: bool = False) -> list[Measurement]:
-        """Return the measurements for a person: those with a value and a direction, unless everything is wanted."""
+        """Return the measurements to show: those with value and direction; with ``everything``, all with a value."""
         return [m for m in self.measurements if m.value is not None and (everything or m.better != "none")]
 
     def missing(self) -> dict[str, list[str]]:
-        """Return the names of what could not be measured, by the reason."""
+        """Return the names of the measurements without a value, grouped by the reason."""
         reasons: dict[str, list[str]] = {}
         for m in self.measurements:
             if m.value is None:
@@ -88,14 +85,14 @@ class Measured:
         return reasons
 
     def table(self, everything: bool = False) -> str:
-        """Return the result as plain text: warnings, a row a measurement, what is missing and why."""
+        """Return the result as plain text: warnings, one row a measurement, missing values and reasons, notes."""
         lines = [self.title, *(f"! {warning}" for warning in self.warnings), ""]
         lines += columns(HEAD, self.rows(everything))
         lines += [f"missing: {', '.join(names)}: {reason}" for reason, names in self.missing().items()]
         return "\n".join([*lines, *self.notes])
 
     def rows(self, everything: bool = False) -> list[tuple[str, ...]]:
-        """Return what the table shows, a tuple of cells a measurement; the columns are those of ``HEAD``."""
+        """Return the rows of the table: one tuple of cells a measurement; the columns are those of ``HEAD``."""
         floors = {m.name: m for m in self.floors}
         rows = []
         for m in self.shown(everything):
@@ -115,30 +112,30 @@ class Measured:
 
 
 HEAD = ("measurement", "value", "± stderr", "floor", "n made/real", "", "verdict", "feature space")
-"""What the cells of a row are."""
+"""The titles of the columns."""
 
 
-def _cells(m: Measurement, said: str) -> tuple[str, ...]:
+def _cells(m: Measurement, verdict: str) -> tuple[str, ...]:
     unit = f" {m.unit}" if m.unit else ""
     error = "" if m.stderr is None else f"± {figures(m.stderr, 2)}"
     count = f"{m.n_fake}/{m.n_real}"
-    return (m.name, figures(m.value) + unit, error, figures(m.floor), count, ARROWS[m.better], said, m.feature_space)
+    return (m.name, figures(m.value) + unit, error, figures(m.floor), count, ARROWS[m.better], verdict, m.feature_space)
 
 
 def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
-    """Return the rows that suit any pictures on this machine, and those left out with the reason.
+    """Return the rows that can be measured on any images on this machine, and the reason for each row left out.
 
     Args:
         train: whether the images that the model was trained on are known.
     """
     panel, left = [], {}
     for name, row in METRICS.items():
-        if name in FACES_ONLY:
-            left[name] = "calibrated on imagelab's faces; name it to have it"
-        elif name in TRAIN_ONLY and not train:
+        if row.suits == "faces":
+            left[name] = "calibrated on imagelab's faces; request it by name to measure it"
+        elif row.uses_training and not train:
             left[name] = "needs the images that the model was trained on (train)"
         elif not all(_present(weights) for weights in row.needs):
-            left[name] = "weights that are not on this machine; imagelab weights list says how they get here"
+            left[name] = "its weights are not on this machine; see imagelab weights list"
         else:
             panel.append(name)
     return panel, left
@@ -170,29 +167,29 @@ def measure(
     cache: bool = True,
     progress: Progress | None = None,
 ) -> Measured:
-    """Measure made images against real ones, each number beside its real-against-real floor.
+    """Measure generated images against real ones, each number with its real-against-real floor.
 
     Args:
-        real: the reference: anything that :func:`imagelab.evaluation.sources.open_images` opens (a folder, .npy, .npz,
-            .zip, .tar, .parquet, ``RUN@heldout``, an array, a tensor, PIL images ...); not what the model was trained
-            on.
+        real: the reference, images that the model was not trained on: anything that
+            :func:`imagelab.evaluation.sources.open_images` opens (a folder, .npy, .npz, .zip, .tar, .parquet,
+            ``RUN@heldout``, an array, a tensor, PIL images ...).
         fake: the images under test.
-        metrics: rows of ``imagelab.metrics.METRICS``; all that suit any pictures if not given.
-        train: the images that the model was trained on; memorisation looks at them.
-        blank: real images that hold none of what a counter counts (freckle-free faces), copied through the model.
-        floor: other real images for the floor; parts of ``real`` if not given.
-        size: resample every picture's centre square to this many pixels a side; none is resampled if not given.
-        resize: the kernel for that: bicubic, lanczos, bilinear, box (all antialiased) or nearest.
+        metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
+        train: the images that the model was trained on; used by memorisation and generalisation.
+        blank: real images without anything that a counter counts (freckle-free faces), passed through the model.
+        floor: other real images for the floor; if not given, parts of ``real``.
+        size: resample the centre square of every image to this many pixels a side; if not given, nothing is resampled.
+        resize: the resampling kernel: bicubic, lanczos, bilinear, box (all antialiased) or nearest.
         value_range: (black, white) of arrays that are not uint8.
-        layout: order of the axes of arrays, where it cannot be told: nchw, nhwc or nhw.
+        layout: order of the axes of arrays, where it is ambiguous: nchw, nhwc or nhw.
         on_bad: "skip" leaves out bad files and names them in the warnings, "stop" raises.
         seed: seed of the division for the floor and of every random choice inside an estimator.
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
-        progress: called with (what is done, how many are done, of how many).
+        progress: called with (description of the step, number of steps done, total number).
 
     Raises:
-        ValueError: for sets that cannot be opened or compared, saying what to do; for an unknown metric.
+        ValueError: for sets that cannot be opened or compared, with what to do; for an unknown metric.
 
     Example:
         >>> pictures = np.random.default_rng(0).integers(0, 256, (30, 3, 16, 16), np.uint8)
@@ -225,7 +222,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Division:
-    """Which real images are the reference, which the floor; ``floor_reference`` where it is not the reference."""
+    """The real images of the reference and of the floor; ``floor_reference`` if the floor has its own reference."""
 
     reference: np.ndarray
     floor: np.ndarray | None
@@ -240,7 +237,7 @@ def _divide(sets: dict[str, OpenedImages], seed: int) -> _Division:
         other = sets["floor"].images
         if len(other) > n:
             other = pick(other, np.sort(rng.permutation(len(other))[:n]))
-        short = f", fewer than the {n} made ones: distances that fall with n stand higher in it" * (len(other) < n)
+        short = f", fewer than the {n} made ones: distances that fall with n are larger in it" * (len(other) < n)
         return _Division(real, other, None, f"the floor is {len(other)} other real images against the reference{short}")
     order = rng.permutation(len(real))
     if len(real) >= 2 * n and n >= 2:
@@ -252,19 +249,19 @@ def _divide(sets: dict[str, OpenedImages], seed: int) -> _Division:
         return _Division(pick(real, rest), pick(real, aside), None, note)
     half = len(real) // 2
     if half < 2:
-        return _Division(real, None, None, f"no floor: {len(real)} real images cannot be divided; hand over more")
+        return _Division(real, None, None, f"no floor: {len(real)} real images cannot be divided; give more")
     halves = [pick(real, np.sort(rows)) for rows in (order[:half], order[half : 2 * half])]
     note = (
         f"the floor is one half of the real images against the other, {half} against {half} (seed {seed}), the made "
-        f"ones are {n} against {len(real)}: distances that fall with n (Fréchet) stand higher in it. Hand over "
-        f"{max(2 * n - len(real), 1)} more real images, or others as the floor, for one of equal n"
+        f"ones are {n} against {len(real)}: distances that fall with n (Fréchet) are larger in it. Give "
+        f"{max(2 * n - len(real), 1)} more real images, or other images as the floor, for a floor of equal n"
     )
     return _Division(real, halves[1], halves[0], note)
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """How a panel is taken."""
+    """The metrics to measure and the settings for all of them."""
 
     panel: Sequence[str]
     seed: int
@@ -278,21 +275,21 @@ class _Panel:
     def take(
         self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None
     ) -> list[Measurement]:
-        """Take the panel row by row; what these images do not allow is missing with its reason."""
+        """Measure the panel row by row; what cannot be measured on these images is missing, with the reason."""
         evidence = Evidence(real, fake, blank, self.seed, self.device, train)
-        found = []
+        measured = []
         for number_of, name in enumerate(self.panel):
             if self.progress is not None:
                 self.progress(f"{what}: {METRICS[name].title}", number_of, len(self.panel))
             try:
-                found += measure_panel(evidence, [name])
-            except ValueError as reason:  # an instrument that refuses these sets; the others still can
+                measured += measure_panel(evidence, [name])
+            except ValueError as reason:  # one metric refuses these sets; the others may still be measured
                 row = METRICS[name]
                 form = Measurement(
                     "", None, row.unit, n_real=len(real), n_fake=len(fake), better=row.better, missing="-"
                 )
-                found += [replace(form, name=stem, missing=str(reason)) for stem in row.gives or (name,)]
-        return found
+                measured += [replace(form, name=stem, missing=str(reason)) for stem in row.gives or (name,)]
+        return measured
 
 
 def _placed(
@@ -302,14 +299,14 @@ def _placed(
     warnings: list[str],
     notes: Sequence[str],
 ) -> Measured:
-    """Put every number in its place beside its floor, the resampling of the sets in front of the metric's own."""
+    """Return the result: every number with its floor, and with the resampling of the sets before that of the metric."""
     real, fake = sets["real"], sets["fake"]
     generation, line = (1, 0) if fake.generation is None else (fake.generation, fake.line)
-    beneath = {m.name: m for m in floors}
+    floor_of = {m.name: m for m in floors}
     placed = []
     for m in values:
         try:
-            placed.append(m.at(generation, line, beneath.get(m.name)))
+            placed.append(m.at(generation, line, floor_of.get(m.name)))
         except ValueError as error:
             warnings.append(f"{m.name} has no floor: {error}")
             placed.append(m.at(generation, line))

@@ -1,9 +1,9 @@
-"""Opening anything as images: folders, archives, arrays, tensors, tables, generations of a run.
+"""Open anything as images: folders, archives, arrays, tensors, tables, generations of a run.
 
-Everything comes out as uint8 [N,C,H,W], mapped from disk where it can be, in the source's own order. What would change
-a number in silence is refused instead, with what to say if it is meant: pictures of different sizes need ``size``;
-values that are not bytes need ``value_range``; axes that can be read in two ways need ``layout``. What is done to the
-pixels on request stands in the notes of the opened set and, where it is a resampling, in every measurement.
+The result is uint8 [N,C,H,W], memory-mapped where possible, in the order of the source. Everything that would change
+a number silently is refused, and the message names the setting that allows it: images of different sizes need
+``size``; values that are not bytes need ``value_range``; axes whose order is ambiguous need ``layout``. What is done
+to the pixels on request is listed in the notes of the opened set. A resampling is also recorded in every measurement.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from ..run_folder import RunFolder
 __all__ = ["OpenedImages", "Opening", "open_images"]
 
 WHITE = (255, 255, 255)
-FIRST = 16  # pictures by which it is told whether an array is as good as black
-NARROW = 0.55  # of the stated range: values that fill less may be meant on another scale, such as 0..1 for -1..1
+FIRST = 16  # number of images that are checked for an array that is almost black
+NARROW = 0.55  # of value_range: values that fill less may be on another scale, such as 0..1 for -1..1
 
 _GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
 
@@ -42,11 +42,11 @@ class Opening:
     """How to open a set.
 
     Attributes:
-        size: side in pixels to resample every picture's centre square to; 0 takes them as they are.
-        resize: the kernel for that, Pillow's, antialiased (but for "nearest").
-        value_range: (lo, hi), the values that stand for black and white in arrays that are not uint8.
-        layout: order of the axes of arrays; "auto" tells by the axis of length 1 or 3.
-        on_bad: "skip" goes on without bad pictures and names them, "stop" raises.
+        size: side in pixels to resample the centre square of every image to; 0 for no resampling.
+        resize: the kernel for that, Pillow's, antialiased (except "nearest").
+        value_range: (lo, hi), the values that mean black and white in arrays that are not uint8.
+        layout: order of the axes of arrays; "auto" decides by the axis of length 1 or 3.
+        on_bad: "skip" leaves out bad images and names them, "stop" raises.
         cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
     """
 
@@ -58,7 +58,7 @@ class Opening:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        """Check what can be checked before anything is opened."""
+        """Check the settings before anything is opened."""
         if self.size and not 4 <= self.size <= 4096:
             raise ValueError(f"size: expected 4 to 4096 pixels, got {self.size}")
         if self.resize.upper() not in Image.Resampling.__members__:
@@ -77,13 +77,15 @@ class OpenedImages:
     """A set that is ready to be measured.
 
     Attributes:
-        images: uint8 [N,C,H,W], C = 1 or 3; mapped from disk where it can be. Copies are kept.
-        name: what it is called in messages. source: where it came from, "" for what lies in memory.
-        resized: what resampling its pixels went through, such as "centre square, bicubic to 64"; "" for none.
-        bad: pictures that were refused, with reasons.
-        notes: what a reader of the numbers has to know of how the pixels came about.
-        endings: how many pictures of each file ending, where they were files.
-        generation, line: where the set stands in a run; generation None for a set that is not of a run.
+        images: uint8 [N,C,H,W], C = 1 or 3; memory-mapped where possible. Copies are kept.
+        name: its name in messages.
+        resized: the resampling of its pixels, such as "centre square, bicubic to 64"; "" for none.
+        bad: images that were refused, with reasons.
+        notes: what was done to the pixels, as far as a reader of the numbers has to know it.
+        endings: how many images of each file ending, if they were files.
+        generation: the generation of a run that the set is from; None if it is not from a run.
+        line: the line of the run.
+        source: where it came from, "" for data in memory.
     """
 
     images: np.ndarray
@@ -97,14 +99,14 @@ class OpenedImages:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Check the form once, at the door."""
+        """Check shape and dtype once."""
         check_images(self.images, self.name)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def described(self, kind: str) -> str:
-        """Return what this is in a few words, such as "50 real images (3 x 64 x 64, from pictures/)"."""
+        """Return a short description, such as "50 real images (3 x 64 x 64, from pictures/)"."""
         form = " x ".join(str(length) for length in self.images.shape[1:])
         home = f", from {self.source}" if self.source else ""
         return f"{len(self)} {kind} image{'s' * (len(self) > 1)} ({form}{home})"
@@ -116,15 +118,16 @@ def open_images(
     """Open anything as images.
 
     Args:
-        source: a path (a folder of pictures, searched recursively; .npy, .npz, .zip, .tar, .parquet; a folder of tar or
-            Parquet files; one picture; ``RUN@3``, line 1 of it ``RUN@3:1``, ``RUN@0`` the real training set,
-            ``RUN@heldout``), a numpy array, a torch tensor, an ImageSet, a sequence of PIL images or of paths.
+        source: a path, a numpy array, a torch tensor, an ImageSet, or a sequence of PIL images or of paths. A path is a
+            folder of images (searched recursively); .npy, .npz, .zip, .tar, .parquet; a folder of tar or Parquet files;
+            one image; or ``RUN@3`` for generation 3 of a run, ``RUN@3:1`` for line 1 of it, ``RUN@0`` for the real
+            training set, ``RUN@heldout``.
         how: what may be done to the pixels.
-        name: what to call the set in messages.
-        progress: called with (what is done, how many are done, of how many).
+        name: the name of the set in messages.
+        progress: called with (description of the step, number of images done, total number).
 
     Raises:
-        ValueError: saying what was expected, what came, and what to do.
+        ValueError: with what was expected, what was found, and what to do.
 
     Example:
         >>> open_images(np.zeros((5, 32, 32, 3), np.uint8)).images.shape
@@ -157,9 +160,9 @@ def open_images(
 
 def _from_path(text: str, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     path = Path(text).expanduser()
-    said = _GENERATION.fullmatch(text)
-    if said and not path.exists():
-        return _from_run(Path(said[1]).expanduser(), said[2], said[3], how, name)
+    match = _GENERATION.fullmatch(text)
+    if match and not path.exists():
+        return _from_run(Path(match[1]).expanduser(), match[2], match[3], how, name)
     if not path.exists():
         raise ValueError(f"{name}: {shown(text)} does not exist; check the path (a run's generation is RUN@3)")
     if path.is_dir():
@@ -178,17 +181,17 @@ def _from_path(text: str, how: Opening, name: str, progress: Progress | None) ->
         return _from_list([path], how, name, progress)
     else:
         raise ValueError(
-            f"{name}: {shown(path)} is none of the kinds that can be opened: a folder of pictures, .npy, .npz, .zip, "
-            f".tar, .parquet, a picture, or RUN@GENERATION"
+            f"{name}: {shown(path)} cannot be opened; expected a folder of pictures, .npy, .npz, .zip, .tar, "
+            f".parquet, a picture, or RUN@GENERATION"
         )
     return _from_catalogue(catalogue, how, name, progress)
 
 
 def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     if (path / "config.json").is_file() and (path / "gen-000").exists():
-        there = _places(RunFolder.open(path))
-        raise ValueError(f"{name}: {shown(path)} is a run; say which images of it, after its name: {there}")
-    if (path / "images.npy").is_file():  # one generation's own folder: its grid.png is no picture of the set
+        places = _places(RunFolder.open(path))
+        raise ValueError(f"{name}: {shown(path)} is a run; say which images of it, after its name: {places}")
+    if (path / "images.npy").is_file():  # the folder of one generation: its grid.png is not an image of the set
         return _from_path(str(path / "images.npy"), how, name, progress)
     if saved_files_in(path):
         return _from_catalogue(table_catalogue(path), how, name, progress)
@@ -227,12 +230,12 @@ def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -
 
 
 def _places(folder: RunFolder) -> str:
-    """Return what of a run can be opened, as it is asked for."""
+    """Return everything in a run that can be opened, in the notation that opens it."""
     return ", ".join([*(f"@{g}" if line <= 0 else f"@{g}:{line}" for g, line in folder.shards()), "@heldout"])
 
 
 def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Progress | None) -> OpenedImages:
-    """Open a list of PIL images or paths; not cached: nothing tells it from another list."""
+    """Open a list of PIL images or paths; it is not cached, because it has no file whose state could be checked."""
 
     def read(row: int) -> np.ndarray:
         picture = pictures[row]
@@ -242,7 +245,7 @@ def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Pr
             raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
         if picture.mode in ("F", "I"):
             raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
-        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits meet the same rules as files
+        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits are treated as in files
         picture.save(file, "PNG", compress_level=1)
         file.seek(0)
         return read_rgb(file)
@@ -258,7 +261,7 @@ def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Pr
 def _from_catalogue(
     catalogue: Catalogue, how: Opening, name: str, progress: Progress | None, look: Look | None = None
 ) -> OpenedImages:
-    def told(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if progress is not None:
             progress(f"reading {name}", done, total)
 
@@ -266,16 +269,16 @@ def _from_catalogue(
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
         raise ValueError(f"{name}: no picture in it{listed}")
     try:
-        images, facts = decoded(catalogue, look, how.size, how.resize, how.cache, told)
+        images, facts = decoded(catalogue, look, how.size, how.resize, how.cache, report)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
     if bad and how.on_bad == "stop":
         listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
-        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; mend or move them:{listed}")
+        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{listed}")
     notes = _notes_of(bad, facts, how)
     if catalogue.ignored:
-        notes.append(f"other files, left alone because their names are not those of pictures: {catalogue.ignored}")
+        notes.append(f"other files, ignored because their names are not those of pictures: {catalogue.ignored}")
     return OpenedImages(
         images, name, _resized(facts, how), bad, tuple(notes), endings=tuple(sorted((facts.endings or {}).items()))
     )
@@ -300,14 +303,14 @@ def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
     if facts.enlarged:
         notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
     if facts.transparent:
-        notes.append(f"transparent and laid over white: {facts.transparent}")
+        notes.append(f"transparent and composited over white: {facts.transparent}")
     if facts.deep:
         notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
     return notes
 
 
 def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:
-    """Open an array of any layout and type; ``stamp`` names its file, "" for what lies in memory."""
+    """Open an array of any layout and type; ``stamp`` identifies its file, "" for data in memory."""
     planar = planar_view(values, how.layout, name)
     stamp = digest(stamp, planar.shape, planar.strides) if stamp and how.cache else ""
     notes: list[str] = []

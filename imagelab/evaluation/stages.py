@@ -1,21 +1,23 @@
-"""Stages of collapse, and which instrument moved first: read from measurements alone.
+"""Stages of collapse, and which metric changed first; computed from measurements alone.
 
     healthy -> tails fading (early collapse) -> homogenising -> collapsed
 
-A *signal* is the share of something that real images had and the made ones have lost, 0 for real, 1 for gone, with its
-standard error. Three families of signals decide, each by thresholds written in :data:`STAGES`:
+A *signal* is the share of a quantity of real images that the generated ones have lost, 0 for real, 1 for all lost,
+with its standard error. Three families of signals decide, each by thresholds in :data:`FAMILIES`:
 
-    tails       rare attributes (all those that fewer than 5 % of real images carry, together), freckles, recall
-    detail      energy in the finest octave; a gain counts as a loss of the same number of decibels, noise is no detail
+    tails       rare attributes (all those that fewer than 5 % of real images have, together), freckles, recall
+    detail      energy in the finest octave; a gain counts as a loss of the same number of decibels, because noise is
+                not detail
     diversity   pixel variance, perceptual diversity, Vendi score
 
-A stage is entered when a signal passes its threshold by more than chance (two standard errors above nothing; for rare
-attributes the drift that a perfect generator would show is part of the error) and is left only when every signal has
-stood under 60 % of its threshold for two generations: a run at a threshold does not flicker. Fading tails come before
-homogenising in this order because the literature finds them so; nothing here forces a run to take the stages in turn.
+A stage is entered when a signal exceeds its threshold by more than chance: it must be two standard errors above 0. For
+rare attributes, the drift that a perfect generator would show is part of the error. A stage is left only when every
+signal has been below 60 % of its threshold for two generations; so the stage of a run near a threshold does not
+alternate. Tails fading comes before homogenising because the literature reports this order; nothing here forces a run
+to go through the stages in turn.
 
-What a stage does not say: why. A model that was bad at generation 1 has lost detail at once; therefore
-:func:`first_moves` tells, for every indicator, when it left real images and when it left generation 1.
+The stage does not give a cause. A model that was bad at generation 1 has lost detail from the start; therefore
+:func:`first_moves` reports, for every indicator, when it left real images and when it left generation 1.
 
 References:
     AI models collapse when trained on recursively generated data (Shumailov et al. 2024),
@@ -56,7 +58,7 @@ FAMILIES: dict[str, dict[str, float]] = {
 """Share lost at which a signal of a family enters a stage."""
 
 RARE = 0.05
-"""An attribute is rare when fewer real images than this share carry it."""
+"""An attribute is rare if a smaller share of real images than this has it."""
 
 SHARES = (
     ("prdc/recall", "recall", "tails"),
@@ -65,24 +67,24 @@ SHARES = (
     ("lpips_diversity", "LPIPS diversity", "diversity"),
     ("vendi", "Vendi", "diversity"),
 )
-"""(measurement, title, family) of the signals that are a plain share of what real images have."""
+"""(measurement, title, family) of the signals that are the ratio of a value to that of real images."""
 
 LEAVE = 0.6  # of the threshold: below it a stage may be left
-CALM_GENERATIONS = 2  # generations below in a row before it is
-CLEAR_ERRORS = 2.0  # standard errors above nothing
-MOVED = 3.0  # standard errors from where it started
-NOTABLE = 0.05  # of the starting value: what moves less is not worth a warning, however sure
+CALM_GENERATIONS = 2  # consecutive generations below it before the stage is left
+CLEAR_ERRORS = 2.0  # standard errors above 0 that a loss must have to enter a stage
+MOVED = 3.0  # standard errors from the start beyond which an indicator has changed
+NOTABLE = 0.05  # of the starting value: smaller changes are ignored, however significant
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What one instrument says over the generations.
+    """One signal over the generations.
 
     Attributes:
         key: the measurement's name, or "tails/rare" for the rare attributes together.
         title: a few words for a table.
         family: "tails", "detail" or "diversity".
-        lost: generation -> share lost, 0 for real, 1 for gone; below 0 for more than real had.
+        lost: generation -> share lost, 0 for real, 1 for all lost; below 0 for more than in real images.
         error: generation -> its standard error, drift included.
     """
 
@@ -93,19 +95,21 @@ class Signal:
     error: Mapping[int, float]
 
     def passes(self, generation: int, threshold: float) -> bool:
-        """Whether the loss is past a threshold, and past chance."""
+        """Whether the loss exceeds a threshold, and is significant."""
         lost = self.lost.get(generation)
         return lost is not None and lost >= threshold and lost > CLEAR_ERRORS * self.error[generation]
 
 
 @dataclass(frozen=True)
 class Move:
-    """When an indicator began to move, and stayed away.
+    """When an indicator began to differ, and did not return.
 
     Attributes:
-        key: the measurement's name. title: a few words.
-        from_real: first generation that differs from real images, None where none does.
-        from_first: first generation that differs from generation 1: what the loop did, not the first model.
+        key: the measurement's name.
+        title: a few words for a table.
+        from_real: first generation that differs from real images, None if none does.
+        from_first: first generation that differs from generation 1, which is the effect of the loop, not of the first
+            model; None if none does.
     """
 
     key: str
@@ -120,7 +124,7 @@ class StageHistory:
 
     Attributes:
         stages: generation -> one of :data:`STAGES`; generation 0 is healthy by definition.
-        signals: what it was read from; empty where nothing usable was measured.
+        signals: the signals that were used; empty where nothing usable was measured.
         since: stage -> the generation in which it (or a later stage) was last entered and not left again.
     """
 
@@ -134,15 +138,16 @@ class StageHistory:
         return self.stages[max(self.stages)]
 
     def reached(self, stage: str) -> bool:
-        """Whether the last generation stands at this stage or beyond."""
+        """Whether the last generation is at this stage or a later one."""
         return STAGES.index(self.last) >= STAGES.index(stage)
 
 
 def signals(measurements: Iterable[Measurement], line: int = 0) -> tuple[Signal, ...]:
-    """Return the signals that a run's measurements allow, tails first.
+    """Return the signals that can be computed from a run's measurements, tails first.
 
     Args:
-        measurements: all of a run, generation 0 included. line: which model.
+        measurements: all of a run, generation 0 included.
+        line: which model.
     """
     measured = [m for m in measurements if not m.predicted and m.value is not None]
     real = {m.name: m for m in measured if m.generation == 0 and m.line == REAL}
@@ -151,13 +156,13 @@ def signals(measurements: Iterable[Measurement], line: int = 0) -> tuple[Signal,
         if m.generation > 0 and m.line == line:
             made.setdefault(m.name, {})[m.generation] = m
     freckles = next((name for name in ("freckles/corrected", "freckles/count") if name in made), "")
-    found = [
+    optional = [
         _rare(real, made),
         _share(freckles, "freckles", "tails", real, made),
         _detail(real, made),
         *(_share(_named(stem, made), title, family, real, made) for stem, title, family in SHARES),
     ]
-    return tuple(signal for signal in found if signal is not None)
+    return tuple(signal for signal in optional if signal is not None)
 
 
 Real = Mapping[str, Measurement]
@@ -165,12 +170,12 @@ Made = Mapping[str, Mapping[int, Measurement]]
 
 
 def _named(stem: str, made: Made) -> str:
-    """The measurement of that name, else the first with a part (vendi/imagelab-ssl-v1); "" where there is none."""
+    """The measurement of that name, else the first with a suffix (vendi/imagelab-ssl-v1); "" if there is none."""
     return stem if stem in made else next((name for name in made if name.startswith(f"{stem}/")), "")
 
 
 def _share(name: str, title: str, family: str, real: Real, made: Made) -> Signal | None:
-    """The share of a quantity that is lost against real images."""
+    """The share of a quantity that is lost compared with real images."""
     start = real.get(name)
     if start is None or not start.value or name not in made:
         return None
@@ -193,7 +198,8 @@ def _rare(real: Real, made: Made) -> Signal | None:
         shares = [made[name][generation] for name in names]
         lost[generation] = 1.0 - sum(m.value or 0.0 for m in shares) / whole
         spread = sum((m.stderr or 0.0) ** 2 + (real[m.name].stderr or 0.0) ** 2 for m in shares)
-        # Wright-Fisher: var p_t = p (1 - p) (1 - (1 - 1/N)^t)
+        # Variance of a share under drift alone (Wright-Fisher): var p_t = p (1 - p) (1 - (1 - 1/N)^t). Here
+        # t = generation - 1, because the sampling error of the generation itself is already in the stderr.
         kept = (1.0 - 1.0 / max(shares[0].n_fake, 2)) ** (generation - 1)
         drift = sum((real[m.name].value or 0.0) * (1.0 - (real[m.name].value or 0.0)) for m in shares) * (1.0 - kept)
         error[generation] = math.sqrt(spread + drift) / whole
@@ -224,32 +230,34 @@ def stages_of(measurements: Iterable[Measurement], line: int = 0) -> StageHistor
     """Return the stage of every generation of a line.
 
     Args:
-        measurements: all of a run. line: which model.
+        measurements: all of a run.
+        line: which model.
     """
-    found = signals(measurements, line)
-    generations = sorted({generation for signal in found for generation in signal.lost})
+    usable = signals(measurements, line)
+    generations = sorted({generation for signal in usable for generation in signal.lost})
     level, calm = 0, 0
     stages = {0: STAGES[0]}
     for generation in generations:
-        entered, held = _levels(found, generation, 1.0), _levels(found, generation, LEAVE)
+        # Two thresholds (hysteresis): the higher one to enter a stage, the lower one to stay in it.
+        entered, held = _levels(usable, generation, 1.0), _levels(usable, generation, LEAVE)
         calm = calm + 1 if held < level else 0
         if entered >= level:
             level = entered
         elif calm >= CALM_GENERATIONS:
             level, calm = max(held, entered), 0
         stages[generation] = STAGES[level]
-    return StageHistory(stages, found, _since(stages))
+    return StageHistory(stages, usable, _since(stages))
 
 
-def _levels(found: Sequence[Signal], generation: int, part: float) -> int:
-    """The highest stage that any signal gives, with thresholds lowered to a part of themselves."""
-    given = [
+def _levels(usable: Sequence[Signal], generation: int, part: float) -> int:
+    """The highest stage that any signal reaches, with every threshold multiplied by ``part``."""
+    reached = [
         STAGES.index(stage)
-        for signal in found
+        for signal in usable
         for stage, threshold in FAMILIES[signal.family].items()
         if signal.passes(generation, part * threshold)
     ]
-    return max(given, default=0)
+    return max(reached, default=0)
 
 
 def _since(stages: Mapping[int, str]) -> dict[str, int]:
@@ -265,13 +273,14 @@ def _since(stages: Mapping[int, str]) -> dict[str, int]:
 
 
 def first_moves(measurements: Iterable[Measurement], line: int = 0) -> tuple[Move, ...]:
-    """Return when each indicator began to move, those of the loop's own doing first.
+    """Return when each indicator began to change, sorted by the generation in which it left generation 1.
 
-    An indicator has moved in the first generation that lies more than three standard errors and 5 % from its start,
-    and from which on it never comes back. Indicators are the signals, and beside them distances and entropy.
+    An indicator has changed in the first generation that is more than three standard errors and 5 % from its start, if
+    it does not return afterwards. Indicators are the signals, and in addition distances and entropy.
 
     Args:
-        measurements: all of a run. line: which model.
+        measurements: all of a run.
+        line: which model.
     """
     kept = list(measurements)
     moves = [_move(s.key, s.title, s.lost, s.error, 0.0, 0.0) for s in signals(kept, line)]
@@ -320,7 +329,7 @@ def _gone(
     error: float,
     scale: float,
 ) -> int | None:
-    """The first generation from which on the values never come back to the start."""
+    """The first generation from which on the values never return to the start."""
     gone = None
     for generation in reversed(made):
         away = abs(values[generation] - start)
@@ -331,23 +340,23 @@ def _gone(
 
 
 def warning(found: StageHistory, moves: Sequence[Move]) -> list[str]:
-    """Return in words which instrument moved first, and by how many generations it led."""
-    told = []
+    """Return sentences that say which metric changed first, and by how many generations it led."""
+    sentences = []
     own = [move for move in moves if move.from_first is not None]
     if own:
         first = own[0].from_first
         names = ", ".join(move.title for move in own if move.from_first == first)
-        told.append(f"First to move beyond generation 1: {names}, in generation {first}.")
+        sentences.append(f"First to move beyond generation 1: {names}, in generation {first}.")
         late = next((stage for stage in STAGES[:1:-1] if stage in found.since), None)
         if late is not None and first is not None and found.since[late] > first:
             lead = found.since[late] - first
-            told.append(
+            sentences.append(
                 f"That was {lead} generation{'s' if lead > 1 else ''} before the stage “{late}” "
                 f"(generation {found.since[late]})."
             )
     at_once = [move.title for move in moves if move.from_real == 1]
     if at_once:
-        told.append(
+        sentences.append(
             f"Already away from real images at generation 1, the first model’s own error: {', '.join(at_once)}."
         )
-    return told
+    return sentences

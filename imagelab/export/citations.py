@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..families import is_own
 from ..measurement import Measurement
 from ..metrics import METRICS, row_of
 from .authors import AUTHORS
@@ -108,16 +109,21 @@ def references_in(module: str) -> tuple[Reference, ...]:
     return tuple(references_of(ast.get_docstring(ast.parse((HOME / module).read_text("utf-8"))) or ""))
 
 
-def cited_by(experiment: Mapping[str, Any], measurements: Iterable[Measurement]) -> list[Reference]:
-    """Return the works that a run stands on: its regime, its generators, its data, its instruments.
+def cited_by(
+    experiment: Mapping[str, Any], measurements: Iterable[Measurement], own: Iterable[Mapping[str, Any]] = ()
+) -> list[Reference]:
+    """Return the works that a run is based on: its regime, its generators, its data, its metrics.
 
     Args:
-        experiment: as config.json holds it. measurements: all of the run.
+        experiment: as config.json holds it.
+        measurements: all of the run.
+        own: what provenance.json says of recipes and metrics that are not part of this package ("own").
     """
     recipes = list(_recipes(experiment))
     modules = [*ALWAYS, *(path for recipe in recipes for path in _files(recipe)), *_instruments(measurements)]
-    own = [work for recipe in recipes for work in references_of(inspect.getdoc(recipe) or "")]
-    works = [*own, *(work for module in dict.fromkeys(modules) for work in references_in(module))]
+    named = [work for recipe in recipes for work in references_of(inspect.getdoc(recipe) or "")]
+    guests = [work for each in own for text in each.get("references", ()) for work in references_of(str(text))]
+    works = [*guests, *named, *(work for module in dict.fromkeys(modules) for work in references_in(module))]
     return list({work.key: work for work in works}.values())
 
 
@@ -130,34 +136,40 @@ def bibtex(works: Iterable[Reference]) -> str:
 
 def _recipes(experiment: Mapping[str, Any]) -> Iterator[type]:
     """The class of every recipe in an experiment, nested ones included."""
+    from ..curation import CURATIONS
     from ..data import DATASETS
     from ..generators import GENERATORS
     from ..regimes import REGIMES
 
-    tables: dict[str, Mapping[str, type]] = {"data": DATASETS, "generator": GENERATORS, "regime": REGIMES}
-    chosen = [("data", experiment.get("data")), ("regime", experiment.get("regime"))]
+    tables: dict[str, Mapping[str, type]] = {
+        "data": DATASETS,
+        "regime": REGIMES,
+        "generator": GENERATORS,
+        "curation": CURATIONS,
+    }
+    chosen = [(family, experiment.get(family)) for family in ("data", "regime", "curation")]
     chosen += [("generator", each) for each in (experiment.get("generator"), *(experiment.get("arms") or ()))]
     while chosen:
         family, recipe = chosen.pop(0)
         if isinstance(recipe, Mapping):
             chosen += [(family, value) for value in recipe.values() if isinstance(value, Mapping)]
             made_by = tables[family].get(str(recipe.get("kind")))
-            if made_by is not None:
+            if made_by is not None and not is_own(made_by):
                 yield made_by
 
 
 def _files(recipe: type) -> Iterator[str]:
     """The file of a recipe, and those beside it that begin with the same name: vae.py, vae_net.py."""
-    room, name = recipe.__module__.removeprefix("imagelab.").split(".")
-    for path in sorted((HOME / room).glob(f"{name}*.py")):
-        yield f"{room}/{path.name}"
+    *room, name = recipe.__module__.split(".")[1:]
+    for path in sorted(HOME.joinpath(*room).glob(f"{name}*.py")):
+        yield path.relative_to(HOME).as_posix()
 
 
 def _instruments(measurements: Iterable[Measurement]) -> Iterator[str]:
     """The files of every instrument that gave a value."""
     measured = [m for m in measurements if m.value is not None and not m.predicted]
     for row in dict.fromkeys(row_of(m.name) for m in measured):
-        if row is None:
+        if row is None or row in METRICS.own:
             continue
         measure: Any = METRICS[row].measure
         file = getattr(measure, "func", measure).__module__.rpartition(".")[2]

@@ -24,7 +24,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .. import __version__
+from ..data import DATASETS
 from ..data.base import Data, Sample
+from ..families import kind_of
 from ..io.atomic import folder_made_whole
 from ..io.catalogue import Split
 
@@ -32,9 +34,6 @@ __all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_pa
 
 FOLDERS: dict[Split, str] = {"train": "train", "reserve": "validation", "heldout": "test"}
 """The folder of each split."""
-
-COMPUTED = ("faces", "random_field", "weave", "mud")
-"""Kinds that imagelab computes: they contain no photographs and have the licence of imagelab."""
 
 
 def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folder: Path) -> Path:
@@ -78,7 +77,7 @@ def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int
 
 def licence_of(kind: str | None) -> str:
     """Return the licence of the images of a kind of dataset, in the words of a dataset card."""
-    return "apache-2.0" if kind in COMPUTED else "other"
+    return "apache-2.0" if kind in DATASETS and DATASETS[str(kind)].drawn else "other"
 
 
 def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any], str]:
@@ -132,7 +131,7 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
 
 def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (math.inf, "100K<n<1M"))
-    licence = licence_of(data.kind)
+    licence = licence_of(kind_of(data))
     return [
         "---",
         f"pretty_name: {json.dumps(name)}",
@@ -141,7 +140,7 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
         "task_categories:",
         "- unconditional-image-generation",
         f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
-        f"tags:\n- imagelab\n- {data.kind}",
+        f"tags:\n- imagelab\n- {kind_of(data)}",
         "configs:",
         "- config_name: default",
         "  data_files:",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, SerializeAsAny
 
-from .base import Diverged, Generator, GeneratorRecipe, Interrupted, Model, RunContext, TrainRecord, divergence_at
+from ..families import Family
+from .base import Diverged, Generator, Interrupted, Model, RunContext, TrainRecord, divergence_at
 from .cascade import Cascade
 from .ddpm import Ddpm
 from .gaussian import Gaussian
@@ -24,7 +25,6 @@ __all__ = [
     "Diverged",
     "Gaussian",
     "Generator",
-    "GeneratorRecipe",
     "Interrupted",
     "Model",
     "RunContext",
@@ -33,13 +33,10 @@ __all__ = [
     "divergence_at",
 ]
 
-GENERATORS: dict[str, type[GeneratorRecipe]] = {
-    "gaussian": Gaussian,
-    "vae": Vae,
-    "ddpm": Ddpm,
-    "cascade": Cascade,
-}
+GENERATORS: Family[type[Generator]] = Family.of(
+    "generators", Generator, {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm, "cascade": Cascade}
+)
 """Every generator by its ``kind``."""
 
-AnyGenerator = Annotated[Gaussian | Vae | Ddpm | Cascade, Field(discriminator="kind")]
-"""The union of all generators; pydantic picks the class by ``kind``."""
+AnyGenerator = Annotated[SerializeAsAny[Generator], BeforeValidator(GENERATORS.decode)]
+"""Any generator: a recipe, or a mapping with its ``kind``."""

@@ -10,14 +10,16 @@ Recipe modules import no torch at the top, so that a whole experiment is validat
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, TextIO, runtime_checkable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from ..families import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +28,6 @@ __all__ = [
     "SINGLE_PROCESS",
     "Diverged",
     "Generator",
-    "GeneratorRecipe",
     "Interrupted",
     "Model",
     "ProcessGroup",
@@ -177,45 +178,48 @@ class Model(Protocol):
         ...
 
 
-class GeneratorRecipe(BaseModel):
-    """Common ground of all generator recipes: frozen settings, no unknown key. Not a generator by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def noise_label(noise_scale: float) -> str:
     """Return what a label says of a sampling bias: nothing where there is none."""
     return "" if noise_scale == 1.0 else f", noise x {noise_scale:g}"
 
 
-@runtime_checkable
-class Generator(Protocol):
-    """The recipe protocol. Implementations are frozen pydantic models with a literal ``kind``."""
+class Generator(Recipe, ABC):
+    """Base class of all generators. One adds a ``kind``, its settings, and the four abstract members.
+
+    Class attribute:
+        duration_settings: names of the settings that change only how long fitting and sampling take, such as
+            ``images_seen``; the rehearsal before a run sets them to 2.
+    """
+
+    duration_settings: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def kind(self) -> str:
-        """The word that names it in JSON and on the command line."""
-        ...
-
-    @property
+    @abstractmethod
     def label(self) -> str:
         """A few words for plots and tables, such as "VAE" or "PPCA, k = 64"."""
-        ...
 
+    @property
+    @abstractmethod
+    def training_length(self) -> int:
+        """Images read in training, repeats counted; 0 for a closed form or an untrained control."""
+
+    @abstractmethod
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> Model:
         """Return a model fitted to uint8 [N,C,H,W]. The same images, seed, start and machine give the same model.
 
         Args:
-            images: the training set. seed: of weights, order and noise. bench: device, telling, stopping.
+            images: the training set.
+            seed: of weights, order and noise.
+            context: device, batch, callbacks.
             start: a model of the same recipe whose weights the training begins from; None to begin from scratch. A
                 closed form has no beginning and ignores it.
 
         Raises:
             ValueError: if the images do not suit the settings (size, count), saying what to change.
-            Diverged: if training ran away. Interrupted: if ``bench.stop`` said so.
+            Diverged: if training ran away.
+            Interrupted: if ``context.should_stop`` said so.
         """
-        ...
 
+    @abstractmethod
     def load(self, folder: Path, context: RunContext) -> Model:
         """Read back what :meth:`Model.save` wrote."""
-        ...

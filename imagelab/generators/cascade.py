@@ -25,14 +25,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, seed_at
-from .base import GeneratorRecipe, Model, RunContext, TrainRecord, noise_label
+from .base import Generator, Model, RunContext, TrainRecord, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ DOUBT = 0.5
 """Largest standard deviation of the noise laid over log contrasts in training: an octave forgives what it is told."""
 
 
-class Cascade(GeneratorRecipe):
+class Cascade(Generator):
     """A cascade of flows, from a coarse picture upwards an octave at a time.
 
     The defaults take six core-minutes at 64 px. Seen after them on 2,000 rendered faces: far nearer to unseen faces
@@ -80,6 +80,8 @@ class Cascade(GeneratorRecipe):
             buys likely pictures with variety.
     """
 
+    duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")
+
     kind: Literal["cascade"] = "cascade"
     coarse_side: int = Field(default=16, ge=4, multiple_of=4)
     components: int = Field(default=256, ge=1)
@@ -99,6 +101,11 @@ class Cascade(GeneratorRecipe):
     steps: int = Field(default=9, ge=1)
     coarse_steps: int = Field(default=24, ge=1)
     noise_scale: float = Field(default=1.0, ge=0.0)
+
+    @property
+    def training_length(self) -> int:
+        """``images_seen``."""
+        return self.images_seen
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from ..images import check_images
 from ..seeds import normal
 from ..theory.samplers import karras_times
-from .base import GeneratorRecipe, Model, RunContext, noise_label
+from .base import Generator, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -48,7 +48,7 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 Weighting = Literal["none", "velocity", "min_snr", "gaussian"]
 
 
-class Ddpm(GeneratorRecipe):
+class Ddpm(Generator):
     """A diffusion model; the defaults are meant for 64 px on a GPU (not yet timed on one), see also ``RECIPES``.
 
     Attributes:
@@ -80,6 +80,8 @@ class Ddpm(GeneratorRecipe):
             buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
+    duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "steps")
+
     kind: Literal["ddpm"] = "ddpm"
     channels: tuple[int, ...] = Field(default=(64, 128, 256), min_length=1)
     blocks: int = Field(default=2, ge=1)
@@ -108,6 +110,11 @@ class Ddpm(GeneratorRecipe):
         if self.weighting == "gaussian" and self.patch == 1:
             raise ValueError('weighting "gaussian": expected a patch of 2 or more, whose net has a closed form, got 1')
         return self
+
+    @property
+    def training_length(self) -> int:
+        """``images_seen``."""
+        return self.images_seen
 
     @property
     def label(self) -> str:

@@ -24,7 +24,7 @@ from pydantic import Field
 from ..images import check_images
 from ..io.atomic import write_atomic
 from ..seeds import normal
-from .base import GeneratorRecipe, Model, RunContext, noise_label
+from .base import Generator, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Gaussian", "GaussianModel"]
 
 
-class Gaussian(GeneratorRecipe):
+class Gaussian(Generator):
     """A Gaussian over pixels, fitted in closed form.
 
     Attributes:
@@ -58,6 +58,11 @@ class Gaussian(GeneratorRecipe):
     noise: bool = True
     unbiased: bool = False
     noise_scale: float = Field(default=1.0, ge=0.0)
+
+    @property
+    def training_length(self) -> int:
+        """0: a closed form."""
+        return 0
 
     @property
     def label(self) -> str:

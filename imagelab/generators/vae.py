@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, rng_at, seed_at
-from .base import GeneratorRecipe, Model, RunContext, noise_label
+from .base import Generator, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ MEMORY = 0.05  # how fast the decoder's noise follows the error
 FLOOR = 0.02**2  # least decoder noise in the loss, a few grey levels: keeps still pixels from drowning all others
 
 
-class Vae(GeneratorRecipe):
+class Vae(Generator):
     """A variational autoencoder; the defaults are those that kept most detail within half a core-minute at 64 px.
 
     Attributes:
@@ -68,6 +68,8 @@ class Vae(GeneratorRecipe):
             it is a sampling bias, which buys likely pictures with variety (Alemohammad et al. 2023, arXiv:2307.01850).
     """
 
+    duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch")
+
     kind: Literal["vae"] = "vae"
     latent: int = Field(default=64, ge=1)
     details: int = Field(default=16, ge=1)
@@ -83,6 +85,11 @@ class Vae(GeneratorRecipe):
     neighbours: int = Field(default=16, ge=2)
     smoothing: float = Field(default=0.8, ge=0.0, le=1.0)
     noise_scale: float = Field(default=1.0, ge=0.0)
+
+    @property
+    def training_length(self) -> int:
+        """``images_seen``."""
+        return self.images_seen
 
     @property
     def label(self) -> str:

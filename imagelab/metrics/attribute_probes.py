@@ -1,13 +1,14 @@
-"""Probes: a small network that says which attributes a face of the Faces dataset carries, and how often it errs.
+"""Probes: a small network that predicts which attributes a face of the Faces dataset has, with known error rates.
 
-Generated faces come without labels. The probes were fitted on renders whose attributes are known, enriched in the rare
-ones, also blurred, noised and compressed, and on ghosts (faces drawn by a linear model, which carry no rare attribute).
-Then they were measured on renders they had never seen: of every attribute the share that is found (sensitivity) and the
-share of faces without it that are left alone (specificity). Weights and card live in one file, ``probes-<size>.npz``,
-as plain arrays under the SHA-256 of its contents, whose first eight digits are in every measurement made with it.
+Generated faces have no labels. The probes were fitted on renders whose attributes are known. Rare attributes were
+over-represented; some renders were blurred, noised or compressed; ghosts (faces drawn from a linear model, which have
+no rare attribute) were included. The probes were then evaluated on held-out renders: for every attribute, the share of
+faces with it that are classified as positive (sensitivity), and the share of faces without it that are classified as
+negative (specificity). Weights and card are stored in one file, ``probes-<size>.npz``, as plain arrays with the
+SHA-256 of its contents, whose first eight digits are part of every measurement made with it.
 
-An attribute that the probes see too badly (sensitivity below .8 or specificity below .995) is not probed; its figures
-stay on the card, so that nobody need wonder.
+An attribute that the probes recognise too badly (sensitivity below .8 or specificity below .995) is not measured; its
+figures stay on the card for reference.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ class Probe:
     """One attribute's figures.
 
     Attributes:
-        attribute: the dataset's name of it. threshold: log-odds from which on it is called.
-        sensitivity: share of held-out faces with the attribute that are called.
-        specificity: share of held-out faces without it, at the dataset's own rates, that are not called.
-        rate: share of those faces that carry it.
+        attribute: its name in the dataset.
+        threshold: log-odds at and above which a face is classified as positive.
+        sensitivity: share of held-out faces with the attribute that are classified as positive.
+        specificity: share of held-out faces without it, at the dataset's own rates, that are classified as negative.
+        rate: share of those faces that have it.
     """
 
     attribute: str
@@ -50,7 +52,7 @@ class Probe:
 
     @property
     def usable(self) -> bool:
-        """Whether it errs seldom enough to be asked."""
+        """Whether its error rates are low enough for measurements."""
         return self.sensitivity.value >= LEAST_SENSITIVITY and self.specificity.value >= LEAST_SPECIFICITY
 
 
@@ -60,10 +62,13 @@ class Probes:
 
     Attributes:
         size: height and width in px of the faces it is made for.
-        weights: float16 [out,in,k,k] of each convolution, then [out,in] of the last, linear step, a row a probe.
-        biases: float16 [out] of each. strides: of each convolution; every one is padded by half its kernel.
-        probes: a row an output, the unusable ones included. tables: false calls under trials, rows by table name.
-        origin: renderer, seeds, numbers of faces. digest: SHA-256 over all of the above.
+        weights: float16 [out,in,k,k] of each convolution, then [out,in] of the last, linear layer, a row a probe.
+        biases: float16 [out] of each layer.
+        strides: of each convolution; every convolution is padded by half its kernel.
+        probes: one an output, the unusable ones included.
+        tables: false positives on degraded images, rows by table name.
+        origin: renderer, seeds, numbers of faces.
+        digest: SHA-256 over all of the above.
     """
 
     size: int
@@ -76,16 +81,16 @@ class Probes:
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        """Take the digest of the contents."""
+        """Compute the digest of the contents."""
         object.__setattr__(self, "digest", contents_digest(self.arrays()))
 
     @property
     def usable(self) -> tuple[Probe, ...]:
-        """The probes that may be asked, in order."""
+        """The probes that are good enough for measurements, in order."""
         return tuple(probe for probe in self.probes if probe.usable)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as named arrays, the form on disk."""
+        """Return everything as named arrays, the format of the file."""
         card = {
             "format": FORMAT,
             "size": self.size,
@@ -99,12 +104,12 @@ class Probes:
         return {**plain, "card": packed_card(card)}
 
     def write(self, path: Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the file atomically."""
         write_sealed(path, self.arrays())
 
 
 def read_probes(path: Path) -> Probes:
-    """Read a file of probes and check that it is whole.
+    """Read a file of probes and check that it is complete.
 
     Raises:
         ValueError: naming the file, if it is missing, damaged, or of another format.
@@ -128,13 +133,13 @@ def read_probes(path: Path) -> Probes:
 
 @cache
 def probed_sizes() -> tuple[int, ...]:
-    """Return the image sizes in px that the package carries probes for."""
+    """Return the image sizes in px for which the package contains probes."""
     return shipped_sizes("probes")
 
 
 @cache
 def shipped_probes(size: int = 64) -> Probes:
-    """Return the probes that the package carries for faces of this size; read and checked once.
+    """Return the probes that the package contains for faces of this size; read and checked once.
 
     Raises:
         ValueError: if there are none for this size, or the file is damaged.
@@ -159,22 +164,24 @@ def scores(images: np.ndarray, probes: Probes, device: str = "cpu") -> np.ndarra
         raise ValueError(f"expected images of shape [N, 3, {probes.size}, {probes.size}], got {list(images.shape)}")
     weights = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.weights]
     biases = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.biases]
-    found = []
+    odds = []
     with torch.inference_mode():
         for start in range(0, len(images), _CHUNK):
             chunk = np.ascontiguousarray(images[start : start + _CHUNK])
             x = torch.from_numpy(chunk).to(device).float() / 255 - 0.5
             for weight, bias, stride in zip(weights, biases, probes.strides, strict=False):  # the last one is linear
                 x = functional.relu(functional.conv2d(x, weight, bias, stride, padding=weight.shape[-1] // 2))
-            found.append(functional.linear(x.flatten(1), weights[-1], biases[-1]).cpu().numpy())
-    return np.concatenate(found)
+            odds.append(functional.linear(x.flatten(1), weights[-1], biases[-1]).cpu().numpy())
+    return np.concatenate(odds)
 
 
 def called(images: np.ndarray, probes: Probes | None = None, device: str = "cpu") -> dict[str, np.ndarray]:
-    """Return which faces are called to carry each usable attribute: bool [N] by name, uncorrected.
+    """Return which faces are classified as having each usable attribute: bool [N] by name, uncorrected.
 
     Args:
-        images: uint8 [N,3,size,size]. probes: the shipped ones of this size where None. device: torch device.
+        images: uint8 [N,3,size,size].
+        probes: the fitted probes; the shipped ones of this size if None.
+        device: torch device.
     """
     chosen = probes or shipped_probes(images.shape[-1])
     odds = scores(images, chosen, device)
@@ -183,10 +190,10 @@ def called(images: np.ndarray, probes: Probes | None = None, device: str = "cpu"
 
 
 def probes_card(probes: Probes | None = None) -> dict[str, Any]:
-    """Return all that is known of the probes as plain numbers, ready for JSON.
+    """Return everything that is known about the probes, ready for JSON.
 
     Keys: ``size``, ``digest``, ``probes`` (attribute, threshold, sensitivity, specificity, rate), ``dropped`` (the
-    same of those that are not asked), ``tables``, ``origin``.
+    same of those that are not used), ``tables``, ``origin``.
     """
     chosen = probes or shipped_probes()
     return {

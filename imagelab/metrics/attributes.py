@@ -1,19 +1,21 @@
-"""Tails: which share of the faces carries each attribute, counted by probes whose errors are known and corrected for.
+"""Tails: the share of faces that have each attribute, counted by classifiers and corrected for their known errors.
 
-What is rare is lost first: an attribute that stands in 1 of 200 pictures need only be missed once by chance, and no
-later generation can learn it. Real images say what they carry; generated ones do not, so probes (attribute_probes.py)
-are asked and their answer q, the share called, is corrected for what they miss and invent (Rogan, Gladen 1978):
+What is rare is lost first: an attribute that occurs in 1 of 200 images only has to be absent from one sample by
+chance, and no later generation can learn it. Real images have attribute labels; generated ones do not. So classifiers,
+here called probes (attribute_probes.py), predict the attributes. Their result q, the share of faces classified as
+positive, is corrected for missed and for false positives (Rogan, Gladen 1978):
 
-    p = (q + Sp - 1) / (Se + Sp - 1).
+    p = (q + Sp - 1) / (Se + Sp - 1).                                                          (1)
 
-A share may fall and never be missed by anyone's fault: a perfect generator that gives every sample the attribute with
-the share it had in the generation before drifts, too (Wright-Fisher). :func:`drift_interval` is that null model; only
-what falls out of it is the generator's doing.
+A share can also fall without any error of the generator. A perfect generator, which gives each sample the attribute
+with the probability that it had in the generation before, drifts as well (Wright-Fisher). :func:`drift_interval` is
+this null model; only a share outside of its interval shows an effect of the generator.
 
-What it does not see: an attribute that is still there but half gone (a face paint faded under the threshold reads as
-none), artefacts unlike all that the probes were fitted on, and anything but aligned faces of the Faces dataset.
-The errors are those on renders: what blur, noise and ghosts do to them is in the tables of ``probes_card()``. Trust it
-from about 1000 faces on, see :func:`smallest_share`. Freckles have a counter of their own (``freckles/prevalence``).
+What it does not see: an attribute that is still present but weakened (a face paint that has faded below the threshold
+counts as absent), artefacts unlike everything that the probes were fitted on, and anything but aligned faces of the
+Faces dataset. The error rates are those on renders: ``probes_card()`` has tables of the effect of blur, noise and
+ghosts on them. Trust it from about 1000 faces on, see :func:`smallest_share`. Freckles have their own counter
+(``freckles/prevalence``).
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
@@ -36,40 +38,45 @@ CITE = "doi:10.1093/oxfordjournals.aje.a112510"
 
 
 def corrected_share(found: int, n: int, probe: Probe) -> tuple[float, float]:
-    """Return the share of faces that carry the probe's attribute, and its standard error.
+    """Return the share of faces that have the probe's attribute, equation (1), and its standard error.
 
-    The error holds the spread of the faces and the calibration's own errors of Se and Sp (delta method). These two are
-    common to all that is measured with one set of probes, so a difference between two generations is known better than
-    their errors suggest. The share may leave 0..1 by as much as chance allows; clipping it would bias every average.
+    The error includes the sampling error over the faces and the calibration's own errors of Se and Sp (delta method).
+    Errors of Se and Sp are common to everything that is measured with one set of probes, so a difference between two
+    generations is known better than their errors suggest. The share is not clipped to 0..1, because clipping would bias
+    every average of it.
 
     Args:
-        found: faces called, 0..n. n: faces asked, at least 1. probe: the attribute's figures.
+        found: faces classified as positive, 0..n.
+        n: faces classified, at least 1.
+        probe: the attribute's figures.
     """
     if not 0 <= found <= n or n < 1:
         raise ValueError(f"found: expected 0..n of n >= 1 faces, got {found} of {n}")
     youden = probe.sensitivity.value + probe.specificity.value - 1
     value = (found / n + probe.specificity.value - 1) / youden
-    likely = (found + 0.5) / (n + 1)  # 0 of n is not known exactly
+    likely = (found + 0.5) / (n + 1)  # an error above 0 also for 0 of n
     variance = likely * (1 - likely) / n
     variance += (value * probe.sensitivity.stderr) ** 2 + ((1 - value) * probe.specificity.stderr) ** 2
     return value, math.sqrt(variance) / youden
 
 
 def smallest_share(probe: Probe, n: int, errors: float = 3.0) -> float:
-    """Return the smallest prevalence that n faces tell from none: ``errors`` standard errors where there is none.
+    """Return the smallest prevalence that n faces distinguish from 0: ``errors`` standard errors at a true share of 0.
 
     Args:
-        probe: the attribute's figures. n: faces asked. errors: how many standard errors count as telling.
+        probe: the attribute's figures.
+        n: faces classified.
+        errors: number of standard errors that count as a difference.
     """
-    invented = round((1 - probe.specificity.value) * n)
-    return errors * corrected_share(invented, n, probe)[1]
+    false_positives = round((1 - probe.specificity.value) * n)
+    return errors * corrected_share(false_positives, n, probe)[1]
 
 
 def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> tuple[float, float]:
-    """Return between which shares drift alone leaves an attribute: the central interval of the Wright-Fisher model.
+    """Return the interval of shares that drift alone can produce: the central interval of the Wright-Fisher model.
 
-    At least ``level`` of all perfect generators end inside it, bounds included. It knows no measurement error: add
-    the standard error of the measured share before anyone is blamed.
+    At least ``level`` of all perfect generators end inside it, bounds included. It does not include measurement error:
+    add the standard error of the measured share before you attribute a difference to the generator.
 
     Args:
         p0: share among the real images, 0..1.
@@ -92,9 +99,9 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
 
 
 def attribute_shares(evidence: Evidence) -> list[Measurement]:
-    """Probe the images under test: ``tails/<attribute>``, the corrected share of faces that carry it, for each probe.
+    """Measure ``tails/<attribute>``, the corrected share of faces that have the attribute, for each probe.
 
-    Images of another size or without colour are answered with missing values and the reason.
+    For images of another size or without colour, the values are missing and the reason is given.
     """
     images = evidence.fake.images
     channels, size = images.shape[1], images.shape[-1]

@@ -7,16 +7,18 @@ its place (:meth:`Measurement.at`) beside the floor, which is the same metric of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
 from ..images import check_images
 from ..measurement import Direction, Measurement
 
-__all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable"]
+__all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable", "Quantity"]
 
 
 class NotMeasurable(ValueError):
@@ -69,17 +71,41 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What one measurement of a metric says of itself where it differs from its row.
+
+    Attributes:
+        unit: its unit; None for the row's.
+        better: its direction; None for the row's.
+        cite: its source; None for the row's.
+    """
+
+    unit: str | None = None
+    better: Direction | None = None
+    cite: str | None = None
+
+
+@dataclass(frozen=True)
 class Metric:
-    """One row of ``METRICS``.
+    """One row of ``METRICS``: an instrument, and all that is said of it, once.
+
+    Its measurements take unit, direction and source from here; one that says otherwise is an error.
 
     Attributes:
         measure: Evidence -> the Measurements, several where a metric has bands.
-        title: its name in a report. unit: of its main value.
+        title: its name in a report.
+        unit: of its measurements; "" for a pure number.
         what: one sentence for a newspaper reader: what it counts.
         blind: one sentence: what it does not see.
-        better: its direction. least: the smallest n we would trust.
-        cite: the source. needs: names of weights that must be present locally, empty for none.
+        better: its direction.
+        least: the smallest number of images that its value should be trusted for.
+        cite: the source, ``arXiv:...`` or ``doi:...``; "" for an unpublished one.
+        needs: names of weights that must be present locally, empty for none.
         gives: what its measurements are called in front of the slash; empty where that is the row's own name.
+        but: measurements (by full name or by what stands in front of the slash) that differ from the row, and in what.
+        suits: "any" images, or "faces": aligned faces like those of :class:`imagelab.Faces` only.
+        uses_training: whether it compares with the training images, so that it needs them.
+        name: the row's name, for a metric of your own; ours have theirs from the table.
     """
 
     measure: Callable[[Evidence], list[Measurement]]
@@ -92,3 +118,32 @@ class Metric:
     cite: str = ""
     needs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    but: Mapping[str, Quantity] = field(default_factory=lambda: MappingProxyType({}))
+    suits: Literal["any", "faces"] = "any"
+    uses_training: bool = False
+    name: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        """Return all that is said of the metric as plain JSON values, without its code."""
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("measure", "but")}
+        return {**told, "but": {name: asdict(quantity) for name, quantity in self.but.items()}}
+
+    @classmethod
+    def from_data(cls, said: Mapping[str, Any]) -> Metric:
+        """Return the metric that :meth:`as_data` told of. Its code is not there: it measures nothing."""
+
+        def measure(evidence: Evidence) -> list[Measurement]:
+            raise NotMeasurable(f"the code of {said.get('name')!r} is not loaded")
+
+        but = {name: Quantity(**quantity) for name, quantity in said["but"].items()}
+        known = {**said, "but": but, "needs": tuple(said["needs"]), "gives": tuple(said["gives"])}
+        return cls(measure=measure, **known)
+
+    def quantity(self, name: str) -> tuple[str, Direction, str]:
+        """Return (unit, direction, source) of the measurement of this name."""
+        own = self.but.get(name) or self.but.get(name.partition("/")[0]) or Quantity()
+        return (
+            self.unit if own.unit is None else own.unit,
+            self.better if own.better is None else own.better,
+            self.cite if own.cite is None else own.cite,
+        )

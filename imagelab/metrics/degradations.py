@@ -1,10 +1,11 @@
-"""What a picture may have gone through before its freckles are counted: the trials that the counter is calibrated on.
+"""Degradations that an image may have undergone before its freckles are counted; the counter is calibrated on them.
 
-Models do not only lose freckles; they blur, they add grain, and those that mix many faces leave ghosts: faint leftovers
-of other faces on the skin, as round and as dark as freckles. A counter that has never seen a ghost counts it. So this
-one is fitted on ghosted skin, too, bare and with real freckles laid upon it, and what it invents there is published.
+Models do not only lose freckles. They blur, they add noise, and those that mix many faces leave ghosts: faint remains
+of other faces on the skin, as round and as dark as freckles. A counter that was not fitted on ghosts counts them as
+freckles. So this one is also fitted on skin with ghosts, both without freckles and with real freckles on it, and the
+number of false freckles that ghosts cause is published on its card.
 
-All trials take and give uint8 [N,3,H,W] and depend on their arguments and on nothing else.
+All functions take and return uint8 [N,3,H,W], and their result depends on their arguments only.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ __all__ = ["Ghosts", "blurred", "compressed", "noised", "spoiled"]
 
 
 def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur with a Gaussian of sigma px and publish again as bytes."""
+    """Blur with a Gaussian of sigma px and round to 8 bits."""
     smooth = ndimage.gaussian_filter(images.astype(np.float32), (0, 0, sigma, sigma), mode="nearest")
     return _published(smooth)
 
 
 def noised(images: np.ndarray, sd: float, rng: np.random.Generator, kind: str = "white") -> np.ndarray:
-    """Add Gaussian noise, sd on the 0..1 scale: white (colours apart), grey, or clumped (correlated over 0.7 px)."""
+    """Add Gaussian noise.
+
+    Args:
+        images: uint8 [N,3,H,W].
+        sd: standard deviation of the noise for pixel values in 0..1.
+        rng: the source of the noise.
+        kind: "white" (independent in each channel), "grey" (equal in all channels), or "clumped" (correlated over 0.7
+            px).
+    """
     noise = rng.standard_normal((len(images), 1 if kind == "grey" else 3, *images.shape[2:]), np.float32)
     if kind == "clumped":
         noise = ndimage.gaussian_filter(noise, (0, 0, 0.7, 0.7), mode="wrap")
@@ -35,7 +44,7 @@ def noised(images: np.ndarray, sd: float, rng: np.random.Generator, kind: str = 
 
 
 def compressed(images: np.ndarray, quality: int) -> np.ndarray:
-    """Send every image through a JPEG file of this quality (1..95)."""
+    """Compress and decompress every image as JPEG of this quality (1..95)."""
     out = np.empty_like(images)
     for row, image in enumerate(images):
         file = io.BytesIO()
@@ -46,10 +55,12 @@ def compressed(images: np.ndarray, quality: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Ghosts:
-    """A linear model of faces without freckles: what it paints on skin is never a freckle.
+    """A linear model of faces without freckles: nothing that it draws on skin is a freckle.
 
     Attributes:
-        mean: float32 [D]. axes: float32 [K,D], principal axes. spread: float32 [K], standard deviations along them.
+        mean: float32 [D].
+        axes: float32 [K,D], principal axes.
+        spread: float32 [K], standard deviations along them.
         shape: (3, H, W).
     """
 
@@ -71,7 +82,7 @@ class Ghosts:
         return cls(mean, axes, np.sqrt(values / (len(images) - 1)).astype(np.float32), images.shape[1:])
 
     def through(self, images: np.ndarray, kept: int) -> np.ndarray:
-        """Return what is left of the images on the first ``kept`` axes."""
+        """Return the images projected onto the first ``kept`` axes."""
         flat = images.reshape(len(images), -1).astype(np.float32) - self.mean
         return self._painted((flat @ self.axes[:kept].T) @ self.axes[:kept])
 
@@ -85,7 +96,7 @@ class Ghosts:
 
 
 def spoiled(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return copies as a model might leave them: two of three blurred, most with noise, some compressed."""
+    """Return copies with the typical damage of a model: two of three blurred, most with noise, some compressed."""
     sigma = rng.uniform(0, 1.3, len(images)) * (rng.random(len(images)) < 0.67) * images.shape[-1] / 64
     sd = rng.uniform(0, 0.035, len(images)) * (rng.random(len(images)) < 0.7)
     out = np.empty_like(images)

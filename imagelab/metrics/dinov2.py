@@ -1,17 +1,18 @@
-"""The network behind FD-DINOv2: the vision transformer ViT-L/14 that DINOv2 trained without labels.
+"""The network of FD-DINOv2: the vision transformer ViT-L/14, trained without labels by the authors of DINOv2.
 
 An image of 224 px becomes 16 x 16 patches of 14 px and a class token; each of 24 blocks adds to every token
 
     x <- x + g_1 attention(norm(x)),    x <- x + g_2 mlp(norm(x)),    g: one learned gain a channel (LayerScale),
 
-and the features are the 1024 numbers of the class token after a last norm. The position of a patch was learned on a
-37 x 37 grid (518 px); it is read at 16 x 16 by the authors' own bicubic rule, which steps 37 / 16.1 and not 37 / 16.
-Fréchet distances in this space follow people's judgement of faces better than FID does. The weights are looked for on
-this machine only (weights.py), and the whole inference stands in this file. An image costs 81 billion multiplications:
-milliseconds on a GPU, seconds on a CPU core.
+and the features are the 1024 numbers of the class token after a final norm. Position embeddings were learned on a
+37 x 37 grid (518 px). They are resampled to 16 x 16 by the authors' own bicubic rule, whose step is 37 / 16.1, not
+37 / 16. Fréchet distances in this space agree with human ratings of faces better than FID does. The weights are looked
+for on this machine only (weights.py), and the whole inference is in this file. An image costs 81 billion
+multiplications: milliseconds on a GPU, seconds on a CPU core.
 
-Differs from dgm-eval, where FD-DINOv2 was proposed: images are enlarged in floating point, as edm2 does, where PIL
-rounds to bytes. Differs from torch-fidelity, which enlarges bilinearly: its values are another instrument's.
+Differs from dgm-eval, where FD-DINOv2 was proposed: images are enlarged in floating point, as in edm2; dgm-eval
+enlarges them with PIL, which rounds to bytes. Differs from torch-fidelity, which enlarges bilinearly: its values are
+not comparable.
 
 References:
     DINOv2: learning robust visual features without supervision (Oquab et al. 2023), arXiv:2304.07193.
@@ -38,7 +39,7 @@ RESIZE = "bicubic to 224 px, antialias"
 CITE = "arXiv:2306.04675"
 SIDE = 224
 BATCH = 16  # images at a time: 257 tokens of 4096 numbers in the widest layer, 4 MB an image
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels in 0..1
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of ImageNet's channels, 0..1
 EPSILON = 1e-6  # of every norm
 
 State = dict[str, "Tensor"]
@@ -49,8 +50,11 @@ class Form:
     """The dimensions of a vision transformer.
 
     Attributes:
-        width: channels D of a token. depth: blocks. heads: attention heads, each of width / heads channels.
-        patch: pixels a side of a patch. grid: patches a side for which positions were learned.
+        width: channels D of a token.
+        depth: number of blocks.
+        heads: attention heads, each of width / heads channels.
+        patch: pixels a side of a patch.
+        grid: patches a side for which position embeddings were learned.
     """
 
     width: int = 1024
@@ -81,7 +85,7 @@ class Form:
         return {
             "cls_token": (1, 1, d),
             "pos_embed": (1, self.grid**2 + 1, d),
-            "mask_token": (1, d),  # only training reads it
+            "mask_token": (1, d),  # used in training only
             "patch_embed.proj.weight": (d, 3, p, p),
             "patch_embed.proj.bias": (d,),
             **{f"blocks.{index}.{name}": shape for index in range(self.depth) for name, shape in block.items()},
@@ -102,7 +106,8 @@ def dinov2(device: str, path: Path | None = None, form: Form = VIT_L) -> Callabl
         form: the dimensions that the file must have.
 
     Raises:
-        WeightsMissing: where the weights are not on this machine. ValueError: for a file that is not these weights.
+        WeightsMissing: if the weights are not on this machine.
+        ValueError: for a file that does not contain these weights.
     """
     path = path or locate(NAME)
     import torch
@@ -118,7 +123,7 @@ def dinov2(device: str, path: Path | None = None, form: Form = VIT_L) -> Callabl
 
 
 def prepare(images: Tensor) -> Tensor:
-    """Return uint8 [B,C,H,W] as the network wants it: float32 [B,3,224,224], in units of ImageNet's spread."""
+    """Return the network's input for uint8 [B,C,H,W]: float32 [B,3,224,224], standardised like ImageNet's images."""
     import torch
     from torch.nn import functional
 
@@ -129,12 +134,12 @@ def prepare(images: Tensor) -> Tensor:
 
 
 def positions(learned: Tensor, side: int) -> Tensor:
-    """Return what is added to the tokens of a side x side grid, given what was learned on another grid.
+    """Return the position embeddings of a side x side grid, resampled from those that were learned on another grid.
 
     Args:
         learned: float [1,1+G^2,D]: the class token's, then row by row.
-        side: patches a side. Patch i is read at (i + 1/2) G / (side + 0.1) - 1/2: the authors' guard against rounding
-            became part of the function that the network is used with.
+        side: patches a side. Patch i is read at (i + 1/2) G / (side + 0.1) - 1/2: the authors added 0.1 against
+            rounding errors, and the network is now defined with it.
     """
     import torch
     from torch.nn import functional
@@ -188,10 +193,10 @@ def class_token(state: State, pixels: Tensor, form: Form) -> Tensor:
 def _check(state: State, path: Path, form: Form) -> None:
     """Raise ValueError unless the file holds exactly the tensors of this network."""
     expected = form.tensors()
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    for name in [*expected, *found]:
-        if expected.get(name) != found.get(name):
+    actual = {name: tuple(value.shape) for name, value in state.items()}
+    for name in [*expected, *actual]:
+        if expected.get(name) != actual.get(name):
             raise ValueError(
                 f"{path}: not the weights of {NAME} (first tensor that does not fit: {name}, expected "
-                f"{expected.get(name, 'none')}, got {found.get(name, 'none')})"
+                f"{expected.get(name, 'none')}, got {actual.get(name, 'none')})"
             )

@@ -1,8 +1,8 @@
-"""How a distance between two sets becomes measurements: what every one of them says of itself, and its corrected twin.
+"""The measurements of a distance between two sets: what all distances have in common, and the bias-corrected value.
 
-Fréchet, sliced Wasserstein and kernel distance differ in their mathematics alone. That they are better when lower,
-taken in a space that may be standardised, missing where no features can be compared, and followed by a value without
-its 1/n bias, is the same of all and stands here.
+Fréchet, sliced Wasserstein and kernel distance differ only in their formulas. This file has what they share: lower is
+better; the feature space may be standardised; the value is missing where no features can be compared; and a second
+measurement gives the value without its 1/n bias.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["distance_form", "jackknifed_rows", "training_features"]
 
 
 def distance_form(evidence: Evidence, space: str, name: str, estimator: str, cite: str) -> Measurement:
-    """Return a distance with everything but its value: direction, n, estimator, space, resize, source."""
+    """Return a measurement of a distance without its value: direction, n, estimator, space, resize, source."""
     chosen = SPACES[space]
     return Measurement(
         name,
@@ -42,27 +42,29 @@ def jackknifed_rows(
     """Return the plain distance under the form's name, and the value without its bias under its ``_corrected`` name.
 
     Args:
-        evidence: the images. space: whose features are compared. form: from :func:`distance_form`.
-        measured: (features of the reference [N,D], of the made images [M,D]) -> value, error, corrected value.
+        evidence: the images.
+        space: the feature space.
+        form: from :func:`distance_form`.
+        measured: (features of the reference [N,D], of the generated images [M,D]) -> value, error, corrected value.
     """
     plain = replace(form, seed=evidence.seed)
     stem, slash, tail = form.name.partition("/")
     corrected = replace(plain, name=f"{stem}_corrected{slash}{tail}", estimator=f"{plain.estimator}, jackknifed")
     try:
-        found = measured(*feature_pair(evidence, space))
+        result = measured(*feature_pair(evidence, space))
     except NotMeasurable as error:
         return [replace(each, value=None, missing=str(error)) for each in (plain, corrected)]
-    plain = replace(plain, value=found.value, stderr=found.stderr)
-    if found.corrected is None:
+    plain = replace(plain, value=result.value, stderr=result.stderr)
+    if result.corrected is None:
         return [plain, replace(corrected, value=None, missing="needs at least 3 images in each set")]
-    return [plain, replace(corrected, value=found.corrected, stderr=found.stderr)]
+    return [plain, replace(corrected, value=result.corrected, stderr=result.stderr)]
 
 
 def training_features(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the features of held-out, made and training images, standardised alike by the held-out ones.
+    """Return the features of held-out, generated and training images, all standardised by the held-out ones.
 
     Raises:
-        NotMeasurable: where the evidence holds no training set, or sets without features to compare.
+        NotMeasurable: where the evidence has no training set, or sets without features to compare.
     """
     if evidence.train is None:
         raise NotMeasurable("the images that the model was trained on were not handed over")

@@ -1,16 +1,16 @@
-"""How different the images of a set are from each other, read from the pixels themselves.
+"""Diversity: how different the images of a set are from each other, measured on the pixels.
 
 The pixel variance is the mean over pixels and channels of the unbiased variance over images, pixels in 0..1. It equals
-half the mean squared distance of two images, and it is the quantity whose decay theory predicts in closed form for
-a Gaussian model. Beside it the tone of the set (brightness, contrast within an image, colourfulness) and its colours:
+half the mean squared distance of two images, and theory predicts its decay in closed form for a Gaussian model. In
+addition, this file measures the tone of the set (brightness, contrast within an image, colourfulness) and its colours:
 
-    chroma      mean of max(R,G,B) - min(R,G,B), 0..1: loops that feed on themselves fade, guided ones oversaturate
+    chroma      mean of max(R,G,B) - min(R,G,B), 0..1: it falls in self-consuming loops and rises with strong guidance
     hue_spread  1 - |sum_i v_i| / sum_i |v_i|, v_i the mean colour of image i as a vector in the plane around grey:
-                0 where all images share one hue, 1 where their hues cancel
-    clipped     share of values at 0 or 255, which no generator that ends in a clamp is free of
+                0 where all images have one hue, 1 where their hues cancel
+    clipped     share of values at 0 or 255, which every generator produces whose output is clamped
 
-All are two-sided: read them by their floor. What they do not see: whether the images differ by content or by noise, and
-where in the picture a colour stands.
+All are two-sided: compare them with their floor. What they do not see: whether the images differ by content or by
+noise, and where in the image a colour is.
 
 References:
     Self-consuming generative models go MAD (Alemohammad et al. 2023), arXiv:2307.01850: variance over generations.
@@ -32,8 +32,8 @@ __all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "va
 CITE = "arXiv:2307.01850"
 BLOCK = 256
 ZERO_VARIANCE = 1e-15
-"""A variance below it is none. Two images that differ in one pixel by one level, in a set of a million images of 4096
-px, have about 4e-15."""
+"""A smaller variance counts as zero. Two images that differ in one pixel by one level, in a set of a million images of
+4096 px, give about 4e-15."""
 
 
 def variance_and_error(images: np.ndarray) -> tuple[float, float | None]:
@@ -43,8 +43,8 @@ def variance_and_error(images: np.ndarray) -> tuple[float, float | None]:
         images: uint8 [N,C,H,W], N >= 2.
 
     Returns:
-        (variance in squared units of 0..1, standard error). The error comes from each image's influence, its mean
-        squared distance to the mean image; None for two images, which tell one distance only.
+        (variance in squared units of 0..1, standard error). The error is computed from each image's influence, its mean
+        squared distance to the mean image; None for two images, which have one distance only.
 
     Raises:
         ValueError: for fewer than two images.
@@ -62,7 +62,7 @@ def variance_and_error(images: np.ndarray) -> tuple[float, float | None]:
 
 
 def pixel_variance(evidence: Evidence) -> list[Measurement]:
-    """Return ``pixel_variance``, generated over reference, and ``pixel_variance/raw`` of the generated images."""
+    """Return ``pixel_variance``, generated divided by reference, and ``pixel_variance/raw`` of the generated images."""
     form = Measurement(
         "pixel_variance",
         0.0,
@@ -87,7 +87,7 @@ def pixel_variance(evidence: Evidence) -> list[Measurement]:
 
 
 def image_tone(image_set: ImageSet) -> dict[str, np.ndarray]:
-    """Return of each image, float64 [N]: brightness (mean luma 0..1), contrast (its sd), colourfulness (0 for grey).
+    """Return for each image, float64 [N]: brightness (mean luma 0..1), contrast (its sd), colourfulness (0 for grey).
 
     Colourfulness is Hasler and Suesstrunk's: with rg = R - G and yb = (R + G)/2 - B in 0..1, the root of their summed
     variances plus 0.3 times the length of their mean.
@@ -104,10 +104,10 @@ def image_tone(image_set: ImageSet) -> dict[str, np.ndarray]:
 
 def tone(evidence: Evidence) -> list[Measurement]:
     """Return ``brightness``, ``contrast`` and ``colourfulness``: mean over the generated images, with errors."""
-    found = []
+    measurements = []
     n = len(evidence.fake)
     for name, values in image_tone(evidence.fake).items():
-        found.append(
+        measurements.append(
             Measurement(
                 name,
                 float(values.mean()),
@@ -120,11 +120,11 @@ def tone(evidence: Evidence) -> list[Measurement]:
                 cite="doi:10.1117/12.477378" if name == "colourfulness" else "",
             )
         )
-    return found
+    return measurements
 
 
 def image_colour(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each image its chroma [N] in 0..1, its mean colour vector [N,2], and its share of clipped values [N].
+    """Return for each image its chroma [N] in 0..1, its mean colour vector [N,2], and its share of clipped values [N].
 
     The vector is (R - (G + B)/2, (G - B) sqrt(3)/2) in 0..1: its angle is the hue (red 0, green 120 degrees), its
     length the saturation of the mean colour. Grey images have chroma and vector 0.
@@ -153,9 +153,9 @@ def colour(evidence: Evidence) -> list[Measurement]:
         estimator="mean over images",
     )
 
-    def told(name: str, value: float, influence: np.ndarray, **said: str) -> Measurement:
+    def measurement(name: str, value: float, influence: np.ndarray, **other: str) -> Measurement:
         error = float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-        return replace(form, name=name, value=value, stderr=error, **said)
+        return replace(form, name=name, value=value, stderr=error, **other)
 
     spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")
     length, mean = np.linalg.norm(vector, axis=1), vector.mean(axis=0)
@@ -163,11 +163,12 @@ def colour(evidence: Evidence) -> list[Measurement]:
         along = vector @ (mean / max(float(np.linalg.norm(mean)), 1e-300))
         together = float(np.linalg.norm(mean) / length.mean())
         influence = (along - together * length) / length.mean()
-        spread = told("hue_spread", 1.0 - together, influence, unit="", estimator="1 - |mean colour| / mean |colour|")
+        estimator = "1 - |mean colour| / mean |colour|"
+        spread = measurement("hue_spread", 1.0 - together, influence, unit="", estimator=estimator)
     return [
-        told("chroma", float(chroma.mean()), chroma),
+        measurement("chroma", float(chroma.mean()), chroma),
         spread,
-        told("clipped", float(clipped.mean()), clipped, unit="share"),
+        measurement("clipped", float(clipped.mean()), clipped, unit="share"),
     ]
 
 

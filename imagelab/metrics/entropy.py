@@ -1,27 +1,28 @@
-"""How spread out the images are, in nats: the entropy of the cloud of features, from nearest-neighbour distances.
+"""Entropy of the features, in nats, estimated from nearest-neighbour distances: how widely the images are spread.
 
 Kozachenko and Leonenko: with r_i the distance of point i to its k-th nearest other point, d dimensions and c_d the
 volume of the unit ball,
 
-    H = psi(n) - psi(k) + log c_d + (d / n) sum_i log r_i.
+    H = psi(n) - psi(k) + log c_d + (d / n) sum_i log r_i.                                      (1)
 
-Reported is H(generated) - H(real), both sets of one size, in the plane of the reference's ten principal directions.
-Ten, because the estimate is honest there (for Gaussians of 1 to 10 dimensions it is within .1 nat at n = 2,000; at 32
-dimensions 2.3 nats too high, and in 224 off by more than it measures), and because ten directions hold most of the
-variance (of 1,000 faces at 64 px: 92 % in the embedded trunk's features, 84 % in random ones). k = 1, because pairs of
-near-copies are what shows first when a loop turns from generalising to memorising: the published early warning.
-Halving all distances costs d log 2 = 6.9 nats. Replacing half of 1,000 faces by copies of the other half, one grey
-level off, costs 37, and neither Vendi score nor sliced distance nor detector notices it.
+The measurement is H(generated) - H(real), both sets of one size, in the subspace of the reference's ten principal
+directions. Ten, because the estimate is accurate there (for Gaussians of 1 to 10 dimensions it is within .1 nat at
+n = 2,000; at 32 dimensions 2.3 nats too high, and in 224 off by more than it measures), and because ten directions
+contain most of the variance (of 1,000 faces at 64 px: 92 % in the features of imagelab-ssl-v1, 84 % in random ones).
+k = 1, because pairs of near-copies appear first when a loop turns from generalising to memorising: the published early
+warning. Halving all distances costs d log 2 = 6.9 nats. Replacing half of 1,000 faces by copies of the other half, one
+grey level off, costs 37, and Vendi score, sliced distance and detector do not detect it.
 
-Two-sided, any real number, 0 for equal clouds; trust it from 500 images: below, the plane fits its own reference too
-well, and real faces against real ones come out at -.7 nats (n = 100), -.3 (200), -.05 (500), -.01 (1,000). It does
-not see what lies outside those ten directions, nor whether the images look real: noise raises it. Exact twins put it
-at minus infinity: then the value is missing with their number, and ``entropy_twins`` carries it.
+Two-sided, any real number, 0 for equal distributions; trust it from 500 images: below, the subspace is fitted too
+closely to its own reference, and real faces against real ones give -.7 nats (n = 100), -.3 (200), -.05 (500), -.01
+(1,000). It does not see what lies outside those ten directions, nor whether the images look real: noise raises it.
+Exact copies within a set (twins) make it minus infinity: then the value is missing, with their number as the reason,
+and ``entropy_twins`` reports their share.
 
 References:
     Sample estimate of the entropy of a random vector (Kozachenko, Leonenko 1987), Problems Inform. Transm. 23:95-101.
     A closer look at model collapse: from a generalization-to-memorization perspective (Shi et al. 2025),
-    arXiv:2509.16499: it falls before copies appear. Differs from it: a plane of ten directions instead of all features.
+    arXiv:2509.16499: it falls before copies appear. Differs from it: ten principal directions, not all features.
 """
 
 from __future__ import annotations
@@ -42,18 +43,20 @@ __all__ = ["entropy", "entropy_gap", "entropy_of_distances", "knn_entropy", "pri
 CITE = "arXiv:2509.16499"
 DIMENSIONS = 10
 NEIGHBOUR = 1
-MIN_IMAGES = 20  # images a set: twelve neighbours and a group of the jackknife
-MAX_IMAGES = 10_000  # images a set whose neighbours are sought; more are drawn from at random
-KNOWN = 12  # neighbours kept, so that a set without some of its images still knows its nearest
-PARTS = 20  # groups of the jackknife: ten leave its error too rough here
-TWIN = 1e-5  # of the root mean square distance: float32 features of equal images may differ by so much
+MIN_IMAGES = 20  # images a set: enough for twelve neighbours and a group of the jackknife
+MAX_IMAGES = 10_000  # images a set; from a larger set this many are drawn at random
+KNOWN = 12  # neighbours kept of each image: without a group of images, the nearest of the rest is still among them
+PARTS = 20  # groups of the jackknife: with ten, the error itself is too uncertain here
+TWIN = 1e-5  # of the root mean square distance: float32 features of equal images may differ by this much
 
 
 def entropy_of_distances(distances: np.ndarray, k: int, dimensions: int) -> float:
-    """Return the differential entropy in nats from each point's distance to its k-th nearest other point.
+    """Return the differential entropy in nats, equation (1), from each point's distance to its k-th nearest neighbour.
 
     Args:
-        distances: float [N], all positive. k: >= 1. dimensions: d of the space.
+        distances: float [N], all positive.
+        k: number of the neighbour, >= 1.
+        dimensions: d of the space.
     """
     from scipy.special import digamma, gammaln
 
@@ -63,11 +66,11 @@ def entropy_of_distances(distances: np.ndarray, k: int, dimensions: int) -> floa
 
 
 def knn_entropy(points: np.ndarray, k: int = NEIGHBOUR) -> float:
-    """Return the Kozachenko-Leonenko entropy of a cloud, in nats.
+    """Return the Kozachenko-Leonenko entropy of a set of points, in nats.
 
     Args:
         points: float [N,D], N > k.
-        k: which neighbour; a larger one is smoother, and blind to groups of up to k near-copies.
+        k: number of the neighbour; a larger k has less variance, and does not detect groups of up to k near-copies.
 
     Returns:
         The entropy; ``-inf`` where a point has k exact copies.
@@ -77,19 +80,21 @@ def knn_entropy(points: np.ndarray, k: int = NEIGHBOUR) -> float:
 
 
 def entropy_gap(real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEIGHBOUR) -> tuple[float, float]:
-    """Return H(fake) - H(real) of two clouds of one size, and its standard error by the delete-a-group jackknife.
+    """Return H(fake) - H(real) of two sets of one size, and its standard error by the delete-a-group jackknife.
 
     Args:
-        real, fake: float [N,D], N >= 20, no exact copies within a set.
+        real: float [N,D], N >= 20, no exact copies within the set.
+        fake: float [N,D], likewise.
         seed: seed of the groups.
-        k: which neighbour.
+        k: number of the neighbour.
     """
     n, d = real.shape
-    found = [nearest(each, each, KNOWN + k - 1, exclude_self=True) for each in (real, fake)]
-    whole = [entropy_of_distances(distances[:, k - 1], k, d) for _, distances in found]
+    # One search serves all leave-outs: each needs only the first of these neighbours that is not left out.
+    neighbours = [nearest(each, each, KNOWN + k - 1, exclude_self=True) for each in (real, fake)]
+    whole = [entropy_of_distances(distances[:, k - 1], k, d) for _, distances in neighbours]
     left = []
     for pair in leave_out(n, n, seed, PARTS):
-        parts = [_kth_among(rows, *each, k) for rows, each in zip(pair, found, strict=True)]
+        parts = [_kth_among(rows, *each, k) for rows, each in zip(pair, neighbours, strict=True)]
         left.append(entropy_of_distances(parts[1], k, d) - entropy_of_distances(parts[0], k, d))
     return whole[1] - whole[0], float(spread(np.array(left)))
 
@@ -103,14 +108,14 @@ def _kth_among(rows: np.ndarray, index: np.ndarray, distances: np.ndarray, k: in
 
 
 def principal_plane(real: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
-    """Return the directions along which the reference varies most: float64 [D, min(dimensions, D)], orthonormal."""
+    """Return the directions of largest variance of the reference: float64 [D, min(dimensions, D)], orthonormal."""
     centred = real - real.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     return directions[:, ::-1][:, :dimensions]
 
 
 def entropy(evidence: Evidence) -> list[Measurement]:
-    """Return ``entropy/SPACE``, nats against the reference, and ``entropy_twins/SPACE``, the share of exact twins.
+    """Return ``entropy/SPACE``, nats against the reference, and ``entropy_twins/SPACE``, the share of exact copies.
 
     Raises:
         NotMeasurable: for fewer than 20 images a set, or sets without features to compare.
@@ -135,7 +140,7 @@ def entropy(evidence: Evidence) -> list[Measurement]:
         cite=CITE,
     )
     ours, theirs = _twins(fake), _twins(real)
-    softened = (ours + 2.0) / (n + 4.0)  # Agresti and Coull: 0 of n is not known exactly
+    softened = (ours + 2.0) / (n + 4.0)  # Agresti and Coull: an error above 0 also for 0 of n
     twins = replace(
         form,
         name=f"entropy_twins/{PRIMARY}",
@@ -154,6 +159,6 @@ def entropy(evidence: Evidence) -> list[Measurement]:
 
 
 def _twins(points: np.ndarray) -> int:
-    """Return how many points have another one at no distance but rounding."""
+    """Return how many points coincide with another one, up to rounding."""
     size = np.sqrt(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))
     return int((nearest(points, points, 1, exclude_self=True)[1][:, 0] <= TWIN * size).sum())

@@ -1,12 +1,13 @@
-"""Features: one pass of an extractor over a set serves every metric that reads it.
+"""Features: one pass of an encoder over a set serves every metric that reads it.
 
-``features(image_set, space)`` answers from the set's memory, from its cache folder, or by running the extractor, in
-this order. The name of a cache file hashes all that changes the numbers: the images' bytes, the space with the digest
-of its weights, the resize in front of it, the kind of device, and the version of this code.
+``features(image_set, space)`` returns the features from the set's memory, else from its cache folder, else by running
+the encoder. The name of a cache file hashes all that changes the numbers: the images' bytes, the space with the digest
+of its weights, the resize before it, the kind of device, and the version of this code.
 
-What a random net calls a feature may hardly ever be alive, and dividing such a channel by its spread makes it the
-loudest of all. :func:`feature_pair` therefore drops channels whose spread is below a thousandth of the median, and
-standardises the rest, both by the reference set alone, so that generations are measured with one ruler.
+A channel of a random net may be zero for almost all images. Division by its tiny spread would make such a channel
+dominate every distance. :func:`feature_pair` therefore drops channels whose spread is below a thousandth of the median
+spread, and standardises the rest. Both steps use the reference set alone, so that all generations are measured in the
+same units.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it whenever the numbers of any space change
+VERSION = 1  # increase it whenever the numbers of any space change
 BATCH = 256
-DEAD = 1e-3  # of the median spread
-RULER = 10  # reference images below which a spread is no unit to measure in
+DEAD = 1e-3  # of the median spread; channels below it are dropped
+RULER = 10  # smallest number of reference images to standardise by
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Space:
     """A feature space.
 
     Attributes:
-        name: its name, as it stands in measurements.
+        name: its name, as in ``Measurement.feature_space``.
         extractor: device -> (uint8 tensor [B,C,H,W] on that device -> float32 [B,D]); loads weights, so call it once.
         digest: SHA-256 of its weights, at least 8 hex digits.
-        resize: the resize kernel in front of it, "" for none.
-        standardise: whether distances are taken in units of the reference set's spread.
+        resize: the resize kernel before the encoder, "" for none.
+        standardise: whether distances are measured in units of the reference set's spread.
         needs: names of weights that must be present locally.
     """
 
@@ -71,7 +72,7 @@ class Space:
 
     @property
     def label(self) -> str:
-        """Name and first 8 digits of the digest: what ``Measurement.feature_space`` says."""
+        """Name and first 8 digits of the digest: the value of ``Measurement.feature_space``."""
         return f"{self.name}@{self.digest()[:8]}"
 
 
@@ -108,17 +109,17 @@ SPACES: dict[str, Space] = {
 """The feature spaces by name."""
 
 PRIMARY = ssl_encoder.NAME
-"""The space in which metrics of one space are taken."""
+"""The space of metrics that use one space only."""
 
 CONTROLS = ("randconv-s0", "randconv-s1", "randconv-s2")
-"""Spaces that nobody trained: distances are taken in them beside the primary one, and their spread is the control."""
+"""Spaces of random, untrained nets. Distances are also measured in these; their agreement is the control."""
 
 DISTANCE_SPACES = tuple(dict.fromkeys((PRIMARY, *CONTROLS)))
-"""The spaces in which distances between sets are taken, the primary one first."""
+"""The spaces in which distances between sets are measured, the primary one first."""
 
 
 def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray:
-    """Return the features of a set: float32 [N,D], remembered in the set and cached on disk where it has a folder.
+    """Return the features of a set: float32 [N,D], kept in the set's memory, and on disk if it has a cache folder.
 
     Args:
         image_set: the images.
@@ -126,8 +127,8 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
         device: torch device to compute on.
 
     Raises:
-        ValueError: for an unknown space, or images the space cannot read.
-        WeightsMissing: where the space's weights are not on this machine.
+        ValueError: for an unknown space, or images that the space cannot read.
+        WeightsMissing: if the space's weights are not on this machine.
     """
     if space not in SPACES:
         raise ValueError(f"features: unknown space {space!r}; there are {', '.join(SPACES)}")
@@ -136,25 +137,29 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
     slot = f"features {chosen.label} {kind}"
     if slot not in image_set.memory:
         path = _cache_path(image_set, chosen, kind)
-        found = _read(path, len(image_set)) if path else None
-        if found is None:
-            found = _extract(image_set.images, chosen, device)
+        extracted = _read(path, len(image_set)) if path else None
+        if extracted is None:
+            extracted = _extract(image_set.images, chosen, device)
             if path:
-                _write(path, found)
-        image_set.memory[slot] = found
+                _write(path, extracted)
+        image_set.memory[slot] = extracted
     return image_set.memory[slot]
 
 
 def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of reference and generated images as distances take them: two arrays [N,D].
+    """Return the features of reference and generated images as distances use them: two arrays [N,D].
 
-    In a space that is not standardised they come as they are, float32 and not copied: those are the large ones, and
-    the distances read them block by block. In a standardised space they are float64, channels whose spread over the
-    reference is below 1e-3 of the median channel's are dropped, and mean and spread of the reference become 0 and 1.
+    In a space that is not standardised the features are returned unchanged, float32 and not copied: those arrays are
+    large, and the distances read them block by block. In a standardised space they are float64, channels whose spread
+    over the reference is below 1e-3 of the median channel's are dropped, and the reference has mean 0 and spread 1.
+
+    Args:
+        evidence: the two sets and the device.
+        space: a key of ``SPACES``.
 
     Raises:
-        NotMeasurable: where no distance can be taken: fewer than two images in a set, fewer than ten reference images
-            to standardise by, values that are NaN or infinite, or a reference in which no channel varies.
+        NotMeasurable: where no distance can be measured: fewer than two images in a set, fewer than ten reference
+            images to standardise by, values that are NaN or infinite, or a reference in which no channel varies.
     """
     if min(len(evidence.real), len(evidence.fake)) < 2:
         raise NotMeasurable("needs at least 2 images in each set")
@@ -169,7 +174,7 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
         raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
-    # float32 features of identical images differ by rounding alone; that is no spread
+    # float32 features of identical images can differ by rounding: a spread of that size does not count
     alive = (spread > DEAD * np.median(spread)) & (spread > 1e-6 * np.abs(mean))
     if not alive.any():
         raise NotMeasurable("no feature varies over the reference images: they are all the same")
@@ -186,7 +191,7 @@ def batches(images: np.ndarray, device: str, size: int = BATCH) -> Iterator[Tens
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Run without gradients and without TF32 or half-precision shortcuts: a metric is not the place to save bits."""
+    """Run without gradients and without TF32 or half precision: a metric must not depend on such shortcuts."""
     import torch
 
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
@@ -207,13 +212,13 @@ def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
 def _cache_path(image_set: ImageSet, space: Space, kind: str) -> Path | None:
     if image_set.cache is None:
         return None
-    said = [VERSION, _digest(image_set.images), image_set.images.shape, space.name, space.digest(), space.resize, kind]
-    key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    parts = [VERSION, _digest(image_set.images), image_set.images.shape, space.name, space.digest(), space.resize, kind]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return image_set.cache / f"{space.name}-{key}.npy"
 
 
 def _digest(images: np.ndarray) -> str:
-    """Return the SHA-256 of the images' bytes, read block by block: a memory map in any order is not copied whole."""
+    """Return the SHA-256 of the images' bytes, read block by block, so that a memory map is never copied as a whole."""
     total = hashlib.sha256()
     for first in range(0, len(images), BATCH):
         total.update(np.ascontiguousarray(images[first : first + BATCH]).data)
@@ -221,21 +226,21 @@ def _digest(images: np.ndarray) -> str:
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:
-    """Return the cached features, or None where there are none or the file is not whole."""
+    """Return the cached features, or None if there are none or the file is incomplete."""
     if not path.exists():
         return None
     try:
-        found = np.load(path, allow_pickle=False)
+        cached = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         log.warning("%s: damaged feature cache (%s); computing the features again", path, error)
         return None
-    if found.dtype != np.float32 or found.ndim != 2 or len(found) != count:
-        log.warning("%s: expected float32 [%d,D], got %s %s; computing again", path, count, found.dtype, found.shape)
+    if cached.dtype != np.float32 or cached.ndim != 2 or len(cached) != count:
+        log.warning("%s: expected float32 [%d,D], got %s %s; computing again", path, count, cached.dtype, cached.shape)
         return None
-    return found
+    return cached
 
 
-def _write(path: Path, found: np.ndarray) -> None:
+def _write(path: Path, extracted: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path, shared=True) as partial, partial.open("wb") as file:
-        np.save(file, found)
+        np.save(file, extracted)

@@ -1,9 +1,10 @@
-"""What makes a count a measurement: the fitted trees of the freckle counter and how often they err.
+"""The calibration of the freckle counter: its fitted decision trees and its measured error rates.
 
-The counter was fitted on renders whose every freckle is known, freckle-free twins included, and then measured on
-renders it had never seen. Both halves live in one file, ``freckles-<size>.npz``: decision trees as plain arrays (they
-are evaluated here in numpy; nothing is unpickled) and a card of figures, each with its standard error and its n. The
-file carries the SHA-256 of its own contents, and its first eight digits are in every measurement made with it.
+The counter was fitted on rendered faces on which every freckle is known, including a freckle-free version of each
+face. It was then evaluated on renders not used for fitting. The trees and the results are stored in one file,
+``freckles-<size>.npz``: decision trees as plain arrays (evaluated here in numpy; nothing is unpickled) and a card of
+figures, each with its standard error and its n. The file contains the SHA-256 of its own contents, and the first eight
+digits of it are part of every measurement made with it.
 
 References:
     Greedy function approximation: a gradient boosting machine (Friedman 2001), doi:10.1214/aos/1013203451.
@@ -54,13 +55,13 @@ class CardValue:
 
     @classmethod
     def share(cls, mask: np.ndarray) -> CardValue:
-        """Return the share of true in bool [n]; half a case a side gives "none" and "all" an error, too."""
+        """Return the share of true in bool [n]; half a case is added to each outcome so that the error is never 0."""
         likely = (mask.sum() + 0.5) / (len(mask) + 1)
         return cls(float(mask.mean()), math.sqrt(likely * (1 - likely) / len(mask)), len(mask))
 
     @classmethod
     def ratio(cls, top: np.ndarray, bottom: np.ndarray) -> CardValue:
-        """Return sum(top) / sum(bottom) over independent faces, error by linearisation; n is sum(bottom)."""
+        """Return sum(top) / sum(bottom) over independent faces, with its error by linearisation; n is sum(bottom)."""
         total = float(bottom.sum())
         value = float(top.sum()) / total
         squares = float(((top - value * bottom) ** 2).sum())
@@ -70,11 +71,12 @@ class CardValue:
         """Return whether two independent figures differ by more than four standard errors of their difference.
 
         Args:
-            slack: what they may differ by besides, in the unit of the figure.
+            other: the other figure.
+            slack: an additional difference that is allowed, in the unit of the figure.
 
         Example:
-            >>> first = Figure(0.50, 0.03, 300)
-            >>> first.far_from(Figure(0.69, 0.04, 200)), first.far_from(Figure(0.71, 0.04, 200))
+            >>> first = CardValue(0.50, 0.03, 300)
+            >>> first.far_from(CardValue(0.69, 0.04, 200)), first.far_from(CardValue(0.71, 0.04, 200))
             (False, True)
         """
         return abs(self.value - other.value) > 4 * math.hypot(self.stderr, other.stderr) + slack
@@ -86,9 +88,10 @@ class Trees:
 
     Attributes:
         first: int32 [T], the root of each tree.
-        feature: uint8 [M], which feature a node asks for (0 at a leaf).
+        feature: uint8 [M], the feature that a node compares (0 at a leaf).
         threshold: float64 [M]; a value <= threshold goes left, any other right.
-        left, right: int32 [M], the children; a leaf is its own child.
+        left: int32 [M], the left children; a leaf is its own child.
+        right: int32 [M], the right children, likewise.
         value: float64 [M], what a leaf adds to the log-odds.
         base: log-odds before the first tree.
         depth: longest path of any tree.
@@ -129,11 +132,11 @@ class Trees:
         flat = np.ascontiguousarray(features).ravel()
         offset = np.arange(len(features)) * width
         log_odds = np.full(len(features), self.base)
-        asked = self.feature.astype(np.int64)
+        column = self.feature.astype(np.int64)
         for root in self.first:
             node = np.full(len(features), root, np.int64)
-            for _ in range(self.depth):  # a leaf waits for the others
-                goes_left = flat.take(offset + asked.take(node)) <= self.threshold.take(node)
+            for _ in range(self.depth):  # a leaf is its own child: a row that has reached one stays there
+                goes_left = flat.take(offset + column.take(node)) <= self.threshold.take(node)
                 node = np.where(goes_left, self.left.take(node), self.right.take(node))
             log_odds += self.value.take(node)
         return 1 / (1 + np.exp(-log_odds))
@@ -144,12 +147,14 @@ class Calibration:
     """A fitted counter with its known errors.
 
     Attributes:
-        optics: lengths of the instrument; ``optics.size`` is the image size it is valid for.
+        optics: lengths used by the counter; ``optics.size`` is the image size it is valid for.
         skin: bool [size,size], where freckles are counted.
-        trees: the classifier. threshold: smallest probability that is counted.
+        trees: the classifier.
+        threshold: smallest probability that is counted.
         figures: single figures by name (see :func:`calibration_card`).
-        tables: rows by table name; each row is a plain dict with ``value``, ``stderr``, ``n`` and what it is a row of.
-        origin: where it comes from: renderer settings, seeds, numbers of faces, definitions.
+        tables: rows by table name; each row is a plain dict with ``value``, ``stderr``, ``n`` and the condition that
+            the row describes.
+        origin: how it was made: renderer settings, seeds, numbers of faces, definitions.
         digest: SHA-256 over all of the above.
     """
 
@@ -163,7 +168,7 @@ class Calibration:
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        """Take the digest of the contents."""
+        """Compute the digest of the contents."""
         object.__setattr__(self, "digest", contents_digest(self.arrays()))
 
     @property
@@ -172,7 +177,7 @@ class Calibration:
         return self.optics.size
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as named arrays, the form on disk."""
+        """Return everything as named arrays, the format of the file."""
         card = {
             "format": FORMAT,
             "features": list(FEATURES),
@@ -186,12 +191,12 @@ class Calibration:
         return {**plain, "skin": self.skin, "card": packed_card(card)}
 
     def write(self, path: Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the file atomically."""
         write_sealed(path, self.arrays())
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read a calibration file and check that it is whole and made for this version of the counter.
+    """Read a calibration file and check that it is complete and made for this version of the counter.
 
     Raises:
         ValueError: naming the file, if it is missing, damaged, or made for other features.
@@ -217,7 +222,7 @@ def read_calibration(path: Path) -> Calibration:
 
 @cache
 def shipped_calibration(size: int = 64) -> Calibration:
-    """Return the calibration that the package carries for faces of this size; read and checked once.
+    """Return the calibration that the package contains for faces of this size; read and checked once.
 
     Raises:
         ValueError: if there is none for this size, or the file is damaged.
@@ -230,15 +235,15 @@ def shipped_calibration(size: int = 64) -> Calibration:
 
 @cache
 def calibrated_sizes() -> tuple[int, ...]:
-    """Return the image sizes in px that the package carries a calibration for."""
+    """Return the image sizes in px for which the package contains a calibration."""
     return shipped_sizes("freckles")
 
 
 def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:
-    """Return all that is known of the counter as plain numbers, ready for JSON.
+    """Return everything that is known about the counter, ready for JSON.
 
     Keys: ``size``, ``digest``, ``threshold``, ``skin_pixels``, ``figures`` (name -> value, stderr, n), ``tables``
-    (name -> rows with value, stderr, n and what they are rows of), ``origin`` (definitions, renderer, seeds).
+    (name -> rows with value, stderr, n and the condition of the row), ``origin`` (definitions, renderer, seeds).
     """
     calibration = calibration or shipped_calibration()
     return {
@@ -253,10 +258,11 @@ def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:
 
 
 def blur_ruler(calibration: Calibration | None = None) -> list[dict[str, Any]]:
-    """Return what blur alone does to the count: rows of ``sigma`` (px) and ``value`` (share left).
+    """Return the effect of blur alone on the count: rows of ``sigma`` (px) and ``value`` (share of the count left).
 
-    A count that fell to the share of the row sigma is what real faces give when photographed out of focus by that much:
-    before "the freckles are gone" is said, the sharpness of the images has to be read beside it.
+    Real faces blurred by the sigma of a row give the share of that row. A fall of the count to this share can therefore
+    be caused by blur of that strength alone: compare the sharpness of the images before concluding that freckles are
+    lost.
     """
     return [dict(row) for row in (calibration or shipped_calibration()).tables["blur ruler"]]
 
@@ -265,11 +271,12 @@ def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarr
     """Pair detections and freckles one to one: as many pairs as possible, then the nearest (Hungarian assignment).
 
     Args:
-        found: float [K,>=2], x and y of detections. truth: float [L,>=2], x and y of freckles.
+        found: float [K,>=2], x and y of detections.
+        truth: float [L,>=2], x and y of freckles.
         radius: largest distance of a pair, px.
 
     Returns:
-        bool [K], which detections are freckles; bool [L], which freckles were met.
+        bool [K], which detections are freckles; bool [L], which freckles were detected.
 
     Example:
         >>> match(np.array([[1.0, 1.0], [1.5, 1.0]]), np.array([[1.4, 1.0], [9.0, 9.0]]), 1.0)

@@ -1,19 +1,19 @@
-"""Where a freckle could be: candidates on the skin and what is seen around each of them.
+"""Candidate spots: where on the skin a freckle may be, and the features measured around each candidate.
 
-A freckle is melanin, a small round spot that absorbs blue more than green and green more than red. In the logarithm of
-linear light absorption adds up: the chroma C = ln(R+e) - ln(B+e) rises in a freckle and so does the density
-G = -ln(G+e). A candidate is a local peak of the response of their sum, where the response is the curvature in the LEAST
+A freckle is melanin: a small round spot that absorbs blue more than green, and green more than red. In the logarithm
+of linear light, absorptions add. Therefore the chroma C = ln(R+e) - ln(B+e) rises in a freckle, and so does the density
+G = -ln(G+e). A candidate is a local maximum of the response of their sum. The response is the curvature in the LEAST
 curved direction,
 
     iso_s(f) = max(0, -s^2 (largest eigenvalue of the Hessian of f * Gaussian_s)),
 
-which is zero on edges, lashes, strands and folds (curved one way only) and positive on a spot (curved both ways). Why
-the sum: dark skin has no blue left to lose, and there C even falls in a freckle. (Of 600 renders of all tones at 64 px,
-s = 0.7, e = 0.03, response above 0.02, the share of freckles of at least 6 grey levels that become candidates: C alone
-75 %, 23 % on the skin of luma 40..70; C + G 97 % and 95 %.) Around every candidate :data:`FEATURES` are taken; what is
-a freckle is decided in freckle_calibration.py.
+which is zero on edges, lashes, strands of hair and folds (curved in one direction only) and positive on a spot (curved
+in both). The sum is used because dark skin reflects almost no blue, and C even falls in a freckle there. (Of 600
+renders of all tones at 64 px, s = 0.7, e = 0.03, response above 0.02, the share of freckles of at least 6 grey levels
+that become candidates: C alone 75 %, 23 % on the skin of luma 40..70; C + G 97 % and 95 %.) Around every candidate
+:data:`FEATURES` are measured; freckle_calibration.py decides which candidates are freckles.
 
-Everything is computed image by image along the batch axis, so that an answer never depends on its neighbours.
+Everything is computed separately for each image of the batch, so that a result never depends on the other images.
 
 References:
     Feature detection with automatic scale selection (Lindeberg 1998), doi:10.1023/A:1008045108935 (scale-normalised
@@ -52,20 +52,23 @@ FEATURES = (
     "row",
     "noise of the image",
 )
-"""What the classifier is told of a candidate, in this order; a calibration file made for others is refused."""
+"""The classifier's inputs for a candidate, in this order; a calibration file made for other features is refused."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
 class Optics:
-    """The lengths of the instrument, in pixels; those of 128 px are twice those of 64 px.
+    """The lengths of the counter, in pixels; those for 128 px are twice those for 64 px.
 
     Attributes:
-        size: image height and width it is made for.
-        fine: scale s of the response that proposes candidates. coarse: a second scale that the classifier sees.
-        slope: scale of the gradient. near, far: half-widths of the two median windows.
-        epsilon: e, linear light that keeps the logarithm quiet in the dark.
+        size: image height and width.
+        fine: scale s of the response that proposes candidates.
+        coarse: a second scale, for features of the classifier.
+        slope: scale of the gradient.
+        near: half-width of the smaller median window.
+        far: half-width of the larger median window.
+        epsilon: e, added to linear light so that the logarithm does not amplify noise in dark regions.
         least: smallest response of a candidate.
     """
 
@@ -90,7 +93,9 @@ class Candidates:
     """Candidates of a batch of images, in order of image, then row, then column.
 
     Attributes:
-        image: int64 [K], which image. x, y: float64 [K], place in px (0 is the centre of the first pixel).
+        image: int64 [K], the image's number.
+        x: float64 [K], position in px (0 is the centre of the first pixel).
+        y: float64 [K], position in px, likewise.
         contrast: float64 [K], log-contrast ln((G_skin+e)/(G_spot+e)) of linear green against the near median.
         features: float64 [K,len(FEATURES)].
         noise: float64 [N], the noise of each image in grey levels.
@@ -117,12 +122,14 @@ def log_light(epsilon: float) -> np.ndarray:
 def noise_levels(images: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """Estimate the noise of each image, in grey levels, from everything but the skin.
 
-    The mask [1 -2 1]^T [1 -2 1] answers to nothing that is linear along rows or columns; on white noise of standard
-    deviation sd it has standard deviation 6 sd. The median absolute deviation ignores hair and edges while they
-    fill less than about half of the picture; what they leave is the offset of a sharp clean face.
+    The mask [1 -2 1]^T [1 -2 1] gives zero on everything that is linear along rows or columns. On white noise of
+    standard deviation sd its result has standard deviation 6 sd. The median absolute deviation ignores hair and edges
+    as long as they fill less than about half of the image; their remaining effect is a small positive value on a sharp,
+    clean face.
 
     Args:
-        images: uint8 [N,3,H,W]. skin: bool [H,W], left out (so that freckles are not called noise).
+        images: uint8 [N,3,H,W].
+        skin: bool [H,W], left out (so that freckles are not counted as noise).
 
     Returns:
         float64 [N], standard deviation in grey levels (of 255).
@@ -141,7 +148,7 @@ def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Can
     Args:
         images: uint8 [N,3,size,size].
         skin: bool [size,size], where freckles are counted.
-        optics: the lengths of the instrument.
+        optics: the lengths of the counter.
 
     Returns:
         Candidates, possibly none.
@@ -151,7 +158,7 @@ def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Can
     patch = images[(slice(None), slice(None), *window)]
     chroma = table[patch[:, 0]] - table[patch[:, 2]]
     density = -table[patch[:, 1]]
-    luma = (patch * _LUMA[:, None, None]).sum(axis=1)  # no matrix product: its rounding may depend on the batch
+    luma = (patch * _LUMA[:, None, None]).sum(axis=1)  # not a matrix product: its rounding may depend on the batch
     fine = [_curvature(field, optics.fine) for field in (chroma, density)]
     coarse = [_curvature(field, optics.coarse) for field in (chroma, density)]
     response, _ = _roundness(fine[0] + fine[1], optics.fine)
@@ -188,7 +195,7 @@ def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Can
 
 
 def _crop(skin: np.ndarray, optics: Optics) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Cut the picture to the skin and a margin that every filter fits into."""
+    """Crop the image to the skin and a margin that is as wide as the widest filter needs."""
     margin = optics.far + 2
     spans = []
     for axis in (1, 0):
@@ -206,7 +213,7 @@ def _curvature(field: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _roundness(curvature: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return iso_s, and its share of the larger curvature (1 for a round spot, 0 for a line), from xx, xy, yy."""
+    """Return iso_s, and its ratio to the larger curvature (1 for a round spot, 0 for a line), from xx, xy, yy."""
     xx, xy, yy = curvature
     mean, spread = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     least, most = np.maximum(-(mean + spread), 0), spread - mean
@@ -235,7 +242,7 @@ def _slope(field: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _roughness(density: np.ndarray, optics: Optics) -> np.ndarray:
-    """Return the mean absolute Immerkaer mask around every pixel: where it is high, a spot may be grain."""
+    """Return the local mean of the absolute Immerkaer mask: where it is high, a spot may be image noise."""
     across = np.abs(ndimage.correlate1d(ndimage.correlate1d(density, [1, -2, 1], axis=1), [1, -2, 1], axis=2))
     width = 2 * optics.far + 1
     return ndimage.uniform_filter1d(ndimage.uniform_filter1d(across, width, axis=1), width, axis=2)

@@ -1,19 +1,22 @@
-"""The freckle counter: how many freckles a face has left, with the error of the counting itself.
+"""The freckle counter: how many freckles each face has, with the error of the counting itself.
 
-Freckles are the first thing an image model forgets: small, sharp, faint, and on few faces. A whole-image distance
-hardly moves when they go, and a blob detector finds as many in noise. This counter was calibrated on renders whose
-every freckle is known (freckle_calibration.py), so that it can say how many it misses and how many it invents:
+Freckles are the first detail that an image model loses: they are small, sharp, faint, and on few faces. A distance
+between whole images hardly changes when they disappear, and a blob detector finds just as many spots in noise. This
+counter was calibrated on rendered faces on which every freckle is known (freckle_calibration.py). It therefore knows
+how many freckles it misses and how many false ones it detects:
 
-    corrected = (count - lambda) / R,
+    corrected = (count - lambda) / R.                                                          (1)
 
-lambda the spots it finds on a face without freckles, R the detections it gains for each countable freckle: one that
-lies on the skin window and leaves it at least 6 of 255 grey levels darker than in the same face without freckles.
+lambda is the number of spots it detects on a face without freckles. R is the number of additional detections for each
+countable freckle. A freckle is countable if it lies inside the skin window and makes the skin at least 6 of 255 grey
+levels darker than in the same face without freckles.
 
 What it does not see: freckles outside the skin window (the middle of an aligned face), freckles of less than 6 levels,
-and whether a model's picture is outside of all that it was calibrated for. A blurred freckle is missed, not moved (see
-the blur ruler); noise and ghosts of other faces turn into freckles only slowly (the tables of false freckles by noise
-and by ghosts; ``freckles/noise``), and what a model's own artefacts add, ``freckles/blank`` shows. On anything but
-aligned, rendered faces it is a density of dark spots, not a count of freckles.
+and whether a model's images differ from everything that it was calibrated on. A blurred freckle is missed, it is not
+counted elsewhere (see the blur ruler). Noise and ghosts of other faces produce false freckles only slowly (see the
+tables of false freckles by noise and by ghosts, and ``freckles/noise``). ``freckles/blank`` shows how many a model's
+own artefacts add. On anything but aligned, rendered faces the result is a density of dark spots, not a count of
+freckles.
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
@@ -46,9 +49,9 @@ __all__ = [
 ]
 
 FRECKLED = 3
-"""A face counts as freckled from this many freckles on."""
+"""A face counts as freckled if it has at least this many freckles."""
 
-_CHUNK = 128  # images at a time: the working set stays inside a few tens of megabytes
+_CHUNK = 128  # images at a time: they need a few tens of megabytes
 
 
 def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -> list[np.ndarray]:
@@ -56,7 +59,7 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
 
     Args:
         images: uint8 [N,3,size,size], aligned faces.
-        calibration: the counter; the shipped one of this size where None.
+        calibration: the calibrated counter; the shipped one of this size if None.
 
     Returns:
         N arrays float64 [K,4]: x px, y px (0 is the centre of the first pixel), score (probability of a freckle,
@@ -75,9 +78,9 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
 def _count(images: np.ndarray, calibration: Calibration) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the freckles of each face, and the noise of each image in grey levels: float64 [N]."""
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-    with ThreadPoolExecutor(os.cpu_count()) as workers:  # scipy's filters let go of the interpreter while they work
-        found = list(workers.map(lambda chunk: _count_chunk(chunk, calibration), chunks))
-    return [rows for spots, _ in found for rows in spots], np.concatenate([noise for _, noise in found])
+    with ThreadPoolExecutor(os.cpu_count()) as workers:  # scipy's filters release the interpreter lock
+        counted = list(workers.map(lambda chunk: _count_chunk(chunk, calibration), chunks))
+    return [rows for spots, _ in counted for rows in spots], np.concatenate([noise for _, noise in counted])
 
 
 def _count_chunk(images: np.ndarray, calibration: Calibration) -> tuple[list[np.ndarray], np.ndarray]:
@@ -95,40 +98,48 @@ def counts(images: np.ndarray, calibration: Calibration | None = None) -> np.nda
 
 
 def corrected_count(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float | None]:
-    """Return the mean number of countable freckles a face, (count - lambda) / R, and its standard error.
+    """Return the mean number of countable freckles a face by equation (1), and its standard error.
 
-    The error holds the spread of the faces and the calibration's own errors of lambda and R (delta method; the two were
-    taken on the same faces and are negatively correlated, which is left out and makes the error a little too wide).
-    These two are common to all that is counted with one calibration: a difference between two generations is known
-    better than their errors suggest. Below lambda the answer is negative and stays so: clipping at zero would bias
-    every average made of it.
+    The error includes the spread over faces and the calibration's own errors of lambda and R (delta method). Those two
+    were estimated on the same faces and are negatively correlated; the correlation is left out, which makes the error a
+    little too large. Errors of lambda and R are common to everything that is counted with one calibration: the
+    difference between two generations is known better than their errors suggest. If the count is below lambda, the
+    result is negative and is not clipped: clipping at zero would bias every average of it.
 
     Args:
-        count: int [N], raw counts. calibration: the shipped one where None.
+        count: int [N], raw counts.
+        calibration: the calibrated counter; the shipped one if None.
+
+    Returns:
+        (mean, standard error); the error is None for a single face.
     """
     figures = (calibration or shipped_calibration()).figures
-    invented, response = figures["false freckles"], figures["response"]
-    value = (float(np.mean(count)) - invented.value) / response.value
+    false_spots, response = figures["false freckles"], figures["response"]
+    value = (float(np.mean(count)) - false_spots.value) / response.value
     spread = _error(count)
     if spread is None:
         return value, None
-    variance = spread**2 + invented.stderr**2 + (value * response.stderr) ** 2
+    variance = spread**2 + false_spots.stderr**2 + (value * response.stderr) ** 2
     return value, math.sqrt(variance) / response.value
 
 
 def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float]:
     """Return the share of freckled faces, corrected for the errors of counting, and its standard error.
 
-    Rogan and Gladen: p = (q + Sp - 1) / (Se + Sp - 1), q the share of faces with at least :data:`FRECKLED` detections,
-    Se and Sp sensitivity and specificity for faces with at least so many countable freckles; the error holds
-    those of q, Se and Sp. It may leave 0..1 by as much as chance allows.
+    Rogan and Gladen: p = (q + Sp - 1) / (Se + Sp - 1), with q the share of faces with at least :data:`FRECKLED`
+    detections, and Se and Sp the sensitivity and specificity for faces with at least so many countable freckles. The
+    error includes those of q, Se and Sp. The result is not clipped to 0..1.
+
+    Args:
+        count: int [N], raw counts.
+        calibration: the calibrated counter; the shipped one if None.
     """
     figures = (calibration or shipped_calibration()).figures
     sensitivity, specificity = figures["sensitivity"], figures["specificity"]
     share = float(np.mean(np.asarray(count) >= FRECKLED))
     youden = sensitivity.value + specificity.value - 1
     value = (share + specificity.value - 1) / youden
-    likely = (float(np.sum(np.asarray(count) >= FRECKLED)) + 0.5) / (len(count) + 1)  # 0 of n is not known exactly
+    likely = (float(np.sum(np.asarray(count) >= FRECKLED)) + 0.5) / (len(count) + 1)  # an error above 0 also for 0 of n
     variance = likely * (1 - likely) / len(count)
     variance += (value * sensitivity.stderr) ** 2 + ((1 - value) * specificity.stderr) ** 2
     return value, math.sqrt(variance) / youden
@@ -137,25 +148,26 @@ def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tup
 def freckle_counts(evidence: Evidence) -> list[Measurement]:
     """Count the freckles of the images under test: the six Measurements ``freckles/...``.
 
-    ``count`` raw detections a face; ``corrected`` countable freckles a face; ``prevalence`` share of freckled faces;
-    ``contrast`` of what was found (fading is not vanishing; what fades below the limit of detection leaves this mean);
-    ``blank`` raw detections on faces that had no freckle (what counter and model invent); ``noise`` of the images in
-    grey levels, outside the skin. All are two-sided but noise and blank, which are better low. Trust them from about
-    200 faces on. Images of another size or without colour are answered with missing values and the reason.
+    ``count``: raw detections a face; ``corrected``: countable freckles a face; ``prevalence``: share of freckled faces;
+    ``contrast``: mean contrast of the detections (it measures fading; freckles that fade below the limit of detection
+    no longer contribute to it); ``blank``: raw detections on faces that had no freckle (false freckles of counter and
+    model together); ``noise``: noise of the images in grey levels, outside the skin. All are two-sided except noise and
+    blank, for which lower is better. Trust them from about 200 faces on. For images of another size or without colour,
+    the values are missing and the reason is given.
     """
     images = evidence.fake.images
     refusal = _refusal(images, None)
     if refusal:
         return [_row(name, len(images), None, missing=refusal) for name in _UNITS]
     calibration = shipped_calibration(images.shape[-1])
-    found, noise = _count(images, calibration)
-    count = np.array([len(spots) for spots in found])
+    freckles, noise = _count(images, calibration)
+    count = np.array([len(spots) for spots in freckles])
     n, how = len(images), _estimators(calibration)
     return [
         _row("count", n, float(count.mean()), _error(count), how["count"]),
         _row("corrected", n, *corrected_count(count, calibration), how["corrected"]),
         _row("prevalence", n, *prevalence(count, calibration), how["prevalence"]),
-        _contrast(found, how["contrast"]),
+        _contrast(freckles, how["contrast"]),
         _blank(evidence, calibration, how["blank"]),
         _row("noise", n, float(noise.mean()), _error(noise), how["noise"]),
     ]
@@ -172,7 +184,7 @@ _UNITS = {
 
 
 def _refusal(images: np.ndarray, calibration: Calibration | None) -> str:
-    """Say why these images cannot be counted, or nothing."""
+    """Return why these images cannot be counted, "" if they can."""
     _, channels, height, width = images.shape
     got = f"got {channels} channel{'s' * (channels > 1)} of {height} x {width} px"
     if calibration is not None and (channels, height, width) != (3, calibration.size, calibration.size):
@@ -190,10 +202,10 @@ def _error(values: np.ndarray) -> float | None:
 
 def _estimators(calibration: Calibration) -> dict[str, str]:
     counter = f"freckles-{calibration.size}@{calibration.digest[:8]}"
-    invented, response = calibration.figures["false freckles"], calibration.figures["response"]
+    false_spots, response = calibration.figures["false freckles"], calibration.figures["response"]
     return {
         "count": f"{counter}: raw detections",
-        "corrected": f"{counter}: (count - {invented.value:.3f}) / {response.value:.3f}, both as on sharp renders",
+        "corrected": f"{counter}: (count - {false_spots.value:.3f}) / {response.value:.3f}, both as on sharp renders",
         "prevalence": f"{counter}: Rogan-Gladen, at least {FRECKLED} freckles",
         "contrast": f"{counter}: mean over detections",
         "blank": f"{counter}: raw detections on freckle-free faces",
@@ -216,20 +228,20 @@ def _row(
     )
 
 
-def _contrast(found: list[np.ndarray], estimator: str) -> Measurement:
+def _contrast(freckles: list[np.ndarray], estimator: str) -> Measurement:
     """Average the contrast over all detections; its error treats a face, not a freckle, as the independent unit."""
-    count = np.array([len(spots) for spots in found])
-    total = np.array([spots[:, 3].sum() for spots in found])
+    count = np.array([len(spots) for spots in freckles])
+    total = np.array([spots[:, 3].sum() for spots in freckles])
     if not count.any():
-        return _row("contrast", len(found), None, estimator=estimator, missing="no freckle was found on any face")
-    mean, n = float(total.sum() / count.sum()), len(found)
+        return _row("contrast", len(freckles), None, estimator=estimator, missing="no freckle was found on any face")
+    mean, n = float(total.sum() / count.sum()), len(freckles)
     squares = float(((total - mean * count) ** 2).sum())
     stderr = math.sqrt(squares * n / (n - 1)) / int(count.sum()) if (count > 0).sum() > 1 else None
     return _row("contrast", n, mean, stderr, estimator)
 
 
 def _blank(evidence: Evidence, calibration: Calibration, estimator: str) -> Measurement:
-    """Count what is found where nothing is."""
+    """Count the detections on faces without freckles."""
     if evidence.blank is None:
         why = "no freckle-free faces were passed through this model"
         return _row("blank", 0, None, estimator=estimator, missing=why)

@@ -1,22 +1,24 @@
-"""Does the model make new pictures? How far generated images keep from the training images, against unseen real ones.
+"""Generalisation: the distance of generated images to the training images, compared with that of held-out real images.
 
-    generalisation            mean distance of generated images to their nearest training image, over the same mean of
-                              held-out real images: 1 for a model that draws from the truth, 0 for one that copies
+    generalisation            mean distance of generated images to their nearest training image, divided by the same
+                              mean of held-out real images: 1 for a model that samples from the true distribution, 0
+                              for one that copies
     generalisation_distance   the mean distance itself, a feature's root mean square: the published score
 
-A model that memorises falls towards 0 on its way from 1; one that makes what lies far from all data rises above 1: so
-the ratio is two-sided, and only below 1 is it a matter of copying. Distances are Euclidean in the primary space, in
-units of a feature's spread over the reference. The training images are the real ones of generation 0: in later
-generations this says how far the loop has drifted from them, not whether a model copies its own pool.
+The ratio of a model that memorises falls from 1 towards 0; that of a model whose images are far from all data is above
+1. So the ratio is two-sided, and only a value below 1 suggests copying. Distances are Euclidean in the primary space,
+in units of a feature's spread over the reference. The training images are the real ones of generation 0: in later
+generations this measures how far the loop has drifted from them, not whether a model copies its own pool.
 
-0 and up; both fall as the training set grows, the ratio of equals does not; trust it from 200 images. The errors are
-for the given training images. It does not see what the features do not, such as a copied detail in a new picture.
+Both are >= 0. Both distances fall as the training set grows; the ratio of equal distributions does not. Trust it from
+200 images. The errors are conditional on the given training images. It does not see what the features do not, such as
+a copied detail in a new image.
 
 References:
     A closer look at model collapse: from a generalization-to-memorization perspective (Shi et al. 2025),
-    arXiv:2509.16499: the generalization score. Differs from it: beside the distance, its ratio to unseen real images.
+    arXiv:2509.16499: the generalization score. Differs from it: its ratio to held-out real images is added.
     Generalization in diffusion models arises from geometry-adaptive harmonic representations (Kadkhodaie et al. 2024),
-    arXiv:2310.02557: held-out images as the yardstick.
+    arXiv:2310.02557: comparison with held-out images.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ def novelty(images: np.ndarray, train: np.ndarray, device: str = "cpu") -> np.nd
     """Return each image's distance to its nearest training image, a feature's root mean square.
 
     Args:
-        images: float [N,D], features. train: float [T,D].
+        images: float [N,D], features.
+        train: float [T,D], features.
         device: torch device of the search.
 
     Returns:
@@ -57,7 +60,7 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
     """Return ``generalisation/SPACE`` and ``generalisation_distance/SPACE`` in the primary space.
 
     Raises:
-        NotMeasurable: where the evidence holds no training set, or sets without features to compare.
+        NotMeasurable: where the evidence has no training set, or sets without features to compare.
     """
     heldout, fake, train = training_features(evidence, PRIMARY)
     ours, theirs = (novelty(each, train, evidence.device) for each in (fake, heldout))
@@ -82,11 +85,11 @@ def generalisation(evidence: Evidence) -> list[Measurement]:
         unit="spreads",
         estimator=f"mean distance to the nearest of {len(train)} training images, root mean square{standardised}",
     )
-    yardstick, its_error = _mean_and_error(theirs)
-    if yardstick == 0.0:
+    of_heldout, its_error = _mean_and_error(theirs)
+    if of_heldout == 0.0:
         return [replace(form, value=None, missing="every held-out image is a copy of a training image"), published]
-    ratio = mean / yardstick
-    stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / yardstick)
+    ratio = mean / of_heldout
+    stderr = None if error is None or its_error is None else float(np.hypot(error, ratio * its_error) / of_heldout)
     return [replace(form, value=ratio, stderr=stderr), published]
 
 

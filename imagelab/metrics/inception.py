@@ -1,9 +1,9 @@
-"""The network that the letters FID and KID mean: Inception v3 of 2015-12-05, as TensorFlow ran it.
+"""The network of FID and KID: Inception v3 of 2015-12-05, as TensorFlow computed it.
 
-Its features are the 2048 averages before the classifier. Three things set it apart from torchvision's Inception v3,
-whose layers are used here: images are enlarged to 299 px by TensorFlow 1's bilinear rule (the source of pixel i is
-exactly i * in/out, with no half-pixel shift) and scaled as (x - 128) / 128; average pooling leaves out the padding; and
-the last block pools by maximum. The weights are looked for on this machine only (weights.py).
+Its features are the 2048 averages before the classifier. Three things differ from torchvision's Inception v3, whose
+layers are used here: images are enlarged to 299 px by TensorFlow 1's bilinear rule (the source of pixel i is exactly
+i * in/out, with no half-pixel shift) and scaled as (x - 128) / 128; average pooling excludes the padding; and the last
+block uses maximum pooling. The weights are looked for on this machine only (weights.py).
 
 References:
     GANs trained by a two time-scale update rule (Heusel et al. 2017), arXiv:1706.08500.
@@ -39,7 +39,8 @@ def inception(device: str, path: Path | None = None) -> Callable[[Tensor], Tenso
         path: the weights file; None for the one that :func:`~imagelab.metrics.weights.locate` finds.
 
     Raises:
-        WeightsMissing: where the weights are not on this machine. ValueError: for a file that is not these weights.
+        WeightsMissing: if the weights are not on this machine.
+        ValueError: for a file that does not contain these weights.
     """
     path = path or locate(NAME)
     import torch
@@ -56,7 +57,8 @@ def inception(device: str, path: Path | None = None) -> Callable[[Tensor], Tenso
 def enlarge(images: Tensor, side: int = SIDE) -> Tensor:
     """Return the images at side x side px by TensorFlow 1's bilinear rule.
 
-    Output pixel i is read at i * in / out of the input, between its two neighbours; beyond the last pixel, that pixel.
+    Output pixel i is read at i * in / out of the input, interpolated between its two neighbours; positions beyond the
+    last pixel give the last pixel.
 
     Args:
         images: float [B,C,H,W].
@@ -81,7 +83,7 @@ def _network(state: dict[str, Tensor], path: Path) -> Any:
     import torch
     from torchvision.models import Inception3
 
-    with torch.random.fork_rng(devices=[]):  # the net is born random; leave no trace of that
+    with torch.random.fork_rng(devices=[]):  # Inception3() draws random weights: keep torch's RNG unchanged
         net = Inception3(num_classes=1008, aux_logits=False, transform_input=False, init_weights=False)
     outcome = net.load_state_dict(state, strict=False)
     missing = [name for name in outcome.missing_keys if not name.endswith("num_batches_tracked")]
@@ -96,19 +98,23 @@ def _network(state: dict[str, Tensor], path: Path) -> Any:
 
 
 def _pool_as_tensorflow(block: Any, last: bool) -> None:
-    """Feed the block's pooling branch the pooled input that TensorFlow computed, in place of torchvision's."""
+    """Replace the input of the block's pooling branch by the pooled input that TensorFlow computed.
+
+    torchvision pools inside ``forward``, before ``branch_pool``. So one hook keeps the block's input, and a second one
+    pools it again and passes it to ``branch_pool`` instead of torchvision's.
+    """
     from torch.nn import functional
 
-    held: list[Tensor] = []
+    kept: list[Tensor] = []
 
-    def hold(_module: Any, inputs: tuple[Tensor]) -> None:
-        held[:] = inputs
+    def keep(_module: Any, inputs: tuple[Tensor]) -> None:
+        kept[:] = inputs
 
     def pool(_module: Any, _inputs: tuple[Tensor]) -> tuple[Tensor]:
-        signal = held.pop()
+        signal = kept.pop()
         if last:
             return (functional.max_pool2d(signal, 3, stride=1, padding=1),)
         return (functional.avg_pool2d(signal, 3, stride=1, padding=1, count_include_pad=False),)
 
-    block.register_forward_pre_hook(hold)
+    block.register_forward_pre_hook(keep)
     block.branch_pool.register_forward_pre_hook(pool)

@@ -1,13 +1,13 @@
-"""How sure a number is: the delete-a-group jackknife.
+"""Standard errors of statistics of two sets: the delete-a-group jackknife.
 
-Both sets are cut at random into g groups, the statistic is computed g times with one group left out of each set,
-and from the values theta_(-j) follow
+Both sets are divided at random into g groups. The statistic is computed g times, each time with one group left out of
+each set. From the values theta_(-j) follow
 
-    standard error   sqrt((g - 1) / g * sum_j (theta_(-j) - mean)^2)
-    corrected value  g theta - (g - 1) mean,  which removes a bias that falls like 1/n.
+    standard error   sqrt((g - 1) / g * sum_j (theta_(-j) - mean)^2)                           (1)
+    corrected value  g theta - (g - 1) mean,  which removes a bias that is proportional to 1/n.   (2)
 
-Never a bootstrap with replacement for distances between distributions: its doubled rows add the bias of a small
-sample once more (a Fréchet distance of .05: plain .0996, bootstrap .149, jackknife .048).
+Do not use a bootstrap with replacement for distances between distributions: its repeated rows add the bias of a small
+sample a second time (a Fréchet distance of .05: plain .0996, bootstrap .149, jackknife .048).
 
 References:
     Bias and confidence in not-quite large samples (Tukey 1958), doi:10.1214/aoms/1177706647.
@@ -25,19 +25,25 @@ from ..seeds import rng_at
 __all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "spread"]
 
 GROUPS = 10
-"""Groups a set is cut into: the standard error itself is then known to about a quarter."""
+"""Number of groups of a set: the standard error itself then has a relative error of about a quarter."""
 
 
 @dataclass(frozen=True)
 class Jackknifed:
-    """A value, its standard error, and the value without its 1/n bias; the last two None where sets are too small."""
+    """A value with its jackknifed standard error and bias correction.
+
+    Attributes:
+        value: the statistic of all images.
+        stderr: its standard error, equation (1); None if a set is too small.
+        corrected: the value without its 1/n bias, equation (2); None if a set is too small.
+    """
 
     value: float
     stderr: float | None
     corrected: float | None
 
     def times(self, factor: float) -> Jackknifed:
-        """Return the same in other units."""
+        """Return the same in other units: everything multiplied by the factor."""
         scaled = (None if each is None else factor * each for each in (self.stderr, self.corrected))
         return Jackknifed(factor * self.value, *scaled)
 
@@ -47,13 +53,14 @@ def jackknife(
 ) -> Jackknifed:
     """Return the statistic of two sets with its jackknifed standard error and bias correction.
 
-    Group j is left out of both sets at once: they are independent, so their variances add, and both biases shrink
-    in the same proportion. With fewer than ``groups`` images in a set, each image is a group.
+    Group j is left out of both sets at the same time: the sets are independent, so their variances add, and both biases
+    shrink in the same proportion. If a set has fewer than ``groups`` images, each image of it is a group.
 
     Args:
         statistic: (rows of the real set, rows of the fake set), both int64 arrays -> number.
-        n_real: images in the real set. n_fake: images in the fake set.
-        seed: seed of the cut into groups.
+        n_real: images in the real set.
+        n_fake: images in the fake set.
+        seed: seed of the division into groups.
         groups: number of groups g, >= 2.
 
     Example:
@@ -64,19 +71,24 @@ def jackknife(
     """
     value = float(statistic(np.arange(n_real), np.arange(n_fake)))
     left = leave_out(n_real, n_fake, seed, groups)
-    if not left or min(len(rows) for pair in left for rows in pair) < 2:  # a set left with fewer than two has no spread
+    if not left or min(len(rows) for pair in left for rows in pair) < 2:  # too few rows for a spread
         return Jackknifed(value, None, None)
     return jackknifed(value, np.array([statistic(real, fake) for real, fake in left]))
 
 
 def jackknifed(value: float, left: np.ndarray) -> Jackknifed:
-    """Return the value of all images with what follows from those without group j: ``left``, float [g], g >= 2."""
+    """Return the value of all images with its standard error and correction.
+
+    Args:
+        value: the statistic of all images.
+        left: float [g], the statistic without group j; g >= 2.
+    """
     g = len(left)
     return Jackknifed(value, float(spread(left)), float(g * value - (g - 1) * left.mean()))
 
 
 def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return, for each group, the rows of both sets that are left without it; nothing where a set has fewer than two.
+    """Return, for each group, the rows of both sets without that group; an empty list if a set has fewer than two rows.
 
     Raises:
         ValueError: for fewer than two groups.
@@ -87,7 +99,7 @@ def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list
 
 
 def group_labels(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> tuple[np.ndarray, np.ndarray]:
-    """Return which group 0..g-1 each row of either set is in: int64 [n_real] and [n_fake], g = min(groups, sizes).
+    """Return the group 0..g-1 of each row of each set: int64 [n_real] and [n_fake], g = min(groups, sizes).
 
     Raises:
         ValueError: for fewer than two groups.

@@ -2,10 +2,10 @@
 
     MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{ij} k(x_i, y_j)
 
-over all pairs of both sets: unbiased at any n (so it may come out below zero), deterministic, no subsets drawn.
-Its standard error is the delete-one jackknife of both sets, exact from row sums of the kernel; between sets of one
-distribution, where the statistic is degenerate, that error is on the cautious side (about 1.4 times too large).
-Lower is better. The distance to prefer below 2,000 images.
+over all pairs of both sets: unbiased at any n (so it can be negative), deterministic, without random subsets.
+Its standard error is the delete-one jackknife of both sets, computed exactly from row sums of the kernel. Between sets
+of one distribution the statistic is degenerate, and the error is conservative (about 1.4 times too large).
+Lower is better. Prefer this distance below 2,000 images.
 
 References:
     Demystifying MMD GANs (Binkowski et al. 2018), arXiv:1801.01401 (Kernel Inception Distance). Differs from it: all
@@ -33,15 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["kernel", "kernel_distance", "kernel_row", "kid"]
 
 CITE = "arXiv:1801.01401"
-BLOCK = 1024  # rows that are float64 at a time; a block of pairs is 8 MiB, which a processor's cache still holds
+BLOCK = 1024  # rows that are float64 at a time; a block of pairs is 8 MiB, which fits into a processor's cache
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray, device: str = "cpu") -> tuple[float, float | None]:
     """Return the unbiased MMD^2 of two sets of features and its standard error.
 
     Args:
-        real: float [N,D]. fake: float [M,D]; N, M >= 2; memory maps are read in blocks.
-        device: torch device of the matrix products, which are in float64 on any.
+        real: float [N,D], N >= 2; memory maps are read in blocks.
+        fake: float [M,D], M >= 2, likewise.
+        device: torch device of the matrix products, which are in float64 on every device.
 
     Returns:
         (MMD^2, standard error); the error is None below three images a set.
@@ -51,12 +52,13 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, device: str = "cpu") -> 
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
         raise ValueError(f"kernel: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
-    within = [_within(each, device) for each in (real, fake)]  # row sums, the diagonal left out
+    within = [_within(each, device) for each in (real, fake)]  # row sums without the diagonal
     across = _across(real, fake, device)
     total, n, m = (within[0].sum(), within[1].sum(), across[0].sum()), len(real), len(fake)
     value = float(_mmd(*total, n, m))
     if min(n, m) < 3:
         return value, None
+    # MMD^2 without image i, for every i at once: its row is subtracted from the sums, twice within its own set
     without_real = _mmd(total[0] - 2 * within[0], total[1], total[2] - across[0], n - 1, m)
     without_fake = _mmd(total[0], total[1] - 2 * within[1], total[2] - across[1], n, m - 1)
     variance = sum(
@@ -89,7 +91,7 @@ def _within(points: np.ndarray, device: str) -> np.ndarray:
     for rows, left in _blocks(points, device):
         own = _kernel(left, left).fill_diagonal_(0.0)
         sums[rows] += own.sum(1).cpu().numpy()
-        for columns, right in _blocks(points[rows.stop :], device):  # each pair of blocks once, for both
+        for columns, right in _blocks(points[rows.stop :], device):  # symmetric: one block gives both sums
             block = _kernel(left, right)
             sums[rows] += block.sum(1).cpu().numpy()
             sums[rows.stop :][columns] += block.sum(0).cpu().numpy()
@@ -108,7 +110,7 @@ def _across(left: np.ndarray, right: np.ndarray, device: str) -> tuple[np.ndarra
 
 
 def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
-    """Return the kernel distance in one space under ``name``."""
+    """Return the kernel distance in one space as a measurement called ``name``."""
     form = distance_form(evidence, space, name, "unbiased MMD^2, (x.y/D+1)^3, all pairs", CITE)
     try:
         value, stderr = kernel_distance(*feature_pair(evidence, space), evidence.device)
@@ -123,5 +125,5 @@ def kernel(evidence: Evidence) -> list[Measurement]:
 
 
 def kid(evidence: Evidence) -> list[Measurement]:
-    """Return ``kid``: the distance in Inception's features, and in no others."""
+    """Return ``kid``: the distance in Inception's features only."""
     return [kernel_row(evidence, INCEPTION, "kid")]

@@ -1,13 +1,14 @@
-"""Does the model draw, or does it copy? Nearest neighbours in the training set against those in held-out images.
+"""Memorisation: nearest neighbours in the training set compared with those in held-out images.
 
     closer_to_train  share of generated images nearer to some training image than to any of as many held-out ones:
                      0.5 for a model that generalises, towards 1 for one that copies
     authenticity     share of generated images farther from their nearest training image than that image is from its own
                      nearest neighbour in the training set (AuthPct): 0 for copies
 
-A collapsing model may copy less, not more; the two failures are different, and this tells them apart. Distances are
-Euclidean in standardised features; what those do not see, such as a copied detail in a new picture, this does
-not see either. The errors are those of a share, for the given training and held-out images.
+A collapsing model may copy less, not more; collapse and copying are different failures, and these metrics distinguish
+them. Distances are Euclidean in standardised features; differences that the features do not see, such as a copied
+detail in a new image, are not seen here either. The errors are those of a share, for the given training and held-out
+images.
 
 References:
     A non-parametric test to detect data-copying in generative models (Meehan et al. 2020), arXiv:2004.05675.
@@ -33,11 +34,13 @@ CITE = "arXiv:2102.08921"
 
 
 def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, seed: int, device: str = "cpu") -> float:
-    """Return the share of generated images nearer to the training set than to the held-out set.
+    """Return the share of generated images nearer to the training set than to the held-out set; ties count half.
 
     Args:
-        fake: float [M,D]. train: float [T,D]. heldout: float [N,D].
-        seed: which images of the larger set are left out, so that both are of one size. Ties count half.
+        fake: float [M,D].
+        train: float [T,D].
+        heldout: float [N,D].
+        seed: chooses which images of the larger set are left out, so that both have one size.
         device: torch device of the matrix products.
     """
     n = min(len(train), len(heldout))
@@ -48,10 +51,17 @@ def closer_to_train(fake: np.ndarray, train: np.ndarray, heldout: np.ndarray, se
 
 
 def authenticity(fake: np.ndarray, train: np.ndarray, device: str = "cpu") -> float:
-    """Return the share of generated images [M,D] farther from the training set [T,D] than it is from itself."""
+    """Return the share of generated images farther from their nearest training image than it is from the others.
+
+    Args:
+        fake: float [M,D].
+        train: float [T,D].
+        device: torch device of the matrix products.
+    """
     index, distance = nearest(fake, train, device=device)
-    nearest_of = np.unique(index)  # only these have to be asked for their own neighbour
+    nearest_of = np.unique(index)  # only these training images need their own nearest neighbour
     place, own = nearest(train[nearest_of], train, k=2, device=device)
+    # The nearest is the image itself, unless the training set has a copy of it with a lower index.
     others = np.where(place[:, 0] == nearest_of, own[:, 1], own[:, 0])
     return float(np.mean(distance[:, 0] > others[np.searchsorted(nearest_of, index[:, 0])]))
 
@@ -60,7 +70,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     """Return ``memorisation/closer_to_train`` and ``memorisation/authenticity``.
 
     Raises:
-        NotMeasurable: where the evidence holds no training set, or sets without features to compare.
+        NotMeasurable: where the evidence has no training set, or sets without features to compare.
     """
     heldout, fake, train = training_features(evidence, PRIMARY)
     closer = Measurement(
@@ -89,6 +99,6 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
 
 
 def _share_error(share: float, n: int) -> float:
-    """Return the standard error of a share; Agresti and Coull's, so that 0 of n is not known exactly."""
+    """Return the standard error of a share by Agresti and Coull, which is above 0 also for 0 of n."""
     softened = (share * n + 2.0) / (n + 4.0)
     return float(np.sqrt(softened * (1.0 - softened) / (n + 4.0)))

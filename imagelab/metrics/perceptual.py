@@ -1,16 +1,21 @@
-"""Perceptual distance and diversity: LPIPS seen as an embedding.
+"""Perceptual distance and diversity: LPIPS computed as a squared distance between embeddings.
 
 With heads w_l >= 0 and features f_l of unit length at every position,
 
-    LPIPS(x, y) = sum_l mean_hw sum_c w_lc (f_l(x) - f_l(y))^2 = |phi(x) - phi(y)|^2,
-    phi_l = f_l sqrt(w_lc / (H_l W_l)), all layers behind one another.
+    LPIPS(x, y) = sum_l mean_hw sum_c w_lc (f_l(x) - f_l(y))^2 = |phi(x) - phi(y)|^2,        (1)
+    phi_l = f_l sqrt(w_lc / (H_l W_l)), all layers concatenated.
 
-It is a squared distance between points, exactly; so the mean over all pairs of N images costs N passes of the net,
-not N^2 / 2: mean_{i != j} = 2 (mean |phi|^2 - |mean phi|^2) N / (N - 1). Its standard error is 2 sd(d_i) / sqrt(N),
-d_i the mean distance of image i to the others; the naive sd / sqrt(pairs) is about five times too small.
+LPIPS is therefore exactly a squared Euclidean distance. So the mean over all pairs of N images costs N forward passes,
+not N^2 / 2:
 
-The same mathematics on the trunk of the house with weight 1/L for each layer is called PD, never LPIPS: nobody asked
-people about it. Both rise with noise as they do with variety; read them beside the spectrum and the pictures.
+    mean_{i != j} = 2 (mean |phi|^2 - |mean phi|^2) N / (N - 1).                              (2)
+
+Its standard error is 2 sd(d_i) / sqrt(N), with d_i the mean distance of image i to the others; the naive
+sd / sqrt(pairs) is about five times too small.
+
+The same formulas on imagelab's own encoder, with weight 1/L for each layer, give a distance called PD, never LPIPS: it
+was not fitted to human judgements. Both distances rise with noise as they do with variety; interpret them together
+with the spectrum and the images.
 
 References:
     The unreasonable effectiveness of deep features as a perceptual metric (Zhang et al. 2018), arXiv:1801.03924.
@@ -54,10 +59,10 @@ __all__ = [
 
 CITE = "arXiv:1801.03924"
 BATCH = 64
-PIXELS = 1 << 19  # of a batch at most: phi has some two hundred numbers a pixel in VGG
-KEEP = 1 << 30  # bytes of embeddings held between the two passes; what is beyond goes through the net twice
+PIXELS = 1 << 19  # largest number of pixels in a batch: in VGG phi has about two hundred numbers a pixel
+KEEP = 1 << 30  # bytes of embeddings kept between the two passes; the remaining images go through the net twice
 HELD = 1 << 27  # bytes of embeddings in a block of a neighbour search
-ROUNDING = 1e-9  # distance below which two images may be one
+ROUNDING = 1e-9  # distance below which two images may be identical
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ class Embedding:
     """A perceptual space.
 
     Attributes:
-        label: what ``Measurement.feature_space`` says.
-        smallest: the smallest side in pixels the net can read.
+        label: the value of ``Measurement.feature_space``.
+        smallest: the smallest side in pixels that the net can read.
         build: device -> (uint8 tensor [B,C,H,W] -> phi, float32 [B,D]); loads weights.
-        weighting: how the layers are weighed, in words.
+        weighting: how the layers are weighted, in words.
     """
 
     label: str
@@ -78,37 +83,38 @@ class Embedding:
 
 
 def lpips_model(net: str) -> Any:
-    """Return the LPIPS network with its published heads and the trunk from local weights; never downloads.
+    """Return the LPIPS network with its published heads and an encoder from local weights; never downloads.
 
     Args:
         net: "alex", "vgg" or "squeeze".
 
     Raises:
-        WeightsMissing: where the trunk's file is not on this machine.
+        WeightsMissing: if the file of the encoder's weights is not on this machine.
     """
     path = locate({"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}[net])
     import lpips
     import torch
 
     state = torch.load(path, map_location="cpu", weights_only=True)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # the net is born random; leave no trace of that
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # LPIPS() draws random weights: keep torch's RNG
         warnings.simplefilter("ignore")
         model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    # torchvision's "features.3.weight" lives in lpips as "slice2.3.weight"
+    # torchvision's "features.3.weight" is called "slice2.3.weight" in lpips
     names = model.net.state_dict()
     model.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in names})
     return model.requires_grad_(False)
 
 
 def lpips_phi(model: Any, signed: Tensor) -> Tensor:
-    """Return phi with |phi(x) - phi(y)|^2 = LPIPS(x, y).
+    """Return phi of equation (1), with |phi(x) - phi(y)|^2 = LPIPS(x, y).
 
     Args:
         model: a ``lpips.LPIPS`` network.
         signed: float [B,3,H,W], -1..1, of the model's dtype.
 
     Returns:
-        [B,D] of the same dtype; channels whose head is exactly zero (many, in AlexNet) are left out without loss.
+        [B,D] of the same dtype. Channels whose head weight is exactly zero (many, in AlexNet) are left out; this does
+        not change the distance.
     """
     parts = []
     for activations, head in zip(model.net(model.scaling_layer(signed)), model.lins, strict=True):
@@ -134,7 +140,7 @@ def _flat(parts: list[Tensor]) -> Tensor:
 
 
 def _uniform_phi(maps: list[Tensor]) -> Tensor:
-    """Return phi with weight 1/L for each layer; a position's channels side by side, as the trunk leaves them."""
+    """Return phi with weight 1/L for each layer; channels last, because that is the encoder's memory format."""
     import torch
 
     parts = []
@@ -175,7 +181,7 @@ EMBEDDINGS: dict[str, Embedding] = {
 
 
 def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor]:
-    """Yield phi of the images, batch after batch: float32 [B,D] on the device.
+    """Yield phi of the images, one batch at a time: float32 [B,D] on the device.
 
     Args:
         images: uint8 [N,C,H,W].
@@ -183,7 +189,8 @@ def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor
         device: torch device.
 
     Raises:
-        NotMeasurable: for images smaller than the net can read. WeightsMissing: without the weights.
+        NotMeasurable: for images smaller than the net can read.
+        WeightsMissing: without the weights.
     """
     chosen = EMBEDDINGS[name]
     if min(images.shape[-2:]) < chosen.smallest:
@@ -191,16 +198,17 @@ def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor
     phi, size = chosen.build(device), PIXELS // (images.shape[-2] * images.shape[-1])
     for batch in batches(images, device, max(1, min(BATCH, size))):
         with full_precision():
-            found = phi(batch)
-        yield found  # outside: what the caller does meanwhile is not ours to rule
+            embedded = phi(batch)
+        yield embedded  # outside of full_precision(): it must not change the caller's torch settings between batches
 
 
 def mean_pairwise(images: np.ndarray, name: str, device: str = "cpu") -> tuple[float, float | None]:
-    """Return the mean distance over all pairs of images and its standard error, in memory that N does not enter.
+    """Return the mean distance over all pairs of images, equation (2), and its standard error; memory independent of N.
 
     Args:
         images: uint8 [N,C,H,W], N >= 2, or a memory map of them.
-        name: a key of ``EMBEDDINGS``. device: torch device.
+        name: a key of ``EMBEDDINGS``.
+        device: torch device.
 
     Returns:
         (mean LPIPS or PD, standard error); the error is None for two images.
@@ -222,8 +230,10 @@ def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "c
     The error is sqrt(var(d_i) / N + var(e_j) / M), with d_i and e_j the mean distance of an image to the other set.
 
     Args:
-        left: uint8 [N,C,H,W]. right: uint8 [M,C,H,W]; or memory maps of them.
-        name: a key of ``EMBEDDINGS``. device: torch device.
+        left: uint8 [N,C,H,W], or a memory map of them.
+        right: uint8 [M,C,H,W], or a memory map of them.
+        name: a key of ``EMBEDDINGS``.
+        device: torch device.
 
     Returns:
         (mean LPIPS or PD, standard error); the error is None where a set holds one image.
@@ -242,10 +252,10 @@ def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "c
 
 @dataclass(frozen=True, eq=False)
 class _Cloud:
-    """A set of embedded images: mean phi (float64 [D]), all |phi|^2 (float64 [N]), and a way to see the phi again.
+    """A set of embedded images: mean phi (float64 [D]), all |phi|^2 (float64 [N]), and a second pass over phi.
 
-    Sums within a batch are float32, those over batches float64. What is seen again is float16, half the memory: it
-    serves the errors alone, which it changes by less than 1 in 10,000.
+    Sums within a batch are float32, those over batches float64. The second pass uses float16, which needs half the
+    memory. It serves the standard errors only and changes those by less than 1 in 10,000.
     """
 
     mean: Tensor
@@ -273,7 +283,10 @@ class _Cloud:
         )
 
     def distance(self, other: _Cloud) -> float:
-        """Return the mean distance of all pairs of an image here and an image there, itself among them."""
+        """Return the mean distance over all pairs of one image of each set.
+
+        For ``other`` is ``self``, the N pairs of an image with itself (distance 0) are part of the mean.
+        """
         return float(self.squares.mean() + other.squares.mean() - 2.0 * (self.mean @ other.mean))
 
     def scatter(self, other: _Cloud) -> float:
@@ -286,9 +299,9 @@ class _Cloud:
 def pairwise(left: Tensor, right: Tensor) -> Tensor:
     """Return all distances |phi_i - phi_j|^2 by one matrix product: [N,D] and [M,D] -> [N,M], >= 0.
 
-    In float32 anything below about 1e-6 of |phi - mean|^2 is rounding; see :func:`nearest_images`.
+    In float32, values below about 1e-6 of |phi - mean|^2 are rounding noise; use :func:`nearest_images` for those.
     """
-    centre = right.mean(0)  # distances do not change, and smaller vectors round less
+    centre = right.mean(0)  # centring does not change distances, and shorter vectors have a smaller rounding error
     left, right = left - centre, right - centre
     squares = (left * left).sum(1)[:, None] + (right * right).sum(1)[None]
     return (squares - 2.0 * left @ right.T).clamp_min(0)
@@ -299,21 +312,24 @@ def nearest_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each image's k nearest reference images, nearest first, exactly, in bounded memory.
 
-    The references go through the net once for every block of queries (1,600 images of 64 px in AlexNet); of both only
-    a block is ever held. Copies are at exactly 0: near nothing, the bytes decide, since a net's last digits may hang
-    on the batch a picture was in.
+    The references go through the net once for every block of queries (1,600 images of 64 px in AlexNet); only one block
+    of each set is in memory at a time. Copies are at exactly 0: for distances near 0 the bytes of the images are
+    compared, because the last digits of a net's output can depend on the batch that an image was in.
 
     Args:
-        query: uint8 [N,C,H,W]. reference: uint8 [M,C,H,W]; or memory maps of them.
+        query: uint8 [N,C,H,W], or a memory map of them.
+        reference: uint8 [M,C,H,W], or a memory map of them.
         name: a key of ``EMBEDDINGS``.
-        k: how many. exclude_self: query i is reference i and no neighbour of itself.
+        k: number of neighbours.
+        exclude_self: query i is reference i, and is not counted as its own neighbour.
         device: torch device.
 
     Returns:
         (index int64 [N,k], LPIPS or PD float64 [N,k]).
 
     Raises:
-        NotMeasurable: for images too small, or missing weights. ValueError: for fewer than k references.
+        NotMeasurable: for images too small, or missing weights.
+        ValueError: for fewer than k references.
     """
     indices, distances, first = [], [], 0
     for rows in _held(embed(query, name, device)):
@@ -340,7 +356,7 @@ def _held(phis: Iterator[Tensor]) -> Iterator[np.ndarray]:
 
 
 def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
-    """Return the mean distance over all pairs of generated images in one space, under ``name``."""
+    """Return the mean distance over all pairs of generated images in one space, as a measurement called ``name``."""
     chosen = EMBEDDINGS[space]
     value, stderr, missing = None, None, ""
     try:

@@ -1,13 +1,13 @@
-"""Precision, recall, density, coverage: fidelity and variety told apart by nearest neighbours.
+"""Precision, recall, density, coverage: fidelity and variety measured separately by nearest neighbours.
 
-Around every real image stands a ball that reaches to its k-th nearest real neighbour, k = 5. Then, with strict <,
+Every real image is the centre of a ball that reaches to its k-th nearest real neighbour, k = 5. Then, with strict <,
 
     precision  share of generated images inside some real ball           recall    the same with the roles exchanged
-    density    mean number of real balls a generated image is in, / k    coverage  share of real balls that hold one
+    density    mean number of real balls a generated image is in, / k    coverage  share of real balls that contain one
 
-Collapse shows as recall and coverage falling while precision and density stay or rise. None of them reaches 1 for real
-against real: coverage of n by n images is expected at 1 - prod_{i<k} (n - i) / (2n - i), about .97, and precision comes
-out near .93; so read them by their floor. They do not see what the features do not.
+In a collapse, recall and coverage fall while precision and density stay or rise. None of them reaches 1 for real
+against real: the expected coverage of n by n images is 1 - prod_{i<k} (n - i) / (2n - i), about .97, and precision is
+near .93; so compare them with their floor. They do not see what the features do not.
 
 References:
     Improved precision and recall metric (Kynkäänniemi et al. 2019), arXiv:1904.06991.
@@ -29,14 +29,15 @@ __all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of"]
 CITE = "arXiv:2002.09797"
 NAMES = ("precision", "recall", "density", "coverage")
 NEAREST = 5
-PARTS = 5  # a set is cut into for its error
-CUTS = 4  # their mean, as five numbers alone tell a spread to a third only
+PARTS = 5  # parts that a set is divided into for its error
+CUTS = 4  # divisions to average over: a spread of five numbers alone has a relative error of a third
 
 
 def coverage_of_equals(n: int, m: int, k: int = NEAREST) -> float:
-    """Return the coverage to expect of n real by m generated images of one distribution (Naeem et al., Lemma 2).
+    """Return the expected coverage of n real by m generated images of one distribution (Naeem et al., Lemma 2).
 
-    1 - prod_{i=1..k} (n - i) / (n + m - i), the product being the chance that the k nearest of all others are real.
+    1 - prod_{i=1..k} (n - i) / (n + m - i), the product being the probability that the k nearest of all others are
+    real.
 
     Example:
         >>> round(coverage_of_equals(1000, 1000), 3)
@@ -47,11 +48,12 @@ def coverage_of_equals(n: int, m: int, k: int = NEAREST) -> float:
 
 
 def prdc_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str = "cpu") -> tuple[float, ...]:
-    """Return (precision, recall, density, coverage) of two sets of features: exact, no matrix of distances kept.
+    """Return (precision, recall, density, coverage) of two sets of features: exact, without a full matrix of distances.
 
     Args:
-        real: float [N,D]. fake: float [M,D].
-        k: which neighbour a ball reaches to; N and M must be larger.
+        real: float [N,D].
+        fake: float [M,D].
+        k: number of the neighbour that a ball reaches to; N and M must be larger.
         device: torch device of the matrix products.
 
     Raises:
@@ -75,21 +77,22 @@ def prdc_errors(
 ) -> tuple[float, ...] | None:
     """Return the standard errors of :func:`prdc_of`, from the scatter between fifths of the images.
 
-    Both sets are cut into 5 at random; the variance of the four numbers over the fifths, divided by 5, is that of the
-    whole, since each image matters to its neighbourhood alone, and how many neighbourhoods there are is all that n
-    changes. The mean over 4 such cuts is taken. Measured on Gaussian and heavy-tailed clouds of 300 to 1,500 points in
-    20 and 40 dimensions: .74 to 1.23 times the spread over repeated draws. A jackknife is no match: neighbourhoods
-    share points, so it stated 1.0 to 2.0 times the spread; and the error of a plain share leaves out that the balls
-    were drawn too (.5 to 1.0 times).
+    Both sets are divided into 5 parts at random. The variance of the four numbers over the parts, divided by 5, is that
+    of the whole set: each image affects its own neighbourhood only, and a larger n only means more neighbourhoods. The
+    mean over 4 such divisions is taken. Measured on Gaussian and heavy-tailed distributions of 300 to 1,500 points in
+    20 and 40 dimensions: .74 to 1.23 times the spread over repeated samples. A jackknife is less accurate:
+    neighbourhoods share points, so it stated 1.0 to 2.0 times the spread. The error of a plain share ignores that the
+    balls are random, too (.5 to 1.0 times).
 
     Args:
-        real: float [N,D]. fake: float [M,D].
-        seed: of the cuts.
-        k: which neighbour a ball reaches to.
+        real: float [N,D].
+        fake: float [M,D].
+        seed: seed of the divisions.
+        k: number of the neighbour that a ball reaches to.
         device: torch device of the matrix products.
 
     Returns:
-        four standard errors; None where a fifth of a set holds fewer than 4 k images.
+        four standard errors; None where a fifth of a set has fewer than 4 k images.
 
     References:
         Large sample confidence regions based on subsamples (Politis, Romano 1994), doi:10.1214/aos/1176325770.
@@ -100,8 +103,8 @@ def prdc_errors(
     rng, variances = rng_at(seed, "prdc"), []
     for _ in range(CUTS):
         cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
-        found = np.array([prdc_of(real[np.sort(rows)], fake[np.sort(others)], k, device) for rows, others in cut])
-        variances.append(found.var(axis=0, ddof=1) / PARTS)
+        parts = np.array([prdc_of(real[np.sort(rows)], fake[np.sort(others)], k, device) for rows, others in cut])
+        variances.append(parts.var(axis=0, ddof=1) / PARTS)
     return tuple(np.sqrt(np.mean(variances, axis=0)).tolist())
 
 
@@ -109,7 +112,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     """Return ``prdc/precision``, ``prdc/recall``, ``prdc/density``, ``prdc/coverage``; errors from 100 images.
 
     Raises:
-        NotMeasurable: where a set holds no more than 5 images, or has no features to compare.
+        NotMeasurable: where a set has no more than 5 images, or has no features to compare.
     """
     real, fake = feature_pair(evidence, PRIMARY)
     if min(len(real), len(fake)) <= NEAREST:
@@ -123,7 +126,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             "share" if name != "density" else "",
             n_real=len(real),
             n_fake=len(fake),
-            stderr=error or None,  # parts that all say 0, or all 1, know nothing of their error
+            stderr=error or None,  # all parts equal (all 0, or all 1): the error is unknown
             better="higher",
             estimator=f"k = {NEAREST}, strict, standardised by the reference",
             feature_space=SPACES[PRIMARY].label,

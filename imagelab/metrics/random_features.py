@@ -1,14 +1,14 @@
-"""A feature space that nobody trained: a small random convolutional net, the same on every machine.
+"""An untrained feature space: a small random convolutional net, the same on every machine.
 
-Three strided convolutions with He-normal weights drawn from a named stream, ReLU after each, no bias. Twelve of the 16
-first filters have their mean taken away, colour by colour: they see edges and texture and no flat colour. (Measured on
-600 faces of 64 px: a blur of half a pixel moves the Fréchet distance to 1.9-2.5 times that of real against real; with
-plain filters, 1.2 times.) Of every channel of every layer the features keep the mean and the standard deviation over
-the positions: 2 (16 + 32 + 64) = 224 numbers.
+Three strided convolutions with He-normal weights drawn from a named random stream, ReLU after each, no bias. The mean
+of 12 of the 16 filters of the first layer is subtracted, separately for each colour: these filters respond to edges and
+texture and not to flat colour. (Measured on 600 faces of 64 px: a blur of half a pixel raises the Fréchet distance to
+1.9-2.5 times that of real against real; with plain filters, 1.2 times.) The features are the mean and the standard
+deviation over the positions of every channel of every layer: 2 (16 + 32 + 64) = 224 numbers.
 
-It works from 16 px to 256 px without any resizing, needs no download, and has seen no picture in its life; so it is the
-control beside learned spaces, not a substitute: the letters FID and LPIPS never stand on it. Three seeds show how far
-a result hangs on the draw.
+It works from 16 px to 256 px without resizing, needs no download, and was trained on no images. So it is the control
+for learned spaces, not a substitute: distances in it are never called FID or LPIPS. Three seeds show how much a result
+depends on the random weights.
 
 References:
     What's the best multi-stage architecture for object recognition? (Jarrett et al. 2009),
@@ -36,13 +36,13 @@ __all__ = ["LAYERS", "SMALLEST", "digest", "layers", "statistics", "weights"]
 LAYERS = ((3, 16, 5), (16, 32, 3), (32, 64, 3))
 """(channels in, channels out, kernel) of each layer; every one has stride 2."""
 
-EDGES = 12  # filters of the first layer that see no flat colour; the other four do
+EDGES = 12  # filters of the first layer that do not respond to flat colour; the other four do
 SMALLEST = 16  # pixels a side: the last layer still has 2 x 2 positions
 
 
 @cache
 def weights(seed: int) -> tuple[np.ndarray, ...]:
-    """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k) before means are taken away."""
+    """Return the weights of each layer: float32 [out,in,k,k], variance 2 / (in k k) before means are subtracted."""
     rng = rng_at(seed, "randconv")
     shapes = [(out, into, kernel, kernel) for into, out, kernel in LAYERS]
     drawn = [rng.standard_normal(s) * np.sqrt(2.0 / np.prod(s[1:])) for s in shapes]
@@ -60,7 +60,7 @@ def layers(images: Tensor, seed: int) -> list[Tensor]:
     """Return the activations of each layer.
 
     Args:
-        images: uint8 [B,C,H,W], C = 1 (taken as three equal channels) or 3, at least 16 px a side.
+        images: uint8 [B,C,H,W], C = 3, or C = 1 (repeated to three equal channels); at least 16 px a side.
         seed: which of the random nets.
 
     Returns:
@@ -86,10 +86,10 @@ def statistics(images: Tensor, seed: int) -> Tensor:
     """Return the features: mean and standard deviation of each channel of each layer, float32 [B,224]."""
     import torch
 
-    found = []
+    columns = []
     for each in layers(images, seed):
         flat = each.flatten(2)
         mean = flat.mean(2, keepdim=True)
         spread = torch.linalg.vector_norm(flat - mean, dim=2) / flat.shape[2] ** 0.5  # twice as fast as var_mean
-        found += [mean.squeeze(2), spread]
-    return torch.cat(found, 1)
+        columns += [mean.squeeze(2), spread]
+    return torch.cat(columns, 1)

@@ -1,23 +1,24 @@
-"""The sliced Wasserstein distance: how far two clouds of features are apart, seen along many lines.
+"""The sliced Wasserstein distance: the distance of two sets of features, averaged over projections onto random lines.
 
-Along a line u, |u| = 1, both clouds are sorted, and the cost of moving one onto the other is exact and cheap:
+Along a line u, |u| = 1, both sets are sorted. The cost of transporting one to the other is then exact and cheap:
 
     W2^2(u) = integral_0^1 (Q_real(p) - Q_fake(p))^2 dp,    Q the quantile functions of u.x;
     sliced_w2 = mean of W2^2(u) over lines drawn uniformly (so a shift by d is |d|^2 / D);
     MIND = 3 D sliced_w2 of Inception features along 1,000 lines.
 
-It makes no Gaussian of the clouds, so unlike the Fréchet distance it sees skew, tails and lumps, and it needs no D x D
-matrix. Sets of different size are compared by their quantile functions; nothing is left out. The plain value stands
-above zero for equal distributions by about c/n; so the jackknifed one stands beside it, and equal n should be compared.
-The error is the jackknife's, and of the lines drawn; between equal distributions it is about 1.5 times too large.
+It does not assume Gaussians, so unlike the Fréchet distance it detects skewness, tails and clusters, and it needs no
+D x D matrix. Sets of different size are compared by their quantile functions; nothing is left out. The plain value is
+above zero for equal distributions, by about c/n. Therefore a jackknifed value is also reported, and only values of
+equal n should be compared. The error combines that of the jackknife and that of the random lines; between equal
+distributions it is about 1.5 times too large.
 
-Lower is better, 0 and up, in squared units of the features; trust it from some hundred images. It does not see what
-the features do not, nor a change that hides in few of many dimensions: a line at random hardly meets them.
+Lower is better, >= 0, in squared units of the features; trust it from some hundred images. It does not see what
+the features do not, nor a change in few of many dimensions: a random line is nearly orthogonal to them.
 
 References:
     Sliced and Radon Wasserstein barycenters of measures (Bonneel et al. 2015), doi:10.1007/s10851-014-0506-3.
     MIND: Monge Inception Distance for generative models evaluation (Berthet et al. 2026), arXiv:2605.06797. Differs
-    from it: sets of different size are not cut to one size, and the lines come from a named stream.
+    from it: sets of different size are not reduced to one size, and the lines come from a named random stream.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ __all__ = ["mind", "sliced", "sliced_w2", "sliced_w2_and_error", "wasserstein_1d
 
 CITE = "arXiv:2605.06797"
 DIRECTIONS = 256
-"""Lines of ``sliced_w2``; those of MIND are 1,000, as published."""
+"""Number of lines of ``sliced_w2``; MIND uses 1,000, as published."""
 
 MIND_DIRECTIONS = 1000
 BLOCK = 32  # lines at a time: 100,000 images take 32 x 100,000 x 8 bytes = 26 MB
@@ -48,7 +49,8 @@ def wasserstein_1d(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
     """Return the squared Wasserstein-2 distance along each line.
 
     Args:
-        real: float [L,N], sorted along the last axis. fake: float [L,M], sorted likewise.
+        real: float [L,N], sorted along the last axis.
+        fake: float [L,M], sorted along the last axis.
 
     Returns:
         float64 [L].
@@ -65,8 +67,9 @@ def wasserstein_1d(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 
 def _coupling(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rank among n, rank among m, share of the mass) of each piece that the monotone map moves."""
-    edges = np.unique(np.concatenate([np.arange(n + 1) * m, np.arange(m + 1) * n]))  # in units of 1/(n m)
+    """Return (rank among n, rank among m, share of the mass) of each piece of the (monotone) optimal transport."""
+    # the steps of both quantile functions, in units of 1/(n m)
+    edges = np.unique(np.concatenate([np.arange(n + 1) * m, np.arange(m + 1) * n]))
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
@@ -75,9 +78,10 @@ def sliced_w2(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = D
     """Return the mean squared Wasserstein-2 distance along random lines.
 
     Args:
-        real: float [N,D]. fake: float [M,D].
+        real: float [N,D].
+        fake: float [M,D].
         seed: seed of the lines.
-        directions: how many lines, >= 1.
+        directions: number of lines, >= 1.
 
     Raises:
         ValueError: for empty sets, sets of different D, or no line.
@@ -95,12 +99,13 @@ def sliced_w2(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = D
 def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = DIRECTIONS) -> Jackknifed:
     """Return the sliced distance, its error (of both sets and of the lines) and its jackknifed value (ten groups).
 
-    Each cloud is sorted once a line; a set without a group keeps that order.
+    Each set is sorted once a line; a set without a group of images keeps that order and needs no second sort.
 
     Args:
-        real: float [N,D]. fake: float [M,D].
+        real: float [N,D].
+        fake: float [M,D].
         seed: seed of the lines and of the groups.
-        directions: how many lines, >= 2.
+        directions: number of lines, >= 2.
 
     Raises:
         ValueError: as in :func:`sliced_w2`.
@@ -147,7 +152,10 @@ def _masks(pair: tuple[np.ndarray, np.ndarray], n: int, m: int) -> tuple[np.ndar
 def _projected(
     real: np.ndarray, fake: np.ndarray, seed: int, directions: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield both clouds along a block of lines: float64 [L,N] and [L,M]. Line i is the same for any number of lines."""
+    """Yield both sets projected onto blocks of lines: float64 [L,N] and [L,M].
+
+    Line i is the same for any number of lines.
+    """
     rng = rng_at(seed, "sliced")
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     for first in range(0, directions, BLOCK):
@@ -161,8 +169,8 @@ def _rows(evidence: Evidence, space: str, name: str, directions: int, factor: st
     estimator = f"{factor}{' x ' if factor else ''}sliced W2^2, {directions} lines"
 
     def measured(real: np.ndarray, fake: np.ndarray) -> Jackknifed:
-        found = sliced_w2_and_error(real, fake, evidence.seed, directions)
-        return found.times(3.0 * real.shape[1]) if factor else found
+        result = sliced_w2_and_error(real, fake, evidence.seed, directions)
+        return result.times(3.0 * real.shape[1]) if factor else result
 
     return jackknifed_rows(evidence, space, distance_form(evidence, space, name, estimator, CITE), measured)
 
@@ -173,5 +181,5 @@ def sliced(evidence: Evidence) -> list[Measurement]:
 
 
 def mind(evidence: Evidence) -> list[Measurement]:
-    """Return ``mind`` and ``mind_corrected``: 3 D times the distance of Inception's features, and of no others."""
+    """Return ``mind`` and ``mind_corrected``: 3 D times the distance in Inception's features only."""
     return _rows(evidence, INCEPTION, "mind", MIND_DIRECTIONS, "3 D")

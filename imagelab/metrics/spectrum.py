@@ -1,15 +1,16 @@
-"""Where the detail goes: the power spectrum of the images, by radius and by octave.
+"""Power spectrum: the energy of the images by radius and by octave; it shows how much detail is lost or added.
 
 Luma in 0..1, the image's mean subtracted, a separable periodic Hann window w, then
 
     P[k] = |F[k]|^2 / (H W)^2 / mean(w^2),    so that sum P is about the mean square of the image (Parseval).
 
-The window is not a nicety: a picture's left edge does not continue its right one, and the jump alone puts 68 times
+The window is necessary: the left edge of an image does not continue its right edge, and this jump alone puts 68 times
 too much energy into the high frequencies of a blurred 64 px crop. The radius r is counted in cycles per image (for
-oblong images per shorter side), rounded to the nearest whole one; the corners beyond r = N/2 are a band of their own.
+images that are not square, per shorter side), rounded to the nearest integer; the corners beyond r = N/2 are a band of
+their own.
 
-What it does not see: where in the picture the energy sits, and whether it is freckles, hair or noise. Energy rises
-when pictures turn to noise; so every band is two-sided, and the number of another instrument belongs beside it.
+What it does not see: where in the image the energy is, and whether it is freckles, hair or noise. Energy rises
+when images turn to noise; so every band is two-sided and should be read together with another metric.
 
 References:
     Watch your up-convolution (Durall, Keuper, Keuper 2020), arXiv:2003.01826: radial spectra of generated images.
@@ -47,11 +48,11 @@ __all__ = [
 CITE = "arXiv:2003.01826"
 ESTIMATOR = "luma, periodic Hann, |F|^2/(HW)^2/mean(w^2), rounded radius"
 DECIBEL = 10.0 / np.log(10.0)
-ZERO_VARIANCE = 1e-20  # one blue pixel one level off in a 64 px image has 5e-11 in all; float64 rounding leaves 1e-32
+ZERO_VARIANCE = 1e-20  # one blue pixel that is one level off gives 5e-11 in a 64 px image; float64 rounding gives 1e-32
 AT_FLOOR = 10.0 * np.log10(4.0)
-"""Headroom in dB, a factor of 4 above rounding noise, below which a band's ratio means nothing."""
+"""Headroom in dB, a factor of 4 above rounding noise, below which a band's ratio has no meaning."""
 
-SMALLEST = 8  # pixels a side; below this there is no octave to speak of
+SMALLEST = 8  # pixels a side; below this there are too few octaves
 BLOCK = 1 << 20  # pixels at a time; a complex plane of them takes 16 MB
 CHANNELS = ("red", "green", "blue")
 
@@ -76,7 +77,7 @@ class Spectra:
 
 
 def periodic_hann(length: int) -> np.ndarray:
-    """Return the Hann window that continues itself: float64 [length], 0 at index 0, mean square 3/8."""
+    """Return the periodic Hann window: float64 [length], 0 at index 0, mean square 3/8."""
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
 
 
@@ -85,7 +86,7 @@ def power_spectrum(grey: np.ndarray, window: bool = True) -> np.ndarray:
 
     Args:
         grey: float [N,H,W]; each image's own mean is subtracted first.
-        window: False shows what the Hann window is for (periodic test patterns need none).
+        window: whether to apply the Hann window; periodic test patterns do not need it.
 
     Returns:
         float64 [N,H,W], in squared units of ``grey``.
@@ -119,9 +120,9 @@ def _rings(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def spectra(image_set: ImageSet, channel: int | None = None) -> Spectra:
-    """Return the radial energy of every image, remembered in the set so that all metrics share one pass.
+    """Return the radial energy of every image, kept in the set's memory so that all metrics share one pass.
 
-    Images pass in blocks, so that 100,000 of them take the memory of their result: 37 MB at 64 px.
+    Images are processed in blocks, so that 100,000 of them need only the memory of their result: 37 MB at 64 px.
 
     Args:
         image_set: the images.
@@ -136,24 +137,24 @@ def spectra(image_set: ImageSet, channel: int | None = None) -> Spectra:
     order, starts, count = _rings(height, width)
     slot, size = "spectrum" if channel is None else f"spectrum {channel}", max(1, BLOCK // (height * width))
     if slot not in image_set.memory:
-        found = np.empty((len(image_set), len(count)))
+        energy = np.empty((len(image_set), len(count)))
         for first in range(0, len(image_set), size):
             block = image_set.images[first : first + size]
             power = power_spectrum(luma(block) if channel is None else block[:, channel] / 255.0)
-            found[first : first + size] = np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1)
-        image_set.memory[slot] = found
+            energy[first : first + size] = np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1)
+        image_set.memory[slot] = energy
     return Spectra(image_set.memory[slot], count, min(height, width))
 
 
 def log_radial_powers(image_set: ImageSet) -> np.ndarray:
     """Return ln of each image's power at radii 1..N/2 and in the corners, rounding noise added: float64 [N, N/2 + 1].
 
-    What 8-bit rounding adds to a frequency is added once more, so that a flat image has a logarithm too.
+    The power of 8-bit rounding noise is added once more to each, so that the logarithm is finite for a flat image, too.
     """
-    found = spectra(image_set)
-    edges = [*range(1, found.side // 2 + 2), len(found.count)]
+    radial = spectra(image_set)
+    edges = [*range(1, radial.side // 2 + 2), len(radial.count)]
     noise = quantisation_power(*image_set.images.shape[1:])
-    rings = [found.band(low, high) / found.count[low:high].sum() for low, high in pairwise(edges)]
+    rings = [radial.band(low, high) / radial.count[low:high].sum() for low, high in pairwise(edges)]
     return np.log(np.stack(rings, axis=1) + noise)
 
 
@@ -170,7 +171,7 @@ def bands(side: int) -> list[tuple[int, int]]:
 
 
 def quantisation_power(channels: int, height: int, width: int) -> float:
-    """Return the power a frequency that rounding to 256 levels adds: luma variance of the rounding error / (H W).
+    """Return the power that rounding to 256 levels adds to a frequency: luma variance of the rounding error / (H W).
 
     The error of a channel has variance (1/255)^2 / 12; errors of the three channels are taken as independent.
     """
@@ -188,14 +189,15 @@ def spectrum(evidence: Evidence) -> list[Measurement]:
 
     Returns:
         ``band_power/LO-HI`` dB against the reference, two-sided, the corners beyond N/2 as ``band_power/corners``;
-        ``band_headroom/LO-HI`` dB of the generated band above what 8-bit rounding alone puts there (under 6 dB, a
-        factor of 4, the band is at the quantisation floor and its ratio means nothing);
+        ``band_headroom/LO-HI`` dB of the generated band above the power of 8-bit rounding alone (under 6 dB, a factor
+        of 4, the band is at the quantisation floor and its ratio has no meaning);
         ``radial_power/KK`` mean power of the generated images at KK cycles per image; ``spectrum/floor``, the power
         that rounding adds to each of them; ``spectral_slope``, the slope of ln P on ln r of the generated images;
         ``log_spectral_distance`` dB, root mean square over the radii 1..N/2 of the log-ratio.
 
     Raises:
-        ValueError: where the two sets differ in form. NotMeasurable: for images smaller than 8 px.
+        ValueError: where the two sets differ in shape.
+        NotMeasurable: for images smaller than 8 px.
     """
     real, fake = _pair(evidence)
     _, channels, height, width = evidence.fake.images.shape
@@ -203,29 +205,31 @@ def spectrum(evidence: Evidence) -> list[Measurement]:
     form = Measurement(
         "", 0.0, "dB", n_real=len(evidence.real), n_fake=len(evidence.fake), estimator=ESTIMATOR, cite=CITE
     )
-    found = []
+    rows = []
     for name, (low, last) in _named_rings(real).items():
         mine, floor = fake.band(low, last), np.full(1, noise * real.count[low:last].sum())
         two_sided = replace(form, name=f"band_power/{name}", better="two-sided")
-        found.append(_log_ratio(two_sided, real.band(low, last), mine))
-        found.append(_log_ratio(replace(form, name=f"band_headroom/{name}"), floor, mine, known=True))
-    found += _radial_powers(replace(form, unit="power"), fake)
-    found.append(replace(form, name="spectrum/floor", value=noise, unit="power", estimator="(1/255)^2/12 in luma / HW"))
-    return [*found, _slope(form, fake), _distance(form, real, fake)]
+        rows.append(_log_ratio(two_sided, real.band(low, last), mine))
+        rows.append(_log_ratio(replace(form, name=f"band_headroom/{name}"), floor, mine, known=True))
+    rows += _radial_powers(replace(form, unit="power"), fake)
+    rows.append(replace(form, name="spectrum/floor", value=noise, unit="power", estimator="(1/255)^2/12 in luma / HW"))
+    return [*rows, _slope(form, fake), _distance(form, real, fake)]
 
 
 def spectrum_rgb(evidence: Evidence) -> list[Measurement]:
     """Return ``band_power_red/LO-HI``, ``_green`` and ``_blue``: the band log-ratios of each channel by itself, dB.
 
-    Luma hardly hears blue; what a generator loses or invents there, such as coloured grain, stands here.
+    Blue has a small weight in luma; these measurements show what a generator loses or adds there, such as coloured
+    noise.
 
     Raises:
-        ValueError: where the two sets differ in form. NotMeasurable: for grey images, or some smaller than 8 px.
+        ValueError: where the two sets differ in shape.
+        NotMeasurable: for grey images, or images smaller than 8 px.
     """
     _pair(evidence)
     if evidence.fake.images.shape[1] == 1:
         raise NotMeasurable("the images have one channel: band_power says it all")
-    found = []
+    rows = []
     for channel, name in enumerate(CHANNELS):
         real, fake = spectra(evidence.real, channel), spectra(evidence.fake, channel)
         estimator = ESTIMATOR.replace("luma", name)
@@ -241,12 +245,12 @@ def spectrum_rgb(evidence: Evidence) -> list[Measurement]:
         )
         for band, (low, last) in _named_rings(real).items():
             form = replace(form, name=f"band_power_{name}/{band}")
-            found.append(_log_ratio(form, real.band(low, last), fake.band(low, last)))
-    return found
+            rows.append(_log_ratio(form, real.band(low, last), fake.band(low, last)))
+    return rows
 
 
 def _named_rings(of: Spectra) -> dict[str, tuple[int, int]]:
-    """Return the first ring of each band and the first beyond it; the last octave takes N/2 in, corners begin there."""
+    """Return the first ring of each band and the first beyond it; the last octave includes N/2, corners follow it."""
     half = of.side // 2
     rings = {f"{low}-{high}": (low, high + (high == half)) for low, high in bands(of.side)}
     return {**rings, "corners": (half + 1, len(of.count))}
@@ -255,7 +259,7 @@ def _named_rings(of: Spectra) -> dict[str, tuple[int, int]]:
 def hf_ratio(evidence: Evidence) -> list[Measurement]:
     """Return ``hf_ratio``: the share of the generated images' energy at N/4 cycles per image and above.
 
-    sum_{r >= fc} P / sum_{r > 0} P of the mean spectrum, fc = N/4, corners included; 0..1; a sharpness measure that
+    sum_{r >= fc} P / sum_{r > 0} P of the mean spectrum, fc = N/4, corners included; 0..1; a measure of sharpness that
     noise raises as well as detail. Standard error by the delta method.
     """
     spec = spectra(evidence.fake)
@@ -310,15 +314,15 @@ def _log_ratio(form: Measurement, below: np.ndarray, above: np.ndarray, known: b
 
 
 def _radial_powers(form: Measurement, fake: Spectra) -> list[Measurement]:
-    found = []
+    rows = []
     for radius in range(1, fake.side // 2 + 1):
         mean, error = _mean_and_error(fake.energy[:, radius] / fake.count[radius])
-        found.append(replace(form, name=f"radial_power/{radius:02d}", value=mean, stderr=error))
-    return found
+        rows.append(replace(form, name=f"radial_power/{radius:02d}", value=mean, stderr=error))
+    return rows
 
 
 def _slope(form: Measurement, fake: Spectra) -> Measurement:
-    """Return the slope of ln(mean power) on ln(radius) by least squares; its error follows each image's influence."""
+    """Return the slope of ln(mean power) on ln(radius) by least squares; the error is that of the images' influence."""
     low, high = slope_range(fake.side)
     estimator = f"{ESTIMATOR}, least squares over {low}..{high} cycles per image"
     form = replace(form, name="spectral_slope", unit="", better="two-sided", estimator=estimator)
@@ -336,9 +340,9 @@ def _slope(form: Measurement, fake: Spectra) -> Measurement:
 
 
 def _distance(form: Measurement, real: Spectra, fake: Spectra) -> Measurement:
-    """Return the root mean square over radii of the log-ratio of mean powers; never negative: read it by its floor.
+    """Return the root mean square over radii of the log-ratio of mean powers; >= 0, so compare it with its floor.
 
-    Its error is the delta method's; between sets of one distribution it is cautious, about 1.4 times too large.
+    Its error is the delta method's; between sets of one distribution it is conservative, about 1.4 times too large.
     """
     form = replace(form, name="log_spectral_distance", better="lower")
     rings = slice(1, real.side // 2 + 1)

@@ -1,4 +1,4 @@
-"""The Vendi score: how many different images a set holds, as one effective number.
+"""The Vendi score: the effective number of different images in a set.
 
 With unit feature vectors x_i in the rows of X [N,D], the kernel K = X X^T (cosine similarity) has K_ii = 1, so the
 eigenvalues of K/N are shares that sum to 1, and the score is the exponential of their entropy:
@@ -6,14 +6,14 @@ eigenvalues of K/N are shares that sum to 1, and the score is the exponential of
     VS_q = exp( log(sum_i lambda_i^q) / (1 - q) ),    q -> 1: exp(-sum_i lambda_i log lambda_i).
 
 N images that have nothing in common score N, N copies score 1. The non-zero eigenvalues are also those of the D x D
-matrix X^T X / N (the dual form), so the cost grows with N, not with its cube. A large q counts common kinds of image
-only, a small q the rare ones too. In a standardised space the vectors point from the mean reference image.
+matrix X^T X / N (the dual form), so the cost grows with N, not with its cube. A large q counts common kinds of images
+only, a small q the rare ones too. In a standardised space the vectors are relative to the mean reference image.
 
-Two-sided: noise in every picture raises it as variety does, and a set more varied than real ones is no better than
+Two-sided: noise in every image raises it as variety does, and a set more varied than real ones is no better than
 real (a Gaussian model of faces scores 21 where faces score 16, in random features). At most min(N, D). It grows with N,
-so compare equal N, or read it by its floor; trust it from 200 images. It does not see whether the images look real, nor
-how far a picture stands from the mean reference image, only in which direction: a set that moved away as a whole counts
-as more alike, pairs of copies among many images hardly count.
+so compare equal N, or compare it with its floor; trust it from 200 images. It does not see whether the images look
+real. It does not see how far an image is from the mean reference image, only in which direction: a set that has moved
+away as a whole scores lower, and a few pairs of copies among many images hardly change it.
 
 References:
     The Vendi score (Friedman, Dieng 2023), arXiv:2210.02410.
@@ -40,8 +40,8 @@ def score_of_shares(shares: np.ndarray, order: float = 1.0) -> float:
     """Return the effective number of kinds among shares that sum to 1 (the Hill number of this order).
 
     Args:
-        shares: float [K]; values that are not positive, as rounding leaves them behind an eigenvalue 0, do not count.
-        order: q >= 0; 1 weighs kinds by their share, ``inf`` sees the largest only.
+        shares: float [K]; values that are not positive, which rounding makes of an eigenvalue 0, are ignored.
+        order: q >= 0; 1 weights kinds by their share, ``inf`` counts the largest only.
 
     Raises:
         ValueError: for a negative order.
@@ -52,7 +52,7 @@ def score_of_shares(shares: np.ndarray, order: float = 1.0) -> float:
     """
     if not order >= 0:
         raise ValueError(f"vendi: expected an order q >= 0, got {order}")
-    present = shares[shares > 1e-12]  # an image of a million would have 1e-6; rounding leaves 1e-16
+    present = shares[shares > 1e-12]  # one image of a million has 1e-6; rounding gives 1e-16
     if order == 1:
         return float(np.exp(-np.sum(present * np.log(present))))
     if math.isinf(order):
@@ -84,11 +84,12 @@ def vendi_score(features: np.ndarray, order: float = 1.0) -> float:
 def score_and_error(features: np.ndarray, seed: int, order: float = 1.0) -> tuple[float, float | None]:
     """Return the Vendi score and its standard error by the delete-a-group jackknife.
 
-    The matrix without a group is the whole one less the group's own, so ten leave-outs cost one pass over the images.
+    The matrix without a group is the whole matrix minus that of the group, so ten leave-outs cost one pass over the
+    images.
 
     Args:
         features: float [N,D].
-        seed: seed of the cut into groups.
+        seed: seed of the division into groups.
         order: q, see :func:`score_of_shares`.
 
     Returns:
@@ -101,8 +102,8 @@ def score_and_error(features: np.ndarray, seed: int, order: float = 1.0) -> tupl
         return value, None
     values = []
     for _, kept in leave_out(n, n, seed):
-        gone = np.delete(unit, kept, axis=0)
-        values.append(score_of_shares(np.linalg.eigvalsh((whole - gone.T @ gone) / len(kept)), order))
+        group = np.delete(unit, kept, axis=0)
+        values.append(score_of_shares(np.linalg.eigvalsh((whole - group.T @ group) / len(kept)), order))
     return value, float(spread(np.array(values))) or None
 
 

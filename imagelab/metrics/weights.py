@@ -1,9 +1,9 @@
-"""Weights that other people trained, and where this machine keeps them.
+"""Weights of published networks, and where they are on this machine.
 
-FID and LPIPS are the names of exact networks. Their files are looked for in the folder that ``IMAGELAB_WEIGHTS``
-names (or ``~/.cache/imagelab/weights``) and in torch hub's checkpoint folder; nothing is ever downloaded from here:
-that is ``imagelab weights fetch``, a door of its own (cli/download.py), so no run can start it. Every file is checked
-against its whole SHA-256 before it is read; one that does not match is refused, never used in silence.
+FID and LPIPS are defined by exact networks. Their files are looked for in the folder that ``IMAGELAB_WEIGHTS``
+names (or ``~/.cache/imagelab/weights``) and in torch hub's checkpoint folder. This file never downloads anything; only
+the command ``imagelab weights fetch`` does (cli/download.py), so no run can start a download. Every file is checked
+against its SHA-256 before it is read; one that does not match is refused with an error.
 
 Where the digests come from: the authors of four of the files put the first 8 of the 64 hex digits into the file's name.
 All other digits, and DINOv2's digest, are those that unconnected public projects recorded of the file at the official
@@ -35,12 +35,12 @@ class Weights:
     """One network's weights.
 
     Attributes:
-        files: the official file names of one and the same content, any of which will do.
+        files: the official file names; several names of the same content, of which one is enough.
         sha256: SHA-256 of the file, 64 hex digits.
         size: its bytes.
         source: where its authors publish it.
         used_for: what cannot be measured without it.
-        licence: under which terms.
+        licence: its licence, and that of its training data.
     """
 
     files: tuple[str, ...]
@@ -56,7 +56,7 @@ class Weights:
         return round(self.size / 1e6)
 
 
-_TORCHVISION = "BSD-3-Clause (torchvision); trained on ImageNet, whose own terms stand beside it"
+_TORCHVISION = "BSD-3-Clause (torchvision); trained on ImageNet, which has its own terms"
 
 WEIGHTS: dict[str, Weights] = {
     "inception-2015-12-05": Weights(
@@ -65,7 +65,7 @@ WEIGHTS: dict[str, Weights] = {
         95_628_359,
         "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
         "FID, KID",
-        "Apache-2.0 (TensorFlow, as ported by pytorch-fid); trained on ImageNet, whose own terms stand beside it",
+        "Apache-2.0 (TensorFlow, as ported by pytorch-fid); trained on ImageNet, which has its own terms",
     ),
     "dinov2-vitl14": Weights(
         ("dinov2_vitl14_pretrain.pth",),
@@ -105,7 +105,7 @@ WEIGHTS: dict[str, Weights] = {
 
 @dataclass(frozen=True)
 class State:
-    """How one of the weights stands here: present (a path, no fault), damaged (both) or missing (neither)."""
+    """The state of one network's weights here: present (a path, no fault), damaged (both) or missing (neither)."""
 
     path: Path | None
     fault: str = ""
@@ -117,7 +117,7 @@ class State:
 
 
 def folders() -> list[Path]:
-    """Return where weights are looked for, in this order, whether the folders exist or not; the first is ours."""
+    """Return the folders in which weights are looked for, in order, existing or not; the first is imagelab's own."""
     own = os.environ.get(VARIABLE)
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     hub = Path(os.environ.get("TORCH_HOME") or caches / "torch").expanduser() / "hub" / "checkpoints"
@@ -125,7 +125,7 @@ def folders() -> list[Path]:
 
 
 def state(name: str) -> State:
-    """Return where weights lie on this machine and what is wrong with them; reads the whole file once a process.
+    """Return where weights are on this machine and what is wrong with them; reads the whole file once a process.
 
     Args:
         name: a key of ``WEIGHTS``.
@@ -135,20 +135,20 @@ def state(name: str) -> State:
     """
     if name not in WEIGHTS:
         raise ValueError(f"weights: unknown name {name!r}; there are {', '.join(WEIGHTS)}")
-    wanted = WEIGHTS[name]
-    places = (folder / file for folder in folders() for file in wanted.files)
+    official = WEIGHTS[name]
+    places = (folder / file for folder in folders() for file in official.files)
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         return State(None)
     try:
         stat = path.stat()
-        found = _sha256(path, stat.st_size, stat.st_mtime_ns)
+        actual = _sha256(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         return State(path, str(error))
-    if found == wanted.sha256:
+    if actual == official.sha256:
         return State(path)
-    length = "" if stat.st_size == wanted.size else f" and {stat.st_size:,} bytes, not {wanted.size:,}"
-    return State(path, f"SHA-256 begins with {found[:8]}, not {wanted.sha256[:8]}{length}")
+    length = "" if stat.st_size == official.size else f" and {stat.st_size:,} bytes, not {official.size:,}"
+    return State(path, f"SHA-256 begins with {actual[:8]}, not {official.sha256[:8]}{length}")
 
 
 def locate(name: str) -> Path:
@@ -158,44 +158,44 @@ def locate(name: str) -> Path:
         name: a key of ``WEIGHTS``.
 
     Raises:
-        WeightsMissing: where no folder holds the file.
+        WeightsMissing: where no folder has the file.
         ValueError: for an unknown name, or a file whose SHA-256 is not the official one's.
     """
-    found, wanted = state(name), WEIGHTS[name]
-    if found.path is None:
+    local, official = state(name), WEIGHTS[name]
+    if local.path is None:
         raise WeightsMissing(
-            f"{wanted.used_for}: {wanted.files[0]} is not on this machine ({wanted.megabytes} MB). Get it with: "
+            f"{official.used_for}: {official.files[0]} is not on this machine ({official.megabytes} MB). Get it with: "
             f"imagelab weights fetch {name}. Without a network: imagelab weights import PATH, or put it into "
             f"{short(folders()[0])} ({VARIABLE} names another folder)."
         )
-    if found.fault:
-        raise ValueError(f"{found.path}: {found.fault}. Get it again with: imagelab weights fetch {name}")
-    return found.path
+    if local.fault:
+        raise ValueError(f"{local.path}: {local.fault}. Get it again with: imagelab weights fetch {name}")
+    return local.path
 
 
 def status() -> list[str]:
-    """Return what ``imagelab weights list`` and ``imagelab doctor`` say: three lines for each of the weights."""
+    """Return the lines of ``imagelab weights list`` and ``imagelab doctor``: three lines for each of the weights."""
     lines = []
-    for name, wanted in WEIGHTS.items():
-        found = state(name)
-        where = short(found.path or folders()[0] / wanted.files[0])
-        place = {"present": where, "missing": f"fetch puts it at {where}"}.get(found.word, f"{where}: {found.fault}")
+    for name, official in WEIGHTS.items():
+        local = state(name)
+        where = short(local.path or folders()[0] / official.files[0])
+        place = {"present": where, "missing": f"fetch puts it at {where}"}.get(local.word, f"{where}: {local.fault}")
         lines += [
-            f"{name}: {found.word}, {wanted.megabytes} MB, for {wanted.used_for}",
+            f"{name}: {local.word}, {official.megabytes} MB, for {official.used_for}",
             f"    {place}",
-            f"    {wanted.licence}; {wanted.source}",
+            f"    {official.licence}; {official.source}",
         ]
     return lines
 
 
 def short(path: Path) -> str:
-    """Return the path with ~ for the home folder: the text goes into reports, which travel."""
+    """Return the path with ~ for the home folder, because the text goes into reports that are shared."""
     home = Path.home()
     return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
 
 
 @cache
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Return the SHA-256 of a file; size and time of change only tell the cache when to read it again."""
+    """Return the SHA-256 of a file; size and modification time are arguments so that a changed file is read again."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, SerializeAsAny
 
+from ..families import Family
 from .accumulate import Accumulate, Window
 from .base import Regime
 from .breed import Breed
 from .fresh import Fresh, Golden
 from .mix import Contaminate, Mix
-from .part import Part
+from .part import Part, fresh, last_shard
 from .replace import Replace
 from .schedule import Schedule, continued
 
@@ -34,24 +35,28 @@ __all__ = [
     "Schedule",
     "Window",
     "continued",
+    "fresh",
+    "last_shard",
 ]
 
-REGIMES: dict[str, type[Regime]] = {
-    "replace": Replace,
-    "accumulate": Accumulate,
-    "window": Window,
-    "mix": Mix,
-    "contaminate": Contaminate,
-    "fresh": Fresh,
-    "golden": Golden,
-    "breed": Breed,
-    "schedule": Schedule,
-}
+REGIMES: Family[type[Regime]] = Family.of(
+    "regimes",
+    Regime,
+    {
+        "replace": Replace,
+        "accumulate": Accumulate,
+        "window": Window,
+        "mix": Mix,
+        "contaminate": Contaminate,
+        "fresh": Fresh,
+        "golden": Golden,
+        "breed": Breed,
+        "schedule": Schedule,
+    },
+)
 """Every regime by its ``kind``."""
 
-AnyRegime = Annotated[
-    Replace | Accumulate | Window | Mix | Contaminate | Fresh | Golden | Breed | Schedule, Field(discriminator="kind")
-]
-"""The union of all regimes; pydantic picks the class by ``kind``."""
+AnyRegime = Annotated[SerializeAsAny[Regime], BeforeValidator(REGIMES.decode)]
+"""Any regime: a recipe, or a mapping with its ``kind``."""
 
 Schedule.model_rebuild(_types_namespace={"AnyRegime": AnyRegime})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,8 @@ class Accumulate(Regime):
         Is model collapse inevitable? (Gerstgrasser et al. 2024), arXiv:2404.01413.
         Collapse or thrive? (Kazdan et al. 2024), arXiv:2410.16713.
     """
+
+    fed: ClassVar[str] = "training on real images and everything it has made"
 
     kind: Literal["accumulate"] = "accumulate"
     subsample: bool = False
@@ -59,6 +61,8 @@ class Window(Regime):
         Is model collapse inevitable? (Gerstgrasser et al. 2024), arXiv:2404.01413: replacing and accumulating, the two
             ends of this scale.
     """
+
+    fed: ClassVar[str] = "training on what it made in its last few generations"
 
     kind: Literal["window"] = "window"
     last: int = Field(default=3, ge=1)

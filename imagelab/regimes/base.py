@@ -9,11 +9,12 @@ stream always give the same pool.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ..families import Recipe
 from ..measurement import Measurement
 from ..pool import Archive, Pool
 from .exact_variance import Ingredient, kept_variance
@@ -27,10 +28,16 @@ __all__ = [
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Regime(BaseModel, ABC):
-    """Common ground of all regimes: frozen settings, no unknown key; a pool, a reserve and a law out of the parts."""
+class Regime(Recipe, ABC):
+    """Base class of all regimes. One adds a ``kind``, its settings, a composition and a description.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The pool, the number of new real images that are needed and the exact law follow from the composition.
+
+    Class attribute:
+        fed: what training under it is, for sentences such as "After 10 generations of training on its own output".
+    """
+
+    fed: ClassVar[str] = "training in a loop"
 
     @abstractmethod
     def composition(self, generation: int, line: int, n: int, lines: int) -> list[Part]:

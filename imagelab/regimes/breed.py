@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Breed(Regime):
         What happens when generative AI models train recursively on each others' outputs? (Vu, Reeves and Wenger 2025),
             arXiv:2505.21677.
     """
+
+    fed: ClassVar[str] = "training on what all models made mixed with the same real images"
 
     kind: Literal["breed"] = "breed"
     weights: tuple[Weight, ...] = ()

@@ -7,7 +7,7 @@ images already seen.
 from __future__ import annotations
 
 import fractions
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class Fresh(Regime):
     References:
         Self-consuming generative models go MAD (Alemohammad et al. 2024), arXiv:2307.01850.
     """
+
+    fed: ClassVar[str] = "training on its own output mixed with new real images"
 
     kind: Literal["fresh"] = "fresh"
     real_fraction: Fraction = 0.25
@@ -76,6 +78,8 @@ class Golden(Regime):
     References:
         Golden ratio weighting prevents model collapse (He, Xu and Cheng 2025), arXiv:2502.18049.
     """
+
+    fed: ClassVar[str] = "training on new real images and its own output, weighted"
 
     kind: Literal["golden"] = "golden"
     weight: Fraction = theory.GOLDEN_WEIGHT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class Mix(Regime):
     References:
         Self-consuming generative models go MAD (Alemohammad et al. 2024), arXiv:2307.01850.
     """
+
+    fed: ClassVar[str] = "training on its own output mixed with the same real images"
 
     kind: Literal["mix"] = "mix"
     real_fraction: Fraction = 0.25
@@ -61,6 +63,8 @@ class Contaminate(Regime):
     References:
         Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202.
     """
+
+    fed: ClassVar[str] = "training on real images with some of its own output among them"
 
     kind: Literal["contaminate"] = "contaminate"
     share: Fraction = 0.033

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .base import Regime
 from .part import Part, last_shard
@@ -19,6 +19,8 @@ class Replace(Regime):
         AI models collapse when trained on recursively generated data (Shumailov et al. 2024),
             doi:10.1038/s41586-024-07566-y.
     """
+
+    fed: ClassVar[str] = "training on its own output"
 
     kind: Literal["replace"] = "replace"
 

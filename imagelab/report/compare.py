@@ -14,7 +14,6 @@ import numpy as np
 from markupsafe import Markup
 
 from ..io.atomic import write_atomic
-from ..metrics import METRICS, row_of
 from . import curves
 from .grids import Row, caption, page_rows
 from .headline import finest_band
@@ -22,7 +21,7 @@ from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
-from .panels import OPEN_PANELS, PANEL_TEXT, Panel, family_of, title_of
+from .panels import PANEL_TEXT, Panel, family_of, open_families, title_of
 from .run_view import Run, plain
 from .stage_bar import Ribbon, ribbons
 from .statistics import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
@@ -64,7 +63,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         names = ", ".join(group.label for group in groups)
         raise ValueError(f"compare: expected at most {MOST_GROUPS} different groups, got {len(groups)}: {names}")
     last = min(group.last for group in groups)
-    names = [name for name in shared_names(groups) if family_of(name) in OPEN_PANELS]
+    shown = open_families(groups[0].runs[0])
+    names = [name for name in shared_names(groups) if family_of(name) in shown]
     chosen = _chosen(groups[0].runs[0], names)
     tested = differences(groups, chosen, last) if last else []
     context = {
@@ -108,7 +108,8 @@ def _shown(group: Group) -> Shown:
 def _chosen(run: Run, names: Sequence[str]) -> list[str]:
     """Return the measurements with a figure: the first of every family of :data:`OPEN_PANELS`, the finest band."""
     finest, found = finest_band(run), {}
-    for name in sorted(names, key=lambda n: OPEN_PANELS.index(family_of(n))):
+    order = open_families(run)
+    for name in sorted(names, key=lambda n: order.index(family_of(n))):
         family = family_of(name)
         if family.startswith("tails") or (family == "band_power" and name != finest):
             continue
@@ -142,14 +143,14 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
     if all(y >= 0 for y, _, _ in ends):
         axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
     curves.end_labels(axes, ends)
-    title = title_of(name)
+    title = title_of(groups[0].runs[0], name)
     repeated = min(len(group.runs) for group in groups) > 1
     small = "shaded: 95 % intervals " + (
         "between repeats with different seeds" if repeated else "of the measurement alone, where a group has one run"
     )
     key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
-    row = row_of(name)
-    what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (METRICS[row].what if row else "")
+    row = groups[0].runs[0].row(name)
+    what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (row.what if row else "")
     return Panel(
         title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(last_values)}."
     )
@@ -178,10 +179,11 @@ def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
     if last == 0 or not names:
         return "These runs have no measurement in common that can be compared."
     run = groups[0].runs[0]
-    name = min(_chosen(run, names) or names, key=lambda n: OPEN_PANELS.index(family_of(n)))
+    order = open_families(run)
+    name = min(_chosen(run, names) or names, key=lambda n: order.index(family_of(n)))
     parts = [f"{_said(estimate(group, name, last))} ({group.label})" for group in groups]
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
-    real, title = run.real(name), title_of(name)
+    real, title = run.real(name), title_of(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"
     unit = f" in {real.unit}" if real and real.unit and real.unit not in ("share", "ratio", "freckles/face") else ""
     values = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")

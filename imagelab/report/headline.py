@@ -24,19 +24,6 @@ __all__ = [
 ]
 
 
-FED = {
-    "replace": "training on its own output",
-    "accumulate": "training on the real images and the images of all its generations",
-    "mix": "training on its own output mixed with the same real images",
-    "fresh": "training on its own output mixed with new real images",
-    "window": "training on its own output of the last few generations",
-    "golden": "training on new real images and its own output, weighted",
-    "contaminate": "training on real images contaminated with some of its own output",
-    "breed": "training on the output of all models mixed with the same real images",
-}
-NOUNS = {"faces": "face", "textures": "texture"}
-
-
 @dataclass(frozen=True)
 class Headline:
     """The main result of a run in one sentence, and the remarks that qualify it."""
@@ -95,24 +82,24 @@ def _after(run: Run) -> str:
     plural = "generation" if run.last == 1 else "generations"
     if run.last == 1:
         return "After 1 generation, trained on real images only"
-    return f"After {run.last} {plural} of {_fed(run.experiment.get('regime'), run.last)}"
+    return f"After {run.last} {plural} of {_fed(run, run.experiment.get('regime'), run.last)}"
 
 
-def _fed(regime: object, last: int) -> str:
+def _fed(run: Run, regime: object, last: int) -> str:
     """Describe the training data up to a generation; for a schedule, its regimes one after the other."""
     if not isinstance(regime, dict):
         return "training in a loop"
     until, stages = regime.get("until"), [regime.get("first"), regime.get("then")]
     if regime.get("kind") != "schedule" or not isinstance(until, int):
-        return FED.get(str(regime.get("kind")), "training in a loop")
+        return run.said("regimes", regime.get("kind"), "fed", "training in a loop")
     if last <= until:
-        return _fed(stages[0], last)
-    return f"{_fed(stages[0], until)} to generation {until} and then {_fed(stages[1], last)}"
+        return _fed(run, stages[0], last)
+    return f"{_fed(run, stages[0], until)} to generation {until} and then {_fed(run, stages[1], last)}"
 
 
 def _noun(run: Run) -> str:
     data = run.experiment.get("data")
-    return NOUNS.get(str(data.get("kind")) if isinstance(data, dict) else "", "image")
+    return run.said("data", data.get("kind") if isinstance(data, dict) else "", "noun", "image")
 
 
 def freckle_name(run: Run) -> str | None:
@@ -241,7 +228,7 @@ def _first(run: Run, *families: str) -> str | None:
     """
     named = [name for family in families for name in run.names if name.split("/")[0] == family]
     present = [name for name in named if run.at(name, run.last)]
-    return min(present, key=lambda name: any(too_few(m) for m in run.series(name)), default=None)
+    return min(present, key=lambda name: any(too_few(run, m) for m in run.series(name)), default=None)
 
 
 def _fact(run: Run, name: str, label: str) -> Fact:

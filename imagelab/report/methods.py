@@ -10,7 +10,6 @@ from typing import Any
 
 from ..export.citations import bibtex, cited_by
 from ..measurement import Measurement
-from ..metrics import METRICS, row_of
 from .numbers import Z95, at_floor, interval, number
 from .run_view import Run, plain
 
@@ -47,7 +46,7 @@ def protocol(run: Run) -> dict[str, Any]:
         "interval": interval,
         "missing": run.missing(),
         "glossary": _glossary(run),
-        "bibtex": bibtex(cited_by(run.experiment, run.measurements)),
+        "bibtex": bibtex(cited_by(run.experiment, run.measurements, run.own)),
     }
 
 
@@ -109,8 +108,8 @@ def _training(run: Run) -> list[dict[str, Any]]:
 
 
 def _glossary(run: Run) -> list[dict[str, Any]]:
-    taken = {row_of(name) for name in run.names}
-    return [{"name": row, "metric": metric} for row, metric in METRICS.items() if row in taken]
+    taken = [run.row(name) for name in run.names]
+    return [{"name": name, "metric": row} for name, row in run.rows.items() if row in taken]
 
 
 def _json(value: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 from ..measurement import Measurement
-from ..metrics import METRICS, row_of
 from ..metrics.spectrum import AT_FLOOR
 from .run_view import Run
 
@@ -75,10 +74,10 @@ def is_distance(m: Measurement) -> bool:
     return m.better == "lower" and m.n_real > 0
 
 
-def too_few(m: Measurement) -> bool:
-    """Whether a measurement was taken on fewer images than the least number in its row of METRICS."""
-    row = row_of(m.name)
-    return row is not None and 0 < m.n_fake < METRICS[row].least
+def too_few(run: Run, m: Measurement) -> bool:
+    """Whether a measurement was taken on fewer images than the least number in the row of its metric."""
+    row = run.row(m.name)
+    return row is not None and 0 < m.n_fake < row.least
 
 
 def at_floor(run: Run, m: Measurement) -> bool:

@@ -17,7 +17,6 @@ import numpy as np
 from markupsafe import Markup
 
 from ..io.atomic import write_atomic
-from ..metrics import METRICS, row_of
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
@@ -123,9 +122,9 @@ def _notes(run: Run) -> list[str]:
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
         notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” continues it.")
-    few = {row for name in run.names if (row := row_of(name)) and any(too_few(m) for m in run.series(name))}
+    few = [run.row(name) for name in run.names if any(too_few(run, m) for m in run.series(name))]
     if few:
-        titles = ", ".join(METRICS[row].title for row in METRICS if row in few)
+        titles = ", ".join(row.title for row in run.rows.values() if row in few)
         notes.append(f"Measured on too few images to be reliable: {titles}. The glossary gives the smallest number.")
     requested, given = (data_of(run).get(key) for key in ("asked", "counts"))
     if isinstance(requested, Mapping) and isinstance(given, Mapping):

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from ..evaluation.stages import RARE
-from ..metrics import METRICS, row_of
 from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler
 from .numbers import at_floor
 from .run_view import Run, plain
 
-__all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "panels", "title_of"]
+__all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "panels", "title_of"]
 
 OPEN_PANELS = (
     "freckles/corrected",
@@ -144,9 +143,10 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
         stem = name.split("/")[0]
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
             groups.setdefault(_group(run, name), []).append(name)
-    places = {key: OPEN_PANELS.index(name) for key in groups for name in (key, _family(key)) if name in OPEN_PANELS}
+    order = open_families(run)
+    places = {key: order.index(name) for key in groups for name in (key, _family(key)) if name in order}
     drawn = []
-    for key in sorted(groups, key=lambda key: places.get(key, len(OPEN_PANELS))):
+    for key in sorted(groups, key=lambda key: places.get(key, len(order))):
         panel, control = _panel(run, key, groups[key]), _is_control(key, groups)
         if panel is not None:
             panel = replace(panel, title=f"Control: {panel.title}") if control else panel
@@ -184,14 +184,20 @@ def _group(run: Run, name: str) -> str:
     return "tails/rare" if real is not None and (real.value or 0.0) < RARE else "tails/other"
 
 
+def open_families(run: Run) -> tuple[str, ...]:
+    """Return the families whose figures are visible at once, in order; metrics of the user come first."""
+    own = [stem for name in run.own_rows for stem in run.rows[name].gives or (name,)]
+    return (*own, *OPEN_PANELS)
+
+
 def family_of(name: str) -> str:
     """Return the entry of :data:`OPEN_PANELS` that a measurement belongs to, else the first part of its name."""
     return name if name in OPEN_PANELS or name.endswith("/raw") else name.partition("/")[0]
 
 
-def title_of(name: str) -> str:
+def title_of(run: Run, name: str) -> str:
     """Return the title of a measurement on a page."""
-    return _title(name, re.sub(r"-s\d+$", "", name))
+    return _title(run, name, re.sub(r"-s\d+$", "", name))
 
 
 def _family(key: str) -> str:
@@ -200,7 +206,7 @@ def _family(key: str) -> str:
 
 
 def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
-    stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(names[0], key)
+    stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(run, names[0], key)
     if key in BANDED:
         curve = curves.bands(run, names, identity, BANDED[key])
     else:
@@ -208,23 +214,22 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
         control = "freckles/blank" if key == "freckles/count" else None
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
-    row = row_of(names[0])
-    what = PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or (METRICS[row].what if row else "")
+    row = run.row(names[0])
+    what = PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or (row.what if row else "")
     what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
     return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
 
 
-def _title(name: str, key: str) -> str:
+def _title(run: Run, name: str, key: str) -> str:
     """Return the title of a measurement; the part after the slash, such as a feature space, is added if needed."""
     stem, _, part = key.partition("/")
-    row = row_of(name)
+    row = run.row(name)
     known = TITLES.get(key) or TITLES.get(stem)
-    if known or row is None or (METRICS[row].gives and stem not in (row, *METRICS[row].gives[:1])):
+    if known or row is None or (row.gives and stem not in (run.row_name(name), *row.gives[:1])):
         return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
-    title = METRICS[row].title
     if part == "randconv":
-        return plain(f"{title}, random features", 70)
-    return plain(title if not part or part == PRIMARY or METRICS[row].needs else f"{title}: {part}", 70)
+        return plain(f"{row.title}, random features", 70)
+    return plain(row.title if not part or part == PRIMARY or row.needs else f"{row.title}: {part}", 70)
 
 
 def _small(run: Run, key: str, names: list[str]) -> str:

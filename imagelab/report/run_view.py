@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data import DATASETS
 from ..io.pictures import read_npy
 from ..measurement import Measurement
+from ..metrics import METRICS, Metric, row_of
 from ..pool import REAL
+from ..regimes import REGIMES
 from ..run_folder import RunFolder
 
 __all__ = ["Run", "Training", "plain", "read_run"]
@@ -73,6 +76,40 @@ class Run:
     provenance: Mapping[str, Any]
     measurements: tuple[Measurement, ...]
     shards: Mapping[tuple[int, int], Path]
+
+    @property
+    def own(self) -> tuple[Mapping[str, Any], ...]:
+        """What the run recorded of recipes and metrics that are not part of this package; their code is not loaded."""
+        recorded = self.provenance.get("own")
+        return tuple(each for each in recorded if isinstance(each, Mapping)) if isinstance(recorded, list) else ()
+
+    @cached_property
+    def own_rows(self) -> tuple[str, ...]:
+        """The names of the run's metrics that are not part of this package."""
+        return tuple(str(each.get("name")) for each in self.own if each.get("family") == "metrics")
+
+    @cached_property
+    def rows(self) -> Mapping[str, Metric]:
+        """What is said of every metric, by name: the table of this package, and the run's own metrics."""
+        rows = {str(each["name"]): each["row"] for each in self.own if each.get("family") == "metrics"}
+        return {**METRICS, **{name: Metric.from_data(row) for name, row in rows.items()}}
+
+    def row_name(self, name: str) -> str | None:
+        """Return the name of the metric that gives the measurement of this name; None where none does."""
+        return row_of(name, self.rows)
+
+    def row(self, name: str) -> Metric | None:
+        """Return the metric that gives the measurement of this name; None where none does."""
+        found = self.row_name(name)
+        return None if found is None else self.rows[found]
+
+    def said(self, family: str, kind: object, what: str, otherwise: str) -> str:
+        """Return what a recipe says of itself for sentences, such as a regime's ``fed`` or a dataset's ``noun``."""
+        ours = {"regimes": REGIMES, "data": DATASETS}[family]
+        if kind in ours:
+            return str(getattr(ours[str(kind)], what, otherwise))
+        own = next((each for each in self.own if each.get("family") == family and each.get("name") == kind), {})
+        return plain(own.get(what) or otherwise, 120)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..io.atomic import written_whole
-from ..metrics import METRICS, row_of
 from .animate import animate
 from .grids import draw_slides
 from .headline import finest_band, freckle_name, headline
@@ -165,9 +164,9 @@ def _chart_slide(deck: Presentation, view: Run, name: str, title: str, caption: 
     columns = {view.label(line, 30): _series(view, name, line) for line in view.lines if view.series(name, line)}
     if real and real.value is not None:
         columns["two real sets" if is_distance(real) else "real"] = [real.value] * len(view.generations)
-    row = row_of(name)
+    row = view.row(name)
     notes = [f"{name}, {last.unit or 'no unit'}; {last.estimator}; {last.feature_space}".rstrip("; ")]
-    notes += [f"{METRICS[row].what} Limits: {METRICS[row].blind}"] if row else []
+    notes += [f"{row.what} Limits: {row.blind}"] if row else []
     for line in view.lines:
         m = view.at(name, view.last, line)
         if m is not None and m.value is not None:

@@ -21,7 +21,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,8 +211,10 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
 
     begin = None if start is None else recipe.load(start, context)
     group = context.group
-    if not isinstance(group, TorchProcessGroup) or not hasattr(recipe, "images_seen"):
+    if not isinstance(group, TorchProcessGroup):
         return recipe.fit(images, seed, context, begin)
+    if not recipe.training_length:  # a closed form: rank 0 does it alone
+        return recipe.fit(images, seed, replace(context, group=SINGLE_PROCESS), begin)
     checkpoint = context.checkpoint and context.checkpoint.absolute()
     group.broadcast_object(_Fit(recipe, images, seed, context.batch, torch.get_num_threads(), checkpoint, start))
     group.idle = False

@@ -6,6 +6,7 @@ Nothing in this file changes a result. The record is provenance.json in the run 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import platform
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 
 from .. import __version__
 from ..experiment import Experiment
+from ..families import OwnCode, member_of
+from ..metrics import Metric
 from ..run_folder import RunFolder
 from .prepare import split_sizes
 from .threads import record as threads_record
@@ -57,6 +60,8 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         "n": sizes["train"],
         "labels": {str(line): recipe.label for line, recipe in enumerate(experiment.lines)},
     }
+    if experiment.own_code:
+        record["own"] = [_own(code) for code in experiment.own_code]
     if "freckles" in experiment.panel:
         from ..metrics.freckle_calibration import calibrated_sizes, calibration_card, shipped_calibration
 
@@ -64,6 +69,21 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         if side in calibrated_sizes():
             record["freckle_calibration"] = calibration_card(shipped_calibration(side))
     return record
+
+
+def _own(code: OwnCode) -> dict[str, Any]:
+    """Return what a report needs to know of a recipe or metric that is not part of this package, without its code."""
+    member = member_of(code)
+    if isinstance(member, Metric):
+        said: dict[str, Any] = {
+            "row": member.as_data(),
+            "references": [inspect.getdoc(inspect.unwrap(member.measure)) or ""],
+        }
+    else:
+        home = inspect.getmodule(member)
+        said = {name: getattr(member, name) for name in ("fed", "noun", "drawn") if hasattr(member, name)}
+        said["references"] = [text for text in (inspect.getdoc(member), home and inspect.getdoc(home)) if text]
+    return {**asdict(code), **said}
 
 
 def _git_state() -> dict[str, str] | None:

@@ -89,7 +89,7 @@ def isolate(experiment: Experiment, error: str) -> Isolated:
 def _generator(present: Generator, error: str) -> tuple[Any, int]:
     """Return the generator that has the error and no other that can be helped, and the images its training reads."""
     if error == "approximation":
-        seen = int(getattr(present, "images_seen", 0))
+        seen = present.training_length
         if not seen:
             raise ValueError(
                 f"isolate approximation: a {present.label} is not trained, it has no such error. "

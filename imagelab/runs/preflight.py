@@ -25,7 +25,6 @@ from ..seeds import image_seeds, rng_at
 __all__ = ["preflight", "rehearsal"]
 
 NOISE_IMAGES = 12  # images of noise: the fewest that a feature space can be standardised by, and two
-DURATION_SETTINGS = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")  # settings that only take time
 
 
 def preflight(experiment: Experiment, context: RunContext) -> None:
@@ -63,9 +62,8 @@ def rehearsal(recipe: Generator) -> Any:
         >>> short.images_seen, short.steps, short.channels
         (2, 2, (8, 16))
     """
-    there = {name: getattr(recipe, name) for name in DURATION_SETTINGS if hasattr(recipe, name)}
-    settings: Any = recipe
-    return settings.model_copy(update={name: min(value, 2) for name, value in there.items()})
+    there = {name: getattr(recipe, name) for name in recipe.duration_settings}
+    return recipe.model_copy(update={name: min(value, 2) for name, value in there.items()})
 
 
 def _try_model(recipe: Generator, images: np.ndarray, context: RunContext) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from ..experiment import Experiment, Runtime, signature_of
+from ..families import OwnCode, kind_of, load_source
 from ..run_folder import RunFolder
 
 __all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
@@ -31,10 +33,20 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
     held = there["reserve"]
     if held is not None and needed > held:
         raise ValueError(
-            f"regime {experiment.regime.kind}: {needed} fresh real images are needed for {experiment.generations} "
+            f"regime {kind_of(experiment.regime)}: {needed} fresh real images are needed for {experiment.generations} "
             f"generations, the dataset's reserve holds {held}. Use fewer generations, less real_fraction or more data."
         )
     return {**sizes, "reserve": needed}
+
+
+def _refuse_code_within(folder: RunFolder, code: OwnCode) -> None:
+    """Raise ValueError where a run folder names code that lies in it: a folder from elsewhere must not bring code."""
+    place = code.source.rpartition(":")[0]
+    if place.endswith(".py") and Path(place).resolve().is_relative_to(folder.path.resolve()):
+        raise ValueError(
+            f"{folder.path}: its {code.what} is defined inside the run folder. Code is not loaded "
+            "from there. Move the file elsewhere, read it, and give it with --plugins FILE"
+        )
 
 
 def disk_need(experiment: Experiment, sizes: dict[str, int]) -> int:
@@ -68,15 +80,27 @@ def open_run(experiment: Experiment) -> RunFolder:
 
 
 def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
-    """Return the experiment that a run folder was made for.
+    """Return the experiment that a run folder was made for. Recipes of one's own are loaded from where they were.
 
     Raises:
-        ValueError: if its config.json was changed since.
+        ValueError: if its config.json, or the code of such a recipe, was changed since, or the code is not there.
     """
-    experiment = Experiment(**folder.config["experiment"], runtime=runtime)
     stored = folder.config
+    own = [OwnCode(**code) for code in stored.get("own_code", [])]
+    for code in own:
+        _refuse_code_within(folder, code)
+        load_source(code)
+    experiment = Experiment(**stored["experiment"], runtime=runtime)
     if experiment.signature != stored["signature"]:
-        untouched = signature_of(stored["experiment"]) == stored["signature"]
+        untouched = signature_of(stored["experiment"], own) == stored["signature"]
+        before = {(code.family, code.name): code.digest for code in own}
+        changed = [code for code in experiment.own_code if before.get((code.family, code.name)) != code.digest]
+        if untouched and changed:
+            what = f"{changed[0].what} ({changed[0].source})"
+            raise ValueError(
+                f"{folder.path}: the code of the {what} was changed since this run was begun. Undo the change to go on "
+                f"with it, or start a new run: imagelab run {folder.path}/config.json"
+            )
         reason = "was written by another version of imagelab" if untouched else "was changed by hand"
         whose = "today's" if untouched else "the changed"
         raise ValueError(

@@ -45,7 +45,7 @@ def test_two_folders_give_a_table_with_floor_and_verdict(here: Path, capsys: pyt
     assert "10/14" in said and "within the floor" in said
     names = [line.split()[0] for line in said.splitlines() if line]
     assert names.index("brightness") < names.index("hf_ratio")
-    assert "! n = 10 is fewer" in said and "the floor is 10 real images, set aside" in said
+    assert "! n = 10 is less than these metrics need" in said and "the floor is 10 real images, set aside" in said
 
 
 def test_the_general_panel_is_taken_where_none_is_named(here: Path, capsys: pytest.CaptureFixture[str]):
@@ -167,7 +167,7 @@ def test_every_option_reaches_the_measurement(here: Path, capsys: pytest.Capture
     assert "-1 as black and 1 as white" in told("float.npy", "--value-range", "-1,1")
     assert "-1 as black and 1 as white" in told("float.npy", "--value-range=-1,1")
     assert "10 other real images" in told("fake", "--floor", "fake")
-    assert "stand in train" in told("real", "--train", "fake") or "SAME" in told("real", "--train", "real")
+    assert "occur in train" in told("real", "--train", "fake") or "SAME" in told("real", "--train", "real")
     assert told("fake", "--seed", "1") != told("fake", "--seed", "2")
     (here / "fake" / "bad.png").write_bytes(b"no picture")
     assert "1 bad picture was left out" in told("fake")

@@ -5,12 +5,12 @@ import sys
 from typing import get_args
 
 from imagelab.data import DATASETS, AnyData
-from imagelab.data.base import DataRecipe
+from imagelab.data.base import Data
 
 
 def test_the_table_names_every_dataset_by_its_kind() -> None:
     for kind, recipe in DATASETS.items():
-        assert issubclass(recipe, DataRecipe)
+        assert issubclass(recipe, Data)
         assert recipe.model_fields["kind"].default == kind
 
 

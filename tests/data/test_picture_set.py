@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 from imagelab.data import DATASETS
 from imagelab.data.base import Data
 from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group
+from imagelab.families import kind_of
 from imagelab.io import catalogue as intake
 from imagelab.io.annotation_lists import class_columns
 from imagelab.io.catalogue import Catalogue, Split, digest
@@ -51,7 +52,8 @@ FACES = {"celeba", "lfw", "ffhq"}
 
 
 def opened(kind: str, path: Path, **settings: Any) -> Any:
-    return DATASETS[kind](path=path, **{"size": 16, **settings})
+    recipe: Any = DATASETS[kind]
+    return recipe(path=path, **{"size": 16, **settings})
 
 
 def everything(recipe: Any, seed: int = 0) -> dict[Split, Any]:
@@ -62,7 +64,7 @@ def everything(recipe: Any, seed: int = 0) -> dict[Split, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fake_loads_as_the_protocol_promises(kind: str, built: dict[str, Path]) -> None:
     recipe = opened(kind, built[kind])
-    assert isinstance(recipe, Data) and recipe.kind == kind and recipe.bad_files() == ()
+    assert isinstance(recipe, Data) and kind_of(recipe) == kind and recipe.bad_files() == ()
     samples = everything(recipe)
     for split, sample in samples.items():
         assert sample.images.shape[1:] == recipe.shape == (3, 16, 16)

@@ -18,11 +18,11 @@ FID = Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stder
         ({"value": 2.9}, "within the floor"),
         ({"value": 80.0}, "40 x the floor, +156.0 sigma"),
         ({"value": 0.0}, "below the floor, -4.0 sigma"),
-        ({"floor": 0.1}, "+15.8 sigma"),  # a floor that is nothing but noise is no unit
+        ({"floor": 0.1}, "+15.8 sigma"),  # no ratio to a floor that is not above its own error
         ({"better": "two-sided"}, "+12.0 sigma"),
         ({"better": "higher", "value": 1.2}, "within the floor"),
         ({"better": "higher", "value": 0.5}, "-3.0 sigma"),
-        ({"unit": "AUC"}, "+12.0 sigma"),  # half of an AUC is nothing
+        ({"unit": "AUC"}, "+12.0 sigma"),  # a ratio of AUCs has no meaning
         ({"better": "none"}, ""),
         ({"floor": None, "floor_stderr": None}, ""),
         ({"floor_stderr": None}, "4.0 x the floor (no error known)"),
@@ -31,7 +31,7 @@ FID = Measurement("fid", 8.0, stderr=0.3, better="lower", floor=2.0, floor_stder
         ({"value": None, "missing": "too few"}, "missing"),
     ],
 )
-def test_a_value_is_read_by_its_floor(changed: dict, expected: str):
+def test_a_value_is_compared_with_its_floor(changed: dict, expected: str):
     assert compare_to_floor(replace(FID, **changed)) == expected
 
 
@@ -45,7 +45,7 @@ def test_a_value_is_read_by_its_floor(changed: dict, expected: str):
         ({"value": 2.1, "better": "higher"}, "within the floor"),
     ],
 )
-def test_a_floor_of_fewer_images_tells_only_what_lies_above_it(changed: dict, expected: str):
+def test_a_floor_of_fewer_images_decides_only_about_values_above_it(changed: dict, expected: str):
     assert compare_to_floor(replace(FID, **changed), fewer=True) == expected
 
 
@@ -54,7 +54,7 @@ def test_a_difference_is_counted_in_units_of_both_errors():
     assert (each.gap, each.sigma, each.words, each.note) == (5.0, 0.5, "+10.0 sigma", "")
 
 
-def test_a_difference_within_two_errors_does_not_show():
+def test_a_difference_within_two_errors_is_not_significant():
     (each,) = gaps({"fid": FID}, {"fid": replace(FID, value=8.5)})
     assert each.words == "no difference that shows"
 
@@ -65,7 +65,7 @@ def test_numbers_of_other_instruments_are_refused_with_the_reason(field: str):
     assert each.gap is None and each.refused.startswith(f"{field} differs")
 
 
-def test_numbers_of_other_n_are_compared_with_a_word_of_warning():
+def test_numbers_of_different_n_are_compared_with_a_warning():
     (each,) = gaps({"fid": FID}, {"fid": replace(FID, n_fake=50)})
     assert each.gap == 0.0 and "100/50 then, 100/100 now" in each.note
 
@@ -79,12 +79,12 @@ def test_what_only_one_result_has_and_what_is_missing_is_not_compared():
     ]
 
 
-def test_floors_and_predictions_are_no_results():
+def test_floors_and_predictions_are_left_out():
     floor, prediction = FID.at(0, REAL), replace(FID, predicted=True)
     assert by_name([floor, prediction, FID.at(1, 0)], "here") == {"fid": FID.at(1, 0)}
     assert by_name([floor], "here") == {"fid": floor}
 
 
-def test_several_generations_are_asked_to_be_told_apart():
+def test_several_generations_are_refused_until_one_is_named():
     with pytest.raises(ValueError, match="several generations; name one: @1, @1:1, @2"):
         by_name([FID.at(1, 0), FID.at(1, 1), FID.at(2, 0)], "run")

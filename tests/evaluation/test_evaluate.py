@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 import imagelab
 from imagelab.evaluation.comparison import by_name, compare_to_floor, gaps
-from imagelab.evaluation.evaluate import FACES_ONLY, TRAIN_ONLY, Measured, general_panel, measure
+from imagelab.evaluation.evaluate import Measured, general_panel, measure
 from imagelab.evaluation.sources import OpenedImages
 from imagelab.io.cache import cache_folder
 from imagelab.measurement import Measurement
@@ -34,7 +34,7 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
-    """A metric called ``counting`` in the table, and a list of what it was handed."""
+    """A metric called ``counting`` in the table, and a list of the evidence that it received."""
     seen: list[Evidence] = []
 
     def counting(evidence: Evidence) -> list[Measurement]:
@@ -51,7 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
 # -- the floor
 
 
-def test_every_number_stands_beside_its_floor():
+def test_every_number_has_its_floor():
     result = measure(sixteen(80, 0), sixteen(30, 1), metrics=CHEAP)
     assert [m.name for m in result] == ["hf_ratio", "brightness", "contrast", "colourfulness"]
     assert all(m.floor is not None and m.floor_stderr is not None for m in result)
@@ -88,14 +88,14 @@ def test_a_small_real_set_is_halved_for_the_floor_alone_and_says_so(counted: lis
     assert (result.floors[0].n_real, result.floors[0].n_fake) == (20, 20)
 
 
-def test_a_distance_is_not_acquitted_by_a_floor_of_fewer_images():
+def test_a_distance_below_a_floor_of_fewer_images_is_not_called_within_the_floor():
     """Of 40 real sets against 120 real images, measured by halves, all 40 Fréchet distances fell below their floor."""
     halved, aside = (str(measure(sixteen(n, 0), sixteen(100, 1), metrics=["frechet"])) for n in (120, 200))
     assert "below a floor of fewer images" in halved and "fewer images" not in aside
 
 
 @pytest.mark.parametrize(("handed", "used"), [(50, 30), (30, 30), (12, 12)])
-def test_other_real_images_are_the_floor_where_they_are_handed_over(handed: int, used: int, counted: list[Evidence]):
+def test_other_real_images_are_the_floor_if_they_are_given(handed: int, used: int, counted: list[Evidence]):
     real, other = sixteen(100, 0), sixteen(handed, 2)
     result = measure(real, sixteen(30, 1), floor=other, metrics=["counting"])
     made, floor = counted
@@ -104,7 +104,7 @@ def test_other_real_images_are_the_floor_where_they_are_handed_over(handed: int,
     assert ("fewer than the 30" in result.notes[0]) == (used < 30)
 
 
-def test_three_real_images_have_no_floor_and_that_is_said():
+def test_three_real_images_have_no_floor_and_a_note_says_so():
     result = measure(sixteen(3, 0), sixteen(30, 1), metrics=CHEAP)
     assert result.floors == () and result["hf_ratio"].floor is None and "no floor" in result.notes[0]
 
@@ -118,7 +118,7 @@ def test_the_seed_decides_the_division_and_reaches_the_metrics(counted: list[Evi
     assert counted[0].seed == counted[2].seed != counted[4].seed
 
 
-# -- what is handed to the metrics
+# -- what the metrics receive
 
 
 def test_training_images_and_the_blank_control_reach_the_metrics(counted: list[Evidence]):
@@ -129,7 +129,7 @@ def test_training_images_and_the_blank_control_reach_the_metrics(counted: list[E
         assert evidence.blank is not None and np.array_equal(evidence.blank.images, blank)
 
 
-def test_the_kernel_of_a_resampled_set_stands_in_front_of_the_metric_s_own(counted: list[Evidence]):
+def test_the_kernel_of_a_resampled_set_is_recorded_before_that_of_the_metric(counted: list[Evidence]):
     real, made = sixteen(60, 0), sixteen(20, 1)
     half = [Image.fromarray(p.transpose(1, 2, 0)).resize((8, 8)) for p in made]
 
@@ -157,51 +157,51 @@ def test_a_generation_of_a_run_keeps_its_place(counted: list[Evidence]):
 
 def test_the_general_panel_is_all_that_needs_no_weights_and_no_faces():
     panel, left = general_panel(train=False)
-    assert set(panel) == {n for n, m in METRICS.items() if not m.needs and n not in (*FACES_ONLY, *TRAIN_ONLY)}
+    assert set(panel) == {n for n, m in METRICS.items() if not (m.needs or m.uses_training or m.suits == "faces")}
     assert set(panel) | set(left) == set(METRICS)
     assert "memorisation" in general_panel(train=True)[0]
 
 
-def test_rows_join_the_general_panel_when_their_weights_are_here(monkeypatch: pytest.MonkeyPatch):
+def test_rows_join_the_general_panel_when_their_weights_are_present(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("imagelab.evaluation.evaluate.locate", lambda name: Path(name))
     assert {"fid", "kid", "lpips"} <= set(general_panel(train=False)[0])
 
 
-def test_what_was_not_taken_is_said_with_the_reason():
+def test_metrics_left_out_are_listed_with_the_reason():
     notes = " ".join(measure(sixteen(8, 0), sixteen(8, 1)).notes)
     assert "fid" in notes and "weights" in notes and "freckles" in notes and "memorisation" in notes
 
 
-# -- nothing in silence
+# -- warnings and refusals
 
 
 def warned(*sets: object, **more: object) -> str:
     return " | ".join(measure(*sets, metrics=CHEAP, **more).warnings)  # pyright: ignore[reportArgumentType]
 
 
-def test_sound_sets_are_warned_of_nothing():
+def test_valid_sets_give_no_warning():
     assert warned(sixteen(300, 0), sixteen(100, 1)) == ""
 
 
-def test_a_set_against_itself_is_measured_and_said():
+def test_a_set_against_itself_is_measured_with_a_warning():
     pictures = sixteen(70, 0)
     assert "real and fake are the SAME pictures" in warned(pictures, pictures[::-1].copy())
 
 
 def test_overlapping_sets_and_copies_inside_a_set_are_counted():
     real, made = sixteen(80, 0), sixteen(70, 1)
-    assert "7 of 77 fake pictures stand in real" in warned(real, np.concatenate([made, real[:7]]))
+    assert "7 of 77 fake pictures occur in real" in warned(real, np.concatenate([made, real[:7]]))
     assert "fake: 5 of 75 pictures repeat others" in warned(real, np.concatenate([made, made[:5]]))
     assert "all 70 pictures are the same" in warned(real, np.repeat(made[:1], 70, axis=0))
-    assert "10 of 70 fake pictures stand in train" in warned(real, made, train=made[:10])
-    assert "4 of 9 floor pictures stand in real" in warned(real, made, floor=np.concatenate([real[:4], sixteen(5, 9)]))
+    assert "10 of 70 fake pictures occur in train" in warned(real, made, train=made[:10])
+    assert "4 of 9 floor pictures occur in real" in warned(real, made, floor=np.concatenate([real[:4], sixteen(5, 9)]))
 
 
 def test_too_few_images_are_named_with_what_each_metric_takes():
-    assert "n = 10 is fewer than can be trusted by hf_ratio (64), tone (64)" in warned(sixteen(80, 0), sixteen(10, 1))
+    assert "n = 10 is less than these metrics need: hf_ratio (64), tone (64)" in warned(sixteen(80, 0), sixteen(10, 1))
 
 
-def test_lossy_files_beside_lossless_ones_are_said(tmp_path: Path):
+def test_lossy_files_against_lossless_ones_give_a_warning(tmp_path: Path):
     folders = {}
     for name in ("png", "jpg", "webp"):
         folders[name] = tmp_path / name
@@ -210,10 +210,10 @@ def test_lossy_files_beside_lossless_ones_are_said(tmp_path: Path):
             Image.fromarray(picture.transpose(1, 2, 0)).save(folders[name] / f"{row}.{name}")
     assert "lossy compression" in warned(folders["png"], folders["jpg"])
     assert "lossy compression" not in warned(folders["jpg"], folders["webp"])
-    assert "lossy compression" not in warned(folders["jpg"], sixteen(8, 1))  # nobody knows where an array comes from
+    assert "lossy compression" not in warned(folders["jpg"], sixteen(8, 1))  # the file format of an array is unknown
 
 
-def test_grey_beside_colour_is_taken_as_three_equal_channels_and_said():
+def test_grey_against_colour_becomes_three_equal_channels_with_a_warning():
     real, grey = sixteen(80, 0), sixteen(70, 1)[:, :1]
     assert "fake is grey" in warned(real, grey)
     lifted, spread = (measure(real, f, metrics=CHEAP) for f in (grey, np.repeat(grey, 3, axis=1)))
@@ -234,7 +234,7 @@ def test_an_unknown_metric_is_refused_before_anything_is_opened(metrics: list[st
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("side", [5, 16])
-def test_the_whole_panel_answers_for_one_image_and_for_tiny_ones(n: int, side: int):
+def test_the_whole_panel_returns_rows_for_one_image_and_for_tiny_ones(n: int, side: int):
     real, made = (sixteen(m, seed)[:, :, :side, :side].copy() for m, seed in ((12, 0), (n, 1)))
     result = measure(real, made, train=sixteen(9, 3)[:, :, :side, :side].copy())
     taken = general_panel(train=True)[0]
@@ -245,7 +245,7 @@ def test_the_whole_panel_answers_for_one_image_and_for_tiny_ones(n: int, side: i
     assert result["brightness"].value is not None
 
 
-def test_constant_sets_answer_with_numbers_or_reasons():
+def test_constant_sets_give_numbers_or_reasons():
     flat = np.full((30, 3, 16, 16), 128, np.uint8)
     for real, made in ((flat, flat), (flat, sixteen(30, 1)), (sixteen(30, 1), flat)):
         result = measure(real, made)
@@ -266,10 +266,10 @@ def test_an_instrument_that_refuses_the_sets_is_missing_with_its_reason(
     assert result["brightness"].value is not None
 
 
-# -- cache, memory, the record
+# -- cache, memory, the result
 
 
-def test_features_and_pixels_are_kept_unless_told_otherwise(tmp_path: Path):
+def test_features_and_pixels_are_cached_unless_cache_is_off(tmp_path: Path):
     for row, picture in enumerate(sixteen(12, 0)):
         Image.fromarray(picture.transpose(1, 2, 0)).save(tmp_path / f"{row}.png")
     without = measure(tmp_path, sixteen(9, 1), metrics=["kernel"], cache=False)
@@ -281,7 +281,7 @@ def test_features_and_pixels_are_kept_unless_told_otherwise(tmp_path: Path):
 
 
 def test_a_large_set_is_measured_without_being_held_in_memory(tmp_path: Path):
-    """77 MB a set, mapped: opened, hashed, divided and its tone taken with a third of one in memory."""
+    """77 MB a set, mapped: opening, hashing, dividing and measuring its tone need a third of one set in memory."""
     rng = np.random.default_rng(0)
     for name in ("real", "fake"):
         values = np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.uint8, (25_000, 3, 32, 32))
@@ -319,7 +319,7 @@ def test_the_table_shows_every_directed_number_with_error_floor_n_and_verdict():
     assert "radial_power" not in text and "radial_power" in result.table(everything=True)
 
 
-def test_progress_tells_of_every_metric():
+def test_progress_reports_every_metric():
     told: list[tuple[str, int, int]] = []
     measure(sixteen(20, 0), sixteen(9, 1), metrics=CHEAP, progress=lambda *what: told.append(what))
     assert ("measuring: Tone", 1, 2) in told and ("floor: Tone", 1, 2) in told

@@ -168,7 +168,7 @@ def test_a_generation_s_own_folder_is_its_images_and_not_its_contact_sheet(run: 
 
 
 @pytest.mark.parametrize("said", ["@2", "@1:7", "@0:1", "@reserve"])
-def test_a_generation_that_is_not_there_is_refused(run: Path, said: str):
+def test_a_generation_that_does_not_exist_is_refused(run: Path, said: str):
     with pytest.raises(ValueError, match=r"not finished|keeps no reserve"):
         open_images(f"{run}{said}")
 
@@ -215,14 +215,14 @@ def test_rounding_of_float32_at_the_ends_of_the_range_is_not_outside(pictures: n
     assert np.array_equal(open_images(values, Opening(value_range=(-1, 1))).images, pictures)
 
 
-def test_a_range_that_the_values_hardly_fill_is_doubted_aloud(pictures: np.ndarray):
+def test_a_range_that_the_values_hardly_fill_gives_a_note(pictures: np.ndarray):
     sound = open_images(pictures / 255.0, Opening(value_range=(0, 1))).notes[0]
     for value_range in ((-1.0, 1.0), (0.0, 255.0)):
         assert "is it right?" in open_images(pictures / 255.0, Opening(value_range=value_range)).notes[0]
     assert "is it right?" not in sound
 
 
-def test_bytes_that_were_cast_from_floats_are_doubted_aloud(pictures: np.ndarray):
+def test_bytes_that_were_cast_from_floats_give_a_note(pictures: np.ndarray):
     assert "cast to uint8?" in open_images((pictures / 255.0).astype(np.uint8)).notes[0]
 
 
@@ -253,14 +253,14 @@ def test_an_ambiguous_or_strange_form_is_refused(shape: tuple[int, ...], reason:
         open_images(np.zeros(shape, np.uint8))
 
 
-def test_a_stated_layout_settles_what_is_ambiguous(rng: np.random.Generator):
+def test_a_given_layout_resolves_an_ambiguous_shape(rng: np.random.Generator):
     values = rng.integers(0, 256, (5, 3, 8, 3), np.uint8)
     assert open_images(values, Opening(layout="nchw")).images.shape == (5, 3, 8, 3)
     assert np.array_equal(open_images(values, Opening(layout="nhwc")).images, values.transpose(0, 3, 1, 2))
     assert open_images(values[:, :, :, 0], Opening(layout="nhw")).images.shape == (5, 1, 3, 8)
 
 
-def test_a_list_of_arrays_is_told_to_be_stacked(pictures: np.ndarray):
+def test_a_list_of_arrays_is_refused_with_advice_to_stack(pictures: np.ndarray):
     with pytest.raises(ValueError, match=r"list of ndarray; stack"):
         open_images(list(pictures))
 
@@ -284,13 +284,13 @@ def test_resampling_is_the_one_of_the_datasets(picture_folder: Path):
     assert np.array_equal(open_images(picture_folder, Opening(size=48)).images, expected)
 
 
-def test_every_kernel_is_another_set(picture_folder: Path):
+def test_every_kernel_gives_different_pixels(picture_folder: Path):
     kernels = ("bicubic", "lanczos", "bilinear", "box", "nearest")
     sets = [open_images(picture_folder, Opening(size=32, resize=kernel)) for kernel in kernels]
     assert len({each.images.tobytes() for each in sets}) == len({each.resized for each in sets}) == 5
 
 
-def test_a_size_that_a_set_has_already_changes_no_byte_and_says_nothing(tmp_path: Path, pictures: np.ndarray):
+def test_a_size_that_a_set_already_has_changes_no_byte_and_adds_no_note(tmp_path: Path, pictures: np.ndarray):
     for source in (pictures, save(pictures, tmp_path / "pictures")):
         opened = open_images(source, Opening(size=12))
         assert np.array_equal(opened.images, pictures) and opened.resized == "" and opened.notes == ()
@@ -302,7 +302,7 @@ def test_oblong_pictures_of_one_size_are_left_as_they_are(rng: np.random.Generat
     assert open_images(oblong, Opening(size=10)).resized == "centre square"
 
 
-def test_enlarging_is_said_and_more_than_doubling_refused(pictures: np.ndarray):
+def test_enlarging_gives_a_note_and_more_than_doubling_is_refused(pictures: np.ndarray):
     assert "enlarged" in "".join(open_images(pictures, Opening(size=24)).notes)
     with pytest.raises(ValueError, match=r"none of 11 pictures can be used.*too small.*and 6 more"):
         _one_line(lambda: open_images(pictures, Opening(size=25)))
@@ -321,7 +321,7 @@ def test_a_grey_picture_is_resampled_as_its_three_equal_channels_are(rng: np.ran
     assert np.array_equal(squared(colour, 10, "bicubic")[0], squared(grey, 10, "bicubic")[0])
 
 
-# -- what is bad, and what is not as it seems
+# -- bad files, and files that are not what their names say
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ def test_copies_inside_a_folder_are_kept(tmp_path: Path, pictures: np.ndarray):
     assert len(opened) == 4 and sorted(copies(opened.images).values()) == [1, 3]
 
 
-def test_transparency_and_depth_are_said(tmp_path: Path):
+def test_transparency_and_bit_depth_give_notes(tmp_path: Path):
     clear = np.zeros((12, 12, 4), np.uint8)
     Image.fromarray(clear).save(tmp_path / "clear.png")
     Image.fromarray(np.full((12, 12), 257 * 7, np.uint16)).save(tmp_path / "deep.png")
@@ -374,19 +374,19 @@ def test_transparency_and_depth_are_said(tmp_path: Path):
         ("a.tar", "not an uncompressed tar file"),
         ("a.parquet", "Parquet"),
         ("a.png", "not a picture"),
-        ("a.txt", "none of the kinds that can be opened"),
+        ("a.txt", "a.txt cannot be opened; expected a folder of pictures"),
         ("nowhere", "does not exist"),
         ("run@3", "not a run folder"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path: Path, name: str, reason: str):
+def test_a_file_whose_content_does_not_match_its_name_is_refused(tmp_path: Path, name: str, reason: str):
     if "." in name:
         (tmp_path / name).write_bytes(b"surely nothing of the kind")
     with pytest.raises(ValueError, match=reason):
         open_images(tmp_path / name)
 
 
-def test_a_cut_array_file_and_a_pickle_are_refused(tmp_path: Path, pictures: np.ndarray):
+def test_a_truncated_array_file_and_a_pickle_are_refused(tmp_path: Path, pictures: np.ndarray):
     np.save(tmp_path / "whole.npy", pictures)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
     np.save(tmp_path / "objects.npy", np.array([None], object))
@@ -395,7 +395,7 @@ def test_a_cut_array_file_and_a_pickle_are_refused(tmp_path: Path, pictures: np.
             open_images(tmp_path / name)
 
 
-def test_statistics_of_features_are_not_taken_for_pictures(tmp_path: Path):
+def test_statistics_of_features_are_refused_as_pictures(tmp_path: Path):
     np.savez(tmp_path / "fid.npz", mu=np.zeros(4), sigma=np.eye(4))
     with pytest.raises(ValueError, match="statistics of features"):
         open_images(tmp_path / "fid.npz")
@@ -410,7 +410,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path):
     "settings",
     [{"size": 3}, {"resize": "magic"}, {"layout": "hwcn"}, {"on_bad": "ignore"}, {"value_range": (1.0, 0.0)}],
 )
-def test_settings_that_cannot_be_are_refused_before_anything_is_opened(settings: dict):
+def test_invalid_settings_are_refused_before_anything_is_opened(settings: dict):
     with pytest.raises(ValueError, match=rf"{next(iter(settings))}: expected"):
         Opening(**settings)
 
@@ -422,17 +422,17 @@ def test_an_opened_set_can_be_opened_again(pictures: np.ndarray):
     assert smaller.images.shape[2:] == (6, 6) and smaller.notes[0] == "as it was" and smaller.generation == 3
 
 
-# -- the shelf
+# -- the cache
 
 
-def test_a_changed_folder_is_read_anew(tmp_path: Path, pictures: np.ndarray):
+def test_a_changed_folder_is_read_again(tmp_path: Path, pictures: np.ndarray):
     folder = save(pictures, tmp_path / "pictures")
     assert len(open_images(folder)) == 11
     (folder / "003.png").unlink()
     assert np.array_equal(open_images(folder).images, np.delete(pictures, 3, axis=0))
 
 
-def test_a_half_written_cache_is_never_taken_for_whole(tmp_path: Path, pictures: np.ndarray):
+def test_an_incomplete_cache_is_never_used(tmp_path: Path, pictures: np.ndarray):
     folder = save(pictures, tmp_path / "pictures")
     open_images(folder)
     (kept,) = cache_folder("measured").glob("*.bytes")
@@ -444,7 +444,7 @@ def test_a_half_written_cache_is_never_taken_for_whole(tmp_path: Path, pictures:
         assert np.array_equal(open_images(folder).images, pictures)
 
 
-def test_a_set_that_fails_on_the_way_leaves_nothing_behind(pictures: np.ndarray):
+def test_a_set_that_fails_while_read_leaves_no_cache(pictures: np.ndarray):
     def fill(facts: Facts):
         yield pictures
         raise ValueError("the disk was pulled")
@@ -454,7 +454,7 @@ def test_a_set_that_fails_on_the_way_leaves_nothing_behind(pictures: np.ndarray)
     assert not list(cache_folder("measured").iterdir())
 
 
-def test_a_cache_that_cannot_be_written_is_worked_without(
+def test_a_cache_that_cannot_be_written_is_not_needed(
     tmp_path: Path, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "file").write_text("in the way")
@@ -470,7 +470,7 @@ def test_writing_to_an_opened_set_changes_no_file(tmp_path: Path, pictures: np.n
 
 
 def test_a_large_set_is_never_held_in_memory(tmp_path: Path, rng: np.random.Generator):
-    """90 MB of floats, 22 MB of bytes: converted, kept, hashed and divided in less than 12 MB."""
+    """90 MB of floats, 22 MB of bytes: converting, caching, hashing and dividing need less than 12 MB."""
     n, form = 7_300, (3, 32, 32)
     path = tmp_path / "floats.npy"
     values = np.lib.format.open_memmap(path, "w+", np.float32, (n, *form))

@@ -20,7 +20,7 @@ def test_a_run_that_keeps_everything_stays_healthy():
     assert set(found.stages.values()) == {"healthy"} and found.last == "healthy"
 
 
-def test_the_stages_come_as_the_variance_goes():
+def test_the_stages_follow_the_loss_of_variance():
     found = stages_of(series("pixel_variance", 1.0, [0.99, 0.8, 0.65, 0.2]))
     assert [found.stages[g] for g in range(1, 5)] == list(STAGES)
     assert found.since == {"healthy": 0, "tails fading": 2, "homogenising": 3, "collapsed": 4}
@@ -33,13 +33,13 @@ def test_a_loss_that_chance_explains_is_no_stage():
     assert stages_of(series("pixel_variance", 1.0, [value], error=0.1)).last == "healthy"
 
 
-def test_a_run_at_a_threshold_does_not_flicker():
+def test_the_stage_of_a_run_near_a_threshold_does_not_alternate():
     threshold = FAMILIES["diversity"]["homogenising"]
     values = [1 - threshold - 0.01, 1 - threshold + 0.01, 1 - threshold - 0.01, 1 - threshold + 0.01]
     assert set(list(stages_of(series("pixel_variance", 1.0, values)).stages.values())[1:]) == {"homogenising"}
 
 
-def test_recovery_is_believed_after_two_generations():
+def test_a_stage_is_left_after_two_generations_of_recovery():
     found = stages_of(series("pixel_variance", 1.0, [0.6, 0.99, 0.99, 0.99]))
     assert [found.stages[g] for g in range(1, 5)] == ["homogenising", "homogenising", "healthy", "healthy"]
     assert "homogenising" not in found.since
@@ -51,7 +51,7 @@ def test_gained_energy_counts_as_lost_detail():
     assert gained.signals[0].lost == lost.signals[0].lost and gained.last == "tails fading"
 
 
-def test_the_finest_octave_speaks_and_not_the_corners():
+def test_the_finest_octave_is_used_and_not_the_corners():
     rows = [
         *series("band_power/8-16", 0.0, [0.0]),
         *series("band_power/16-32", 0.0, [-6.0]),
@@ -60,7 +60,7 @@ def test_the_finest_octave_speaks_and_not_the_corners():
     assert [s.key for s in signals(rows)] == ["band_power/16-32"]
 
 
-def test_rare_attributes_speak_together_and_carry_the_drift_of_a_perfect_generator():
+def test_rare_attributes_are_summed_and_their_error_includes_drift():
     rows = [*series("tails/scar", 0.02, [0.01, 0.0], 0.004), *series("tails/bindi", 0.02, [0.02, 0.0], 0.004)]
     (rare,) = signals([*rows, *series("tails/glasses", 0.1, [0.0, 0.0], 0.004)])
     assert rare.key == "tails/rare" and rare.lost == {1: pytest.approx(0.25), 2: pytest.approx(1.0)}
@@ -75,13 +75,13 @@ def test_each_line_is_judged_by_its_own_numbers():
     assert stages_of([*rows, arm], 0).last == "collapsed" and stages_of([*rows, arm], 1).last == "healthy"
 
 
-def test_predictions_are_not_evidence():
+def test_predictions_are_ignored():
     rows = series("pixel_variance", 1.0, [1.0])
     predicted = Measurement("pixel_variance", 0.1, generation=1, predicted=True)
     assert stages_of([*rows, predicted]).last == "healthy"
 
 
-def test_without_a_usable_measurement_there_is_no_verdict_to_trust():
+def test_without_a_usable_measurement_there_are_no_signals():
     found = stages_of(series("brightness", 0.5, [0.1]))
     assert found.signals == () and found.stages == {0: "healthy"}
 
@@ -96,17 +96,17 @@ def test_what_moved_first_is_named_with_its_generation():
     assert [(m.title, m.from_first) for m in moves] == [("freckles", 2), ("Fréchet distance", 3), ("variance", 4)]
 
 
-def test_a_move_that_comes_back_was_none():
+def test_a_change_that_returns_is_not_a_move():
     (move,) = first_moves(series("pixel_variance", 1.0, [1.0, 0.5, 1.0, 1.0]))
     assert move.from_real is None and move.from_first is None
 
 
-def test_the_first_models_own_error_is_told_apart_from_the_loops():
+def test_the_first_models_own_error_is_distinguished_from_the_loops():
     (move,) = first_moves(series("pixel_variance", 1.0, [0.8, 0.8, 0.8, 0.5]))
     assert move.from_real == 1 and move.from_first == 4
 
 
-def test_a_sure_but_tiny_change_is_no_move():
+def test_a_significant_but_tiny_change_is_not_a_move():
     (move,) = first_moves(series("pixel_variance", 1.0, [1.0, 0.97, 0.96], error=0.001))
     assert move.from_real is None
 

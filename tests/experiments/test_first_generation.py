@@ -1,4 +1,4 @@
-"""The experiment that judges generators: verdicts on made-up numbers, controls, a killed run."""
+"""The study that accepts generators: decisions on invented numbers, controls, an interrupted run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, nei
 
 
 @pytest.fixture
-def earned(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def acceptance(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "experiments" / "studies"))
     return importlib.import_module("acceptance")
 
@@ -31,81 +31,81 @@ def first(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("first_generation")
 
 
-def table(earned: ModuleType, values: dict[str, dict[str, float]], seeds: int = 3, error: float = 1.0) -> Any:
+def table(acceptance: ModuleType, values: dict[str, dict[str, float]], seeds: int = 3, error: float = 1.0) -> Any:
     """Every arm reads these values on every instrument that is named, in every seed."""
     return {
-        arm: [{name: earned.Reading(value, error) for name, value in values[arm].items()} for _ in range(seeds)]
+        arm: [{name: acceptance.Reading(value, error) for name, value in values[arm].items()} for _ in range(seeds)]
         for arm in values
     }
 
 
-def good(earned: ModuleType, **changed: float) -> dict[str, dict[str, float]]:
-    fd, auc = earned.BEYOND
+def good(acceptance: ModuleType, **changed: float) -> dict[str, dict[str, float]]:
+    fd, auc = acceptance.BEYOND
     numbers = {"real": 0.0, "model": 12.0, "PPCA": 45.0, "untrained": 96.0, "blank": 14.0, **changed}
     count = {"real": 4.7, "model": 40.0, "PPCA": 1.2, "untrained": 2.3, "blank": 0.5}
-    return {arm: {fd: value, auc: value, earned.FRECKLES: count[arm]} for arm, value in numbers.items()}
+    return {arm: {fd: value, auc: value, acceptance.FRECKLES: count[arm]} for arm, value in numbers.items()}
 
 
-def test_a_model_nearer_than_both_controls_in_every_seed_earns_its_place(earned: ModuleType):
-    found = earned.verdict(table(earned, good(earned)))
-    assert found.earned and [found.beats[name] for name in earned.BEYOND] == [(True,) * 3] * 2
-    assert found.lines()[-1] == "It earns its place." and "beats both in 3 of 3 seeds   decides" in found.lines()[0]
+def test_a_model_nearer_than_both_controls_in_every_seed_is_accepted(acceptance: ModuleType):
+    found = acceptance.judge(table(acceptance, good(acceptance)))
+    assert found.accepted and [found.beats[name] for name in acceptance.BEYOND] == [(True,) * 3] * 2
+    assert found.lines()[-1] == "The model is accepted." and "beats both in 3 of 3 seeds   decides" in found.lines()[0]
 
 
 @pytest.mark.parametrize("control", ["PPCA", "untrained"])
 @pytest.mark.parametrize("instrument", [0, 1])
-def test_one_seed_lost_to_either_control_on_either_instrument_is_the_place_lost(
-    earned: ModuleType, control: str, instrument: int
+def test_one_seed_lost_to_either_control_on_either_instrument_is_not_accepted(
+    acceptance: ModuleType, control: str, instrument: int
 ):
-    numbers = table(earned, good(earned))
-    name = earned.BEYOND[instrument]
-    numbers[control][1] = {**numbers[control][1], name: earned.Reading(11.0, 1.0)}
-    found = earned.verdict(numbers)
-    assert found.beats[name] == (True, False, True) and not found.earned
+    numbers = table(acceptance, good(acceptance))
+    name = acceptance.BEYOND[instrument]
+    numbers[control][1] = {**numbers[control][1], name: acceptance.Reading(11.0, 1.0)}
+    found = acceptance.judge(numbers)
+    assert found.beats[name] == (True, False, True) and not found.accepted
     assert "beats both in 2 of 3 seeds" in found.lines()[instrument]
-    assert found.lines()[-1] == "It does not earn its place."
+    assert found.lines()[-1] == "The model is not accepted."
 
 
-def test_a_lead_within_its_errors_is_no_lead(earned: ModuleType):
+def test_a_lead_within_its_errors_is_no_lead(acceptance: ModuleType):
     for gap, wins in ((2.7, False), (2.9, True)):  # two standard errors of the difference of two errors of 1: 2.83
-        found = earned.verdict(table(earned, good(earned, PPCA=12.0 + gap)))
-        assert found.beats[earned.BEYOND[0]] == (wins,) * 3
+        found = acceptance.judge(table(acceptance, good(acceptance, PPCA=12.0 + gap)))
+        assert found.beats[acceptance.BEYOND[0]] == (wins,) * 3
 
 
-def test_too_much_of_a_thing_is_as_far_from_real_as_too_little(earned: ModuleType):
+def test_too_much_of_a_thing_is_as_far_from_real_as_too_little(acceptance: ModuleType):
     power = {"real": 0.0, "model": 4.0, "PPCA": -3.0, "untrained": -9.0}
     values = {arm: {"band_power/16-32": value} for arm, value in power.items()}
-    assert earned.verdict(table(earned, values, error=0.1)).beats["band_power/16-32"] == (False,) * 3
+    assert acceptance.judge(table(acceptance, values, error=0.1)).beats["band_power/16-32"] == (False,) * 3
     values["model"] = {"band_power/16-32": 2.0}
-    assert earned.verdict(table(earned, values, error=0.1)).beats["band_power/16-32"] == (True,) * 3
+    assert acceptance.judge(table(acceptance, values, error=0.1)).beats["band_power/16-32"] == (True,) * 3
 
 
-def test_freckles_count_only_above_the_blank_control(earned: ModuleType):
-    numbers = table(earned, good(earned))
-    assert earned.verdict(numbers).freckled == (True,) * 3
+def test_freckles_count_only_above_the_blank_control(acceptance: ModuleType):
+    numbers = table(acceptance, good(acceptance))
+    assert acceptance.judge(numbers).freckled == (True,) * 3
     numbers["blank"] = numbers["model"]
-    found = earned.verdict(numbers)
-    assert found.freckled == (False,) * 3 and found.earned  # it draws faces, not freckles, and both are told
+    found = acceptance.judge(numbers)
+    assert found.freckled == (False,) * 3 and found.accepted  # it draws faces, not freckles, and both are told
     assert "above the blank control in 0 of 3 seeds" in found.lines()[-3]
 
 
-def test_a_copier_beats_both_controls_and_has_earned_nothing(earned: ModuleType):
-    values = good(earned)
+def test_a_copier_beats_both_controls_and_is_not_accepted(acceptance: ModuleType):
+    values = good(acceptance)
     for near, copies in ((0.55, False), (0.62, False), (0.63, True), (0.75, True)):
         for arm, share in {"real": 0.75, "model": near, "PPCA": 0.5, "untrained": 0.5}.items():
-            values[arm][earned.NEAR] = share
-        found = earned.verdict(table(earned, values))
-        assert found.copied == (copies,) * 3 and found.earned is not copies
-        assert all(found.beats[name] == (True,) * 3 for name in earned.BEYOND)
-        assert earned.NEAR not in found.beats
+            values[arm][acceptance.NEAR] = share
+        found = acceptance.judge(table(acceptance, values))
+        assert found.copied == (copies,) * 3 and found.accepted is not copies
+        assert all(found.beats[name] == (True,) * 3 for name in acceptance.BEYOND)
+        assert acceptance.NEAR not in found.beats
         assert f"halfway to copies in {3 * copies} of 3 seeds" in found.lines()[-2]
 
 
-def test_what_one_arm_could_not_measure_is_not_judged(earned: ModuleType):
-    numbers = table(earned, good(earned))
+def test_what_one_arm_could_not_measure_is_not_judged(acceptance: ModuleType):
+    numbers = table(acceptance, good(acceptance))
     numbers["PPCA"][2] = {}
-    found = earned.verdict(numbers)
-    assert found.beats == {} and not found.earned
+    found = acceptance.judge(numbers)
+    assert found.beats == {} and not found.accepted
 
 
 def test_the_blank_control_learns_from_the_freckle_free_twins_of_the_same_faces(first: ModuleType):

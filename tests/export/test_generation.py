@@ -15,7 +15,7 @@ from PIL import Image
 from imagelab import Experiment, Faces, Gaussian
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.run_folder import RunFolder
 from imagelab.runs.environment import provenance
 from imagelab.runs.prepare import open_run
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     )
     opened = open_run(experiment)
     opened.write_provenance(provenance(experiment, opened, "cpu"))
-    for _ in run(experiment, opened, RunContext()):
+    for _ in run_generations(experiment, opened, RunContext()):
         continue
     return opened
 

@@ -22,7 +22,7 @@ from imagelab import theory
 from imagelab.data import RandomField
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, RunContext
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.regimes import Accumulate, AnyRegime, Fresh, Mix, Replace
 from imagelab.run_folder import RunFolder
@@ -166,6 +166,6 @@ def test_this_loop_is_the_laboratorys_own_to_the_byte(tmp_path: Path) -> None:
             runtime=Runtime(device="cpu", runs=tmp_path),
         )
         folder = RunFolder.create(experiment.folder, experiment.config())
-        list(run(experiment, folder, RunContext()))
+        list(run_generations(experiment, folder, RunContext()))
         for t, images in zip(TIMES, loop(FLAT, regime, Gaussian(), seed=7), strict=True):
             assert_array_equal(folder.images(t, 0), images)

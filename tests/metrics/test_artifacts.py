@@ -1,4 +1,4 @@
-"""A sealed file says what was sealed, or it says that it does not."""
+"""Sealed files: reading returns what was written, or fails with an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imagelab.metrics.artifacts import contents_digest, packed_card, read_sealed
 ARRAYS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "card": packed_card({"seed": 7})}
 
 
-def test_what_was_sealed_comes_back(tmp_path: Path):
+def test_a_sealed_file_returns_the_same_arrays_and_card(tmp_path: Path):
     write_sealed(tmp_path / "s.npz", ARRAYS)
     arrays, card = read_sealed(tmp_path / "s.npz", "thing", "make it again")
     assert card == {"seed": 7}
@@ -20,7 +20,7 @@ def test_what_was_sealed_comes_back(tmp_path: Path):
     np.testing.assert_array_equal(arrays["weight"], ARRAYS["weight"])
 
 
-def test_the_digest_does_not_know_the_machine():
+def test_the_digest_does_not_depend_on_byte_order():
     big = {**ARRAYS, "weight": ARRAYS["weight"].astype(">f4")}
     assert contents_digest(big) == contents_digest(ARRAYS)
 
@@ -36,12 +36,12 @@ def test_the_digest_does_not_know_the_machine():
     ],
     ids=["value", "type", "shape", "one more", "card"],
 )
-def test_the_digest_tells_any_change_of_the_contents(other: dict[str, np.ndarray]):
+def test_any_change_of_the_contents_changes_the_digest(other: dict[str, np.ndarray]):
     assert contents_digest({**ARRAYS, **other}) != contents_digest(ARRAYS)
 
 
-def test_no_changed_byte_passes_unseen(tmp_path: Path):
-    """Each byte of the file in turn: either the contents are what they were (a date, a comment), or it is refused."""
+def test_every_changed_byte_is_harmless_or_refused(tmp_path: Path):
+    """Each byte in turn is changed: either the contents stay the same (a date, a comment), or the file is refused."""
     path = tmp_path / "s.npz"
     write_sealed(path, ARRAYS)
     whole, refused = path.read_bytes(), 0
@@ -57,11 +57,11 @@ def test_no_changed_byte_passes_unseen(tmp_path: Path):
     assert refused > len(whole) / 2
 
 
-def test_a_file_that_is_not_there_is_named_with_what_it_should_be(tmp_path: Path):
+def test_a_missing_file_is_named_with_what_it_should_be(tmp_path: Path):
     with pytest.raises(ValueError, match=r"none\.npz: not a whole thing \(.*\); make it again"):
         read_sealed(tmp_path / "none.npz", "thing", "make it again")
 
 
-def test_a_figure_that_is_no_number_is_not_sealed():
+def test_nan_and_infinity_are_refused_on_a_card():
     with pytest.raises(ValueError, match="JSON"):
         packed_card({"rate": float("nan")})

@@ -1,4 +1,4 @@
-"""The attribute probes: the shipped file is whole, its card is true, and each setting changes what is called."""
+"""The attribute probes: the shipped file is complete, its card is correct, and each setting changes the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def experiment() -> ModuleType:
     return module
 
 
-def test_at_least_eight_attributes_are_probed_rare_ones_among_them():
+def test_at_least_eight_attributes_are_probed_including_rare_ones():
     usable = shipped_probes().usable
     assert len(usable) >= 8 and len({one.attribute for one in usable} & set(RARE)) >= 3
     for one in usable:
@@ -43,7 +43,7 @@ def test_at_least_eight_attributes_are_probed_rare_ones_among_them():
         assert one.sensitivity.n >= 50 and one.specificity.n >= 1000
 
 
-def test_the_card_tells_what_a_fresh_draw_of_faces_shows(experiment: ModuleType):
+def test_the_card_agrees_with_newly_drawn_faces(experiment: ModuleType):
     rare, common = experiment.enriched("heldout", 390, seed=5), experiment.natural("heldout", 400, seed=6)
     faces, probes = rare + common, shipped_probes()
     calls = called(faces.images, probes)
@@ -63,7 +63,7 @@ def test_the_card_tells_what_a_fresh_draw_of_faces_shows(experiment: ModuleType)
         ("vitiligo", "vitiligo"),
     ],
 )
-def test_the_same_face_without_its_mark_is_not_called(attribute: str, mark: str):
+def test_the_same_face_without_the_attribute_is_negative(attribute: str, mark: str):
     marked = [record("heldout", 99, row, (attribute,)) for row in range(15)]
     plain = [replace(face, marks=replace(face.marks, **{mark: getattr(Marks(), mark)})) for face in marked]
     with_mark, without = (called(portraits(faces))[attribute] for faces in (marked, plain))
@@ -75,14 +75,14 @@ def portraits(faces: list[Face]) -> np.ndarray:
     return np.stack([render(face, Freckles.none(), 64, 2, rng).image for face, rng in zip(faces, paint, strict=True)])
 
 
-def test_the_threshold_of_the_experiment_keeps_quiet_and_finds_what_is_plain(experiment: ModuleType, rng):
+def test_the_threshold_of_the_experiment_gives_few_false_positives_and_finds_clear_cases(experiment: ModuleType, rng):
     truth = np.arange(3000) % 10 == 0
     odds = rng.normal(size=3000) + 8 * truth
     threshold = experiment.choose_threshold(odds, truth, truth[1000:])
     assert (odds[truth] >= threshold).mean() > 0.95 and (odds[~truth] >= threshold).mean() < 0.004
 
 
-def test_every_number_of_the_card_is_plain_json_with_its_error():
+def test_the_card_is_plain_json_and_every_number_has_an_error():
     card = json.loads(json.dumps(probes_card(), allow_nan=False))
     assert card["digest"] == shipped_probes().digest
     assert len(card["probes"]) + len(card["dropped"]) == len(shipped_probes().probes)
@@ -91,7 +91,7 @@ def test_every_number_of_the_card_is_plain_json_with_its_error():
             assert 0 <= figure["value"] <= 1 and figure["stderr"] > 0 and figure["n"] > 0
 
 
-def test_probes_survive_the_way_to_disk_and_back(tmp_path: Path, pictures):
+def test_probes_are_equal_after_writing_and_reading(tmp_path: Path, pictures):
     other = replace(shipped_probes(), origin={"seed": 7})
     other.write(tmp_path / "p.npz")
     again = read_probes(tmp_path / "p.npz")
@@ -121,7 +121,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path, monkeypatch):
         read_probes(tmp_path / "p.npz")
 
 
-def test_the_company_of_a_face_does_not_change_its_scores(pictures):
+def test_scores_do_not_depend_on_the_other_faces_of_a_batch(pictures):
     images = pictures(7)
     together = scores(images, shipped_probes())
     assert together.shape == (7, len(shipped_probes().probes))
@@ -129,7 +129,7 @@ def test_the_company_of_a_face_does_not_change_its_scores(pictures):
     assert np.ptp(together, axis=0).min() > 0
 
 
-def test_the_threshold_decides_and_probes_that_err_too_often_are_not_asked(pictures):
+def test_the_threshold_decides_and_unusable_probes_are_left_out(pictures):
     images, probes = pictures(20), shipped_probes()
     low = replace(probes, probes=tuple(replace(one, threshold=-1e9) for one in probes.probes))
     assert all(column.all() for column in called(images, low).values())
@@ -140,7 +140,7 @@ def test_the_threshold_decides_and_probes_that_err_too_often_are_not_asked(pictu
         assert set(called(images, probes)) - set(called(images, changed)) == {first.attribute}
 
 
-def test_images_of_another_form_are_refused(pictures):
+def test_images_of_another_shape_are_refused(pictures):
     with pytest.raises(ValueError, match=r"expected images of shape \[N, 3, 64, 64\]"):
         scores(pictures(2, 32), shipped_probes())
     with pytest.raises(ValueError, match="RGB faces of 64 px, not of 32 px"):

@@ -1,4 +1,4 @@
-"""Tails: the correction is a law of arithmetic, the drift one of chance, the rest is manners."""
+"""Tails: the correction, the drift interval, and what happens with invalid input."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_a_perfect_probe_changes_nothing():
     assert corrected_share(30, 200, probe(1.0, 1.0))[0] == pytest.approx(0.15, abs=1e-12)
 
 
-def test_what_is_called_where_there_is_nothing_is_taken_off_and_the_rest_may_go_below_zero():
+def test_false_positives_are_subtracted_and_the_share_may_be_negative():
     assert corrected_share(10, 1000, probe(specificity=0.99))[0] == pytest.approx(0, abs=1e-12)
     assert corrected_share(2, 1000, probe(specificity=0.99))[0] < 0
 
 
-def test_every_error_of_the_calibration_widens_the_answer_and_more_faces_narrow_it():
+def test_each_calibration_error_increases_the_error_and_more_faces_reduce_it():
     plain = corrected_share(50, 500, probe())[1]
     assert corrected_share(50, 500, probe(errors=(0.05, 0)))[1] > plain
     assert corrected_share(50, 500, probe(errors=(0, 0.01)))[1] > plain
@@ -62,7 +62,7 @@ def test_impossible_counts_are_refused(found: int, n: int):
         corrected_share(found, n, probe())
 
 
-def test_the_smallest_share_falls_with_faces_and_rises_with_what_is_invented_and_asked():
+def test_the_smallest_share_falls_with_faces_and_rises_with_false_positives_and_errors():
     some = smallest_share(probe(), 1000)
     assert smallest_share(probe(), 10_000) < some / 2
     assert smallest_share(probe(specificity=0.95), 1000) > some
@@ -70,7 +70,7 @@ def test_the_smallest_share_falls_with_faces_and_rises_with_what_is_invented_and
 
 
 @pytest.mark.parametrize(("p0", "n", "generation"), [(0.05, 200, 1), (0.02, 150, 5), (0.3, 60, 8)])
-def test_drift_stays_in_its_interval_as_often_as_promised(p0, n, generation, rng: np.random.Generator):
+def test_drift_stays_in_its_interval_with_the_stated_probability(p0, n, generation, rng: np.random.Generator):
     count = np.full(20_000, p0 * n)
     for _ in range(generation):
         count = rng.binomial(n, count / n)
@@ -91,14 +91,14 @@ def test_drift_widens_with_generations_and_with_the_level_and_narrows_with_image
     assert width(800, 3) < width(200, 3)
 
 
-def test_nothing_comes_of_nothing_and_real_images_have_not_drifted():
+def test_drift_from_zero_stays_zero_and_generation_0_has_no_drift():
     assert drift_interval(0.0, 100, 4) == (0.0, 0.0)
     assert drift_interval(1.0, 100, 4) == (1.0, 1.0)
     assert drift_interval(0.37, 100, 0) == (0.37, 0.37)
 
 
 @pytest.mark.parametrize("asked", [(0.1, 100, 1, 0.0), (0.1, 100, 1, 1.0), (1.1, 100, 1, 0.9), (0.1, 100, -1, 0.9)])
-def test_a_drift_that_makes_no_sense_is_refused(asked):
+def test_drift_arguments_out_of_range_are_refused(asked):
     with pytest.raises(ValueError, match="expected"):
         drift_interval(*asked)
 
@@ -114,7 +114,7 @@ def test_shares_of_rendered_faces_are_the_true_ones_within_their_errors():
         assert shipped_probes().digest[:8] in m.estimator
 
 
-def test_order_does_not_matter_but_the_faces_do(pictures):
+def test_shares_depend_on_the_faces_but_not_on_their_order(pictures):
     images = np.concatenate([pictures(30), Faces(size=64, cache=False).load("heldout", 30, seed=3).images])
     shuffled = images[np.random.default_rng(0).permutation(60)]
     assert [m.value for m in tails(images)] == [m.value for m in tails(shuffled)]
@@ -122,14 +122,14 @@ def test_order_does_not_matter_but_the_faces_do(pictures):
 
 
 @pytest.mark.parametrize("form", [{"size": 32}, {"size": 64, "channels": 1}])
-def test_other_images_are_answered_with_the_reason(form, pictures):
+def test_images_of_another_shape_give_missing_values_with_the_reason(form, pictures):
     found = tails(pictures(4, **form))
     assert len(found) == len(shipped_probes().usable)
     assert all(m.value is None and "RGB faces of 64 px" in m.missing for m in found)
     assert all(json.loads(m.to_json())["n_fake"] == 4 for m in found)
 
 
-def test_what_is_above_the_threshold_is_counted_and_nothing_else(pictures, monkeypatch):
+def test_exactly_the_scores_above_the_threshold_are_counted(pictures, monkeypatch):
     strict = shipped_probes()
     deaf = replace(strict, probes=tuple(replace(one, threshold=1e9) for one in strict.probes))
     monkeypatch.setattr("imagelab.metrics.attributes.shipped_probes", lambda size=64: deaf)

@@ -1,4 +1,4 @@
-"""The trials that the freckle counter is calibrated on: each does what it says, and nothing by chance."""
+"""The degradations that the freckle counter is calibrated on: each has the stated effect and is reproducible."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def pictures(rng) -> np.ndarray:
     return blurred(rng.integers(0, 256, (12, 3, 24, 24)).astype(np.uint8), 2.0)
 
 
-def test_blur_of_nothing_changes_nothing_and_more_blur_leaves_less_detail(pictures):
+def test_sigma_0_changes_nothing_and_more_blur_leaves_less_detail(pictures):
     np.testing.assert_array_equal(blurred(pictures, 0.0), pictures)
     detail = [np.diff(blurred(pictures, sigma).astype(float)).std() for sigma in (0.0, 1.0, 2.0)]
     assert detail[0] > detail[1] > detail[2]
 
 
 @pytest.mark.parametrize("kind", ["white", "grey", "clumped"])
-def test_noise_has_the_standard_deviation_asked_for(rng, kind):
+def test_noise_has_the_given_standard_deviation(rng, kind):
     flat = np.full((6, 3, 64, 64), 128, np.uint8)
     difference = noised(flat, 0.02, rng, kind).astype(float) - 128
     assert difference.std() == pytest.approx(0.02 * 255, rel=0.03)
@@ -36,12 +36,12 @@ def test_noise_has_the_standard_deviation_asked_for(rng, kind):
     assert (np.corrcoef(*beside)[0, 1] > 0.3) == (kind == "clumped")
 
 
-def test_compression_takes_more_at_lower_quality(pictures):
+def test_compression_loses_more_at_lower_quality(pictures):
     error = [np.abs(compressed(pictures, quality).astype(int) - pictures).mean() for quality in (95, 50, 10)]
     assert error[0] < error[1] < error[2]
 
 
-def test_all_axes_give_a_known_face_back_and_fewer_axes_give_less(pictures):
+def test_all_axes_reconstruct_a_training_face_and_fewer_axes_are_less_accurate(pictures):
     ghosts = Ghosts.of(pictures)
     error = [np.abs(ghosts.through(pictures, kept).astype(int) - pictures).mean() for kept in (11, 5, 1)]
     assert error[0] < 0.6  # eleven axes hold twelve pictures; publishing rounds

@@ -11,7 +11,7 @@ from imagelab.metrics.detector import delong_variance, detector, placements, sep
 from imagelab.metrics.features import PRIMARY
 
 
-def test_placements_are_the_area_that_scikit_learn_knows(rng):
+def test_the_mean_of_placements_is_scikit_learns_auc(rng):
     real, fake = np.round(rng.standard_normal(40), 1), np.round(rng.standard_normal(30) + 0.5, 1)  # with ties
     known = roc_auc_score(np.repeat([0, 1], [40, 30]), np.concatenate([real, fake]))
     assert [each.mean() for each in placements(real, fake)] == pytest.approx([known, known], rel=1e-12)
@@ -43,7 +43,7 @@ def test_the_error_of_the_starved_detector_is_its_spread_over_repeats(shift, rng
     assert 0.75 < np.sqrt(np.mean(found[:, 1] ** 2)) / found[:, 0].std(ddof=1) < 1.35
 
 
-def test_sets_far_apart_are_always_told_apart(rng):
+def test_distant_sets_are_always_separated(rng):
     assert separability(rng.standard_normal((40, 5)), 9 + rng.standard_normal((50, 5)), seed=0) == (1.0, 0.0)
 
 
@@ -59,7 +59,7 @@ def test_the_folds_follow_the_seed(rng):
     assert len({separability(x, y, seed=s) for s in range(4)}) > 1
 
 
-def test_the_starved_detector_knows_less_and_more_images_teach_it_more(rng):
+def test_the_starved_detector_is_weaker_and_improves_with_more_images(rng):
     x, y = rng.standard_normal((400, 40)), 0.2 + rng.standard_normal((400, 40))
     ten, fifty, full = (
         starved_separability(x, y, 0)[0],
@@ -84,22 +84,22 @@ def test_rows_name_their_space(pictures, evidence):
         detector(evidence(pictures(40, 32), pictures(19, 32)))
 
 
-def test_the_spectrum_beside_the_features_tells_a_chequered_grain(pictures, evidence):
+def test_the_spectrum_as_additional_features_detects_checkerboard_noise(pictures, evidence):
     real, fake = pictures(120, 32, seed=1), pictures(120, 32, seed=2).astype(int)
     y, x = np.mgrid[:32, :32]
-    grain = np.clip(fake + 2 * (-1) ** (x + y), 0, 255).astype(np.uint8)  # two levels of 255: invisible
+    grain = np.clip(fake + 2 * (-1) ** (x + y), 0, 255).astype(np.uint8)  # 2 of 255 levels cannot be seen
     plain: Any
     beside: Any
     plain, beside, _ = detector(evidence(real, grain))
     assert beside.value > 0.95 and beside.value > plain.value
 
 
-def test_a_set_too_small_to_starve_says_so(pictures, evidence):
+def test_a_set_too_small_for_the_starved_detector_gives_the_reason(pictures, evidence):
     found = detector(evidence(pictures(39, 32), pictures(60, 32, seed=2)))
     assert found[2].value is None and "at least 40" in found[2].missing and found[0].value is not None
 
 
-def test_large_sets_are_drawn_from_and_say_how_many(pictures, evidence, monkeypatch):
+def test_large_sets_are_subsampled_and_the_number_is_reported(pictures, evidence, monkeypatch):
     monkeypatch.setattr("imagelab.metrics.detector.MAX_IMAGES", 25)
     found = detector(evidence(pictures(40, 32, seed=1), pictures(30, 32, seed=2)))
     assert all((m.n_real, m.n_fake) == (25, 25) for m in found)

@@ -72,7 +72,7 @@ def test_the_names_are_the_official_ones():
 
 
 def oracle(state: dict[str, torch.Tensor], pixels: torch.Tensor, form: Form) -> torch.Tensor:
-    """The same network out of torch's own layers, LayerScale folded into the layer before it."""
+    """The same network built from torch's own layers, with LayerScale folded into the layer before it."""
     conv = nn.Conv2d(3, form.width, form.patch, form.patch)
     conv.load_state_dict({key: state[f"patch_embed.proj.{key}"] for key in ("weight", "bias")})
     tokens = conv(pixels).flatten(2).transpose(1, 2)
@@ -106,7 +106,7 @@ def oracle(state: dict[str, torch.Tensor], pixels: torch.Tensor, form: Form) -> 
 
 
 @pytest.mark.parametrize("form", [TINY, Form(width=32, depth=2, heads=2, patch=7, grid=5)])
-def test_the_blocks_do_what_torchs_own_transformer_does(form):
+def test_the_blocks_equal_torchs_own_transformer(form):
     state = {name: value.double() for name, value in state_of(form, 3).items()}
     pixels = torch.randn(2, 3, 70, 70, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     before = torch.get_default_dtype()
@@ -128,7 +128,7 @@ def test_every_tensor_but_the_mask_token_matters():
 
 
 def test_positions_are_read_by_the_cubic_rule_at_steps_of_37_by_16_point_1():
-    """Keys' kernel with a = -0.75, written out; beyond the edge, the edge."""
+    """Keys' kernel with a = -0.75, written out; positions beyond the edge are set to the edge."""
     learned = torch.randn(1, 1 + 37**2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plane = learned[0, 1:].reshape(37, 37, 5).numpy()
 
@@ -160,7 +160,7 @@ def test_images_are_enlarged_as_pil_does_without_rounding_and_standardised(pictu
         np.testing.assert_allclose(255 * each, np.stack([np.asarray(p) for p in planes], -1), atol=2e-3)
 
 
-def test_shrinking_averages_instead_of_skipping():
+def test_downsampling_is_antialiased():
     checks = (np.indices((448, 448)).sum(0) % 2 * 255).astype(np.uint8)[None, None].repeat(3, 1)
     small = prepare(torch.from_numpy(checks))
     grey = (torch.tensor([0.5] * 3) - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])

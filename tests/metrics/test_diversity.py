@@ -66,7 +66,7 @@ def test_tone_of_known_pictures():
     assert image_tone(ImageSet(red[:, :1]))["colourfulness"][0] == 0.0
 
 
-def test_tone_speaks_of_the_generated_images(pictures, evidence):
+def test_tone_describes_the_generated_images(pictures, evidence):
     dark = pictures(9, 16) // 2
     found = {m.name: m for m in tone(evidence(pictures(4, 16), dark))}
     assert found["brightness"].value == pytest.approx(image_tone(ImageSet(dark))["brightness"].mean())
@@ -107,16 +107,14 @@ def test_one_hue_has_no_spread_and_opposite_hues_all(evidence):
 
 def test_errors_of_colours_are_their_spread_over_repeats(pictures, evidence):
     pool, rng = pictures(3000, 8, seed=4), np.random.default_rng(0)
-    pool[:, 0] = (
-        np.minimum(pool[:, 0], 215) + 40
-    )  # a common tint: where all hues cancel, the error is on the cautious side
+    pool[:, 0] = np.minimum(pool[:, 0], 215) + 40  # a common tint: where all hues cancel, the error is conservative
     found = [colour(evidence(some, some)) for some in (pool[rng.permutation(3000)[:60]] for _ in range(120))]
     for row in range(3):
         values, errors = np.array([[each[row].value, each[row].stderr] for each in found]).T
         assert 0.75 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.35, found[0][row].name
 
 
-def test_washed_out_pictures_lose_chroma_and_stretched_ones_clip(pictures, evidence):
+def test_less_saturated_pictures_lose_chroma_and_stretched_ones_clip(pictures, evidence):
     real = pictures(30, 16)
     washed = (real * 0.5 + real.mean(axis=1, keepdims=True) * 0.5).astype(np.uint8)
     stretched = np.clip((real.astype(float) - 128) * 4 + 128, 0, 255).astype(np.uint8)

@@ -20,7 +20,7 @@ def test_gaussians_of_one_to_ten_dimensions_have_their_entropy(d, rng):
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])
-def test_any_neighbour_answers_alike_for_a_uniform_square(k, rng):
+def test_every_k_gives_the_same_entropy_for_a_uniform_square(k, rng):
     assert knn_entropy(3.0 * rng.random((3000, 2)), k) == pytest.approx(2 * np.log(3.0), abs=0.08)
 
 
@@ -35,7 +35,7 @@ def test_in_many_dimensions_it_is_too_high_which_is_why_the_plane_has_ten(rng):
     assert knn_entropy(rng.standard_normal((1000, 32))) > gaussian_entropy(32) + 1.5
 
 
-def test_a_neighbour_beyond_the_copies_does_not_see_them(rng):
+def test_a_k_larger_than_the_number_of_copies_does_not_detect_them(rng):
     x = rng.standard_normal((300, 4))
     near = np.concatenate([x[:150], x[:150] + 1e-4 * rng.standard_normal((150, 4))])
     first, second = (knn_entropy(near, k) - knn_entropy(x, k) for k in (1, 2))
@@ -51,7 +51,7 @@ def test_the_error_is_the_spread_over_repeats(n, rng):
     found = [entropy_gap(rng.standard_normal((n, 10)), 0.9 * rng.standard_normal((n, 10)), seed) for seed in range(80)]
     values, errors = np.array(found).T
     assert 0.75 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.4
-    assert abs(values.mean() - 10 * np.log(0.9)) < 4 * values.std() / 80**0.5  # the bias of both is one
+    assert abs(values.mean() - 10 * np.log(0.9)) < 4 * values.std() / 80**0.5  # the same bias in both
 
 
 def test_the_error_follows_the_seed_and_the_neighbour_counts(rng):
@@ -76,7 +76,7 @@ def test_rows_compare_sets_of_one_size(pictures, evidence):
     assert gap.stderr > 0 and twins.value == 0.0 and twins.stderr > 0
 
 
-def test_pictures_that_draw_together_lose_entropy(pictures, evidence):
+def test_pictures_that_become_more_similar_lose_entropy(pictures, evidence):
     real, fake = pictures(150, 32, seed=1), pictures(150, 32, seed=2).astype(float)
     drawn = np.rint(fake.mean(axis=0) + 0.6 * (fake - fake.mean(axis=0))).astype(np.uint8)
     near: Any = entropy(evidence(real, fake.astype(np.uint8)))[0]
@@ -84,7 +84,7 @@ def test_pictures_that_draw_together_lose_entropy(pictures, evidence):
     assert far.value < near.value - 4 * far.stderr
 
 
-def test_exact_twins_are_counted_and_never_pass_for_a_number(pictures, evidence):
+def test_exact_twins_are_counted_and_make_the_entropy_missing(pictures, evidence):
     real, some = pictures(40, 32, seed=1), pictures(36, 32, seed=2)
     fake = np.concatenate([some, some[:4]])
     gap, twins = entropy(evidence(real, fake))
@@ -99,7 +99,7 @@ def test_too_few_images_are_refused(pictures, evidence):
         entropy(evidence(pictures(40, 32), pictures(19, 32)))
 
 
-def test_large_sets_are_drawn_from(pictures, evidence, monkeypatch):
+def test_large_sets_are_subsampled(pictures, evidence, monkeypatch):
     monkeypatch.setattr("imagelab.metrics.entropy.MAX_IMAGES", 30)
     found = entropy(evidence(pictures(40, 32, seed=1), pictures(50, 32, seed=2)))
     assert all((m.n_real, m.n_fake) == (30, 30) for m in found)

@@ -51,7 +51,7 @@ def test_one_pass_serves_every_metric(counting, pictures):
     np.testing.assert_allclose(first[:, :3], image_set.images.mean(axis=(2, 3)), rtol=1e-5)
 
 
-def test_the_cache_answers_for_the_same_images_and_for_no_others(counting, pictures, tmp_path):
+def test_the_cache_is_used_for_the_same_images_only(counting, pictures, tmp_path):
     images = pictures(9, 8)
     first = features(ImageSet(images, tmp_path), "counting")
     np.testing.assert_array_equal(features(ImageSet(images.copy(), tmp_path), "counting"), first)
@@ -63,7 +63,7 @@ def test_the_cache_answers_for_the_same_images_and_for_no_others(counting, pictu
     assert len(list(tmp_path.glob("counting-*.npy"))) == len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_set_of_any_strides_has_the_cache_of_its_copy_and_is_never_copied_whole(counting, pictures, tmp_path):
+def test_strides_do_not_change_the_cache_and_the_set_is_never_copied_as_a_whole(counting, pictures, tmp_path):
     images = pictures(600, 8)
     backwards = images[::-1].copy()[::-1]
     for each in (images, backwards):
@@ -80,7 +80,7 @@ def test_a_set_of_any_strides_has_the_cache_of_its_copy_and_is_never_copied_whol
 
 
 @pytest.mark.parametrize("change", [{"digest": lambda: "1" * 64}, {"resize": "bicubic"}, {"name": "other"}])
-def test_all_that_changes_the_numbers_changes_the_name_of_the_cache(change, counting, pictures, tmp_path, monkeypatch):
+def test_everything_that_changes_the_numbers_changes_the_cache_name(change, counting, pictures, tmp_path, monkeypatch):
     images = pictures(4, 8)
     features(ImageSet(images, tmp_path), "counting")
     monkeypatch.setitem(SPACES, "counting", dataclasses.replace(SPACES["counting"], **change))
@@ -91,7 +91,7 @@ def test_all_that_changes_the_numbers_changes_the_name_of_the_cache(change, coun
 
 
 @pytest.mark.parametrize("damage", [b"", b"not an array", None, "short"])
-def test_a_damaged_cache_is_computed_again_and_mended(damage, counting, pictures, tmp_path, caplog):
+def test_a_damaged_cache_is_computed_and_written_again(damage, counting, pictures, tmp_path, caplog):
     images = pictures(6, 8)
     first = features(ImageSet(images, tmp_path), "counting")
     (path,) = tmp_path.iterdir()
@@ -118,10 +118,10 @@ def test_random_features_do_not_depend_on_the_batch(pictures, monkeypatch):
     np.testing.assert_allclose(features(ImageSet(images), "randconv-s0"), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_near_dead_channels_are_dropped_by_the_reference_alone(monkeypatch):
+def test_channels_with_tiny_spread_are_dropped_by_the_reference_alone(monkeypatch):
     rng = np.random.default_rng(0)
     values = rng.standard_normal((60, 5)).astype(np.float32)
-    values[:40, 1] *= 1e-4  # hardly alive in the reference, loud in the generated set
+    values[:40, 1] *= 1e-4  # almost no spread in the reference, a large one in the generated set
     values[:, 3] = 7.0
     monkeypatch.setitem(SPACES, "made", Space("made", constant(values), lambda: "0" * 64))
     images = numbered(60)
@@ -133,7 +133,7 @@ def test_near_dead_channels_are_dropped_by_the_reference_alone(monkeypatch):
     np.testing.assert_allclose(fake, (kept[40:] - kept[:40].mean(0)) / kept[:40].std(0, ddof=1), rtol=1e-6)
 
 
-def test_a_learned_space_is_left_as_it_is(monkeypatch):
+def test_a_space_that_is_not_standardised_is_returned_unchanged(monkeypatch):
     values = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
     monkeypatch.setitem(SPACES, "made", Space("made", constant(values), lambda: "0" * 64, standardise=False))
     images = numbered(6)
@@ -142,7 +142,7 @@ def test_a_learned_space_is_left_as_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_features_that_are_no_numbers_are_a_reason_not_a_value(bad, monkeypatch):
+def test_features_that_are_not_finite_give_a_missing_value(bad, monkeypatch):
     values = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32)
     values[20, 1] = bad
     monkeypatch.setitem(SPACES, "made", Space("made", constant(values), lambda: "0" * 64))
@@ -150,13 +150,13 @@ def test_features_that_are_no_numbers_are_a_reason_not_a_value(bad, monkeypatch)
         feature_pair(Evidence(ImageSet(numbered(24)[:12]), ImageSet(numbered(24)[12:])), "made")
 
 
-def test_a_reference_of_copies_is_no_ruler(pictures):
+def test_a_reference_of_copies_cannot_standardise(pictures):
     copies = np.repeat(pictures(1, 32), 12, axis=0)
     with pytest.raises(NotMeasurable, match="all the same"):
         feature_pair(Evidence(ImageSet(copies), ImageSet(pictures(12, 32))), "randconv-s0")
 
 
-def test_full_precision_is_put_back_afterwards():
+def test_the_precision_setting_is_restored_afterwards():
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:

@@ -66,14 +66,14 @@ def test_it_equals_the_textbook_trace_of_the_symmetric_root(n, m, dimensions, rn
     assert frechet_distance(y, x) == pytest.approx(frechet_distance(x, y), rel=1e-12)
 
 
-def test_a_far_origin_costs_no_digits(rng):
+def test_a_distant_origin_loses_no_precision(rng):
     x, y = rng.standard_normal((200, 8)), rng.standard_normal((150, 8))
     assert frechet_distance(x + 1e6, y + 1e6) == pytest.approx(frechet_distance(x, y), rel=1e-8)
 
 
 @pytest.mark.parametrize(("n", "m", "dimensions"), [(300, 200, 7), (30, 25, 60), (300, 40, 60), (13, 400, 20)])
 def test_the_jackknife_merges_to_what_leaving_groups_out_gives(n, m, dimensions, rng):
-    scale = np.exp(-np.arange(dimensions) / 5)  # down to 1e-5 and below: small directions must not drown
+    scale = np.exp(-np.arange(dimensions) / 5)  # down to 1e-5 and below: small variances must not be lost to rounding
     x, y = 3 + scale * rng.standard_normal((n, dimensions)), scale * rng.standard_t(4, (m, dimensions))
     brute = jackknife(lambda r, f: frechet_distance(x[r], y[f]), n, m, seed=3)
     merged = frechet_jackknife(x, y, seed=3)
@@ -156,7 +156,7 @@ def test_brighter_pictures_are_further_than_other_draws(pictures, evidence):
 
 
 @pytest.mark.parametrize(("n_real", "n_fake", "reason"), [(1, 9, "at least 2"), (9, 9, "at least 10"), (40, 1, "2")])
-def test_too_few_images_are_a_gap_with_a_reason(n_real, n_fake, reason, pictures, evidence):
+def test_too_few_images_give_a_missing_value_with_a_reason(n_real, n_fake, reason, pictures, evidence):
     found = frechet(evidence(pictures(n_real, 32), pictures(n_fake, 32)))
     assert all(m.value is None and reason in m.missing for m in found)
 
@@ -167,7 +167,7 @@ def test_two_images_have_a_distance_but_no_correction(pictures, evidence):
     assert "at least 3" in corrected.missing
 
 
-def test_the_letters_fid_wait_for_inception(pictures, evidence):
+def test_fid_is_missing_without_the_inception_weights(pictures, evidence):
     found = fid(evidence(pictures(12, 32), pictures(12, 32)))
     assert [m.name for m in found] == ["fid", "fid_corrected"]
     assert all(m.value is None and "inception-2015-12-05-6726825d.pth" in m.missing for m in found)

@@ -1,4 +1,4 @@
-"""The calibration file of the freckle counter: its trees, its promises, and what is refused."""
+"""The calibration file of the freckle counter: its trees, its stated limits, and which files are refused."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_exported_trees_answer_as_scikit_learn_does(rng):
     )
 
 
-def test_trees_answer_nothing_for_no_candidate():
+def test_trees_return_an_empty_array_for_no_candidate():
     assert shipped_calibration().trees.probability(np.zeros((0, len(FEATURES)))).shape == (0,)
 
 
-def test_the_shipped_calibration_keeps_its_promises():
+def test_the_shipped_calibration_meets_its_stated_limits():
     figures = shipped_calibration().figures
     assert figures["precision"].value >= 0.95
     assert figures["recall"].value >= 0.80
@@ -65,7 +65,7 @@ def test_the_card_is_plain_json_and_every_number_has_an_error_and_an_n():
         assert row["stderr"] >= 0 and row["n"] > 0
 
 
-def test_a_calibration_survives_the_way_to_disk_and_back(tmp_path: Path, rng):
+def test_a_calibration_is_equal_after_writing_and_reading(tmp_path: Path, rng):
     calibration = replace(shipped_calibration(), threshold=0.125)
     calibration.write(tmp_path / "c.npz")
     again = read_calibration(tmp_path / "c.npz")
@@ -101,7 +101,7 @@ def test_a_calibration_of_other_features_or_another_window_is_refused(tmp_path: 
         read_calibration(path)
 
 
-def test_there_is_no_calibration_for_a_size_nobody_measured():
+def test_a_size_without_calibration_is_refused():
     with pytest.raises(ValueError, match="calibrated for RGB faces of"):
         shipped_calibration(48)
 
@@ -120,13 +120,13 @@ def test_a_ratio_is_of_sums_and_its_error_is_that_between_faces(rng):
     assert np.mean(errors) == pytest.approx(np.std(ratios), rel=0.08)
 
 
-def test_a_share_of_none_has_an_error():
+def test_a_share_of_zero_has_an_error():
     none = CardValue.share(np.zeros(20, bool))
     assert none.value == 0 and 0 < none.stderr < 0.1
 
 
 def test_matching_makes_as_many_pairs_as_it_can_and_none_beyond_the_radius():
-    """Nearest first would pair the middle two and leave the outer ones alone."""
+    """A greedy pairing, nearest first, would pair the middle two only and leave the outer ones unpaired."""
     found, truth = np.array([[0.0, 0.0], [1.8, 0.0]]), np.array([[1.0, 0.0], [3.0, 0.0]])
     assert [mask.all() for mask in match(found, truth, 1.5)] == [True, True]
     assert [mask.sum() for mask in match(found, truth, 0.9)] == [1, 1]

@@ -1,4 +1,4 @@
-"""The freckle counter: laws on painted skin, laws on a few dozen renders, correction, and the metric."""
+"""The freckle counter: properties on painted skin and on a few dozen renders, the correction, and the metric."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def striped(levels: np.ndarray, row: int, drop: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory):
-    """Thirty freckled faces and their twins."""
+    """Thirty freckled faces and their freckle-free versions."""
     return Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 30, 7)
 
 
@@ -62,7 +62,7 @@ def named(answers: list[Measurement]) -> dict[str, Measurement]:
     return {answer.name: answer for answer in answers}
 
 
-# laws on painted skin
+# properties on painted skin
 
 
 def test_a_dark_brown_dot_on_skin_is_found_at_its_place():
@@ -72,7 +72,7 @@ def test_a_dark_brown_dot_on_skin_is_found_at_its_place():
     np.testing.assert_allclose(order[:, :2], SPOTS, atol=0.3)
 
 
-def test_a_place_between_pixels_is_told_to_a_third_of_a_pixel():
+def test_a_position_between_pixels_is_found_to_a_third_of_a_pixel():
     moved = SPOTS + np.array([0.4, -0.3])
     [found] = freckles.count_freckles(painted(moved, 0.9 * MELANIN))
     np.testing.assert_allclose(found[np.argsort(found[:, 0])][:, :2], moved, atol=0.33)
@@ -105,25 +105,25 @@ def test_a_grey_dot_scores_lower_than_a_brown_one_of_the_same_depth():
     assert len(blue) == 0 or trees.probability(blue.features).max() < shipped_calibration().threshold
 
 
-def test_contrast_is_the_logarithm_of_the_light_taken():
-    """The middle pixel keeps exp(-a) of the light; e = 0.03 and half a grey level of rounding are all that differs."""
+def test_contrast_is_the_logarithm_of_the_absorbed_light():
+    """The middle pixel keeps exp(-a) of the light; only e = 0.03 and half a grey level of rounding differ."""
     [found] = freckles.count_freckles(painted(SPOTS, 0.9 * MELANIN))
     green = ((SKIN[1] / 255 + 0.055) / 1.055) ** 2.4
     expected = math.log((green + 0.03) / (green * math.exp(-0.9 * 0.88) + 0.03))
     np.testing.assert_allclose(found[:, 3], expected, atol=0.03)
 
 
-# laws on renders
+# properties on renders
 
 
-def test_freckled_faces_count_more_than_their_twins(faces):
+def test_freckled_faces_count_more_than_their_freckle_free_versions(faces):
     with_freckles, without = freckles.counts(faces.images), freckles.counts(faces.twins)
     assert with_freckles.sum() > 3 * len(faces)
     assert without.mean() < 1.0
 
 
 def test_the_corrected_count_agrees_with_the_truth_within_four_standard_errors(faces):
-    """The truth is made here from the definition on the card: on the window, at least 6 levels below the twin."""
+    """The true count follows the definition on the card: inside the window, at least 6 levels darker than without."""
     calibration = shipped_calibration()
     grey = np.array([0.299, 0.587, 0.114])
     drop = np.tensordot(grey, faces.twins.astype(float) - faces.images, axes=([0], [1]))
@@ -137,7 +137,7 @@ def test_the_corrected_count_agrees_with_the_truth_within_four_standard_errors(f
     assert abs(gap.mean()) < 4 * gap.std(ddof=1) / math.sqrt(len(gap)) + 0.5
 
 
-def test_blur_loses_freckles_and_never_moves_the_count_up(faces):
+def test_blur_loses_freckles_and_never_raises_the_count(faces):
     total = []
     for sigma in (0.0, 0.5, 0.75, 1.0, 1.5):
         soft = ndimage.gaussian_filter(faces.images.astype(float), (0, 0, sigma, sigma), mode="nearest")
@@ -146,7 +146,7 @@ def test_blur_loses_freckles_and_never_moves_the_count_up(faces):
     assert all(later <= earlier + math.sqrt(earlier) for earlier, later in pairwise(total))
 
 
-def test_white_noise_of_two_percent_invents_less_than_one_freckle_a_face(faces, rng):
+def test_white_noise_of_two_percent_adds_less_than_one_false_freckle_a_face(faces, rng):
     noisy = published(faces.twins + rng.normal(0, 0.02 * 255, faces.twins.shape))
     assert freckles.counts(noisy).mean() < 1.0
 
@@ -156,7 +156,7 @@ def test_permuting_images_permutes_counts(faces, rng):
     np.testing.assert_array_equal(freckles.counts(faces.images[order]), freckles.counts(faces.images)[order])
 
 
-def test_an_answer_does_not_depend_on_the_batch(faces, monkeypatch):
+def test_counts_do_not_depend_on_the_batch(faces, monkeypatch):
     whole = freckles.count_freckles(faces.images)
     monkeypatch.setattr(freckles, "_CHUNK", 7)
     for together, apart in zip(whole, freckles.count_freckles(faces.images), strict=True):
@@ -182,7 +182,7 @@ def test_a_higher_threshold_counts_fewer_freckles(faces):
 
 
 @pytest.mark.parametrize("field", ["fine", "coarse", "slope", "near", "far", "epsilon", "least"])
-def test_every_length_of_the_optics_changes_what_is_seen(faces, field):
+def test_every_length_of_the_optics_changes_the_candidates(faces, field):
     skin, optics = shipped_calibration().skin, shipped_calibration().optics
     other = replace(optics, **{field: getattr(optics, field) * 2})
     before, after = find_candidates(faces.images, skin, optics), find_candidates(faces.images, skin, other)
@@ -199,13 +199,13 @@ def test_optics_of_twice_the_size_are_twice_as_long():
 
 
 @pytest.mark.parametrize("sd", [2.0, 5.0, 10.0])
-def test_noise_is_read_as_its_standard_deviation(rng, sd):
+def test_noise_is_estimated_as_its_standard_deviation(rng, sd):
     """Sampling error of a median of 1e4 values is below 1 %; whole-number masks add up to 1/12 of a level."""
     flat = published(128 + rng.normal(0, sd, (4, 3, 64, 64)))
     np.testing.assert_allclose(noise_levels(flat, shipped_calibration().skin), sd, rtol=0.06, atol=0.1)
 
 
-def test_freckles_are_not_read_as_noise(faces):
+def test_freckles_do_not_raise_the_noise_estimate(faces):
     skin = shipped_calibration().skin
     np.testing.assert_allclose(noise_levels(faces.images, skin), noise_levels(faces.twins, skin), atol=0.3)
 
@@ -233,7 +233,7 @@ def made_up(invented: CardValue, response: CardValue, sensitivity: CardValue, sp
 EXACT = made_up(CardValue(0.5, 0, 9), CardValue(0.8, 0, 9), CardValue(0.9, 0, 9), CardValue(0.95, 0, 9))
 
 
-def test_correction_undoes_what_the_counter_does():
+def test_the_correction_inverts_the_errors_of_the_counter():
     count = np.array([0.5 + 0.8 * 7, 0.5 + 0.8 * 3])
     value, error = freckles.corrected_count(count, EXACT)
     assert value == pytest.approx(5.0)
@@ -244,7 +244,7 @@ def test_a_count_below_the_false_ones_stays_negative():
     assert freckles.corrected_count(np.zeros(10), EXACT)[0] == pytest.approx(-0.5 / 0.8)
 
 
-def test_every_error_of_the_calibration_widens_the_error_of_the_correction():
+def test_each_calibration_error_increases_the_error_of_the_correction():
     count = np.array([4, 6, 5, 7])
     _, exact = freckles.corrected_count(count, EXACT)
     for figures in ({"false freckles": CardValue(0.5, 0.3, 9)}, {"response": CardValue(0.8, 0.05, 9)}):
@@ -253,7 +253,7 @@ def test_every_error_of_the_calibration_widens_the_error_of_the_correction():
 
 
 def test_the_error_of_the_corrected_count_is_the_spread_over_repeated_calibrations(rng):
-    """Counts, lambda and R drawn anew 1000 times: the spread is known to 2 %, the delta method is first order."""
+    """Counts, lambda and R are drawn 1000 times: the spread is known to 2 %, the delta method is first order."""
     invented, response, faces = CardValue(0.5, 0.05, 9), CardValue(0.8, 0.03, 9), 100
     values, errors = [], []
     for _ in range(1000):
@@ -267,7 +267,7 @@ def test_the_error_of_the_corrected_count_is_the_spread_over_repeated_calibratio
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.1)
 
 
-def test_prevalence_undoes_misses_and_false_alarms():
+def test_prevalence_corrects_false_negatives_and_false_positives():
     share = 0.4 * 0.9 + 0.6 * 0.05  # of 40 % freckled faces, by sensitivity .9 and specificity .95
     count = np.where(np.arange(1000) < round(1000 * share), 5, 2)
     value, error = freckles.prevalence(count, EXACT)
@@ -284,7 +284,7 @@ def test_prevalence_of_no_detection_is_below_zero_and_has_an_error():
 # the metric
 
 
-def test_the_metric_answers_with_its_six_names_and_the_digest_of_its_instrument(faces):
+def test_the_metric_returns_its_six_names_and_the_digest_of_the_counter(faces):
     answers = named(freckles.freckle_counts(evidence(faces.images, faces.twins)))
     assert set(answers) == {f"freckles/{name}" for name in freckles._UNITS}
     digest = shipped_calibration().digest[:8]
@@ -295,7 +295,7 @@ def test_the_metric_answers_with_its_six_names_and_the_digest_of_its_instrument(
     assert answers["freckles/blank"].value == freckles.counts(faces.twins).mean()
 
 
-def test_without_blanks_or_freckles_the_gap_is_reported_with_its_reason():
+def test_without_blanks_or_freckles_the_value_is_missing_with_its_reason():
     bare = np.repeat(painted(SPOTS[:0], MELANIN), 3, axis=0)
     answers = named(freckles.freckle_counts(evidence(bare)))
     assert answers["freckles/blank"].value is None and "no freckle-free faces" in answers["freckles/blank"].missing
@@ -310,7 +310,7 @@ def test_contrast_of_fading_freckles_falls():
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 64, 64), (2, 3, 32, 32), (2, 3, 64, 48)])
-def test_images_it_is_not_calibrated_for_are_missing_values_not_errors(shape):
+def test_images_without_calibration_give_missing_values_not_errors(shape):
     images = np.zeros(shape, np.uint8)
     answers = freckles.freckle_counts(evidence(images))
     assert len(answers) == len(freckles._UNITS)

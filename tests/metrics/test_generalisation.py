@@ -34,7 +34,7 @@ def test_copies_score_zero(judged, pictures):
     assert found["generalisation_distance"].value == pytest.approx(0.0, abs=1e-4)
 
 
-def test_new_draws_score_one(judged, pictures):
+def test_new_samples_score_one(judged, pictures):
     found = judged(pictures(80, 32, seed=4))["generalisation"]
     assert abs(found.value - 1.0) < 4 * found.stderr < 0.4
 
@@ -62,7 +62,7 @@ def test_the_error_is_the_spread_over_repeats_for_the_given_training_images(rng,
     assert (ratio > 0.75).all() and (ratio < 1.35).all()
 
 
-def test_rows_say_what_they_were_measured_against(judged, pictures, evidence):
+def test_rows_report_what_they_were_measured_against(judged, pictures, evidence):
     found = judged(pictures(30, 32, seed=4))
     ratio = found["generalisation"]
     assert ratio.name == f"generalisation/{PRIMARY}" and "60 training images" in ratio.estimator
@@ -71,7 +71,7 @@ def test_rows_say_what_they_were_measured_against(judged, pictures, evidence):
         generalisation(evidence(pictures(12, 32), pictures(12, 32)))
 
 
-def test_a_heldout_set_of_copies_is_no_yardstick(pictures, evidence):
+def test_a_heldout_set_of_copies_gives_a_missing_ratio(pictures, evidence):
     real = pictures(20, 32, seed=1)
     found = named(generalisation(replace(evidence(real, pictures(20, 32, seed=2)), train=ImageSet(real))))
     assert found["generalisation"].value is None and "copy" in found["generalisation"].missing

@@ -12,7 +12,7 @@ from imagelab.metrics.weights import WeightsMissing
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory):
-    """Inception weights in the format of the official file, random, with lively batch statistics."""
+    """Random Inception weights in the format of the official file, with batch statistics that differ by channel."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = Inception3(num_classes=1008, aux_logits=False, init_weights=False)
@@ -55,7 +55,7 @@ def test_features_are_2048_averages_for_any_size_and_for_grey(extractor, picture
     assert found.shape == (2, 2048) and bool((found >= 0).all()) and float(found.std()) > 0.01
 
 
-def test_pooling_leaves_out_the_padding_and_ends_with_a_maximum(weights_file, pictures):
+def test_pooling_excludes_the_padding_and_the_last_block_uses_the_maximum(weights_file, pictures):
     """Build the two pooling branches by hand and compare what reaches their convolutions."""
     from imagelab.metrics import inception as module
 

@@ -25,7 +25,7 @@ def test_the_variances_of_both_sets_add():
     assert np.mean([e for e in found if e is not None]) == pytest.approx(np.sqrt(1 / 2000 + 4 / 1000), rel=0.1)
 
 
-def test_seed_and_number_of_groups_change_the_cut_and_the_same_seed_does_not():
+def test_seed_and_number_of_groups_change_the_groups_and_equal_seeds_do_not():
     x = np.random.default_rng(2).standard_normal(40)
 
     def take(seed, groups):

@@ -40,7 +40,7 @@ def test_it_is_unbiased_at_small_n(rng):
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.9, 1.8), (0.5, 0.8, 1.25)])
-def test_the_error_is_honest_apart_and_cautious_at_the_null(shift, low, high, rng):
+def test_the_error_is_accurate_for_different_sets_and_conservative_at_the_null(shift, low, high, rng):
     pairs = [(rng.standard_normal((80, 6)), shift + rng.standard_normal((60, 6))) for _ in range(200)]
     found = [kernel_distance(x, y) for x, y in pairs]
     stated = np.mean([error for _, error in found if error is not None])
@@ -53,7 +53,7 @@ def test_two_images_a_set_have_no_error_and_one_has_no_value(rng):
         kernel_distance(rng.standard_normal((1, 3)), rng.standard_normal((5, 3)))
 
 
-def test_rows_name_their_space_and_notice_brighter_pictures(pictures, evidence):
+def test_rows_name_their_space_and_detect_brighter_pictures(pictures, evidence):
     real, fake = pictures(60, 32, seed=1), pictures(50, 32, seed=2)
     near: list[Any]
     far: list[Any]
@@ -65,6 +65,6 @@ def test_rows_name_their_space_and_notice_brighter_pictures(pictures, evidence):
         assert (low.n_real, low.n_fake, low.better) == (60, 50, "lower")
 
 
-def test_the_letters_kid_wait_for_inception(pictures, evidence):
+def test_kid_is_missing_without_the_inception_weights(pictures, evidence):
     (found,) = kid(evidence(pictures(12, 32), pictures(12, 32)))
     assert found.name == "kid" and found.value is None and "6726825d.pth" in found.missing

@@ -17,7 +17,7 @@ def test_copies_are_nearer_to_train_and_never_authentic(rng):
     assert authenticity(train[:30], train) == 0.0
 
 
-def test_new_draws_are_as_near_to_either_whatever_the_sizes(rng):
+def test_new_samples_are_equally_near_to_both_sets_for_any_sizes(rng):
     share = [
         closer_to_train(
             rng.standard_normal((200, 3)), rng.standard_normal((300, 3)), rng.standard_normal((60, 3)), seed=s
@@ -37,16 +37,16 @@ def test_which_training_images_are_left_out_follows_the_seed(rng):
     assert len({closer_to_train(fake, train, heldout, seed=s) for s in range(5)}) > 1
 
 
-def test_authenticity_asks_whether_the_training_image_has_nearer_company():
+def test_authenticity_compares_with_the_nearest_other_training_image():
     train = np.array([[0.0], [1.0], [10.0], [14.0]])
     # .5 from 0, whose own neighbour is 1 away: not authentic; 5 from 10, whose neighbour is 4 away: authentic
     assert authenticity(np.array([[-0.5], [5.0 + 1e-9]]), train) == 0.0 + 0.5
     assert authenticity(np.array([[-0.5]]), train) == 0.0
 
 
-def test_authenticity_looks_at_every_pair(rng):
+def test_authenticity_equals_the_comparison_of_every_pair(rng):
     fake, train = rng.standard_normal((40, 3)), rng.standard_normal((35, 3))
-    train[7] = train[3]  # a training image that stands twice is its own nearest neighbour, at 0
+    train[7] = train[3]  # a training image that occurs twice has a nearest neighbour at 0
     fake[0] = train[3]
     across, own = cdist(fake, train), cdist(train, train) + np.diag(np.full(35, np.inf))
     expected = [across[i].min() > own[across[i].argmin()].min() for i in range(40)]
@@ -60,7 +60,7 @@ def test_rows_need_the_training_set(pictures, evidence):
     closer: Any
     authentic: Any
     closer, authentic = memorisation(replace(plain, train=ImageSet(pictures(50, 32, seed=2))))
-    # the generator of pictures numbers its draws, so no image of 20 is one of the 50
+    # another seed, so none of the 20 images is one of the 50
     assert (closer.n_real, authentic.n_real, closer.n_fake) == (30, 50, 20)
     copied = memorisation(replace(plain, train=plain.fake))
     assert [m.value for m in copied] == [1.0, 0.0]

@@ -1,4 +1,4 @@
-"""The table of metrics, taken as a whole."""
+"""The whole table of metrics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DRAWN = [
 ORDERLESS = [row for row in DRAWN if row != "detector"]  # its folds are cut by position, on purpose
 
 
-def test_the_table_speaks_to_newspaper_readers():
+def test_the_table_describes_each_metric_for_a_general_reader():
     for name, row in METRICS.items():
         assert row.title and row.least >= 1 and row.what.endswith(".") and row.blind.endswith("."), name
         assert set(row.needs) <= set(WEIGHTS), name
 
 
-def test_the_letters_fid_kid_mind_and_lpips_stand_on_official_weights_only():
+def test_the_names_fid_kid_mind_and_lpips_are_used_with_official_weights_only():
     for name, row in METRICS.items():
         claims = {"fid", "kid", "mind", "lpips", "dinov2"} & set(name.split("_"))
         assert bool(claims) == bool(row.needs), name
@@ -37,7 +37,7 @@ def test_the_letters_fid_kid_mind_and_lpips_stand_on_official_weights_only():
             assert not any(word in row.title.replace(f"not {word}", "") for word in words), name
 
 
-def test_importing_the_table_costs_no_torch():
+def test_importing_the_table_does_not_import_torch():
     heavy = (
         "import sys, imagelab.metrics; print([m for m in ('torch','sklearn','lpips','skimage') if m in sys.modules])"
     )
@@ -46,7 +46,7 @@ def test_importing_the_table_costs_no_torch():
 
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize(("n_real", "n_fake", "size"), [(30, 24, 64), (2, 3, 64), (5, 4, 16), (3, 1, 32), (12, 12, 8)])
-def test_every_row_answers_completely_at_any_n(row, n_real, n_fake, size, pictures):
+def test_every_row_returns_complete_measurements_at_any_n(row, n_real, n_fake, size, pictures):
     evidence = Evidence(ImageSet(pictures(n_real, size, seed=1)), ImageSet(pictures(n_fake, size, seed=2)))
     found = measure_panel(evidence, [row])
     assert found
@@ -59,7 +59,7 @@ def test_every_row_answers_completely_at_any_n(row, n_real, n_fake, size, pictur
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_flat_and_copied_pictures_crash_no_row(row, pictures):
+def test_no_row_fails_on_flat_and_copied_pictures(row, pictures):
     flat, copies = np.full((12, 3, 64, 64), 90, np.uint8), np.repeat(pictures(1), 12, axis=0)
     for real, fake in ((flat, flat), (copies, copies), (flat, pictures(12)), (pictures(12), copies)):
         for m in measure_panel(Evidence(ImageSet(real), ImageSet(fake)), [row]):
@@ -77,7 +77,7 @@ def test_order_of_the_images_does_not_matter(row, pictures):
 
 
 @pytest.mark.parametrize("row", DRAWN)
-def test_a_measurement_meets_its_own_floor(row, pictures):
+def test_a_measurement_can_be_compared_with_its_own_floor(row, pictures):
     real = ImageSet(pictures(30, 32, seed=1))
     floor = measure_panel(Evidence(real, ImageSet(pictures(30, 32, seed=2))), [row])
     later = measure_panel(Evidence(real, ImageSet(pictures(25, 32, seed=3))), [row])
@@ -85,7 +85,7 @@ def test_a_measurement_meets_its_own_floor(row, pictures):
         assert after.at(1, 0, before).floor == before.value
 
 
-def test_a_metric_that_gives_up_leaves_its_reason(pictures, monkeypatch):
+def test_a_metric_that_is_not_measurable_reports_its_reason(pictures, monkeypatch):
     def refuse(evidence):
         raise NotMeasurable("for a reason")
 
@@ -96,7 +96,7 @@ def test_a_metric_that_gives_up_leaves_its_reason(pictures, monkeypatch):
     assert all(m.missing == "for a reason" and (m.n_real, m.n_fake) == (3, 2) for m in found[:3])
 
 
-def test_any_other_error_is_the_callers_to_see(pictures, monkeypatch):
+def test_any_other_error_reaches_the_caller(pictures, monkeypatch):
     def fail(evidence):
         raise ValueError("a defect")
 
@@ -108,7 +108,7 @@ def test_any_other_error_is_the_callers_to_see(pictures, monkeypatch):
         measure_panel(evidence, ["fdi"])
 
 
-def test_names_lead_back_to_their_row():
+def test_measurement_names_identify_their_row():
     assert row_of("band_power/16-32") == "spectrum"
     assert row_of("kernel/randconv-s1") == "kernel"
     assert row_of("train_loss") is None

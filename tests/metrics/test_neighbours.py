@@ -8,7 +8,7 @@ from imagelab.metrics.neighbours import balls_holding, crossings, nearest, neare
 
 
 def apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """All distances, each by its own difference."""
+    """All distances, each by direct difference."""
     return np.stack([np.sqrt(((point - right.astype(np.float64)) ** 2).sum(1)) for point in left.astype(np.float64)])
 
 
@@ -33,7 +33,7 @@ def points(request, rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("k", [1, 5])
-def test_the_nearest_are_those_of_looking_at_every_pair(points, k):
+def test_the_nearest_are_those_of_computing_every_pair(points, k):
     x, y = points
     for query, reference, alone in ((x, y, False), (y, x, False), (x, x, True)):
         index, distance = nearest(query, reference, k, exclude_self=alone)
@@ -42,7 +42,7 @@ def test_the_nearest_are_those_of_looking_at_every_pair(points, k):
         np.testing.assert_array_equal(distance, expected[1])
 
 
-def test_copies_are_at_exactly_nothing_and_ties_go_to_the_lower_index(points):
+def test_copies_are_at_exactly_zero_and_ties_go_to_the_lower_index(points):
     x, y = points
     index, distance = nearest(x, y, 2)
     assert index[7].tolist() == [5, 6] and distance[7].tolist() == [0.0, 0.0]
@@ -51,13 +51,13 @@ def test_copies_are_at_exactly_nothing_and_ties_go_to_the_lower_index(points):
     assert own[[9, 100, 101]].tolist() == [[100, 101], [9, 101], [9, 100]] and (distance[[9, 100, 101]] == 0).all()
 
 
-def test_a_set_of_copies_is_answered_too():
+def test_a_set_of_copies_has_neighbours_at_zero():
     copies = np.ones((50, 3)) / 3
     index, distance = nearest(copies, copies, 3, exclude_self=True)
     assert index[[0, 1, 49]].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 2]] and (distance == 0).all()
 
 
-def test_balls_hold_what_is_strictly_nearer_than_their_radius(points):
+def test_balls_contain_what_is_strictly_nearer_than_their_radius(points):
     x, y = points
     radius = nearest(x, x, 5, exclude_self=True)[1][:, -1]
     inside = apart(x, y) < radius[:, None]
@@ -66,13 +66,13 @@ def test_balls_hold_what_is_strictly_nearer_than_their_radius(points):
     np.testing.assert_array_equal(balls_holding(x, x, radius), (apart(x, x) < radius[:, None]).sum(0))
 
 
-def test_a_ball_of_no_radius_holds_nothing_and_a_large_one_all(points):
+def test_a_ball_of_radius_0_contains_nothing_and_a_large_one_everything(points):
     x, y = points
     assert not balls_holding(x, x, np.zeros(len(x))).any()
     assert (balls_holding(y, x, np.full(len(x), 1e9)) == len(x)).all()
 
 
-def test_neither_blocks_nor_their_size_show_in_the_answer(points, monkeypatch):
+def test_the_block_size_does_not_change_the_result(points, monkeypatch):
     x, y = points
     whole, radius = nearest(x, y, 4), nearest(x, x, 5, exclude_self=True)[1][:, -1]
     held = balls_holding(y, x, radius)
@@ -84,7 +84,7 @@ def test_neither_blocks_nor_their_size_show_in_the_answer(points, monkeypatch):
     np.testing.assert_array_equal(balls_holding(y, x, radius), held)
 
 
-def test_references_may_pass_by_once(points):
+def test_references_are_read_only_once(points):
     x, y = points
     index, distance = nearest_in_blocks(x, iter([y[:3], y[3:4], y[4:]]), k=5)
     np.testing.assert_array_equal(index, nearest(x, y, 5)[0])
@@ -109,7 +109,7 @@ def test_blocks_hold_a_bounded_number_of_numbers():
         (np.zeros((3, 2)), np.full((3, 2), np.nan), {}, "NaN or infinite"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(query, reference, options, reason):
+def test_invalid_arguments_are_refused(query, reference, options, reason):
     with pytest.raises(ValueError, match=reason):
         nearest(query, reference, **options)
 
@@ -120,8 +120,8 @@ def test_balls_need_a_radius_each():
 
 
 @pytest.mark.parametrize("sparse", [0, 16, 1 << 30])
-def test_points_and_balls_of_two_sets_cross_as_every_pair_says(sparse, points, monkeypatch):
-    monkeypatch.setattr(neighbours, "SPARSE", sparse)  # either way of counting
+def test_crossings_equal_the_comparison_of_every_pair(sparse, points, monkeypatch):
+    monkeypatch.setattr(neighbours, "SPARSE", sparse)  # both branches of _Bounds.inside
     monkeypatch.setattr(neighbours, "QUERIES", 37)
     x, y = points
     of_x, of_y = (nearest(each, each, 5, exclude_self=True)[1][:, -1] for each in points)
@@ -135,8 +135,8 @@ def test_points_and_balls_of_two_sets_cross_as_every_pair_says(sparse, points, m
     assert not any(counts.any() for counts in crossings(x, y, None, of_y)[1])
 
 
-def test_a_crowd_in_the_middle_is_inside_all_balls(rng):
-    x, y = rng.standard_normal((90, 60)), 0.01 * rng.standard_normal((70, 60))  # the shape of a collapse
+def test_a_cluster_in_the_centre_is_inside_all_balls(rng):
+    x, y = rng.standard_normal((90, 60)), 0.01 * rng.standard_normal((70, 60))  # as in a collapsed model
     radius = nearest(x, x, 5, exclude_self=True)[1][:, -1]
     (in_y, holds), (in_x, held) = crossings(y, x, np.zeros(70), radius)
     assert (in_y == 90).all() and (holds == 70).all() and not in_x.any() and not held.any()

@@ -1,6 +1,6 @@
-"""Ours against the field's own packages, on the same features and images.
+"""Our metrics against the field's own packages, on the same features and images.
 
-Each package is imported inside its test: some read settings, or look for a network, when they are loaded.
+Each package is imported inside its test, because some read settings or use the network when they are imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*weight.*:UserWarning")  # torc
 
 @pytest.fixture
 def sets(rng) -> Sets:
-    """Two clouds of correlated features, with fewer dimensions than points."""
+    """Two sets of correlated features, with fewer dimensions than points."""
     mixing = rng.standard_normal((24, 24)) / 5
     return rng.standard_normal((150, 24)) @ mixing, 0.2 + rng.standard_t(6, (150, 24)) @ mixing
 
@@ -70,7 +70,7 @@ def test_the_frechet_distance_is_that_of_every_package(package, sets, moments):
 
 
 @pytest.mark.parametrize("package", FRECHET, ids=lambda package: package.__name__)
-def test_where_images_are_fewer_than_dimensions_ours_is_the_steadier(package, rng):
+def test_with_fewer_images_than_dimensions_our_distance_is_more_accurate(package, rng):
     x = rng.standard_normal((40, 60))
     covariance = np.cov(x, rowvar=False)
     theirs = package((x.mean(0), covariance, x.mean(0), covariance))

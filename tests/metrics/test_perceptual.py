@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*weight.*:UserWarning")  # torc
 
 @pytest.fixture(scope="module")
 def random_lpips() -> Any:
-    """The lpips package's own network, its published heads on a random trunk."""
+    """The lpips package's own network, its published heads on a random encoder."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).requires_grad_(False)
@@ -42,7 +42,7 @@ def random_lpips() -> Any:
 
 @pytest.fixture
 def trunk_file(monkeypatch, tmp_path) -> Path:
-    """AlexNet weights in torchvision's format, random, under a name that tells their digest."""
+    """AlexNet weights in torchvision's format, random, under a name that contains their digest."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         features = models.alexnet(weights=None).features.state_dict()
@@ -81,7 +81,7 @@ def test_negative_heads_are_refused(pictures):
         lpips_phi(model, to_signed(torch.from_numpy(pictures(1, 64))))
 
 
-def test_true_lpips_is_read_from_local_weights(trunk_file, pictures):
+def test_lpips_is_loaded_from_local_weights(trunk_file, pictures):
     images = pictures(6, 32)
     reference = lpips_model("alex")
     torch.testing.assert_close(
@@ -176,7 +176,7 @@ def test_mean_across_is_the_mean_over_pairs_of_both_sets(pictures):
     assert value == pytest.approx(pairwise(*phis).mean().item(), rel=1e-6) and error is not None and error > 0
 
 
-def test_pd_is_between_nothing_and_two_and_every_layer_counts_the_same(pictures):
+def test_pd_is_between_0_and_2_and_every_layer_has_the_same_weight(pictures):
     phi = torch.cat(list(embed(pictures(3, 64), "randconv-s0")))
     torch.testing.assert_close((phi**2).sum(1), torch.ones(3), rtol=1e-4, atol=0)
     ends = np.cumsum([16 * 32**2, 32 * 16**2, 64 * 8**2])
@@ -195,7 +195,7 @@ def test_copies_have_no_diversity_and_different_pictures_have(pictures, evidence
 
 
 @pytest.mark.parametrize(("n", "size", "reason"), [(1, 32, "at least 2 images"), (5, 12, "at least 16 px")])
-def test_what_cannot_be_measured_says_why(n, size, reason, pictures, evidence):
+def test_a_missing_value_has_its_reason(n, size, reason, pictures, evidence):
     (found,) = perceptual_diversity(evidence(pictures(3, size), pictures(n, size)))
     assert found.value is None and reason in found.missing
 
@@ -205,7 +205,7 @@ def test_two_images_have_a_distance_without_an_error(pictures):
     assert value > 0 and error is None
 
 
-def test_activations_that_are_no_numbers_are_a_reason(pictures, monkeypatch):
+def test_activations_that_are_not_finite_give_a_reason(pictures, monkeypatch):
     broken = replace(EMBEDDINGS["randconv-s0"], build=lambda device: lambda b: b.flatten(1).float() * float("inf"))
     monkeypatch.setitem(EMBEDDINGS, "randconv-s0", broken)
     with pytest.raises(NotMeasurable, match="NaN or infinite"):
@@ -218,7 +218,7 @@ def blocks_of_64(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("blocks_of_64")
-def test_nearest_images_are_those_of_looking_at_every_pair(pictures):
+def test_nearest_images_are_those_of_computing_every_pair(pictures):
     query, reference = pictures(70, 16, seed=1), pictures(130, 16, seed=2)
     query[[3, 66]] = reference[[129, 7]]
     phis = [torch.cat(list(embed(each, "randconv-s0"))).double() for each in (query, reference)]
@@ -246,14 +246,14 @@ def test_the_error_of_the_mean_across_is_its_spread_over_repeats(pictures):
     assert 0.8 < np.std([value for value, _ in found]) / stated < 1.25
 
 
-def test_one_image_has_a_mean_across_without_an_error_and_none_has_nothing(pictures):
+def test_one_image_has_a_mean_across_without_an_error_and_an_empty_set_is_refused(pictures):
     value, error = mean_across(pictures(1, 32), pictures(5, 32, seed=3), "randconv-s0")
     assert value > 0 and error is None
     with pytest.raises(NotMeasurable, match="at least 1 image"):
         mean_across(pictures(1, 32)[:0], pictures(5, 32), "randconv-s0")
 
 
-def test_all_pairs_are_the_packages_loop_over_pairs(random_lpips, pictures):
+def test_the_mean_over_all_pairs_equals_a_loop_with_the_lpips_package(random_lpips, pictures):
     signed = to_signed(torch.from_numpy(pictures(6, 64)))
     model = random_lpips.float()
     phi = lpips_phi(model, signed)

@@ -1,4 +1,4 @@
-"""The control of all spectra: photographs whose phases are random. Which instruments of the panel see them?"""
+"""The control of all spectra: photographs with random phases. Which metrics of the panel detect them?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = [name for name, row in METRICS.items() if not row.needs and name not in (
 
 @pytest.fixture(scope="module")
 def panels() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The whole weightless panel of unseen photographs, and of their phase-random twins, against held-out ones."""
+    """All metrics without weights, of photographs and of their phase-random versions, against held-out photographs."""
     twins = PhaseRandom(size=32)
     photographs = twins.photographs()
     heldout, train = (ImageSet(photographs.load(split, N, 0).images) for split in ("heldout", "reserve"))
@@ -28,7 +28,7 @@ def panels() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def moved(panels: tuple[dict[str, Any], dict[str, Any]], name: str) -> float:
-    """By how many standard errors the twins differ from the photographs."""
+    """By how many standard errors the phase-random versions differ from the photographs."""
     before, after = (panel[name] for panel in panels)
     return (after.value - before.value) / np.hypot(before.stderr, after.stderr)
 
@@ -45,9 +45,9 @@ def test_averages_over_pixels_do_not_see_phases_either(name, panels):
     assert abs(moved(panels, name)) < 3.5
 
 
-def test_spread_in_feature_space_is_not_realism(panels):
+def test_spread_in_feature_space_does_not_measure_realism(panels):
     for stem in ("vendi", "entropy"):
-        assert abs(moved(panels, f"{stem}/{PRIMARY}")) < 5  # far less than what the detector says below
+        assert abs(moved(panels, f"{stem}/{PRIMARY}")) < 5  # far less than the detector's difference below
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_spread_in_feature_space_is_not_realism(panels):
         (f"generalisation_distance/{PRIMARY}", 2),
     ],
 )
-def test_instruments_that_look_at_structure_see_it(name, errors, panels):
+def test_metrics_of_structure_detect_random_phases(name, errors, panels):
     assert moved(panels, name) / errors > 1
 
 
-def test_the_detector_needs_no_spectrum_to_tell_them(panels):
+def test_the_detector_separates_them_without_the_spectrum(panels):
     before, after = (panel[f"detector/{PRIMARY}"].value for panel in panels)
     assert before < 0.75 < 0.85 < after  # before is not .5: the splits are other regions of the same photographs

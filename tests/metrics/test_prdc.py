@@ -17,7 +17,7 @@ def take(x: np.ndarray, y: np.ndarray, k: int = 5) -> tuple[float, ...]:
 
 
 def textbook(x: np.ndarray, y: np.ndarray, k: int = 5) -> list[float]:
-    """The definitions, read off the whole matrices of distances."""
+    """The definitions, computed from the full matrices of distances."""
     across = cdist(x, y)
     ball_x, ball_y = (np.sort(cdist(each, each), axis=1)[:, k] for each in (x, y))
     inside, held = across < ball_x[:, None], across < ball_y
@@ -29,7 +29,7 @@ def test_a_set_against_itself_is_one_in_all_four(rng):
     assert take(x, x) == (1.0, 1.0, 1.0, 1.0)
 
 
-def test_far_away_sets_are_zero_in_all_four(rng):
+def test_distant_sets_are_zero_in_all_four(rng):
     x = rng.standard_normal((30, 3))
     assert take(x, x + 100.0) == (0.0, 0.0, 0.0, 0.0)
 
@@ -68,7 +68,7 @@ def test_the_errors_are_the_spread_over_repeated_draws(rng):
     assert ((stated / spread > 0.7) & (stated / spread < 1.35)).all(), stated / spread
 
 
-def test_the_errors_follow_seed_and_k_and_wait_for_enough_images(rng):
+def test_the_errors_depend_on_seed_and_k_and_need_enough_images(rng):
     x, y = rng.standard_normal((100, 3)), rng.standard_normal((120, 3))
     assert prdc_errors(x, y, seed=1) == prdc_errors(x, y, seed=1) != prdc_errors(x, y, seed=2)
     assert prdc_errors(x, y, seed=1, k=2) != prdc_errors(x, y, seed=1)
@@ -98,4 +98,4 @@ def test_rows_carry_errors_and_small_sets_none(pictures, evidence):
     assert all(0 < m.stderr < 0.3 and m.feature_space.startswith(f"{PRIMARY}@") for m in found)
     assert all(m.stderr is None for m in prdc(evidence(pictures(99, 32), pictures(110, 32))))
     lost = prdc(evidence(pictures(100, 32), np.zeros((100, 3, 32, 32), np.uint8)))
-    assert [(m.value, m.stderr) for m in lost] == [(0.0, None)] * 4  # nobody knows the error of 0 out of 100
+    assert [(m.value, m.stderr) for m in lost] == [(0.0, None)] * 4  # the error of 0 of 100 is unknown

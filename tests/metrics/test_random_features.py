@@ -8,8 +8,8 @@ from imagelab.metrics.base import NotMeasurable
 from imagelab.metrics.random_features import LAYERS, digest, layers, statistics, weights
 
 
-def test_the_weights_are_these_and_no_others():
-    """A change of these digests is a change of the instrument: raise features.VERSION and say so."""
+def test_the_weights_have_the_recorded_digests():
+    """If these digests change, the feature space has changed: increase features.VERSION and document it."""
     assert [digest(seed)[:8] for seed in range(3)] == ["0e59e778", "148f59bf", "73e4b2cf"]
 
 
@@ -19,7 +19,7 @@ def test_weights_keep_the_scale_of_a_signal():
         assert np.var(weight) * into * kernel**2 / 2 == pytest.approx(1.0, abs=0.15)
 
 
-def test_twelve_first_filters_see_no_flat_colour_and_four_do():
+def test_twelve_filters_of_the_first_layer_ignore_flat_colour_and_four_do_not():
     sums = weights(0)[0].sum(axis=(2, 3))
     assert np.abs(sums[:12]).max() < 1e-6 and np.abs(sums[12:]).min(axis=1).max() > 0.1
 

@@ -37,7 +37,7 @@ def test_units_enter_squared(rng):
     assert sliced_w2(3 * x, 3 * y, seed=0) == pytest.approx(9 * sliced_w2(x, y, seed=0), rel=1e-10)
 
 
-def test_gaussians_of_other_width_are_as_far_as_the_formula_says(rng):
+def test_the_distance_of_gaussians_of_different_width_follows_the_formula(rng):
     x, y = rng.standard_normal((4000, 1)), 2 * rng.standard_normal((4000, 1)) + 1
     assert sliced_w2(x, y, seed=0, directions=1) == pytest.approx(1.0 + 1.0, rel=0.1)  # (mu gap)^2 + (sd gap)^2
 
@@ -47,7 +47,7 @@ def test_sets_of_any_size_are_coupled_by_their_quantiles(n, m, rng):
     x, y = np.sort(rng.standard_normal((2, n))), np.sort(rng.standard_normal((2, m)))
     fine = np.repeat(x, m, axis=1), np.repeat(y, n, axis=1)  # both on a common grid of n m points
     np.testing.assert_allclose(wasserstein_1d(x, y), np.mean((fine[0] - fine[1]) ** 2, axis=1), rtol=1e-12)
-    first_power = wasserstein_distance(x[0], y[0])  # scipy knows W1, a lower bound by Jensen
+    first_power = wasserstein_distance(x[0], y[0])  # scipy has W1, a lower bound by Jensen's inequality
     assert wasserstein_1d(x, y)[0] >= first_power**2 - 1e-12
 
 
@@ -67,7 +67,7 @@ def test_blocks_of_lines_change_nothing(rng, monkeypatch):
     assert (again.value, again.corrected) == pytest.approx((whole.value, whole.corrected), rel=1e-10)
 
 
-def test_the_lines_follow_the_seed_and_more_lines_are_other_lines_too(rng):
+def test_the_lines_depend_on_the_seed_and_more_lines_add_others(rng):
     x, y = rng.standard_normal((20, 6)), 0.5 + rng.standard_normal((20, 6))
     assert sliced_w2(x, y, 0) == sliced_w2(x, y, 0)
     assert len({sliced_w2(x, y, 0), sliced_w2(x, y, 1), sliced_w2(x, y, 0, directions=64)}) == 3
@@ -80,7 +80,7 @@ def test_the_corrected_value_has_lost_most_of_the_bias(rng):
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.9, 1.9), (0.5, 0.75, 1.35)])
-def test_the_error_is_the_spread_over_repeats_and_cautious_at_the_null(shift, low, high, rng):
+def test_the_error_is_the_spread_over_repeats_and_conservative_at_the_null(shift, low, high, rng):
     def draw(seed):
         return sliced_w2_and_error(rng.standard_normal((120, 8)), shift + rng.standard_normal((90, 8)), seed, 64)
 
@@ -97,7 +97,7 @@ def test_few_images_have_no_error_and_no_images_no_value(rng):
         sliced_w2(np.zeros((2, 3)), np.zeros((2, 3)), 0, directions=0)
 
 
-def test_it_sees_the_lumps_that_a_gaussian_does_not(rng):
+def test_it_detects_clusters_that_a_gaussian_does_not(rng):
     smooth = rng.standard_normal((2000, 1))
     lumps = np.sign(rng.standard_normal((2000, 1)))  # the same mean and variance, two points
     far, near = (sliced_w2(smooth, each, 0, 1) for each in (lumps, rng.standard_normal((2000, 1))))
@@ -105,7 +105,7 @@ def test_it_sees_the_lumps_that_a_gaussian_does_not(rng):
     assert far > 20 * near
 
 
-def test_rows_name_their_space_and_notice_brighter_pictures(pictures, evidence):
+def test_rows_name_their_space_and_detect_brighter_pictures(pictures, evidence):
     real, fake = pictures(60, 32, seed=1), pictures(50, 32, seed=2)
     near: list[Any] = sliced(evidence(real, fake))
     far: list[Any] = sliced(evidence(real, np.minimum(fake, 225) + 30))
@@ -113,7 +113,7 @@ def test_rows_name_their_space_and_notice_brighter_pictures(pictures, evidence):
     assert far[1].value > abs(near[1].value) + 2 * far[1].stderr and "256 lines" in far[0].estimator
 
 
-def test_mind_is_three_times_the_dimensions_of_inception_features_and_waits_for_them(
+def test_mind_is_3_d_times_the_distance_of_inception_features_and_needs_their_weights(
     pictures, evidence, monkeypatch, rng
 ):
     found = mind(evidence(pictures(12, 32), pictures(12, 32)))

@@ -54,7 +54,7 @@ def test_the_hann_window_is_periodic_with_mean_square_three_eighths():
     assert np.mean(np.outer(window, window) ** 2) == pytest.approx(0.140625, rel=1e-12)
 
 
-def test_the_window_takes_away_the_jump_at_the_edge_of_a_smooth_picture():
+def test_the_window_removes_the_jump_at_the_edge_of_a_smooth_picture():
     ramp = np.linspace(0, 1, 64)[None, None] * np.ones((1, 64, 1))
     rows = np.abs(np.fft.fftfreq(64)) >= 0.25
     with_window, without = (power_spectrum(ramp, window=w)[0, 0, rows].sum() for w in (True, False))
@@ -91,7 +91,7 @@ def test_rings_hold_every_frequency_once(pictures):
         np.testing.assert_allclose(rings.energy.sum(axis=1), power_spectrum(grey).sum(axis=(1, 2)), rtol=1e-12)
 
 
-def test_a_tone_lands_on_the_ring_of_its_cycles_per_image():
+def test_a_tone_is_on_the_ring_of_its_cycles_per_image():
     y, x = np.mgrid[:64, :64]
     rings = spectra(grey_set(0.5 + 0.2 * np.cos(2 * np.pi * (6 * x + 8 * y) / 64)[None]))
     assert rings.energy[0].argmax() == 10
@@ -146,7 +146,7 @@ def test_the_top_band_takes_in_half_the_side_and_the_corners_begin_beyond_it():
     assert found["band_power/corners"].value > found["band_power/4-8"].value + 10  # 8 cycles on both: radius 11
 
 
-def test_band_errors_cover_the_truth_as_often_as_they_promise(pictures):
+def test_band_errors_cover_the_true_value_with_the_stated_probability(pictures):
     pool = pictures(3000, 16, seed=5)
     rng = np.random.default_rng(0)
     pulls = []
@@ -200,7 +200,7 @@ def test_rounding_to_bytes_adds_the_floor_that_is_stated():
     assert quantisation_power(1, 32, 32) == pytest.approx((1 / 255) ** 2 / 12 / 1024)
 
 
-def test_headroom_tells_a_band_that_holds_nothing_but_rounding():
+def test_headroom_identifies_a_band_that_contains_only_rounding_noise():
     y, x = np.mgrid[:64, :64]
     rng = np.random.default_rng(10)
     soft = [
@@ -219,7 +219,7 @@ def test_radial_powers_are_those_of_the_generated_images(pictures, evidence):
     assert (found["radial_power/07"].n_real, found["radial_power/07"].n_fake) == (5, 9)
 
 
-def test_flat_pictures_have_no_ratio_and_say_so(pictures, evidence):
+def test_flat_pictures_have_no_ratio_and_a_reason(pictures, evidence):
     flat = np.full((6, 3, 64, 64), 77, np.uint8)
     for real, fake in ((flat, pictures(6)), (pictures(6), flat)):
         found = named(spectrum(evidence(real, fake)))
@@ -293,7 +293,7 @@ def test_a_band_at_the_quantisation_floor_has_less_than_six_decibel_of_headroom(
     assert named(spectrum(evidence(pictures(9, 32), pictures(9, 32))))["band_headroom/8-16"].value > AT_FLOOR
 
 
-def test_the_error_of_the_distance_is_its_spread_over_repeats_and_cautious_at_the_null(pictures):
+def test_the_error_of_the_distance_is_its_spread_over_repeats_and_conservative_at_the_null(pictures):
     pools = [pictures(800, 16, seed=seed, exponent=exponent) for seed, exponent in ((5, 1.3), (6, 1.3), (7, 1.5))]
     rng = np.random.default_rng(0)
     for other, low, high in ((1, 1.0, 1.8), (2, 0.75, 1.35)):

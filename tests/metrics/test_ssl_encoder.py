@@ -20,14 +20,14 @@ from imagelab.metrics.ssl_encoder import DIGEST, NAME, PATH, digest, layers, rea
 CARD = PATH.with_suffix(".json")
 
 
-def test_the_shipped_file_is_the_one_that_is_written_down():
-    """A change of this digest is a change of the instrument: give it another name."""
+def test_the_shipped_file_has_the_recorded_digest():
+    """If this digest changes, the feature space has changed: give it another name."""
     assert digest() == DIGEST == hashlib.sha256(PATH.read_bytes()).hexdigest()
     assert 1e6 < PATH.stat().st_size < 5e6
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights().values())
 
 
-def test_the_card_speaks_of_this_file():
+def test_the_card_describes_this_file():
     card = json.loads(CARD.read_text())
     assert card["sha256"] == DIGEST and card["name"] == NAME
     assert card["ladder"] and card["training"]
@@ -84,11 +84,11 @@ def faces(n: int, seed: int) -> Sample:
 
 
 def distance(fake: np.ndarray, space: str = NAME) -> float:
-    """Return how far pictures are from 300 faces that have nothing to do with them."""
+    """Return the distance of pictures from 300 other faces."""
     return frechet_distance(*feature_pair(Evidence(ImageSet(faces(300, 811_990).images), ImageSet(fake)), space))
 
 
-def test_each_kind_of_lost_detail_is_seen_in_full_and_less_of_it_less():
+def test_each_kind_of_lost_detail_is_detected_and_half_of_it_less():
     real = faces(300, 811_991)
     assert real.twins is not None
     made, rng = real.images, np.random.default_rng(0)
@@ -103,14 +103,14 @@ def test_each_kind_of_lost_detail_is_seen_in_full_and_less_of_it_less():
         assert 1.3 < weaker < stronger and stronger > 4, name
 
 
-def test_freckles_alone_are_seen_here_and_not_in_random_features():
+def test_freckles_alone_are_detected_here_and_not_in_random_features():
     real = faces(300, 811_991)
     assert real.twins is not None
     seen, *unseen = (distance(real.twins, space) / distance(real.images, space) for space in (NAME, *CONTROLS))
     assert seen > 4 and max(unseen) < 1.2
 
 
-def test_a_set_without_its_freckled_faces_is_seen():
+def test_a_set_without_its_freckled_faces_is_detected():
     real = faces(300, 811_991)
     left = real.images[~real.attributes["freckled"]]
     assert distance(left) > 3 * distance(real.images[: len(left)])

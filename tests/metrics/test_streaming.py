@@ -1,4 +1,4 @@
-"""No instrument keeps a matrix of all pairs, nor copies of all features: measured in a process of its own."""
+"""No metric keeps a matrix of all pairs or copies of all features: measured in a separate process."""
 
 from __future__ import annotations
 

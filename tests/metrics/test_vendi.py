@@ -11,7 +11,7 @@ from imagelab.metrics.features import PRIMARY
 from imagelab.metrics.vendi import score_and_error, score_of_shares, vendi, vendi_score
 
 
-def test_things_without_anything_in_common_score_their_number():
+def test_orthogonal_vectors_score_their_number():
     assert vendi_score(np.eye(7)) == pytest.approx(7.0, rel=1e-12)
     assert vendi_score(np.repeat(np.eye(7), 5, axis=0)) == pytest.approx(7.0, rel=1e-12)
 
@@ -43,7 +43,7 @@ def test_a_larger_order_counts_fewer_kinds_and_infinity_the_largest_only(rng):
     assert scores[-1] == pytest.approx(60 / np.linalg.eigvalsh(unit.T @ unit)[-1])
 
 
-def test_orders_near_one_meet_the_entropy():
+def test_orders_near_one_converge_to_the_entropy():
     shares = np.array([0.5, 0.3, 0.15, 0.05])
     assert score_of_shares(shares, 1.0 + 1e-6) == pytest.approx(score_of_shares(shares, 1.0), rel=1e-5)
 

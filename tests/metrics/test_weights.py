@@ -12,7 +12,7 @@ from imagelab.metrics.weights import VARIABLE, WEIGHTS, WeightsMissing, folders,
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    """A weights file of a few bytes, as it should be, in place of AlexNet's."""
+    """A valid weights file of a few bytes in place of AlexNet's."""
     content = b"a few weights"
     digest = hashlib.sha256(content).hexdigest()
     name = f"alexnet-{digest[:8]}.pth"
@@ -37,11 +37,11 @@ def test_every_source_is_the_file_itself_over_https():
         assert weights.size > 1_000_000 and weights.licence and weights.used_for
 
 
-def test_a_file_that_keeps_its_promise_is_found(tiny):
+def test_a_file_with_the_right_digest_is_found(tiny):
     assert locate("alexnet") == tiny
 
 
-def test_a_file_with_another_digest_is_refused_and_a_mended_one_accepted(tiny):
+def test_a_file_with_another_digest_is_refused_and_a_repaired_one_accepted(tiny):
     good = tiny.read_bytes()
     tiny.write_bytes(good + b"!")
     with pytest.raises(ValueError, match=r"SHA-256 begins with .* 14 bytes, not 13.*fetch alexnet") as refused:
@@ -93,7 +93,7 @@ def test_without_a_variable_the_cache_folder_is_searched(monkeypatch, tmp_path):
     assert folders() == [tmp_path / "imagelab" / "weights", tmp_path / "torch" / "hub" / "checkpoints"]
 
 
-def test_the_message_does_not_tell_the_users_name(monkeypatch, tmp_path):
+def test_the_message_does_not_contain_the_users_name(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(VARIABLE, str(tmp_path / "my weights"))
     with pytest.raises(WeightsMissing, match=r"into ~/my weights \("):

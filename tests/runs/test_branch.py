@@ -10,7 +10,7 @@ from imagelab.data import Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, RunContext, Vae
 from imagelab.io.pictures import read_npy
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.regimes import Accumulate, AnyRegime, Contaminate, Fresh, Golden, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
@@ -34,7 +34,7 @@ def tiny(runs: Path, **changes) -> Experiment:
 
 def carry_out(experiment: Experiment, folder: RunFolder | None = None) -> RunFolder:
     folder = folder or RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, RunContext()))
+    list(run_generations(experiment, folder, RunContext()))
     return folder
 
 

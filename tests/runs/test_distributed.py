@@ -18,7 +18,7 @@ from imagelab.experiment import Runtime
 from imagelab.generators import Gaussian, RunContext
 from imagelab.generators.base import SINGLE_PROCESS
 from imagelab.generators.data_parallel import average_gradients, buffer_versions, own_part
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.run_folder import RunFolder
 from imagelab.runs.distributed import TorchProcessGroup, fit, is_worker, run_distributed, sample, world_size
 from imagelab.seeds import image_seeds
@@ -39,7 +39,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from imagelab.experiment import Runtime
-from imagelab.runs.distributed import fit, sample, together
+from imagelab.runs.distributed import fit, run_distributed, sample
 from imagelab.generators import Bench, Ddpm, Diverged, Interrupted, Vae
 from imagelab.generators.training import Plan, train
 from imagelab.seeds import image_seeds
@@ -85,7 +85,7 @@ def work(team):
     assert not state.exists()
     return 0
 
-raise SystemExit(together(work, Runtime(device="cpu", threads=1)))
+raise SystemExit(run_distributed(work, Runtime(device="cpu", threads=1)))
 """
 
 
@@ -143,7 +143,7 @@ def test_a_run_under_torchrun_has_one_writer_and_the_same_closed_form(tmp_path: 
     assert said.count("generation 2 of 2: VAE") == 1 and said.count("report: ") == 1
     experiment = load_experiment(asked)
     one = RunFolder.create(tmp_path / "one", experiment.config())
-    list(run(experiment, one, RunContext(batch=16)))
+    list(run_generations(experiment, one, RunContext(batch=16)))
     (pair,) = (RunFolder(path) for path in (tmp_path / "pair").iterdir())
     assert pair.shards() == one.shards() and not list(pair.path.rglob("*.partial"))
     for generation in (0, 1, 2):  # line 0 streams and draws, on two ranks, from the same model

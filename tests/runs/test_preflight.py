@@ -10,6 +10,7 @@ import pytest
 from imagelab.cli.run import execute
 from imagelab.data import Faces, Textures
 from imagelab.experiment import Experiment, Runtime
+from imagelab.families import kind_of
 from imagelab.generators import Cascade, Ddpm, Gaussian, RunContext, Vae
 from imagelab.runs import preflight as module
 from imagelab.runs.preflight import preflight, rehearsal
@@ -46,7 +47,7 @@ def test_a_missing_package_is_named_with_the_metric_that_needs_it(tmp_path: Path
     def measure(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'lpips'")
 
-    monkeypatch.setattr(module, "measure", measure)
+    monkeypatch.setattr(module, "measure_panel", measure)
     with pytest.raises(ValueError, match=r"metrics: No module named 'lpips'. Install"):
         preflight(asked(tmp_path), RunContext())
 
@@ -62,7 +63,7 @@ def test_a_model_that_draws_another_form_is_caught(tmp_path: Path, monkeypatch: 
 def test_a_finished_run_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     experiment = asked(tmp_path, images=8, heldout=4, generations=1)
     assert execute(experiment) == 0
-    monkeypatch.setattr(module, "preflight", refuse)
+    monkeypatch.setattr("imagelab.runs.run.preflight", refuse)
     assert execute(experiment) == 0
 
 
@@ -70,7 +71,7 @@ def test_a_rehearsal_changes_only_what_takes_time():
     for recipe in (Vae(), Ddpm(), Cascade(), Gaussian(components=9)):
         short = rehearsal(recipe)
         apart = {name for name in type(recipe).model_fields if getattr(short, name) != getattr(recipe, name)}
-        assert apart <= set(module.DURATION_SETTINGS) and short.kind == recipe.kind
+        assert apart <= set(recipe.duration_settings) and kind_of(short) == kind_of(recipe)
     assert rehearsal(Cascade(images_seen=0)).images_seen == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from imagelab.data import RandomField
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, RunContext, Vae
-from imagelab.lab import run
+from imagelab.lab import run_generations
 from imagelab.regimes import REGIMES, Accumulate, Breed, Golden, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
 from imagelab.runs.training_set import training_images
@@ -36,7 +36,7 @@ def field(tmp_path: Path, **changes) -> Experiment:
 
 def carry_out(experiment: Experiment) -> RunFolder:
     folder = RunFolder.create(experiment.folder, experiment.config())
-    list(run(experiment, folder, RunContext()))
+    list(run_generations(experiment, folder, RunContext()))
     return folder
 
 

@@ -1,0 +1,102 @@
+"""Scores of single images, by which a curation may choose: higher is more.
+
+A metric judges a set; a selection needs a number for every image. Each score says what it measures and what it rewards
+wrongly, since a loop that keeps the best by a score moves towards whatever the score rewards.
+
+References:
+    Assessing generative models via precision and recall (Sajjadi et al. 2018), arXiv:1806.00035.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Evidence, ImageSet
+
+__all__ = ["IMAGE_SCORES", "ImageScore"]
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """A score of single images.
+
+    Attributes:
+        of: (images uint8 [N,C,H,W], real uint8 [R,C,H,W], torch device) -> float64 [N].
+        what: what it measures, in a few words.
+        blind: what it rewards wrongly.
+    """
+
+    of: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
+    what: str
+    blind: str
+
+
+def realism(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Return minus the distance to the nearest real image, in units of the real images' own nearest distances.
+
+    With features f in the primary space, -min_r |f(x) - f(r)| / m, m being the median over real images of the distance
+    to the nearest other real image. 0 is a copy of a real image, -1 is as near as real images are to each other.
+
+    Args:
+        images: uint8 [N,C,H,W].
+        real: uint8 [R,C,H,W], R >= 10.
+        device: torch device for the features.
+
+    Raises:
+        NotMeasurable: if the features cannot be compared (see ``feature_pair``).
+    """
+    from .features import PRIMARY, feature_pair
+    from .neighbours import nearest
+
+    reference, made = feature_pair(Evidence(ImageSet(real), ImageSet(images), device=device), PRIMARY)
+    _, apart = nearest(reference, reference, exclude_self=True, device=device)
+    _, distance = nearest(made, reference, device=device)
+    return -distance[:, 0] / max(float(np.median(apart[:, 0])), 1e-12)
+
+
+def detail(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Return the share of each image's energy at N/4 cycles per image and above, 0..1; 0 for a flat image.
+
+    Args:
+        images: uint8 [N,C,H,W].
+        real: not used.
+        device: not used.
+    """
+    from .spectrum import spectra
+
+    spec = spectra(ImageSet(images))
+    high, total = spec.band(spec.side // 4, len(spec.count)), spec.band(1, len(spec.count))
+    return np.divide(high, total, out=np.zeros(len(high)), where=total > 0)
+
+
+def freckles(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Return how many freckles are found on each face, not corrected for the counter's errors.
+
+    Args:
+        images: uint8 [N,3,size,size], aligned faces of a size that the counter is calibrated for.
+        real: not used.
+        device: not used.
+
+    Raises:
+        ValueError: for another size or number of channels.
+    """
+    from .freckles import counts
+
+    return counts(images).astype(np.float64)
+
+
+IMAGE_SCORES: dict[str, ImageScore] = {
+    "realism": ImageScore(
+        realism,
+        "nearness to the nearest real image",
+        "It prefers what is common among real images and copies of them; rare kinds are far from everything.",
+    ),
+    "detail": ImageScore(detail, "share of fine detail", "Noise is fine detail too."),
+    "freckles": ImageScore(
+        freckles, "freckles found", "It prefers noise and grain that the counter takes for freckles."
+    ),
+}
+"""Every score by name."""

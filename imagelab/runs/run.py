@@ -1,0 +1,171 @@
+"""Carry out one experiment: the one way to do it, for the command line, scripts, notebooks and studies.
+
+    folder = imagelab.run(experiment)                        # a finished run folder
+    for shard in imagelab.runs.run.steps(experiment): ...    # the same, shard by shard
+
+A run takes the lock of its folder, repairs what a kill has left, records the environment, tries every model and metric
+on a handful of images, and then makes what is missing. A run that is there already is returned as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..experiment import Experiment
+from ..generators import Diverged, Interrupted, RunContext, TrainRecord
+from ..generators.base import SINGLE_PROCESS, ProcessGroup
+from ..lab import Shard, run_generations
+from ..run_folder import CHECKPOINT, RunFolder
+from .device import choose_device
+from .environment import provenance
+from .preflight import preflight
+from .prepare import open_run
+from .threads import choose, default_threads, limited, usable_cores, waiting, warnings
+
+__all__ = ["Begun", "Event", "Note", "Phase", "missing_shards", "run", "steps"]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The folder is open: ``missing`` (generation, line) pairs are to be made, of ``counts`` images a split."""
+
+    folder: RunFolder
+    missing: tuple[tuple[int, int], ...]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is being done now, in a few words, until the next event."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence that the user should read."""
+
+    text: str
+
+
+Event = Begun | Phase | Note | TrainRecord | Shard
+"""What a run reports while it goes on; :class:`Shard` when one is finished, ``TrainRecord`` within a training."""
+
+
+def run(
+    experiment: Experiment,
+    *,
+    folder: RunFolder | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> RunFolder:
+    """Run an experiment, or what is left of it, and return its folder. Nothing that is there is made again.
+
+    Args:
+        experiment: what to run; ``experiment.runtime`` says on which device, with how many threads, and where.
+        folder: the run folder, if it is open already; by default the experiment's own, made if need be.
+        on_event: called with every event.
+        should_stop: asked between steps of a training and between shards; True saves the work and raises Interrupted.
+        group: the processes that share the trainings.
+
+    Returns:
+        The finished run. No report is written; ``imagelab.report.write_report(folder.path)`` does that.
+
+    Raises:
+        ValueError: for data, settings or a device that do not suit, or a folder that another process is writing.
+        OSError: for a disk that is full; what is finished is kept.
+        Diverged: if a training ran away.
+        Interrupted: if ``should_stop`` said so; the same call goes on later.
+
+    Example:
+        >>> import tempfile
+        >>> from imagelab import Experiment, Gaussian, Runtime, Textures, run
+        >>> small = Experiment(data=Textures(size=16), generator=Gaussian(), generations=1, images=24, heldout=12,
+        ...                    metrics=("pixel_variance",), runtime=Runtime(runs=tempfile.mkdtemp()))
+        >>> run(small).shards()
+        [(0, -1), (1, 0)]
+    """
+    folder = folder or open_run(experiment)
+    for _ in steps(experiment, folder=folder, on_event=on_event, should_stop=should_stop, group=group):
+        pass
+    return folder
+
+
+def steps(
+    experiment: Experiment,
+    *,
+    folder: RunFolder | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Iterator[Shard]:
+    """Run an experiment and yield each shard when it is finished; arguments and errors as for :func:`run`.
+
+    The folder stays locked until the iterator is exhausted or closed.
+    """
+    folder = folder or open_run(experiment)
+    missing = missing_shards(experiment, folder)
+    if not missing:
+        return
+    on_event(Phase("loading torch"))
+    with folder.lock(), limited(_threads(experiment, folder, on_event, group)):
+        folder.mend()
+        device = choose_device(experiment.runtime.device)
+        record = provenance(experiment, folder, device)
+        folder.write_provenance(record)
+        on_event(Begun(folder, missing, record["data"]["counts"]))
+        context = RunContext(device, experiment.runtime.batch, on_record=on_event, should_stop=should_stop, group=group)
+        if (1, 0) in missing:
+            on_event(Phase("trying models and metrics"))
+            preflight(experiment, context)
+        on_event(Phase("generation 0"))
+        left = len(missing)
+        try:
+            for shard in run_generations(experiment, folder, context):
+                left -= 1
+                on_event(shard)
+                yield shard
+                if left and should_stop():
+                    raise Interrupted
+        except Diverged as error:
+            raise Diverged(f"{folder.path}: {error}") from error
+        except Exception as error:
+            if not _is_full_disk(error):
+                raise
+            _clear_partial(folder)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.path)) from error
+
+
+def missing_shards(experiment: Experiment, folder: RunFolder) -> tuple[tuple[int, int], ...]:
+    """Return the (generation, line) pairs that are not finished, in the order in which they are made."""
+    lines, last = len(experiment.lines), experiment.generations
+    wanted = [(0, 0), *((generation, line) for generation in range(1, last + 1) for line in range(lines))]
+    return tuple(shard for shard in wanted if not folder.has(*shard))
+
+
+def _threads(experiment: Experiment, folder: RunFolder, on_event: Callable[[Event], None], group: ProcessGroup) -> int:
+    """Return the number of torch's threads for this run, after telling the user what speaks against it."""
+    choice = choose(experiment.runtime.threads, folder.provenance, default_threads())
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))  # of this run, on this machine
+    for sentence in (choice.note, *warnings(choice.threads, processes, usable_cores(), waiting())):
+        if sentence:
+            on_event(Note(sentence))
+    return choice.threads
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether a write failed because the disk is full; safetensors says so in its own words, without an OSError."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+
+
+def _clear_partial(folder: RunFolder) -> None:
+    """Remove what is half-written, but keep training checkpoints."""
+    for partial in folder.path.glob("gen-*.partial"):
+        if not (partial / CHECKPOINT).exists():
+            shutil.rmtree(partial, ignore_errors=True)
