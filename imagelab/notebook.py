@@ -1,4 +1,4 @@
-"""Runs in a notebook: make one, look at it, take its numbers.
+"""Runs in a notebook: run an experiment, display the run, read its numbers.
 
 from imagelab.notebook import look, run
 seen = run(Experiment(...))      # or look("runs/photocopy-1a2b3c4d")
@@ -33,7 +33,7 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Figure:
-    """Something to look at: PNG or SVG, with its words."""
+    """A figure for a notebook: PNG or SVG, with its alternative text."""
 
     alt: str
     png: bytes = b""
@@ -51,13 +51,13 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class RunFigures:
-    """A run, ready to be looked at; displayed as its headline, stages, pictures and key figures."""
+    """A run in a notebook; displayed as its headline, stages, pictures and key figures."""
 
     folder: Path
 
     @property
     def view(self) -> Run:
-        """The run as it lies on disk now."""
+        """The run as it is on disk now."""
         return read_run(self.folder)
 
     def grid(
@@ -75,26 +75,26 @@ class RunFigures:
         return Figure(sheet.alt, png=file.getvalue())
 
     def curve(self, name: str) -> Figure:
-        """Return one measurement over the generations: every line, its interval, its floor, its theory.
+        """Return one measurement over the generations: every line with its interval, the floor, the theory.
 
         Raises:
-            ValueError: for a name that this run has not measured, with the names that it has.
+            ValueError: for a name that this run has not measured; the message lists the measured names.
         """
         view = self.view
         drawn = curves.lines(view, [name], "notebook-" + "".join(c if c.isalnum() else "-" for c in name), name)
         if drawn is None:
-            there = ", ".join(n for n in view.names if view.series(n) and not n.startswith("radial_power"))
-            raise ValueError(f"{view.name}: no values of {name!r}; there are {there}")
+            measured = ", ".join(n for n in view.names if view.series(n) and not n.startswith("radial_power"))
+            raise ValueError(f"{view.name}: no values of {name!r}; there are {measured}")
         return Figure(drawn.alt, svg=drawn.svg)
 
     def numbers(self, prefix: str = "") -> list[dict[str, Any]]:
-        """Return the measurements whose names begin so, as plain dictionaries: ``pandas.DataFrame(seen.numbers())``."""
+        """Return the measurements whose names begin with ``prefix``, as dictionaries for ``pandas.DataFrame``."""
         return [asdict(m) for m in self.view.measurements if m.name.startswith(prefix)]
 
     def _repr_html_(self) -> str:
         view = self.view
-        said = headline(view)
-        parts = [f"<h3>{html.escape(said.sentence)}</h3>", f"<p>{html.escape(' '.join(said.remarks))}</p>"]
+        result = headline(view)
+        parts = [f"<h3>{html.escape(result.sentence)}</h3>", f"<p>{html.escape(' '.join(result.remarks))}</p>"]
         for ribbon in ribbons(view):
             cells = "".join(
                 f'<span style="flex:{s.span};padding:4px 8px;background:{LIGHT.stages[s.order]};'
@@ -120,17 +120,17 @@ class RunFigures:
 
 
 def look(folder: str | Path) -> RunFigures:
-    """Return a run to look at.
+    """Return a run for display.
 
     Raises:
-        ValueError: if there is no run in the folder.
+        ValueError: if the folder is not a run folder.
     """
     read_run(Path(folder))
     return RunFigures(Path(folder))
 
 
 def run(experiment: Experiment) -> RunFigures:
-    """Run an experiment, or what is left of it, and return it to look at; asked twice, nothing is computed again.
+    """Run an experiment, or the unfinished part of it, and return it for display; a finished run is not repeated.
 
     Raises:
         RuntimeError: if it failed; the reason was printed.
@@ -139,5 +139,5 @@ def run(experiment: Experiment) -> RunFigures:
 
     code = execute(experiment)
     if code:
-        raise RuntimeError(f"the run ended with exit code {code}; the lines above say why")
+        raise RuntimeError(f"the run ended with exit code {code}; the lines above give the reason")
     return RunFigures(experiment.folder)

@@ -1,4 +1,4 @@
-"""The page on extending the package, followed literally: each example saved as a file, each command run as it stands."""
+"""The page on extending the package, followed literally: examples saved as files, commands run as they stand."""
 
 from __future__ import annotations
 

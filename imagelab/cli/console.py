@@ -1,4 +1,4 @@
-"""What the doors share: where they print, and settings as a command line shows them."""
+"""What all commands use: the two output streams, and settings classes for the command line."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from rich.console import Console
 __all__ = ["UsageError", "err", "out", "settled", "with_fields"]
 
 out = Console(highlight=False, soft_wrap=True)
-"""Standard output: what was asked for."""
+"""Standard output: the result of a command."""
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Standard error: progress and complaints."""
+"""Standard error: progress and error messages."""
 
 
 class UsageError(ValueError):
-    """The words of a command cannot be obeyed, whatever lies on this machine; exit code 2."""
+    """A command line that is wrong on any machine, such as an unknown name; exit code 2."""
 
 
 def settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:
-    """Return the class of these settings with their present values as defaults, so that help shows what would run.
+    """Return the class of these settings with their present values as defaults, so that help shows these values.
 
     Args:
         present: the settings.
-        replaced: field definitions (type, default) to take instead.
+        replaced: field definitions (type, default) that replace those of the class.
     """
     fields = dict(replaced)
     for name, field in type(present).model_fields.items():
@@ -41,5 +41,5 @@ def settled(present: BaseModel, **replaced: Any) -> type[BaseModel]:
 
 
 def with_fields(recipe: type[BaseModel], **replaced: Any) -> type[BaseModel]:
-    """Return a settings class under its own name with some fields defined anew: name = (type, default)."""
+    """Return a settings class of the same name in which some fields are replaced: name = (type, default)."""
     return create_model(recipe.__name__, __base__=recipe, __doc__=recipe.__doc__, **replaced)

@@ -1,10 +1,10 @@
-"""``imagelab data``: look at a dataset before a run, and write it where others can read it.
+"""``imagelab data``: inspect a dataset before a run, or write it as files for other programs.
 
-    imagelab data describe KIND [--setting value ...]    what it is, how much there is, how often what occurs
-    imagelab data preview KIND ... -o sheet.png          a captioned contact sheet
+    imagelab data describe KIND [--setting value ...]    its card, its number of images, how often attributes occur
+    imagelab data preview KIND ... -o sheet.png          a contact sheet with a caption
     imagelab data render KIND ... --count N -o DIR       an imagefolder with metadata and a dataset card
 
-KIND is a word of :data:`imagelab.data.DATASETS`; the settings are those of that kind and no others.
+KIND is a key of :data:`imagelab.data.DATASETS`; each kind has its own settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..images import tile
 from ..io.pictures import write_png
 from .console import UsageError, out, with_fields
 
-Wish = TypeVar("Wish", bound=BaseModel)
+Options = TypeVar("Options", bound=BaseModel)
 
 __all__ = ["contact_sheet", "data_app", "describe_lines"]
 
@@ -33,18 +33,18 @@ Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 data_app = App(
     name="data",
-    help="Look at a dataset, or write it as PNG files: imagelab data COMMAND KIND [--setting value ...].",
+    help="Inspect a dataset, or write it as PNG files: imagelab data COMMAND KIND [--setting value ...].",
     result_action="return_value",
 )
 
 
 class Look(BaseModel):
-    """What ``describe`` asks for beside the dataset's own settings.
+    """The options of ``describe`` in addition to the settings of the dataset.
 
     Attributes:
-        split: whose images to count attributes in.
-        count: how many of them; fewer where there are fewer.
-        seed: the run's seed.
+        split: the split in whose images attributes are counted.
+        count: the number of images, or all if the split has fewer.
+        seed: the seed of the run.
     """
 
     split: Split = "train"
@@ -53,15 +53,15 @@ class Look(BaseModel):
 
 
 class Sheet(BaseModel):
-    """What ``preview`` asks for beside the dataset's own settings.
+    """The options of ``preview`` in addition to the settings of the dataset.
 
     Attributes:
         output: the PNG file to write.
-        split: whose images to show.
-        count: how many; fewer where there are fewer.
-        seed: the run's seed.
-        columns: images a row.
-        scale: whole-number enlargement, by repeating pixels; 0 chooses one that suits the size.
+        split: the split whose images are shown.
+        count: the number of images, or all if the split has fewer.
+        seed: the seed of the run.
+        columns: images per row.
+        scale: whole-number enlargement, by repeating pixels; 0 makes images about 128 pixels wide.
     """
 
     output: Annotated[Path, Parameter(alias="-o")]
@@ -73,13 +73,13 @@ class Sheet(BaseModel):
 
 
 class Render(BaseModel):
-    """What ``render`` asks for beside the dataset's own settings.
+    """The options of ``render`` in addition to the settings of the dataset.
 
     Attributes:
         output: the folder to write; it must not exist yet.
-        count: images of each split; 0 takes all there are.
-        split: whose images to write; may be given more than once.
-        seed: the run's seed.
+        count: images of each split; 0 for all images.
+        split: the split whose images are written; may be given more than once.
+        seed: the seed of the run.
     """
 
     output: Annotated[Path, Parameter(alias="-o")]
@@ -90,11 +90,11 @@ class Render(BaseModel):
 
 @data_app.command(help_flags=[])
 def describe(*tokens: Tokens) -> int:
-    """Print a dataset's card, how many images its splits hold, and how often each attribute occurs."""
-    found = _asked(tokens, Look, "describe")
-    if found is None:
+    """Print a dataset's card, the number of images in its splits, and how often each attribute occurs."""
+    parsed = _parsed(tokens, Look, "describe")
+    if parsed is None:
         return 0
-    data, look = found
+    data, look = parsed
     for line in describe_lines(data, look.split, look.count, look.seed):
         out.print(line, markup=False)
     return 0
@@ -102,11 +102,11 @@ def describe(*tokens: Tokens) -> int:
 
 @data_app.command(help_flags=[])
 def preview(*tokens: Tokens) -> int:
-    """Write a captioned contact sheet as a PNG file: imagelab data preview KIND -o sheet.png."""
-    found = _asked(tokens, Sheet, "preview")
-    if found is None:
+    """Write a contact sheet with a caption as a PNG file: imagelab data preview KIND -o sheet.png."""
+    parsed = _parsed(tokens, Sheet, "preview")
+    if parsed is None:
         return 0
-    data, sheet = found
+    data, sheet = parsed
     sample = data.load(sheet.split, _at_most(data, sheet.split, sheet.count, sheet.seed), sheet.seed)
     caption = (
         f"{kind_of(data)}  {data.shape[1]} x {data.shape[2]} px  {sheet.split}  seed {sheet.seed}  n = {len(sample)}"
@@ -123,38 +123,42 @@ def preview(*tokens: Tokens) -> int:
 @data_app.command(help_flags=[])
 def render(*tokens: Tokens) -> int:
     """Write images as PNG files with metadata.jsonl and a dataset card: imagelab data render KIND -o DIR."""
-    found = _asked(tokens, Render, "render")
-    if found is None:
+    parsed = _parsed(tokens, Render, "render")
+    if parsed is None:
         return 0
-    data, wish = found
-    splits = tuple(dict.fromkeys(wish.split))
-    counts = {split: _at_most(data, split, wish.count or None, wish.seed) for split in splits}
-    samples: dict[Split, Sample] = {split: data.load(split, counts[split], wish.seed) for split in splits}
-    folder = export_samples(data, samples, wish.seed, wish.output)
+    data, options = parsed
+    splits = tuple(dict.fromkeys(options.split))
+    counts = {split: _at_most(data, split, options.count or None, options.seed) for split in splits}
+    samples: dict[Split, Sample] = {split: data.load(split, counts[split], options.seed) for split in splits}
+    folder = export_samples(data, samples, options.seed, options.output)
     for split, sample in samples.items():
-        fewer = f" (fewer than the {wish.count} asked for: that is all)" if len(sample) < wish.count else ""
+        fewer = f" (all there are; fewer than the {options.count} requested)" if len(sample) < options.count else ""
         out.print(f"{folder}: {len(sample)} images of the {split} split{fewer}", markup=False)
     return 0
 
 
 def describe_lines(data: Data, split: Split, count: int, seed: int) -> list[str]:
-    """Return what is known of a dataset as lines: card, splits, prevalences in a split, refused files."""
-    held = data.available(seed)
-    shown = {name: "without end" if n is None else f"{n} images" for name, n in held.items()}
+    """Return a description of a dataset as lines: card, splits, prevalences in a split, bad files."""
+    available = data.available(seed)
+    shown = {name: "unlimited" if n is None else f"{n} images" for name, n in available.items()}
     lines = [data.card(), "", *(f"{name}: {n}" for name, n in shown.items())]
     n = _at_most(data, split, count, seed)
-    known = getattr(data, "attributes", None)  # a renderer knows its attributes without drawing
+    known = getattr(data, "attributes", None)  # a renderer returns its attributes without drawing
     attributes = known(split, n, seed) if callable(known) else data.load(split, n, seed).attributes
     if attributes:
         attributes = cast("dict[str, np.ndarray]", attributes)
         width = max(len(name) for name in attributes)
-        lines += ["", f"of {n} images of {split} (95 % interval of the rate behind it):"]
+        lines += ["", f"in {n} images of {split} (95 % interval of the underlying rate):"]
         for name, k, total, low, high in prevalences(attributes):
             share = f"{100 * k / total:6.2f} %  ({100 * low:.2f} to {100 * high:.2f} %)"
             lines.append(f"  {name:<{width}}  {k:6d}  {share}")
     bad = data.bad_files()
     if bad:
-        lines += ["", f"{len(bad)} refused:", *(f"  {file.path}: {file.reason}" for file in bad)]
+        lines += [
+            "",
+            f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, not used:",
+            *(f"  {file.path}: {file.reason}" for file in bad),
+        ]
     return lines
 
 
@@ -163,7 +167,7 @@ def contact_sheet(images: np.ndarray, columns: int, scale: int, caption: str) ->
 
     Args:
         images: uint8 [N,C,H,W].
-        columns: images a row.
+        columns: images per row.
         scale: whole-number enlargement; 0 makes images about 128 pixels wide.
         caption: the line of text.
 
@@ -184,19 +188,17 @@ def contact_sheet(images: np.ndarray, columns: int, scale: int, caption: str) ->
 
 
 def _at_most(data: Data, split: Split, count: int | None, seed: int) -> int:
-    """Return how many images to ask for: ``count``, or all where there are fewer or none is named."""
-    held = data.available(seed).get(split)
-    if held is None and count is None:
-        raise UsageError(f"--count: {kind_of(data)} has no end; say how many images to write")
-    if held == 0:
-        raise ValueError(
-            f"--split: the {split} split of {kind_of(data)} is empty; see imagelab data describe {kind_of(data)}"
-        )
-    return min(n for n in (held, count) if n is not None)
+    """Return the number of images to load: ``count``, or all if the split has fewer or ``count`` is None."""
+    available, kind = data.available(seed).get(split), kind_of(data)
+    if available is None and count is None:
+        raise UsageError(f"--count: {kind} is unlimited; give the number of images to write")
+    if available == 0:
+        raise ValueError(f"--split: the {split} split of {kind} is empty; see imagelab data describe {kind}")
+    return min(n for n in (available, count) if n is not None)
 
 
-def _asked(tokens: Sequence[str], wish: type[Wish], verb: str) -> tuple[Data, Wish] | None:
-    """Read KIND, its settings and what the command asks for; None where help was asked for and printed."""
+def _parsed(tokens: Sequence[str], options: type[Options], verb: str) -> tuple[Data, Options] | None:
+    """Parse KIND, its settings and the options of the command; None if help was requested and printed."""
     kinds = ", ".join(DATASETS)
     if not tokens or tokens[0] in ("--help", "-h"):
         out.print(f"imagelab data {verb} KIND [--setting value ...]. KIND is one of {kinds}.", markup=False)
@@ -207,26 +209,26 @@ def _asked(tokens: Sequence[str], wish: type[Wish], verb: str) -> tuple[Data, Wi
     kind = tokens[0]
     if kind not in DATASETS:
         raise UsageError(f"data {verb}: expected one of {kinds}, got {kind!r}")
-    unseen = Annotated[Any, Parameter(parse=False)]  # the word stands on the command line already
+    unseen = Annotated[Any, Parameter(parse=False)]  # KIND was already read from the command line
     recipe = with_fields(DATASETS[kind], kind=(unseen, kind))
     found: list[tuple[Any, Any]] = []
 
-    def take(*, settings: Any = None, wish: Any = None) -> None:
-        found.append((settings, wish))
+    def take(*, settings: Any = None, options: Any = None) -> None:
+        found.append((settings, options))
 
     take.__doc__ = f"{verb.capitalize()} the dataset {kind}."
     take.__annotations__["settings"] = Annotated[recipe | None, Parameter(name="*", group="Dataset")]
-    take.__annotations__["wish"] = Annotated[wish | None, Parameter(name="*", group="Command")]
+    take.__annotations__["options"] = Annotated[options | None, Parameter(name="*", group="Command")]
     inner = App(name=f"imagelab data {verb} {kind}", result_action="return_value", version_flags=[])
     inner.default(take)
     inner["--help"].show = False
     inner(list(tokens[1:]), exit_on_error=False, print_error=False)
     if not found:
         return None
-    settings, asked = found[0]
-    for form, given in ((DATASETS[kind], settings), (wish, asked)):
+    settings, chosen = found[0]
+    for form, given in ((DATASETS[kind], settings), (options, chosen)):
         needs = [f"--{name}" for name, field in form.model_fields.items() if field.is_required()]
         if given is None and needs:
-            raise UsageError(f"data {verb} {kind}: needs {' and '.join(needs)}; --help says what that is")
-    chosen = {} if settings is None else settings.model_dump(exclude={"kind"})
-    return cast("Data", DATASETS[kind](**chosen)), asked if asked is not None else wish()
+            raise UsageError(f"data {verb} {kind}: needs {' and '.join(needs)}; --help describes them")
+    recipe_settings = {} if settings is None else settings.model_dump(exclude={"kind"})
+    return cast("Data", DATASETS[kind](**recipe_settings)), chosen if chosen is not None else options()

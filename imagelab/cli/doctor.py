@@ -1,4 +1,4 @@
-"""What this machine has, said plainly; nothing is changed, nothing is downloaded."""
+"""``imagelab doctor``: a report on this machine and its software; it changes and downloads nothing."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def examine() -> list[str]:
     if torch.cuda.is_available():
         lines += [f"device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     else:
-        lines.append("device: no CUDA; runs go on the CPU")
-    lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free here")
+        lines.append("device: no CUDA; runs use the CPU")
+    lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free in this folder")
     lines.append(_cache())
-    lines.append("weights of the official networks (without them the metrics in our own feature spaces are used):")
+    lines.append("weights of the official networks (not needed for the metrics in imagelab's own feature spaces):")
     return lines + [f"  {line}" for line in status()]
 
 
@@ -56,12 +56,12 @@ def name_clashes() -> list[str]:
 
 
 def _cache() -> str:
-    """Return how much each folder of the cache holds, and the limit."""
+    """Return a line about the cache: the size of each part, and the limit."""
     sizes = {folder: sum(entry.size for entry in entries() if entry.folder == folder) for folder in FOLDERS}
-    held = ", ".join(f"{folder} {size / 1e6:,.0f} MB" for folder, size in sizes.items() if size) or "nothing"
+    content = ", ".join(f"{folder} {size / 1e6:,.0f} MB" for folder, size in sizes.items() if size) or "empty"
     return (
-        f"cache: {short(cache_folder().parent)}: {held}; above {limit() / 1e9:g} GB ({VARIABLE}) what is unused "
-        "longest is removed before the next run"
+        f"cache: {short(cache_folder().parent)}: {content}; above {limit() / 1e9:g} GB ({VARIABLE}) the files that "
+        "were not used for the longest time are removed before the next run"
     )
 
 

@@ -1,4 +1,4 @@
-"""``imagelab export`` and ``cite``: a run where others can read it, and the works it stands on."""
+"""``imagelab export`` and ``cite``: a generation of a run in formats of other programs, and the works to cite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def export(
     ] = "imagefolder",
     line: int = 0,
 ) -> int:
-    """Write a generation of a run, every image with its provenance, or the model that made it with a card.
+    """Write a generation of a run, every image with its provenance, or the model that made it with a model card.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def export(
     form
         imagefolder, parquet, webdataset, or model.
     line
-        Which model: 0 is the main one, arms follow.
+        Which model: 0 is the main one, control models follow.
     """
     out.print(f"export: {export_generation(run, generation, output, form, line)}", markup=False)
     return 0
 
 
 def cite(run: Path, /) -> int:
-    """Print BibTeX of the works that a run stands on: its regime, its models, its data and every instrument it used.
+    """Print BibTeX of the works that a run uses: its regime, its models, its data and all its metrics.
 
     Parameters
     ----------

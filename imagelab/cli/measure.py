@@ -1,12 +1,13 @@
-"""``imagelab measure``: the instruments on any two sets of images, and what they said compared with what they say now.
+"""``imagelab measure``: measure any two sets of images, and compare the results with earlier ones.
 
-    imagelab measure REAL FAKE                          everything that suits any pictures, each beside its floor
-    imagelab measure REAL FAKE --metrics fid,kid        these only
-    imagelab measure REAL FAKE --output results.jsonl   keep the numbers
-    imagelab measure REAL FAKE --against earlier.jsonl  and compare with kept ones
-    imagelab measure --list                             what there is, what it sees and what it does not
+    imagelab measure REAL FAKE                          all metrics for general pictures, each with its floor
+    imagelab measure REAL FAKE --metrics fid,kid        only these metrics
+    imagelab measure REAL FAKE --output results.jsonl   store the numbers
+    imagelab measure REAL FAKE --against earlier.jsonl  compare with stored numbers
+    imagelab measure --list                             list the metrics and their limits
 
-The table goes to standard output, all else to standard error; with ``--json`` standard output is one JSON object.
+The table goes to standard output, everything else to standard error. With ``--json`` standard output is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from rich.table import Table
 from .. import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
+from ..families import load_file
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -38,38 +40,40 @@ from .console import UsageError, err, out
 
 __all__ = ["measure_command", "read_results"]
 
-STATUS_SECONDS = 10.0  # seconds before work that nobody watches on a terminal says what it is doing
+STATUS_SECONDS = 10.0  # seconds between two lines of progress if standard error is not a terminal
 
 
 BETTER = {
     "lower": "lower is better",
     "higher": "higher is better",
-    "two-sided": "any change is a loss",
+    "two-sided": "closer to the value of real images is better",
     "none": "no direction",
 }
 
 
-class Wish(BaseModel):
+class MeasureOptions(BaseModel):
     """How to measure.
 
     Attributes:
-        metrics: names from --list, with commas between; else all that suit any pictures and have their weights here.
-        train: the images that the model was trained on, for memorisation.
-        blank: real images that hold none of what is counted (freckle-free faces), copied through the model.
-        floor: other real images, for the floor; without them the real set is divided.
-        size: crop every picture to its centre square and resample it to this many pixels a side; 0 resizes nothing.
-        resize: the kernel for that; all but nearest are antialiased.
+        metrics: names from --list, separated by commas; by default all metrics for general pictures whose weights are
+            on this machine.
+        train: the images that the model was trained on, to measure memorisation.
+        blank: real images without the counted feature (freckle-free faces) after they were copied by the model.
+        floor: other real images, to measure the floor; by default the real set is divided for it.
+        size: crop every picture to its centre square and resample it to this many pixels per side; 0 for no resizing.
+        resize: the resampling kernel for --size; all except nearest are antialiased.
         value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
-        layout: order of the axes of arrays, where it cannot be told.
-        on_bad: leave out bad files and name them, or stop at them.
-        seed: seed of the division for the floor and of every random choice inside an estimator.
+        layout: the order of the axes of arrays, if it is ambiguous.
+        on_bad: skip bad files and name them, or stop with an error.
+        seed: the seed of the division for the floor and of all random choices of the estimators.
         device: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
-        output: file for the numbers, a JSON object a line.
+        output: the file for the numbers, one JSON object per line.
         against: earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
-        everything: show every number, also those without a direction (the power at each radius).
+        everything: also show numbers without a direction (such as the power at each radius).
         as_json: print one JSON object and nothing else.
-        catalogue: list the metrics: what each sees, what it does not, how many images it takes.
+        catalogue: list the metrics: what each measures, its limits, and how many images it needs.
+        plugins: Python files with metrics of your own.
     """
 
     metrics: str | None = None
@@ -89,12 +93,17 @@ class Wish(BaseModel):
     everything: Annotated[bool, Parameter(name="--all", negative="")] = False
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
     catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
+    plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
 
 
 def measure_command(
-    real: Path | None = None, fake: Path | None = None, /, *, wish: Annotated[Wish | None, Parameter(name="*")] = None
+    real: Path | None = None,
+    fake: Path | None = None,
+    /,
+    *,
+    options: Annotated[MeasureOptions | None, Parameter(name="*")] = None,
 ) -> int:
-    """Measure made images against real ones: imagelab measure REAL FAKE. Every number comes with its floor.
+    """Measure generated images against real ones: imagelab measure REAL FAKE. Every number is shown with its floor.
 
     REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar or .parquet files, or
     generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
@@ -106,65 +115,67 @@ def measure_command(
     fake
         The images under test.
     """
-    wish = wish or Wish()
-    if wish.catalogue:
+    options = options or MeasureOptions()
+    for file in options.plugins:
+        load_file(file)
+    if options.catalogue:
         for line in catalogue_lines():
             out.print(line, markup=False)
         return 0
     if real is None or fake is None:
-        raise UsageError("expected two sets of images, imagelab measure REAL FAKE; --help says what they can be")
-    for given in (real, fake, wish.train, wish.blank, wish.floor):
-        _there(given)
-    if wish.output is not None and not wish.output.absolute().parent.is_dir():
-        raise ValueError(f"--output: the folder of {wish.output} does not exist; make it first")
-    earlier = by_name(read_results(wish.against), wish.against) if wish.against else None
+        raise UsageError("expected two sets of images, imagelab measure REAL FAKE; --help describes the possible forms")
+    for given in (real, fake, options.train, options.blank, options.floor):
+        _check_exists(given)
+    if options.output is not None and not options.output.absolute().parent.is_dir():
+        raise ValueError(f"--output: the folder of {options.output} does not exist; create it first")
+    earlier = by_name(read_results(options.against), options.against) if options.against else None
     make_room()
-    result = _measured(real, fake, wish)
-    if wish.output is not None:
-        write_atomic(wish.output, result.to_jsonl())
+    result = _measured(real, fake, options)
+    if options.output is not None:
+        write_atomic(options.output, result.to_jsonl())
     compared = None if earlier is None else gaps({m.name: m for m in result}, earlier)
-    if wish.as_json:
+    if options.as_json:
         out.print(as_json(result, compared), markup=False)
     else:
-        _print(result, compared, wish)
-    if wish.output is not None:
-        err.print(f"numbers: {wish.output}", markup=False)
+        _print(result, compared, options)
+    if options.output is not None:
+        err.print(f"numbers: {options.output}", markup=False)
     return 0
 
 
-def _measured(real: Path, fake: Path, wish: Wish) -> Measured:
-    names, value_range = _names(wish.metrics), _range(wish.value_range)
+def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
+    names, value_range = _names(options.metrics), _range(options.value_range)
     with _watched() as progress:
         return measure(
             real,
             fake,
             metrics=names,
-            train=wish.train,
-            blank=wish.blank,
-            floor=wish.floor,
-            size=wish.size,
-            resize=wish.resize,
+            train=options.train,
+            blank=options.blank,
+            floor=options.floor,
+            size=options.size,
+            resize=options.resize,
             value_range=value_range,
-            layout=wish.layout,
-            on_bad=wish.on_bad,
-            seed=wish.seed,
-            device=wish.device,
-            cache=wish.cache,
+            layout=options.layout,
+            on_bad=options.on_bad,
+            seed=options.seed,
+            device=options.device,
+            cache=options.cache,
             progress=progress,
         )
 
 
 def catalogue_lines() -> Iterator[str]:
-    """Yield what there is to measure with, a metric a paragraph."""
-    _, left = general_panel(train=False)
+    """Yield the lines of the list of metrics, one paragraph per metric."""
+    _, left_out = general_panel(train=False)
     for name, row in METRICS.items():
         yield f"{name}: {row.title}"
-        yield f"    sees        {row.what}"
-        yield f"    blind to    {row.blind}"
+        yield f"    measures    {row.what}"
+        yield f"    limits      {row.blind}"
         source = f"; {row.cite}" if row.cite else ""
-        yield f"    takes       {row.least} images or more; {BETTER[row.better]}{source}"
-        if name in left:
-            yield f"    by default  not taken: {left[name]}"
+        yield f"    needs       {row.least} images or more; {BETTER[row.better]}{source}"
+        if name in left_out:
+            yield f"    by default  not used: {left_out[name]}"
         yield ""
 
 
@@ -172,19 +183,19 @@ def read_results(source: str) -> list[Measurement]:
     """Return earlier measurements: of a .jsonl file, or of one generation of a run (``RUN@3``, ``RUN@3:1``).
 
     Raises:
-        ValueError: naming the file and line that is no measurement, or the generation that is not there.
+        ValueError: for a line that is not a measurement, or a generation that does not exist; the message names it.
     """
     path = Path(source).expanduser()
     if path.is_file():
         return _kept(path)
-    run, _, place = source.rpartition("@")
-    generation, _, line = place.partition(":")
+    run, _, address = source.rpartition("@")
+    generation, _, line = address.partition(":")
     if not run or not generation.isdigit() or (line and not line.isdigit()):
         raise ValueError(f"--against: {source} does not exist; expected a .jsonl file or a generation of a run (RUN@3)")
     where = int(generation), int(line or 0) if int(generation) else -1
     found = [m for m in RunFolder.open(Path(run)).measurements() if (m.generation, m.line) == where]
     if not found:
-        raise ValueError(f"--against: {source}: the run holds no measurement of that generation and line")
+        raise ValueError(f"--against: {source}: the run has no measurement of that generation and line")
     return found
 
 
@@ -192,7 +203,7 @@ def _kept(path: Path) -> list[Measurement]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file; expected a measurement a line, as --output writes them") from error
+        raise ValueError(f"{path}: not a text file; expected one measurement per line, as --output writes") from error
     found = []
     for count, line in enumerate(lines, 1):
         try:
@@ -200,7 +211,7 @@ def _kept(path: Path) -> list[Measurement]:
         except ValueError as error:
             raise ValueError(f"{path}, line {count}: {error}") from error
     if not found:
-        raise ValueError(f"{path}: holds no measurement; expected one a line, as --output writes them")
+        raise ValueError(f"{path}: contains no measurement; expected one per line, as --output writes")
     return found
 
 
@@ -225,15 +236,17 @@ def as_json(result: Measured, compared: Sequence[Gap] | None) -> str:
 
 def _names(metrics: str | None) -> list[str] | None:
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise UsageError(f"--metrics: unknown {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    for name in names:
+        try:
+            METRICS.find(name)
+        except ValueError as error:
+            raise UsageError(f"--metrics: {error}") from error
     if metrics is not None and not names:
-        raise UsageError(f"--metrics: expected names with commas between, got {metrics!r}")
+        raise UsageError(f"--metrics: expected names separated by commas, got {metrics!r}")
     return names or None
 
 
-def _there(source: str | Path | None) -> None:
+def _check_exists(source: str | Path | None) -> None:
     if source and not Path(source).expanduser().exists() and "@" not in str(source):
         raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
@@ -250,50 +263,50 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
 @contextmanager
 def _watched() -> Iterator[Progress]:
-    """Show what is being done on standard error: a line that changes, or on no terminal one every now and then."""
+    """Show progress on standard error: a status line on a terminal, else a new line every ``STATUS_SECONDS``."""
     now = ["opening the sets"]
 
-    def tell(what: str, done: int, total: int) -> None:
+    def update(what: str, done: int, total: int) -> None:
         now[0] = f"{what} ({done}/{total})" if total > 1 else what
 
     if err.is_terminal:
         with err.status(now[0]) as status:
-            yield lambda *seen: (tell(*seen), status.update(now[0]))[0]
+            yield lambda *progress: (update(*progress), status.update(now[0]))[0]
         return
     over = threading.Event()
 
-    def speak() -> None:
-        said = ""
+    def report() -> None:
+        printed = ""
         while not over.wait(STATUS_SECONDS):
-            if now[0] != said:
-                said = now[0]
-                err.print(said, markup=False)
+            if now[0] != printed:
+                printed = now[0]
+                err.print(printed, markup=False)
 
-    threading.Thread(target=speak, daemon=True).start()
+    threading.Thread(target=report, daemon=True).start()
     try:
-        yield tell
+        yield update
     finally:
         over.set()
 
 
-def _print(result: Measured, compared: Sequence[Gap] | None, wish: Wish) -> None:
+def _print(result: Measured, compared: Sequence[Gap] | None, options: MeasureOptions) -> None:
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
-    rows = result.rows(wish.everything)
+    rows = result.rows(options.everything)
     _print_table(result.title, HEAD, rows)
     hidden = len(result.shown(True)) - len(rows)
     if hidden:
-        out.print(f"{hidden} numbers without a direction are not shown: --all", markup=False)
+        out.print(f"{hidden} numbers without a direction are not shown; --all shows them", markup=False)
     for reason, names in result.missing().items():
         out.print(f"missing: {', '.join(names)}: {reason}", markup=False)
     for note in result.notes:
         out.print(note, markup=False)
     if compared is None:
         return
-    shown = {m.name for m in result.shown(wish.everything)}
+    shown = {m.name for m in result.shown(options.everything)}
     both = [each for each in compared if each.gap is not None and each.name in shown]
     head = ("measurement", "now", "earlier", "now - earlier", "± stderr", "", "")
-    _print_table(f"against {wish.against}", head, [_difference_cells(each) for each in both])
+    _print_table(f"against {options.against}", head, [_difference_cells(each) for each in both])
     refused: dict[str, list[str]] = {}
     for each in compared:
         if each.refused:

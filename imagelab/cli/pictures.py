@@ -1,4 +1,4 @@
-"""``imagelab grid``, ``animate``, ``slides`` and ``compare``: runs for papers, screens and talks."""
+"""``imagelab grid``, ``animate``, ``slides`` and ``compare``: figures of runs for papers, screens and talks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .console import UsageError, out
 __all__ = ["animate", "compare", "grid", "most_alike", "slides"]
 
 
-COLUMNS = 7  # generations that the sheet of rare attributes shows
+COLUMNS = 7  # generations shown on the sheet of rare attributes
 
 
 def grid(
@@ -34,30 +34,30 @@ def grid(
     dpi: int = 300,
     captions: bool = True,
 ) -> int:
-    """Write a grid of a run's pictures for print: PNG, SVG or PDF in exact millimetres, and a text that describes it.
+    """Write a grid of a run's pictures for print, as PNG, SVG or PDF, and a text file that describes it.
 
     Parameters
     ----------
     run
         The run folder.
     output
-        The file: .png, .svg or .pdf. Its description goes beside it as .txt.
+        The file: .png, .svg or .pdf. Its description has the same name with .txt.
     kind
-        seeds: one seed a column; photocopy: given images copied again and again; changed: those that changed most
-        first; nearest: made images above the real one nearest to each; rare: in each generation the face that looks
-        most like having each rare attribute.
+        seeds: one seed per column; photocopy: given images copied again and again; changed: the same, largest change
+        first; nearest: generated images, each above the real one nearest to it; rare: in each generation the face
+        with the highest score for each rare attribute.
     columns
-        Pictures a row, at most.
+        The largest number of pictures per row.
     generations
         Which to show, such as 0 1 5 10; by default up to eight, evenly spaced.
     line
-        Which model: 0 is the main one, arms follow.
+        Which model: 0 is the main one, control models follow.
     width_mm
         Width of the whole sheet in millimetres.
     dpi
-        Dots an inch; pixels are enlarged by whole numbers only.
+        Dots per inch; pixels are enlarged by whole numbers only.
     captions
-        Words in the picture; --no-captions leaves the pictures alone.
+        Draw text into the picture; --no-captions writes the pictures without text.
     """
     from ..report.print_sheets import make_sheet, rare_sheet, write_sheet
     from ..report.run_view import read_run
@@ -82,20 +82,20 @@ def animate(
     seconds: float = 0.7,
     labels: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
 ) -> int:
-    """Write a run as an animation, one frame a generation; up to four runs stand side by side.
+    """Write a run as an animation, one frame per generation; up to four runs side by side.
 
     Parameters
     ----------
     runs
         One to four run folders.
     output
-        The file: .webp or .apng (no loss), .gif, .mp4 or .webm (a lossless crop is written beside video).
+        The file: .webp or .apng (lossless), .gif, .mp4 or .webm (for video, a lossless crop is written as well).
     which
-        photocopy: given images copied again and again; probe: what each model draws from the same seeds.
+        photocopy: given images copied again and again; tracked: images that each model draws from the same seeds.
     seconds
-        How long a generation stands.
+        How long a generation is shown.
     labels
-        A name for each run; by default the regime.
+        A name for each run; by default the regime or the model.
     """
     from ..report.animate import animate as write
 
@@ -112,7 +112,7 @@ def slides(
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("deck.pptx"),
 ) -> int:
-    """Write a PowerPoint deck of one or several runs: editable charts, pictures, an animation, notes with the caveats.
+    """Write a PowerPoint deck of one or several runs: editable charts, pictures, an animation, notes with caveats.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def compare(
     Parameters
     ----------
     runs
-        Two run folders or more.
+        Two or more run folders.
     output
         The HTML file.
     """
@@ -158,30 +158,30 @@ def compare(
 def most_alike(
     folder: RunFolder, line: int = 0, generations: Sequence[int] | None = None
 ) -> dict[str, dict[int, tuple[np.ndarray, bool]]]:
-    """Return, for each rare attribute and generation, the image that looks most like having it, and if it is called.
+    """Return, for each rare attribute and generation, the image with the highest score of the attribute's probe.
 
     Args:
-        folder: a run on aligned RGB faces of a size that probes exist for.
+        folder: a run on aligned RGB faces of a size for which there are probes.
         line: which model.
         generations: which; by default seven, evenly spaced, from 0 to the last.
 
     Returns:
-        attribute -> generation -> (uint8 [3,H,W], whether its probe calls it). Attributes that fewer than 5 % of the
-        real images carry, by the truth where it is known, else as the probes call them.
+        attribute -> generation -> (image, uint8 [3,H,W]; whether the probe detects the attribute in it). Attributes
+        that the probes detect in some, but fewer than 5 %, of the real images.
 
     Raises:
-        ValueError: for images that no probes were calibrated on, or generations that are not there.
+        ValueError: for images for which no probes were calibrated, or generations that do not exist.
     """
     from ..metrics.attribute_probes import scores, shipped_probes
 
-    there = sorted({generation for generation, owner in folder.shards() if owner in (REAL, line)})
-    if there[-1] == 0:
+    available = sorted({generation for generation, owner in folder.shards() if owner in (REAL, line)})
+    if available[-1] == 0:
         raise ValueError(f"{folder.path}: no generation of line {line} is finished yet")
-    steps = np.linspace(0, len(there) - 1, min(COLUMNS, len(there))).round().astype(int)
-    chosen = [there[step] for step in steps] if generations is None else sorted({0, *generations})
-    strange = [generation for generation in chosen if generation not in there]
-    if strange:
-        raise ValueError(f"--generations: {folder.path} has {there[0]} to {there[-1]}, got {strange[0]}")
+    steps = np.linspace(0, len(available) - 1, min(COLUMNS, len(available))).round().astype(int)
+    chosen = [available[step] for step in steps] if generations is None else sorted({0, *generations})
+    absent = [generation for generation in chosen if generation not in available]
+    if absent:
+        raise ValueError(f"--generations: {folder.path} has {available[0]} to {available[-1]}, got {absent[0]}")
     probes = shipped_probes(folder.images(0, REAL).shape[-1])
     found: dict[str, dict[int, tuple[np.ndarray, bool]]] = {}
     rare: list[int] = []
@@ -199,5 +199,5 @@ def most_alike(
                 bool(calls[best, k]),
             )
     if not found:
-        raise ValueError(f"{folder.path}: none of its real images carries a rare attribute that the probes know")
+        raise ValueError(f"{folder.path}: the probes detect no rare attribute in its real images")
     return found

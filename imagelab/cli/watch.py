@@ -1,4 +1,4 @@
-"""``imagelab watch RUN``: the stage of a run, what moved first, and an exit code that a cluster job can act on."""
+"""``imagelab watch RUN``: the stage of a run, which measurements moved first, and an exit code for cluster jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .console import UsageError, out
 __all__ = ["PAST", "watch"]
 
 PAST = 3
-"""Exit code of a run that stands at the chosen stage or beyond."""
+"""Exit code if a run has reached the chosen stage or a later one."""
 
 Stage = Literal["tails fading", "homogenising", "collapsed"]
 
@@ -35,9 +35,10 @@ def watch(
     every: float = 10.0,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Say at which stage of collapse a run stands and which instrument moved first.
+    """Report the stage of collapse of a run and which measurements moved first.
 
-    Exit codes: 0 below the chosen stage (or none chosen), 3 at it or beyond, 1 nothing to judge by, 2 wrong command.
+    Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 without usable measurements, 2 for a
+    wrong command.
 
     Parameters
     ----------
@@ -46,11 +47,11 @@ def watch(
     past
         The stage at which to exit with 3: "tails fading", "homogenising" or "collapsed".
     line
-        Which model: 0 is the main one, arms follow.
+        Which model: 0 is the main one, control models follow.
     follow
         Wait for further generations until the run is finished or the stage is reached.
     every
-        Seconds between two looks while following.
+        Seconds between two checks with --follow.
     json_
         Print one JSON object instead of a table.
     """
@@ -77,7 +78,7 @@ def _lines(folder: RunFolder) -> int:
 def _wait(
     folder: RunFolder, line: int, past: str | None, every: float, sleep: Callable[[float], None] = time.sleep
 ) -> list[Measurement]:
-    """Look again and again; return what is measured when the stage is reached or the last generation is there."""
+    """Check every ``every`` seconds; return the measurements at the chosen stage or after the last generation."""
     planned, seen = folder.config["experiment"]["generations"], 0
     while True:
         measured = folder.measurements()
@@ -107,7 +108,7 @@ def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measu
             lost = [signal.lost.get(generation) for signal in found.signals]
             table.add_row(str(generation), stage, *("–" if share is None else f"{share:+.0%}" for share in lost))
     out.print(table)
-    out.print("(share lost of what real images have; a minus means more than real)", markup=False)
+    out.print("(share lost relative to real images; a minus means more than in real images)", markup=False)
     for sentence in warning(found, moves):
         out.print(sentence, markup=False)
 
@@ -117,13 +118,13 @@ def _nothing(measurements: list[Measurement]) -> str:
     if not made:
         return "No generation is measured yet."
     return (
-        "Nothing here tells a stage: expected measurements such as pixel_variance, perceptual_diversity, spectrum, "
-        f"freckles, tails or prdc; there are {', '.join(sorted(made))}. Add them to the experiment's metrics."
+        "The stage cannot be determined: expected measurements such as pixel_variance, perceptual_diversity, spectrum, "
+        f"freckles, tails or prdc, got {', '.join(sorted(made))}. Add some of them to the metrics of the experiment."
     )
 
 
 def _as_json(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...]) -> str:
-    said = {
+    result = {
         "run": folder.path.name,
         "stage": found.last,
         "stages": {str(generation): stage for generation, stage in found.stages.items()},
@@ -133,4 +134,4 @@ def _as_json(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...]) ->
         ],
         "moves": [asdict(move) for move in moves],
     }
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(result, ensure_ascii=False)

@@ -26,12 +26,13 @@ SOURCE = "the FGVC-Aircraft page of the Visual Geometry Group, University of Oxf
 class Aircraft(PictureSet):
     """FGVC-Aircraft: the label is the attribute ``class/NAME``.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the folder that holds ``images`` and the lists, or a parent of it.
+        path: the folder that contains ``images`` and the lists, or a parent of it.
         level: which label: variant (finest), family or manufacturer.
-        banner: rows cut off the bottom, where these photographs carry a line of text on their origin.
-        official: whether the published lists are the splits; else a seeded permutation of what they name.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        banner: rows removed at the bottom, where these photographs have a line of text about their origin.
+        official: whether the published lists are the splits; else a seeded permutation of the pictures in them.
     """
 
     kind: Literal["aircraft"] = "aircraft"
@@ -71,7 +72,7 @@ class Aircraft(PictureSet):
             attributes=classes,
             splits=official_splits([parts[row] for row in found]) if self.official else None,
             bad=(*catalogue.bad, *missing),
-            note=f"The lowest {self.banner} rows were cut off first. {note}",
+            note=f"The lowest {self.banner} rows were removed first. {note}",
         )
 
     def _subject(self) -> str:

@@ -25,12 +25,13 @@ SOURCE = "whoever wrote it"
 class Arrays(PictureSet):
     """Pictures of one size in a ``.npy`` or ``.npz`` file.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
         path: the file.
         layout: order of the axes: N,H,W,C (as picture files), N,C,H,W (as torch) or N,H,W (grey).
-        key: name of the pictures in a ``.npz`` file; ``images`` or the only array with pictures if not given.
-        labels: name of the labels in a ``.npz`` file: whole numbers or words, one a picture; left out if not there.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        key: name of the array of pictures in a ``.npz`` file; by default ``images``, or the only array.
+        labels: name of the labels in a ``.npz`` file: whole numbers or words, one per picture; optional.
     """
 
     kind: Literal["arrays"] = "arrays"

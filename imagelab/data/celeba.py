@@ -1,7 +1,7 @@
-"""CelebA: aligned faces of celebrities with forty yes-or-no attributes, some of them rare.
+"""CelebA: aligned faces of celebrities with forty binary attributes, some of them rare.
 
-Layout: ``img_align_celeba/000001.jpg`` (178 x 218 pixels), ``list_attr_celeba.txt`` (count, header, then a name and
-forty values -1 or 1 a line) and ``list_eval_partition.txt`` (name and 0, 1 or 2: train, validation, test). The CSV
+Layout: ``img_align_celeba/000001.jpg`` (178 x 218 pixels), ``list_attr_celeba.txt`` (count, header, then on each line a
+name and forty values -1 or 1) and ``list_eval_partition.txt`` (name and 0, 1 or 2: train, validation, test). The CSV
 forms of the two lists are read as well.
 
 References:
@@ -31,14 +31,15 @@ PARTITION: dict[str, Split] = {"0": "train", "1": "reserve", "2": "heldout"}
 class CelebA(PictureSet):
     """CelebA as its authors publish it.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the folder that holds ``img_align_celeba`` and the two lists, or its parent.
+        path: the folder that contains ``img_align_celeba`` and the two lists, or its parent.
         crop: side of the centre square that is cut out first, pixels: 178 is the whole width, 148 leaves out most of
-            the background. Distances to papers compare only under the same crop.
+            the background. Distances can be compared with those of papers only under the same crop.
         official: whether the published partition is the splits; else a seeded permutation.
-        limit: 20,000 of the 202,599 unless told otherwise (0 for all).
-        cache: off unless asked for, so that no copy of real people's faces is left behind.
-        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        limit: use at most this many of the 202,599 pictures; 0 for all.
+        cache: off by default, so that no copy of real people's faces is left on the disk.
     """
 
     kind: Literal["celeba"] = "celeba"
@@ -88,7 +89,7 @@ class CelebA(PictureSet):
 
 
 def _list(root: Path, name: str) -> Path:
-    """Return the CSV form of a list where only that is there, else its text form (which may be missing)."""
+    """Return the CSV form of a list if only that exists, else its text form (which may be missing)."""
     text, table = root / f"{name}.txt", root / f"{name}.csv"
     return table if table.is_file() and not text.is_file() else text
 

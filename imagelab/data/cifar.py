@@ -1,8 +1,8 @@
-"""CIFAR-10: 32 x 32 colour photographs of ten kinds of thing.
+"""CIFAR-10: 32 x 32 colour photographs of ten classes of objects.
 
 Layout: ``cifar-10-batches-py/data_batch_1`` to ``_5``, ``test_batch`` and ``batches.meta``. These are Python pickles,
-a format that can run any program; they are read by an unpickler that knows plain values and numpy arrays of numbers
-and refuses everything else by name.
+which can contain any program. They are read by an unpickler that accepts only plain values and numpy arrays of numbers;
+anything else is an error that names it.
 
 References:
     Learning multiple layers of features from tiny images (Krizhevsky 2009), University of Toronto technical report.
@@ -35,16 +35,17 @@ ALLOWED = {
     ("numpy._core.multiarray", "_reconstruct"),
     ("_codecs", "encode"),
 }
-"""All that a CIFAR pickle needs beside plain values. None of these runs code from the file."""
+"""All that a CIFAR pickle needs in addition to plain values. None of these runs code from the file."""
 
 
 class CIFAR10(PictureSet):
-    """CIFAR-10: the kind of thing is the attribute ``class/frog``.
+    """CIFAR-10: the class is an attribute such as ``class/frog``.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
-        path: the folder that holds ``data_batch_1`` and its siblings, or its parent.
+        path: the folder that contains ``data_batch_1`` and the other files, or its parent.
         official: whether the published test batch is held out; else a seeded permutation of all.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["cifar10"] = "cifar10"
@@ -96,7 +97,7 @@ def _unpickle(file: tuple[str, int, int]) -> dict[Any, Any]:
     """Read a pickle of plain values and arrays.
 
     Raises:
-        ValueError: naming the file: damaged, or it asks for anything else.
+        ValueError: if the file is damaged or contains anything else; the message names the file.
     """
     try:
         content = _Careful(io.BytesIO(Path(file[0]).read_bytes()), encoding="bytes").load()
@@ -109,7 +110,7 @@ def _unpickle(file: tuple[str, int, int]) -> dict[Any, Any]:
 
 @lru_cache(maxsize=6)
 def _batch(file: tuple[str, int, int]) -> tuple[np.ndarray, list[int]]:
-    """Return a batch's pictures, uint8 [N,3,32,32], and labels."""
+    """Return the pictures of a batch, uint8 [N,3,32,32], and their labels."""
     content = _unpickle(file)
     data, labels = _value(content, b"data", file[0], np.ndarray), _value(content, b"labels", file[0], list)
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIDE * SIDE or len(labels) != len(data):

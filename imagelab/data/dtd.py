@@ -1,7 +1,7 @@
 """DTD, the Describable Textures Dataset: 47 kinds of texture photographed in the wild.
 
 Layout: ``images/banded/banded_0002.jpg`` and ``labels/train1.txt``, ``val1.txt``, ``test1.txt`` ... for ten folds,
-a line ``class/file`` each.
+with lines ``class/file``.
 
 References:
     Describing textures in the wild (Cimpoi et al. 2014), arXiv:1311.3618.
@@ -26,11 +26,12 @@ SOURCE = "the DTD page of the Visual Geometry Group, University of Oxford"
 class DTD(PictureSet):
     """Describable Textures: the kind of texture is the attribute ``class/NAME``.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the folder that holds ``images`` and ``labels``, or a parent of it.
-        fold: which of the ten published divisions are the splits.
-        official: whether they are; else a seeded permutation of all pictures.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        path: the folder that contains ``images`` and ``labels``, or a parent of it.
+        fold: which of the ten published divisions is used for the splits.
+        official: whether a published division is the splits; else a seeded permutation of all pictures.
     """
 
     kind: Literal["dtd"] = "dtd"

@@ -1,14 +1,14 @@
 """The default dataset: drawn faces with exactly known rare attributes and freckles.
 
-A small numpy renderer paints faces from a few dozen sampled numbers (see face_latent), so the truth of every image is
-known: which rare attributes it carries, where each freckle lies, and what the same face looks like without freckles
-(its twin). That makes loss measurable where it first shows: in fine detail and in the tails.
+A small numpy renderer draws faces from a few dozen sampled numbers (see ``imagelab.faces.latent``). So the truth about
+every image is known: which rare attributes it has, where each freckle is, and how the same face looks without freckles
+(its twin). Losses can therefore be measured where they appear first: in fine detail and in the tails.
 
-What is promised: one face depends on (seed, split, row) and on the attributes assigned to its row, never on how many
-processes render it; and of n faces exactly round(rate * n) carry each rare attribute. A larger n begins with a smaller
-one's faces except for one occurrence (at most two rows) of each attribute, the one in its unfinished stratum (see
-face_rare); strictly between multiples of 400 (of 400 and of 1/freckle_rate where that is set). Exact prevalence at the
-n asked for was thought worth more.
+Guarantees: a face depends on (seed, split, row) and on the attributes assigned to its row, never on the number of
+processes that render it. Of n faces exactly round(rate * n) have each rare attribute. The first faces of a larger set
+are those of a smaller one, except for one occurrence (at most two rows) of each attribute, the one in its unfinished
+stratum (see ``imagelab.faces.rare``). There is no exception if the size of the smaller set is a multiple of 400 (and of
+1/freckle_rate where that is set). Exact rates for the requested n were considered more important.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ __all__ = ["Faces"]
 
 _STYLES = ("buzz", "short", "sidepart", "bob", "long", "wavy", "afro", "bun", "fringe", "bald", "curls")
 _PARALLEL_FROM = 1024
-"""Fewer faces than this are drawn in the calling process."""
+"""The number of faces from which on several processes draw them; fewer are drawn in the calling process."""
 _SPLITS = ("train", "heldout", "reserve")
 
 
 class Faces(Data):
-    """Drawn faces that depict nobody, with true freckle lists, freckle-free twins and rare attributes at exact rates.
+    """Drawn faces that depict nobody, with exact lists of freckles, freckle-free twins and rare attributes.
 
     Attributes:
         size: side of the pictures: 32, 64, 128 or 256 pixels.
-        freckle_style: ``countable`` (dots of about a pixel's radius that a small model can carry and a counter can
-            see) or ``fine`` (small, realistic dots, for 128 pixels and more).
-        freckle_rate: share of faces with freckles, exactly round(rate * n), lighter skin first in proportion to its
-            chance; None for a chance by skin tone and hair colour (about 27 % overall).
-        rare: whether rare attributes occur, each in exactly round(rate * n) faces (rates in ``face_rare.RARE``).
-        supersample: fine pixels a pixel, each way.
-        cache: whether rendered sets are kept on disk and read again (see face_cache).
+        freckle_style: ``countable`` (dots with a radius of about one pixel, which a small model can reproduce and a
+            counter can detect) or ``fine`` (small, realistic dots, for 128 pixels and more).
+        freckle_rate: share of faces with freckles, exactly round(rate * n), drawn in proportion to each face's chance
+            of freckles, which is higher for lighter skin; None for this chance alone, which depends on skin tone and
+            hair colour (about 27 % overall).
+        rare: whether rare attributes occur, each in exactly round(rate * n) faces (``imagelab.faces.rare.RARE``).
+        supersample: fine pixels per pixel, in each direction.
+        cache: whether rendered sets are stored on disk and read again.
 
     Example:
         >>> sample = Faces(size=32, cache=False).load("train", 3, seed=0)
@@ -91,14 +92,14 @@ class Faces(Data):
         return 3, self.size, self.size
 
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """Return that no split has an end."""
+        """Return None for every split: the number of faces is unlimited."""
         return dict.fromkeys(_SPLITS)
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Render (or read back) n faces of a split with everything known of them.
+        """Render n faces of a split, or read them from the cache, with all that is known about them.
 
         Raises:
-            ValueError: if n is below 1, the seed negative, or the split unknown.
+            ValueError: if n is below 1, the seed is negative, or the split is unknown.
         """
         _check(split, n)
         if self.cache:
@@ -118,7 +119,7 @@ class Faces(Data):
         )
 
     def attributes(self, split: Split, n: int, seed: int) -> dict[str, np.ndarray]:
-        """Return the attribute columns (bool [n] each) that :meth:`load` would, without drawing a picture."""
+        """Return the attribute columns of :meth:`load` (bool [n] each) without drawing a picture."""
         _check(split, n)
         rare = self._rare(split, n, seed)
         faces = _records(split, seed, rare, n)
@@ -128,15 +129,15 @@ class Faces(Data):
         """Return the paragraph about this dataset for the report."""
         return (
             f"Faces ({self.size} x {self.size} pixels, {self.freckle_style} freckles): drawn by a program that is part "
-            "of imagelab; the pictures depict nobody, no photograph of a person was used, and they carry imagelab's "
-            "own licence. Adult-looking illustrated faces, ten skin tones equally frequent; freckles, glasses, "
+            "of imagelab. The pictures depict nobody, no photograph of a person was used, and they have the licence of "
+            "imagelab. Adult-looking illustrated faces with ten equally frequent skin tones; freckles, glasses, "
             "headscarves, beards and twelve rare attributes "
             + ("at exact rates from 8 % down to 0.5 %. " if self.rare else "(switched off here). ")
-            + "All rates are design choices, not a population's: being rare here models being rare in a training set, "
-            "and a measured loss is a loss of pixels and of attributes, not of anyone's experience. The truth of every "
-            "image is known: its attributes, the place of each freckle, and a freckle-free twin. Limits: an "
-            "illustrated look, nearly frontal heads under one light; distances in feature spaces made for photographs "
-            "compare only within this set."
+            + "All rates are design choices, not those of a population: being rare here models being rare in a "
+            "training set, and a measured loss is a loss of pixels and of attributes, not of anyone's experience. The "
+            "truth about every image is known: its attributes, the position of each freckle, and a freckle-free twin. "
+            "Limits: the faces look illustrated, the heads are nearly frontal under one light, and distances in "
+            "feature spaces made for photographs can be compared only within this set."
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
@@ -149,7 +150,7 @@ class Faces(Data):
         return hashlib.sha256(json.dumps(address, sort_keys=True).encode()).hexdigest()
 
     def _form(self, n: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of a whole cache file's arrays; -1 for any length."""
+        """Return the shapes of the arrays in a complete cache file; -1 for any length."""
         images, twins, columns = (n, *self.shape), (-1, *self.shape), (len(self._columns()), n)
         return {"images": images, "twins": twins, "freckles": (-1, 5), "counts": (n,), "attributes": columns}
 
@@ -168,7 +169,7 @@ class Faces(Data):
         return (*RARE, *common, *(f"hair_{style}" for style in _STYLES))
 
     def _rare(self, split: str, n: int, seed: int) -> dict[str, np.ndarray]:
-        """Return which rows carry which rare attribute: name -> bool [n]."""
+        """Return which rows have which rare attribute: name -> bool [n]."""
         columns = {}
         for name, rate in RARE.items():
             scores = rng_at(seed, f"faces/{split}/assign/{name}").random(n)
@@ -181,7 +182,8 @@ class Faces(Data):
         chance = np.array([freckle_chance(face) for face in faces])
         if self.freckle_rate is None:
             return luck < chance
-        # the largest of log p + Gumbel noise wins: in each stratum a draw in proportion to the chances
+        # Gumbel-max trick: in each stratum the row with the largest log p + Gumbel noise is chosen, which is a draw
+        # in proportion to the chances p.
         return choose(self.freckle_rate, np.log(chance) - np.log(-np.log(np.clip(luck, 1e-12, 1 - 1e-12))))
 
     def _describe(
@@ -202,15 +204,17 @@ class Faces(Data):
         return {name: columns[name] for name in self._columns()}
 
     def portraits(self, split: Split, n: int, seed: int, rows: Sequence[int]) -> list[tuple[Face, Portrait]]:
-        """Return all that is known of some of the n faces that :meth:`load` gives.
+        """Return all that is known about some of the n faces of :meth:`load`.
 
         Args:
-            split, n, seed: as in :meth:`load`; n matters, for exact rates are assigned over n faces.
-            rows: which of them, 0..n-1.
+            split: as in :meth:`load`.
+            n: as in :meth:`load`; the faces depend on it, because exact rates are assigned over n faces.
+            seed: as in :meth:`load`.
+            rows: which of the faces, 0..n-1.
 
         Returns:
-            For each row its latent record (see face_latent) and its portrait: picture, twin, freckle list, and the
-            masks of naked skin and of freckles (see face_render).
+            For each row its latent record (see ``imagelab.faces.latent``) and its portrait: picture, twin, freckle
+            list, and the masks of bare skin and of freckles (see ``imagelab.faces.render``).
 
         Example:
             >>> (face, portrait), = Faces(size=32).portraits("train", 3, seed=0, rows=[1])
@@ -254,7 +258,7 @@ def _check(split: str, n: int) -> None:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,7 +1,7 @@
 """FFHQ, Flickr-Faces-HQ: the thumbnails (128 x 128) or any other size of the set.
 
-Layout: ``thumbnails128x128/00000/00000.png``, one folder a thousand, or all pictures in one folder; beside it, where
-you have it, ``ffhq-dataset-v2.json`` with licence, author and category (training or validation) of every photograph.
+Layout: ``thumbnails128x128/00000/00000.png``, one folder per thousand, or all pictures in one folder; optionally, next
+to it, ``ffhq-dataset-v2.json`` with licence, author and category (training or validation) of every photograph.
 
 References:
     A style-based generator architecture for generative adversarial networks (Karras et al. 2019), arXiv:1812.04948.
@@ -31,13 +31,14 @@ RECORDS = "ffhq-dataset-v2.json"
 class FFHQ(PictureSet):
     """Flickr-Faces-HQ.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the folder that holds ``thumbnails128x128`` (or ``images1024x1024``), or the folder of pictures itself.
-        official: whether the categories of the JSON file, if it is there, are the splits (validation is held out);
-            else a seeded permutation. The card says which.
-        limit: 20,000 of the 70,000 unless told otherwise (0 for all).
-        cache: off unless asked for, so that no copy of real people's faces is left behind.
-        size, on_bad, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        path: the folder that contains ``thumbnails128x128`` (or ``images1024x1024``), or the folder of pictures itself.
+        official: whether the categories of the JSON file, if it exists, are the splits (validation is held out); else
+            a seeded permutation. The card says which.
+        limit: use at most this many of the 70,000 pictures; 0 for all.
+        cache: off by default, so that no copy of real people's faces is left on the disk.
     """
 
     kind: Literal["ffhq"] = "ffhq"

@@ -1,7 +1,7 @@
 """Oxford Flowers 102: photographs of 102 kinds of flower.
 
-Layout: ``jpg/image_00001.jpg``, ``imagelabels.mat`` (a class 1..102 a picture) and ``setid.mat`` (numbers of the
-training, validation and test pictures), both MATLAB files without executable content.
+Layout: ``jpg/image_00001.jpg``, ``imagelabels.mat`` (a class 1..102 for each picture) and ``setid.mat`` (the numbers of
+the training, validation and test pictures), both MATLAB files without executable content.
 
 References:
     Automated flower classification over a large number of classes (Nilsback and Zisserman 2008),
@@ -29,13 +29,14 @@ SETS: dict[str, Split] = {"trnid": "train", "valid": "reserve", "tstid": "heldou
 class Flowers102(PictureSet):
     """Oxford Flowers 102: the class is the attribute ``class/NUMBER``, 001 to 102.
 
-    The published test set is the largest of the three; with ``official`` it is all held out, and only 1,020 pictures
-    are left to train on. A seeded split leaves about 6,100.
+    The published test set is the largest of the three. With ``official`` all of it is held out, and only 1,020 pictures
+    are left for training. A seeded split leaves about 6,100.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
-        path: the folder that holds ``jpg`` and the two MATLAB files, or its parent.
+        path: the folder that contains ``jpg`` and the two MATLAB files, or its parent.
         official: whether the published sets are the splits.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["flowers102"] = "flowers102"
@@ -57,9 +58,9 @@ class Flowers102(PictureSet):
         if self.official:
             stamps.append(changed(sets_file))
             where = {int(n): split for key, split in SETS.items() for n in _numbers(sets_file, key)}
-            lost = [int(row) + 1 for row in found if int(row) + 1 not in where]
-            if lost:
-                raise ValueError(f"{shown(sets_file)}: picture {lost[0]} is in none of {', '.join(SETS)}")
+            unassigned = [int(row) + 1 for row in found if int(row) + 1 not in where]
+            if unassigned:
+                raise ValueError(f"{shown(sets_file)}: picture {unassigned[0]} is in none of {', '.join(SETS)}")
             splits = tuple(where[int(row) + 1] for row in found)
         return replace(
             catalogue,
@@ -81,5 +82,5 @@ def _numbers(path: Path, key: str) -> np.ndarray:
     changed(path)
     try:
         return np.asarray(loadmat(str(path), variable_names=[key])[key]).ravel().astype(np.int64)
-    except Exception as error:  # scipy's reader raises almost anything on damaged files
+    except Exception as error:  # on damaged files the reader of scipy raises many kinds of exceptions
         raise ValueError(f"{shown(path)}: expected a MATLAB file with a row of numbers {key!r} ({error})") from error

@@ -1,4 +1,4 @@
-"""Any directory of images: the user's own pictures as a dataset.
+"""A directory of images as a dataset: the user's own pictures, or pictures sorted into class folders.
 
 PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) and PNM files, in any mixture of sizes and modes; see io/decode.py for how
 one picture becomes uint8 [3,size,size]. A file that cannot be used is named with its reason, never dropped in
@@ -20,11 +20,13 @@ __all__ = ["Folder", "ImageFolder"]
 class Folder(PictureSet):
     """The pictures of a directory.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the directory; ``~`` is expanded and it is kept absolute, so the same folder is the same question.
+        path: the directory; ``~`` is expanded and it is stored as an absolute path, so that the same folder gives the
+            same experiment from every working directory.
         alpha_over: RGB 0..255 behind transparent pixels.
-        recursive: whether subfolders belong to it.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        recursive: whether subfolders are read.
 
     Example:
         >>> Folder(path="pictures").path.is_absolute()
@@ -46,15 +48,16 @@ class Folder(PictureSet):
 class ImageFolder(PictureSet):
     """Pictures sorted into a folder for each class: ``PATH/class/x.png``, or ``PATH/train/class/x.png`` and so on.
 
-    The class is the name of the folder that holds the picture, and becomes the attribute ``class/NAME``. Where the
-    first level is named train, test (and validation), these are the splits; a division without a test folder
-    takes validation for it.
+    The class is the name of the folder that contains the picture, and becomes the attribute ``class/NAME``. If the
+    folders of the first level are named train, test (and validation), these are the splits; without a test folder,
+    validation is held out.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
         path: the directory.
         alpha_over: RGB 0..255 behind transparent pixels.
-        official: whether folders named train and test are the splits; if not they are only part of the path.
-        size, on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        official: whether folders named train and test are the splits; else these names have no meaning.
     """
 
     kind: Literal["image_folder"] = "image_folder"

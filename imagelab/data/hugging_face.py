@@ -1,9 +1,9 @@
-"""Datasets in the forms of the Hugging Face Hub, read from disk: imagefolder, Parquet, ``save_to_disk``.
+"""Datasets in the formats of the Hugging Face Hub, read from disk: imagefolder, Parquet, ``save_to_disk``.
 
-Parquet and ``save_to_disk`` need pyarrow (``pip install "imagelab-collapse[data]"``) and nothing else; no script
-of a dataset is ever run. A column of pictures is a struct of ``bytes`` and ``path``; the schema's ``huggingface`` entry
-names the features. Yes-or-no columns become attributes, a column of labels becomes ``class/NAME``. imagelab never
-downloads: :class:`Hub` reads what already lies in this machine's cache.
+Parquet and ``save_to_disk`` need only pyarrow (``pip install "imagelab-collapse[data]"``); scripts of datasets are
+never run. A column of pictures is a struct of ``bytes`` and ``path``; the ``huggingface`` entry of the schema names the
+features. Binary columns become attributes, a column of labels becomes ``class/NAME``. imagelab never downloads:
+:class:`Hub` reads the cache of this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 
 
 class _HubForm(PictureSet):
-    """What the two share: which columns to take, and how a folder in one of the forms is read."""
+    """Base of both datasets: which columns to use, and how a folder in one of the formats is read."""
 
     image_column: str = ""
     label_column: str = "label"
@@ -39,14 +39,14 @@ class _HubForm(PictureSet):
 
     @abstractmethod
     def _root(self) -> Path:
-        """Return the file or folder that holds the data; ValueError if it is not there."""
+        """Return the file or folder with the data; ValueError if it does not exist."""
 
     def _catalogue(self) -> Catalogue:
         root = self._root()
         files = saved_files(root) or parquet_files(root)
         if files:
-            wanted = Feature(self.image_column, self.label_column)
-            catalogue, parts = arrow_catalogue(files, wanted, self.alpha_over)
+            feature = Feature(self.image_column, self.label_column)
+            catalogue, parts = arrow_catalogue(files, feature, self.alpha_over)
         else:
             catalogue, parts = _image_folder(root, self.label_column, self.alpha_over)
         splits = official_splits(parts) if self.official else None
@@ -56,14 +56,15 @@ class _HubForm(PictureSet):
 class HuggingFace(_HubForm):
     """A dataset on disk: a folder of pictures with ``metadata.jsonl`` or class folders, Parquet, or ``save_to_disk``.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
         path: the folder, or one Parquet file.
-        image_column: the column that holds the pictures; the first picture column if not given.
+        image_column: the column of pictures; by default the first column with pictures.
         label_column: the column of labels.
         alpha_over: RGB 0..255 behind transparent pixels.
-        official: whether splits named train and test (or validation) are ours; else a seeded permutation.
-        limit: 20,000 pictures unless told otherwise (0 for all).
-        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        official: whether splits named train and test (or validation) are used; else a seeded permutation.
+        limit: use at most this many pictures; 0 for all.
     """
 
     kind: Literal["hugging_face"] = "hugging_face"
@@ -73,7 +74,7 @@ class HuggingFace(_HubForm):
         if not self.path.exists():
             raise ValueError(
                 f"{self.kind}: {shown(self.path)} does not exist; expected a folder with metadata.jsonl and "
-                f"pictures, with Parquet files, or written by save_to_disk. A dataset in the hub's cache is kind hub."
+                f"pictures, with Parquet files, or written by save_to_disk; for the hub's cache use kind hub."
             )
         return self.path
 
@@ -82,13 +83,18 @@ class HuggingFace(_HubForm):
 
 
 class Hub(_HubForm):
-    """A dataset of the Hugging Face Hub that was fetched before: ``hf download --repo-type dataset OWNER/NAME``.
+    """A dataset of the Hugging Face Hub that was downloaded before: ``hf download --repo-type dataset OWNER/NAME``.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
         name: the dataset's name on the hub, OWNER/NAME.
         revision: branch, tag or commit.
-        image_column, label_column, alpha_over, official, limit: as :class:`HuggingFace`.
-        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        image_column: as in :class:`HuggingFace`.
+        label_column: as in :class:`HuggingFace`.
+        alpha_over: as in :class:`HuggingFace`.
+        official: as in :class:`HuggingFace`.
+        limit: as in :class:`HuggingFace`.
     """
 
     kind: Literal["hub"] = "hub"
@@ -102,10 +108,10 @@ class Hub(_HubForm):
             raise ValueError('hub: huggingface_hub is missing: pip install "imagelab-collapse[data]"') from error
         try:
             root = snapshot_download(self.name, repo_type="dataset", revision=self.revision, local_files_only=True)
-        except Exception as error:  # what the library raises for a missing entry changed more than once
+        except Exception as error:  # the exception for a missing entry differs between versions of the library
             raise ValueError(
-                f"hub: {self.name} ({self.revision}) is not in this machine's cache and imagelab never downloads. "
-                f"Fetch it with: hf download --repo-type dataset {self.name} --revision {self.revision}"
+                f"hub: {self.name} ({self.revision}) is not in this machine's cache, and imagelab never downloads. "
+                f"Download it with: hf download --repo-type dataset {self.name} --revision {self.revision}"
             ) from error
         return Path(root)
 
@@ -114,7 +120,7 @@ class Hub(_HubForm):
 
 
 def _image_folder(root: Path, label: str, alpha_over: tuple[int, int, int]) -> tuple[Catalogue, list[str]]:
-    """Read pictures with metadata files beside them, or in class folders; returns the split name of each as well."""
+    """Read pictures with metadata files, or in class folders; return also the name of the split of each picture."""
     listing = list_pictures(root)
     tables = sorted(path for name in METADATA for path in root.rglob(name))
     if not tables:
@@ -134,7 +140,7 @@ def _image_folder(root: Path, label: str, alpha_over: tuple[int, int, int]) -> t
 
 
 def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield (path of a picture relative to the root, what a metadata file says of it)."""
+    """Yield (path of a picture relative to the root, its entry in a metadata file)."""
     home = table.parent.relative_to(root)
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -145,4 +151,4 @@ def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]
                     raise ValueError(f"entry {number} has no file_name")
                 yield (home / name).as_posix(), row
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{shown(table)}: expected an entry a line with file_name ({error})") from error
+        raise ValueError(f"{shown(table)}: expected one entry per line with file_name ({error})") from error

@@ -1,7 +1,7 @@
 """MNIST and FashionMNIST: the idx format, 28 x 28 grey pictures of digits or clothes.
 
-An idx file is big-endian: a magic number (2051 for pictures, 2049 for labels), the counts, then the bytes. It is
-read plain or gzipped, and refused unless it is exactly as long as its header says.
+An idx file is big-endian: a magic number (2051 for pictures, 2049 for labels), the counts, then the bytes. It may be
+plain or gzipped. A file is refused if its length differs from that in its header.
 
 References:
     Gradient-based learning applied to document recognition (LeCun et al. 1998), doi:10.1109/5.726791.
@@ -36,7 +36,7 @@ DIGITS = tuple("0123456789")
 
 
 class _Idx(PictureSet):
-    """What the two sets share: layout, reading, splits."""
+    """Base of both datasets: layout, reading, splits."""
 
     path: FilePath
     size: int = Field(default=32, ge=8, le=1024)
@@ -68,7 +68,7 @@ class _Idx(PictureSet):
             read=lambda row: np.repeat(np.pad(everything[row], frame)[None], 3, axis=0),
             attributes=classes,
             splits=tuple(splits) if self.official else None,
-            note=f"A black frame of {frame} pixels was put around each first. {note}",
+            note=f"A black frame of {frame} pixels was added around each picture first. {note}",
         )
 
     def _subject(self) -> str:
@@ -76,11 +76,15 @@ class _Idx(PictureSet):
 
 
 class MNIST(_Idx):
-    """Handwritten digits: the digit is the attribute ``class/7``.
+    """Handwritten digits: the digit is an attribute such as ``class/7``.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
-        path, size, frame, official: as :class:`FashionMNIST`.
-        on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        path: as in :class:`FashionMNIST`.
+        size: as in :class:`FashionMNIST`.
+        frame: as in :class:`FashionMNIST`.
+        official: as in :class:`FashionMNIST`.
     """
 
     kind: Literal["mnist"] = "mnist"
@@ -92,15 +96,17 @@ class MNIST(_Idx):
 
 
 class FashionMNIST(_Idx):
-    """Articles of clothing: the article is the attribute ``class/dress``.
+    """Articles of clothing: the article is an attribute such as ``class/dress``.
+
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
 
     Attributes:
-        path: the folder that holds ``train-images-idx3-ubyte`` (or ``.gz``) and its three siblings, or a parent of it.
+        path: the folder that contains ``train-images-idx3-ubyte`` (or ``.gz``) and the three other files, or a parent
+            of it.
         size: side of the images, pixels.
-        frame: black pixels put around each picture before anything else. The default makes 28 to 32, a side that every
-            generator takes, without resampling.
+        frame: black pixels added around each picture as the first step. The default enlarges 28 to 32 pixels, a side
+            that every generator accepts, without resampling.
         official: whether the published test pictures are held out; else a seeded permutation of all.
-        on_bad, limit, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
     """
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
@@ -133,10 +139,11 @@ def _whole(folder: Path, name: str) -> Path:
 
 @lru_cache(maxsize=4)
 def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
-    """Read an idx file: uint8 with so many axes, read-only.
+    """Read an idx file: uint8 array with ``axes`` axes, read-only.
 
     Raises:
-        ValueError: naming the file: not gzip, another magic number, or not as long as its header says.
+        ValueError: for a file that is not gzip, has another magic number, or another length than its header says; the
+            message names the file.
     """
     path = Path(file[0])
     name = shown(path)
@@ -145,15 +152,15 @@ def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
             header = handle.read(4 * (axes + 1))
             if len(header) < 4 * (axes + 1):
                 raise ValueError(f"{name}: expected an idx file, got {len(header)} bytes")
-            found, *sides = struct.unpack(f">{axes + 1}I", header)
-            if found != magic:
-                raise ValueError(f"{name}: expected the magic number {magic}, got {found}; another kind of file?")
-            promised = math.prod(sides)
-            content = handle.read(min(promised, MOST_BYTES) + 1)
+            number, *sides = struct.unpack(f">{axes + 1}I", header)
+            if number != magic:
+                raise ValueError(f"{name}: expected the magic number {magic}, got {number}; another kind of file?")
+            expected = math.prod(sides)
+            content = handle.read(min(expected, MOST_BYTES) + 1)  # one more than expected, to notice a longer file
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: cannot be read ({error})") from error
-    if len(content) != promised:
+    if len(content) != expected:
         form = " x ".join(map(str, sides))
-        follow = f"{len(content)} follow" if len(content) < promised else "more follow"
-        raise ValueError(f"{name}: its header promises {promised} bytes ({form}), {follow}; the file is not whole")
+        follow = f"{len(content)} follow" if len(content) < expected else "more follow"
+        raise ValueError(f"{name}: its header announces {expected} bytes ({form}), {follow}; the file is damaged")
     return np.frombuffer(content, np.uint8).reshape(sides)

@@ -1,8 +1,8 @@
 """Labeled Faces in the Wild: news photographs of faces, a folder for each person.
 
 Layout: ``lfw_funneled/Name_Surname/Name_Surname_0001.jpg`` (250 x 250 pixels; ``lfw-deepfunneled`` and ``lfw`` are
-read as well), with ``peopleDevTrain.txt`` and ``peopleDevTest.txt`` (count, then name and number of pictures a line).
-Names serve one purpose here: that no person stands in two splits. They never become attributes.
+read as well), with ``peopleDevTrain.txt`` and ``peopleDevTest.txt`` (a count, then lines with a name and its number of
+pictures). Names are used for one purpose only: to keep each person within one split. They never become attributes.
 
 References:
     Labeled faces in the wild (Huang et al. 2007), University of Massachusetts technical report 07-49.
@@ -29,11 +29,12 @@ LISTS: dict[str, Split] = {"peopleDevTrain.txt": "train", "peopleDevTest.txt": "
 class LFW(PictureSet):
     """Labeled Faces in the Wild.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: the folder that holds the folder of persons and the lists, or its parent.
+        path: the folder that contains the folder of persons and the lists, or its parent.
         official: whether the published development lists are the splits; else a seeded permutation of persons.
-        cache: off unless asked for, so that no copy of real people's faces is left behind.
-        size, on_bad, limit, heldout_share, reserve_share: see :class:`~imagelab.data.picture_set.PictureSet`.
+        cache: off by default, so that no copy of real people's faces is left on the disk.
     """
 
     kind: Literal["lfw"] = "lfw"
@@ -64,7 +65,7 @@ class LFW(PictureSet):
         )
 
     def _listed(self, folder: Path) -> tuple[dict[str, Split | None], tuple[object, ...]]:
-        """Return the split of every picture that the development lists promise, and the lists' stamps."""
+        """Return the split of every picture named by the development lists, and the stamps of the lists."""
         found: dict[str, Split | None] = {}
         stamps = []
         for title, split in LISTS.items():
@@ -72,9 +73,7 @@ class LFW(PictureSet):
             if not path.is_file() and (folder / title).is_file():
                 path = folder / title
             if not path.is_file():
-                raise ValueError(
-                    f"{shown(path)}: no such list; put it there, or set official = False for a seeded split"
-                )
+                raise ValueError(f"{shown(path)}: no such list; add it, or set official = False for a seeded split")
             stamps.append(changed(path))
             for row in counted(path, read_rows(path, "\t"), headers=0):
                 if len(row) != 2 or not row[1].isdigit() or len(row[1]) > 4:

@@ -1,11 +1,11 @@
-"""Known-answer pictures: cracked mud, the cells of random points with cracks of one width between them.
+"""Pictures with known properties: cracked mud, the cells of random points with cracks of one width between them.
 
-``cells`` points fall uniformly on the torus; a pixel belongs to the nearest one, and lies in a crack where its distance
-to the boundary of its cell is below ``width / 2``. That distance is exact: the smallest
-(d_j^2 - d_1^2) / (2 |p_j - p_1|) over all other points j. What is known: the number of cells, the width of every crack,
-and the length of all cracks, in the mean 2 sqrt(cells) size (a planar Poisson-Voronoi tessellation has edge length
-2 sqrt(density) per unit area). So about 2 sqrt(cells) width / size of the picture is crack, a little less because
-cracks overlap where they meet. Thin cracks are structure that a spectrum hardly sees and an eye cannot miss.
+``cells`` points are uniformly distributed on the torus. A pixel belongs to the nearest point, and is part of a crack if
+its distance to the boundary of its cell is below ``width / 2``. That distance is exact: the smallest
+(d_j^2 - d_1^2) / (2 |p_j - p_1|) over all other points j. Known are the number of cells, the width of every crack, and
+the mean length of all cracks, 2 sqrt(cells) size (a planar Poisson-Voronoi tessellation has edge length
+2 sqrt(density) per unit area). So the share of cracks in the picture is about 2 sqrt(cells) width / size, a little less
+because cracks overlap where they meet. Thin cracks hardly change a spectrum, but are obvious to the eye.
 
 References:
     Stochastic geometry and its applications (Chiu, Stoyan, Kendall and Mecke 2013), doi:10.1002/9781118658222
@@ -36,8 +36,8 @@ class Mud(DrawnTexture):
 
     Attributes:
         size: side of the pictures, pixels.
-        cells: cells in a picture, on the torus (a cell cut by the border goes on at the other side).
-        width: of the cracks, pixels.
+        cells: number of cells in a picture, on the torus (a cell cut by the border continues on the opposite side).
+        width: width of the cracks, pixels.
 
     Example:
         >>> recipe = Mud(size=32, cells=9, width=2.0)
@@ -58,16 +58,16 @@ class Mud(DrawnTexture):
         return 3, self.size, self.size
 
     def crack_share(self) -> float:
-        """The expected share of a picture that is crack, overlaps at the meeting points not taken off."""
+        """Return the expected share of cracks in a picture, without subtracting overlaps where cracks meet."""
         return 2 * math.sqrt(self.cells) * self.width / self.size
 
     def card(self) -> str:
-        """One paragraph: what is known of these pictures, and that they show no real ground."""
+        """Return one paragraph: what is known about these pictures, and that they show no real ground."""
         return (
-            f"Cracked mud of {self.size} x {self.size} pixels: {self.cells} cells a picture, cracks {self.width:g} "
-            f"pixels wide, about {100 * self.crack_share():.3g} % of the area. Computed, not photographed; it carries "
-            f"imagelab's own licence. Lost structure can be counted: a crack that blurs away joins two cells. All "
-            f"pictures are of one kind, so it says nothing of lost tails."
+            f"Cracked mud of {self.size} x {self.size} pixels: {self.cells} cells per picture, cracks {self.width:g} "
+            f"pixels wide, about {100 * self.crack_share():.3g} % of the area. Computed, not photographed; the licence "
+            f"is that of imagelab. Lost structure can be counted: where blur removes a crack, two cells become one. "
+            f"All pictures are of one kind, so they cannot show a loss of tails."
         )
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -82,12 +82,12 @@ class Mud(DrawnTexture):
 
 
 def _cells(points: np.ndarray, size: float, fine: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return of each place of a fine grid its cell and the distance to the cell's boundary, on the torus.
+    """Return the cell of each position of a fine grid and its distance to the cell's boundary, on the torus.
 
     Args:
         points: float64 [M,2], (y, x) in 0..size.
         size: side of the torus.
-        fine: places each way.
+        fine: positions in each direction.
 
     Returns:
         int64 [fine,fine] cell numbers and float64 [fine,fine] distances, in the unit of ``size``.
@@ -97,7 +97,7 @@ def _cells(points: np.ndarray, size: float, fine: int) -> tuple[np.ndarray, np.n
     squared = near[0][:, None] ** 2 + near[1][None] ** 2  # [fine,fine,M]
     cell = squared.argmin(-1)
     first = np.take_along_axis(squared, cell[..., None], -1)
-    # the copy of point j nearest to this place, seen from the nearest point: |p_j - p_1| with the signs of both offsets
+    # |p_j - p_1|, with the copy of point j that is nearest to this position: from the signed offsets of both points
     y1, x1 = np.take_along_axis(near[0], cell, 1), np.take_along_axis(near[1], cell.T, 1).T
     apart = np.hypot(near[0][:, None] - y1[..., None], near[1][None] - x1[..., None])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -107,5 +107,5 @@ def _cells(points: np.ndarray, size: float, fine: int) -> tuple[np.ndarray, np.n
 
 
 def _around(difference: np.ndarray, size: float) -> np.ndarray:
-    """Return differences on a circle of this length: -size/2 .. size/2."""
+    """Return differences on a circle of length ``size``, in -size/2 .. size/2."""
     return (difference + size / 2) % size - size / 2

@@ -1,9 +1,9 @@
-"""The control that a spectrum cannot tell apart: photographs with their phases thrown away.
+"""A control for metrics: photographs with random phases, which have the same power spectrum as the photographs.
 
-A picture's Fourier transform keeps its magnitudes |F(k)| and gets random phases, the same ones in all channels:
-x' = ifft2(F exp(i phi)), phi the phase of white noise, so x' is real; phi(0) = 0 keeps the mean. The power spectrum is
-equal mode by mode, the colours stay correlated as they were, and every edge, blade and pebble is gone. A metric that
-scores these like the photographs measures spectrum alone.
+The Fourier transform of a picture keeps its magnitudes |F(k)| and gets random phases, the same in all channels:
+x' = ifft2(F exp(i phi)), where phi is the phase of white noise, so x' is real; phi(0) = 0 keeps the mean. The power
+spectrum is equal mode by mode and the correlations of the colours are kept, but all edges and shapes are lost. A metric
+that gives these pictures the same score as the photographs measures only the spectrum.
 
 References:
     The importance of phase in signals (Oppenheim and Lim 1981), doi:10.1109/PROC.1981.12022.
@@ -31,7 +31,8 @@ class PhaseRandom(Data):
     Attributes:
         size: side of a crop, pixels.
         photos: names from :data:`~imagelab.data.textures.PHOTOGRAPHS`.
-        heldout_share, reserve_share: share of each photograph's rows; see :class:`~imagelab.data.textures.Textures`.
+        heldout_share: share of the rows of each photograph; see :class:`~imagelab.data.textures.Textures`.
+        reserve_share: as ``heldout_share``, for the reserve.
     """
 
     kind: Literal["phase_random"] = "phase_random"
@@ -51,7 +52,7 @@ class PhaseRandom(Data):
         return 3, self.size, self.size
 
     def photographs(self) -> Textures:
-        """Return the dataset of the same crops with their phases."""
+        """Return the dataset of the same crops with their original phases."""
         return Textures(
             size=self.size,
             photos=self.photos,
@@ -61,11 +62,11 @@ class PhaseRandom(Data):
         )
 
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """As many as there are crops."""
+        """Return the number of crops of each split."""
         return self.photographs().available(seed)
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n crops without their phases; a larger n begins with a smaller one's.
+        """Return n crops with random phases; the first crops of a larger set are those of a smaller one.
 
         Raises:
             ValueError: if n is not 1 .. ``available(seed)[split]``.
@@ -78,20 +79,20 @@ class PhaseRandom(Data):
         return Sample(twins, crops.attributes, tuple(f"{source} phases random" for source in crops.sources))
 
     def card(self) -> str:
-        """One paragraph: what it is, what it controls, and what rounding and saturation add."""
+        """Return one paragraph: what the pictures are, what they control, and what rounding and saturation add."""
         parts = ", ".join(f"{name} ({PHOTOGRAPHS[name].licence})" for name in self.photos)
         sample = self.load("train", min(64, self.available(0)["train"] or 1), 0).images
         saturated = float(((sample == 0) | (sample == 255)).mean())
         return (
-            f"{self.size} x {self.size} crops of photographs that ship with scikit-image, {parts}, each with its "
-            f"Fourier magnitudes kept and its phases random: the power spectrum of the photograph, nothing of its "
-            f"structure. A control: what scores these like the photographs sees spectrum alone. Values beyond 0..255 "
-            f"saturate ({100 * saturated:.2g} % of the pixels in {len(sample)} crops), rounding adds 1/12 level^2 to "
-            f"every mode."
+            f"{self.size} x {self.size} crops of photographs that are part of scikit-image, {parts}. Each crop keeps "
+            f"its Fourier magnitudes and gets random phases: it has the power spectrum of the photograph, but not its "
+            f"structure. A control: a metric that gives these the same score as the photographs measures only the "
+            f"spectrum. Values beyond 0..255 saturate ({100 * saturated:.2g} % of the pixels in {len(sample)} crops); "
+            f"rounding adds 1/12 level^2 to every mode."
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file of the user's is read."""
+        """Return none: this dataset reads no files of the user."""
         return ()
 
 
@@ -100,7 +101,7 @@ def randomise_phases(picture: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
     Args:
         picture: float64 [C,H,W].
-        rng: decides the phases, the same for all channels.
+        rng: the source of the phases, which are the same for all channels.
 
     Returns:
         float64 [C,H,W]; the mean of each channel is kept.

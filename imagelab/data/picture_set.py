@@ -1,9 +1,9 @@
-"""What all datasets of existing pictures share: splits, limits, refusals, the card.
+"""The base of all datasets of existing pictures: splits, limits, bad files, the card.
 
-A dataset of this kind adds its layout (which files, which labels, whose division into train and test) and its terms;
-see folder.py for the plainest. Splits: the dataset's own where it has them (train -> ``train``, validation ->
-``reserve``, test -> ``heldout``), else a seeded permutation, equal pictures counted once. imagelab never downloads:
-a missing root says what is expected where.
+A dataset of this kind adds its layout (which files, which labels, which division into train and test) and its licence;
+folder.py is the simplest example. The splits are those of the dataset if it has them (train -> ``train``, validation ->
+``reserve``, test -> ``heldout``), else a seeded permutation; equal pictures are used once. imagelab never downloads: if
+the files are missing, the error says what is expected where.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from .base import Data, Sample
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
 
 LEAST_TRAIN = 4
-LEAST_HELDOUT = 2  # below two images nothing has a spread
+LEAST_HELDOUT = 2  # a single image has no variance
 LEAST_USABLE = LEAST_TRAIN + LEAST_HELDOUT
 
 FACES_OF_PEOPLE = (
-    "These are faces of real people who were not asked: biometric, personal data. A photographer's licence is not the "
-    "consent of the person shown. Have a lawful basis, and ethics review where it applies; identify or recognise "
-    "nobody; publish no near-copies (small models memorise); honour removal lists; infer no sensitive trait: labels "
-    "are annotators' opinions. Say of generated sheets that they are synthetic and what they were trained on."
+    "These are faces of real people who were not asked for consent: biometric, personal data. The licence of a "
+    "photographer is not the consent of the person shown. Have a lawful basis, and an ethics review where it applies; "
+    "do not identify or recognise anybody; publish no near-copies (small models memorise); respect removal lists; "
+    "infer no sensitive traits: labels are opinions of annotators. State that generated images are synthetic and what "
+    "the model was trained on."
 )
 
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -40,33 +41,33 @@ Level = Annotated[int, Field(ge=0, le=255)]
 
 def _absolute(path: Path) -> Path:
     if "\0" in str(path) or path == Path():
-        raise ValueError(f"expected a folder's name, got {str(path)!r}; write the folder's full name")
+        raise ValueError(f"expected the name of a folder, got {str(path)!r}; write its full name")
     try:
         return Path(os.path.normpath(path.expanduser().absolute()))
     except RuntimeError as error:
-        raise ValueError(f"the home folder in {path} is not known; write the path out") from error
+        raise ValueError(f"the home folder in {path} is not known; write the full path") from error
 
 
 FilePath = Annotated[
     Path, AfterValidator(_absolute), PlainSerializer(lambda path: path.as_posix(), return_type=str, when_used="json")
 ]
-"""A path, ``~`` expanded and kept absolute, so the same folder is the same question."""
+"""A path; ``~`` is expanded and it is stored as an absolute path, so the same folder gives the same experiment."""
 
 
 class PictureSet(Data, ABC):
-    """Common ground of the datasets that read pictures from disk. Abstract: a dataset adds ``_catalogue`` and terms.
+    """Abstract base of the datasets that read pictures from disk; a dataset adds ``_catalogue`` and its licence.
 
-    Nothing is looked up on disk when the recipe is made, so a configuration from another machine can be read; what is
-    missing or unusable is reported by the first method that needs it.
+    Creating the recipe does not read the disk, so a configuration from another machine can be read. The first method
+    that needs a missing or unusable file reports it.
 
     Attributes:
         size: side of the images, pixels: centre square crop, then one antialiased bicubic resize. A picture with a
             shorter side below ``size`` is enlarged (and counted in the card); below ``size / 2`` it is refused.
-        on_bad: "skip" goes on without bad pictures and names them; "stop" raises, listing them.
-        limit: use at most this many pictures: a fixed random choice, the same for every seed; 0 uses all.
-        heldout_share: share of the usable pictures never trained on, at least 2; for sets without a test split.
-        reserve_share: share kept back for regimes that ask for fresh real data (of the official train split, if any).
-        cache: whether the final pixels are kept on disk for the next run, in ``$IMAGELAB_CACHE/pictures``, else
+        on_bad: "skip" continues without bad pictures and names them; "stop" raises an error that lists them.
+        limit: use at most this many pictures, a fixed random choice that is the same for every seed; 0 for all.
+        heldout_share: share of the usable pictures that is held out, at least 2; for sets without a test split.
+        reserve_share: share that is reserved for regimes with fresh real data (of the official train split, if any).
+        cache: whether the final pixels are stored on disk for the next run, in ``$IMAGELAB_CACHE/pictures``, else
             ``~/.cache/imagelab/pictures``.
     """
 
@@ -77,27 +78,27 @@ class PictureSet(Data, ABC):
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
     cache: bool = True
 
-    licence: ClassVar[str] = "The licence is whatever holds for these pictures; imagelab does not know it."
-    """What is known of the terms, and a note on ethics where people are shown; part of the card."""
+    licence: ClassVar[str] = "imagelab does not know the licence of these pictures."
+    """What is known about the licence, with a note on ethics if people are shown; part of the card."""
 
     @abstractmethod
     def _catalogue(self) -> Catalogue:
-        """Return which pictures there are and how one is read; ValueError if the layout is not there."""
+        """Return the list of pictures and a function that reads one; ValueError if the layout is not found."""
 
     @abstractmethod
     def _subject(self) -> str:
-        """Return what the pictures are of and where they lie, to follow "120 pictures of "."""
+        """Return the name and the place of the pictures, to follow "120 pictures of "."""
 
     @property
     def _word(self) -> str:
-        """The kind, as messages begin with it."""
+        """The kind, with which messages begin."""
         return str(type(self).model_fields["kind"].default)
 
     @model_validator(mode="after")
     def _train_is_left(self) -> PictureSet:
         if self.heldout_share + self.reserve_share >= 1:
             raise ValueError(
-                f"heldout_share + reserve_share: expected less than 1, so that images are left to train on, "
+                f"heldout_share + reserve_share: expected less than 1, so that images are left for training, "
                 f"got {self.heldout_share} + {self.reserve_share}"
             )
         return self
@@ -108,16 +109,16 @@ class PictureSet(Data, ABC):
         return 3, self.size, self.size
 
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """How many images each split holds.
+        """Return the number of images of each split.
 
         Raises:
-            ValueError: if the layout is not as expected or fewer than 6 usable pictures are found; and with
+            ValueError: if the layout is not as expected, if fewer than 6 usable pictures are found, or with
                 ``on_bad="stop"`` if any file is bad.
         """
         return {split: len(rows) for split, rows in self._rows(*self._usable(), seed).items()}
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return the first n images of a split's seeded order; a larger n begins with a smaller one's.
+        """Return the first n images of the seeded order of a split; a larger set begins with a smaller one.
 
         Raises:
             ValueError: as :meth:`available`, and if n is not 1 .. the number of images in the split.
@@ -127,7 +128,7 @@ class PictureSet(Data, ABC):
         if not 1 <= n <= len(rows):
             raise ValueError(
                 f"{self._word}: expected 1 to {len(rows)} images from the {split} split of {self._subject()}, got "
-                f"n = {n}; ask for fewer, add pictures, or change limit, heldout_share and reserve_share"
+                f"n = {n}; request fewer, add pictures, or change limit, heldout_share and reserve_share"
             )
         chosen = rows[:n]
         columns = {name: column[pictures.rows[chosen]] for name, column in catalogue.attributes.items()}
@@ -159,7 +160,7 @@ class PictureSet(Data, ABC):
         return distinct_pictures(self._chosen(), self.size, self.cache).fingerprint()
 
     def _chosen(self) -> Catalogue:
-        """Return the catalogue, cut down to ``limit``."""
+        """Return the catalogue, reduced to ``limit`` pictures."""
         catalogue = self._catalogue()
         if self.limit == 0 or len(catalogue) <= self.limit:
             return catalogue
@@ -178,7 +179,7 @@ class PictureSet(Data, ABC):
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
                 f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
-                f"({catalogue.ignored} files of other kinds); name the folder that holds the pictures"
+                f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures"
             )
         if count < LEAST_USABLE:
             raise ValueError(
@@ -204,7 +205,7 @@ class PictureSet(Data, ABC):
             train, held = len(rows["train"]), len(rows["heldout"])
             if train < LEAST_TRAIN or held < LEAST_HELDOUT:
                 raise ValueError(
-                    f"{self._word}: expected at least {LEAST_TRAIN} pictures to train on and {LEAST_HELDOUT} to hold "
+                    f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held "
                     f"out in its own division, got {train} and {held}; raise limit, or set official = False"
                 )
             return rows
@@ -221,7 +222,10 @@ class PictureSet(Data, ABC):
 
 
 def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order and, of each of its rows, where its whole group begins in a line of groups: none is parted."""
+    """Return the order and, for each of its rows, the position at which its group begins if groups are in sequence.
+
+    All rows of a group have the same position, so a threshold on positions never divides a group.
+    """
     _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
     sizes = np.bincount(which)
     line = np.argsort(first)
@@ -231,16 +235,23 @@ def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:
-    """Return the first candidate that exists, or say what is expected where and where a person gets it.
+    """Return the first candidate that exists.
+
+    Args:
+        kind: the kind of dataset, with which the message begins.
+        path: the user's path.
+        expected: the files that are expected under it.
+        source: who publishes the dataset.
+        candidates: the paths to try, in this order.
 
     Raises:
-        ValueError: if none exists.
+        ValueError: if none exists; the message says what is expected where and who publishes it.
     """
     for candidate in candidates:
         if candidate.exists():
             return candidate
-    looked = ", ".join(shown(candidate) for candidate in candidates)
+    tried = ", ".join(shown(candidate) for candidate in candidates)
     raise ValueError(
-        f"{kind}: expected {expected} under {shown(path)} (looked for {looked}). imagelab never downloads: get it from "
-        f"{source}, unpack it there, and name that folder as path."
+        f"{kind}: expected {expected} under {shown(path)} (looked for {tried}). imagelab never downloads: get it from "
+        f"{source}, unpack it there, and give that folder as path."
     )

@@ -1,9 +1,9 @@
-"""Known-answer pictures: Gaussian random fields with a power-law spectrum, S(f) ~ f^-slope.
+"""Pictures with known properties: Gaussian random fields with a power-law spectrum, S(f) ~ f^-slope.
 
 Every statistic of these pictures is known in closed form: each Fourier mode is an independent Gaussian of known
-variance. So a spectrum metric can be checked against the truth, and a whole loop with the Gaussian generator against
-``imagelab.theory``. White noise z is filtered on the torus: x = 128 + ifft2(sqrt(S) fft2(z)), S(0) = 0, the mean of S
-over all modes being contrast^2, which is then exactly the variance of a pixel. Natural photographs have slope about 2.
+variance. So a spectrum metric can be checked against the truth, and a loop with the Gaussian generator against
+``imagelab.theory``. White noise z is filtered on the torus: x = 128 + ifft2(sqrt(S) fft2(z)) with S(0) = 0. The mean of
+S over all modes is contrast^2, which is then exactly the variance of a pixel. Natural photographs have slope about 2.
 
 References:
     Relations between the statistics of natural images and the response properties of cortical cells (Field 1987),
@@ -26,13 +26,13 @@ MIDDLE = 128.0  # grey level
 
 
 class RandomField(DrawnTexture):
-    """Gaussian random fields of known spectrum, made as they are asked for.
+    """Gaussian random fields of known spectrum, computed on request.
 
     Attributes:
-        size: side, pixels.
+        size: side of the pictures, pixels.
         slope: the exponent a of S(f) ~ f^-a, f in cycles per image; 0 is white noise, 2 like photographs, 4 smooth.
         contrast: standard deviation of a pixel, grey levels. At 32, one pixel in 15 000 saturates.
-        channels: 1, or 3 equal ones.
+        channels: 1, or 3 equal channels.
 
     Example:
         >>> sample = RandomField(size=16, channels=1).load("train", 4, seed=0)
@@ -58,7 +58,7 @@ class RandomField(DrawnTexture):
     def spectrum(self) -> np.ndarray:
         """Return the variance of every orthonormal Fourier mode of one channel, grey levels^2: float64 [size,size].
 
-        In the order of ``numpy.fft.fft2``, before rounding (which adds 1/12 to every mode, the zeroth one included).
+        In the order of ``numpy.fft.fft2``, before rounding (which adds 1/12 to every mode, including the mean).
         """
         frequency = np.fft.fftfreq(self.size) * self.size  # cycles per image
         radius = np.hypot(frequency[:, None], frequency)
@@ -74,12 +74,12 @@ class RandomField(DrawnTexture):
         return np.repeat(field[None], self.channels, axis=0)
 
     def card(self) -> str:
-        """One paragraph: what is known of these pictures, and that they show nothing."""
+        """Return one paragraph: what is known about these pictures, and that they show nothing."""
         saturated = math.erfc(127.5 / (self.contrast * math.sqrt(2)))
         return (
             f"Gaussian random fields of {self.size} x {self.size} pixels with spectrum S(f) ~ f^-{self.slope:g}; the "
             f"standard deviation of a pixel is {self.contrast:g} grey levels. They are computed, not photographed: "
             f"every Fourier mode is an independent Gaussian of known variance, so a loop can be compared with theory. "
-            f"Rounding to 8 bit adds 1/12 level^2 to every mode; {saturated:.1e} of the pixels saturate. They show "
-            f"nothing: no shapes, no rare kinds, so they say nothing of lost tails or lost structure."
+            f"Rounding to 8 bit adds 1/12 level^2 to every mode; {saturated:.1e} of the pixels saturate. They have no "
+            f"shapes and no rare kinds, so they cannot show a loss of tails or of structure."
         )

@@ -1,7 +1,7 @@
-"""What the known-answer textures share: pictures drawn without end, each from a random stream of its own.
+"""The base of textures with known properties: an unlimited number of pictures, each from its own random stream.
 
-Picture i of a split is a function of (seed, split, i) alone, so a larger n begins with a smaller one's pictures, and no
-split can run out or share a picture with another.
+Picture i of a split is a function of (seed, split, i) alone. So a larger set begins with a smaller one, and no split
+can run out of pictures or share a picture with another.
 """
 
 from __future__ import annotations
@@ -19,21 +19,18 @@ __all__ = ["DrawnTexture"]
 
 
 class DrawnTexture(Data, ABC):
-    """Common ground of the recipes that draw each picture from its own random stream; a recipe says how one is drawn.
-
-    Not a dataset by itself.
-    """
+    """Abstract base of recipes that draw each picture from its own random stream; a recipe adds :meth:`draw`."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return one picture in grey levels, not yet rounded or clipped to 0..255: float64 [C,H,W]."""
 
     def attributes(self, split: Split, n: int, seed: int) -> Mapping[str, np.ndarray]:
-        """Return what is known of each picture beside its pixels, without drawing it: nothing."""
+        """Return no attributes: nothing is known about single pictures."""
         return {}
 
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """Without end in every split."""
+        """Return None for every split: the number of pictures is unlimited."""
         return {"train": None, "heldout": None, "reserve": None}
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
@@ -50,5 +47,5 @@ class DrawnTexture(Data, ABC):
         return Sample(levels, sources=tuple(f"{kind}:{split}:{row}" for row in range(n)))
 
     def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file is read."""
+        """Return none: this dataset reads no files."""
         return ()

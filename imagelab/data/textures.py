@@ -1,11 +1,11 @@
-"""Real photographs that are at hand everywhere: crops of the pictures inside scikit-image's own package.
+"""Real photographs without a download: crops of the pictures in the package of scikit-image.
 
-Nothing is downloaded: the files lie in the installed wheel and are checked against their SHA-256. Texture
-(grass, gravel, brick) is the hardest honest test of fine detail, because nearly all of it is fine detail.
+The files are part of the installed wheel and are checked against their SHA-256. Texture (grass, gravel, brick) is a
+hard test of fine detail, because nearly all of it is fine detail.
 
-Each photograph is cut by ROWS into a train, a heldout and a reserve region, and every crop lies inside one
-region. So no pixel is ever seen in two splits, which a split of overlapping crops could not promise. The price
-is plain: the crops of a region overlap one another, and the effective sample is the number of disjoint ones.
+Each photograph is divided by ROWS into a train, a heldout and a reserve region, and every crop is inside one region. So
+no pixel is in two splits, which a split of overlapping crops could not guarantee. The disadvantage is that the crops of
+a region overlap one another; the effective sample size is the number of disjoint crops.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Photograph:
     """One picture of scikit-image's package.
 
     Attributes:
-        file: its name in ``skimage/data``. sha256: of the file, so that a changed picture is noticed.
-        licence: as printed in scikit-image's documentation.
+        file: its name in ``skimage/data``.
+        sha256: SHA-256 of the file, to detect a changed picture.
+        licence: as printed in the documentation of scikit-image.
         box: (top, left, bottom, right) of the part that is used, in pixels.
     """
 
@@ -60,7 +61,7 @@ PHOTOGRAPHS: Mapping[str, Photograph] = MappingProxyType(
         "brick": Photograph(
             "brick.png", "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf", "CC0", (0, 0, 512, 512)
         ),
-        "retina": Photograph(  # the square inside the round field of view; outside it is black
+        "retina": Photograph(  # a square inside the round field of view, whose outside is black
             "retina.jpg",
             "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
             "CC0",
@@ -86,21 +87,21 @@ PHOTOGRAPHS: Mapping[str, Photograph] = MappingProxyType(
 """The photographs to choose from. Grey ones (grass, gravel, brick, cell) become three equal channels."""
 
 OBJECTS = frozenset({"coffee", "chelsea", "cell"})
-"""Pictures of one thing: their regions show different parts of it, so train and heldout are not of one kind."""
+"""Pictures of one object: their regions show different parts of it, so train and heldout differ in kind."""
 
 
 class Textures(Data):
     """Seeded random crops of real photographs, mirrored half of the time.
 
     Row i of a split is a crop of photograph ``photos[i % len(photos)]``, so every photograph has an equal share. No
-    crop occurs twice in a split. The attributes of a sample tell the photograph: ``photo/grass`` and so on.
+    crop occurs twice in a split. The photograph of each crop is an attribute, such as ``photo/grass``.
 
     Attributes:
-        size: side of a crop, pixels; crops are cut, never scaled.
+        size: side of a crop, pixels; crops are never resized.
         photos: names from :data:`PHOTOGRAPHS`.
         mirror: whether crops are mirrored left to right half of the time.
-        heldout_share: share of each photograph's rows that belongs to the heldout region.
-        reserve_share: the same for the reserve; 0 for none.
+        heldout_share: share of the rows of each photograph that belongs to the heldout region.
+        reserve_share: as ``heldout_share``, for the reserve; 0 for none.
 
     Example:
         >>> sample = Textures(size=32, photos=("brick",)).load("train", 2, seed=0)
@@ -128,7 +129,7 @@ class Textures(Data):
     def _train_is_left(self) -> Textures:
         if self.heldout_share + self.reserve_share >= 1:
             raise ValueError(
-                f"heldout_share + reserve_share: expected less than 1, so that rows are left to train on, "
+                f"heldout_share + reserve_share: expected less than 1, so that rows are left for training, "
                 f"got {self.heldout_share} + {self.reserve_share}"
             )
         for name in self.photos:
@@ -147,7 +148,7 @@ class Textures(Data):
         return 3, self.size, self.size
 
     def region(self, name: PhotoName, split: Split) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of a split's part of a photograph, pixels: train above heldout above reserve."""
+        """Return (top, left, bottom, right) of the region of a split, pixels; train is above heldout above reserve."""
         top, left, bottom, right = PHOTOGRAPHS[name].box
         reserve_top = bottom - round((bottom - top) * self.reserve_share)
         heldout_top = reserve_top - round((bottom - top) * self.heldout_share)
@@ -155,25 +156,25 @@ class Textures(Data):
         return rows[split][0], left, rows[split][1], right
 
     def disjoint_crops(self, split: Split) -> int:
-        """How many crops of a split fit side by side without overlap: the effective sample, over all photographs."""
+        """Return the number of crops of a split without overlap, over all photographs: the effective sample size."""
         regions = [self.region(name, split) for name in self.photos]
         return sum((b - t) // self.size * ((r - left) // self.size) for t, left, b, r in regions)
 
     def available(self, seed: int) -> Mapping[str, int | None]:
-        """How many different (overlapping) crops each split can give; the same for every seed."""
+        """Return the number of different (overlapping) crops of each split; the same for every seed."""
         splits = get_args(Split)
         return {split: len(self.photos) * min(self._places(name, split) for name in self.photos) for split in splits}
 
     def load(self, split: Split, n: int, seed: int) -> Sample:
-        """Return n crops of a split; a larger n begins with a smaller one's.
+        """Return n crops of a split; a larger set begins with a smaller one.
 
         Raises:
             ValueError: if n is not 1 .. ``available(seed)[split]``.
         """
-        found = self.available(seed)[split]
-        if not 1 <= n <= (found or 0):
+        most = self.available(seed)[split]
+        if not 1 <= n <= (most or 0):
             raise ValueError(
-                f"textures: expected 1 to {found} crops from the {split} split of {', '.join(self.photos)} at "
+                f"textures: expected 1 to {most} crops from the {split} split of {', '.join(self.photos)} at "
                 f"{self.size} px, got n = {n}; use more photos, a smaller size, or a larger {split} region"
             )
         chosen = [self._crops(name, split, -(-n // len(self.photos)), seed) for name in self.photos]
@@ -183,34 +184,34 @@ class Textures(Data):
         return Sample(np.stack(images), attributes, sources)
 
     def card(self) -> str:
-        """One paragraph: what it is, its licences, and how few independent images stand behind the many crops."""
+        """Return one paragraph: the photographs, their licences, and the number of independent crops."""
         parts = ", ".join(f"{name} ({PHOTOGRAPHS[name].licence})" for name in self.photos)
         counts = ", ".join(f"{self.disjoint_crops(split)} for {split}" for split in get_args(Split))
         return (
             f"Random {self.size} x {self.size} crops{', half of them mirrored,' if self.mirror else ''} of photographs "
-            f"that ship with scikit-image: {parts}. Grey photographs have three equal channels. Train, heldout and "
+            f"that are part of scikit-image: {parts}. Grey photographs have three equal channels. Train, heldout and "
             f"reserve crops come from disjoint rows of each photograph, so no pixel is in two splits. Crops overlap: "
-            f"the effective sample is the number of disjoint crops, {counts}. Neighbouring regions show the same kind "
-            f"of texture, so the distance between splits is a floor for this photograph, not for all grass or gravel."
-            f"{self._warning()}"
+            f"the effective sample size is the number of disjoint crops, {counts}. Neighbouring regions show the same "
+            f"kind of texture, so the distance between splits is a floor for this photograph, not for all grass or "
+            f"gravel.{self._warning()}"
         )
 
     def bad_files(self) -> tuple[BadFile, ...]:
-        """Always empty: no file of the user's is read."""
+        """Return none: this dataset reads no files of the user."""
         return ()
 
     def _warning(self) -> str:
         objects = [name for name in self.photos if name in OBJECTS]
         if not objects:
             return ""
-        return f" But {', '.join(objects)} shows one thing, and its regions different parts of it: expect a high floor."
+        return f" {', '.join(objects)} shows one object, and each region another part of it: expect a high floor."
 
     def _places(self, name: PhotoName, split: Split) -> int:
         top, left, bottom, right = self.region(name, split)
         return max(bottom - top - self.size + 1, 0) * max(right - left - self.size + 1, 0)
 
     def _crops(self, name: PhotoName, split: Split, n: int, seed: int) -> list[tuple[np.ndarray, str]]:
-        """Return the first n crops of one photograph: (uint8 [3,size,size], where it was cut)."""
+        """Return the first n crops of one photograph: (uint8 [3,size,size], their position as text)."""
         pixels = _read_photograph(name)
         top, left, _, right = self.region(name, split)
         rng = rng_at(seed, f"textures/{split}/{name}")
@@ -230,7 +231,7 @@ def _read_photograph(name: PhotoName) -> np.ndarray:
     photograph = PHOTOGRAPHS[name]
     package = importlib.util.find_spec("skimage")
     if package is None or not package.submodule_search_locations:
-        raise ValueError("textures: the photographs ship with scikit-image, which is not installed; install it")
+        raise ValueError("textures: the photographs are part of scikit-image, which is not installed; install it")
     path = Path(package.submodule_search_locations[0]) / "data" / photograph.file
     if not path.is_file():
         raise ValueError(f"textures: expected {photograph.file} inside scikit-image's package; this version lacks it")

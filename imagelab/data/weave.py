@@ -1,11 +1,11 @@
-"""Known-answer pictures: plain-woven cloth, a lattice of threads with spectral lines at known places.
+"""Pictures with known properties: plain-woven cloth, a lattice of threads with spectral lines at known frequencies.
 
-Warp and weft cross over and under, one thread each ``pitch = size / threads`` pixels. The pattern repeats after two
-threads and is unchanged by a step of one thread along both axes. So, threads being equal, all its power lies on the
-lattice k = (a, b) threads / 2 cycles per image with a + b even: the first lines are at (threads / 2, threads / 2) on
-the diagonals and at (threads, 0) on the axes. Unequal threads (``jitter``) add power between the lines in proportion to
-jitter^2. The cloth closes on the torus and is sampled through an ideal lens with a Gaussian transfer function, so no
-line is aliased to a place where none belongs.
+Warp and weft cross over and under, with one thread every ``pitch = size / threads`` pixels. The pattern repeats after
+two threads and does not change if it is shifted by one thread along both axes. So, if all threads are equal, all its
+power is on the lattice k = (a, b) threads / 2 cycles per image with a + b even: the first lines are at
+(threads / 2, threads / 2) on the diagonals and at (threads, 0) on the axes. Unequal threads (``jitter``) add power
+between the lines in proportion to jitter^2. The pattern is periodic on the torus and is sampled through an ideal lens
+with a Gaussian transfer function, so no line is aliased to another frequency.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .synthetic import DrawnTexture
 __all__ = ["Weave"]
 
 _FINE = 6
-"""At least so many fine pixels a pixel, each way, before the lens."""
+"""The least number of fine pixels per pixel, in each direction, before the lens."""
 
 
 class Weave(DrawnTexture):
@@ -28,8 +28,8 @@ class Weave(DrawnTexture):
 
     Attributes:
         size: side of the pictures, pixels.
-        threads: threads across a picture each way, even, at most ``size / 2``; the pitch is size / threads pixels.
-        jitter: standard deviation of a thread's brightness as a share of it; 0 for cloth of a pure line spectrum.
+        threads: threads per picture in each direction, even, at most ``size / 2``; the pitch is size / threads pixels.
+        jitter: relative standard deviation of the brightness of threads; 0 for cloth with a pure line spectrum.
 
     Example:
         >>> recipe = Weave(size=32, threads=8)
@@ -59,25 +59,25 @@ class Weave(DrawnTexture):
 
     @property
     def pitch(self) -> float:
-        """Pixels from thread to thread."""
+        """The distance between threads, pixels."""
         return self.size / self.threads
 
     def lines(self) -> np.ndarray:
-        """Return where the spectral lines can be: bool [size,size] in the order of ``numpy.fft.fft2``, the mean too."""
+        """Return the possible spectral lines and the mean: bool [size,size] in the order of ``numpy.fft.fft2``."""
         k = np.round(np.fft.fftfreq(self.size) * self.size).astype(int)
         half = self.threads // 2
         on = k % half == 0
         return on[:, None] & on & ((k[:, None] // half + k // half) % 2 == 0)
 
     def card(self) -> str:
-        """One paragraph: what is known of these pictures, and that they show no real cloth."""
+        """Return one paragraph: what is known about these pictures, and that they show no real cloth."""
         return (
-            f"Plain-woven cloth of {self.size} x {self.size} pixels, {self.threads} threads each way, one every "
-            f"{self.pitch:g} pixels. Computed, not photographed; it carries imagelab's own licence. Its spectral lines "
-            f"lie at multiples of {self.threads // 2} cycles per image (both multiples even, or both odd), the first "
+            f"Plain-woven cloth of {self.size} x {self.size} pixels, {self.threads} threads in each direction, one "
+            f"every {self.pitch:g} pixels. Computed, not photographed; the licence is that of imagelab. Its spectral "
+            f"lines are at multiples of {self.threads // 2} cycles per image (both even or both odd), the first "
             f"at {self.threads / 2**0.5:.3g} on the diagonals and {self.threads} on the axes; threads differ by "
             f"{100 * self.jitter:g} % (standard deviation), which adds power between the lines. Colours and offsets "
-            f"are uniform: there are no rare kinds, so it says nothing of lost tails."
+            f"are uniform: there are no rare kinds, so these pictures cannot show a loss of tails."
         )
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +85,9 @@ class Weave(DrawnTexture):
         offset = rng.uniform(0, 2, 2)
         warp_colour, weft_colour = rng.uniform(0.25, 0.85, (2, 3))
         warp_bright, weft_bright = 1 + self.jitter * rng.standard_normal((2, self.threads))
-        fine = self.threads * -(-self.size * _FINE // self.threads)  # whole fine pixels a thread: no line strays
+        fine = self.threads * -(
+            -self.size * _FINE // self.threads
+        )  # a whole number of fine pixels per thread keeps lines in place
         along = (np.arange(fine) + 0.5) * self.threads / fine
         x, y = (along + offset[0])[None], (along + offset[1])[:, None]  # in threads
         column, row = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -99,11 +101,12 @@ class Weave(DrawnTexture):
 
 
 def _thread(across: np.ndarray, along: np.ndarray, over: np.ndarray) -> np.ndarray:
-    """Return the shade of a round thread, 0 beside it: full where it comes up, dark where it dips under its neighbours.
+    """Return the shade of a round thread: 0 outside it, bright where it is on top, dark where it is below the other.
 
     Args:
-        across, along: place within the crossing, -0.5..0.5 of a thread.
-        over: whether it lies on top in this crossing.
+        across: position across the thread within the crossing, -0.5..0.5 of a thread.
+        along: position along the thread within the crossing, -0.5..0.5 of a thread.
+        over: whether the thread is on top in this crossing.
     """
     round_ = np.sqrt(np.clip(1 - (across / 0.47) ** 2, 0, 1))
     bend = np.where(over, 0.78 + 0.22 * np.cos(2 * np.pi * along), 0.45)
@@ -111,7 +114,7 @@ def _thread(across: np.ndarray, along: np.ndarray, over: np.ndarray) -> np.ndarr
 
 
 def _lens(fine: np.ndarray, size: int) -> np.ndarray:
-    """Sample [K,fine,fine] as [K,size,size] on the torus: frequencies above the limit are cut, lower ones damped."""
+    """Sample [K,fine,fine] as [K,size,size] on the torus: frequencies from the limit on are removed, others damped."""
     spectrum = np.fft.fft2(fine)
     index = np.round(np.fft.fftfreq(size) * size).astype(int)
     nyquist = size // 2

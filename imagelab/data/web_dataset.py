@@ -1,7 +1,7 @@
-"""webdataset shards: plain tar files in which files of one sample share a name and differ in their ending.
+"""webdataset shards: plain tar files in which the files of one sample have the same name and different suffixes.
 
-``000017.png``, ``000017.cls`` and ``000017.json`` are one picture, its class and what else is known of it. Only
-uncompressed tars are read, in place: nothing is unpacked and no path in the archive is followed.
+``000017.png``, ``000017.cls`` and ``000017.json`` are a picture, its class and further data. Only uncompressed tar
+files are read, in place: nothing is unpacked and no path in the archive is followed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from .picture_set import FilePath, Level, PictureSet, found_at
 
 __all__ = ["WebDataset"]
 
-SOURCE = "whoever wrote the shards"
+SOURCE = "the author of the shards"
 
 
 class WebDataset(PictureSet):
     """Pictures in tar shards.
 
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+
     Attributes:
-        path: a folder of ``.tar`` files, or one of them.
+        path: a folder of ``.tar`` files, or a single file.
         alpha_over: RGB 0..255 behind transparent pixels.
-        official: whether shards whose names say train and test (or val) are the splits; else a seeded permutation.
-        limit: 20,000 pictures unless told otherwise (0 for all).
-        size, on_bad, heldout_share, reserve_share, cache: see :class:`~imagelab.data.picture_set.PictureSet`.
+        official: whether shards with train and test (or val) in their names are the splits; else a seeded permutation.
+        limit: use at most this many pictures; 0 for all.
     """
 
     kind: Literal["webdataset"] = "webdataset"

@@ -197,9 +197,9 @@ def measure(
         >>> measure(pictures[:20], pictures[20:], metrics=["hf_ratio"])["hf_ratio"].n_fake
         10
     """
-    unknown = [name for name in metrics or () if name not in METRICS]
-    if unknown or (metrics is not None and not metrics):
-        raise ValueError(f"unknown metric {', '.join(unknown) or '(none named)'}; known are {', '.join(METRICS)}")
+    if metrics is not None and not metrics:
+        raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
+    metrics = None if metrics is None else [METRICS.find(name).name or name for name in metrics]
     how = Opening(size or 0, resize, value_range, layout, on_bad, cache)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}

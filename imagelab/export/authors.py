@@ -1,8 +1,8 @@
-"""Who wrote the works that the docstrings name with "et al.": the full lists, for a bibliography.
+"""The full lists of authors of the works that docstrings name with "et al.", for a bibliography.
 
-A docstring keeps the short form, for readers of the code; this table adds what BibTeX wants, by the identifier that
-both share. A work that is missing here, because it has very many authors or because the list was not known for certain,
-is cited as "and others", which BibTeX understands.
+A docstring has the short form; this table has the full list for BibTeX, under the same identifier. A work that is not
+in this table, because it has very many authors or because the list was not certain, is cited with "and others", which
+BibTeX understands.
 """
 
 from __future__ import annotations
@@ -53,4 +53,4 @@ AUTHORS: dict[str, str] = {
     "doi:10.1145/2063384.2063405": "John K. Salmon, Mark A. Moraes, Ron O. Dror, David E. Shaw",
     "doi:10.2307/2531595": "Elizabeth R. DeLong, David M. DeLong, Daniel L. Clarke-Pearson",
 }
-"""Identifier, as a docstring has it -> all authors, in the order of the work."""
+"""Identifier as in the docstring -> all authors, in the order of the work."""

@@ -1,13 +1,13 @@
-"""Writing a dataset's images where others can read them: PNG files with a line of facts each, and a dataset card.
+"""Export of a dataset for other programs: PNG files, one line of metadata per image, and a dataset card.
 
-The form is the Hugging Face imagefolder::
+The format is the Hugging Face imagefolder::
 
-    DIR/README.md                   the card: what it is, how often each attribute occurs, terms, how to load it
+    DIR/README.md                   the card: source, how often each attribute occurs, licence, how to load it
     DIR/train/000000.png ...
     DIR/train/metadata.jsonl        file_name, source, sha256, attributes, freckles
 
-Our splits train, reserve and heldout become train, validation and test, the names that readers of this form know. It is
-written as ``DIR.partial`` and renamed when whole.
+The splits train, reserve and heldout become train, validation and test, the usual names of this format. The folder is
+written as ``DIR.partial`` and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ FOLDERS: dict[Split, str] = {"train": "train", "reserve": "validation", "heldout
 
 
 def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folder: Path) -> Path:
-    """Write samples of a dataset as an imagefolder, whole or not at all.
+    """Write samples of a dataset as an imagefolder; the folder is complete or absent.
 
     Args:
-        data: the recipe that they come from.
-        samples: split -> images with what is known of them.
-        seed: that they were loaded with.
-        folder: must not exist yet; nor may ``<folder>.partial``, the mark of an interrupted export.
+        data: the recipe of the samples.
+        samples: split -> images with what is known about them.
+        seed: the seed with which they were loaded.
+        folder: the folder to write. Neither it nor ``<folder>.partial``, which an interrupted export leaves, may exist.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: if there is something already, or nothing to write.
+        ValueError: if the folder exists, or there is nothing to write.
     """
     if not samples:
         raise ValueError("export: expected at least one split, got none")
@@ -61,7 +61,7 @@ def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folde
 
 
 def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int, int, float, float]]:
-    """Yield (name, images that have it, images, and the 95 % Wilson interval of the rate behind the share).
+    """Yield (name, images with the attribute, all images, lower and upper end of the rate's 95 % Wilson interval).
 
     Example:
         >>> [(n, k, N, round(a, 3), round(b, 3)) for n, k, N, a, b in prevalences({"rare": np.arange(100) < 1})]
@@ -76,12 +76,12 @@ def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int
 
 
 def licence_of(kind: str | None) -> str:
-    """Return the licence of images of a kind of dataset, as a dataset card names it."""
+    """Return the licence of the images of a kind of dataset, in the words of a dataset card."""
     return "apache-2.0" if kind in DATASETS and DATASETS[str(kind)].drawn else "other"
 
 
 def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any], str]:
-    """Return a dataset's settings and its card, a path of the maker's machine shortened to its last part in both.
+    """Return the settings and the card of a dataset, with the path shortened to its last part in both.
 
     Example:
         >>> without_paths({"kind": "folder", "path": "/home/ada/faces"}, "Pictures of /home/ada/faces.")
@@ -94,7 +94,7 @@ def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any],
 
 
 def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) -> str:
-    """Return the dataset card: YAML front matter, then what it is in plain words."""
+    """Return the dataset card: YAML front matter, then a description."""
     total = sum(len(sample) for sample in samples.values())
     settings: dict[str, Any] = getattr(data, "model_dump")(mode="json")  # noqa: B009 - every recipe is a pydantic model
     recipe, card = without_paths(settings, data.card())
@@ -121,8 +121,8 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "```",
         "",
         "Each line of metadata.jsonl: `file_name`; `source`, where the image came from; `sha256` of the decoded pixels "
-        "(uint8, row by row, channels last); `attributes`, the truth as the dataset states it; `freckles` where known, "
-        "a list of x, y and radius (pixels), contrast, visible (1 or 0).",
+        "(uint8, row by row, channels last); `attributes`, as the dataset states them; `freckles` if known, a list of "
+        "x, y and radius (pixels), contrast, visible (1 or 0).",
         "",
         *_table(samples),
     ]
@@ -155,7 +155,7 @@ def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
         return
     yield "## How often each attribute occurs"
     yield ""
-    yield "The interval is that of the rate behind the share (Wilson, 95 %), as if images were drawn at random."
+    yield "The interval is a 95 % Wilson interval of the underlying rate, as if images were drawn at random."
     yield ""
     yield "| attribute | split | images | share | interval |"
     yield "|---|---|---|---|---|"

@@ -1,13 +1,13 @@
-"""Writing a generation of a run where others can read it, with the provenance of every image.
+"""Export of a generation of a run for other programs, with the provenance of every image.
 
     imagefolder   PNG files and metadata.jsonl, as Hugging Face datasets and torchvision read them
-    parquet       one table with an image column in Hugging Face's form (needs pyarrow: imagelab-collapse[data])
-    webdataset    tar shards of 1,000 images, each with a JSON of the same key
-    model         the generation's model as it was saved, with a model card
+    parquet       one table with an image column in the format of Hugging Face (needs pyarrow: imagelab-collapse[data])
+    webdataset    tar shards of 1,000 images, each with a JSON file of the same key
+    model         the model of the generation as it was saved, with a model card
 
-Whatever the form, each image carries who made it (run, generation, line, row), the seed of its noise, the SHA-256 of
-its pixels, whether it is synthetic, and the digest of the ledger its model was trained on. PNG files also carry the
-IPTC mark of synthetic media. Everything is written as ``NAME.partial`` and renamed when whole.
+In every format, each image has its origin (run, generation, line, row), the seed of its noise, the SHA-256 of its
+pixels, whether it is synthetic, and the digest of the ledger of its model's training images. PNG files also have the
+IPTC property for synthetic media. The output is written as ``NAME.partial`` and renamed when it is complete.
 
 References:
     IPTC digital source types: trainedAlgorithmicMedia, http://cv.iptc.org/newscodes/digitalsourcetype/.
@@ -42,16 +42,16 @@ __all__ = ["FORMATS", "Exported", "export_generation"]
 
 Format = Literal["imagefolder", "parquet", "webdataset", "model"]
 FORMATS: tuple[Format, ...] = ("imagefolder", "parquet", "webdataset", "model")
-"""What a generation can be written as."""
+"""The formats of an export."""
 
-SHARD = 1000  # images a webdataset shard
+SHARD = 1000  # images per webdataset shard
 SYNTHETIC = "trainedAlgorithmicMedia"
 IPTC = "Iptc4xmpExt:DigitalSourceType"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One image on its way out: its key, its PNG and its facts."""
+    """One exported image: its key, its PNG file and its metadata."""
 
     key: str
     png: bytes
@@ -59,18 +59,20 @@ class Exported:
 
 
 def export_generation(run: Path, generation: int, folder: Path, form: Format = "imagefolder", line: int = 0) -> Path:
-    """Write one generation of one line, whole or not at all.
+    """Write one generation of one line; the folder is complete or absent.
 
     Args:
-        run: the run folder. generation: 0 for the real training images. line: which model.
-        folder: where to; it must not exist yet.
-        form: see the module.
+        run: the run folder.
+        generation: which generation; 0 for the real training images.
+        folder: the folder to write; it must not exist yet.
+        form: the format, see the module.
+        line: which model.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: for a generation that is not finished, a folder that exists, or a form that cannot be written here.
+        ValueError: for a generation that is not finished, a folder that exists, or a format that cannot be written.
     """
     store = RunFolder.open(run)
     owner = REAL if generation == 0 else line
@@ -90,7 +92,7 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
 
 
 def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
-    """Yield the images of a shard in their order, with all that is known of each."""
+    """Yield the images of a shard in their order, with all that is known about each."""
     owner = REAL if generation == 0 else line
     images = store.images(generation, owner)
     seed, signature = store.config["experiment"]["seed"], store.config["signature"]
@@ -108,7 +110,9 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
         }
         if generation:
             facts |= {
-                "noise_seed": str(seed_at(seed, "sample", generation, line, row)),  # beyond what JSON readers keep
+                "noise_seed": str(
+                    seed_at(seed, "sample", generation, line, row)
+                ),  # as text: too large for numbers of JSON readers
                 "trained_on": ledger,
             }
         yield Exported(f"{generation:03d}-{line}-{row:06d}", _png(pixels, facts), facts)
@@ -205,19 +209,19 @@ def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
         "",
         f"# {label}, generation {generation} of {store.path.name}",
         "",
-        f"A model of a self-consuming loop, made by imagelab {__version__} to study how such models fail. It is not "
-        "meant for making pictures for any other purpose.",
+        f"A model of a self-consuming loop, trained by imagelab {__version__} to study how such models fail. It is not "
+        "intended for generating pictures for any other purpose.",
         "",
         f"- Trained on {len(pool)} images, {real:.1%} of them real; ledger SHA-256 {pool.digest()}.",
         f"- Regime: `{json.dumps(experiment['regime'], ensure_ascii=False)}`",
         f"- Recipe: `{json.dumps(recipes[line], ensure_ascii=False)}`",
         f"- Run seed {experiment['seed']}, signature {store.config['signature']}.",
         "",
-        "## Measured on what it makes",
+        "## Measurements of its images",
         "",
         *_measured(store, generation, line),
         "",
-        "## The data it all began with",
+        "## The real images",
         "",
         _data(store)[1],
         "",
@@ -237,7 +241,7 @@ def _measured(store: RunFolder, generation: int, line: int) -> list[str]:
 
 
 def _data(store: RunFolder) -> tuple[dict[str, Any], str]:
-    """The recipe and the card of the data that a run began with, as the world may see them."""
+    """Return the recipe and the card of the real images of a run, without paths of this machine."""
     card = str((store.provenance.get("data") or {}).get("card", "No card was written."))
     return without_paths(store.config["experiment"]["data"], card)
 
@@ -259,20 +263,22 @@ def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files
         f"# {store.path.name}, generation {generation}",
         "",
         f"{count} {kind} from a self-consuming loop, written by imagelab {__version__}. "
-        + ("A model made every one of them. " if generation else "")
-        + "Training a model on synthetic images is what this dataset is for studying: do it knowingly.",
+        + ("A generative model made all of them. " if generation else "")
+        + "This dataset serves to study the training of models on synthetic images; do not train other models on it by "
+        "accident.",
         "",
-        "Each row: `run`, `signature`, `generation`, `line`, `row` name the image for ever; `sha256` is of its decoded "
-        "pixels (uint8, row by row, channels last); `synthetic`; for made images `noise_seed`, the seed of its noise, "
-        "and `trained_on`, the SHA-256 of the ledger of its model's training set (pool.npz in the run folder).",
+        "Each row: `run`, `signature`, `generation`, `line` and `row` identify the image permanently; `sha256` of its "
+        "decoded pixels (uint8, row by row, channels last); `synthetic`; for generated images `noise_seed`, the seed "
+        "of its noise, and `trained_on`, the SHA-256 of the ledger of its model's training set (pool.npz in the run "
+        "folder).",
         "",
         f"Experiment: `{json.dumps({**experiment, 'data': recipe}, ensure_ascii=False)}`",
         "",
-        "## The data it all began with",
+        "## The real images",
         "",
         card,
         "",
-        "## Measured",
+        "## Measurements",
         "",
         *_measured(store, generation, line),
         "",

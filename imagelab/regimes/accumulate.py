@@ -28,7 +28,7 @@ class Accumulate(Regime):
         Collapse or thrive? (Kazdan et al. 2024), arXiv:2410.16713.
     """
 
-    fed: ClassVar[str] = "training on real images and everything it has made"
+    fed: ClassVar[str] = "training on the real images and the images of all its generations"
 
     kind: Literal["accumulate"] = "accumulate"
     subsample: bool = False
@@ -62,7 +62,7 @@ class Window(Regime):
             ends of this scale.
     """
 
-    fed: ClassVar[str] = "training on what it made in its last few generations"
+    fed: ClassVar[str] = "training on its own output of the last few generations"
 
     kind: Literal["window"] = "window"
     last: int = Field(default=3, ge=1)

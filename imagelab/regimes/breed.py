@@ -33,7 +33,7 @@ class Breed(Regime):
             arXiv:2505.21677.
     """
 
-    fed: ClassVar[str] = "training on what all models made mixed with the same real images"
+    fed: ClassVar[str] = "training on the output of all models mixed with the same real images"
 
     kind: Literal["breed"] = "breed"
     weights: tuple[Weight, ...] = ()

@@ -64,7 +64,7 @@ class Contaminate(Regime):
         Nepotistically trained generative-AI models collapse (Bohacek and Farid 2023), arXiv:2311.12202.
     """
 
-    fed: ClassVar[str] = "training on real images with some of its own output among them"
+    fed: ClassVar[str] = "training on real images contaminated with some of its own output"
 
     kind: Literal["contaminate"] = "contaminate"
     share: Fraction = 0.033

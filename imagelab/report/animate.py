@@ -1,9 +1,9 @@
-"""Animations: a photocopy of a photocopy, one frame a generation, alone or several runs side by side.
+"""Animations: a photocopy of a photocopy, one frame per generation, for one run or for several side by side.
 
-Every frame is 1280 x 720: the generation in large figures, the pictures enlarged by whole pixels, and under them what
-is left of freckles, fine detail and variety, as measured on all images of that generation. WebP and APNG are lossless;
-GIF has 256 colours a frame; MP4 and WebM are lossy, so a lossless crop is written beside them: compressed video smooths
-away just what these pictures are about.
+Every frame is 1280 x 720 pixels: the generation in large letters, the pictures enlarged by whole pixels, and bars for
+what is left of freckles, fine detail and variety, measured on all images of that generation. WebP and APNG are
+lossless. GIF has 256 colours per frame. MP4 and WebM are lossy and remove fine detail, which is what these pictures
+show; therefore a lossless crop is written in addition.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .run_view import Run, plain, read_run
 __all__ = ["FORMATS", "animate"]
 
 FORMATS = ("webp", "gif", "apng", "mp4", "webm")
-"""What an animation can be written as; the file's suffix chooses, and .png is .apng."""
+"""Formats of an animation; the suffix of the file selects one, and .png means .apng."""
 
 WIDTH, HEIGHT, MARGIN, BETWEEN, HEAD, FOOT = 1280, 720, 40, 36, 128, 44
 BAR = 34  # height of one bar with its gap
@@ -35,12 +35,12 @@ GAP = 2
 TRACK = (232, 233, 235)
 MOST_RUNS = 4
 SHOWN = ("tails", "detail", "diversity")  # families with a bar, from the top
-HOLD = 3  # times as long as other frames do the first and the last one stand
+HOLD = 3  # the first and the last frame are shown this many times as long as the others
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One run in the animation: its name, its pictures and what is left, generation by generation."""
+    """One run in the animation: its label, its pictures by generation, and the signals of its bars."""
 
     label: str
     pictures: Mapping[int, np.ndarray]
@@ -57,15 +57,16 @@ def animate(
     """Write the animation of a run, or of up to four runs side by side.
 
     Args:
-        runs: run folders; of runs of different length the shorter ones stand still at their end.
+        runs: run folders; a run with fewer generations shows its last one until the end.
         out: the file; .webp, .gif, .apng (also .png), .mp4 or .webm.
-        which: "photocopy" follows given images through all generations, "tracked" what each model draws from the same
-            seeds. Where a model cannot copy, "photocopy" falls back to nothing: the error says so.
-        seconds: how long a generation stands; the first and the last stand three times as long.
-        labels: a name for each run; by default its regime where these differ, else its model.
+        which: "photocopy" shows given images copied through all generations, "tracked" what each model draws from the
+            same seeds. If the model cannot copy, "photocopy" is an error.
+        seconds: how long a generation is shown; the first and the last are shown three times as long.
+        labels: a name for each run; by default its model, or for several runs its regime, with the model if two runs
+            have the same regime.
 
     Returns:
-        The files written: the animation, and for lossy video a lossless crop (APNG) beside it.
+        The files written: the animation and, for lossy video, a lossless crop (APNG).
 
     Raises:
         ValueError: for another suffix, more than four runs, no pictures of that kind, or a missing video encoder.
@@ -78,11 +79,11 @@ def animate(
     if not 1 <= len(runs) <= MOST_RUNS:
         raise ValueError(f"animate: expected 1 to {MOST_RUNS} runs, got {len(runs)}")
     if not 0.02 <= seconds <= 30:
-        raise ValueError(f"animate: expected 0.02 to 30 seconds a generation, got {seconds:g}")
+        raise ValueError(f"animate: expected 0.02 to 30 seconds per generation, got {seconds:g}")
     views = [read_run(Path(run)) for run in runs]
     names = list(labels) or _labels(views)
     if len(names) != len(views):
-        raise ValueError(f"animate: expected one label a run, got {len(names)} for {len(views)} runs")
+        raise ValueError(f"animate: expected one label per run, got {len(names)} for {len(views)} runs")
     panels = [_panel(view, which, plain(name, 60)) for view, name in zip(views, names, strict=True)]
     generations = range(max(max(panel.pictures) for panel in panels) + 1)
     frames = [_frame(panels, generation, which) for generation in generations]
@@ -113,7 +114,7 @@ def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Pan
         raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
     known = sorted(
         signals(view.measurements), key=lambda signal: signal.title != "freckles"
-    )  # these first, where known
+    )  # freckles first, if measured
     bars = [next((signal for signal in known if signal.family == family), None) for family in SHOWN]
     return Panel(label, pictures, tuple(bar for bar in bars if bar is not None))
 
@@ -130,7 +131,7 @@ def _frame(panels: Sequence[Panel], generation: int, which: str) -> Image.Image:
     for order, panel in enumerate(panels):
         _draw_panel(canvas, draw, panel, generation, MARGIN + order * (across + BETWEEN), across, len(panels) > 1)
     foot = (
-        "imagelab · every pixel enlarged, nothing smoothed · bars: share of what real images have, all images counted"
+        "imagelab · every pixel enlarged, nothing smoothed · bars: share of the value of real images, from all images"
     )
     write_line(draw, (MARGIN, HEIGHT - 32), foot, 15, MUTED, WIDTH - 2 * MARGIN)
     return canvas
@@ -154,7 +155,7 @@ def _draw_panel(
 
 
 def _grid(images: np.ndarray, across: int, room: int) -> np.ndarray:
-    """Lay out as many pictures as fit, two rows at least where there are enough, at the largest whole enlargement."""
+    """Lay out pictures at the whole enlargement for which they cover the largest area; four or more if there are."""
     count, _, height, width = images.shape
     best = (0, 1, 1, 1)
     for scale in range(1, 1 + max(1, room // height)):
@@ -183,7 +184,7 @@ def _bar(draw: ImageDraw.ImageDraw, signal: Signal, generation: int, left: int, 
 
 
 def _crops(panels: Sequence[Panel], generations: Sequence[int]) -> list[Image.Image]:
-    """Return the middle of each run's first picture, six times enlarged: what compression would smooth."""
+    """Return the middle of the first picture of each run, enlarged six times: compression would smooth it."""
     frames = []
     for generation in generations:
         cut = []
@@ -196,7 +197,7 @@ def _crops(panels: Sequence[Panel], generations: Sequence[int]) -> list[Image.Im
 
 
 def _still(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suffix: str) -> None:
-    """Write WebP or APNG without loss, or GIF with a palette of its own for every frame, whole or not at all."""
+    """Write lossless WebP or APNG, or GIF with a separate palette for every frame; the file is complete or absent."""
     settings = {
         "webp": {"lossless": True, "quality": 60, "method": 4},
         "apng": {},
@@ -217,7 +218,7 @@ def _still(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suf
 
 
 def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suffix: str) -> None:
-    """Encode with ffmpeg at 10 frames a second; a frame is repeated for as long as it stands."""
+    """Encode with ffmpeg at 10 frames per second; a frame is repeated for as long as it is shown."""
     try:
         import imageio_ffmpeg
     except ImportError as error:

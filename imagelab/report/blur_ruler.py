@@ -1,9 +1,9 @@
-"""The blur ruler: how far out of focus real faces would have to be for the counter to find as few freckles.
+"""The blur ruler: the amount of blur of real faces at which the counter finds as few freckles as in a generation.
 
-The counter was tried on real faces under Gaussian blur of known sigma; its card, which every run carries in
-provenance.json, holds the share of the sharp count that is left, s(sigma). A generation with the share
-r = count / count on real faces stands at the sigma where s(sigma) = r. That is a reading, not a cause: a count in a
-blurred picture is a count of the freckles that can still be detected.
+The counter was calibrated on real faces under Gaussian blur of known sigma. Its calibration card, which every run
+stores in provenance.json, gives the share s(sigma) of the sharp count that is left. A generation with the share
+r = count / count on real faces is placed at the sigma for which s(sigma) = r. This is a comparison, not a cause: a
+count in a blurred picture is the number of freckles that can still be detected.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ TABLE, COUNT = "blur ruler", "freckles/count"
 
 @dataclass(frozen=True)
 class Reading:
-    """One generation on the ruler.
+    """The equivalent blur of one generation.
 
     Attributes:
-        measured: its count. sigma: the blur in px that leaves as much; infinite beyond the ruler's end.
-        low, high: the same at the ends of the share's 95 % interval, which holds the errors of both counts and of s.
+        measured: its count.
+        sigma: the blur in px that leaves the same share; infinite for a share below the end of the ruler.
+        low: the lower end of its 95 % interval in px, from the errors of both counts and of s.
+        high: the upper end of its 95 % interval in px.
     """
 
     measured: Measurement
@@ -41,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Ruler:
-    """The figure, what it says of the last generation, and every reading."""
+    """The figure, a sentence about the last generation, and the readings of all generations."""
 
     curve: Curve
     sentence: str
@@ -49,30 +51,31 @@ class Ruler:
 
 
 def ruler(run: Run, line: int = 0) -> Ruler | None:
-    """Return the blur ruler of a run; None where no freckles were counted or the counter's card holds no ruler."""
+    """Return the blur ruler of a run; None if no freckles were counted or the counter's card has no ruler."""
     marks, real, series = _marks(run), run.real(COUNT), run.series(COUNT, line)
     if marks is None or real is None or not real.value or not series:
         return None
     readings = tuple(_read(marks, real, m) for m in series)
     last, longest = readings[-1], float(marks[-1, 0])
     sentence = (
-        f"Generation {last.measured.generation} shows as few freckles as real faces that are blurred by "
+        f"The freckle count of generation {last.measured.generation} is as low as that of real faces blurred by "
         f"{_pixels(last, longest)}."
         if last.low > 0
-        else f"Generation {last.measured.generation} shows no fewer freckles than real faces do without blur."
+        else f"The freckle count of generation {last.measured.generation} is not measurably lower than that of real "
+        "faces without blur."
     )
     return Ruler(_draw(run, marks, real, readings, line, sentence), sentence, readings)
 
 
 def _marks(run: Run) -> np.ndarray | None:
-    """Rows of (sigma, share left, its standard error), made to fall: float [K,3]."""
+    """Return rows of (sigma, share left, its standard error), float [K,3]; the shares are made non-increasing."""
     card = run.provenance.get("freckle_calibration")
     tables = card.get("tables") if isinstance(card, Mapping) else None
     rows = tables.get(TABLE) if isinstance(tables, Mapping) else None
     if not isinstance(rows, list) or len(rows) < 2:
         return None
     marks = np.array(sorted((row["sigma"], row["value"], row["stderr"]) for row in rows), float)
-    marks[:, 1] = np.minimum.accumulate(marks[:, 1])  # a wiggle within its error would make the reading ambiguous
+    marks[:, 1] = np.minimum.accumulate(marks[:, 1])  # a rise within its error would give two readings
     return marks
 
 
@@ -85,7 +88,7 @@ def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> Reading:
 
 
 def _sigma(marks: np.ndarray, share: float) -> float:
-    """The blur that leaves a share of the count: 0 for as much as sharp faces have, infinite beyond the last mark."""
+    """Return the blur that leaves a share: 0 from the share of sharp faces on, infinite below the last mark."""
     if share < marks[-1, 1]:
         return math.inf
     return float(np.interp(-share, -marks[:, 1], marks[:, 0]))
@@ -93,7 +96,7 @@ def _sigma(marks: np.ndarray, share: float) -> float:
 
 def _pixels(reading: Reading, longest: float) -> str:
     if math.isinf(reading.sigma):
-        return f"more than {longest:g} px, where the ruler ends"
+        return f"more than {longest:g} px, the end of the ruler"
     high = f"{reading.high:.2f}" if math.isfinite(reading.high) else f"more than {longest:g}"
     return f"{reading.sigma:.2f} px (95 % interval: {reading.low:.2f} to {high})"
 
@@ -120,9 +123,9 @@ def _draw(
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1, 1.25, longest], ["sharp", ".25", ".5", ".75", "1", "1.25", f"{longest:g}"])
     axes.set_xlabel("blur of real faces: sigma in pixels", color=MUTED, fontsize=10)
     end_labels(axes, ends)
-    told = "; ".join(
+    counts = "; ".join(
         f"generation {r.measured.generation} ({r.measured.value:.3g}): {_pixels(r, longest)}" for r in readings
     )
     return Curve(
-        themed_svg(figure, "blur-ruler"), f"{sentence} Freckles found under blur, generation by generation: {told}."
+        themed_svg(figure, "blur-ruler"), f"{sentence} Freckles found and equivalent blur of each generation: {counts}."
     )

@@ -1,7 +1,7 @@
-"""Several runs on one page: groups side by side, repeats with intervals, differences tested.
+"""The comparison page: groups of runs side by side, repeats with intervals, differences with tests.
 
-The page is the run's page again, for many: one strip a group, one curve a group, one table. What all runs share stands
-once, what sets them apart names them.
+The page has the parts of a run's page: one strip and one curve per group, and one table. Settings that all runs share
+are listed once; the settings in which they differ are the labels of the groups.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Shown:
-    """One group on the page: its name, what it is made of, its pictures and its ribbon."""
+    """One group on the page: its label, its runs and seeds as text, its pictures and its stage ribbon."""
 
     label: str
     made_of: str
@@ -49,31 +49,31 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     """Write the page that compares runs.
 
     Args:
-        folders: two run folders or more; those that differ only in their seed are taken as repeats.
+        folders: two or more run folders; those that differ only in their seed are treated as repeats.
         out: the HTML file.
 
     Returns:
         ``out``.
 
     Raises:
-        ValueError: for fewer than two runs, more than six groups, the same run twice, or damaged folders.
+        ValueError: for fewer than two runs, more than six groups, the same run twice, or a damaged folder.
     """
     groups, shared = group_runs(folders)
     if len(groups) > MOST_GROUPS:
         names = ", ".join(group.label for group in groups)
-        raise ValueError(f"compare: expected at most {MOST_GROUPS} different questions, got {len(groups)}: {names}")
+        raise ValueError(f"compare: expected at most {MOST_GROUPS} different groups, got {len(groups)}: {names}")
     last = min(group.last for group in groups)
     shown = open_families(groups[0].runs[0])
     names = [name for name in shared_names(groups) if family_of(name) in shown]
     chosen = _chosen(groups[0].runs[0], names)
-    told = differences(groups, chosen, last) if last else []
+    tested = differences(groups, chosen, last) if last else []
     context = {
         "title": "Side by side: " + " · ".join(group.label for group in groups),
         "sentence": _sentence(groups, names, last),
         "groups": [_shown(group) for group in groups],
         "panels": [_panel(groups, name) for name in chosen],
         "table": _table(groups, names, last),
-        "differences": [(d, _amount(d)) for d in told],
+        "differences": [(d, _amount(d)) for d in tested],
         "last": last,
         "shared": flat({key: value for key, value in shared.items() if value is not None}),
         "runs": [
@@ -106,7 +106,7 @@ def _shown(group: Group) -> Shown:
 
 
 def _chosen(run: Run, names: Sequence[str]) -> list[str]:
-    """Return what gets a figure: of every front family its first, of the bands the finest."""
+    """Return the measurements with a figure: the first of every family of :data:`OPEN_PANELS`, the finest band."""
     finest, found = finest_band(run), {}
     order = open_families(run)
     for name in sorted(names, key=lambda n: order.index(family_of(n))):
@@ -123,7 +123,7 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
     unit = first.unit or ("distance" if first.better == "lower" else name.partition("/")[0].replace("_", " "))
     figure, axes = curves.new_axes(plain(unit, 40), max(group.last for group in groups))
     floors = [m for group in groups for run in group.runs if (m := run.real(name)) and m.value is not None]
-    ends, told = [], []
+    ends, last_values = [], []
     if floors and same_data(groups):
         level = float(np.mean([m.value for m in floors if m.value is not None]))
         axes.axhline(level, color=curves.INK, linewidth=1.2, linestyle=(0, (5, 3)))
@@ -139,23 +139,25 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
             x, y, color=colour, marker=curves.MARKERS[order], markersize=4.5, linewidth=2.0, zorder=4 - 0.1 * order
         )
         ends.append((float(y[-1]), plain(group.label, 20), colour))
-        told.append(f"{group.label} ends at {y[-1]:.3g}")
+        last_values.append(f"{group.label} ends at {y[-1]:.3g}")
     if all(y >= 0 for y, _, _ in ends):
         axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
     curves.end_labels(axes, ends)
     title = title_of(groups[0].runs[0], name)
     repeated = min(len(group.runs) for group in groups) > 1
-    small = "shaded: 95 % intervals " + ("between repeats with other seeds" if repeated else "of the measurement alone")
+    small = "shaded: 95 % intervals " + (
+        "between repeats with different seeds" if repeated else "of the measurement alone, where a group has one run"
+    )
     key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
     row = groups[0].runs[0].row(name)
     what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (row.what if row else "")
     return Panel(
-        title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(told)}."
+        title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(last_values)}."
     )
 
 
 def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[tuple[str, str, list[str]]]:
-    """(measurement, real against real, one cell a group) of the last generation that all groups have."""
+    """Return (measurement, real against real, one cell per group) for the last generation that all groups have."""
     rows = []
     for name in names:
         floors = [_said(estimate(group, name, 0)) for group in (groups[:1] if same_data(groups) else groups)]
@@ -173,9 +175,9 @@ def _amount(difference: Difference) -> str:
 
 
 def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
-    """Say what the groups come to in the first front measurement they share."""
+    """Report the values of the groups in the first measurement of :data:`OPEN_PANELS` that they share."""
     if last == 0 or not names:
-        return "These runs share no measurement yet that could be compared."
+        return "These runs have no measurement in common that can be compared."
     run = groups[0].runs[0]
     order = open_families(run)
     name = min(_chosen(run, names) or names, key=lambda n: order.index(family_of(n)))
@@ -184,5 +186,5 @@ def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
     real, title = run.real(name), title_of(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"
     unit = f" in {real.unit}" if real and real.unit and real.unit not in ("share", "ratio", "freckles/face") else ""
-    told = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")
-    return f"After {last} generation{'s' if last > 1 else ''}, {told}."
+    values = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")
+    return f"After {last} generation{'s' if last > 1 else ''}, {values}."

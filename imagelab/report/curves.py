@@ -1,8 +1,8 @@
 """Curves and spectra as inline SVG that follows the page's light or dark theme.
 
-Matplotlib draws with placeholder colours; the finished SVG then has them replaced by CSS variables and
-``currentColor``, so one figure serves both themes, print and screen. Text stays text. The bytes depend on the numbers
-alone: fixed hash salt, no date, ids prefixed with the figure's name so that many figures live in one page.
+Matplotlib draws with placeholder colours. These are then replaced in the SVG by CSS variables and ``currentColor``, so
+the same figure works in both themes, on screen and in print. Text stays text. The bytes depend on the numbers alone:
+the hash salt is fixed, there is no date, and ids begin with the name of the figure, so that they are unique on a page.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ __all__ = ["Curve", "bands", "end_labels", "line_colour", "lines", "new_axes", "
 INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
-NAMES = 10.5  # points of the letters that name a curve
+NAMES = 10.5  # points: size of the letters that label a curve
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One finished figure: inline SVG and the sentence that stands for it where it cannot be seen."""
+    """One finished figure: inline SVG, and a sentence for readers who cannot see it."""
 
     svg: str
     alt: str
 
 
 def line_colour(line: int) -> str:
-    """Return the placeholder that becomes the page's colour of a line."""
+    """Return the placeholder that is replaced by the page's colour of a line."""
     return f"#0c0d{min(line, 5):02x}"
 
 
 def _band_colour(order: int, count: int) -> str:
-    """Colour of one curve of a family: the ``count`` curves share the whole range, coarse to fine."""
+    """Return the colour of one curve of a family: ``count`` curves use the whole range, coarse to fine."""
     step = round(order * (FAMILY - 1) / max(count - 1, 1))
     return f"#0d0d{step:02x}"
 
@@ -57,17 +57,19 @@ def _step_colour(step: int) -> str:
 
 
 def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | None = None) -> Curve | None:
-    """Draw one metric over the generations: every line, its error band, the real-against-real floor, theory, a control.
+    """Draw one metric over the generations: every line with its error band, the floor, theory and a control.
+
+    The floor is the measurement on real images (real against real for a distance), with its 95 % interval.
 
     Args:
         run: the run.
-        names: the metric, and after it repeats of it (other random features), drawn thin for the main line.
-        key: a word unique on the page.
-        ylabel: what the axis counts, with its unit.
+        names: the metric, followed by its repeats (other random features), which are drawn thin for the main line.
+        key: a word that is unique on the page.
+        ylabel: the label of the axis, with its unit.
         control: name of a control measurement, drawn dotted; None for none.
 
     Returns:
-        The figure, or None where no generation has a value.
+        The figure, or None if no generation has a value.
     """
     name = names[0]
     shown = [line for line in run.lines if run.series(name, line)]
@@ -90,7 +92,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
 
 
 def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
-    """Draw a family of measurements of the main line into one figure: spectral bands coarse to fine, attributes."""
+    """Draw a family of measurements of the main line into one figure, such as spectral bands or attributes."""
     names = [name for name in names if run.series(name)]
     if not names:
         return None
@@ -108,19 +110,21 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
         ends.append((float(y[-1]), _part(name), colour))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
-    alt = f"{len(names)} curves over the generations; {ylabel}. "
+    alt = f"{len(names)} {'curve' if len(names) == 1 else 'curves'} over the generations; {ylabel}. "
     return Curve(
         themed_svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
     )
 
 
 def spectra(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = None) -> Curve | None:
-    """Draw the radial power spectrum of every generation of the main line, log-log, real in the text's colour.
+    """Draw the radial power spectrum of every generation of the main line on logarithmic axes.
+
+    The spectrum of real images has the colour of the text.
 
     Args:
         run: the run.
-        key: a word unique on the page.
-        predicted: generation -> power by cycles an image, from 0 on: drawn in dashes.
+        key: a word that is unique on the page.
+        predicted: generation -> power by cycles per image, from 0 on; drawn dashed.
     """
     names = sorted((n for n in run.names if re.fullmatch(r"radial_power/\d+", n)), key=lambda n: int(n.split("/")[1]))
     if not names or not any(run.real(name) or run.series(name) for name in names):
@@ -147,12 +151,12 @@ def spectra(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = Non
     count = len(run.generations)
     alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
     ends_at = [(g, run.at(names[-1], g) if g else run.real(names[-1])) for g in (0, 1, run.last)]
-    told = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
-    return Curve(themed_svg(figure, key), f"{alt} Power of the finest: {'; '.join(told)}.")
+    ends_as = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
+    return Curve(themed_svg(figure, key), f"{alt} Power of the finest detail: {'; '.join(ends_as)}.")
 
 
 def new_axes(ylabel: str, last: int, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
-    """Return an empty figure over the generations 0..last, with room for names at the ends of its curves."""
+    """Return an empty figure over the generations 0..last, with room for labels at the ends of its curves."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -199,14 +203,14 @@ def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
 
 
 def _marked(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, order: int, width: float) -> None:
-    """Draw one curve with the marker of its order; the first curves lie on top, and long ones carry a dozen markers."""
+    """Draw one curve with the marker of its order; earlier curves are on top, long curves have about 12 markers."""
     marker, every = MARKERS[order % len(MARKERS)], max(1, len(x) // 12)
     style = {"marker": marker, "markersize": 4.5, "markevery": every, "linewidth": width}
     axes.plot(x, y, color=colour, zorder=4 - 0.1 * order, **style)
 
 
 def _open(order: int, colour: str) -> dict[str, Any]:
-    """The look of a point that means nothing: its marker, hollow."""
+    """Return the style of a point without meaning (below the rounding noise): an open marker."""
     look = {"linestyle": "none", "markerfacecolor": PAPER, "markeredgecolor": colour, "markersize": 6, "zorder": 5}
     return {"marker": MARKERS[order % len(MARKERS)], **look}
 
@@ -240,13 +244,13 @@ def _logarithmic(axes: Axes, finest: int) -> None:
     axes.set_yscale("log")
     axes.set_xlim(1, max(finest, 2))
     axes.set_xticks(octaves, [str(octave) for octave in octaves])
-    axes.set_xlabel("detail: cycles an image, from coarse to fine")
+    axes.set_xlabel("detail: cycles per image, from coarse to fine")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda power, _: power_of_ten(round(np.log10(power)))))
 
 
 def _rounding(axes: Axes, run: Run) -> None:
-    """Mark the power that rounding to 8 bits adds at every frequency; what lies below cannot be told."""
+    """Mark the power that rounding to 8 bits adds at every frequency; power below it cannot be measured."""
     floor = run.real("spectrum/floor")
     if floor is not None and floor.value:
         axes.axhline(floor.value, color=MUTED, linewidth=1, linestyle=":")
@@ -254,29 +258,33 @@ def _rounding(axes: Axes, run: Run) -> None:
 
 
 def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool = True) -> None:
-    if zero and all(y >= 0 for y, _, _ in ends):  # error bands may reach below nothing, counts cannot
+    if zero and all(y >= 0 for y, _, _ in ends):  # the error band of a count may reach below 0, its axis need not
         high = axes.get_ylim()[1]
         axes.set_ylim(-0.02 * high, high)
     end_labels(axes, ends)
 
 
 def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write each curve's name at its end, pushed apart so that none covers another; long names narrow the axes."""
+    """Write the label of each curve at its end; labels are moved apart so that none covers another.
+
+    Long labels make the axes narrower.
+    """
     x, room = axes.get_xlim()[1], 17 if axes.get_position().width < 0.7 else 20
     ends = [(y, plain(text, room), colour) for y, text, colour in ends]
     _make_room(axes, [text for _, text, _ in ends])
     to_axes = axes.transData + axes.transAxes.inverted()
-    wanted = sorted(
+    labels = sorted(
         ((float(to_axes.transform((x, y))[1]), text, colour) for y, text, colour in ends), key=lambda e: e[0]
     )
-    gap, heights = 0.075, [height for height, _, _ in wanted]
+    gap, heights = 0.075, [height for height, _, _ in labels]
+    # Upwards: each label at least one gap above the one below. Then downwards: none above the ceiling.
     for k in range(1, len(heights)):
         heights[k] = max(heights[k], heights[k - 1] + gap)
     ceiling = 0.99
     for k in reversed(range(len(heights))):
         heights[k] = min(heights[k], ceiling)
         ceiling = heights[k] - gap
-    for height, (_, text, colour) in zip(heights, wanted, strict=True):
+    for height, (_, text, colour) in zip(heights, labels, strict=True):
         axes.text(
             1.03,
             height,
@@ -290,20 +298,20 @@ def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
 
 
 def _make_room(axes: Axes, texts: Sequence[str]) -> None:
-    """Narrow the axes where a name would else end outside of the figure."""
+    """Make the axes narrower if a label would otherwise end outside the figure."""
     from matplotlib.textpath import TextPath
 
     longest = max((TextPath((0, 0), text, size=NAMES).get_extents().width for text in texts), default=0.0)
     place, figure = axes.get_position(), axes.get_figure(root=True)
     assert figure is not None
-    wide = figure.get_size_inches()[0] * 72  # points, as the letters
-    most = (1 - place.x0 - longest / wide) / 1.03  # names begin at 1.03 of the axes
+    wide = figure.get_size_inches()[0] * 72  # points, the unit of the letters
+    most = (1 - place.x0 - longest / wide) / 1.03  # labels begin at 1.03 of the axes
     if most < place.width:
         axes.set_position((place.x0, place.y0, most, place.height))
 
 
 def _tell(run: Run, name: str, shown: list[int], ylabel: str) -> str:
-    """Return the curve in words: first and last value of every line."""
+    """Return the curve as text: the first and the last value of every line."""
     real = run.real(name)
     parts = [f"{plain(ylabel)} over {run.last} generations."]
     if real and real.value is not None:
@@ -324,7 +332,7 @@ def _said(m: Measurement) -> str:
 
 
 def themed_svg(figure: Figure, key: str) -> str:
-    """Return the figure as a fragment of HTML: no fixed size, themed colours, ids of its own, no reference outside."""
+    """Return the figure as an HTML fragment: no fixed size, themed colours, unique ids, no external reference."""
     from matplotlib import rc_context
 
     file = io.StringIO()
@@ -344,7 +352,9 @@ def themed_svg(figure: Figure, key: str) -> str:
         re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
     )
     svg = re.sub(r'(?<=\sid=")|(?<=url\(#)|(?<=xlink:href="#)', f"{key}-", svg).replace("xlink:href", "href")
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the page's own typeface, not the layout's
+    svg = re.sub(
+        r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg
+    )  # the typeface of the page, not that of matplotlib
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     return _themed(svg).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
 
@@ -360,6 +370,6 @@ def _themed(svg: str) -> str:
     svg = re.sub(r"#0c0d([0-9a-f]{2})", lambda m: f"var(--line-{int(m[1], 16)})", svg)
     svg = re.sub(r"#0d0d([0-9a-f]{2})", lambda m: f"var(--band-{int(m[1], 16)})", svg)
     svg = re.sub(r"#0e([0-9a-f]{4})", lambda m: f"var(--step-{int(m[1], 16)})", svg)
-    # a colour that is plain as a line may be too pale for letters: those take half of it from the text's own
+    # A colour that is clear as a line may be too pale for letters: they mix it half and half with the text colour.
     pale = r"(<text style=\"[^\"]*fill: )(var\(--(?:band|step)-\d+\))"
     return re.sub(pale, r"\1color-mix(in srgb, \2 50%, currentColor)", svg)

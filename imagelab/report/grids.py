@@ -1,7 +1,7 @@
-"""Grids of pictures: rows of a page, and whole slides of 1920 x 1080 pixels.
+"""Grids of pictures: rows of a page, and slides of 1920 x 1080 pixels.
 
-Pictures are enlarged by whole pixels only (nearest neighbour), so nothing is invented or smoothed; every slide says
-so, names its run and its generations in words and in its PNG text, and marks synthetic rows as synthetic.
+Pictures are enlarged by whole pixels only (nearest neighbour), so nothing is smoothed or added. Every slide says so,
+names its run and its generations, in the picture and in its PNG text, and states which rows are synthetic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .run_view import Run, plain, read_run
 __all__ = ["LIMIT", "Row", "page_rows", "write_grids", "write_line", "writing"]
 
 LIMIT = 1_000_000
-"""The most bytes a slide's PNG may have, and the most that the pictures of one strip may add to a page."""
+"""The largest size in bytes of the PNG of a slide, and of all pictures of one strip on a page."""
 
 WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
 PAGE_ROWS, MOST_ROWS, LEAST_COLUMNS = 16, 6, 4
@@ -38,11 +38,11 @@ class Row:
 
 
 def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[list[Row], int]:
-    """Return the strip's rows at one pixel a pixel (the page enlarges them), and how many columns they have.
+    """Return the rows of a strip at their original size (the page enlarges them), and their number of columns.
 
     Args:
-        pictures: generation -> uint8 [P,C,H,W]; of many generations PAGE_ROWS are shown, evenly spaced.
-        columns: at most so many pictures a row; fewer where the strip would outgrow LIMIT bytes.
+        pictures: generation -> uint8 [P,C,H,W]; at most PAGE_ROWS generations are shown, evenly spaced.
+        columns: the largest number of pictures per row; fewer if the strip would exceed LIMIT bytes.
     """
     columns = min(columns, *(len(images) for images in pictures.values()))
     while True:
@@ -55,13 +55,15 @@ def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[lis
 
 
 def write_grids(run: Path, out: Path) -> list[Path]:
-    """Write the slides of a run: strip.png, photocopy.png (where there are copies) and first-and-last.png.
+    """Write the slides of a run: strip.png, photocopy.png (if there are copies) and first-and-last.png.
 
     Args:
-        run: a run folder. out: the folder for the PNGs, made if needed.
+        run: a run folder.
+        out: the folder for the PNG files; created if needed.
 
     Returns:
-        The files written. None is larger than LIMIT bytes; rows and columns are left out to keep to that, never pixels.
+        The files written. To keep each within LIMIT bytes, columns are left out first, then the enlargement is lowered;
+        pictures are never made smaller than the original.
 
     Raises:
         ValueError: if the run folder is damaged.
@@ -70,33 +72,35 @@ def write_grids(run: Path, out: Path) -> list[Path]:
 
 
 def draw_slides(view: Run, out: Path) -> list[Path]:
-    """Write the slides of a run that is read already; see :func:`write_grids`."""
+    """Write the slides of a run that has already been read; see :func:`write_grids`."""
     out.mkdir(parents=True, exist_ok=True)
     tracked, copies = view.pictures("tracked"), view.pictures("photocopy")
     label, written = view.model(0), []
     if tracked:
         title = f"{label}: images from the same random seeds, generation after generation"
-        written.append(_slide(view, tracked, out / "strip.png", title, "a column shares its seed, real images do not"))
+        written.append(
+            _slide(view, tracked, out / "strip.png", title, "each column has one seed; real images have none")
+        )
     if copies:
-        title = f"{label}: a photocopy of a photocopy: each generation copies the copies before it"
+        title = f"{label}, a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))
     either = copies or tracked
     if max(either, default=0) > 0:
         ends = {generation: either[generation] for generation in (min(either), max(either))}
         times = "photocopy" if view.last == 1 else f"photocopy, {view.last} times over"
         what = f"and their {times}" if copies else f"and what generation {view.last} draws"
-        aside = "" if copies else "the columns are no counterparts"
+        aside = "" if copies else "the images in a column do not correspond"
         written.append(_slide(view, ends, out / "first-and-last.png", f"{label}: real images {what}", aside))
     return written
 
 
 def caption(generation: int) -> str:
-    """Return the words beside a row."""
+    """Return the label of a row."""
     return "real" if generation == 0 else f"generation {generation}"
 
 
 def _chosen(generations: Sequence[int], most: int) -> list[int]:
-    """Return at most so many generations, evenly spaced, with the first and the last."""
+    """Return at most ``most`` generations, evenly spaced, including the first and the last."""
     if len(generations) <= most:
         return list(generations)
     steps = np.linspace(0, len(generations) - 1, most).round().astype(int)
@@ -104,7 +108,7 @@ def _chosen(generations: Sequence[int], most: int) -> list[int]:
 
 
 def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str, aside: str = "") -> Path:
-    """Draw one slide, with as many rows and columns as fit the frame and the byte limit."""
+    """Draw one slide with as many rows and columns as fit into the frame and the limit of bytes."""
     height, width = next(iter(pictures.values())).shape[2:]
     most = min(MOST_ROWS, max(2, (HEIGHT - TOP - BOTTOM) // (height + GAP)))
     chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures), most)}
@@ -115,7 +119,7 @@ def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str
     columns = max(1, min(across, *(len(images) for images in chosen.values())))
     while True:
         enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
-        remarks = (view.name, "imagelab", enlarged, "all rows but the first are synthetic images", aside)
+        remarks = (view.name, "imagelab", enlarged, "all rows except the first are synthetic images", aside)
         pixels = _compose(chosen, title, " · ".join(filter(None, remarks)), columns, scale)
         write_png(path, pixels, _text(view, chosen, title))
         if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
@@ -149,7 +153,7 @@ def write_line(
     room: int,
     bold: bool = False,
 ) -> None:
-    """Write one line of text, made smaller, and at last cut, until it fits the room."""
+    """Write one line of text; if it is too wide, it is made smaller and, at the smallest size, cut."""
     text = plain(text, 240)
     while size > 16 and draw.textlength(text, writing(size, bold)) > room:
         size -= 2
@@ -159,7 +163,7 @@ def write_line(
 
 
 def writing(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the typeface of all pictures that imagelab letters, in pixels."""
+    """Return the font of the text in imagelab's pictures, ``size`` in pixels."""
     from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -175,14 +179,14 @@ def _text(view: Run, chosen: Mapping[int, np.ndarray], title: str) -> dict[str, 
         "imagelab:generations": ", ".join(str(generation) for generation in chosen),
         "Description": (
             f"Rows of generation {made} are synthetic images made by a generative model ({view.label(0)}); "
-            "the row marked real is generation 0, the images that the run began with."
+            "the row labelled real is generation 0, the images with which the run began."
         ),
         "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia",
     }
 
 
 def _row_png(images: np.ndarray) -> bytes:
-    """Encode pictures side by side; the gap is transparent, by a grey that no picture holds, where there is one."""
+    """Encode pictures side by side as PNG; the gap is transparent if there is a grey that no picture contains."""
     grey = images if images.shape[1] == 1 else images[:, :1][(images == images[:, :1]).all(axis=1, keepdims=True)]
     free = np.setdiff1d(np.arange(255, -1, -1), grey)
     level = int(free[-1]) if len(free) else 255

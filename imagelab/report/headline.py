@@ -1,8 +1,8 @@
-"""Numbers into sentences: the headline of a run and the few figures that stand under it.
+"""The headline of a run and the key figures below it, as sentences made from the measurements.
 
-A headline states what was counted in the last generation beside what was counted in real images, each with its 95 %
-interval (1.96 standard errors), and leaves the verdict to a second sentence that asks whether chance could have done
-the same. What is counted depends on what was measured: freckles, else the finest detail, else a distance.
+A headline gives the value measured in the last generation and the value measured in real images, each with its 95 %
+interval (1.96 standard errors). A second sentence says whether chance alone could explain the difference. The headline
+uses the first of these measurements that the run has: freckles, the finest detail, a distance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Headline:
-    """The sentence that a run comes to, and the sentences that keep it honest."""
+    """The main result of a run in one sentence, and the remarks that qualify it."""
 
     sentence: str
     remarks: tuple[str, ...]
@@ -34,10 +34,13 @@ class Headline:
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure under the headline: what it is, its last value, and the values to hold it against.
+    """One figure under the headline: its label, its last value, and the values to compare it with.
 
     Attributes:
-        label: what is counted. value: the main line's last value. beside: (who, value) pairs. note: the fine print.
+        label: what is counted.
+        value: the value of the main line in the last generation.
+        beside: pairs (name, value) to compare it with, such as real images and control models.
+        note: a remark in small print.
     """
 
     label: str
@@ -47,7 +50,10 @@ class Fact:
 
 
 def finest_band(run: Run) -> str | None:
-    """Return the name of the finest octave measured in made images, or None; the corners beyond it do not count."""
+    """Return the name of the finest octave measured in generated images, or None.
+
+    A band above the highest octave, in the corners of the spectrum, is not an octave and does not count.
+    """
     edges = {}
     for name in run.names:
         match = re.fullmatch(r"band_power/(\d+)-(\d+)", name)
@@ -59,15 +65,15 @@ def finest_band(run: Run) -> str | None:
 
 
 def headline(run: Run) -> Headline:
-    """Return what the run comes to, from the first of: freckles, finest detail, a distance, nothing measured."""
+    """Return the headline from the first that was measured: freckles, finest detail, a distance; else say so."""
     if run.last == 0:
-        return Headline("No generation is finished yet.", ("Below are the real images that this run begins with.",))
+        return Headline("No generation is finished yet.", ("Below are the real images with which this run begins.",))
     for write in (_freckles, _detail, _distance):
         written = write(run)
         if written is not None:
             return written
     return Headline(
-        f"{_after(run)}, there are images to look at and no number to quote.",
+        f"{_after(run)}, there are images, but no measurement to report.",
         ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
     )
 
@@ -80,7 +86,7 @@ def _after(run: Run) -> str:
 
 
 def _fed(run: Run, regime: object, last: int) -> str:
-    """Say what the models were fed up to a generation: the stages of a schedule one after the other."""
+    """Describe the training data up to a generation; for a schedule, its regimes one after the other."""
     if not isinstance(regime, dict):
         return "training in a loop"
     until, stages = regime.get("until"), [regime.get("first"), regime.get("then")]
@@ -97,7 +103,7 @@ def _noun(run: Run) -> str:
 
 
 def freckle_name(run: Run) -> str | None:
-    """Return the freckle count to quote: corrected for the counter's errors where that could be done throughout."""
+    """Return the name of the freckle count to report: the corrected one where real and last images both have it."""
     for name in ("freckles/corrected", "freckles/count"):
         if run.real(name) and run.at(name, run.last):
             return name
@@ -114,14 +120,14 @@ def _freckles(run: Run) -> Headline | None:
     if last.value is not None and last.value <= Z95 * (last.stderr or 0.0):
         drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
     elif _drowned(run, 0):
-        drawn = f"no freckles that can be told from its own artefacts ({interval(last)} {_a(noun)})"
+        drawn = f"no freckles that can be distinguished from its own artefacts ({interval(last)} {_a(noun)})"
     sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
     remarks = [_control(run), _chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
     return Headline(sentence, tuple(filter(None, remarks)))
 
 
 def _drowned(run: Run, line: int) -> bool:
-    """Whether the counter finds as much on freckle-free copies as on what a line draws: then it counts artefacts."""
+    """Whether the count on the images of a line is no higher than on freckle-free copies: then it counts artefacts."""
     raw, blank = run.at("freckles/count", run.last, line), run.at("freckles/blank", run.last, line)
     if raw is None or blank is None or raw.value is None or blank.value is None:
         return False
@@ -129,12 +135,13 @@ def _drowned(run: Run, line: int) -> bool:
 
 
 def _control(run: Run) -> str:
-    """Say what the counter finds before correction, and what it finds where nothing is."""
+    """Report the count before correction, and the count on faces without freckles."""
     raw, blank = run.at("freckles/count", run.last), run.at("freckles/blank", run.last)
     if raw is None or blank is None:
         return ""
-    theirs = f"{interval(raw)} on the faces that the {run.model(0)} draws"
-    return f"Uncorrected, the counter finds {theirs} and {interval(blank)} on freckle-free faces it copied."
+    model, noun = run.model(0), _noun(run)
+    drawn = f"{interval(raw)} freckles {_a(noun)} on the {noun}s that the {model} draws"
+    return f"Before correction, the counter finds {drawn}, and {interval(blank)} on freckle-free copies by the {model}."
 
 
 def _detail(run: Run) -> Headline | None:
@@ -145,7 +152,7 @@ def _detail(run: Run) -> Headline | None:
     band, noun = name.rpartition("/")[2].replace("-", "–"), _noun(run)
     verb = "draws" if last.value > 0 else "keeps"
     claim = f"the {run.model(0)} {verb} {_percent(last)} of the energy that real {noun}s have in their finest detail"
-    remarks = [f"That is {interval(last)} dB at {band} cycles an image."]
+    remarks = [f"That is {interval(last)} dB at {band} cycles per image."]
     if last.value > 0:
         remarks.append("More is not better: noise is fine detail too.")
     real = run.real(name)
@@ -161,10 +168,10 @@ def _distance(run: Run) -> Headline | None:
         last, real = run.at(name, run.last), run.real(name)
         if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
             sentence = (
-                f"{_after(run)}, the {run.model(0)}’s {_noun(run)}s stand {interval(last)} away from real ones; "
-                f"two sets of real {_noun(run)}s stand {interval(real)} apart."
+                f"{_after(run)}, the distance of the {run.model(0)}’s {_noun(run)}s from real ones is "
+                f"{interval(last)}; between two sets of real {_noun(run)}s it is {interval(real)}."
             )
-            remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, "away"))
+            remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, ""))
             return Headline(sentence, tuple(filter(None, remarks)))
     return None
 
@@ -174,7 +181,7 @@ def _a(noun: str) -> str:
 
 
 def _chance(last: Measurement, real: Measurement) -> str:
-    """Say whether the difference stands above its own error."""
+    """Say whether the difference is larger than its own 95 % error."""
     if last.value is None or real.value is None or last.stderr is None or real.stderr is None:
         return "No standard error is known, so chance is not ruled out."
     error = math.hypot(last.stderr, real.stderr)
@@ -182,7 +189,7 @@ def _chance(last: Measurement, real: Measurement) -> str:
         return ""
     z = abs(last.value - real.value) / error
     if z < Z95:
-        return f"The difference from real is {z:.1f} standard errors: chance alone could give it."
+        return f"The difference from real is {z:.1f} standard errors: chance alone could explain it."
     return (
         f"The difference from real is {z:,.0f} standard errors."
         if z < 1000
@@ -191,34 +198,37 @@ def _chance(last: Measurement, real: Measurement) -> str:
 
 
 def _arms(run: Run, name: str, unit: str) -> str:
-    """Say what the control models gave under the same regime."""
-    told = []
+    """Report the values of the control models, which the same regime trains."""
+    values = []
     for line in run.lines[1:]:
         m = run.at(name, run.last, line)
         if m is not None:
             doubt = ", no more than its artefacts do" if name.startswith("freckles") and _drowned(run, line) else ""
-            told.append(f"{run.model(line)} gives {interval(m)} {unit}{doubt}")
-    return f"Fed the same way, {'; '.join(told)}." if told else ""
+            values.append(f"{run.model(line)} gives {interval(m)} {unit}".strip() + doubt)
+    return f"Under the same regime, {'; '.join(values)}." if values else ""
 
 
 def facts(run: Run) -> list[Fact]:
-    """Return up to four figures for the strip under the headline: freckles, finest detail, diversity, distance."""
+    """Return up to four key figures: freckles, finest detail, diversity, distance from real images."""
     if run.last == 0:
         return []
-    wanted = [
+    candidates = [
         (freckle_name(run), "Freckles a face"),
         (finest_band(run), "Finest detail left"),
         (_first(run, "perceptual_diversity", "lpips_diversity", "pixel_variance"), "Diversity"),
         (_first(run, "frechet", "fid", "kernel", "kid"), "Distance from real"),
     ]
-    return [_fact(run, name, label) for name, label in wanted if name and run.at(name, run.last)]
+    return [_fact(run, name, label) for name, label in candidates if name and run.at(name, run.last)]
 
 
 def _first(run: Run, *families: str) -> str | None:
-    """Return the first measurement of these families in the last generation; one taken on too few images comes last."""
+    """Return the first measurement of these families that the last generation has, or None.
+
+    A measurement on enough images comes before one on too few.
+    """
     named = [name for family in families for name in run.names if name.split("/")[0] == family]
-    there = [name for name in named if run.at(name, run.last)]
-    return min(there, key=lambda name: any(too_few(run, m) for m in run.series(name)), default=None)
+    present = [name for name in named if run.at(name, run.last)]
+    return min(present, key=lambda name: any(too_few(run, m) for m in run.series(name)), default=None)
 
 
 def _fact(run: Run, name: str, label: str) -> Fact:
@@ -236,12 +246,12 @@ def _fact(run: Run, name: str, label: str) -> Fact:
         note = f"on freckle-free copies the counter finds {interval(blank)}" if blank else ""
     if say is _percent:
         band = name.rpartition("/")[2].replace("-", "–")
-        note = f"energy at {band} cycles an image: {interval(last)} dB"
+        note = f"energy at {band} cycles per image: {interval(last)} dB"
     return Fact(label, say(last), tuple(beside), note)
 
 
 def _percent(m: Measurement) -> str:
-    """Return a log-ratio in dB as a share of the real energy, with its interval by the delta method."""
+    """Return a log-ratio x in dB as a share of the real energy, 100 · 10^(x / 10) %, interval by the delta method."""
     assert m.value is not None
     share = 100 * 10 ** (m.value / 10)
     half = None if m.stderr is None else Z95 * m.stderr * share * math.log(10) / 10

@@ -1,4 +1,4 @@
-"""The protocol at the foot of a page: what a referee needs to believe a run, and anyone to repeat it."""
+"""The protocol at the end of a page: what a referee needs to check a run, and a reader to repeat it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .run_view import Run, plain
 __all__ = ["Table", "data_of", "flat", "numbers", "protocol", "tables"]
 
 OWN_PLACE = ("data", "labels", "freckle_calibration")
-"""Parts of provenance.json that stand elsewhere on the page."""
+"""Parts of provenance.json that the page shows in other places."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A small table: its title, the names of its columns, its rows of printable text."""
+    """A small table: its title, the names of its columns, and its rows of printable text."""
 
     title: str
     columns: list[str]
@@ -29,7 +29,7 @@ class Table:
 
 
 def protocol(run: Run) -> dict[str, Any]:
-    """Return what the protocol section of the template prints."""
+    """Return the variables of the protocol section of the template."""
     data, calibration = data_of(run), run.provenance.get("freckle_calibration") or {}
     return {
         "config": _json(run.experiment),
@@ -51,7 +51,7 @@ def protocol(run: Run) -> dict[str, Any]:
 
 
 def data_of(run: Run) -> Mapping[str, Any]:
-    """Return what provenance.json says of the dataset; empty where it says nothing."""
+    """Return what provenance.json says about the dataset; empty if it says nothing."""
     data = run.provenance.get("data")
     return data if isinstance(data, Mapping) else {}
 
@@ -62,7 +62,7 @@ def _bad_files(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def numbers(run: Run) -> list[dict[str, Any]]:
-    """Return one row a measurement name: real, first and last generation of the main line, last of every arm."""
+    """Return one row per measurement: real images, first and last generation, last generation of every control."""
     rows = []
     for name in run.names:
         series = run.series(name)
@@ -113,13 +113,13 @@ def _glossary(run: Run) -> list[dict[str, Any]]:
 
 
 def _json(value: object) -> str:
-    """Return indented JSON in which every character that would not print, or would turn the text round, is escaped."""
+    """Return indented JSON; characters that are not printable or that reverse the direction of text are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text)
 
 
 def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as (dotted name, value) pairs, short enough to print."""
+    """Return nested settings as (dotted name, value) pairs; long values are cut."""
     if isinstance(value, Mapping):
         return [pair for key, item in value.items() for pair in flat(item, f"{prefix}{plain(key)}.")]
     if isinstance(value, list) and not all(isinstance(item, str | int | float | bool) for item in value):

@@ -1,6 +1,6 @@
-"""Numbers as print sets them, and what is said of a measurement: its 95 % interval, too few images, at the floor.
+"""Formatted numbers, and properties of a measurement: its 95 % interval, too few images, below the rounding noise.
 
-An interval is 1.96 standard errors to either side.
+An interval extends 1.96 standard errors to either side.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, error: float | None = None) -> str:
-    r"""Return a number as print sets it, with as many digits as its error leaves meaningful.
+    r"""Return a number as text, with as many digits as its error justifies.
 
     Args:
-        value: the number. error: half width of its interval; None for a number without one (three digits are shown).
+        value: the number.
+        error: half the width of its interval; None for a number without an interval (three digits are shown).
 
     Example:
         >>> number(0.4132, 0.0961).replace("\u00a0", " ")
@@ -58,29 +59,29 @@ def number(value: float, error: float | None = None) -> str:
 
 
 def power_of_ten(exponent: int) -> str:
-    """Return 10 to a whole power as print sets it."""
+    """Return 10 to a whole power as text, such as "10⁻⁶"."""
     return "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
 def interval(m: Measurement) -> str:
-    """Return a measurement as "value ± half of its 95 % interval", or the bare value where its error is unknown."""
+    """Return a measurement as "value ± half of its 95 % interval", or the value alone if its error is unknown."""
     assert m.value is not None
     return number(m.value, None if m.stderr is None else Z95 * m.stderr)
 
 
 def is_distance(m: Measurement) -> bool:
-    """Whether a measurement compares two sets, so that its floor is two real sets and not one."""
+    """Whether a measurement compares two sets; its floor then comes from two real sets instead of one."""
     return m.better == "lower" and m.n_real > 0
 
 
 def too_few(run: Run, m: Measurement) -> bool:
-    """Whether a measurement was taken on fewer images than the row of its metric would trust."""
+    """Whether a measurement was taken on fewer images than the least number in the row of its metric."""
     row = run.row(m.name)
     return row is not None and 0 < m.n_fake < row.least
 
 
 def at_floor(run: Run, m: Measurement) -> bool:
-    """Whether a band's energy stands less than 6 dB above what rounding to bytes adds: its ratio then means nothing."""
+    """Whether the energy of a band is less than 6 dB above the rounding noise of bytes; such a ratio has no meaning."""
     family, _, band = m.name.partition("/")
     name = f"band_headroom/{band}"
     above = run.real(name) if m.generation == 0 else run.at(name, m.generation, m.line)

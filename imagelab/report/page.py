@@ -1,7 +1,8 @@
-"""The page: one self-contained HTML file that tells a run to a reader and documents it to a referee.
+"""The report page: one self-contained HTML file that explains a run to a reader and documents it for a referee.
 
-No network, no script that the page cannot do without, no reference to any other file: pictures are data URIs and
-curves inline SVG. The templates escape everything, so a hostile name stays text. The same run gives the same bytes.
+The page loads nothing from the network or from other files: pictures are data URIs and curves are inline SVG. It can
+be read without its scripts. The templates escape all values, so HTML in a name is shown as text. The same run gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from .survival import survival
 
 __all__ = ["ROOM", "environment", "write_report"]
 
-ROOM = 1056  # CSS pixels that a strip may take on a wide screen
-LENS = 192  # CSS pixels of a loupe's side
-FLIPPED = 5  # faces shown large above the strip: enough to compare, few enough to see on a phone
+ROOM = 1056  # CSS pixels: the largest width of a strip on a wide screen
+LENS = 192  # CSS pixels: the side of the magnifier
+FLIPPED = 5  # pictures shown large above the strip: enough to compare, few enough for the screen of a phone
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of pictures: rows are generations, columns are followed down."""
+    """A strip of pictures: each row is a generation, each column shows one picture in all generations."""
 
     line: int
     key: str
@@ -51,7 +52,7 @@ class Strip:
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a run, finished or not: index.html and the slides beside it.
+    """Write the report of a run, finished or not: index.html and, in the same folder, the slides.
 
     Args:
         run: the run folder.
@@ -61,7 +62,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         The path of index.html.
 
     Raises:
-        ValueError: if the run folder is damaged, naming the file, what was expected and what to do.
+        ValueError: if the run folder is damaged; the message names the file, what was expected and what to do.
     """
     view = read_run(Path(run))
     folder = Path(out) if out is not None else Path(run) / "report"
@@ -73,7 +74,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 
 def environment() -> jinja2.Environment:
-    """Return the templates, with everything they print escaped."""
+    """Return the jinja2 environment of the templates; it escapes all values that they print."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -116,44 +117,46 @@ def _context(run: Run) -> dict[str, Any]:
 
 
 def _notes(run: Run) -> list[str]:
-    """Say what a reader must know before believing anything below."""
+    """Return the warnings that a reader needs before the results: unfinished run, too few images, missing images."""
     notes = []
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
-        notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” goes on with it.")
+        notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” continues it.")
     few = [run.row(name) for name in run.names if any(too_few(run, m) for m in run.series(name))]
     if few:
         titles = ", ".join(row.title for row in run.rows.values() if row in few)
-        notes.append(f"Measured on fewer images than we would trust: {titles}. The glossary names the smallest n.")
-    asked, got = (data_of(run).get(key) for key in ("asked", "counts"))
-    if isinstance(asked, Mapping) and isinstance(got, Mapping):
-        for split, wanted in asked.items():
-            if got.get(split, wanted) != wanted:
-                notes.append(plain(f"{wanted} {split} images were asked for, the dataset gave {got[split]}.", 120))
+        notes.append(f"Measured on too few images to be reliable: {titles}. The glossary gives the smallest number.")
+    requested, given = (data_of(run).get(key) for key in ("asked", "counts"))
+    if isinstance(requested, Mapping) and isinstance(given, Mapping):
+        for split, count in requested.items():
+            if given.get(split, count) != count:
+                notes.append(plain(f"{count} {split} images were requested, the dataset has {given[split]}.", 120))
     return notes
 
 
 def _strips(run: Run) -> list[Strip]:
-    first = "; faces known to have freckles come first" if run.real("truth/freckled") else ""
+    first = (
+        "; if enough faces are known to have freckles, only such faces are shown" if run.real("truth/freckled") else ""
+    )
     strips = []
     for line in run.lines or (0,):
         label = run.model(line)
         copies, tracked = run.pictures("photocopy", line), run.pictures("tracked", line)
         if copies:
             text = (
-                f"Each row was made by the {label} of that generation from the row above: no new information enters. "
-                f"The pictures were not chosen for how they decay{first}."
+                f"The {label} of each generation made its row from the row above, so no new information enters. "
+                f"The pictures were not selected by how they change{first}."
             )
             title = f"A photocopy of a photocopy: {label}"
             strips.append(_strip(line, "copies", title, text, copies, "copied again and again"))
         if max(tracked, default=0) == 0 and not copies:
             if tracked and line == 0:
-                text = "What the run begins with. Generations will stand below them as they are finished."
+                text = "The run begins with these images. Each finished generation will be shown below them."
                 strips.append(_strip(line, "tracked", "The real images", text, tracked, ""))
         elif tracked and (line == 0 or not copies):
             text = (
-                f"What the {label} of each generation draws from the same random seeds, one seed a column. The real "
-                "row shows real images, not counterparts of the columns below."
+                f"Images that the {label} of each generation draws from the same random seeds, one seed per column. "
+                "The real row shows real images; they do not correspond to the images below them."
             )
             title = f"Drawn from scratch: {label}"
             strips.append(_strip(line, "tracked", title, text, tracked, "drawn from the same seeds"))
@@ -167,19 +170,19 @@ def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, n
 
 
 def _loupe(run: Run) -> dict[str, Any]:
-    """Return where the loupe lies first, as shares of a picture, how many pixels it shows, and how large each."""
+    """Return the magnifier's first place (shares of a picture), its field in pixels and its enlargement."""
     shapes = [images.shape[2:] for images in run.pictures("tracked").values()]
     side = min(shapes[0]) if shapes else 64
     field = max(4, min(24, 3 * side // 8)) // 2 * 2
     kind = data_of(run).get("kind") or (run.experiment.get("data") or {}).get("kind")
-    x, y, words = (0.4, 0.66, "The cheek, through a loupe.") if kind == "faces" else (0.5, 0.5, "Through a loupe.")
+    x, y, words = (0.4, 0.66, "The cheek, magnified.") if kind == "faces" else (0.5, 0.5, "A detail, magnified.")
     return {"x": x, "y": y, "field": field, "times": max(1, LENS // field), "words": words}
 
 
 def _sample(run: Run) -> str:
     n = run.provenance.get("n") or run.experiment.get("images")
     pieces = [
-        f"{n:,} images a generation" if isinstance(n, int) else "",
+        f"{n:,} images per generation" if isinstance(n, int) else "",
         f"seed {plain(run.experiment.get('seed', '?'))}",
     ]
     return ", ".join(filter(None, pieces))

@@ -1,7 +1,7 @@
-"""The colours of the house, said once: the pages' CSS variables, the slides and the notebook take them from here.
+"""The colours of pages, slides and notebooks, defined in one place; pages use them as CSS variables.
 
-Lines tell models apart and can be told apart by colour-blind eyes; stages go from pale to dark, so that a print in grey
-still tells them; the generations and the bands of a spectrum run through cividis, which is even in lightness.
+The colours of lines distinguish models, also for colour-blind readers. The colours of stages go from pale to dark, so
+that they differ in a grey print. Generations and bands of a spectrum use cividis, whose lightness changes evenly.
 
 References:
     Optimizing colormaps with consideration for color vision deficiency to enable accurate interpretation of scientific
@@ -18,7 +18,7 @@ import numpy as np
 __all__ = ["DARK", "FAMILY", "LIGHT", "Theme", "cividis", "style", "themes"]
 
 FAMILY = 16
-"""Colours that a page keeps for the curves of a family, such as spectral bands."""
+"""The number of colours for the curves of a family, such as spectral bands."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,17 @@ class Theme:
     """Colours for one background, as #rrggbb.
 
     Attributes:
-        paper, ink, muted, rule, wash, accent: the background, text, lesser text, thin rules, shaded boxes, emphasis.
-        lines: of the main model and its arms; more models than colours share the last one.
-        stages: behind the words of the stages of collapse, healthy first. on_stages: the words themselves.
-        steps, bands: between which positions of cividis the generations, and the curves of a family, are drawn.
+        paper: the background.
+        ink: text.
+        muted: secondary text.
+        rule: thin lines.
+        wash: shaded boxes.
+        accent: emphasis.
+        lines: the main model and its control models; models beyond the last colour share that colour.
+        stages: the background of each stage of collapse, healthy first.
+        on_stages: the text on these backgrounds.
+        steps: the range of positions in cividis, 0..1, for the generations.
+        bands: the range of positions in cividis, 0..1, for the curves of a family.
     """
 
     paper: str
@@ -45,7 +52,7 @@ class Theme:
     bands: tuple[float, float]
 
     def variables(self) -> dict[str, str]:
-        """Return the colours that do not depend on a run, by the names that style.css knows them by."""
+        """Return the colours that do not depend on a run, by their names in style.css."""
         plain = {name: getattr(self, name) for name in ("paper", "ink", "muted", "rule", "wash", "accent")}
         rows = {"line": self.lines, "stage": self.stages, "on-stage": self.on_stages}
         return plain | {f"{name}-{k}": colour for name, row in rows.items() for k, colour in enumerate(row)}
@@ -67,7 +74,7 @@ LIGHT = Theme(
     steps=(0.05, 0.72),
     bands=(0.72, 0.05),
 )
-"""Ink on white: pages by day, print, slides, notebooks."""
+"""Dark text on white: pages in light mode, print, slides, notebooks."""
 
 DARK = Theme(
     paper="#121416",
@@ -82,11 +89,11 @@ DARK = Theme(
     steps=(0.45, 1.0),
     bands=(0.45, 1.0),
 )
-"""Light on near black: pages by night."""
+"""Light text on near black: pages in dark mode."""
 
 
 def themes(steps: int) -> dict[str, str]:
-    """Return the CSS declarations of a light and a dark page on which so many generations are drawn."""
+    """Return the CSS declarations of a light and a dark page with ``steps`` generations."""
     return {"light": style(_all(LIGHT, steps)), "dark": style(_all(DARK, steps))}
 
 
@@ -101,7 +108,7 @@ def style(variables: Mapping[str, str]) -> str:
 
 
 def cividis(count: int, low: float, high: float) -> list[str]:
-    """Return ``count`` colours of the cividis map between two of its positions 0..1, as #rrggbb."""
+    """Return ``count`` colours of the cividis map between the positions ``low`` and ``high`` (0..1), as #rrggbb."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -109,6 +116,6 @@ def cividis(count: int, low: float, high: float) -> list[str]:
 
 
 def _all(theme: Theme, steps: int) -> dict[str, str]:
-    """The colours of a theme with those of the generations (from 1) and of a family (from 0)."""
+    """Return the colours of a theme, with those of the generations (from 1) and of a family (from 0)."""
     made = {f"step-{k}": colour for k, colour in enumerate(cividis(steps, *theme.steps), 1)}
     return theme.variables() | made | {f"band-{k}": c for k, c in enumerate(cividis(FAMILY, *theme.bands))}

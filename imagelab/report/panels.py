@@ -1,4 +1,4 @@
-"""Which curves a page shows, in which order, and the words around each."""
+"""The panels of a page: which curves it shows, in which order, and the title and text of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OPEN_PANELS = (
     "generalisation",
     "detector",
 )
-"""Measurements whose curves stand open on the page, in this order; all others follow in a fold."""
+"""Measurements whose curves are visible at once, in this order; the others are in a section that opens on a click."""
 
 TITLES = {
     "freckles/count": "Freckles counted, before correction",
@@ -62,48 +62,54 @@ TITLES = {
     "pixel_variance/raw": "Pixel variance, in units of pixels",
     "prdc": "Faithful and varied: precision, recall, density, coverage",
     f"detector/spectrum+{PRIMARY}": "Detector that is shown the spectrum, too",
-    "entropy_twins": "Exact twins within the set",
+    "entropy_twins": "Exact duplicates within the set",
     "generalisation_distance": "Distance to the nearest training image",
     "chroma": "Strength of the colours",
     "hue_spread": "Spread of the hues",
-    "clipped": "Burnt out or black",
+    "clipped": "Values at the ends of the scale",
 }
-"""Titles of measurements that deserve words of their own; the others take those of their row of METRICS."""
+"""Titles of measurements; a measurement that is not here has the title of its row of METRICS."""
 
 PANEL_TEXT = {
-    "freckles/corrected": "Freckles that can be seen, corrected for those the counter misses and those it invents.",
-    "freckles/count": "What the counter finds, right or wrong.",
+    "freckles/corrected": "Visible freckles per face, corrected for the counter’s misses and false detections.",
+    "freckles/count": "All spots that the counter finds, false detections included.",
     "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
-    "freckles/contrast": "Fading is not vanishing: how much darker than the skin are the freckles that were found?",
-    "freckles/blank": "On freckle-free faces copied through the model: what counter and model invent together.",
-    "freckles/noise": "Grain of the images away from the skin. Noise can pass for freckles.",
-    "tails/rare": "The share of faces with what few real faces have, corrected for what the probes miss and invent.",
-    "band_power": "How much detail of each size is left. Small numbers are coarse, large ones fine (cycles an image); "
-    "0 dB is as much as in real images.",
-    "band_headroom": "How far each size of detail stands above the rounding of 8-bit images; under 6 dB it drowns.",
+    "freckles/contrast": "How much darker than the skin the detected freckles are: freckles can fade before they "
+    "disappear.",
+    "freckles/blank": "Spots counted on freckle-free faces that the model copied: false detections of the counter, and "
+    "spots that the model adds.",
+    "freckles/noise": "Noise of the images outside the skin. Noise can be counted as freckles.",
+    "tails/rare": "The share of faces with each rare attribute, corrected for the probes’ misses and false detections.",
+    "band_power": "How much energy is left at each size of detail. Small numbers are coarse, large ones fine (cycles "
+    "per image); 0 dB is as much as in real images.",
+    "band_headroom": "How far the energy at each size of detail is above the rounding noise of 8-bit images; below "
+    "6 dB it cannot be measured reliably.",
     "spectral_slope": "How steeply energy falls from coarse detail to fine. The further below 0, the smoother.",
-    "log_spectral_distance": "How far the whole spectrum stands from the real one, all sizes of detail taken alike.",
-    "perceptual_diversity": "How different two made images are on average, as a network sees them.",
-    "frechet": "How far the made images are from the real ones as a crowd: middle and spread of a cloud of features.",
-    "frechet_corrected": "The same with the part taken off that too few images add. It may fall below 0 by chance.",
-    "prdc": "Precision and density: how much of what is made looks real. Recall and coverage: how much of what is real "
-    "is still made. A collapse that keeps only the typical holds the first and loses the second.",
-    "detector_starved": "A detector that is always right ranks no models any more; one that saw but ten images of each "
-    "kind still does.",
-    "entropy_twins": "The share of images that another image of the set repeats exactly.",
-    "chroma": "How far red, green and blue of a pixel lie apart, on average.",
-    "hue_spread": "0 where all images share one hue, 1 where their hues cancel.",
-    "clipped": "The share of values at the very ends of the scale, 0 or 255.",
+    "log_spectral_distance": "How far the whole spectrum is from the real one; all sizes of detail count equally.",
+    "perceptual_diversity": "How different two generated images are on average, measured with features of a network.",
+    "frechet": "How far the distribution of generated images is from that of real ones, by the mean and the "
+    "covariance of their features.",
+    "frechet_corrected": "The Fréchet distance minus the part that the limited number of images adds. It may fall "
+    "below 0 by chance.",
+    "prdc": "Precision and density: how many of the generated images look real. Recall and coverage: how much of the "
+    "variety of real images is still generated. A collapse to typical images keeps the first pair and lowers the "
+    "second.",
+    "detector_starved": "A detector that is always right cannot rank models. A detector trained on only ten images of "
+    "each kind still can.",
+    "entropy_twins": "The share of images that have another exact copy in the set.",
+    "chroma": "How far apart red, green and blue of a pixel are, on average.",
+    "hue_spread": "0 if all images have the same hue, 1 if their hues cancel.",
+    "clipped": "The share of values at the ends of the scale, 0 or 255.",
 }
-"""What a measurement counts, where its row of METRICS says it only for the whole row."""
+"""What a measurement counts, where its row of METRICS describes only the whole row."""
 
 DISTANCES = ("frechet", "frechet_corrected", "kernel", "sliced_w2", "sliced_w2_corrected", "perceptual_diversity")
 SPACES = {
-    PRIMARY: " These features taught themselves, without labels, to notice blur, noise and small detail.",
-    "randconv": " These features were never trained: what shows here, too, is no quirk of the trained ones. "
-    "Their distances have a scale of their own.",
+    PRIMARY: " The network of these features was trained without labels to respond to blur, noise and small detail.",
+    "randconv": " These features were never trained: an effect that appears here as well is not an artefact of the "
+    "trained features. Their distances have a different scale.",
 }
-"""What a reader should know of a feature space."""
+"""What a reader should know about a feature space."""
 
 BANDED = {
     "band_power": "energy against real images, dB",
@@ -121,7 +127,7 @@ BANDED = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of a page with its words."""
+    """One figure of a page: its title, what it shows, its small print, its inline SVG and its alternative text."""
 
     title: str
     what: str
@@ -131,14 +137,14 @@ class Panel:
 
 
 def panels(run: Run) -> list[tuple[bool, Panel]]:
-    """Return (stands open, panel) for every metric with values, in reading order."""
+    """Return (whether it is visible at once, panel) for every metric with values, in the order of the page."""
     groups: dict[str, list[str]] = {}
     for name in run.names:
         stem = name.split("/")[0]
         if stem not in ("radial_power", "spectrum", "truth") and run.series(name):
             groups.setdefault(_group(run, name), []).append(name)
     order = open_families(run)
-    places = {key: order.index(found) for key in groups for found in (key, _family(key)) if found in order}
+    places = {key: order.index(name) for key in groups for name in (key, _family(key)) if name in order}
     drawn = []
     for key in sorted(groups, key=lambda key: places.get(key, len(order))):
         panel, control = _panel(run, key, groups[key]), _is_control(key, groups)
@@ -152,22 +158,23 @@ def panels(run: Run) -> list[tuple[bool, Panel]]:
 
 def _ruler(run: Run, read: Ruler) -> Panel:
     what = (
-        f"{read.sentence} Dashed: what the counter finds on real faces blurred by a known amount. Dots: generations "
-        f"of the {run.model(0)}, set where blur hides as many. A count in a blurred picture counts the freckles that "
-        "can still be detected: this is a comparison, not a cause, and spots that the model invents are counted, too."
+        f"{read.sentence} Dashed: the count on real faces blurred by a known amount. Dots: generations of the "
+        f"{run.model(0)}, each placed at the blur that lowers the count as much. A count in a blurred picture is the "
+        "number of freckles that can still be detected. This is a comparison, not a cause; spots that the model adds "
+        "are counted as well."
     )
-    small = "before correction; the share that blur leaves is from the counter’s own trial; shaded: 95 % interval"
+    small = "before correction; the share left under blur is from the counter’s calibration; shaded: 95 % interval"
     return Panel("How much blur would hide as many", what, small, Markup(read.curve.svg), read.curve.alt)
 
 
 def _is_control(key: str, groups: Mapping[str, list[str]]) -> bool:
-    """Whether a figure repeats, in random features, what stands in the features of the house already."""
+    """Whether a figure repeats in random features what another figure shows in the primary features."""
     stem, _, part = key.partition("/")
     return part == "randconv" and f"{stem}/{PRIMARY}" in groups
 
 
 def _group(run: Run, name: str) -> str:
-    """Return the figure that a measurement belongs to."""
+    """Return the key of the figure that a measurement belongs to."""
     stem, _, part = name.partition("/")
     if stem != "tails":
         return stem if stem in BANDED else re.sub(r"-s\d+$", "", name)
@@ -178,18 +185,18 @@ def _group(run: Run, name: str) -> str:
 
 
 def open_families(run: Run) -> tuple[str, ...]:
-    """Return the families whose figures stand open, in order; metrics of the user's own come first."""
+    """Return the families whose figures are visible at once, in order; metrics of the user come first."""
     own = [stem for name in run.own_rows for stem in run.rows[name].gives or (name,)]
     return (*own, *OPEN_PANELS)
 
 
 def family_of(name: str) -> str:
-    """Return the entry of OPEN_PANELS that a measurement belongs to, else the first part of its name."""
+    """Return the entry of :data:`OPEN_PANELS` that a measurement belongs to, else the first part of its name."""
     return name if name in OPEN_PANELS or name.endswith("/raw") else name.partition("/")[0]
 
 
 def title_of(run: Run, name: str) -> str:
-    """Return a measurement's title as a page prints it."""
+    """Return the title of a measurement on a page."""
     return _title(run, name, re.sub(r"-s\d+$", "", name))
 
 
@@ -214,7 +221,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
 
 
 def _title(run: Run, name: str, key: str) -> str:
-    """Return a measurement's title, with its part in words where it has one."""
+    """Return the title of a measurement; the part after the slash, such as a feature space, is added if needed."""
     stem, _, part = key.partition("/")
     row = run.row(name)
     known = TITLES.get(key) or TITLES.get(stem)
@@ -226,19 +233,21 @@ def _title(run: Run, name: str, key: str) -> str:
 
 
 def _small(run: Run, key: str, names: list[str]) -> str:
-    """Return the fine print of a curve: instrument, n, repeats."""
+    """Return the small print of a curve: measurement, numbers of images, feature space, repeats, theory."""
     m = run.series(names[0])[0]
     pieces = [
         f"{plain(key.split('/')[0] + '/…' if key in BANDED else names[0], 60)} in metrics.jsonl",
-        f"n = {m.n_fake:,} made" + (f" against {m.n_real:,} real" if m.n_real else ""),
+        f"n = {m.n_fake:,} generated" + (f" against {m.n_real:,} real" if m.n_real else ""),
         plain(m.feature_space, 60),
     ]
     if any(at_floor(run, m) for name in names for m in run.series(name)):
-        pieces.append("open markers: less than 6 dB above the rounding of 8-bit images, where a ratio means nothing")
+        pieces.append(
+            "open markers: less than 6 dB above the rounding noise of 8-bit images; such a ratio has no meaning"
+        )
     if len(names) > 1 and key not in BANDED:
-        pieces.append(f"thin lines: {len(names) - 1} repeats with other random features")
+        pieces.append(f"thin lines: {len(names) - 1} repeats with different random features")
     if names[0] == "freckles/count" and run.series("freckles/blank"):
-        pieces.append("dotted: found on freckle-free faces that the model copied, so none are there")
+        pieces.append("dotted: the count on freckle-free faces that the model copied; they contain no freckles")
     theory = run.series(names[0], predicted=True)
     if theory:
         pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))

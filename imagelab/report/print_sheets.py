@@ -1,13 +1,13 @@
-"""Sheets: grids of a run's pictures for print and for papers, in exact millimetres, as PNG, SVG or PDF.
+"""Sheets: grids of a run's pictures for print and for papers, with a width in millimetres, as PNG, SVG or PDF.
 
-    seeds      one seed a column, one generation a row: what each model draws from the same noise
-    photocopy  one given image a column: copied again and again
-    changed    the photocopies, those that changed most first
-    nearest    made images, each above the real training image that lies nearest to it
-    rare       one rare attribute a row: in each generation the image that looks most like having it
+    seeds      one seed per column, one generation per row: what each model draws from the same noise
+    photocopy  one given image per column, copied again and again
+    changed    the photocopies, in the order of how much they changed, largest change first
+    nearest    generated images, each above the real training image that is nearest to it
+    rare       one rare attribute per row: in each generation the image with the highest score for it
 
-Pictures are enlarged by whole pixels (nearest neighbour) and never smoothed; the sheet says so. Beside each file lies
-a text of the same name, ``.txt``: what the picture shows, for those who cannot see it and for captions.
+Pictures are enlarged by whole pixels (nearest neighbour) and never smoothed; the sheet says so. A text file of the same
+name, ``.txt``, describes each picture, for captions and for readers who cannot see it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["KINDS", "Sheet", "SheetRow", "make_sheet", "nearest_pairs", "rare_sh
 
 KINDS = ("seeds", "photocopy", "changed", "nearest", "rare")
 FORMATS = ("png", "svg", "pdf")
-MILLIMETRES = 25.4  # an inch
+MILLIMETRES = 25.4  # per inch
 GAP = 1  # original pixels between pictures
-CAPTION_SHARE = 0.16  # share of the width for the captions beside the rows
-NEAR = 16  # pixels a side at which nearness is judged
+CAPTION_SHARE = 0.16  # share of the width for the captions of the rows
+NEAR = 16  # images are averaged to 16 x 16 pixels before their distances are computed
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,14 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A grid of pictures with its words.
+    """A grid of pictures with its text.
 
     Attributes:
-        title: one line. rows: top to bottom. heads: a caption for each column, empty for none.
-        note: what must be known to read it. alt: the whole of it in words.
+        title: one line.
+        rows: the rows from top to bottom.
+        heads: a caption for each column; empty for none.
+        note: what a reader must know to understand it.
+        alt: a description of the whole sheet.
     """
 
     title: str
@@ -76,12 +79,14 @@ def make_sheet(
     """Return a sheet of a run's pictures, real ones on top.
 
     Args:
-        run: the run. kind: see the module. columns: pictures a row, at most.
+        run: the run.
+        kind: what to show; see the module.
+        columns: the largest number of pictures per row.
         generations: which to show, 0 for real; by default up to eight, evenly spaced. "nearest" shows the last one.
         line: which model.
 
     Raises:
-        ValueError: for a line or generation that is not there, or a kind that this run has no pictures for.
+        ValueError: for a line or generation that does not exist, or a kind for which this run has no pictures.
     """
     if line not in run.lines:
         raise ValueError(f"--line: {run.name} has lines {', '.join(map(str, run.lines))}, got {line}")
@@ -89,17 +94,17 @@ def make_sheet(
         return _nearest_sheet(run, columns, (generations or [run.last])[-1], line)
     pictures = run.pictures("tracked" if kind == "seeds" else "photocopy", line)
     if max(pictures, default=0) == 0:
-        raise ValueError(f"{run.name}: the {run.model(line)} has made no {kind} pictures (does it copy images at all?)")
+        raise ValueError(f"{run.name}: the {run.model(line)} has made no {kind} pictures (can this model copy images?)")
     chosen = _chosen(run, generations, sorted(pictures))
     order = _most_changed(pictures) if kind == "changed" else np.arange(len(pictures[chosen[0]]))
     rows = tuple(SheetRow(caption(g), pictures[g][order[:columns]]) for g in chosen)
     model, made = run.model(line), len(rows[0].images)
     what = {
-        "seeds": f"{model}: one random seed a column",
+        "seeds": f"{model}: one random seed per column",
         "photocopy": f"{model}: a photocopy of a photocopy",
         "changed": f"{model}: the photocopies that changed most",
     }[kind]
-    aside = "The real row holds other images, no counterparts of the columns. " if kind == "seeds" else ""
+    aside = "The images of the real row do not correspond to the columns below. " if kind == "seeds" else ""
     alt = (
         f"A grid of {len(rows)} rows and {made} columns. Rows from top to bottom: "
         f"{', '.join(row.caption for row in rows)}. {what}. {aside}"
@@ -107,14 +112,16 @@ def make_sheet(
     return Sheet(what, rows, (), aside, alt.strip())
 
 
-def _chosen(run: Run, wanted: Sequence[int] | None, there: list[int]) -> list[int]:
-    if wanted is None:
-        steps = np.linspace(0, len(there) - 1, min(8, len(there))).round().astype(int)
-        return [there[step] for step in steps]
-    strange = [generation for generation in wanted if generation not in there]
-    if strange:
-        raise ValueError(f"{run.name}: no pictures of generation {strange[0]}; there are {there[0]} to {there[-1]}")
-    return list(wanted)
+def _chosen(run: Run, requested: Sequence[int] | None, available: list[int]) -> list[int]:
+    if requested is None:
+        steps = np.linspace(0, len(available) - 1, min(8, len(available))).round().astype(int)
+        return [available[step] for step in steps]
+    absent = [generation for generation in requested if generation not in available]
+    if absent:
+        raise ValueError(
+            f"{run.name}: no pictures of generation {absent[0]}; there are {available[0]} to {available[-1]}"
+        )
+    return list(requested)
 
 
 def _most_changed(pictures: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -123,16 +130,18 @@ def _most_changed(pictures: Mapping[int, np.ndarray]) -> np.ndarray:
 
 
 def nearest_pairs(made: np.ndarray, real: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the made images that lie nearest to some real one, those real ones, and the distances.
+    """Return the generated images that are nearest to a real one, with those real images and the distances.
 
-    Nearness is the root mean square difference of the images averaged down to 16 x 16 (0..255): it finds copies and
-    near-copies, not likeness of content.
+    The distance is the root mean square difference of the images averaged down to 16 x 16 (0..255). It finds copies and
+    near-copies, not similar content.
 
     Args:
-        made: uint8 [N,C,H,W]. real: uint8 [M,C,H,W]. count: how many pairs.
+        made: uint8 [N,C,H,W], generated images.
+        real: uint8 [M,C,H,W], real images.
+        count: the number of pairs.
 
     Returns:
-        Rows of ``made`` [count], rows of ``real`` [count], distances float64 [count], nearest first.
+        Row numbers of ``made`` [count], row numbers of ``real`` [count], distances float64 [count], nearest first.
     """
     small_made, small_real = _small(made), _small(real)
     best, distance = np.empty(len(made), int), np.empty(len(made))
@@ -160,13 +169,13 @@ def _nearest_sheet(run: Run, columns: int, generation: int, line: int) -> Sheet:
     made = np.load(run.shards[generation, line] / "images.npy", mmap_mode="r", allow_pickle=False)
     real = np.load(run.shards[0, REAL] / "images.npy", mmap_mode="r", allow_pickle=False)
     rows, matches, distances = nearest_pairs(np.asarray(made), np.asarray(real), columns)
-    title = f"{run.model(line)}, generation {generation}: the made images nearest to a real one"
+    title = f"{run.model(line)}, generation {generation}: the generated images nearest to a real one"
     return Sheet(
         title,
         (SheetRow("made", np.asarray(made)[rows]), SheetRow("nearest real", np.asarray(real)[matches])),
         tuple(f"{distance:.1f}" for distance in distances),
-        "Figures: root mean square difference in grey levels, images averaged to 16 x 16. ",
-        f"{title}. Above each made image's nearest real training image; distances "
+        "Numbers: root mean square difference in grey levels, images averaged to 16 x 16. ",
+        f"{title}. Each generated image is above the real training image nearest to it; distances "
         f"{', '.join(f'{distance:.1f}' for distance in distances)} grey levels.",
     )
 
@@ -174,20 +183,24 @@ def _nearest_sheet(run: Run, columns: int, generation: int, line: int) -> Sheet:
 def rare_sheet(
     run: Run, found: Mapping[str, Mapping[int, tuple[np.ndarray, bool]]], line: int = 0, wide: bool = False
 ) -> Sheet:
-    """Return the sheet of rare attributes: a row each and a column a generation, or the other way round.
+    """Return the sheet of rare attributes: one row per attribute and one column per generation, or the transpose.
 
     Args:
         run: the run.
-        found: attribute -> generation -> (uint8 [C,H,W] the image that looks most like having it, whether the probe
-            calls it). Computed by the caller: probes need torch, which a report does not.
-        line: which model. wide: a column an attribute, a row a generation, which suits a slide.
+        found: attribute -> generation -> (the image with the highest score of the probe, uint8 [C,H,W]; whether the
+            probe detects the attribute in it). Computed by the caller, because probes need torch and a report does not.
+        line: which model.
+        wide: True for one column per attribute and one row per generation, which suits a slide.
     """
     generations = sorted(next(iter(found.values())))
     last = {a: max((g for g in generations if images[g][1]), default=None) for a, images in found.items()}
     title = f"{run.model(line)}: who disappears"
-    note = "Each cell: the image of that generation that looks most like it; faded where the probe does not call it. "
-    told = "; ".join(f"{a.replace('_', ' ')}, last seen: {_seen(g)}" for a, g in last.items())
-    alt = f"{title}. {told}. Generations: {', '.join(map(caption, generations))}."
+    note = (
+        "Each cell: the image of that generation with the highest score for the attribute; faded if the probe does not "
+        "detect the attribute. "
+    )
+    dates = "; ".join(f"{a.replace('_', ' ')}, last seen: {_seen(g)}" for a, g in last.items())
+    alt = f"{title}. {dates}. Generations: {', '.join(map(caption, generations))}."
     cells = np.stack([[_dimmed(*images[g]) for g in generations] for images in found.values()])
     if wide:
         rows = tuple(SheetRow(caption(g), cells[:, k]) for k, g in enumerate(generations))
@@ -209,9 +222,12 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
     """Write a sheet and the text that describes it, ``NAME.txt``.
 
     Args:
-        sheet: the sheet. out: .png, .svg or .pdf. run: named in the note and in the file's data.
-        width: of the whole sheet in millimetres. dpi: dots an inch of the pictures (PNG: of the file).
-        captions: whether words are drawn into the picture; without them it holds the pictures alone.
+        sheet: the sheet.
+        out: the file, .png, .svg or .pdf.
+        run: the run that the note names.
+        width: the width of the whole sheet in millimetres.
+        dpi: dots per inch of the pictures (PNG: of the whole file).
+        captions: whether text is drawn into the file; without it the file contains the pictures alone.
 
     Returns:
         ``out``.
@@ -241,7 +257,7 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
 
 
 def sheet_figure(sheet: Sheet, run: Run, width: float, dpi: int) -> Figure:
-    """Return a sheet with its words as a matplotlib figure, ``width`` in millimetres; see :func:`write_sheet`."""
+    """Return a sheet with its text as a matplotlib figure, ``width`` in millimetres; see :func:`write_sheet`."""
     dots = round(width / MILLIMETRES * dpi)
     pixels, scale = _pixels(sheet, dots - round(dots * CAPTION_SHARE))
     return _figure(sheet, pixels, dots, dpi, _note(sheet, run, scale))
@@ -249,17 +265,17 @@ def sheet_figure(sheet: Sheet, run: Run, width: float, dpi: int) -> Figure:
 
 def _note(sheet: Sheet, run: Run, scale: int) -> str:
     enlarged = f"Every pixel enlarged {scale} × {scale}, nothing smoothed." if scale > 1 else "Original pixels."
-    return f"{sheet.note}{enlarged} All but real images are synthetic. {plain(run.name, 60)}, imagelab."
+    return f"{sheet.note}{enlarged} All images except real ones are synthetic. {plain(run.name, 60)}, imagelab."
 
 
 def _pixels(sheet: Sheet, across: int) -> tuple[np.ndarray, int]:
-    """Lay the rows out at the largest whole enlargement that stays within so many dots."""
+    """Lay out the rows at the largest whole enlargement that fits into ``across`` dots."""
     columns = max(len(row.images) for row in sheet.rows)
     wide = columns * (sheet.rows[0].images.shape[3] + GAP) - GAP
     scale = across // wide
     if scale < 1:
         raise ValueError(
-            f"sheet: {columns} pictures are {wide} dots wide, the sheet has {across} for them. Show fewer columns, "
+            f"sheet: {columns} pictures need {wide} dots of width, the sheet has {across}. Show fewer columns, "
             "or raise the width or the dpi; pictures are never made smaller."
         )
     bands = [tile(row.images, columns, scale, GAP * scale) for row in sheet.rows]
@@ -268,7 +284,7 @@ def _pixels(sheet: Sheet, across: int) -> tuple[np.ndarray, int]:
 
 
 def _figure(sheet: Sheet, pixels: np.ndarray, dots: int, dpi: int, note: str) -> Figure:
-    """Draw the sheet; the pictures lie on whole dots, so that none of their pixels is blended with another."""
+    """Draw the sheet; the pictures are placed on whole dots, so that none of their pixels is interpolated."""
     from matplotlib.figure import Figure
 
     tall, wide = pixels.shape[:2]
@@ -295,7 +311,7 @@ def _figure(sheet: Sheet, pixels: np.ndarray, dots: int, dpi: int, note: str) ->
 
 
 def _bare(pixels: np.ndarray, path: Path, suffix: str, width: float) -> None:
-    """Write the pictures alone, in the given width to the millimetre."""
+    """Write the pictures without captions, ``width`` millimetres wide."""
     image, inches = Image.fromarray(pixels), width / MILLIMETRES
     density = image.width / inches
     if suffix == "png":

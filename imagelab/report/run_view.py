@@ -1,8 +1,8 @@
-"""A run folder as the report sees it: numbers by name, pictures by generation, and words that are safe to print.
+"""A run folder as the report reads it: measurements by name, pictures by generation, and text that is safe to print.
 
-Everything on a page follows from this view and from nothing else, so the same folder gives the same page to the
-byte. Reading is strict: what is damaged is named with its file, what is merely not there yet (a generation still
-in training, a model that cannot copy) is simply absent from the view.
+A page depends only on this view, so the same folder gives the same page to the byte. Reading is strict: a damaged file
+is an error that names it. What does not exist yet (a generation still in training) or cannot exist (photocopies of a
+model that cannot copy) is absent from the view.
 """
 
 from __future__ import annotations
@@ -42,7 +42,15 @@ def plain(value: object, limit: int = 80) -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """How one model was trained: the last line of its record, and how many lines there are."""
+    """How one model was trained, from the last line of its training record.
+
+    Attributes:
+        generation: the generation of the model.
+        line: the line of the model.
+        images_seen: images shown during training.
+        loss: the last loss.
+        seconds: the time of training.
+    """
 
     generation: int
     line: int
@@ -53,14 +61,14 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a report needs of a run folder.
+    """The content of a run folder that a report needs.
 
     Attributes:
         folder: the run folder; its name is the run's name.
         experiment: the resolved experiment of config.json.
         provenance: versions, device, data card, labels: provenance.json.
-        measurements: all lines of metrics.jsonl; where a line was measured twice, the later one.
-        shards: (generation, line) -> folder, for the generations that are whole; real images are (0, REAL).
+        measurements: all lines of metrics.jsonl; if a value was measured twice, the later one.
+        shards: (generation, line) -> folder, for complete generations; real images are (0, REAL).
     """
 
     folder: Path
@@ -105,38 +113,38 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name: that of its folder."""
+        """The name of the run, which is the name of its folder."""
         return plain(self.folder.resolve().name, 120)
 
     @property
     def title(self) -> str:
-        """The experiment's title, or its name where it has none."""
+        """The title of the experiment, or its name if it has no title."""
         return plain(self.experiment.get("title") or self.experiment.get("name") or self.name, 160)
 
     @cached_property
     def generations(self) -> tuple[int, ...]:
-        """The whole generations of the main line, 0 (real images) first."""
+        """The complete generations of the main line, 0 (real images) first."""
         return tuple(sorted({generation for generation, line in self.shards if line in (REAL, 0)}))
 
     @property
     def last(self) -> int:
-        """The last whole generation; 0 where only the real images are there."""
+        """The last complete generation; 0 if there are only the real images."""
         return max(self.generations, default=0)
 
     @property
     def planned(self) -> int:
-        """How many generations the experiment asked for; those that exist where it does not say."""
+        """The number of generations in the experiment; the last complete one if the experiment does not give it."""
         planned = self.experiment.get("generations")
         return planned if isinstance(planned, int) else self.last
 
     @cached_property
     def lines(self) -> tuple[int, ...]:
-        """The lines (models a generation), the main one (0) first."""
+        """The lines (one model per generation each), the main line (0) first."""
         made = {line for _, line in self.shards} | {m.line for m in self.measurements if m.generation > 0}
         return tuple(sorted(line for line in made if line >= 0))
 
     def label(self, line: int, limit: int = 40) -> str:
-        """Return the words for a line, such as "VAE" or "PPCA, k = 128"."""
+        """Return the label of a line, such as "VAE" or "PPCA, k = 128"."""
         if line == REAL:
             return "real"
         labels = self.provenance.get("labels")
@@ -148,7 +156,7 @@ class Run:
         return plain(kind, limit) if kind else f"line {line}"
 
     def model(self, line: int) -> str:
-        """Return a line's label as a sentence can carry it: "VAE" where the label says "VAE, fitted prior"."""
+        """Return a short label for use in a sentence: "VAE" for "VAE, fitted prior" if no other line is a VAE."""
         short = {other: self.label(other).split(",")[0].strip() for other in self.lines}
         alone = sum(name == short.get(line) for name in short.values()) == 1
         name, _, rest = self.label(line).partition(",")
@@ -167,7 +175,7 @@ class Run:
         return tuple(dict.fromkeys(m.name for m in self.measurements if not m.predicted))
 
     def series(self, name: str, line: int = 0, predicted: bool = False) -> list[Measurement]:
-        """Return the values of one metric over the generations from 1 on, oldest first; missing ones are left out."""
+        """Return the values of one metric from generation 1 on, oldest first; missing values are left out."""
         found = self._index.get((name, line, predicted), [])
         return [m for m in found if m.value is not None and m.generation > 0]
 
@@ -181,7 +189,7 @@ class Run:
         return next((m for m in self.series(name, line) if m.generation == generation), None)
 
     def missing(self) -> list[tuple[str, str, int]]:
-        """Return (name, reason, how many times) of everything that could not be measured."""
+        """Return (name, reason, number of times) of all measurements that could not be taken."""
         counts: dict[tuple[str, str], int] = {}
         for m in self.measurements:
             if m.value is None:
@@ -189,12 +197,12 @@ class Run:
         return [(plain(name), plain(reason, 300), count) for (name, reason), count in counts.items()]
 
     def pictures(self, kind: str, line: int = 0) -> dict[int, np.ndarray]:
-        """Return generation -> uint8 [P,C,H,W] of ``probe`` or ``photocopy`` for one line, real images (0) first.
+        """Return generation -> uint8 [P,C,H,W] of ``tracked`` or ``photocopy`` for one line, real images (0) first.
 
-        Empty where the line has no such pictures beyond the real ones.
+        Photocopies are empty if the line has none after generation 0; tracked pictures then hold the real ones.
 
         Raises:
-            ValueError: if a file is damaged or its pictures differ in shape from those of generation 0.
+            ValueError: if a file is damaged or its pictures have another shape than those of generation 0.
         """
         found: dict[int, np.ndarray] = {}
         for (generation, owner), folder in sorted(self.shards.items()):
@@ -209,7 +217,7 @@ class Run:
         return found if any(generation > 0 for generation in found) or kind == "tracked" else {}
 
     def training(self) -> list[Training]:
-        """Return the end of each model's training record, for those that kept one."""
+        """Return the last line of the training record of each model that has one."""
         records = []
         for (generation, line), folder in sorted(self.shards.items()):
             path = folder / "train.jsonl"
@@ -229,7 +237,8 @@ def read_run(folder: Path) -> Run:
     """Read a run folder, finished or not.
 
     Raises:
-        ValueError: if it is no run folder or something in it is damaged: the file, what was expected, what came.
+        ValueError: if it is not a run folder or a file in it is damaged; the message names the file, what was expected
+            and what was found.
     """
     folder = Path(folder)
     store = RunFolder.open(folder)

@@ -1,7 +1,7 @@
-"""Slides: a run, or several, as a 16:9 PowerPoint deck whose charts can be edited and whose notes carry the caveats.
+"""Slides: one or several runs as a 16:9 PowerPoint deck with editable charts and with the caveats in its notes.
 
-Charts are native (their numbers can be opened and changed), pictures have alternative text, speaker notes say what may
-be claimed and what not, and the film of the photocopies plays as an animated picture.
+Charts are native (their numbers can be opened and changed), pictures have alternative text, the speaker notes say what
+may be claimed and what not, and the photocopies are shown as an animated picture.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
     Args:
         runs: run folders, finished or not.
         out: the .pptx file.
-        rare: for runs of faces, the sheet of rare attributes (its probes need torch, so the caller makes it).
+        rare: run folder -> sheet of rare attributes, for runs of faces (its probes need torch, so the caller makes it).
 
     Returns:
         ``out``.
 
     Raises:
-        ValueError: for another suffix, no run, a damaged run folder, or where python-pptx is not installed.
+        ValueError: for another suffix, no run, a damaged run folder, or if python-pptx is not installed.
     """
     if out.suffix.lower() != ".pptx":
         raise ValueError(f"{out}: expected a name that ends in .pptx, got {out.suffix!r}")
@@ -75,14 +75,14 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
 
 
 def _tell(deck: Presentation, view: Run, scratch: Path, rare: Sheet | None) -> None:
-    """The slides of one run, in the order in which it is told."""
+    """Add the slides of one run to the deck."""
     scratch.mkdir()
     pictures = {path.stem: path for path in draw_slides(view, scratch)}
-    said = headline(view)
-    slide = _slide(deck, said.sentence, plain(view.title, 90), notes=[*said.remarks, *_caveats(view)])
+    result = headline(view)
+    slide = _slide(deck, result.sentence, plain(view.title, 90), notes=[*result.remarks, *_caveats(view)])
     ends = pictures.get("first-and-last") or pictures.get("strip")
     if ends:
-        _picture(slide, _inner(ends), f"{said.sentence} Real images above, the last generation below.", top=2.7)
+        _picture(slide, _inner(ends), f"{result.sentence} Real images above, the last generation below.", top=2.7)
     if max(view.pictures("photocopy"), default=0):
         film = animate([view.folder], scratch / "film.gif", seconds=0.6)[0]
         slide = _slide(
@@ -90,26 +90,32 @@ def _tell(deck: Presentation, view: Run, scratch: Path, rare: Sheet | None) -> N
             "A photocopy of a photocopy",
             "Each generation copies the copies before it.",
             notes=[
-                "The animation plays in slide show mode, one frame a generation. GIF has 256 colours a frame; lossless "
-                "pictures lie in the run's report folder.",
+                "The animation plays in slide show mode, one frame per generation. A GIF has 256 colours per frame; "
+                "lossless pictures are in the report folder of the run.",
                 *_caveats(view),
             ],
         )
-        _picture(slide, film, "Animation: real faces, then each generation of copies; the bars show what is left.", 1.6)
+        _picture(
+            slide, film, "Animation: real images, then each generation of copies; the bars show what is left.", 1.6
+        )
     for name, title, caption in _charts(view):
         _chart_slide(deck, view, name, title, caption)
     if rare is not None:
         path = write_sheet(rare, scratch / "rare.png", view, width=200, dpi=200)
-        notes = [rare.note, rare.alt, "One image a cell: the likeliest, not a typical one. The shares are measured."]
-        _picture(
-            _slide(deck, "Who disappears", "The face most like each rare attribute.", notes=notes), path, rare.alt, 1.6
-        )
+        notes = [
+            rare.note,
+            rare.alt,
+            "Each cell shows the image with the highest score, not a typical one. The shares are measured separately, "
+            "on all images.",
+        ]
+        caption = "In each generation, the face with the highest score for each rare attribute."
+        _picture(_slide(deck, "Who disappears", caption, notes=notes), path, rare.alt, 1.6)
     _stages(deck, view)
     _method(deck, view)
 
 
 def _inner(path: Path) -> Path:
-    """Cut the words of a drawn slide away; this slide has its own."""
+    """Return a drawn slide without its text; the slide of the deck has its own text."""
     from PIL import Image
 
     with Image.open(path) as opened:
@@ -123,23 +129,24 @@ def _inner(path: Path) -> Path:
 def _caveats(view: Run) -> list[str]:
     n = view.provenance.get("n") or view.experiment.get("images")
     return [
-        f"{n} images a generation, seed {plain(view.experiment.get('seed', '?'))}, one run: repeat it with other seeds "
-        "before a general claim is made.",
-        "± and bands are 95 % intervals (1.96 standard errors). “Real” is generation 0, the images the run began with.",
+        f"{n} images per generation, seed {plain(view.experiment.get('seed', '?'))}, one run: repeat it with other "
+        "seeds before you make a general claim.",
+        "± is half the width of a 95 % interval (1.96 standard errors). “Real” means generation 0, the images with "
+        "which the run began.",
         f"Run {view.name}, imagelab {plain(view.provenance.get('imagelab', ''))}.",
     ]
 
 
 def _charts(view: Run) -> list[tuple[str, str, str]]:
-    """(measurement, title, sentence under it) of the charts a deck shows, where they were measured."""
-    wanted = [
-        (freckle_name(view), "Freckles a face", "Corrected for what the counter misses and invents."),
+    """Return (measurement, title, sentence under it) of the charts of a deck, for those that were measured."""
+    charts = [
+        (freckle_name(view), "Freckles a face", "Corrected for the counter’s misses and false detections."),
         (finest_band(view), "The finest detail", "Energy of the finest octave against real images, in decibels."),
-        ("pixel_variance", "Variety", "How much images differ from each other, against real ones."),
+        ("pixel_variance", "Variety", "How much images differ from each other, relative to real images."),
     ]
     distances = [n for n in view.names if n.startswith(("frechet/", "fid")) and view.at(n, view.last)]
-    wanted.append((distances[0] if distances else None, "Distance from real", "Two real sets give the floor."))
-    return [(name, title, words) for name, title, words in wanted if name and view.at(name, view.last)]
+    charts.append((distances[0] if distances else None, "Distance from real", "Two real sets give the floor."))
+    return [(name, title, text) for name, title, text in charts if name and view.at(name, view.last)]
 
 
 def _series(view: Run, name: str, line: int) -> list[float | None]:
@@ -159,7 +166,7 @@ def _chart_slide(deck: Presentation, view: Run, name: str, title: str, caption: 
         columns["two real sets" if is_distance(real) else "real"] = [real.value] * len(view.generations)
     row = view.row(name)
     notes = [f"{name}, {last.unit or 'no unit'}; {last.estimator}; {last.feature_space}".rstrip("; ")]
-    notes += [f"{row.what} It does not see: {row.blind}"] if row else []
+    notes += [f"{row.what} Limits: {row.blind}"] if row else []
     for line in view.lines:
         m = view.at(name, view.last, line)
         if m is not None and m.value is not None:
@@ -216,7 +223,7 @@ def _stages(deck: Presentation, view: Run) -> None:
     from pptx.util import Inches
 
     slide = _slide(
-        deck, "How far it has come", " ".join(found[0].told[:2]), notes=[*found[0].told, *(r.alt for r in found)]
+        deck, "Stages of collapse", " ".join(found[0].told[:2]), notes=[*found[0].told, *(r.alt for r in found)]
     )
     steps = max(segment.last for ribbon in found for segment in ribbon.segments)
     start, room = LEFT + 2.4, WIDE - 2 * LEFT - 2.4
@@ -239,9 +246,10 @@ def _method(deck: Presentation, view: Run) -> None:
     points = [
         f"Data: {kinds['data']}. Regime: {kinds['regime']}. Models: {', '.join(view.label(i) for i in view.lines)}.",
         *_caveats(view)[:2],
-        "A model that was bad at generation 1 proves nothing: read curves from generation 1 on, beside the control.",
-        "No single number stands alone: distances, spectrum, freckles, attributes and the pictures belong together.",
-        f"Repeat it: imagelab run {view.name}/config.json",
+        "If the model is already poor at generation 1, its loss there is not an effect of the loop: compare later "
+        "generations with generation 1 and with the control.",
+        "No single number is sufficient: use distances, spectrum, freckles, attributes and the pictures together.",
+        f"To repeat it: imagelab run {view.name}/config.json",
     ]
     slide = _slide(
         deck, "How it was measured", "", notes=[plain((view.provenance.get("data") or {}).get("card", ""), 1500)]
@@ -251,7 +259,7 @@ def _method(deck: Presentation, view: Run) -> None:
 
 
 def _beside(deck: Presentation, views: Sequence[Run]) -> None:
-    """One chart for each headline measurement that all runs share."""
+    """Add one chart for each main measurement that all runs have."""
     shared = [name for name in (freckle_name(views[0]), finest_band(views[0]), "pixel_variance") if name]
     for name in shared:
         if not all(view.at(name, view.last) for view in views):

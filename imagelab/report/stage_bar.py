@@ -1,4 +1,4 @@
-"""The stage ribbon: at which stage of collapse each model stood, generation by generation, and what moved first."""
+"""The stage ribbon: the stage of collapse of each model in every generation, and the measurements that moved first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ __all__ = ["Ribbon", "Segment", "ribbons", "thresholds"]
 
 @dataclass(frozen=True)
 class Segment:
-    """Generations in a row that stand at one stage."""
+    """Consecutive generations with the same stage.
+
+    Attributes:
+        stage: its name, one of ``STAGES``.
+        order: its position in ``STAGES``, 0 for healthy.
+        first: the first of the generations.
+        last: the last of the generations.
+    """
 
     stage: str
     order: int
@@ -22,16 +29,19 @@ class Segment:
 
     @property
     def span(self) -> int:
-        """How many generations it covers."""
+        """The number of generations."""
         return self.last - self.first + 1
 
 
 @dataclass(frozen=True)
 class Ribbon:
-    """One line of a run.
+    """The stages of one line of a run.
 
     Attributes:
-        label: the model. segments: its stages in order. told: what moved first, in sentences. alt: all of it in words.
+        label: the name of the model.
+        segments: its stages in the order of generations.
+        told: sentences that report which measurements moved first.
+        alt: the stages as text, for readers who cannot see the ribbon.
     """
 
     label: str
@@ -41,7 +51,7 @@ class Ribbon:
 
 
 def ribbons(run: Run) -> list[Ribbon]:
-    """Return the ribbon of every line whose measurements tell a stage; none before generation 1."""
+    """Return the ribbon of every line whose measurements determine a stage; none before generation 1."""
     found = []
     for line in run.lines:
         judged = stages_of(run.measurements, line)
@@ -60,14 +70,14 @@ def ribbons(run: Run) -> list[Ribbon]:
 
 
 def thresholds() -> list[tuple[str, str]]:
-    """Return each stage after the first with the losses at which it is entered, in words."""
+    """Return (stage, losses at which it is entered, as text) for each stage after the first."""
     names = {
         "tails": "rare attributes, freckles or recall",
         "detail": "the energy of the finest octave (a gain counts like a loss)",
         "diversity": "pixel variance, perceptual diversity or Vendi score",
     }
-    told = []
+    rows = []
     for stage in STAGES[1:]:
         parts = [f"{levels[stage]:.0%} of {names[family]}" for family, levels in FAMILIES.items() if stage in levels]
-        told.append((stage, "; or ".join(parts)))
-    return told
+        rows.append((stage, "; or ".join(parts)))
+    return rows

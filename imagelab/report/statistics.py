@@ -1,10 +1,10 @@
-"""Runs put into groups: what they have in common, what sets them apart, and whether a difference is more than chance.
+"""Groups of runs: their common settings, their different settings, and tests of the differences in their results.
 
-Runs that differ only in their seed are repeats of one question and form a group. A group's value is the mean over its
-repeats with Student's interval between them, which holds everything that a new seed changes; a single run has only the
-error of its measurement, and its interval says nothing about another training. Differences are tested by Welch's t test
-between repeats, and the p values are multiplied up for the number of tests (Holm), so that many comparisons do not find
-something by their number alone.
+Runs that differ only in their seed are repeats of one experiment and form a group. The value of a group is the mean
+over its repeats, with Student's interval between the repeats; this interval includes all variation that comes from the
+seed. A single run has only the error of its measurement; its interval does not include the variation between trainings.
+Differences are tested with Welch's t test between repeats. The p values are corrected for the number of tests (Holm),
+because among many tests some differ by chance.
 
 References:
     The generalization of "Student's" problem when several different population variances are involved (Welch 1947),
@@ -30,17 +30,18 @@ from .run_view import Run, plain, read_run
 __all__ = ["Difference", "Estimate", "Group", "differences", "estimate", "group_runs", "same_data", "shared_names"]
 
 SET_ASIDE = ("name", "title", "seed")
-"""Settings that make no other question."""
+"""Settings in which the runs of one group may differ."""
 
-LONGEST, BRIEF = 60, 40  # letters of a group's label: at most, and without being asked to be brief
+LONGEST, BRIEF = 60, 40  # letters: the limit of a group's label, and the length above which it is shortened
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Repeats of one question.
+    """Repeats of one experiment.
 
     Attributes:
-        label: what sets it apart from the other groups. runs: its runs, by seed.
+        label: the settings that distinguish it from the other groups.
+        runs: its runs, sorted by seed.
     """
 
     label: str
@@ -59,11 +60,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A group's value.
+    """The value of a group.
 
     Attributes:
-        value: mean over its repeats. half: half width of its 95 % interval, None where unknown. repeats: how many.
-        between: whether the interval holds what another seed changes; else only the error of one measurement.
+        value: the mean over its repeats.
+        half: half the width of its 95 % interval, None if unknown.
+        repeats: the number of repeats.
+        between: True if the interval includes the variation between seeds, False if it is only the error of one
+            measurement.
     """
 
     value: float
@@ -74,11 +78,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """One group against the first, in one measurement.
+    """The difference of one group from the first group in one measurement.
 
     Attributes:
-        name: the measurement. group: whose label. value: group minus first group. half: of its 95 % interval.
-        p: of Welch's test between repeats, corrected after Holm; None with fewer than two repeats in a group.
+        name: the measurement.
+        group: the label of the group.
+        value: the value of the group minus that of the first group.
+        half: half the width of its 95 % interval, None if unknown.
+        p: the p value of Welch's test between repeats, corrected by Holm's method; None if a group has fewer than two
+            repeats.
     """
 
     name: str
@@ -89,19 +97,19 @@ class Difference:
 
     @property
     def words(self) -> str:
-        """The verdict, for a reader."""
+        """The result of the test as text."""
         if self.p is None:
             return "not tested: repeat it with other seeds"
         if self.p < 0.001:
             return "differ, p < 0.001"
-        return f"{'differ' if self.p < 0.05 else 'not told apart'}, p = {self.p:.3f}"
+        return f"{'differ' if self.p < 0.05 else 'no significant difference'}, p = {self.p:.3f}"
 
 
 def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
-    """Return the runs in groups, and the settings that all of them share.
+    """Return the groups of runs, and the settings that all runs share.
 
     Args:
-        folders: run folders, two at least.
+        folders: two or more run folders.
 
     Raises:
         ValueError: for fewer than two runs, the same run twice, or a damaged folder.
@@ -112,21 +120,21 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
         )
     runs = [read_run(Path(folder)) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise ValueError("compare: the same run folder was given twice; a run is no repeat of itself")
+        raise ValueError("compare: the same run folder was given twice; expected different runs")
     settings = [_flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
     keys = sorted({key for each in settings for key in each})
     shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
-    apart = [key for key in keys if key not in shared]
-    found: dict[str, list[int]] = {}
+    different = [key for key in keys if key not in shared]
+    alike: dict[str, list[int]] = {}
     for index, each in enumerate(settings):
-        found.setdefault(json.dumps([each.get(key) for key in apart], default=str), []).append(index)
-    members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in found.values()]
-    labels = _labels([{key: settings[own[0]].get(key) for key in apart} for own in members])
+        alike.setdefault(json.dumps([each.get(key) for key in different], default=str), []).append(index)
+    members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in alike.values()]
+    labels = _labels([{key: settings[own[0]].get(key) for key in different} for own in members])
     groups = [
         Group(plain(label or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
         for label, own in zip(labels, members, strict=True)
     ]
-    return _told_apart(groups), shared
+    return _numbered(groups), shared
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -140,10 +148,11 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what sets each group apart; where that takes too many words and kinds tell it, without the rest of those.
+    """Return a label for each group: the settings in which it differs from the others.
 
-    Two kinds of data or of model share few settings, so all the others would stand in the label and say nothing new;
-    nor does it make another question how a run was measured.
+    If the labels are too long, settings of a recipe whose kind differs are left out, and so are the metrics, provided
+    that the labels remain different. Two kinds of data or model have different settings anyway, so naming these would
+    add nothing to the kind.
     """
     labels = [_label(own) for own in groups]
     if max(map(len, labels)) <= BRIEF:
@@ -154,12 +163,12 @@ def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _stands_alone(key: str, kinds: set[str]) -> bool:
-    """Whether a setting is of no recipe whose kind differs: data.size says nothing where data.kind does."""
+    """Whether a setting adds to the kinds: data.size does not if data.kind differs, nor do the metrics."""
     return key != "metrics" and f"{key.rpartition('.')[0]}.kind" not in kinds
 
 
 def _label(own: Mapping[str, Any]) -> str:
-    """Say in few words what sets a group apart: kinds first, then other settings by their last name."""
+    """Return a short label of a group: kinds first, then the other settings by the last part of their name."""
     kinds = [str(value) for key, value in own.items() if key.endswith("kind") and value is not None]
     rest = [
         f"{key.rpartition('.')[2].replace('_', ' ')} {_short(value)}"
@@ -173,7 +182,8 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _told_apart(groups: list[Group]) -> list[Group]:
+def _numbered(groups: list[Group]) -> list[Group]:
+    """Add a number to every label that more than one group has."""
     labels = [group.label for group in groups]
     return [
         group if labels.count(group.label) == 1 else Group(f"{group.label} ({order + 1})", group.runs)
@@ -182,15 +192,15 @@ def _told_apart(groups: list[Group]) -> list[Group]:
 
 
 def same_data(groups: Sequence[Group]) -> bool:
-    """Whether all groups began with the same kind of images, so that one value of real images stands for all."""
+    """Whether all groups began with the same data recipe, so that one value of real images is valid for all."""
     first = groups[0].runs[0].experiment.get("data")
     return all(_same(run.experiment.get("data"), first) for group in groups for run in group.runs)
 
 
 def shared_names(groups: Sequence[Group]) -> list[str]:
-    """Return the measurements that every run has in its group's last generation, taken with the same instruments.
+    """Return the measurements that every run has in the last generation of its group, with the same instrument.
 
-    A measurement whose instrument differs between runs is left out: such values must not be compared.
+    A measurement whose instrument differs between runs is left out, because such values must not be compared.
     """
     runs = [run for group in groups for run in group.runs]
     found = []
@@ -211,7 +221,7 @@ def _comparable(rows: Sequence[Measurement]) -> bool:
 
 
 def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimate | None:
-    """Return a group's value of a measurement, None where a run lacks it; generation 0 is real against real."""
+    """Return the value of a group in a measurement, None if a run lacks it; generation 0 is real against real."""
     rows = [run.real(name) if generation == 0 else run.at(name, generation, line) for run in group.runs]
     values = [m.value for m in rows if m is not None and m.value is not None]
     if len(values) < len(rows):
@@ -226,7 +236,7 @@ def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimat
 
 
 def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:
-    """Return every further group against the first, in every measurement, with p values corrected together."""
+    """Return the difference of every other group from the first in every measurement; all p values are corrected."""
     raw: list[tuple[Difference, float | None]] = []
     for name in names:
         first = estimate(groups[0], name, generation)
@@ -265,14 +275,14 @@ def _welch(left: Group, right: Group, name: str, generation: int) -> tuple[float
 
 
 def _holm(values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number, in the order given.
+    """Return p values corrected for their number by Holm's method, in the order given.
 
     Example:
         >>> _holm([0.01, 0.04, 0.03])
         [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(values)), key=lambda index: values[index])
-    corrected, worst = [0.0] * len(values), 0.0
+    corrected, worst = [0.0] * len(values), 0.0  # worst: the largest so far; corrected p values never decrease
     for rank, index in enumerate(order):
         worst = max(worst, min(1.0, (len(values) - rank) * values[index]))
         corrected[index] = worst

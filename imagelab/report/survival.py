@@ -1,9 +1,10 @@
-"""Who disappears: every rare attribute over the generations, beside what chance alone would do to it.
+"""The share of every rare attribute over the generations, next to the range that chance alone would give.
 
-The null model is a perfect generator: it gives every image the attribute with the share it had among the images it saw,
-and still loses it now and then (Wright-Fisher drift, theory.wright_fisher_bands). Only what falls below that band, by
-more than the measurement's own error, is the model's fault. The band is that of the replace regime with the same number
-of images; regimes that keep real data drift less.
+The null model is a perfect generator: each of its images has the attribute with a probability equal to the attribute's
+share in its training images. Such a generator can still lose the attribute by chance (Wright-Fisher drift,
+theory.wright_fisher_bands). A loss is attributed to the model only if the share is below that band by more than the
+error of the measurement. The band is that of the replace regime with the same number of images; regimes that keep real
+data drift less.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ COLUMNS = 4
 
 @dataclass(frozen=True)
 class AttributeTrend:
-    """What became of one attribute.
+    """The change of one attribute.
 
     Attributes:
-        name: its words. real, last: its share among real images and in the last generation.
-        drift: between which shares chance alone leaves it in the last generation.
-        beyond: whether the last share lies outside by more than its error: "lost", "gained" or "".
-        extinct: the generation from which on no later one shows it; None while it lives.
+        name: its name for readers.
+        real: its share among real images.
+        last: its share in the last generation.
+        drift: the lowest and the highest share that chance alone would leave in the last generation (95 %).
+        beyond: "lost" or "gained" if the last share is outside ``drift`` by more than its error, else "".
+        extinct: the first generation from which on its share is never distinguishable from zero; None if it is
+            distinguishable in the last generation.
     """
 
     name: str
@@ -46,20 +50,29 @@ class AttributeTrend:
 
     @property
     def words(self) -> str:
-        """The verdict, for a reader."""
-        gone = "" if self.extinct is None else f"cannot be told from none from generation {self.extinct} on"
-        blame = {"lost": "lost beyond chance", "gained": "more than chance gives", "": "within chance"}[self.beyond]
-        return f"{gone}, {blame}" if gone else blame
+        """The result as text."""
+        gone = "" if self.extinct is None else f"indistinguishable from zero from generation {self.extinct} on"
+        cause = {
+            "lost": "lower than chance explains",
+            "gained": "higher than chance explains",
+            "": "within chance",
+        }[self.beyond]
+        return f"{gone}, {cause}" if gone else cause
 
 
 @dataclass(frozen=True)
 class Survival:
-    """The section.
+    """The data of the section about rare attributes.
 
     Attributes:
-        fates: of each rare attribute. rare, common: the share that rare and common attributes together keep in the
-            last generation, and its standard error. chance: between which shares drift alone leaves the rare together.
-        n: images a generation. generation: the last one. curve: the small plots.
+        fates: the change of each rare attribute.
+        rare: the share of their joint real frequency that the rare attributes keep in the last generation, and its
+            standard error.
+        chance: the lowest and the highest such share that drift alone would leave (95 %).
+        common: as ``rare``, for the common attributes; None if there are none.
+        n: images per generation.
+        generation: the last generation.
+        curve: the small plots.
     """
 
     fates: tuple[AttributeTrend, ...]
@@ -72,22 +85,23 @@ class Survival:
 
     @cached_property
     def sentence(self) -> str:
-        """Disparity in one sentence."""
+        """The comparison of rare attributes, common attributes and chance, as text."""
         gone = sum(fate.extinct is not None for fate in self.fates)
         lost = sum(fate.beyond == "lost" for fate in self.fates)
         count = len(self.fates)
         low, high = self.chance
-        told = (
-            f"Of {count} attributes that fewer than {100 * RARE:g} % of real images carry, {gone or 'none'} can no "
-            f"longer be told from none in generation {self.generation}. Taken one by one, {lost or 'none'} fell "
-            f"further than chance alone would take {'it' if lost == 1 else 'them'}: what is rare may vanish by chance. "
-            f"Together they keep {_percent(self.rare)} of their share, where chance would leave {low:.0%} to {high:.0%}"
+        text = (
+            f"Rare attributes are those that fewer than {100 * RARE:g} % of real images have. Of {count} rare "
+            f"{'attribute' if count == 1 else 'attributes'}, {gone or 'none'} can no longer be distinguished from zero "
+            f"in generation {self.generation}. A rare attribute can disappear by chance: tested one by one, "
+            f"{lost or 'none'} fell further than chance alone explains. Together, rare attributes keep "
+            f"{_percent(self.rare)} of their share in real images; chance alone would leave {low:.0%} to {high:.0%}"
         )
-        return told + (f"; common attributes keep {_percent(self.common)}." if self.common else ".")
+        return text + (f"; common attributes keep {_percent(self.common)}." if self.common else ".")
 
 
 def survival(run: Run, line: int = 0) -> Survival | None:
-    """Return what became of the rare attributes of a run; None where none was measured or no generation is there."""
+    """Return the changes of the rare attributes of a run; None if none was measured or no generation is finished."""
     names = [
         name for name in run.names if name.startswith("tails/") and run.real(name) and run.at(name, run.last, line)
     ]
@@ -108,7 +122,10 @@ def survival(run: Run, line: int = 0) -> Survival | None:
 
 
 def _chance(shares: list[float], n: int, generations: int) -> tuple[float, float]:
-    """Between which parts of their joint share drift alone leaves attributes that drift on their own (normal, 95 %)."""
+    """Return the range of the joint share that drift alone leaves, for attributes that drift independently.
+
+    Normal approximation, 95 %: variance sum_a p_a (1 - p_a) (1 - (1 - 1/n)^T) of the joint share sum_a p_a.
+    """
     variance = sum(p * (1 - p) for p in shares) * (1 - (1 - 1 / n) ** generations)
     half = Z95 * math.sqrt(variance) / sum(shares)
     return max(0.0, 1 - half), 1 + half
@@ -134,7 +151,7 @@ def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> AttributeTrend:
 
 
 def _kept(run: Run, names: list[str], line: int) -> tuple[float, float]:
-    """The share that attributes together keep in the last generation, and its standard error."""
+    """Return the share that attributes together keep in the last generation, and its standard error."""
     pairs = [(run.real(name), run.at(name, run.last, line)) for name in names]
     whole = sum(_value(real) for real, _ in pairs)
     share = sum(_value(last) for _, last in pairs) / whole
@@ -150,7 +167,7 @@ def _percent(share: tuple[float, float]) -> str:
 
 
 def _draw(run: Run, line: int, bands: dict[str, np.ndarray]) -> Curve:
-    """Small multiples: a plot an attribute, in percent of the images."""
+    """Draw small multiples: one plot per attribute, in percent of the images."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

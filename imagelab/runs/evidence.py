@@ -16,13 +16,16 @@ from ..curation import Candidates, KeepAll, Kept
 from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
+from ..generators.sampler_law import predicted_by_sampler
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
+from ..pool import REAL
+from ..regimes import Replace
 from ..run_folder import RunFolder, write_npy
 from ..seeds import rng_at, seed_at
 
-__all__ = ["curate", "measure_shard", "photocopy", "predictions"]
+__all__ = ["curate", "measure_shard", "photocopy", "predictions", "sampler_predictions"]
 
 Floors = Mapping[str, Measurement]
 """What generation 0 measured, by name."""
@@ -118,6 +121,17 @@ def predictions(experiment: Experiment, generation: int, n: int, floors: Floors)
         return []
     laws = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.fresh_draws)
     return [_on_the_scale_of(law, floors.get(law.name)) for law in laws]
+
+
+def sampler_predictions(experiment: Experiment, folder: RunFolder, generation: int, line: int) -> list[Measurement]:
+    """Return the spectrum that the sampler of a line leaves of real images with a perfect network, where it is known.
+
+    From generation 2 on it is known only for a loop in which each model is trained on the images of the one before.
+    """
+    replaced = isinstance(experiment.regime, Replace) and isinstance(experiment.curation, KeepAll)
+    if generation > 1 and not replaced:
+        return []
+    return predicted_by_sampler(experiment.lines[line], folder.images(0, REAL), generation)
 
 
 def _on_the_scale_of(law: Measurement, floor: Measurement | None) -> Measurement:

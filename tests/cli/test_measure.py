@@ -54,7 +54,7 @@ def test_the_general_panel_is_taken_where_none_is_named(here: Path, capsys: pyte
     for stem in ("band_power/4-8", "frechet/randconv-s0", "kernel/randconv-s0", "brightness"):
         assert f"\n{stem}" in said
     assert "not taken: " in said and "imagelab weights list" in said
-    assert "\nradial_power" not in said and "not shown: --all" in said
+    assert "\nradial_power" not in said and "not shown; --all" in said
 
 
 def test_all_shows_numbers_without_a_direction(here: Path, capsys: pytest.CaptureFixture[str]):
@@ -118,7 +118,7 @@ def test_the_list_says_of_every_metric_what_it_sees_and_what_it_takes(capsys: py
     said = capsys.readouterr().out
     for name, row in METRICS.items():
         assert f"{name}: {row.title}" in said and row.blind in said
-    assert "by default  not taken" in said
+    assert "by default  not used" in said
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_the_list_says_of_every_metric_what_it_sees_and_what_it_takes(capsys: py
         (("real", "nowhere"), 1, "nowhere does not exist"),
         (("real", "fake", "--train", "nowhere"), 1, "nowhere does not exist"),
         (("real", "fake", "--metrics", "fidd"), 2, "unknown fidd; known are spectrum"),
-        (("real", "fake", "--metrics", ","), 2, "expected names with commas"),
+        (("real", "fake", "--metrics", ","), 2, "expected names separated by commas"),
         (("real", "fake", "--size", "many"), 2, "many"),
         (("real", "fake", "--resize", "magic"), 2, "magic"),
         (("real", "float.npy", "--value-range", "1"), 2, "expected BLACK,WHITE"),
         (("real", "float.npy", "--value-range", "1,-1"), 1, "expected .black, white."),
         (("real", "float.npy"), 1, "say which values are black|Say which values are black"),
         (("real", "large"), 1, "fake is 32 x 32 pixels.*--size 16"),
-        (("real", "fake", "--output", "nowhere/kept.jsonl"), 1, "does not exist; make it first"),
+        (("real", "fake", "--output", "nowhere/kept.jsonl"), 1, "does not exist; create it first"),
         (("real", "fake", "--against", "nowhere.jsonl"), 1, "expected a .jsonl file or a generation"),
         (("real", "fake", "--against", "float.npy"), 1, "float.npy: not a text file"),
         (("real", "fake", "--against", "real/00.png"), 1, "not a text file"),
         (("real", "fake", "--against", "words.jsonl"), 1, "words.jsonl, line 1: not a measurement"),
-        (("real", "fake", "--against", "empty.jsonl"), 1, "holds no measurement"),
+        (("real", "fake", "--against", "empty.jsonl"), 1, "contains no measurement"),
         (("real", "run@3"), 1, "not a run folder"),
     ],
 )

@@ -13,7 +13,7 @@ from imagelab.run_folder import RunFolder, write_npy
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose generation 1 kept every face and whose generation 2 lost what is rare."""
+    """A run whose generation 1 kept every face and whose generation 2 lost the rare attributes."""
     path = tmp_path_factory.mktemp("runs") / "kept-00000000"
     sample = Faces(size=64).load("train", 240, seed=0)
     folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": {"generations": 2}})

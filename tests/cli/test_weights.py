@@ -1,4 +1,4 @@
-"""Weights by wire and in the hand, against a server of our own that misbehaves on demand."""
+"""Download and import of weights, tested with a local server that can be set to fail in several ways."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENT = bytes(range(256)) * 4000  # 1 MB: several chunks
 
 @dataclass
 class Server:
-    """What the server does, and what it was asked."""
+    """The settings of the server and the requests it received."""
 
     content: bytes = CONTENT
     ranges: bool = True
@@ -62,16 +62,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "text/html; charset=utf-8" if play.html else "application/octet-stream")
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # some tests hang up on purpose
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # some tests close the connection on purpose
             self.wfile.write(body[: play.cut_after])
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """A server that offers AlexNet, which is CONTENT for the time of a test."""
+    """A server with a file for AlexNet, whose content is CONTENT during a test."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     play = Server()
@@ -148,7 +148,7 @@ def test_a_connection_that_brings_nothing_more_is_given_up_and_the_part_kept(ser
     server.cut_after = 0
     partial().parent.mkdir()
     partial().write_bytes(CONTENT[:300_000])
-    with pytest.raises(NotFetched, match=r"was lost.*0\.3 of 1\.0 MB are kept; the same command"):
+    with pytest.raises(NotFetched, match=r"was lost.*0\.3 of 1\.0 MB are kept; the same command continues"):
         take()
     assert partial().read_bytes() == CONTENT[:300_000] and state("alexnet").word == "missing"
     server.cut_after = None
@@ -210,7 +210,9 @@ def test_a_server_that_hides_the_length_and_never_ends_is_stopped(server: Server
     assert left_behind() == set()
 
 
-@pytest.mark.parametrize(("code", "says"), [(404, "not there"), (403, "refuses"), (401, "login"), (503, "fault")])
+@pytest.mark.parametrize(
+    ("code", "says"), [(404, "not at this address"), (403, "refuses"), (401, "login"), (503, "failed")]
+)
 def test_an_error_of_the_server_is_told_with_its_number(server: Server, code: int, says: str) -> None:
     server.code = code
     with pytest.raises(NotFetched, match=rf"answers {code} .*{says}.*--source"):
@@ -236,7 +238,7 @@ def test_another_source_is_an_address_or_a_folder(server: Server) -> None:
 def test_a_second_process_is_told_of_the_first(server: Server) -> None:
     first = fetch("alexnet")
     next(first)
-    with pytest.raises(ValueError, match=rf"another process \(pid {os.getpid()}\) is bringing this file"):
+    with pytest.raises(ValueError, match=rf"another process \(pid {os.getpid()}\) is writing this file"):
         take()
     list(first)
     assert locate("alexnet").read_bytes() == CONTENT
@@ -264,7 +266,7 @@ def test_a_disk_that_fills_up_on_the_way_keeps_what_was_written(
 def test_interrupting_keeps_the_part_and_leaves_no_file(server: Server, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "Received", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert command("fetch", "alexnet") == 130
-    assert "what arrived is kept" in capsys.readouterr().err
+    assert "the partial file is kept" in capsys.readouterr().err
     assert 0 < partial().stat().st_size < len(CONTENT) and state("alexnet").word == "missing"
 
 
@@ -280,7 +282,7 @@ def test_interrupting_an_import_leaves_nothing_half_copied(
     (tmp_path / "download").write_bytes(CONTENT)
     monkeypatch.setattr(module.os, "fsync", interrupt)
     assert command("import", tmp_path / "download") == 130
-    assert "nothing else is left" in capsys.readouterr().err and left_behind() == set()
+    assert "incomplete ones are removed" in capsys.readouterr().err and left_behind() == set()
 
 
 def outcomes(*places: Path) -> dict[str, str]:
@@ -339,7 +341,7 @@ def test_a_damaged_file_is_replaced_and_that_is_said(server: Server, capsys: Any
     target("alexnet").parent.mkdir()
     target("alexnet").write_bytes(b"broken")
     assert command("fetch", "alexnet") == 0
-    assert "a sound one takes its place" in capsys.readouterr().out and state("alexnet").word == "present"
+    assert "it will be replaced" in capsys.readouterr().out and state("alexnet").word == "present"
 
 
 def test_list_and_doctor_say_the_same(server: Server, capsys: Any) -> None:
@@ -358,25 +360,25 @@ def test_the_door_imports_and_says_what_was_not_there(server: Server, tmp_path: 
     assert "alexnet: copied" in text and "(found as download)" in text and "vgg16: not found" in text
     (tmp_path / "nothing").mkdir()
     assert command("import", tmp_path / "nothing") == 1
-    assert "none of the files was there" in capsys.readouterr().err
+    assert "none of these files was found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["fetch"], "expected names out of inception-2015-12-05"),
+        (["fetch"], "expected names from inception-2015-12-05"),
         (["fetch", "resnet"], "or all, got resnet"),
         (["fetch", "alexnet", "vgg16", "--source", "http://x/y"], "ending in /"),
         (["import"], "memory stick"),
     ],
 )
-def test_mistakes_at_the_door_are_the_callers(words: list[str], says: str) -> None:
+def test_a_wrong_command_is_a_usage_error(words: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         command(*words)
 
 
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gone is not there"):
+    with pytest.raises(ValueError, match=r"gone does not exist"):
         command("import", tmp_path / "gone")
     with pytest.raises(CycloptsError):
         command("fetch", "alexnet", "--sauce", "x")

@@ -1,4 +1,4 @@
-"""Tiny fakes of published datasets, in the layouts their authors use: random colours, nobody's pictures."""
+"""Tiny substitutes for published datasets, in the layouts of their authors, with random colours as pictures."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every fake, by the kind that reads it. To be read only; see ``fake``."""
+    """Every substitute dataset, by the kind that reads it. Read only; see ``fake`` for a copy."""
     places = {}
     for kind, build in BUILDERS.items():
         root = tmp_path_factory.mktemp(kind)
@@ -191,7 +191,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def fake(built: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of a fake that may be damaged."""
+    """A copy of a substitute dataset that a test may damage."""
 
     def copy(kind: str) -> Path:
         home = built[kind] if built[kind].is_dir() else built[kind].parent

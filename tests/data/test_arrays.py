@@ -90,5 +90,5 @@ def test_pickles_and_truncated_files_are_refused_by_name(fake: Callable[[str], P
 
 def test_labels_of_another_length_are_refused(tmp_path: Path, planes: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", images=planes, labels=np.arange(7))
-    with pytest.raises(ValueError, match=r"labels: expected one label a picture \[8\], got \(7,\)"):
+    with pytest.raises(ValueError, match=r"labels: expected one label per picture \[8\], got \(7,\)"):
         Arrays(path=tmp_path / "a.npz").available(0)

@@ -43,7 +43,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def zoo_good() -> dict[str, Callable[[Path], object]]:
-    """Every kind of picture that must be taken, by file name."""
+    """Every kind of picture that must be accepted, by file name."""
     rng = np.random.default_rng(1)
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -100,7 +100,7 @@ def _claiming(width: int, height: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as people have them: all good kinds, all bad kinds, and files that are no pictures."""
+    """A typical mixed folder: all good kinds, all bad kinds, and files that are not pictures."""
     folder = tmp_path_factory.mktemp("zoo")
     for name, save in zoo_good().items():
         save(folder / name)
@@ -125,7 +125,7 @@ def test_every_good_kind_of_picture_is_taken_and_every_bad_one_named_with_its_re
     assert [bad.path for bad in recipe.bad_files()] == [str(zoo / name) for name in sorted(zoo_bad())]
     for bad in recipe.bad_files():
         assert zoo_bad()[Path(bad.path).name][1] in bad.reason
-    assert "4 files that are no pictures" in recipe.card()
+    assert "4 files that are not pictures" in recipe.card()
     assert caught == []
 
 
@@ -394,8 +394,8 @@ def test_a_configuration_from_another_machine_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"path": ""}, "expected a folder's name"),
-        ({"path": "a\0b"}, "expected a folder's name"),
+        ({"path": ""}, "expected the name of a folder"),
+        ({"path": "a\0b"}, "expected the name of a folder"),
         ({"path": "x", "heldout_share": 0.7, "reserve_share": 0.3}, "less than 1"),
         ({"path": "x", "on_bad": "ignore"}, "'skip' or 'stop'"),
         ({"path": "x", "alpha_over": (0, 0, 256)}, "less than or equal to 255"),

@@ -126,7 +126,7 @@ def test_metadata_as_csv_and_class_folders_are_read(fake: Callable[[str], Path],
 def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str) -> None:
     root = fake("hugging_face")
     (root / "train" / "metadata.jsonl").write_text(line + "\n")
-    with pytest.raises(ValueError, match=r"metadata\.jsonl: expected an entry a line with file_name"):
+    with pytest.raises(ValueError, match=r"metadata\.jsonl: expected one entry per line with file_name"):
         HuggingFace(path=root).available(0)
 
 

@@ -43,12 +43,12 @@ def test_labels_get_their_words_and_gzip_is_read_alike(built: dict[str, Path]) -
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda b: b[:-1], "its header promises 7056 bytes .9 x 28 x 28., 7055 follow"),
+        (lambda b: b[:-1], "its header announces 7056 bytes .9 x 28 x 28., 7055 follow"),
         (lambda b: b + b"x", "more follow"),
         (lambda b: struct.pack(">I", 2049) + b[4:], "expected the magic number 2051, got 2049"),
         (lambda b: b[:7], "got 7 bytes"),
         (lambda b: b"", "got 0 bytes"),
-        (lambda b: b[:4] + b"\xff" * 12 + b[16:], "the file is not whole"),
+        (lambda b: b[:4] + b"\xff" * 12 + b[16:], "the file is damaged"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])

@@ -10,7 +10,7 @@ from imagelab.data.mud import CRACK_LEVEL, Mud, _cells
 
 
 def pieces(whole: np.ndarray) -> int:
-    """Connected regions of a mask on the torus."""
+    """Return the number of connected regions of a mask on the torus."""
     from scipy.ndimage import label
 
     marks = np.zeros(whole.shape, np.int32)
@@ -74,7 +74,7 @@ def test_a_picture_depends_on_seed_split_and_row_alone() -> None:
 
 
 def test_the_card_states_cells_and_width_and_nonsense_is_refused() -> None:
-    assert "22 cells a picture, cracks 1.2 pixels wide, about 17.6 %" in Mud().card()
+    assert "22 cells per picture, cracks 1.2 pixels wide, about 17.6 %" in Mud().card()
     with pytest.raises(ValueError, match="expected n >= 1"):
         Mud().load("train", 0, 0)
     with pytest.raises(ValidationError, match="greater than 0"):

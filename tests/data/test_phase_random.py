@@ -71,4 +71,4 @@ def test_the_regions_of_the_photographs_are_kept() -> None:
 
 def test_the_card_says_what_it_controls_and_what_saturates() -> None:
     card = PhaseRandom(size=32).card()
-    assert "sees spectrum alone" in card and "% of the pixels in 64 crops" in card
+    assert "measures only the spectrum" in card and "% of the pixels in 64 crops" in card

@@ -100,7 +100,7 @@ def test_the_official_division_is_kept_and_can_be_left(kind: str, built: dict[st
 def test_a_share_of_the_official_train_split_can_be_kept_back(built: dict[str, Path]) -> None:
     counts = opened("celeba", built["celeba"], reserve_share=0.3).available(0)
     assert counts == {"train": 4, "reserve": 4, "heldout": 4}
-    with pytest.raises(ValueError, match=r"expected at least 4 pictures to train on .* got 2 and 4; raise limit"):
+    with pytest.raises(ValueError, match=r"expected at least 4 pictures for training .* got 2 and 4; raise limit"):
         opened("celeba", built["celeba"], reserve_share=0.7).available(0)
 
 

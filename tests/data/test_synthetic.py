@@ -1,4 +1,4 @@
-"""What all drawn textures keep to, on the smallest texture there is."""
+"""Properties of all drawn textures, tested on a very small texture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagelab.seeds import rng_at
 
 
 class Plain(DrawnTexture):
-    """One random grey, beyond black and white too."""
+    """One random grey level, which may be below black or above white."""
 
     kind: Literal["plain"] = "plain"
 
@@ -23,7 +23,7 @@ class Plain(DrawnTexture):
         return 1, 2, 2
 
     def card(self) -> str:
-        """Nothing to say."""
+        """Return a short card."""
         return "Plain."
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -70,4 +70,4 @@ def test_what_is_known_of_a_set_is_said_without_drawing_it():
             """Fail."""
             raise AssertionError("drawn")
 
-    assert describe_lines(Slow(), "train", 2048, 0)[-1] == "reserve: without end"
+    assert describe_lines(Slow(), "train", 2048, 0)[-1] == "reserve: unlimited"

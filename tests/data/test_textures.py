@@ -125,7 +125,7 @@ def test_the_card_states_licences_and_the_effective_sample() -> None:
     assert recipe.disjoint_crops("train") == 3 * 4 * 8
     assert recipe.disjoint_crops("heldout") == 3 * 2 * 8
     assert "high floor" not in recipe.card()
-    assert "chelsea shows one thing" in Textures(photos=("grass", "chelsea")).card()
+    assert "chelsea shows one object" in Textures(photos=("grass", "chelsea")).card()
     for word in ("scikit-image", "grass (CC0)", "96 for train", "48 for heldout", "disjoint rows"):
         assert word in recipe.card()
 

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def rows_of(form: Format, out: Path) -> list[tuple[bytes, dict[str, object]]]:
-    """(PNG, facts) of every exported image, read as the form's own readers do."""
+    """Return (PNG, metadata) of every exported image, read as the usual readers of the format do."""
     if form == "imagefolder":
         lines = [json.loads(line) for line in (out / "train" / "metadata.jsonl").read_text().splitlines()]
         return [((out / "train" / line.pop("file_name")).read_bytes(), line) for line in lines]

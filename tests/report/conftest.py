@@ -14,7 +14,7 @@ BANDS = ("1-2", "2-4", "4-8", "8-16")
 
 
 def blurred(images: np.ndarray, times: int) -> np.ndarray:
-    """uint8 [N,C,H,W] -> the same, smoothed so many times with [1 2 1]/4 on both axes."""
+    """Return images, uint8 [N,C,H,W], smoothed ``times`` times with [1 2 1]/4 on both axes."""
     soft = images.astype(float)
     for _ in range(times):
         for axis in (2, 3):
@@ -23,7 +23,10 @@ def blurred(images: np.ndarray, times: int) -> np.ndarray:
 
 
 def measured(generation: int, line: int, n: int) -> list[Measurement]:
-    """What a photocopying loop gives: freckles and fine detail fade, distances grow; a control arm stays."""
+    """Return typical measurements of a photocopy loop: freckles and fine detail fade, distances grow.
+
+    The control model stays almost constant.
+    """
     fade = 0.5**generation if line <= 0 else 0.97**generation
     loss = generation * (line <= 0)
     found: list[Measurement] = []
@@ -58,7 +61,7 @@ def measured(generation: int, line: int, n: int) -> list[Measurement]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a small run folder by hand, in exactly the layout of imagelab/run_folder.py."""
+    """Return a function that writes a small run folder directly, in exactly the layout of imagelab/run_folder.py."""
 
     def make(
         name: str = "photocopy-1a2b3c4d",

@@ -85,8 +85,8 @@ def test_a_run_without_copies_says_what_to_ask_for(make_run: MakeRun, tmp_path: 
     [
         (1, "loop.avi", 0.5, (), "ends in"),
         (5, "loop.webp", 0.5, (), "1 to 4 runs"),
-        (1, "loop.webp", 0.0, (), "seconds a generation"),
-        (1, "loop.webp", 0.5, ("a", "b"), "one label a run"),
+        (1, "loop.webp", 0.0, (), "seconds per generation"),
+        (1, "loop.webp", 0.5, ("a", "b"), "one label per run"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(

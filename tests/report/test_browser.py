@@ -1,4 +1,4 @@
-"""The pages as a reader meets them: opened from a file in a real browser.
+"""The pages as a reader sees them: opened from a file in a real browser.
 
 To run: ``pip install -e ".[test,browser]"``, have a chromium (``apt-get install chromium``, or name one in
 ``IMAGELAB_CHROMIUM``), then ``pytest -m browser``. Every other run of the tests leaves these out.
@@ -68,7 +68,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page_of_a_run(make_run: MakeRun) -> Path:
-    """The page of ten generations of eight faces of 64 px, a control arm, every kind of figure."""
+    """The page of ten generations of eight faces of 64 px, with a control model and every kind of figure."""
     return write_report(make_run(generations=10, faces=np.repeat(np.repeat(_noise(8, 32), 2, axis=2), 2, axis=3)))
 
 
@@ -92,7 +92,7 @@ def _noise(count: int, side: int) -> np.ndarray:
 
 
 class Visit:
-    """A page opened in a window of some width, with all that the browser complained of and asked for."""
+    """A page opened in a window of a given width, with the errors and requests of the browser."""
 
     def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", **settings: Any):
         size = {"width": width, "height": 900}

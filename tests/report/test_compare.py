@@ -49,7 +49,7 @@ def test_hostile_settings_stay_text(make_run: MakeRun, tmp_path: Path):
 
 def test_too_many_questions_are_refused(make_run: MakeRun, tmp_path: Path):
     runs = [make_run(f"r{k}-00000000", generations=1, experiment={"images": 10 + k}) for k in range(7)]
-    with pytest.raises(ValueError, match="at most 6 different questions, got 7"):
+    with pytest.raises(ValueError, match="at most 6 different groups, got 7"):
         write_comparison(runs, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 

@@ -67,8 +67,8 @@ def test_one_generation_is_never_said_to_have_fed_on_its_own_output(make_run: Ma
 def test_a_change_within_its_error_is_said_to_be_chance(make_run: MakeRun) -> None:
     run = read_run(make_run(generations=1))
     wide = tuple(replace(m, stderr=50.0) if m.name.startswith("freckles") else m for m in run.measurements)
-    assert "chance alone could give it" in " ".join(headline(replace(run, measurements=wide)).remarks)
-    assert "chance alone could give it" not in " ".join(headline(run).remarks)
+    assert "chance alone could explain it" in " ".join(headline(replace(run, measurements=wide)).remarks)
+    assert "chance alone could explain it" not in " ".join(headline(run).remarks)
 
 
 def test_the_control_arm_is_told_beside_the_main_line(make_run: MakeRun) -> None:
@@ -133,7 +133,9 @@ def test_a_count_that_the_blank_control_matches_is_called_artefacts(make_run: Ma
         told = headline(replace(run, measurements=tuple(noisy)))
         return told.sentence + " ".join(told.remarks)
 
-    assert "draws no freckles that can be told from its own artefacts (1.55 ± 0.15 a face)" in spoken(drowned(0))
+    assert "draws no freckles that can be distinguished from its own artefacts (1.55 ± 0.15 a face)" in spoken(
+        drowned(0)
+    )
     assert "PPCA gives 5.8 ± 0.3 freckles a face, no more than its artefacts do" in spoken(drowned(1))
 
 

@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 
 
 class Page(HTMLParser):
-    """A page taken apart: its text, its tags and what they load."""
+    """A parsed page: its text, its tags and what they load."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -148,7 +148,7 @@ def test_a_run_with_real_images_only_makes_a_page_that_says_so(make_run: MakeRun
 
 def test_a_run_without_any_number_still_shows_its_pictures(make_run: MakeRun) -> None:
     path = write_report(make_run(keep=lambda m: False))
-    assert "no number to quote" in Page(path).heading
+    assert "no measurement to report" in Page(path).heading
     assert sum(tag == "img" for tag, _ in Page(path).tags) > 3
 
 
@@ -197,7 +197,7 @@ def test_data_without_freckles_is_headed_by_its_finest_detail(make_run: MakeRun)
 
 def test_data_with_distances_only_is_headed_by_a_distance(make_run: MakeRun) -> None:
     heading = Page(write_report(make_run(keep=lambda m: m.name.startswith("kernel")))).heading
-    assert "away from real ones" in heading
+    assert "from real ones is" in heading and "between two sets of real faces it is" in heading
 
 
 def test_missing_metrics_are_listed_with_their_reason(make_run: MakeRun) -> None:
@@ -232,7 +232,7 @@ def test_what_the_dataset_knows_for_certain_is_told_apart_from_what_was_measured
     with (run / "metrics.jsonl").open("a") as handle:
         handle.write(truth.to_json() + "\n")
     text = spoken(write_report(run))
-    assert "What the dataset knows of its images for certain freckles5.90 ± 0.20 freckles/face" in text
+    assert "Properties known from the dataset, not measured freckles5.90 ± 0.20 freckles/face" in text
     assert "truth/freckles" not in text
 
 

@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 def run_with(
     make_run: MakeRun, name: str, value: float, seed: int = 0, regime: str = "replace", space: str = "a"
 ) -> Path:
-    """A run of one generation with a single measurement of our own."""
+    """Return a run of one generation with a single measurement, "own"."""
     run = make_run(f"{name}-00000000", generations=1, experiment={"seed": seed, "regime": {"kind": regime}})
     rows = [
         Measurement("own", 1.0, line=REAL, stderr=0.5, feature_space=space),

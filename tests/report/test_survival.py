@@ -46,7 +46,7 @@ def test_extinction_is_dated_from_the_first_generation_that_shows_none_for_good(
     run = with_tails(make_run(generations=4), {"patch": (0.01, 0.0, 0.01, 0.0, 0.0)})
     found = survival(run)
     assert found is not None and found.fates[0].extinct == 3
-    assert "cannot be told from none from generation 3 on" in found.fates[0].words
+    assert "indistinguishable from zero from generation 3 on" in found.fates[0].words
 
 
 def test_the_known_truth_starts_the_drift_and_not_its_estimate(make_run: MakeRun):

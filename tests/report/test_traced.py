@@ -21,7 +21,7 @@ BLUR = (1.0, 0.6, 0.1)
 
 @pytest.fixture
 def plotted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The heights of all points that are drawn while the test runs."""
+    """The y values of all points that are drawn during the test."""
     found: list[float] = []
     for name in ("plot", "errorbar"):
         draw = getattr(Axes, name)
