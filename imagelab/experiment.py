@@ -25,7 +25,7 @@ from .metrics import METRICS, Metric
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
-__all__ = ["Experiment", "Runtime", "explain", "read_config", "signature_of"]
+__all__ = ["Experiment", "Runtime", "explain", "flatten", "read_config", "signature_of"]
 
 
 FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
@@ -176,7 +176,7 @@ class Experiment(BaseModel):
 
     def differences(self, other: Experiment) -> dict[str, tuple[Any, Any]]:
         """Return the settings in which two experiments differ: dotted name -> (ours, theirs)."""
-        ours, theirs = _flatten(self.question()), _flatten(other.question())
+        ours, theirs = flatten(self.question()), flatten(other.question())
         keys = sorted(ours.keys() | theirs.keys())
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
@@ -242,7 +242,8 @@ def _explained(error: ValidationError, outer: tuple[str, ...]) -> Iterator[str]:
         yield f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level: dotted name -> value."""
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flatten(item, f"{prefix}{key}.").items()}
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{prefix}{key}.").items()}
     return {prefix.rstrip("."): value}

@@ -18,7 +18,8 @@ from .measurement import Measurement
 from .pool import REAL, Archive, Pool
 from .run_folder import CHECKPOINT, RunFolder, write_npy, write_shard
 from .runs.distributed import fit, sample
-from .runs.evidence import Floors, curate, measure_shard, photocopy, predictions, sampler_predictions
+from .runs.evidence import curate, measure_shard, photocopy
+from .runs.predictions import Floors, predictions
 from .runs.training_set import training_images
 from .seeds import image_seeds, rng_at, seed_at
 
@@ -115,8 +116,7 @@ def _next_shard(
 
     measured = measure_shard(experiment, real, shard, images, blank, context)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
-    laws = predictions(experiment, generation, n, floors) + sampler_predictions(experiment, folder, generation, line)
-    measurements += [m.at(generation, line) for m in laws]
+    measurements += predictions(experiment, real, generation, line, n, floors)
     write_shard(shard, images, pool, measurements)
     folder.commit(generation, line)
     return Shard(generation, line, tuple(measurements))

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..experiment import flatten
 from ..measurement import Measurement
 from .numbers import Z95
 from .run_view import Run, plain, read_run
@@ -121,7 +122,7 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
     runs = [read_run(Path(folder)) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise ValueError("compare: the same run folder was given twice; expected different runs")
-    settings = [_flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
+    settings = [flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
     keys = sorted({key for each in settings for key in each})
     shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
     different = [key for key in keys if key not in shared]
@@ -139,12 +140,6 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
 
 def _same(left: Any, right: Any) -> bool:
     return json.dumps(left, default=str, sort_keys=True) == json.dumps(right, default=str, sort_keys=True)
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return {k: v for key, item in value.items() for k, v in _flatten(item, f"{prefix}{key}.").items()}
-    return {prefix.rstrip("."): value}
 
 
 def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:

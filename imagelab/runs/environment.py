@@ -87,8 +87,13 @@ def _own(code: OwnCode) -> dict[str, Any]:
 
 
 def _git_state() -> dict[str, str] | None:
-    """The commit the package was run from, and a hash of what differs from it; None outside a checkout."""
+    """Return the commit of imagelab's own checkout, and a hash of what differs from it; None outside of one.
+
+    The package may be installed inside the repository of another project, whose commit says nothing of this code.
+    """
     home = Path(__file__).resolve().parents[1]
+    if not (home.parent / ".git").exists() or not (home.parent / "pyproject.toml").is_file():
+        return None
 
     def git(*command: str) -> str:
         return subprocess.run(["git", "-C", str(home), *command], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""What is recorded of a generation beside its images: photocopies, the blank control, measurements, predictions.
+"""What is recorded of a generation beside its images: what curation kept, photocopies, the blank control, measurements.
 
 The loop (lab.py) decides when; this file says what.
 """
@@ -6,8 +6,6 @@ The loop (lab.py) decides when; this file says what.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +14,13 @@ from ..curation import Candidates, KeepAll, Kept
 from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
-from ..generators.sampler_law import predicted_by_sampler
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
-from ..pool import REAL
-from ..regimes import Replace
 from ..run_folder import RunFolder, write_npy
 from ..seeds import rng_at, seed_at
 
-__all__ = ["curate", "measure_shard", "photocopy", "predictions", "sampler_predictions"]
-
-Floors = Mapping[str, Measurement]
-"""What generation 0 measured, by name."""
+__all__ = ["curate", "measure_shard", "photocopy"]
 
 
 def curate(
@@ -110,31 +102,3 @@ def measure_shard(
         train=None if shard == real else ImageSet(read_npy(real / "images.npy"), real / "features"),
     )
     return measure_panel(evidence, experiment.panel)
-
-
-def predictions(experiment: Experiment, generation: int, n: int, floors: Floors) -> list[Measurement]:
-    """Return what theory says of a generation, on the scale of what generation 0 measured.
-
-    The laws of regimes are those of a loop that publishes all it draws; a curated loop has none.
-    """
-    if not isinstance(experiment.curation, KeepAll):
-        return []
-    laws = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.fresh_draws)
-    return [_on_the_scale_of(law, floors.get(law.name)) for law in laws]
-
-
-def sampler_predictions(experiment: Experiment, folder: RunFolder, generation: int, line: int) -> list[Measurement]:
-    """Return the spectrum that the sampler of a line leaves of real images with a perfect network, where it is known.
-
-    From generation 2 on it is known only for a loop in which each model is trained on the images of the one before.
-    """
-    replaced = isinstance(experiment.regime, Replace) and isinstance(experiment.curation, KeepAll)
-    if generation > 1 and not replaced:
-        return []
-    return predicted_by_sampler(experiment.lines[line], folder.images(0, REAL), generation)
-
-
-def _on_the_scale_of(law: Measurement, floor: Measurement | None) -> Measurement:
-    """Theory gives a ratio to the training set; multiply it by what that set itself measures."""
-    start = 1.0 if floor is None or floor.value is None else floor.value
-    return replace(law, value=(law.value or 0.0) * start)

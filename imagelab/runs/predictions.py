@@ -1,7 +1,9 @@
-"""What theory predicts for one shard of a run, beyond the regime's own law: the share of the sampler."""
+"""What theory predicts for one shard of a run: the law of the regime, and the share of the sampler."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..curation import KeepAll
@@ -11,7 +13,27 @@ from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..regimes.part import last_shard
 
-__all__ = ["sampler_predictions"]
+__all__ = ["Floors", "predictions", "regime_predictions", "sampler_predictions"]
+
+Floors = Mapping[str, Measurement]
+"""What generation 0 measured, by name."""
+
+
+def predictions(
+    experiment: Experiment, real: Path, generation: int, line: int, n: int, floors: Floors
+) -> list[Measurement]:
+    """Return all that theory predicts for one shard.
+
+    Args:
+        experiment: its regime, generators and curation.
+        real: the shard of generation 0.
+        generation: from 1 on.
+        line: the model of that generation.
+        n: images in a shard.
+        floors: what generation 0 measured.
+    """
+    laws = regime_predictions(experiment, generation, n, floors)
+    return [m.at(generation, line) for m in laws] + sampler_predictions(experiment, real, generation, line)
 
 
 def sampler_predictions(experiment: Experiment, real: Path, generation: int, line: int) -> list[Measurement]:
@@ -37,3 +59,20 @@ def sampler_predictions(experiment: Experiment, real: Path, generation: int, lin
     alone = all(part.shards == (last_shard(t, line),) for t, parts in enumerate(pools, 2) for part in parts)
     predicted = predicted_by_sampler(experiment.lines[line], images, generation) if alone else []
     return [m.at(generation, line) for m in predicted]
+
+
+def regime_predictions(experiment: Experiment, generation: int, n: int, floors: Floors) -> list[Measurement]:
+    """Return what theory says of a generation, on the scale of what generation 0 measured.
+
+    The laws of regimes are those of a loop that publishes all it draws; a curated loop has none.
+    """
+    if not isinstance(experiment.curation, KeepAll):
+        return []
+    laws = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.fresh_draws)
+    return [_on_the_scale_of(law, floors.get(law.name)) for law in laws]
+
+
+def _on_the_scale_of(law: Measurement, floor: Measurement | None) -> Measurement:
+    """Theory gives a ratio to the training set; multiply it by what that set itself measures."""
+    start = 1.0 if floor is None or floor.value is None else floor.value
+    return replace(law, value=(law.value or 0.0) * start)
