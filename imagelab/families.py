@@ -10,49 +10,27 @@ change to this package:
     from a file                  --plugins my_file.py --regime.kind alternate
 
 All four give the same experiment: its settings and a digest of the member's code go into the signature, so that changed
-code is another question. A run records where the code was (``own_code`` in config.json), and ``resume`` loads it from
-there again. Nothing that only reads a run (report, compare, watch, cite) executes such code.
+code is another question (own_code.py). Nothing that only reads a run (report, compare, watch, cite) executes such code.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import itertools
-import sys
-import textwrap
-import traceback
 from abc import ABC
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = [
-    "Family",
-    "OwnCode",
-    "Recipe",
-    "is_own",
-    "kind_of",
-    "load_file",
-    "load_source",
-    "member_of",
-    "own_code",
-    "own_code_in",
-    "recipes_in",
-]
+__all__ = ["FAMILIES", "Family", "Recipe", "defining", "is_own", "kind_of", "module_of", "place_of", "singular"]
 
 T = TypeVar("T")
 
 PACKAGE = __name__.partition(".")[0]
-_FAMILIES: dict[str, Family[Any]] = {}
+FAMILIES: dict[str, Family[Any]] = {}
+"""Every family by its name."""
 
 
 class Recipe(BaseModel, ABC):
@@ -98,7 +76,7 @@ class Family(Mapping[str, T], Generic[T]):
         self._ours, self._added = dict(members), dict[str, T]()
         self.sources: dict[str, str] = {}
         self.fits, self._name_of = fits, name_of
-        _FAMILIES[name] = self
+        FAMILIES[name] = self
 
     @classmethod
     def of(cls, name: str, base: type[Recipe], members: Mapping[str, Any]) -> Family[Any]:
@@ -157,7 +135,7 @@ class Family(Mapping[str, T], Generic[T]):
         if name not in installed:
             known = ", ".join(dict.fromkeys([*self, *installed]))
             raise ValueError(
-                f"unknown {_singular(self.name)} {name!r}; known are {known}. For one of your own give "
+                f"unknown {singular(self.name)} {name!r}; known are {known}. For one of your own give "
                 "package.module:Name, or its file with --plugins FILE"
             )
         return self.find(installed[name])
@@ -173,175 +151,15 @@ class Family(Mapping[str, T], Generic[T]):
         return recipe(**settings)
 
 
-# -- code of one's own
-
-
-@dataclass(frozen=True)
-class OwnCode:
-    """Where a member that is not part of this package was defined.
-
-    Attributes:
-        family: such as "regimes".
-        name: its kind, or the metric's name.
-        source: ``package.module:Name``, or ``/path/to/file.py:Name``; "" where it cannot be found again (a class
-            defined inside a function, or typed into an interpreter).
-        digest: 12 hex digits over its code without comments, docstrings and layout; what it calls outside of itself
-            is not covered. "" where the code cannot be read.
-    """
-
-    family: str
-    name: str
-    source: str
-    digest: str
-
-    @property
-    def what(self) -> str:
-        """The member in words, such as "regime 'alternate'"."""
-        return f"{_singular(self.family)} {self.name!r}"
-
-
 def is_own(member: Any) -> bool:
     """Return whether a member was defined outside of this package."""
-    return _module(member).partition(".")[0] != PACKAGE
-
-
-def own_code(family: str, name: str) -> OwnCode:
-    """Return the record of a member that is not ours."""
-    members = _FAMILIES[family]
-    member = members[name]
-    source = members.sources.get(name) or next(_sources(member), "")
-    return OwnCode(family, name, source, _digest(_defining(member)))
-
-
-def _sources(member: Any) -> Iterator[str]:
-    """Yield where a member can be imported from: modules that hold it under a name of their own."""
-    likely = [_module(member), "__main__", *(name for name in list(sys.modules) if name.startswith(_PREFIX))]
-    for module in filter(None, map(sys.modules.get, dict.fromkeys(likely))):
-        name = next((key for key, value in list(vars(module).items()) if value is member), None)
-        file = getattr(module, "__file__", None)
-        if name is None:
-            continue
-        if _is_importable(module):
-            yield f"{module.__name__}:{name}"
-        elif file:
-            yield f"{Path(file).resolve()}:{name}"
-
-
-def _is_importable(module: ModuleType) -> bool:
-    """Whether another process, started elsewhere, can import a module by its name: not if it lies beside a script."""
-    file = getattr(module, "__file__", None)
-    if file is None or module.__name__ == "__main__" or module.__name__.startswith(_PREFIX):
-        return False
-    if "." in module.__name__:
-        return True
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    local = {Path.cwd(), *([Path(script).resolve().parent] if script else [])}
-    path = Path(file).resolve()
-    root = path.parents[1] if path.name == "__init__.py" else path.parent
-    return root not in local and root in {Path(place).resolve() for place in sys.path if place}
+    return module_of(member).partition(".")[0] != PACKAGE
 
 
 def place_of(member: Any) -> str:
     """Return where a member is defined, for messages and to tell one member from another."""
-    defined = _defining(member)
-    return f"{_module(member)}:{getattr(defined, '__qualname__', type(member).__name__)}"
-
-
-def recipes_in(value: Any) -> Iterator[Recipe]:
-    """Yield a recipe and all recipes within its settings."""
-    if isinstance(value, Recipe):
-        yield value
-        for name in type(value).model_fields:
-            yield from recipes_in(getattr(value, name))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from recipes_in(item)
-
-
-def own_code_in(values: Any, metrics: Iterable[str]) -> tuple[OwnCode, ...]:
-    """Return the records of all members in an experiment that are not ours, in a fixed order.
-
-    Args:
-        values: its settings; recipes are looked for in them at any depth.
-        metrics: the names of the metrics that it takes.
-    """
-    names = {("metrics", name) for name in metrics if name in _FAMILIES["metrics"].own}
-    for recipe in recipes_in(values):
-        if is_own(type(recipe)):
-            family = next(family for family in _FAMILIES.values() if family.fits(type(recipe)))
-            names.add((family.name, family.add(type(recipe))))
-    return tuple(own_code(family, name) for family, name in sorted(names))
-
-
-def member_of(code: OwnCode) -> Any:
-    """Return the member that a record speaks of; it must be known."""
-    return _FAMILIES[code.family][code.name]
-
-
-def load_source(code: OwnCode) -> None:
-    """Load the code of a recorded member again and make it known.
-
-    Raises:
-        ValueError: if it is not there any more, saying how to hand it over.
-    """
-    family = _FAMILIES[code.family]
-    if code.name in family:
-        return
-    what = code.what
-    place, _, name = code.source.rpartition(":")
-    if not place.endswith(".py"):
-        if not code.source:
-            raise ValueError(
-                f"the {what} was not defined in a file, so it cannot be loaded again. --plugins FILE gives it"
-            )
-        family.find(code.source)
-    elif Path(place).is_file():
-        load_file(Path(place))
-    else:
-        raise ValueError(f"the {what} was defined in {place}, which is not there. Give its file with --plugins FILE")
-    if code.name not in family:
-        raise ValueError(
-            f"{place}: expected {name} to be the {what}; it is not there. Give its file with --plugins FILE"
-        )
-
-
-def load_file(path: Path) -> ModuleType:
-    """Execute a Python file as a module and make every member that it defines known.
-
-    Members are classes derived from a base class of the families, and metrics that stand in it by name. The file's
-    folder is on the import path while it is executed, as it is for a script.
-
-    Raises:
-        ValueError: naming file and line, if it is missing or fails.
-    """
-    path = Path(path).resolve()
-    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"{path}: no such Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-        for thing, family in itertools.product(list(vars(module).values()), _FAMILIES.values()):
-            defined_here = not inspect.isclass(thing) or thing.__module__ == name
-            if defined_here and family.fits(thing) and not any(thing is member for member in family.values()):
-                family.add(thing)
-    except Exception as error:  # the user's own code may raise anything
-        del sys.modules[name]
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
-        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else line
-        where = f"{path}, line {line}" if line else str(path)
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise ValueError(f"{where}: {kind}{error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
-
-
-_PREFIX = "imagelab_file_"
+    defined = defining(member)
+    return f"{module_of(member)}:{getattr(defined, '__qualname__', type(member).__name__)}"
 
 
 def _attribute(place: str) -> Any:
@@ -353,7 +171,7 @@ def _attribute(place: str) -> Any:
         raise ValueError(f"{place}: cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _defining(member: Any) -> Any:
+def defining(member: Any) -> Any:
     """Return the class or function whose code a member is: a recipe class itself, the function of a metric."""
     if inspect.isclass(member):
         return member
@@ -361,38 +179,13 @@ def _defining(member: Any) -> Any:
     return getattr(measure, "func", measure)
 
 
-def _module(member: Any) -> str:
-    return getattr(_defining(member), "__module__", "") or ""
+def module_of(member: Any) -> str:
+    """Return the name of the module that a member is defined in."""
+    return getattr(defining(member), "__module__", "") or ""
 
 
-def _digest(defined: Any) -> str:
-    """Return a digest of the code of a class with its bases outside of this package, or of a function."""
-    parts = [defined]
-    if inspect.isclass(defined):
-        parts = [
-            cls for cls in inspect.getmro(defined) if is_own(cls) and cls.__module__.partition(".")[0] not in _LIBRARIES
-        ]
-    try:
-        trees = [_without_docstrings(ast.parse(textwrap.dedent(inspect.getsource(part)))) for part in parts]
-    except (OSError, TypeError, SyntaxError):  # typed into an interpreter, or compiled
-        return ""
-    return hashlib.sha256("\n".join(map(ast.unparse, trees)).encode()).hexdigest()[:12]
-
-
-_LIBRARIES = ("builtins", "abc", "typing", "pydantic")
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _singular(family: str) -> str:
+def singular(family: str) -> str:
+    """Return the word for one member of a family, such as "regime" or "dataset"."""
     return {"data": "dataset"}.get(family, family.removesuffix("s"))
 
 

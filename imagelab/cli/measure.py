@@ -27,7 +27,6 @@ from rich.table import Table
 from .. import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
-from ..families import load_file
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -35,6 +34,7 @@ from ..io.decode import Progress
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
+from ..own_code import load_file
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
 

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 from ..curation import CURATIONS
 from ..data import DATASETS
 from ..experiment import Experiment, explain, read_config
-from ..families import Family, Recipe, kind_of, load_file
+from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
+from ..own_code import load_file
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from ..experiment import Experiment, Runtime, signature_of
-from ..families import OwnCode, kind_of, load_source
+from ..families import kind_of
+from ..own_code import OwnCode, load_source
 from ..run_folder import RunFolder
 
 __all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
