@@ -118,7 +118,7 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _fresh_draws_are_not_curated(self) -> Experiment:
-        if self.fresh_draws > 1 and not isinstance(self.curation, KeepAll):
+        if self.fresh_draws > 1 and self.curated:
             raise ValueError(
                 f"fresh_draws = {self.fresh_draws}: fresh images of a model are drawn when the next one learns and are "
                 "not curated. Use fresh_draws = 1 with a curation."
@@ -141,6 +141,11 @@ class Experiment(BaseModel):
         """The metrics that this run takes."""
         return self.metrics if self.metrics is not None else tuple(self.data.panel)
 
+    @property
+    def curated(self) -> bool:
+        """Whether some of the images that a model draws may be left out: any curation but ``KeepAll`` itself."""
+        return type(self.curation) is not KeepAll
+
     def question(self) -> dict[str, Any]:
         """Return the experiment as plain JSON values, every default spelled out, without what only says how to work.
 
@@ -149,7 +154,7 @@ class Experiment(BaseModel):
         where it is used, so that older runs keep their names.
         """
         unused = {name for name, plain in (("warm_start", False), ("fresh_draws", 1)) if getattr(self, name) == plain}
-        unused |= {"curation"} if isinstance(self.curation, KeepAll) else set()
+        unused |= set() if self.curated else {"curation"}
         return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 
     @property
@@ -221,7 +226,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if content.get("schema") != SCHEMA:
         raise ValueError(f"{path}: run-folder schema {content.get('schema')!r}; this imagelab reads schema {SCHEMA}.")
     for code in content.get("own_code", []):
-        load_source(OwnCode(**code))
+        load_source(OwnCode(**code), path.parent if path.name == "config.json" else None)
     return content["experiment"]
 
 

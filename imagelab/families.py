@@ -44,12 +44,16 @@ class Recipe(BaseModel, ABC):
 
 
 def kind_of(recipe: Recipe | type[Recipe]) -> str:
-    """Return the word that names a recipe in JSON and on the command line."""
+    """Return the word that names a recipe in JSON and on the command line.
+
+    Raises:
+        ValueError: for a class without a ``kind``.
+    """
     cls = recipe if isinstance(recipe, type) else type(recipe)
     field = cls.model_fields.get("kind")
     if field is None or not isinstance(field.default, str):
         name = cls.__name__.lower()
-        raise TypeError(f'{cls.__name__}: expected a kind, such as  kind: Literal["{name}"] = "{name}"')
+        raise ValueError(f'{cls.__name__}: expected a kind, such as  kind: Literal["{name}"] = "{name}"')
     return field.default
 
 
@@ -62,6 +66,7 @@ class Family(Mapping[str, T], Generic[T]):
         fits: whether an object is a usable member.
         name_of: the name of an object that fits.
         expected: what a member is, in words, for messages.
+        facts: what is signed of a member beside its code, as text; by default nothing.
     """
 
     def __init__(
@@ -71,11 +76,12 @@ class Family(Mapping[str, T], Generic[T]):
         fits: Callable[[Any], bool],
         name_of: Callable[[T], str],
         expected: str,
+        facts: Callable[[T], str] = lambda member: "",
     ):
         self.name, self.expected = name, expected
         self._ours, self._added = dict(members), dict[str, T]()
         self.sources: dict[str, str] = {}
-        self.fits, self._name_of = fits, name_of
+        self.fits, self.facts, self._name_of = fits, facts, name_of
         FAMILIES[name] = self
 
     @classmethod
@@ -126,11 +132,7 @@ class Family(Mapping[str, T], Generic[T]):
         if name in self:
             return self[name]
         if ":" in name:
-            member = _attribute(name)
-            if not self.fits(member):
-                raise ValueError(f"{name}: expected {self.expected}, got {_shown(member)}")
-            self.sources[self.add(member)] = name
-            return member
+            return self._at(name)
         installed = {point.name: point.value for point in entry_points(group=f"{PACKAGE}.{self.name}")}
         if name not in installed:
             known = ", ".join(dict.fromkeys([*self, *installed]))
@@ -138,7 +140,15 @@ class Family(Mapping[str, T], Generic[T]):
                 f"unknown {singular(self.name)} {name!r}; known are {known}. For one of your own give "
                 "package.module:Name, or its file with --plugins FILE"
             )
-        return self.find(installed[name])
+        return self._at(installed[name])
+
+    def _at(self, place: str) -> T:
+        """Return the member at ``package.module:NAME``, and make it known."""
+        member = _attribute(place)
+        if not self.fits(member):
+            raise ValueError(f"{place}: expected {self.expected}, got {_shown(member)}")
+        self.sources[self.add(member)] = place
+        return member
 
     def decode(self, value: Any) -> Any:
         """Return the recipe that a mapping with a ``kind`` describes; a recipe is returned as it is (for pydantic)."""
@@ -172,11 +182,15 @@ def _attribute(place: str) -> Any:
 
 
 def defining(member: Any) -> Any:
-    """Return the class or function whose code a member is: a recipe class itself, the function of a metric."""
+    """Return the class or function whose code a member is: a recipe class itself, the function of a metric.
+
+    For a metric whose ``measure`` is an object with ``__call__``, it is the class of that object.
+    """
     if inspect.isclass(member):
         return member
-    measure = getattr(member, "measure", member)
-    return getattr(measure, "func", measure)
+    measure = inspect.unwrap(getattr(member, "measure", member))
+    measure = getattr(measure, "func", measure)
+    return measure if inspect.isroutine(measure) else type(measure)
 
 
 def module_of(member: Any) -> str:

@@ -14,11 +14,13 @@ import itertools
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pydantic import BaseModel
 
 from .families import FAMILIES, Recipe, defining, is_own, module_of, singular
 
@@ -60,7 +62,7 @@ def own_code(family: str, name: str) -> OwnCode:
     members = FAMILIES[family]
     member = members[name]
     source = members.sources.get(name) or next(_sources(member), "")
-    return OwnCode(family, name, source, _digest(defining(member)))
+    return OwnCode(family, name, source, _digest(defining(member), members.facts(member)))
 
 
 def _sources(member: Any) -> Iterator[str]:
@@ -78,16 +80,17 @@ def _sources(member: Any) -> Iterator[str]:
 
 
 def _is_importable(module: ModuleType) -> bool:
-    """Whether another process, started elsewhere, can import a module by its name: not if it lies beside a script."""
+    """Whether another process, started elsewhere, can import a module by its name.
+
+    It cannot if the module, or the package around it, lies next to a script or in the working directory.
+    """
     file = getattr(module, "__file__", None)
     if file is None or module.__name__ == "__main__" or module.__name__.startswith(_PREFIX):
         return False
-    if "." in module.__name__:
-        return True
     script = getattr(sys.modules["__main__"], "__file__", None)
     local = {Path.cwd(), *([Path(script).resolve().parent] if script else [])}
     path = Path(file).resolve()
-    root = path.parents[1] if path.name == "__init__.py" else path.parent
+    root = path.parents[module.__name__.count(".") + (path.name == "__init__.py")]
     return root not in local and root in {Path(place).resolve() for place in sys.path if place}
 
 
@@ -95,9 +98,11 @@ def recipes_in(value: Any) -> Iterator[Recipe]:
     """Yield a recipe and all recipes within its settings."""
     if isinstance(value, Recipe):
         yield value
-        for name in type(value).model_fields:
-            yield from recipes_in(getattr(value, name))
-    elif isinstance(value, list | tuple):
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
         for item in value:
             yield from recipes_in(item)
 
@@ -108,11 +113,16 @@ def own_code_in(values: Any, metrics: Iterable[str]) -> tuple[OwnCode, ...]:
     Args:
         values: its settings; recipes are looked for in them at any depth.
         metrics: the names of the metrics that it takes.
+
+    Raises:
+        ValueError: for a metric that is not known.
     """
-    names = {("metrics", name) for name in metrics if name in FAMILIES["metrics"].own}
+    rows = FAMILIES["metrics"]
+    taken = [rows.find(name) for name in metrics]
+    names = {("metrics", name) for name in rows.own if any(rows[name] is metric for metric in taken)}
     for recipe in recipes_in(values):
-        if is_own(type(recipe)):
-            family = next(family for family in FAMILIES.values() if family.fits(type(recipe)))
+        family = next((family for family in FAMILIES.values() if family.fits(type(recipe))), None)
+        if family is not None and is_own(type(recipe)):  # settings that are no member of a family are not signed
             names.add((family.name, family.add(type(recipe))))
     return tuple(own_code(family, name) for family, name in sorted(names))
 
@@ -122,12 +132,22 @@ def member_of(code: OwnCode) -> Any:
     return FAMILIES[code.family][code.name]
 
 
-def load_source(code: OwnCode) -> None:
+def load_source(code: OwnCode, run: Path | None = None) -> None:
     """Load the code of a recorded member again and make it known.
 
+    Args:
+        code: the record.
+        run: the run folder that the record is from. Code in it is not loaded: a folder from elsewhere must not bring
+            code. None for a record from elsewhere.
+
     Raises:
-        ValueError: if it is not there any more, saying how to hand it over.
+        ValueError: if the code is not there any more, saying how to hand it over, or if it lies in the run folder.
     """
+    if run is not None and any(path.resolve().is_relative_to(run.resolve()) for path in _files(code)):
+        raise ValueError(
+            f"{run}: its {code.what} is defined inside the run folder. Code is not loaded "
+            "from there. Move the file elsewhere, read it, and give it with --plugins FILE"
+        )
     family = FAMILIES[code.family]
     if code.name in family:
         return
@@ -139,6 +159,8 @@ def load_source(code: OwnCode) -> None:
                 f"the {what} was not defined in a file, so it cannot be loaded again. --plugins FILE gives it"
             )
         family.find(code.source)
+    elif _root(Path(place)) != Path(place).parent:
+        _load_packaged(code)
     elif Path(place).is_file():
         load_file(Path(place))
     else:
@@ -147,6 +169,38 @@ def load_source(code: OwnCode) -> None:
         raise ValueError(
             f"{place}: expected {name} to be the {what}; it is not there. Give its file with --plugins FILE"
         )
+
+
+def _files(code: OwnCode) -> Iterator[Path]:
+    """Yield the files that the source of a record may stand for, whether they exist or not."""
+    place = code.source.rpartition(":")[0]
+    if place.endswith(".py"):
+        yield Path(place)
+    elif place:
+        for folder in sys.path:
+            path = Path(folder).joinpath(*place.split("."))
+            yield from (each for each in (path, path.with_suffix(".py")) if each.exists())
+
+
+def _root(path: Path) -> Path:
+    """Return the folder from which the module in a file is imported: that of the outermost package around it."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _load_packaged(code: OwnCode) -> None:
+    """Import the module of a recorded member from the package around its file, so that its own imports work."""
+    place, _, name = code.source.rpartition(":")
+    root, family = _root(Path(place)), FAMILIES[code.family]
+    parts = Path(place).relative_to(root).with_suffix("").parts
+    sys.path.insert(0, str(root))
+    try:
+        family.find(f"{'.'.join(parts[:-1] if parts[-1] == '__init__' else parts)}:{name}")
+    finally:
+        sys.path.remove(str(root))
+    family.sources[code.name] = code.source
 
 
 def load_file(path: Path) -> ModuleType:
@@ -172,31 +226,48 @@ def load_file(path: Path) -> ModuleType:
             defined_here = not inspect.isclass(thing) or thing.__module__ == name
             if defined_here and family.fits(thing) and not any(thing is member for member in family.values()):
                 family.add(thing)
-    except Exception as error:  # the user's own code may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
         del sys.modules[name]
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
-        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else line
-        where = f"{path}, line {line}" if line else str(path)
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise ValueError(f"{where}: {kind}{error}") from error
+        raise ValueError(_fault(path, error)) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def _digest(defined: Any) -> str:
-    """Return a digest of the code of a class with its bases outside of this package, or of a function."""
-    parts = [defined]
+def _fault(path: Path, error: BaseException) -> str:
+    """Return what went wrong while a file was executed, with its line."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno
+    where = f"{path}, line {line}" if line else str(path)
+    if isinstance(error, SystemExit):
+        return f'{where}: it ends the process while it is loaded. Put launch(...) under  if __name__ == "__main__":'
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return f"{where}: {kind}{error}"
+
+
+def _digest(defined: Any, facts: str) -> str:
+    """Return a digest of the code of a class with its bases outside of this package, or of a function, and of facts."""
+    texts = [_code(defined)]
+    if not texts[0]:
+        return ""
     if inspect.isclass(defined):
-        parts = [
-            cls for cls in inspect.getmro(defined) if is_own(cls) and cls.__module__.partition(".")[0] not in _LIBRARIES
-        ]
+        texts += [_code(cls) for cls in inspect.getmro(defined)[1:] if is_own(cls) and not _is_library(cls)]
+    texts += [facts] if facts else []
+    return hashlib.sha256("\n".join(filter(None, texts)).encode()).hexdigest()[:12]
+
+
+def _is_library(cls: type) -> bool:
+    return module_of(cls).partition(".")[0] in _LIBRARIES
+
+
+def _code(defined: Any) -> str:
+    """Return the code of a class or function in one layout, without comments; "" where it cannot be read."""
     try:
-        trees = [_without_docstrings(ast.parse(textwrap.dedent(inspect.getsource(part)))) for part in parts]
+        return ast.unparse(_without_docstrings(ast.parse(textwrap.dedent(inspect.getsource(defined)))))
     except (OSError, TypeError, SyntaxError):  # typed into an interpreter, or compiled
         return ""
-    return hashlib.sha256("\n".join(map(ast.unparse, trees)).encode()).hexdigest()[:12]
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

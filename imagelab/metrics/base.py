@@ -7,6 +7,7 @@ its place (:meth:`Measurement.at`) beside the floor, which is the same metric of
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -139,6 +140,15 @@ class Metric:
         known = {**said, "but": but, "needs": tuple(said["needs"]), "gives": tuple(said["gives"])}
         return cls(measure=measure, **known)
 
+    def facts(self) -> str:
+        """Return what reaches the measurements without being code: unit, direction, source, and fixed arguments.
+
+        It is signed with the code of a metric of your own.
+        """
+        but = {name: asdict(quantity) for name, quantity in self.but.items()}
+        fixed = [getattr(self.measure, "args", ()), sorted(getattr(self.measure, "keywords", {}).items())]
+        return json.dumps([self.unit, self.better, self.cite, but, fixed], sort_keys=True, default=_type_of)
+
     def quantity(self, name: str) -> tuple[str, Direction, str]:
         """Return (unit, direction, source) of the measurement of this name."""
         own = self.but.get(name) or self.but.get(name.partition("/")[0]) or Quantity()
@@ -147,3 +157,8 @@ class Metric:
             self.better if own.better is None else own.better,
             self.cite if own.cite is None else own.cite,
         )
+
+
+def _type_of(value: object) -> str:
+    """Return what is signed of an argument that is no plain value: its type, the same in every process."""
+    return type(value).__qualname__

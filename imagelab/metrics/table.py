@@ -333,11 +333,17 @@ def _name(metric: Metric) -> str:
         raise ValueError(
             f'metric {metric.title!r}: expected a name, such as name="saturation"; that is what it is asked by'
         )
+    for stem in metric.gives or (metric.name,):
+        owner = row_of(stem)
+        if owner not in (None, metric.name):
+            raise ValueError(
+                f"metric {metric.name}: metric {owner} gives measurements named {stem!r}; choose another name"
+            )
     return metric.name
 
 
 METRICS: Family[Metric] = Family(
-    "metrics", _TABLE, lambda thing: isinstance(thing, Metric), _name, "an imagelab.metrics.Metric"
+    "metrics", _TABLE, lambda thing: isinstance(thing, Metric), _name, "an imagelab.metrics.Metric", Metric.facts
 )
 """Every metric by the name that settings and the command line use."""
 

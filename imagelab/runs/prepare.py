@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from ..experiment import Experiment, Runtime, signature_of
 from ..families import kind_of
-from ..own_code import OwnCode, load_source
+from ..own_code import OwnCode, load_source, own_code
 from ..run_folder import RunFolder
 
 __all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
@@ -38,16 +37,6 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
             f"generations, the dataset's reserve holds {held}. Use fewer generations, less real_fraction or more data."
         )
     return {**sizes, "reserve": needed}
-
-
-def _refuse_code_within(folder: RunFolder, code: OwnCode) -> None:
-    """Raise ValueError where a run folder names code that lies in it: a folder from elsewhere must not bring code."""
-    place = code.source.rpartition(":")[0]
-    if place.endswith(".py") and Path(place).resolve().is_relative_to(folder.path.resolve()):
-        raise ValueError(
-            f"{folder.path}: its {code.what} is defined inside the run folder. Code is not loaded "
-            "from there. Move the file elsewhere, read it, and give it with --plugins FILE"
-        )
 
 
 def disk_need(experiment: Experiment, sizes: dict[str, int]) -> int:
@@ -89,19 +78,17 @@ def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
     stored = folder.config
     own = [OwnCode(**code) for code in stored.get("own_code", [])]
     for code in own:
-        _refuse_code_within(folder, code)
-        load_source(code)
+        load_source(code, folder.path)
+    untouched = signature_of(stored["experiment"], own) == stored["signature"]
+    changed = [now for code in own if (now := own_code(code.family, code.name)).digest != code.digest]
+    if untouched and changed:
+        what = f"{changed[0].what} ({changed[0].source})"
+        raise ValueError(
+            f"{folder.path}: the code of the {what} was changed since this run was begun. Undo the change to go on "
+            f"with it, or start a new run: imagelab run {folder.path}/config.json"
+        )
     experiment = Experiment(**stored["experiment"], runtime=runtime)
     if experiment.signature != stored["signature"]:
-        untouched = signature_of(stored["experiment"], own) == stored["signature"]
-        before = {(code.family, code.name): code.digest for code in own}
-        changed = [code for code in experiment.own_code if before.get((code.family, code.name)) != code.digest]
-        if untouched and changed:
-            what = f"{changed[0].what} ({changed[0].source})"
-            raise ValueError(
-                f"{folder.path}: the code of the {what} was changed since this run was begun. Undo the change to go on "
-                f"with it, or start a new run: imagelab run {folder.path}/config.json"
-            )
         reason = "was written by another version of imagelab" if untouched else "was changed by hand"
         whose = "today's" if untouched else "the changed"
         raise ValueError(
