@@ -21,7 +21,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -68,14 +68,14 @@ class Kept:
 
     def check(self, n: int, candidates: int) -> Kept:
         """Return this, or raise ValueError where it does not keep n different candidates."""
-        rows = self.rows
+        rows = np.asarray(self.rows)
         if rows.shape != (n,) or not np.issubdtype(rows.dtype, np.integer):
             raise ValueError(f"expected the rows of {n} candidates, int64 [{n}], got {rows.dtype} {rows.shape}")
         if len(np.unique(rows)) != n or rows.min() < 0 or rows.max() >= candidates:
             raise ValueError(f"expected {n} different rows from 0 to {candidates - 1}")
         if len(self.scores) not in (0, candidates):
             raise ValueError(f"expected a score for each of {candidates} candidates or none, got {len(self.scores)}")
-        return self
+        return replace(self, rows=rows)
 
 
 class Curation(Recipe, ABC):

@@ -8,6 +8,7 @@ after the other, mended from them whenever a run is opened, so a kill at any mom
       config.json  provenance.json  metrics.jsonl
       gen-000/            images.npy heldout.npy [reserve.npy blank.npy] probe.npy truth.npz pool.npz features/ grid.png
       gen-001/            images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/ train.jsonl
+                          [curation.json curation.npz]
       gen-001-line-1/     the same for the second line (an arm, or another breeding model)
       report/             disposable
 
@@ -173,6 +174,17 @@ class RunFolder:
         """Return a shard's images, uint8 [N,C,H,W], read from disk as they are touched."""
         name = "reserve.npy" if line == RESERVE else "images.npy"
         return read_npy(self.shard_path(generation, line) / name, mmap=True)
+
+    def candidates(self, generation: int, line: int = 0) -> np.ndarray:
+        """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row.
+
+        Candidate r was drawn from the seed at (run seed, "sample", generation, line, r).
+        """
+        path = self.shard_path(generation, line) / "curation.npz"
+        if not path.exists():
+            return np.arange(len(self.images(generation, line)))
+        with np.load(path, allow_pickle=False) as decision:
+            return decision["rows"]
 
     def gather(self, pool: Pool) -> np.ndarray:
         """Return the images that a pool names, in its order: uint8 [N,C,H,W]."""

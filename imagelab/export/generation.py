@@ -97,6 +97,7 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
     images = store.images(generation, owner)
     seed, signature = store.config["experiment"]["seed"], store.config["signature"]
     ledger = store.pool(generation, owner).digest() if generation else ""
+    drawn = store.candidates(generation, owner)
     for row in range(len(images)):
         pixels = np.ascontiguousarray(images[row].transpose(1, 2, 0))
         facts: dict[str, Any] = {
@@ -110,9 +111,8 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
         }
         if generation:
             facts |= {
-                "noise_seed": str(
-                    seed_at(seed, "sample", generation, line, row)
-                ),  # as text: too large for numbers of JSON readers
+                # as text: too large for numbers of JSON readers
+                "noise_seed": str(seed_at(seed, "sample", generation, line, int(drawn[row]))),
                 "trained_on": ledger,
             }
         yield Exported(f"{generation:03d}-{line}-{row:06d}", _png(pixels, facts), facts)

@@ -13,7 +13,7 @@ from ..measurement import Measurement
 from .numbers import Z95, at_floor, interval, number
 from .run_view import Run, plain
 
-__all__ = ["Table", "data_of", "flat", "numbers", "protocol", "tables"]
+__all__ = ["Table", "curation", "data_of", "flat", "numbers", "protocol", "tables"]
 
 OWN_PLACE = ("data", "labels", "freckle_calibration")
 """Parts of provenance.json that the page shows in other places."""
@@ -48,6 +48,24 @@ def protocol(run: Run) -> dict[str, Any]:
         "glossary": _glossary(run),
         "bibtex": bibtex(cited_by(run.experiment, run.measurements, run.own)),
     }
+
+
+def curation(run: Run) -> str:
+    """Return one sentence on which of the drawn images were published; "" for a run that publishes all it draws.
+
+    Raises:
+        ValueError: if a record of the curation is damaged.
+    """
+    paths = [folder / "curation.json" for (_, line), folder in sorted(run.shards.items()) if line == 0]
+    path = next((path for path in reversed(paths) if path.exists()), None)
+    if path is None:
+        return ""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        drawn, kept, reason = int(record["candidates"]), int(record["kept"]), plain(record["reason"], 200)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected a record of the curation, got {error!r}") from error
+    return f"This run is curated: of {drawn:,} images drawn in a generation, {kept:,} were published ({reason})."
 
 
 def data_of(run: Run) -> Mapping[str, Any]:

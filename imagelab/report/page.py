@@ -20,7 +20,7 @@ from ..io.atomic import write_atomic
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
-from .methods import data_of, numbers, protocol
+from .methods import curation, data_of, numbers, protocol
 from .numbers import too_few
 from .palette import themes
 from .panels import panels
@@ -117,8 +117,8 @@ def _context(run: Run) -> dict[str, Any]:
 
 
 def _notes(run: Run) -> list[str]:
-    """Return the warnings that a reader needs before the results: unfinished run, too few images, missing images."""
-    notes = []
+    """Return what a reader needs before the results: curation, unfinished run, too few images, missing images."""
+    notes = [sentence] if (sentence := curation(run)) else []
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
         notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” continues it.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..curation import Candidates, KeepAll, Kept
+from ..curation import Candidates, Kept
 from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
@@ -40,7 +40,7 @@ def curate(
     Raises:
         ValueError: if the curation cannot judge these images, or does not keep n different ones.
     """
-    if isinstance(experiment.curation, KeepAll):
+    if not experiment.curated:
         return images
     n = len(read_npy(real / "images.npy", mmap=True))
     rng = rng_at(experiment.seed, "curation", generation, line)
@@ -59,7 +59,7 @@ def _write_decision(experiment: Experiment, shard: Path, kept: Kept, candidates:
         "candidates": candidates,
         "kept": len(kept.rows),
         "reason": kept.reason,
-        "cost": dict(kept.cost),
+        "cost": {name: float(value) for name, value in kept.cost.items()},
     }
     (shard / "curation.json").write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez(shard / "curation.npz", rows=kept.rows.astype(np.int64), scores=np.asarray(kept.scores, np.float64))

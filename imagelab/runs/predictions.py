@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..curation import KeepAll
 from ..experiment import Experiment
 from ..generators.sampler_law import predicted_by_sampler
 from ..io.pictures import read_npy
@@ -51,7 +50,7 @@ def sampler_predictions(experiment: Experiment, real: Path, generation: int, lin
     Returns:
         Nothing where no law is known: another generator than a diffusion model, another regime, a curated loop.
     """
-    if not isinstance(experiment.curation, KeepAll):
+    if experiment.curated:
         return []
     images = read_npy(real / "images.npy", mmap=True)
     lines = len(experiment.lines)
@@ -66,7 +65,7 @@ def regime_predictions(experiment: Experiment, generation: int, n: int, floors: 
 
     The laws of regimes are those of a loop that publishes all it draws; a curated loop has none.
     """
-    if not isinstance(experiment.curation, KeepAll):
+    if experiment.curated:
         return []
     laws = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.fresh_draws)
     return [_on_the_scale_of(law, floors.get(law.name)) for law in laws]

@@ -1,4 +1,4 @@
-"""Before the first image is made: try every model and every metric on a handful of noise.
+"""Before the first image is made: try every model, every metric and the curation on a few images of noise.
 
 A size that a network cannot take, a package that is not there, a sampler that fails: each would show itself only after
 the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one step, drawn
@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..curation import Candidates
 from ..experiment import Experiment
+from ..families import kind_of
 from ..generators import Generator, RunContext
 from ..generators.base import SINGLE_PROCESS
 from ..metrics import Evidence, ImageSet, measure_panel
@@ -28,13 +30,13 @@ NOISE_IMAGES = 12  # images of noise: the fewest that a feature space can be sta
 
 
 def preflight(experiment: Experiment, context: RunContext) -> None:
-    """Try the experiment's models and metrics, one process, a few seconds.
+    """Try the experiment's models, metrics and curation, one process, a few seconds.
 
     Args:
         experiment: about to run. bench: its device; nothing is told, stopped or shared.
 
     Raises:
-        ValueError: naming the generator or the metrics, what went wrong and what to change.
+        ValueError: naming the generator, the metrics or the curation, what went wrong and what to change.
     """
     noise = rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
     alone = replace(
@@ -51,6 +53,10 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
     with _trying("metrics"):
         real, fake = (ImageSet(images) for images in noise)
         measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
+    with _trying(f"curation {kind_of(experiment.curation)}"):
+        drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"))
+        experiment.curation.choose(candidates, 2).check(2, len(drawn))
 
 
 def rehearsal(recipe: Generator) -> Any:
