@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -325,7 +326,9 @@ def test_the_signature_of_settings_under_their_new_names_does_not_change():
 def signed(tmp_path: Path, code: str) -> str:
     forget()
     module = load_file(written(tmp_path / "mine.py", code))
-    own = {"regime": module.Alternate()} if hasattr(module, "Alternate") else {"metrics": (module.LEVEL,)}
+    own: dict[str, Any] = (
+        {"regime": module.Alternate()} if hasattr(module, "Alternate") else {"metrics": (module.LEVEL,)}
+    )
     return Experiment(**own).signature
 
 

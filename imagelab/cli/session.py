@@ -87,6 +87,7 @@ class Session:
             except Diverged as error:
                 raise ValueError(str(error)) from error
         else:
+            folder.mend()
             self.out.print("every generation is there already; nothing is run again")
         from ..report import write_report
 

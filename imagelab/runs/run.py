@@ -111,6 +111,7 @@ def steps(
     folder = folder or open_run(experiment)
     missing = missing_shards(experiment, folder)
     if not missing:
+        folder.mend()  # a kill may have come between the last shard and its lines in metrics.jsonl
         return
     on_event(Phase("loading torch"))
     with folder.lock(), limited(_threads(experiment, folder, on_event, group)):
