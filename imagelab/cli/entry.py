@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 from pydantic import ValidationError
 
-from .. import __version__
+from .._version import __version__
 from ..experiment import Experiment, explain
 from ..run_folder import RunFolder
 from ..runs.distributed import is_worker, world_size

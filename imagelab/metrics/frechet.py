@@ -253,9 +253,9 @@ def _check(real: np.ndarray, fake: np.ndarray) -> None:
         raise ValueError(f"frechet: expected [N,D] and [M,D] with N, M >= 2, got {real.shape} and {fake.shape}")
 
 
-def frechet_rows(evidence: Evidence, space: str, name: str) -> list[Measurement]:
+def frechet_rows(evidence: Evidence, space: str, name: str, cite: str = CITE) -> list[Measurement]:
     """Return the plain distance in one space under ``name``, and the jackknifed one under its ``_corrected`` name."""
-    form = distance_form(evidence, space, name, "nuclear norm, float64", CITE)
+    form = distance_form(evidence, space, name, "nuclear norm, float64", cite)
     return jackknifed_rows(evidence, space, form, lambda real, fake: frechet_jackknife(real, fake, evidence.seed))
 
 

@@ -298,7 +298,7 @@ _TABLE: dict[str, Metric] = {
         needs=("inception-2015-12-05",),
     ),
     "fd_dinov2": Metric(
-        partial(frechet.frechet_rows, space=dinov2.NAME, name="fd_dinov2"),
+        partial(frechet.frechet_rows, space=dinov2.NAME, name="fd_dinov2", cite=dinov2.CITE),
         title="FD-DINOv2",
         unit="",
         what="How far the made images are from the real ones as a crowd, seen through a network that learned from "

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ..experiment import Experiment
 from ..families import OwnCode, member_of
 from ..metrics import Metric
