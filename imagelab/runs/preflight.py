@@ -1,8 +1,8 @@
 """Before the first image is made: try every model and every metric on a handful of noise.
 
-A size that a network cannot take, a package that is not there, a sampler that fails: each would show itself only after
-the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one step, drawn
-from, saved and loaded, and the whole panel is taken once, in seconds. What is measured on noise is thrown away.
+A size that a network cannot take, a package that is missing, a sampler that fails: without this, each would be noticed
+only after the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one
+step, sampled, saved and loaded, and every metric is taken once, in seconds. These measurements are discarded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
     """Try the experiment's models and metrics, one process, a few seconds.
 
     Args:
-        experiment: about to run. bench: its device; nothing is told, stopped or shared.
+        experiment: the one to be run.
+        context: its device; its callbacks and its process group are not used.
 
     Raises:
         ValueError: naming the generator or the metrics, what went wrong and what to change.
