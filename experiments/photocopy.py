@@ -7,8 +7,8 @@ Command:    imagelab run photocopy          (in a checkout also: python experime
 Hardware:   two CPU cores, under five minutes from the start of Python to the report; no GPU, no download.
 Expected:   the count of freckles falls in each generation by far more than its errors, the faces become more alike,
             and real faces against held-out real faces stay at the floor.
-Refuted by: a count that stays within its errors; or a count that the blank control reaches as well (the same model,
-            trained on faces without freckles): then the counter sees the noise of the model, not freckles.
+Refuted by: a count that stays within its errors; or a count that the blank control reaches as well (freckle-free faces
+            copied by the same model): then the counter sees the noise of the model, not freckles.
 
 The detail map of the VAE is small (8 channels, beta 0.3) and its training is short (12,000 images seen), so that the
 run takes less than five minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images.

@@ -1,8 +1,8 @@
 """Experiment: one frozen value that names everything a run depends on.
 
-Recipes composed: a dataset, a regime, a generator, and beside it the arms (control models under the same regime).
-It goes to JSON and back unchanged, and its signature, a hash of all that changes the result, names the run folder:
-the same question asked twice is the same folder. Nothing here needs torch.
+It consists of recipes: a dataset, a regime, a generator with its arms (control models under the same regime), a
+curation, and the names of the metrics. It goes to JSON and back unchanged. Its signature, a hash of all that changes
+the result, names the run folder: the same experiment has the same folder. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Runtime(BaseModel):
 
 
 class Experiment(BaseModel):
-    """A question to the laboratory.
+    """All settings that determine the result of a run, and how the work is done (``runtime``).
 
     Attributes:
         name: a short word; the run folder begins with it.
@@ -60,8 +60,8 @@ class Experiment(BaseModel):
         data: the dataset recipe. Generation 0 is its ``train`` split.
         regime: which images each next model is trained on.
         generator: the main model, line 0.
-        arms: control models, lines 1, 2, ...: the same data and regime, each feeding on its own images; under Breed,
-            the models that the main one breeds with.
+        arms: control models, lines 1, 2, ...: the same data and regime, each trained on its own images; under Breed,
+            the models whose images it is mixed with.
         generations: how many models are trained one after the other on each line.
         images: training images of generation 0, and images sampled in every generation. A dataset that holds fewer
             gives all it has, and the run says so.

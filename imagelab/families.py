@@ -168,8 +168,110 @@ def is_own(member: Any) -> bool:
 
 def place_of(member: Any) -> str:
     """Return where a member is defined, for messages and to tell one member from another."""
+<<<<<<< HEAD
     defined = defining(member)
     return f"{module_of(member)}:{getattr(defined, '__qualname__', type(member).__name__)}"
+=======
+    defined = _defining(member)
+    return f"{_module(member)}:{getattr(defined, '__qualname__', type(member).__name__)}"
+
+
+def recipes_in(value: Any) -> Iterator[Recipe]:
+    """Yield a recipe and all recipes within its settings."""
+    if isinstance(value, Recipe):
+        yield value
+        for name in type(value).model_fields:
+            yield from recipes_in(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from recipes_in(item)
+
+
+def own_code_in(values: Any, metrics: Iterable[str]) -> tuple[OwnCode, ...]:
+    """Return the records of all members in an experiment that are not ours, in a fixed order.
+
+    Args:
+        values: its settings; recipes are looked for in them at any depth.
+        metrics: the names of the metrics that it takes.
+    """
+    names = {("metrics", name) for name in metrics if name in _FAMILIES["metrics"].own}
+    for recipe in recipes_in(values):
+        if is_own(type(recipe)):
+            family = next(family for family in _FAMILIES.values() if family.fits(type(recipe)))
+            names.add((family.name, family.add(type(recipe))))
+    return tuple(own_code(family, name) for family, name in sorted(names))
+
+
+def member_of(code: OwnCode) -> Any:
+    """Return the member that a record describes; it must be known."""
+    return _FAMILIES[code.family][code.name]
+
+
+def load_source(code: OwnCode) -> None:
+    """Load the code of a recorded member again and make it known.
+
+    Raises:
+        ValueError: if it is not there any more, saying how to hand it over.
+    """
+    family = _FAMILIES[code.family]
+    if code.name in family:
+        return
+    what = code.what
+    place, _, name = code.source.rpartition(":")
+    if not place.endswith(".py"):
+        if not code.source:
+            raise ValueError(
+                f"the {what} was not defined in a file, so it cannot be loaded again. --plugins FILE gives it"
+            )
+        family.find(code.source)
+    elif Path(place).is_file():
+        load_file(Path(place))
+    else:
+        raise ValueError(f"the {what} was defined in {place}, which is not there. Give its file with --plugins FILE")
+    if code.name not in family:
+        raise ValueError(
+            f"{place}: expected {name} to be the {what}; it is not there. Give its file with --plugins FILE"
+        )
+
+
+def load_file(path: Path) -> ModuleType:
+    """Execute a Python file as a module and make every member that it defines known.
+
+    Members are classes derived from a base class of the families, and metrics that stand in it by name. The file's
+    folder is on the import path while it is executed, as it is for a script.
+
+    Raises:
+        ValueError: naming file and line, if it is missing or fails.
+    """
+    path = Path(path).resolve()
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"{path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+        for thing, family in itertools.product(list(vars(module).values()), _FAMILIES.values()):
+            defined_here = not inspect.isclass(thing) or thing.__module__ == name
+            if defined_here and family.fits(thing) and not any(thing is member for member in family.values()):
+                family.add(thing)
+    except Exception as error:  # the user's own code may raise anything
+        del sys.modules[name]
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
+        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else line
+        where = f"{path}, line {line}" if line else str(path)
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{where}: {kind}{error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+_PREFIX = "imagelab_file_"
+>>>>>>> main
 
 
 def _attribute(place: str) -> Any:

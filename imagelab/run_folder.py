@@ -1,8 +1,8 @@
-"""The run folder: everything a run knows, on disk, whole or not there at all.
+"""The run folder: all that is known of a run, on disk; each part is complete or not there.
 
-A shard (one line of one generation) is written into ``gen-001.partial/``, synced and renamed; the rename is the
-moment it exists. Each shard carries its own ``metrics.jsonl``; the run's ``metrics.jsonl`` is those files one
-after the other, mended from them whenever a run is opened, so a kill at any moment costs no line and doubles none.
+A shard (one line of one generation) is written into ``gen-001.partial/``, synced and renamed; it exists from the rename
+on. Each shard has its own ``metrics.jsonl``; the run's ``metrics.jsonl`` is these files one after the other. It is
+repaired from them when a run goes on, so a kill at any moment loses no line and duplicates none.
 
     runs/photocopy-1a2b3c4d/
       config.json  provenance.json  metrics.jsonl
@@ -37,7 +37,7 @@ from .pool import REAL, RESERVE, Archive, Pool
 __all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_npy", "write_shard"]
 
 SCHEMA = 1
-"""Version of this layout. A folder of another version is refused, never guessed at."""
+"""Version of this layout. A folder of another version is refused."""
 
 CHECKPOINT = "checkpoint.safetensors"
 """File in a partial shard that holds the state inside a generation; it survives a new start of that shard."""

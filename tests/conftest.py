@@ -37,3 +37,13 @@ def picture_folder(tmp_path: Path, rng: np.random.Generator) -> Path:
         coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
         Image.fromarray(coarse).resize((int(width), int(height))).save(folder / f"picture-{index:02d}.jpg", quality=92)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test begins with the families as the package has them; what it adds is forgotten afterwards."""
+    from imagelab import families
+
+    for family in families._FAMILIES.values():
+        monkeypatch.setattr(family, "_added", {})
+        monkeypatch.setattr(family, "sources", {})

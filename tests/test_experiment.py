@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from imagelab.curation import TopFraction
 from imagelab.data import DATASETS, Faces, Folder, Textures
 from imagelab.experiment import Experiment, Runtime, explain, read_config, signature_of
 from imagelab.generators import GENERATORS, Gaussian, Vae
@@ -215,10 +216,11 @@ CHANGES: dict[str, object] = {
     "generations": 11,
     "images": 2047,
     "heldout": 1023,
-    "probe": 15,
+    "tracked": 15,
     "metrics": ("tone",),
     "warm_start": True,
-    "stream": 2,
+    "fresh_draws": 2,
+    "curation": TopFraction(),
     "seed": 1,
 }
 """Another value of every setting that is part of the question."""

@@ -88,7 +88,7 @@ def test_a_metric_of_ones_own_measures_two_folders_and_is_compared(
     (tmp_path / "saturation.py").write_text(example("metric"))
     asked = commands("metric")[1].removeprefix("imagelab ").replace("REAL FAKE", f"{picture_folder} {picture_folder}")
     assert run(f"{asked} --size 32") == 0
-    assert "Saturation" in capsys.readouterr().out
+    assert "saturation" in capsys.readouterr().out
     for seed in (0, 1):
         base = f"run {ROOT}/experiments/photocopy.py --plugins saturation.py --metrics saturation --seed {seed}"
         assert run(f"{base} {SMALL}") == 0

@@ -183,6 +183,14 @@ def test_imports_have_no_cycle_between_files():
         visit(module, ())
 
 
+def test_the_readme_shows_every_room_and_every_file_at_the_root():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("```\nimagelab/\n")[2].partition("```")[0]
+    shown = set(re.findall(r"\b([a-z_]+)(?:\.py|/)", tree)) - {"experiments", "studies", "benchmarks", "instruments"}
+    there = {module_of(path)[0] for path in sources() if module_of(path)}
+    assert shown == {name for name in there if not name.startswith("_")}
+
+
 def test_the_root_is_small():
     files = [path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("_")]
     rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]

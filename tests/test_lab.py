@@ -217,7 +217,7 @@ def test_a_metric_is_shown_the_unseen_real_images_and_the_training_images_of_gen
 
     def look(evidence: Evidence) -> list[Measurement]:
         shown.append(evidence)
-        return [Measurement("looked", float(evidence.fake.images.mean()), estimator="mean level")]
+        return [Measurement("brightness", float(evidence.fake.images.mean()), estimator="mean level")]
 
     monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
     folder = carry_out(tiny(tmp_path, metrics=("tone",), seed=3))
@@ -239,7 +239,7 @@ def test_the_blank_control_is_copied_from_its_original_by_every_model(tmp_path: 
     def look(evidence: Evidence) -> list[Measurement]:
         assert evidence.blank is not None
         shown.append(evidence.blank.images)
-        return [Measurement("looked", 0.0, estimator="none")]
+        return [Measurement("brightness", 0.0, estimator="none")]
 
     monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
     monkeypatch.setattr(lab, "BLANKS", 3)

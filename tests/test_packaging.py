@@ -190,6 +190,13 @@ def test_the_wheel_carries_our_name_version_and_command(wheel: zipfile.ZipFile):
     assert "[console_scripts]\nimagelab = " in wheel.read(f"{folder}/entry_points.txt").decode()
 
 
+def test_the_description_for_the_index_has_no_relative_picture_or_link(wheel: zipfile.ZipFile):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    description = wheel.read(name).decode().partition("\n\n")[2]
+    targets = re.findall(r"\]\(([^)]+)\)", description)
+    assert len(targets) > 5 and [each for each in targets if not each.startswith("https://")] == []
+
+
 def _installed(folder: Path, name: str) -> None:
     """Lay down what an installed wheel with an import folder imagelab/ leaves: metadata and its list of files."""
     info = folder / f"{name.replace('-', '_')}-0.1.0.dist-info"

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .. import __version__
+from .._version import __version__
 from ..io.cache import FOLDERS, VARIABLE, cache_folder, entries, limit
 from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from .. import __version__
+from .._version import __version__
 from ..io.atomic import held_alone
 from ..metrics.weights import WEIGHTS, Weights, folders, short, state
 

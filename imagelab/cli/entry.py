@@ -1,4 +1,4 @@
-"""The doors: ``imagelab run``, ``resume``, ``branch``, ``report`` and others; :func:`launch` is the one for scripts.
+"""The commands: ``imagelab run``, ``resume``, ``branch``, ``report`` and others; :func:`launch` is for scripts.
 
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 from pydantic import ValidationError
 
-from .. import __version__
+from .._version import __version__
 from ..experiment import Experiment, explain
 from ..run_folder import RunFolder
 from ..runs.distributed import is_worker, world_size
@@ -94,7 +94,7 @@ def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")
 
 @app.command(group=SET_UP, sort_key=1)
 def doctor() -> int:
-    """Say what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
+    """Print what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
     from .doctor import examine
 
     for line in examine():
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit; as one of several processes without the last rites of C++, where a thread of gloo's may still stand."""
+    """Exit. Under torchrun with os._exit: gloo threads may still be running when the interpreter shuts down."""
     if world_size() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -131,7 +131,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _guard(work: Callable[[], Any]) -> int:
-    """Run a command and turn what its user can mend into one message; a fault of ours keeps its traceback."""
+    """Run a command; an error that its user can correct becomes one message, a defect of ours keeps its traceback."""
     try:
         return int(work())
     except ValidationError as error:

@@ -24,7 +24,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, Field
 from rich.table import Table
 
-from .. import __version__
+from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
 from ..io.arrays import Layout

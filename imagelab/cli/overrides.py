@@ -99,11 +99,11 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experiment:
-    """Return the experiment with command-line settings laid over it.
+    """Return the experiment with the settings of the command line.
 
-    A new ``kind`` starts from that kind's own defaults: ``--data.kind folder`` keeps nothing of ``Faces(...)``. Recipes
-    within recipes are chosen alike: ``--regime.kind schedule --regime.then.kind mix --regime.then.real-fraction .5``.
-    Only the settings of the kinds in use exist on the command line, so that help and typing errors speak of those.
+    A new ``kind`` starts from the defaults of that kind: ``--data.kind folder`` keeps nothing of ``Faces(...)``.
+    Recipes within recipes are chosen in the same way: ``--regime.kind schedule --regime.then.kind mix``. Only the
+    settings of the chosen kinds exist on the command line, so help and error messages name only those.
     """
     words = [ALIASES.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     words = _with_kinds(words)
@@ -124,7 +124,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     take.__doc__ = (
         f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls. "
         f"Of your own: --regime.kind package.module:Class, or {PLUGINS} FILE --regime.kind NAME. "
-        f"{ISOLATE} {' | '.join(ERRORS)}: leave one of the three errors, switch off the others, and say how."
+        f"{ISOLATE} {' | '.join(ERRORS)}: keep one of the three errors, switch off the others, and print how."
     )
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
     inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])

@@ -73,6 +73,6 @@ def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray
     label_column = array_beside(path, labels)
     if label_column is not None and label_column.shape != (len(pictures),):
         raise ValueError(
-            f"{shown(path)}: {labels}: expected one label a picture [{len(pictures)}], got {label_column.shape}"
+            f"{shown(path)}: {labels}: expected one label per picture [{len(pictures)}], got {label_column.shape}"
         )
     return pictures, label_column

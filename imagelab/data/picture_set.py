@@ -143,7 +143,7 @@ class PictureSet(Data, ABC):
             f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
             f"Left out: {len(pictures.bad)} bad "
-            f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are no pictures. "
+            f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
             f"interpolated. "
             f"Splits: {division}. Only copies "

@@ -129,7 +129,7 @@ def cited_by(
 
 def bibtex(works: Iterable[Reference]) -> str:
     """Return a BibTeX file of these works and of imagelab itself."""
-    from .. import __version__
+    from .._version import __version__
 
     return "\n\n".join([OWN % __version__, *(work.entry() for work in works)]) + "\n"
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import __version__
+from .._version import __version__
 from ..data import DATASETS
 from ..data.base import Data, Sample
 from ..families import kind_of

@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import __version__
+from .._version import __version__
 from ..io.atomic import folder_made_whole
 from ..pool import REAL
 from ..run_folder import RunFolder

@@ -1,8 +1,8 @@
 """What a generator is: a frozen recipe that is fitted to images, and a model that samples more.
 
-``recipe.fit(images, seed, bench) -> Model``; ``model.sample(seeds) -> uint8``. The recipe is a setting and never
-changes; the model is a result. A generator sees pixels and nothing of where they came from, so it cannot cheat.
-Training length is counted in images seen, never in epochs, so that training sets of different size compare.
+``recipe.fit(images, seed, context) -> Model``; ``model.sample(seeds) -> uint8``. The recipe is a setting and never
+changes; the model is a result. A generator is given pixels and nothing about their origin. Training length is counted
+in images seen, never in epochs, so that training sets of different size can be compared.
 
 Recipe modules import no torch at the top, so that a whole experiment is validated before torch is loaded.
 """
@@ -77,7 +77,7 @@ class TrainRecord:
 class ProcessGroup(Protocol):
     """The processes that share one training: each reads its part of every batch, all take the same step.
 
-    Every method but the two properties is a meeting: all ranks must call it, in the same order.
+    Every method is a collective operation: all ranks must call it, in the same order.
     """
 
     @property
@@ -105,7 +105,7 @@ class ProcessGroup(Protocol):
 
 @dataclass(frozen=True)
 class SingleProcess:
-    """A team of one: every meeting is over before it begins."""
+    """A process group of one: every collective operation returns at once."""
 
     rank: int = 0
     size: int = 1
@@ -126,17 +126,17 @@ SINGLE_PROCESS = SingleProcess()
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where and how the work is done; nothing here may change what comes out beyond kernel rounding.
+    """Where and how the work is done; nothing here may change a result beyond the rounding of kernels.
 
     Attributes:
         device: a torch device name, "cpu" or "cuda:0".
         batch: images a sampling (and reconstruction) batch.
-        tell: called with a TrainRecord now and then, at most a few times a second.
-        stop: asked between steps; when it answers True, training saves its checkpoint and raises Interrupted.
+        on_record: called with a TrainRecord now and then, at most a few times a second.
+        should_stop: called between steps; if it returns True, training saves its checkpoint and raises Interrupted.
         checkpoint: file for the state inside a generation (weights, optimiser, EMA, step), written atomically now and
             then and read back on resume so that the result is the same to the byte on CPU; None for no checkpoint.
-        team: the processes that share the training. More than one change the rounding of sums and the noise of the
-            loss (each has its own), not the law of what is learned.
+        group: the processes that share the training. More than one change the rounding of sums and the noise of the
+            loss (each has its own), not the distribution of the result.
     """
 
     device: str = "cpu"
@@ -147,7 +147,7 @@ class RunContext:
     group: ProcessGroup = SINGLE_PROCESS
 
     def logged(self, log: TextIO, checkpoint: Path) -> RunContext:
-        """Return this bench for one training: its records also go to a file, a JSON object a line."""
+        """Return this context for one training: its records are also written to a file, one JSON object per line."""
 
         def both(record: TrainRecord) -> None:
             log.write(json.dumps(asdict(record)) + "\n")

@@ -53,11 +53,9 @@ DOUBT = 0.5
 class Cascade(Generator):
     """A cascade of flows, from a coarse image to the full size, one octave at a time.
 
-    The defaults take six core-minutes at 64 px. After this training on 2,000 rendered faces the samples are far nearer
-    to unseen faces than those of PPCA and of the untrained control. They show persons with hair, eyes and mouth, and a
-    third of the freckles, clearly more than a cascade that was trained without freckles
-    (experiments/studies/first_generation.py has the figures). Details that generation 1 does not draw are
-    under-training; do not report their absence as collapse.
+    The defaults take six core-minutes at 64 px. After them the samples of 2,000 rendered faces are far nearer to unseen
+    faces than those of PPCA and of the untrained control, and show a third of the freckles
+    (experiments/studies/first_generation.py). Details that generation 1 does not draw are no sign of collapse.
 
     Attributes:
         coarse_side: side of the coarse stage's image, in px; the side of the images is this times a power of two.
@@ -65,8 +63,7 @@ class Cascade(Generator):
             image has values, are used. They describe the coarse image and the contrasts of all octaves.
         width: width of the coarse stage's network.
         blocks: residual blocks of the coarse stage's network.
-        detail_widths: channels of the detail networks, smallest octave first; the last one is used for all further
-            octaves.
+        detail_widths: channels of the detail networks, smallest octave first; the last one is for all further octaves.
         images_seen: images that each detail stage reads in training; 0 for the untrained control, closed forms alone.
         coarse_share: the coarse stage reads this many times ``images_seen``; its images are cheap.
         batch: images a training step of a detail stage.
@@ -75,13 +72,12 @@ class Cascade(Generator):
         ema: highest decay of the weight average (warmed up).
         crop: side of the random crop of each image that a detail stage reads, in px; whole images where it is larger.
         mirror: mirror each image with probability 1/2 in training. Switch it off where left and right differ.
-        augment: largest standard deviation, in -1..1 units, of the noise added to the coarse image in training. It
-            makes a detail stage robust to errors of the stage before.
+        augment: largest standard deviation, in -1..1 units, of the noise added to the coarse image in training, so that
+            a detail stage is robust to errors of the stage before.
         solver: "euler" (first order) or "heun" (second order, two evaluations a step).
         steps: steps of the detail stages.
         coarse_steps: steps of the coarse stage, always by Heun.
-        noise_scale: standard deviation of the noise that sampling starts from. Below 1 it is the sampling bias lambda:
-            more typical images, less variety.
+        noise_scale: standard deviation of the noise that sampling starts from; below 1: more typical, less varied.
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "coarse_batch", "steps", "coarse_steps")
@@ -113,7 +109,7 @@ class Cascade(Generator):
 
     @property
     def label(self) -> str:
-        """Name for plots and tables."""
+        """A few words for plots and tables."""
         return ("cascade" if self.images_seen else "cascade, untrained") + noise_label(self.noise_scale)
 
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> CascadeModel:

@@ -13,10 +13,10 @@ explains. A run records it as predicted measurements ``sampler_floor/KK``, KK cy
 ``radial_power/KK``.
 
 References:
-    [Ho] Denoising diffusion probabilistic models (2020), arXiv:2006.11239.
-    [Song] Denoising diffusion implicit models (2021), arXiv:2010.02502.
-    [Karras] Elucidating the design space of diffusion-based generative models (2022), arXiv:2206.00364.
-    [Lu] DPM-Solver++ (2022), arXiv:2211.01095.
+    Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
+    Denoising diffusion implicit models (Song et al. 2020), arXiv:2010.02502.
+    Elucidating the design space of diffusion-based generative models (Karras et al. 2022), arXiv:2206.00364.
+    DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models (Lu et al. 2022), arXiv:2211.01095.
 """
 
 from __future__ import annotations

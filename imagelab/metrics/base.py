@@ -1,8 +1,8 @@
-"""What a metric is: a pure function of two image sets that answers with Measurements.
+"""What a metric is: a pure function of two image sets that returns Measurements.
 
-An :class:`ImageSet` carries the images and remembers what was computed from them, so that one pass of a feature
-extractor serves every metric that reads it. A metric never knows generation or line; the loop puts its answer in
-its place (:meth:`Measurement.at`) beside the floor, which is the same metric of real images against held-out ones.
+An :class:`ImageSet` holds the images and what was computed from them, so that one pass of a feature extractor serves
+every metric that reads it. A metric does not know generation or line; the loop adds them (:meth:`Measurement.at`), and
+the floor, which is the same metric of real images against held-out ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable", "Quantity"]
 
 
 class NotMeasurable(ValueError):
-    """Raised inside a metric where these images allow no value; its text is the reason, fit for a report."""
+    """Raised inside a metric if these images allow no value; its text is the reason, as a report prints it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class ImageSet:
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the form once, at the door."""
+        """Check the form once, when the set is made."""
         check_images(self.images)
 
     def __len__(self) -> int:
@@ -55,8 +55,8 @@ class Evidence:
     Attributes:
         real: held-out real images, the reference.
         fake: the images under test (at generation 0: the real training images; that measurement is the floor).
-        blank: real images known to hold none of what is counted (freckle-free faces), copied through the model under
-            test where the model can copy; what a counter finds there, it invented. None where there is no such control.
+        blank: real images that contain none of what is counted (freckle-free faces), copied by the model under test if
+            the model can copy images; whatever a counter finds in them is false. None if there is no such control.
         seed: seed of any random choice inside an estimator.
         device: torch device for feature extraction.
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
@@ -126,12 +126,12 @@ class Metric:
 
     def as_data(self) -> dict[str, Any]:
         """Return all that is said of the metric as plain JSON values, without its code."""
-        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("measure", "but")}
-        return {**told, "but": {name: asdict(quantity) for name, quantity in self.but.items()}}
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("measure", "but")}
+        return {**plain, "but": {name: asdict(quantity) for name, quantity in self.but.items()}}
 
     @classmethod
     def from_data(cls, said: Mapping[str, Any]) -> Metric:
-        """Return the metric that :meth:`as_data` told of. Its code is not there: it measures nothing."""
+        """Return the metric that :meth:`as_data` described. Its code is not loaded: it cannot measure."""
 
         def measure(evidence: Evidence) -> list[Measurement]:
             raise NotMeasurable(f"the code of {said.get('name')!r} is not loaded")

@@ -1,9 +1,9 @@
-"""What a regime is: a frozen recipe that says of which parts the next training set is made.
+"""What a regime is: a frozen recipe that gives the parts of the next training set.
 
-A regime states only :meth:`Regime.composition`, such as "25 % of the real set, and as many again of the last shard".
-From these follow, for every regime alike, the pool itself, the real images it needs in reserve, and what theory says
-of it (exact_variance.py). It reads the ledger of all that exists, never a pixel. The same archive and the same random
-stream always give the same pool.
+A regime defines :meth:`Regime.composition`, such as "25 % of the real set, and the rest from the last shard". From it
+follow, for every regime in the same way, the pool itself, the real images that are needed in reserve, and the exact law
+(exact_variance.py). A regime reads the provenance of all images that exist, never a pixel. The same archive and the
+same random stream always give the same pool.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class Regime(Recipe, ABC):
         """Return what the training set of this generation is made of.
 
         Args:
-            generation: the one to be trained, from 1 on. line: the model of that generation.
-            n: images a generation. lines: models a generation.
+            generation: the one to be trained, from 1 on.
+            line: the model of that generation.
+            n: images in a generation.
+            lines: models in a generation.
         """
 
     @abstractmethod
@@ -74,11 +76,17 @@ class Regime(Recipe, ABC):
         return max(((part.start or 0) + (part.count or 0) for part in parts), default=0)
 
     def predictions(self, generation: int, n: int, lines: int = 1, fresh_draws: int = 1) -> list[Measurement]:
-        """Return what theory says of this regime at this generation for n images a generation.
+        """Return the exact law of this regime at one generation.
 
-        The variance that a Gaussian keeps when it is refitted to such pools by maximum likelihood, over that of the
-        truth: exact (exact_variance.py). Of several lines it is told of the first, all being Gaussians. ``stream``:
-        how many fresh images of its model each generated image of a pool stands for.
+        It is the variance of a Gaussian that is refitted to such pools by maximum likelihood, divided by the variance
+        of the truth (exact_variance.py). Where there are several lines, all are Gaussians, and the law is that of the
+        first.
+
+        Args:
+            generation: from 1 on.
+            n: images in a generation.
+            lines: models in a generation.
+            fresh_draws: how many fresh images of its model each generated image of a pool stands for.
         """
         pools = [[self.composition(t, line, n, lines) for line in range(lines)] for t in range(1, generation + 1)]
         estimator = f"closed form, Gaussian model refitted by maximum likelihood, {self.description(generation)}"

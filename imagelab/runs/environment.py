@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ..experiment import Experiment
 from ..metrics import Metric
 from ..own_code import OwnCode, member_of

@@ -1,8 +1,8 @@
 """Before the first image is made: try every model, every metric and the curation on a few images of noise.
 
-A size that a network cannot take, a package that is not there, a sampler that fails: each would show itself only after
-the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one step, drawn
-from, saved and loaded, and the whole panel is taken once, in seconds. What is measured on noise is thrown away.
+A size that a network cannot take, a package that is missing, a sampler that fails: without this, each would be noticed
+only after the data are drawn and the first training is done, minutes or hours later. So each recipe is fitted for one
+step, sampled, saved and loaded, and every metric is taken once, in seconds. These measurements are discarded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
     """Try the experiment's models, metrics and curation, one process, a few seconds.
 
     Args:
-        experiment: about to run. bench: its device; nothing is told, stopped or shared.
+        experiment: the one to be run.
+        context: its device; its callbacks and its process group are not used.
 
     Raises:
         ValueError: naming the generator, the metrics or the curation, what went wrong and what to change.

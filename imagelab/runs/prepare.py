@@ -40,7 +40,7 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
 
 
 def disk_need(experiment: Experiment, sizes: dict[str, int]) -> int:
-    """Return about how many bytes the run will write: images, features and models, a little generously."""
+    """Return about how many bytes the run will write (images, features, models), estimated on the high side."""
     channels, height, width = experiment.data.shape
     image = channels * height * width
     shards = experiment.generations * len(experiment.lines)
@@ -52,7 +52,8 @@ def open_run(experiment: Experiment) -> RunFolder:
     """Return the experiment's run folder, made if need be, after asking whether the disk can hold it.
 
     Raises:
-        ValueError: for data that do not suffice. OSError: for a disk that is too full.
+        ValueError: for data that do not suffice.
+        OSError: for a disk that is too full.
     """
     if experiment.folder.exists():
         return RunFolder.create(experiment.folder, experiment.config())

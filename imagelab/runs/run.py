@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from ..experiment import Experiment
@@ -103,7 +103,7 @@ def steps(
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
     group: ProcessGroup = SINGLE_PROCESS,
-) -> Iterator[Shard]:
+) -> Generator[Shard, None, None]:
     """Run an experiment and yield each shard when it is finished; arguments and errors as for :func:`run`.
 
     The folder stays locked until the iterator is exhausted or closed.

@@ -139,7 +139,8 @@ def prepare_process(environ: MutableMapping[str, str] = os.environ) -> None:
     For programs that own their process: the command line, an experiment that is run as a script. Child processes
     inherit the variables. Where torch is loaded already, its number of threads is set and its way of waiting stays.
     """
-    environ.setdefault(COUNT, str(default_threads(environ)))
+    if not environ.get(COUNT, "").strip():
+        environ[COUNT] = str(default_threads(environ))
     if "torch" not in sys.modules:
         environ.setdefault(WAITING, "passive")
         return

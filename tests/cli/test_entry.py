@@ -88,7 +88,11 @@ def test_stages_of_a_schedule_are_chosen_and_set_by_their_flags():
 @pytest.mark.parametrize(
     ("words", "fault", "message"),
     [
-        (["--regime.then.kind", "nonsense"], UsageError, "--regime.then.kind: expected one of replace"),
+        (
+            ["--regime.then.kind", "nonsense"],
+            UsageError,
+            "--regime.then.kind: unknown regime 'nonsense'; known are replace",
+        ),
         (["--regime.first.real-fraction", ".5"], CycloptsError, "--regime.first.real-fraction"),
         (["--regime.then.real-fraction", "2"], CycloptsError, "regime.then.real_fraction"),
     ],

@@ -128,7 +128,7 @@ def test_the_list_says_of_every_metric_what_it_sees_and_what_it_takes(capsys: py
         (("real",), 2, "expected two sets of images"),
         (("real", "nowhere"), 1, "nowhere does not exist"),
         (("real", "fake", "--train", "nowhere"), 1, "nowhere does not exist"),
-        (("real", "fake", "--metrics", "fidd"), 2, "unknown fidd; known are spectrum"),
+        (("real", "fake", "--metrics", "fidd"), 2, "unknown metric 'fidd'; known are spectrum"),
         (("real", "fake", "--metrics", ","), 2, "expected names separated by commas"),
         (("real", "fake", "--size", "many"), 2, "many"),
         (("real", "fake", "--resize", "magic"), 2, "magic"),

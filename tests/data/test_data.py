@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import get_args
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
 
 from imagelab.data import DATASETS, AnyData
 from imagelab.data.base import Data
@@ -14,8 +18,13 @@ def test_the_table_names_every_dataset_by_its_kind() -> None:
         assert recipe.model_fields["kind"].default == kind
 
 
-def test_the_union_decodes_every_dataset_of_the_table() -> None:
-    assert set(get_args(get_args(AnyData)[0])) == set(DATASETS.values())
+@pytest.mark.parametrize("kind", DATASETS)
+def test_a_mapping_with_a_kind_is_decoded_by_the_dataset_of_that_kind(kind: str, tmp_path: Path) -> None:
+    recipe: Any = DATASETS[kind]
+    place = {name: str(tmp_path) for name in ("path", "repo") if name in recipe.model_fields}
+    needed = {name for name, field in recipe.model_fields.items() if field.is_required()}
+    asked = {"kind": kind, **{name: place.get(name, "a/b") for name in needed}}
+    assert type(TypeAdapter(AnyData).validate_python(asked)) is recipe
 
 
 def test_every_panel_names_rows_of_the_table_of_metrics() -> None:

@@ -404,7 +404,7 @@ def test_runs_side_by_side_keep_their_own_numbers_and_the_shorter_one_ends(make_
 def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=5)
     deck = deck_of(folder, out=tmp_path / "deck.pptx")
-    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "How far it has come"]
+    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse"]
     bars = [s for s in slide.shapes if s.shape_type == 1]
     segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
     assert len(segments) > 2

@@ -165,7 +165,7 @@ def text_of(view: Run, **values: tuple[float, float]) -> str:
 def test_chance_is_ruled_out_by_the_errors_of_both_values_together(errors: float, chance: bool, make_run: MakeRun):
     view = read_run(make_run(generations=2))
     said = text_of(view, real=(9.0, 0.3), corrected=(9.0 - 0.5 * errors, 0.4))
-    assert ("chance alone could give it" in said) == chance
+    assert ("chance alone could explain it" in said) == chance
     assert f"The difference from real is {errors:.{1 if chance else 0}f} standard errors" in said
 
 
@@ -182,7 +182,7 @@ def test_a_raw_count_within_its_error_of_the_blank_control_is_called_artefacts(
 ):
     view = read_run(make_run(generations=2))
     said = text_of(view, corrected=(5.0, 0.1), count=(1.0 + 0.5 * errors, 0.3), blank=(1.0, 0.4))
-    assert ("no freckles that can be told from its own artefacts" in said) == artefacts
+    assert ("no freckles that can be distinguished from its own artefacts" in said) == artefacts
 
 
 def test_an_interval_is_1_96_standard_errors_wide_to_either_side():
@@ -200,7 +200,7 @@ def test_decibels_are_written_as_a_share_with_the_interval_of_the_share(make_run
     found = headline(replace(view, measurements=rows))
     half = 1.96 * 0.5 * 50.12 * math.log(10) / 10
     assert round(half) == 11 and "keeps 50 ± 11 % of the energy" in spoken(found.sentence)
-    assert spoken(found.remarks[0]) == "That is −3.0 ± 1.0 dB at 8–16 cycles an image."
+    assert spoken(found.remarks[0]) == "That is −3.0 ± 1.0 dB at 8–16 cycles per image."
 
 
 def test_a_measurement_is_on_too_few_images_below_what_its_row_trusts(make_run: MakeRun):

@@ -60,7 +60,7 @@ def test_the_reason_of_a_missing_law_is_kept(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("recorded", "expected"),
     [
-        (True, "Dashes: what the sampler alone explains (DDIM, 10 steps"),
+        (True, "Dashed: the prediction for the sampler alone (DDIM, 10 steps"),
         (False, "not drawn for this run: it was made by a version"),
     ],
 )

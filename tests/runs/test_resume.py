@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ZYGOTE = """
 import os, signal, sys, time
 from pathlib import Path
-from imagelab.cli import execute, load_experiment, parse
+from imagelab.cli.overrides import load_experiment, parse
+from imagelab.cli.run import execute
 import torch, diffusers, accelerate, imagelab.lab, imagelab.cli.session
 import imagelab.generators.training, imagelab.generators.vae_net
 import imagelab.metrics.features, imagelab.report.page

@@ -121,7 +121,7 @@ def test_events_come_in_the_order_of_the_work(tmp_path: Path):
 
 def test_a_resumed_run_names_only_what_is_missing_and_tries_nothing_again(tmp_path: Path):
     experiment, events = tiny(tmp_path), []
-    taken = iter(steps(experiment))
+    taken = steps(experiment)
     assert [next(taken).generation for _ in range(2)] == [0, 1]
     taken.close()
     run(experiment, on_event=events.append)
@@ -176,10 +176,10 @@ def test_a_second_process_that_holds_the_lock_is_named(tmp_path: Path):
 def test_the_folder_is_locked_while_steps_are_taken_and_free_when_they_are_closed(tmp_path: Path):
     experiment = tiny(tmp_path)
     taken = steps(experiment)
-    assert next(iter(taken)).generation == 0
+    assert next(taken).generation == 0
     folder = RunFolder.open(experiment.folder)
     assert not is_free(folder)
-    taken.close()  # pyright: ignore[reportAttributeAccessIssue]
+    taken.close()
     assert is_free(folder)
     assert [shard.generation for shard in steps(experiment)] == [1, 2] and is_free(folder)
 
