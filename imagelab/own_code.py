@@ -128,7 +128,7 @@ def own_code_in(values: Any, metrics: Iterable[str]) -> tuple[OwnCode, ...]:
 
 
 def member_of(code: OwnCode) -> Any:
-    """Return the member that a record speaks of; it must be known."""
+    """Return the member that a record describes; it must be known."""
     return FAMILIES[code.family][code.name]
 
 
