@@ -35,14 +35,15 @@ n = 1,000 images a generation, 800 held out, seed 0, one run (retraining moves t
 Stages (imagelab watch): tails fading from generation 1, homogenising from 5 (PPCA: 6). Nine rare attributes together
 keep 14 +- 4 % of their share, where chance alone would leave 53 to 147 %. Eight of the nine cannot be told from none at
 generation 10. Taken one by one, two of them fell by more than chance would explain.
-What is rare is lost first: 34 of 1,000 real faces have a headscarf; at generation 10 none has one. The count of freckles
-falls in every generation. Not everything that is counted is a freckle: at generation 10 the blank control shows three
-fifths of the count (.92 of 1.52), so the true loss is larger than the corrected count says. PPCA loses its freckles at
-once, because it cannot represent dots that are elsewhere on every face, and it hardly changes after that: its loss comes
-from limited capacity, the loss of the VAE from the loop. Finite samples alone would cost a Gaussian 1 % of its variance
-in ten generations (theory).
-Another training: the same run of 2026-11-22 with two threads (other rounding of sums, the same seed) ended at 1.46 +- .05
-freckles, FD 202 +- 5, Vendi 3.36 +- .05, 1.03 +- .08 on freckle-free copies. The intervals above do not cover retraining.
+What is rare is lost first: 34 of 1,000 real faces have a headscarf; at generation 10 none has one. The count of
+freckles falls in every generation. Not everything that is counted is a freckle: at generation 10 the blank control
+shows three fifths of the count (.92 of 1.52), so the true loss is larger than the corrected count says. PPCA loses its
+freckles at once, because it cannot represent dots that are elsewhere on every face, and it hardly changes after that:
+its loss comes from limited capacity, the loss of the VAE from the loop. Finite samples alone would cost a Gaussian 1 %
+of its variance in ten generations (theory).
+Another training: the same run of 2026-11-22 with two threads (other rounding of sums, the same seed) ended at 1.46 +-
+.05 freckles, FD 202 +- 5, Vendi 3.36 +- .05, 1.03 +- .08 on freckle-free copies. The intervals above do not cover
+retraining.
 """
 
 from imagelab import Experiment, Faces, Gaussian, Replace, Vae, launch

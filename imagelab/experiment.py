@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
 from .generators import AnyGenerator, Generator, Vae
+from .io.own_code import OwnCode, load_source, own_code_in
 from .metrics import METRICS, Metric
-from .own_code import OwnCode, load_source, own_code_in
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
