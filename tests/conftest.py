@@ -44,6 +44,6 @@ def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test begins with the families as the package has them; what it adds is forgotten afterwards."""
     from imagelab import families
 
-    for family in families._FAMILIES.values():
+    for family in families.FAMILIES.values():
         monkeypatch.setattr(family, "_added", {})
         monkeypatch.setattr(family, "sources", {})
