@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from imagelab import Experiment, Gaussian, KeepAll, Mix, Runtime, Textures, TopFraction, Vae
 from imagelab.curation import Candidates, Curation, Kept
 from imagelab.export.generation import export_generation
-from imagelab.families import FAMILIES
 from imagelab.generators import Interrupted, RunContext
 from imagelab.metrics.image_scores import detail
 from imagelab.pool import REAL
@@ -50,12 +49,6 @@ class Reversed(KeepAll):
 
     def choose(self, candidates: Candidates, n: int) -> Kept:
         return Kept(np.arange(n)[::-1], "reversed")
-
-
-@pytest.fixture(autouse=True)
-def _curations_as_they_were():
-    yield
-    FAMILIES["curations"]._added.clear()
 
 
 def tiny(runs: Path, **changes) -> Experiment:

@@ -62,18 +62,12 @@ SMALL = f"{SETTINGS} --images 16 --heldout 12 --tracked 2 --metrics pixel_varian
 
 
 @pytest.fixture(autouse=True)
-def _families_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget members, modules and import paths that a test has added."""
-    added = {name: dict(family._added) for name, family in FAMILIES.items()}
-    sources = {name: dict(family.sources) for name, family in FAMILIES.items()}
+def _modules_as_they_were() -> Iterator[None]:
+    """Forget modules and import paths that a test has added."""
     modules, path = set(sys.modules), list(sys.path)
     yield
-    for name, family in FAMILIES.items():
-        family._added = added[name]
-        family.sources = sources[name]
-    own = ("imagelab_file_", "strange", "mine", "helper")
     for name in set(sys.modules) - modules:
-        if name.startswith(own):
+        if name.startswith(("imagelab_file_", "strange", "mine", "helper")):
             del sys.modules[name]
     sys.path[:] = path
     importlib.invalidate_caches()

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imagelab import metrics
+from imagelab import Faces, metrics
 from imagelab.measurement import Measurement
-from imagelab.metrics import METRICS, Evidence, ImageSet, NotMeasurable, measure_panel, row_of
+from imagelab.metrics import METRICS, Evidence, ImageSet, Metric, NotMeasurable, Quantity, measure_panel, row_of
 from imagelab.metrics.weights import WEIGHTS
 
 ROWS = list(METRICS)
@@ -149,3 +149,105 @@ def test_distances_in_spaces_with_weights_are_better_when_lower_and_all_diversit
     with_weights = {row: METRICS[row].better for row in ROWS if METRICS[row].needs}
     assert {row for row, better in with_weights.items() if better == "lower"} == {"fid", "kid", "fd_dinov2", "mind"}
     assert {better for row, better in with_weights.items() if row.startswith("lpips")} == {"two-sided"}
+
+
+# -- what a row says is said once
+
+
+def taken(metric: Metric, evidence: Evidence) -> list[Measurement]:
+    """The measurements as the metric gives them, before the panel lays its row over them."""
+    try:
+        return metric.measure(evidence)
+    except NotMeasurable:
+        return []
+
+
+@pytest.fixture(scope="module")
+def aligned() -> Evidence:
+    """Evidence that every row without weights can measure: faces, a blank control and the training images."""
+    faces = Faces(size=64, freckle_rate=1.0, cache=False)
+    real, fake = faces.load("heldout", 44, 1), faces.load("train", 44, 1)
+    assert real.twins is not None
+    return Evidence(
+        ImageSet(real.images), ImageSet(fake.images), ImageSet(real.twins), train=ImageSet(real.images[:22])
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not METRICS[row].needs])
+def test_a_row_and_its_measurements_do_not_contradict_each_other_and_every_exception_is_needed(row, aligned):
+    metric = METRICS[row]
+    before = taken(metric, aligned)
+    after = measure_panel(aligned, [row])
+    assert [m.name for m in after] == [m.name for m in before] or not before
+    names = {m.name for m in after} | {m.name.partition("/")[0] for m in after}
+    for name, quantity in metric.but.items():
+        assert name in names or not before, f"{row}: no measurement is called {name}"
+        said = [(quantity.unit, metric.unit), (quantity.better, metric.better), (quantity.cite, metric.cite)]
+        assert any(own is not None and own != rows for own, rows in said), f"{row}: {name} says nothing of its own"
+        assert all(own is None or own != rows for own, rows in said), f"{row}: {name} repeats its row"
+    for one, other in zip(before, after, strict=bool(before)):
+        unit, better, cite = metric.quantity(other.name)
+        assert (other.unit, other.better, other.cite) == (unit, better, cite)
+        assert one.unit in ("", unit) and one.better in ("none", better) and one.cite in ("", cite)
+        assert replace(one, unit=unit, better=better, cite=cite) == other
+
+
+def a_metric(**changes) -> Metric:
+    measured = Measurement("own/part", 1.0, **changes.pop("measured", {}))
+    settings = {
+        "measure": lambda evidence: [measured],
+        "title": "Own",
+        "unit": "px",
+        "what": "A.",
+        "blind": "B.",
+        "better": "lower",
+        "least": 5,
+        "cite": "arXiv:1234.56789",
+        "gives": ("own",),
+    }
+    return Metric(**{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("px", "lower", "arXiv:1234.56789")),
+        ({"but": {"own": Quantity("dB")}}, ("dB", "lower", "arXiv:1234.56789")),
+        ({"but": {"own/part": Quantity("", "none", "")}}, ("", "none", "")),
+        ({"but": {"own": Quantity("dB"), "own/part": Quantity(better="higher")}}, ("px", "higher", "arXiv:1234.56789")),
+        ({"but": {"own/other": Quantity("dB")}}, ("px", "lower", "arXiv:1234.56789")),
+        ({"measured": {"unit": "px", "better": "lower"}}, ("px", "lower", "arXiv:1234.56789")),
+    ],
+)
+def test_a_measurement_has_what_its_row_says_or_the_nearest_exception(changes, expected, pictures, monkeypatch):
+    monkeypatch.setitem(METRICS._ours, "own", a_metric(**changes))
+    (m,) = measure_panel(Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16))), ["own"])
+    assert (m.unit, m.better, m.cite) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"measured": {"unit": "dB"}}, "its row says unit 'px', its measurement own/part says 'dB'"),
+        ({"measured": {"better": "higher"}}, "its row says better 'lower', its measurement own/part says 'higher'"),
+        ({"measured": {"cite": "doi:10.1/x"}}, "its row says cite 'arXiv:1234.56789', its measurement own/part says"),
+        ({"measured": {"unit": "px"}, "but": {"own": Quantity("dB")}}, "its row says unit 'dB'"),
+        ({"gives": ("other", "another")}, "expected measurements named other or another"),
+        ({"gives": (), "name": "mine"}, r"expected measurements named mine\[/part\], got 'own/part'"),
+    ],
+)
+def test_a_measurement_that_contradicts_its_row_is_refused(changes, message, pictures, monkeypatch):
+    monkeypatch.setitem(METRICS._ours, "own", a_metric(**changes))
+    with pytest.raises(ValueError, match=f"metric own: .*{message}" if "metric" not in message else message):
+        measure_panel(Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16))), ["own"])
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_goes_through_json_and_back(row, pictures):
+    metric = METRICS[row]
+    again = Metric.from_data(json.loads(json.dumps(metric.as_data())))
+    assert replace(again, measure=metric.measure) == replace(metric, but=dict(metric.but))
+    for stem in [*(metric.gives or (row,)), *metric.but]:
+        assert again.quantity(stem) == metric.quantity(stem)
+    with pytest.raises(NotMeasurable, match="is not loaded"):
+        again.measure(Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16))))
