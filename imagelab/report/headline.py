@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..measurement import Measurement
 from .numbers import NBSP, Z95, interval, is_distance, number, too_few
-from .run_view import Run
+from .run_view import Run, plain
 
 __all__ = [
     "Fact",
@@ -65,10 +65,10 @@ def finest_band(run: Run) -> str | None:
 
 
 def headline(run: Run) -> Headline:
-    """Return the headline from the first that was measured: freckles, finest detail, a distance; else say so."""
+    """Return the headline from the first that was measured: freckles, detail, a distance, any metric; else say so."""
     if run.last == 0:
         return Headline("No generation is finished yet.", ("Below are the real images with which this run begins.",))
-    for write in (_freckles, _detail, _distance):
+    for write in (_freckles, _detail, _distance, _any_metric):
         written = write(run)
         if written is not None:
             return written
@@ -173,6 +173,23 @@ def _distance(run: Run) -> Headline | None:
             )
             remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, ""))
             return Headline(sentence, tuple(filter(None, remarks)))
+    return None
+
+
+def _any_metric(run: Run) -> Headline | None:
+    """A metric of the user's own, or whatever else was measured in real images and in the last generation."""
+    names = sorted(run.names, key=lambda name: run.row_name(name) not in run.own_rows)
+    for name in names:
+        row, last, real = run.row(name), run.at(name, run.last), run.real(name)
+        if row is None or last is None or real is None or "none" in (last.better, real.better):
+            continue
+        unit = f" {last.unit}" if last.unit else ""
+        sentence = (
+            f"{_after(run)}, the {run.model(0)}’s {_noun(run)}s have the value {interval(last)}{unit} in the metric "
+            f"“{plain(row.title, 60)}”; real {_noun(run)}s have {interval(real)}."
+        )
+        remarks = (plain(row.what, 200), f"Measured as {name}.", _chance(last, real), _arms(run, name, last.unit))
+        return Headline(sentence, tuple(filter(None, remarks)))
     return None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagelab.measurement import Measurement
+from imagelab.metrics import Metric
 from imagelab.regimes import REGIMES, Fresh, Mix, Regime, Replace, Schedule
 from imagelab.report.headline import facts, finest_band, headline
 from imagelab.report.numbers import interval, number, too_few
@@ -234,3 +235,17 @@ def test_numbers_up_to_nine_million_are_written_out():
 def test_a_difference_beyond_a_thousand_errors_is_not_counted_further(errors: float, words: str, make_run: MakeRun):
     said = text_of(read_run(make_run(generations=2)), real=(9.0, 0.003), corrected=(9.0 + 0.005 * errors, 0.004))
     assert words in said
+
+
+def test_a_run_with_other_metrics_alone_reports_the_first_and_those_of_ones_own_before_ours(make_run: MakeRun):
+    run = read_run(make_run(generations=2, keep=lambda m: m.name in ("pixel_variance", "hf_ratio")))
+    assert "metric “Share of fine detail”" in headline(run).sentence
+    text = ("Saturation", "of full scale", "How strong.", "Which.")
+    own = Metric(lambda evidence: [], *text, better="two-sided", least=9, name="sat")
+    rows = [Measurement("sat", 0.4 + 0.1 * (g == 0), "of full scale", g, -(g == 0), stderr=0.01) for g in (0, 2)]
+    told = {"own": [{"family": "metrics", "name": "sat", "row": own.as_data()}]}
+    more = tuple(replace(m, better="two-sided") for m in rows)
+    found = headline(replace(run, measurements=(*run.measurements, *more), provenance={**run.provenance, **told}))
+    end = "0.400 ± 0.020 of full scale in the metric “Saturation”; real faces have 0.500 ± 0.020."
+    assert spoken(found.sentence).endswith(end)
+    assert found.remarks[0] == "How strong."
