@@ -22,7 +22,7 @@ from ..metrics import Metric
 from ..own_code import OwnCode, member_of
 from ..run_folder import RunFolder
 from .prepare import split_sizes
-from .threads import record as threads_record
+from .threads import thread_record as threads_record
 
 __all__ = ["PACKAGES", "provenance"]
 
