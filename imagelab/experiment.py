@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
+from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
+from .io.own_code import OwnCode, load_source, own_code_in
 from .metrics import METRICS, Metric
-from .own_code import OwnCode, load_source, own_code_in
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
@@ -143,8 +144,8 @@ class Experiment(BaseModel):
 
     @property
     def curated(self) -> bool:
-        """Whether some of the images that a model draws may be left out: any curation but ``KeepAll`` itself."""
-        return type(self.curation) is not KeepAll
+        """Whether some of the images that a model draws may be left out: any curation but ``KeepAll``."""
+        return kind_of(self.curation) != kind_of(KeepAll)  # the command line derives classes with the same kind
 
     def question(self) -> dict[str, Any]:
         """Return the experiment as plain JSON values, every default spelled out, without what only says how to work.

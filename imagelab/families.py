@@ -10,7 +10,8 @@ change to this package:
     from a file                  --plugins my_file.py --regime.kind alternate
 
 All four give the same experiment: its settings and a digest of the member's code go into the signature, so that changed
-code is another question (own_code.py). Nothing that only reads a run (report, compare, watch, cite) executes such code.
+code is another question (io/own_code.py). Nothing that only reads a run (report, compare, watch, cite) executes such
+code.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from imagelab.cli import main
 from imagelab.cli.overrides import load_experiment
 from imagelab.experiment import explain, read_config
 from imagelab.families import FAMILIES, kind_of
+from imagelab.io.own_code import load_file, load_source, own_code, own_code_in
 from imagelab.metrics import METRICS
-from imagelab.own_code import load_file, load_source, own_code, own_code_in
 from imagelab.regimes import REGIMES
 from imagelab.run_folder import RunFolder
 from imagelab.runs.prepare import reopen

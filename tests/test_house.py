@@ -19,7 +19,7 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "imagelab", "experiments"
 FLOORS = [
     ["_version", "images", "seeds", "measurement"],
     ["pool", "theory"],
-    ["io", "faces", "families", "own_code"],
+    ["io", "faces", "families"],
     ["data", "regimes", "generators", "metrics"],
     ["curation"],
     ["experiment", "run_folder"],

@@ -31,10 +31,10 @@ from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
 from ..io.decode import Progress
+from ..io.own_code import load_file
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
-from ..own_code import load_file
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
 

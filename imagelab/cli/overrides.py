@@ -19,7 +19,7 @@ from ..data import DATASETS
 from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
-from ..own_code import load_file
+from ..io.own_code import load_file
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate

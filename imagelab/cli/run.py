@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from ..experiment import Experiment, Runtime
 from ..generators.base import ProcessGroup
 from ..io.cache import make_room
-from ..own_code import load_file
+from ..io.own_code import load_file
 from ..run_folder import RunFolder
 from ..runs.branch import branch, branched
 from ..runs.distributed import is_worker

@@ -1,1 +1,1 @@
-"""Reading and keeping pictures, whoever asks: files, archives, arrays, tables, lists, the cache, atomic writes."""
+"""Reading and writing: pictures in files, archives, arrays and tables; the cache; atomic writes; code of one's own."""

@@ -288,7 +288,7 @@ def _figure(sheet: Sheet, pixels: np.ndarray, dots: int, dpi: int, note: str) ->
     from matplotlib.figure import Figure
 
     tall, wide = pixels.shape[:2]
-    lines = textwrap.wrap(plain(note, 400), max(30, int(dots / dpi * 29)))
+    lines = textwrap.wrap(plain(note, 400), max(30, int(dots / dpi * 24)))
     head, foot = round(dpi * (0.34 + 0.18 * bool(sheet.heads))), round(dpi * (0.08 + 0.11 * len(lines)))
     height = tall + head + foot
     figure = Figure(figsize=(dots / dpi, height / dpi), dpi=dpi)

@@ -18,8 +18,8 @@ from typing import Any
 
 from .._version import __version__
 from ..experiment import Experiment
+from ..io.own_code import OwnCode, member_of
 from ..metrics import Metric
-from ..own_code import OwnCode, member_of
 from ..run_folder import RunFolder
 from .prepare import split_sizes
 from .threads import thread_record as threads_record

@@ -6,7 +6,7 @@ import shutil
 
 from ..experiment import Experiment, Runtime, signature_of
 from ..families import kind_of
-from ..own_code import OwnCode, load_source, own_code
+from ..io.own_code import OwnCode, load_source, own_code
 from ..run_folder import RunFolder
 
 __all__ = ["disk_need", "open_run", "reopen", "split_sizes"]

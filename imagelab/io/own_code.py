@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .families import FAMILIES, Recipe, defining, is_own, module_of, singular
+from ..families import FAMILIES, Recipe, defining, is_own, module_of, singular
 
 __all__ = ["OwnCode", "load_file", "load_source", "member_of", "own_code", "own_code_in", "recipes_in"]
 
