@@ -6,6 +6,7 @@ import importlib
 import json
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -547,3 +548,48 @@ def test_a_recorded_source_that_no_longer_holds_the_member_is_refused(tmp_path: 
     with pytest.raises(ValueError, match="expected Alternate to be the regime 'alternate'"):
         load_source(code)
     assert read_config(written(tmp_path / "a.yaml", "seed: 1\n")) == {"seed": 1}
+
+
+# -- several processes
+
+
+GENERATOR = '''
+import numpy as np
+from typing import Literal
+from imagelab import Vae
+
+class Dimmed(Vae):
+    """A trained generator of one's own: a VAE that is called by another name."""
+
+    kind: Literal["dimmed"] = "dimmed"
+'''
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_generator_from_a_plug_in_file(tmp_path: Path):
+    file = written(tmp_path / "mine.py", GENERATOR + REGIME)
+    plain = written(tmp_path / "plain.yaml", "seed: 0\n")
+    words = (
+        f"run {plain} --plugins {file} {SMALL} --regime.kind alternate --generator.kind dimmed --generator.latent 4 "
+        "--generator.width 8 --generator.images-seen 64 --generator.batch 8 --runtime.batch 4 --runtime.device cpu"
+    ).replace("--generator.kind gaussian ", "")
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = door.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    for command in (words, ""):
+        if not command:  # resumed: the workers load the file from where it was recorded
+            (folder,) = (tmp_path / "runs").iterdir()
+            whole = (folder / "metrics.jsonl").read_bytes()
+            shutil.rmtree(folder / "gen-002")
+            command = f"resume {folder} --device cpu --batch 4"
+        done = subprocess.run(
+            [*torchrun, "-m", "imagelab", *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "metrics.jsonl").read_bytes() == whole
+    assert [each["name"] for each in json.loads((folder / "config.json").read_text())["own_code"]] == [
+        "dimmed",
+        "alternate",
+    ]

@@ -46,7 +46,7 @@ from imagelab.images import luma
 from imagelab.metrics import freckles
 from imagelab.metrics.degradations import Ghosts, blurred, compressed, noised, spoiled
 from imagelab.metrics.freckle_calibration import Calibration, CardValue, Trees, match, read_calibration
-from imagelab.metrics.freckle_candidates import Candidates, Optics, find_candidates, noise_levels
+from imagelab.metrics.freckle_candidates import FreckleCandidates, Optics, find_candidates, noise_levels
 from imagelab.seeds import rng_at
 
 SEED = 640_001
@@ -175,7 +175,7 @@ def learn(faces: Marked, clean: np.ndarray, skin: np.ndarray, optics: Optics) ->
     return Trees.from_boosting(model.fit(np.concatenate(features), np.concatenate(answers)))
 
 
-def _answers(spots: Candidates, truth: list[np.ndarray], optics: Optics) -> np.ndarray:
+def _answers(spots: FreckleCandidates, truth: list[np.ndarray], optics: Optics) -> np.ndarray:
     answer = np.zeros(len(spots), bool)
     place = np.stack([spots.x, spots.y], axis=1)
     for row, marks in enumerate(truth):

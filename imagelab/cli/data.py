@@ -52,7 +52,7 @@ class Look(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Sheet(BaseModel):
+class RenderSheet(BaseModel):
     """The options of ``preview`` in addition to the settings of the dataset.
 
     Attributes:
@@ -103,7 +103,7 @@ def describe(*tokens: Tokens) -> int:
 @data_app.command(help_flags=[])
 def preview(*tokens: Tokens) -> int:
     """Write a contact sheet with a caption as a PNG file: imagelab data preview KIND -o sheet.png."""
-    parsed = _parsed(tokens, Sheet, "preview")
+    parsed = _parsed(tokens, RenderSheet, "preview")
     if parsed is None:
         return 0
     data, sheet = parsed

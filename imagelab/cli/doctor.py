@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .._version import __version__
-from ..io.cache import FOLDERS, VARIABLE, cache_folder, entries, limit
+from ..io.cache import FOLDERS, VARIABLE, cache_entries, cache_folder, limit
 from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
 from ..runs.threads import default_threads, usable_cores
@@ -57,7 +57,7 @@ def name_clashes() -> list[str]:
 
 def _cache() -> str:
     """Return a line about the cache: the size of each part, and the limit."""
-    sizes = {folder: sum(entry.size for entry in entries() if entry.folder == folder) for folder in FOLDERS}
+    sizes = {folder: sum(entry.size for entry in cache_entries() if entry.folder == folder) for folder in FOLDERS}
     content = ", ".join(f"{folder} {size / 1e6:,.0f} MB" for folder, size in sizes.items() if size) or "empty"
     return (
         f"cache: {short(cache_folder().parent)}: {content}; above {limit() / 1e9:g} GB ({VARIABLE}) the files that "

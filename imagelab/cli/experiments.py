@@ -21,7 +21,15 @@ from cyclopts import App, Parameter
 
 from .console import UsageError, out
 
-__all__ = ["GROUPS", "Entry", "entries", "experiments_app", "experiments_folder", "runnable", "shipped"]
+__all__ = [
+    "GROUPS",
+    "ShippedExperiment",
+    "experiments_app",
+    "experiments_folder",
+    "runnable",
+    "shipped",
+    "shipped_experiments",
+]
 
 GROUPS: dict[str, str] = {
     "questions": "experiments of one run each",
@@ -40,7 +48,7 @@ experiments_app = App(
 )
 
 
-class Entry(NamedTuple):
+class ShippedExperiment(NamedTuple):
     """One file of the experiments folder.
 
     Attributes:
@@ -82,7 +90,7 @@ def experiments_folder() -> Path:
     raise FileNotFoundError(f"{package / 'experiments'} is missing: install the package again")
 
 
-def entries() -> list[Entry]:
+def shipped_experiments() -> list[ShippedExperiment]:
     """Return every file of the experiments folder, group by group, each group by name."""
     folder = experiments_folder()
     files = [path for suffix in SUFFIXES for path in (*folder.glob(f"*{suffix}"), *folder.glob(f"[!.]*/*{suffix}"))]
@@ -90,7 +98,7 @@ def entries() -> list[Entry]:
     for path in sorted(files):
         name, text = path.relative_to(folder).with_suffix("").as_posix(), _text_of(path)
         title = text.partition("\n")[0].removeprefix("# ")
-        found.append(Entry(name, path, title, _field(text, "Hardware")))
+        found.append(ShippedExperiment(name, path, title, _field(text, "Hardware")))
     order = list(GROUPS)
     return sorted(found, key=lambda entry: order.index(entry.group))
 
@@ -137,7 +145,7 @@ def list_command() -> int:
     for group, words in GROUPS.items():
         start = "imagelab run NAME" if group == "questions" else f"python {shlex.quote(str(folder))}/NAME.py"
         out.print(f"{group.capitalize()}: {words}. Start one with: {start}", markup=False)
-        for entry in entries():
+        for entry in shipped_experiments():
             if entry.group == group and entry.listed:
                 notebook = "" if entry.path.suffix == ".py" else " (a notebook: copy it, then open it)"
                 out.print(f"\n  {entry.name}{notebook}\n    {entry.title}", markup=False)
@@ -193,7 +201,7 @@ def copy(name: str, /, *, output: Annotated[Path | None, Parameter(alias="-o")] 
     return 0
 
 
-def _known(name: str) -> Entry:
+def _known(name: str) -> ShippedExperiment:
     """Return the experiment that a command names; a wrong name is a fault of the command (exit code 2)."""
     try:
         return _entry(name)
@@ -201,11 +209,11 @@ def _known(name: str) -> Entry:
         raise UsageError(str(error)) from None
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str) -> ShippedExperiment:
     bare = name.replace("\\", "/").removeprefix("experiments/")
     for suffix in SUFFIXES:
         bare = bare.removesuffix(suffix)
-    there = entries()
+    there = shipped_experiments()
     exact = [entry for entry in there if entry.name == bare]
     close = exact or [entry for entry in there if entry.name.rpartition("/")[2] == bare]
     if len(close) == 1:

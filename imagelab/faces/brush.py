@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Canvas", "bell", "develop", "linear", "noise", "shrink", "step"]
+__all__ = ["Canvas", "bell", "block_mean", "develop", "linear", "noise", "step"]
 
 Window = tuple[slice, slice]
 
@@ -116,7 +116,7 @@ class Canvas:
         self.pixels[:, rows, cols] += light
 
 
-def shrink(fine: np.ndarray, factor: int) -> np.ndarray:
+def block_mean(fine: np.ndarray, factor: int) -> np.ndarray:
     """Return the box average over factor x factor pixels of the last two axes."""
     if factor == 1:
         return fine

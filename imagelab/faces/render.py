@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .accessories import paint_earrings, paint_eyepatch, paint_glasses, paint_hearing_aid, paint_stud
-from .brush import Canvas, develop, shrink
+from .brush import Canvas, block_mean, develop
 from .eyes import paint_brows, paint_eye
 from .freckles import Freckles, loss, stamp, truth
 from .hair import HairLayer, comb_hair, hairline, paint_back_hair, paint_front_hair, paint_locks, shows_ears
@@ -88,9 +88,9 @@ def render(face: Face, freckles: Freckles, size: int, supersample: int, rng: np.
     _paint_over(face, layer, skin, canvas, base)
     grain = rng.standard_normal((3, size, size), np.float32) * np.float32(GRAIN)
     exposure = np.float32(face.light.exposure)
-    light = shrink(canvas.pixels, supersample) * exposure
+    light = block_mean(canvas.pixels, supersample) * exposure
     twin = develop(light, grain)
-    bare = shrink(canvas.bare, supersample)
+    bare = block_mean(canvas.bare, supersample)
     if len(freckles) == 0:
         return Portrait(twin, twin, np.zeros((0, 5), np.float32), bare)
     # all layers painted over the skin are linear, so the absorbed light reaches the image with the factor ``bare``
@@ -98,7 +98,7 @@ def render(face: Face, freckles: Freckles, size: int, supersample: int, rng: np.
     rows, cols = skin.frame.window
     melanin = stamp(skin.frame, freckles)
     absorbed[:, rows, cols] = loss(skin.naked, skin.lighting.diffuse, melanin) * canvas.bare[rows, cols]
-    image = develop(light - shrink(absorbed, supersample) * exposure, grain)
+    image = develop(light - block_mean(absorbed, supersample) * exposure, grain)
     return Portrait(image, twin, truth(freckles, face.head, bare), bare)
 
 

@@ -136,7 +136,7 @@ class Cascade(Generator):
         for index, (part, loss, plan, data) in enumerate(stages[first:], first):
             before = sum(stage.plan.images_seen for stage in stages[:index])
             # one progress count over all stages, though each stage is a training of its own
-            counting = replace(context, on_record=counted(context.on_record, before, total))
+            counting = replace(context, on_record=counted_from(context.on_record, before, total))
             trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), counting, marks[index], net)
             part.load_state_dict(trained.state_dict())
         if context.checkpoint is not None:
@@ -184,7 +184,7 @@ class Cascade(Generator):
         )
         stages = [Stage(net.coarse, coarse_loss(net.coarse), coarse_plan, coordinates)]
         for octave, part in enumerate(net.octaves):
-            stages.append(Stage(part, detail_loss(net, octave, self.crop, self.mirror, self.augment), plan, images))
+            stages.append(Stage(part, octave_loss(net, octave, self.crop, self.mirror, self.augment), plan, images))
         return stages
 
 
@@ -197,7 +197,7 @@ class Stage(NamedTuple):
     data: np.ndarray
 
 
-def counted(on_record: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
+def counted_from(on_record: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
     """Return a callback that adds the images read ``before`` this stage, and reports ``total``, those of all stages."""
 
     def forward(record: TrainRecord) -> None:
@@ -295,7 +295,7 @@ def coarse_loss(net: CoarseNet) -> Loss:
     return loss
 
 
-def detail_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: float) -> Loss:
+def octave_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: float) -> Loss:
     """Return the loss of one octave: (images in -1..1, noise source) -> (loss per pixel value, its named parts).
 
     Args:

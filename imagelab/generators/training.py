@@ -142,7 +142,7 @@ def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
 
 
 @dataclass
-class State:
+class TrainingState:
     """The state of a training after ``step`` steps, and the content of a checkpoint; ``beside`` as in :func:`train`."""
 
     net: nn.Module
@@ -187,7 +187,7 @@ class State:
                 kept.copy_(new)
 
 
-def write_checkpoint(path: Path, state: State, mark: str) -> None:
+def write_checkpoint(path: Path, state: TrainingState, mark: str) -> None:
     """Write the state atomically, with ``mark``, the fingerprint of its training, and a digest of its tensors."""
     tensors = state.tensors()
     metadata = {"fingerprint": mark, "step": str(state.step), "digest": _digest(tensors)}
@@ -196,7 +196,7 @@ def write_checkpoint(path: Path, state: State, mark: str) -> None:
         partial.write_bytes(to_safetensors(tensors, metadata))
 
 
-def read_checkpoint(path: Path, state: State, mark: str, in_turn: bool = False) -> bool:
+def read_checkpoint(path: Path, state: TrainingState, mark: str, in_turn: bool = False) -> bool:
     """Restore the checkpoint if it is complete and belongs to this training; return whether it was restored.
 
     If not, the log gives the reason; except with ``in_turn``, where several parts are trained one after the other: then
@@ -320,7 +320,7 @@ def train(
     data, group = torch.from_numpy(images).to(context.device), context.group
     net.to(torch.device(context.device)).train()
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
-    state = State(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, in_turn=beside is not None)
     meter, saved, accelerator = LossMeter(plan, context), time.monotonic(), _accelerator(context.device)
@@ -352,7 +352,7 @@ def train(
 
 def take_step(
     accelerator: Accelerator,
-    state: State,
+    state: TrainingState,
     plan: Plan,
     loss: Loss,
     batch: Tensor,

@@ -43,11 +43,11 @@ __all__ = [
     "FOLDERS",
     "LIMIT_GB",
     "VARIABLE",
-    "Entry",
+    "CacheEntry",
+    "cache_entries",
     "cache_folder",
     "cached",
     "cached_stream",
-    "entries",
     "limit",
     "make_room",
 ]
@@ -205,7 +205,7 @@ def _warn_not_kept(path: Path, error: OSError) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One entry of the cache.
 
     Attributes:
@@ -237,13 +237,13 @@ def limit() -> int:
     return round(size * 1e9)
 
 
-def entries() -> list[Entry]:
+def cache_entries() -> list[CacheEntry]:
     """Return all entries of the cache, least recently used first."""
     unsorted = [entry for folder in FOLDERS for entry in _entries_in(folder)]
     return sorted(unsorted, key=lambda entry: (entry.used, entry.files))
 
 
-def make_room(now: float | None = None) -> list[Entry]:
+def make_room(now: float | None = None) -> list[CacheEntry]:
     """Remove entries, least recently used first, until the rest fits the limit or was used within the last day.
 
     Args:
@@ -252,7 +252,7 @@ def make_room(now: float | None = None) -> list[Entry]:
     Returns:
         The removed entries. A file that cannot be removed stays; the cache is then larger than the limit.
     """
-    kept, now = entries(), time.time() if now is None else now
+    kept, now = cache_entries(), time.time() if now is None else now
     excess, removed = sum(entry.size for entry in kept) - limit(), []
     for entry in kept:
         if excess <= 0 or now - entry.used < UNUSED_SECONDS:
@@ -265,7 +265,7 @@ def make_room(now: float | None = None) -> list[Entry]:
     return removed
 
 
-def _entries_in(folder: str) -> Iterator[Entry]:
+def _entries_in(folder: str) -> Iterator[CacheEntry]:
     """Yield the entries of one folder: files with the same hash belong together; files that vanish are left out."""
     together: dict[str, list[tuple[Path, os.stat_result]]] = {}
     with contextlib.suppress(OSError), os.scandir(cache_folder(folder)) as files:
@@ -277,4 +277,4 @@ def _entries_in(folder: str) -> Iterator[Entry]:
     for members in together.values():
         used = max(max(stat.st_atime, stat.st_mtime) for _, stat in members)
         paths = tuple(sorted((path for path, _ in members), reverse=True))
-        yield Entry(folder, paths, sum(stat.st_size for _, stat in members), used)
+        yield CacheEntry(folder, paths, sum(stat.st_size for _, stat in members), used)

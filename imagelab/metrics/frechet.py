@@ -45,7 +45,7 @@ from .inception import NAME as INCEPTION
 from .jackknife import GROUPS, Jackknifed, group_labels, jackknifed
 
 __all__ = [
-    "Gaussian",
+    "FittedGaussian",
     "fid",
     "frechet",
     "frechet_distance",
@@ -60,7 +60,7 @@ BLOCK = 1024  # rows read at a time; four times the number of dimensions, if tha
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class FittedGaussian:
     """A set of features, summarised for the Fréchet distance.
 
     Attributes:
@@ -74,25 +74,25 @@ class Gaussian:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Gaussian:
+    def of(cls, features: np.ndarray) -> FittedGaussian:
         """Return the Gaussian of float [N,D], N >= 1, read in blocks; only one block at a time is float64."""
         size = max(BLOCK, 4 * features.shape[1])
         return _merged(cls._of_block(features[i : i + size]) for i in range(0, len(features), size))
 
     @classmethod
-    def _of_block(cls, features: np.ndarray) -> Gaussian:
+    def _of_block(cls, features: np.ndarray) -> FittedGaussian:
         rows = features.astype(np.float64)
         mean = rows.mean(axis=0)
         return cls(len(rows), mean, _packed(rows - mean))
 
-    def merge(self, other: Gaussian) -> Gaussian:
+    def merge(self, other: FittedGaussian) -> FittedGaussian:
         """Return the Gaussian of both sets together, equation (2)."""
         n = self.n + other.n
         gap = other.mean - self.mean
         rows = [self.factor, other.factor, np.sqrt(self.n * other.n / n) * gap[None]]
-        return Gaussian(n, self.mean + gap * (other.n / n), _packed(np.concatenate(rows)))
+        return FittedGaussian(n, self.mean + gap * (other.n / n), _packed(np.concatenate(rows)))
 
-    def distance(self, other: Gaussian) -> float:
+    def distance(self, other: FittedGaussian) -> float:
         """Return the (squared) Fréchet distance, equation (1); both sets have at least two."""
         ours, theirs = (each.factor / np.sqrt(each.n - 1) for each in (self, other))
         overlap = np.linalg.svd(ours @ theirs.T, compute_uv=False).sum()
@@ -124,7 +124,7 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
         25.0
     """
     _check(real, fake)
-    return Gaussian.of(real).distance(Gaussian.of(fake))
+    return FittedGaussian.of(real).distance(FittedGaussian.of(fake))
 
 
 def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int = GROUPS) -> Jackknifed:
@@ -149,7 +149,9 @@ def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int
     _check(real, fake)
     labels = group_labels(len(real), len(fake), seed, groups)
     g = int(labels[0].max()) + 1
-    reals, fakes = ([Gaussian.of(x[of == j]) for j in range(g)] for x, of in zip((real, fake), labels, strict=True))
+    reals, fakes = (
+        [FittedGaussian.of(x[of == j]) for j in range(g)] for x, of in zip((real, fake), labels, strict=True)
+    )
     value = _merged(reals).distance(_merged(fakes))
     if min(len(of) - np.bincount(of).max() for of in labels) < 2:  # too few rows for a spread
         return Jackknifed(value, None, None)
@@ -157,11 +159,11 @@ def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int
     return jackknifed(value, np.array([one.distance(other) for one, other in left]))
 
 
-def _merged(parts: Iterable[Gaussian]) -> Gaussian:
+def _merged(parts: Iterable[FittedGaussian]) -> FittedGaussian:
     return reduce(lambda one, other: one.merge(other), parts)
 
 
-def _left_out(parts: Sequence[Gaussian], outside: tuple[Gaussian, ...] = ()) -> Iterator[Gaussian]:
+def _left_out(parts: Sequence[FittedGaussian], outside: tuple[FittedGaussian, ...] = ()) -> Iterator[FittedGaussian]:
     """Yield, for each part, all other parts and ``outside`` merged.
 
     Divide and conquer: each half in turn is divided further, with the other half merged into ``outside``. So g parts
@@ -203,12 +205,12 @@ def frechet_infinity(real: np.ndarray, fake: np.ndarray, seed: int, points: int 
     return float(np.polyfit(1.0 / fractions, values, 1)[1])
 
 
-def _growing(features: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> Iterator[Gaussian]:
+def _growing(features: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> Iterator[FittedGaussian]:
     ends = np.rint(fractions * len(features)).astype(int)
-    whole = Gaussian.of(features[order[: ends[0]]])
+    whole = FittedGaussian.of(features[order[: ends[0]]])
     yield whole
     for start, end in pairwise(ends):
-        whole = whole.merge(Gaussian.of(features[order[start:end]])) if end > start else whole
+        whole = whole.merge(FittedGaussian.of(features[order[start:end]])) if end > start else whole
         yield whole
 
 

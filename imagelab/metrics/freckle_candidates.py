@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["FEATURES", "Candidates", "Optics", "find_candidates", "noise_levels"]
+__all__ = ["FEATURES", "FreckleCandidates", "Optics", "find_candidates", "noise_levels"]
 
 FEATURES = (
     "response, fine",
@@ -89,7 +89,7 @@ class Optics:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class FreckleCandidates:
     """Candidates of a batch of images, in order of image, then row, then column.
 
     Attributes:
@@ -142,7 +142,7 @@ def noise_levels(images: np.ndarray, skin: np.ndarray) -> np.ndarray:
     return np.partition(outside, middle, axis=1)[:, middle] / (6 * 0.6744897501960817)
 
 
-def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Candidates:
+def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> FreckleCandidates:
     """Return every candidate on the skin with its features.
 
     Args:
@@ -191,7 +191,7 @@ def find_candidates(images: np.ndarray, skin: np.ndarray, optics: Optics) -> Can
         noise[at[0]],
     ]
     features = np.stack([column.astype(np.float64) for column in columns], axis=1)
-    return Candidates(at[0], x, y, contrast, features, noise)
+    return FreckleCandidates(at[0], x, y, contrast, features, noise)
 
 
 def _crop(skin: np.ndarray, optics: Optics) -> tuple[tuple[slice, slice], np.ndarray]:

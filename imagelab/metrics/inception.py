@@ -22,7 +22,7 @@ from .weights import WEIGHTS, locate
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["DIGEST", "NAME", "RESIZE", "enlarge", "inception"]
+__all__ = ["DIGEST", "NAME", "RESIZE", "enlarge_to", "inception"]
 
 NAME = "inception-2015-12-05"
 DIGEST = WEIGHTS[NAME].sha256
@@ -48,13 +48,13 @@ def inception(device: str, path: Path | None = None) -> Callable[[Tensor], Tenso
     net = _network(torch.load(path, map_location="cpu", weights_only=True), path).to(device)
 
     def features(images: Tensor) -> Tensor:
-        parts = [net((enlarge(part.float().expand(-1, 3, -1, -1)) - 128.0) / 128.0) for part in images.split(BATCH)]
+        parts = [net((enlarge_to(part.float().expand(-1, 3, -1, -1)) - 128.0) / 128.0) for part in images.split(BATCH)]
         return torch.cat(parts)
 
     return features
 
 
-def enlarge(images: Tensor, side: int = SIDE) -> Tensor:
+def enlarge_to(images: Tensor, side: int = SIDE) -> Tensor:
     """Return the images at side x side px by TensorFlow 1's bilinear rule.
 
     Output pixel i is read at i * in / out of the input, interpolated between its two neighbours; positions beyond the

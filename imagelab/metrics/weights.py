@@ -20,7 +20,18 @@ from pathlib import Path
 
 from .base import NotMeasurable
 
-__all__ = ["VARIABLE", "WEIGHTS", "State", "Weights", "WeightsMissing", "folders", "locate", "short", "state", "status"]
+__all__ = [
+    "VARIABLE",
+    "WEIGHTS",
+    "Weights",
+    "WeightsMissing",
+    "WeightsState",
+    "folders",
+    "locate",
+    "short",
+    "state",
+    "status",
+]
 
 VARIABLE = "IMAGELAB_WEIGHTS"
 """The environment variable that names the folder of weights."""
@@ -104,7 +115,7 @@ WEIGHTS: dict[str, Weights] = {
 
 
 @dataclass(frozen=True)
-class State:
+class WeightsState:
     """The state of one network's weights here: present (a path, no fault), damaged (both) or missing (neither)."""
 
     path: Path | None
@@ -124,7 +135,7 @@ def folders() -> list[Path]:
     return [Path(own).expanduser() if own else caches / "imagelab" / "weights", hub]
 
 
-def state(name: str) -> State:
+def state(name: str) -> WeightsState:
     """Return where weights are on this machine and what is wrong with them; reads the whole file once a process.
 
     Args:
@@ -139,16 +150,16 @@ def state(name: str) -> State:
     places = (folder / file for folder in folders() for file in official.files)
     path = next((path for path in places if path.is_file()), None)
     if path is None:
-        return State(None)
+        return WeightsState(None)
     try:
         stat = path.stat()
         actual = _sha256(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        return State(path, str(error))
+        return WeightsState(path, str(error))
     if actual == official.sha256:
-        return State(path)
+        return WeightsState(path)
     length = "" if stat.st_size == official.size else f" and {stat.st_size:,} bytes, not {official.size:,}"
-    return State(path, f"SHA-256 begins with {actual[:8]}, not {official.sha256[:8]}{length}")
+    return WeightsState(path, f"SHA-256 begins with {actual[:8]}, not {official.sha256[:8]}{length}")
 
 
 def locate(name: str) -> Path:

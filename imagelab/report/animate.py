@@ -39,7 +39,7 @@ HOLD = 3  # the first and the last frame are shown this many times as long as th
 
 
 @dataclass(frozen=True)
-class Panel:
+class AnimatedPanel:
     """One run in the animation: its label, its pictures by generation, and the signals of its bars."""
 
     label: str
@@ -106,7 +106,7 @@ def _labels(views: Sequence[Run]) -> list[str]:
     return regimes if len(set(regimes)) == len(views) else [f"{m}, {r}" for m, r in zip(models, regimes, strict=True)]
 
 
-def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Panel:
+def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> AnimatedPanel:
     pictures = view.pictures(which)
     if max(pictures, default=0) == 0:
         other = "tracked" if which == "photocopy" else "photocopy"
@@ -116,10 +116,10 @@ def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Pan
         signals(view.measurements), key=lambda signal: signal.title != "freckles"
     )  # freckles first, if measured
     bars = [next((signal for signal in known if signal.family == family), None) for family in SHOWN]
-    return Panel(label, pictures, tuple(bar for bar in bars if bar is not None))
+    return AnimatedPanel(label, pictures, tuple(bar for bar in bars if bar is not None))
 
 
-def _frame(panels: Sequence[Panel], generation: int, which: str) -> Image.Image:
+def _frame(panels: Sequence[AnimatedPanel], generation: int, which: str) -> Image.Image:
     canvas = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(canvas)
     head = "real images" if generation == 0 else f"generation {generation}"
@@ -138,7 +138,13 @@ def _frame(panels: Sequence[Panel], generation: int, which: str) -> Image.Image:
 
 
 def _draw_panel(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, generation: int, left: int, across: int, named: bool
+    canvas: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    panel: AnimatedPanel,
+    generation: int,
+    left: int,
+    across: int,
+    named: bool,
 ) -> None:
     top = HEAD
     if named:
@@ -183,7 +189,7 @@ def _bar(draw: ImageDraw.ImageDraw, signal: Signal, generation: int, left: int, 
     draw.text((left + across, y + 14), f"{max(share, 0.0):.0%}", INK, writing(20, True), anchor="rm")
 
 
-def _crops(panels: Sequence[Panel], generations: Sequence[int]) -> list[Image.Image]:
+def _crops(panels: Sequence[AnimatedPanel], generations: Sequence[int]) -> list[Image.Image]:
     """Return the middle of the first picture of each run, enlarged six times: compression would smooth it."""
     frames = []
     for generation in generations:

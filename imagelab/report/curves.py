@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "bands", "end_labels", "line_colour", "lines", "new_axes", "spectra", "themed_svg"]
+__all__ = ["Curve", "bands_curve", "end_labels", "line_colour", "lines", "new_axes", "spectra_curve", "themed_svg"]
 
 INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
 MARKERS = "osD^vP"
@@ -91,7 +91,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
     return Curve(themed_svg(figure, key), _tell(run, name, shown, ylabel))
 
 
-def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
+def bands_curve(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
     """Draw a family of measurements of the main line into one figure, such as spectral bands or attributes."""
     names = [name for name in names if run.series(name)]
     if not names:
@@ -116,7 +116,7 @@ def bands(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None
     )
 
 
-def spectra(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = None) -> Curve | None:
+def spectra_curve(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = None) -> Curve | None:
     """Draw the radial power spectrum of every generation of the main line on logarithmic axes.
 
     The spectrum of real images has the colour of the text.

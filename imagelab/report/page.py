@@ -88,7 +88,7 @@ def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
     sampler = sampler_law(run)
-    spectra = curves.spectra(run, "spectra", sampler.power if sampler else None)
+    spectra = curves.spectra_curve(run, "spectra", sampler.power if sampler else None)
     fates = survival(run)
     return {
         "run": run,

@@ -208,7 +208,7 @@ def _family(key: str) -> str:
 def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     stem, identity, title = key.split("/")[0], "curve-" + re.sub(r"\W", "-", plain(key, 60)), _title(run, names[0], key)
     if key in BANDED:
-        curve = curves.bands(run, names, identity, BANDED[key])
+        curve = curves.bands_curve(run, names, identity, BANDED[key])
     else:
         m = run.series(names[0])[0]
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))

@@ -22,7 +22,7 @@ from ..io.own_code import OwnCode, member_of
 from ..metrics import Metric
 from ..run_folder import RunFolder
 from .prepare import split_sizes
-from .threads import record as threads_record
+from .threads import thread_record as threads_record
 
 __all__ = ["PACKAGES", "provenance"]
 

@@ -24,7 +24,7 @@ from .device import choose_device
 from .environment import provenance
 from .preflight import preflight
 from .prepare import open_run
-from .threads import choose, default_threads, limited, usable_cores, waiting, warnings
+from .threads import choose_threads, default_threads, limited, usable_cores, waiting, warnings
 
 __all__ = ["Begun", "Event", "Note", "Phase", "missing_shards", "run", "steps"]
 
@@ -151,7 +151,7 @@ def missing_shards(experiment: Experiment, folder: RunFolder) -> tuple[tuple[int
 
 def _threads(experiment: Experiment, folder: RunFolder, on_event: Callable[[Event], None], group: ProcessGroup) -> int:
     """Return the number of torch's threads for this run, after telling the user what speaks against it."""
-    choice = choose(experiment.runtime.threads, folder.provenance, default_threads())
+    choice = choose_threads(experiment.runtime.threads, folder.provenance, default_threads())
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))  # of this run, on this machine
     for sentence in (choice.note, *warnings(choice.threads, processes, usable_cores(), waiting())):
         if sentence:

@@ -29,11 +29,11 @@ from typing import Any
 
 __all__ = [
     "Choice",
-    "choose",
+    "choose_threads",
     "default_threads",
     "limited",
     "prepare_process",
-    "record",
+    "thread_record",
     "usable_cores",
     "waiting",
     "warnings",
@@ -79,7 +79,7 @@ def default_threads(environ: Mapping[str, str] = os.environ) -> int:
     return int(first) if first.isdecimal() and int(first) else DEFAULT
 
 
-def choose(asked: int, provenance: Mapping[str, Any], default: int) -> Choice:
+def choose_threads(asked: int, provenance: Mapping[str, Any], default: int) -> Choice:
     """Return the number of threads for a run that is new or resumed.
 
     Args:
@@ -166,7 +166,7 @@ def limited(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def record(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def thread_record(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return what a run's provenance says of threads, as they are now.
 
     Returns:

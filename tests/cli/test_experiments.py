@@ -10,7 +10,15 @@ import pytest
 
 from imagelab.cli.console import UsageError
 from imagelab.cli.entry import main
-from imagelab.cli.experiments import GROUPS, Entry, entries, experiments_app, experiments_folder, runnable, shipped
+from imagelab.cli.experiments import (
+    GROUPS,
+    ShippedExperiment,
+    experiments_app,
+    experiments_folder,
+    runnable,
+    shipped,
+    shipped_experiments,
+)
 from imagelab.cli.overrides import load_experiment
 from imagelab.experiment import Experiment
 
@@ -68,19 +76,23 @@ def test_the_list_names_every_experiment_with_its_question_and_hardware(capsys: 
     assert [text.index(f"{group.capitalize()}: ") for group in GROUPS] == sorted(
         text.index(f"{group.capitalize()}: ") for group in GROUPS
     )
-    for entry in entries():
+    for entry in shipped_experiments():
         assert (f"\n  {entry.name}\n" in text or f"\n  {entry.name} (a notebook" in text) == entry.listed
         assert not entry.listed or entry.title in text
     assert "    Hardware: any; 11 seconds on two CPU cores" in text
     assert f"python {shlex.quote(str(ROOT / 'experiments'))}/NAME.py" in text
 
 
-@pytest.mark.parametrize("entry", [entry for entry in entries() if entry.path.suffix == ".py"], ids=lambda e: e.name)
-def test_every_program_says_what_it_asks_and_each_command_names_a_file_that_exists(entry: Entry):
+@pytest.mark.parametrize(
+    "entry", [entry for entry in shipped_experiments() if entry.path.suffix == ".py"], ids=lambda e: e.name
+)
+def test_every_program_says_what_it_asks_and_each_command_names_a_file_that_exists(entry: ShippedExperiment):
     text = entry.path.read_text()
     docstring = text.split('"""')[1]
     if not entry.listed:
-        assert any(entry.path.stem in other.path.read_text() for other in entries() if other.path != entry.path)
+        assert any(
+            entry.path.stem in other.path.read_text() for other in shipped_experiments() if other.path != entry.path
+        )
         return
     lines = [line[:12] for line in docstring.splitlines() if line.startswith(LABELS)]
     assert lines == [f"{label:12}" for label in LABELS], "the words of every label begin in the same column"
@@ -124,8 +136,10 @@ def test_a_file_in_the_current_folder_wins(empty: Path):
         assert load_experiment(Path(name)).name == "mine"
 
 
-@pytest.mark.parametrize("entry", [entry for entry in entries() if entry.group == "questions"], ids=lambda e: e.name)
-def test_every_question_runs_by_its_name(entry: Entry, empty: Path):
+@pytest.mark.parametrize(
+    "entry", [entry for entry in shipped_experiments() if entry.group == "questions"], ids=lambda e: e.name
+)
+def test_every_question_runs_by_its_name(entry: ShippedExperiment, empty: Path):
     if entry.path.suffix == ".py":
         assert isinstance(load_experiment(Path(entry.name)), Experiment)
         return

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imagelab.faces.brush import Canvas, develop, linear, noise, shrink, step
+from imagelab.faces.brush import Canvas, block_mean, develop, linear, noise, step
 from imagelab.faces.sample import sample_face
 from imagelab.faces.shape import Frame, project, slopes, to_pixels
 from imagelab.seeds import rng_at
@@ -44,7 +44,7 @@ def test_slopes_of_a_plane_are_its_gradient() -> None:
 def test_shrinking_keeps_the_mean() -> None:
     fine = np.random.default_rng(0).random((3, 12, 12)).astype(np.float32)
     for factor in (1, 2, 3):
-        small = shrink(fine, factor)
+        small = block_mean(fine, factor)
         assert small.shape == (3, 12 // factor, 12 // factor)
         np.testing.assert_allclose(small.mean(), fine.mean(), atol=1e-6)
 

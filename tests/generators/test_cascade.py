@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from imagelab.generators import Cascade, Gaussian, Interrupted, RunContext, TrainRecord
-from imagelab.generators.cascade import CascadeModel, detail_loss, follow
+from imagelab.generators.cascade import CascadeModel, follow, octave_loss
 from imagelab.generators.cascade_net import STILL, DetailNet, enlarge, shrink, velocity
 from imagelab.seeds import image_seeds
 from imagelab.theory import flow_erosion, heun_erosion
@@ -294,7 +294,7 @@ def test_a_crop_is_read_at_its_own_place():
             return y
 
     net.details[0] = Watches(32, 1, 8, 8)
-    loss = detail_loss(net, 0, crop=16, mirror=False, augment=0.0)
+    loss = octave_loss(net, 0, crop=16, mirror=False, augment=0.0)
     for seed in range(6):
         loss(images, torch.Generator().manual_seed(seed))
     for given, (_, columns) in seen:

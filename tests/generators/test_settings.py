@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imagelab.generators import GENERATORS, Ddpm, Generator, RunContext, TrainRecord, Vae, training, vae
-from imagelab.generators.cascade import coarse_loss, detail_loss, follow, mirrored
+from imagelab.generators.cascade import coarse_loss, follow, mirrored, octave_loss
 from imagelab.generators.cascade_net import shrink
 from imagelab.generators.training import Plan
 from imagelab.generators.vae_net import VaeNet
@@ -277,7 +277,7 @@ def test_times_are_logistic_normal_with_the_moments_of_each_stage(pictures: np.n
     net, noise = small_cascade(pictures), torch.Generator().manual_seed(0)
     coarse, octave = calls_of(net.coarse), calls_of(net.octaves[0])
     coarse_loss(net.coarse)(torch.randn(4000, len(net.coarse.deviations), generator=noise), noise)
-    loss = detail_loss(net, 0, 8, True, 0.02)
+    loss = octave_loss(net, 0, 8, True, 0.02)
     for _ in range(25):
         loss(to_signed(torch.from_numpy(pictures)), noise)
     for calls, mean, deviation in ((coarse, 0.3, 1.0), (octave, 0.2, 1.2)):
@@ -307,7 +307,7 @@ def test_conditions_of_an_octave_get_noise_of_the_stated_size_in_training(
         return givens(coarse, contrasts)
 
     monkeypatch.setattr(part, "givens", record)
-    loss, noise = detail_loss(net, 1, 16, False, augment), torch.Generator().manual_seed(0)
+    loss, noise = octave_loss(net, 1, 16, False, augment), torch.Generator().manual_seed(0)
     for _ in range(20):
         loss(images, noise)
     true = shrink(images, part.grid), net.contrasts(images)

@@ -21,10 +21,10 @@ from imagelab.io.cache import (
     FOLDERS,
     LIMIT_GB,
     VARIABLE,
+    cache_entries,
     cache_folder,
     cached,
     cached_stream,
-    entries,
     limit,
     make_room,
 )
@@ -207,7 +207,7 @@ def test_nothing_that_cannot_be_made_again_is_touched_or_counted(tmp_path: Path)
     files = [put(folder, name, 99, size=9000) for folder, name in names]
     link = cache_folder("faces") / f"{hashed('e')}.npz"
     link.symlink_to(files[0])
-    assert entries() == [] and make_room() == []
+    assert cache_entries() == [] and make_room() == []
     assert all(file.exists() for file in [*files, link])
 
 
@@ -218,9 +218,9 @@ def test_every_file_that_the_package_keeps_is_counted(
     np.savez(tmp_path / "a.npz", images=np.zeros((6, 3, 16, 16), np.uint8))
     measure(picture_folder, picture_folder, metrics=["frechet"], size=32)
     measure(tmp_path / "a.npz", tmp_path / "a.npz", metrics=["pixel_variance"])
-    assert {entry.folder for entry in entries()} == {"faces", "measured", "features"} <= set(FOLDERS)
+    assert {entry.folder for entry in cache_entries()} == {"faces", "measured", "features"} <= set(FOLDERS)
     root = cache_folder("faces").parent
-    assert sum(entry.size for entry in entries()) == sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
+    assert sum(entry.size for entry in cache_entries()) == sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
 
 
 def test_a_mapped_set_outlives_its_removal():
@@ -250,7 +250,7 @@ def test_an_entry_that_cannot_be_removed_is_left_in_peace(monkeypatch: pytest.Mo
         raise PermissionError(13, "in use")
 
     monkeypatch.setattr(Path, "unlink", locked)
-    assert make_room() == [] and len(entries()) == 1
+    assert make_room() == [] and len(cache_entries()) == 1
 
 
 def test_a_run_and_a_measurement_make_room_first(tmp_path: Path, picture_folder: Path):

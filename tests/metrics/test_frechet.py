@@ -7,7 +7,7 @@ import pytest
 
 from imagelab.metrics.features import DISTANCE_SPACES, PRIMARY
 from imagelab.metrics.frechet import (
-    Gaussian,
+    FittedGaussian,
     fid,
     frechet,
     frechet_distance,
@@ -85,7 +85,10 @@ def test_the_jackknife_merges_to_what_leaving_groups_out_gives(n, m, dimensions,
 
 def test_merged_gaussians_are_those_of_all_rows_together(rng):
     x = 1e6 + rng.standard_normal((500, 6)) * [1, 2, 3, 4, 5, 1e-3]
-    whole, merged = Gaussian.of(x), Gaussian.of(x[:3]).merge(Gaussian.of(x[3:90])).merge(Gaussian.of(x[90:]))
+    whole, merged = (
+        FittedGaussian.of(x),
+        FittedGaussian.of(x[:3]).merge(FittedGaussian.of(x[3:90])).merge(FittedGaussian.of(x[90:])),
+    )
     assert whole.n == merged.n == 500 and merged.factor.shape == (6, 6)
     np.testing.assert_allclose(merged.mean, x.mean(0), rtol=1e-15)
     for each in (whole, merged):

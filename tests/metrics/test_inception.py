@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 from torchvision.models import Inception3
 
-from imagelab.metrics.inception import enlarge, inception
+from imagelab.metrics.inception import enlarge_to, inception
 from imagelab.metrics.weights import WeightsMissing
 
 
@@ -29,17 +29,17 @@ def weights_file(tmp_path_factory):
 
 def test_enlarging_reads_pixel_i_at_i_times_the_ratio():
     ramp = torch.arange(8.0)[None, None, None].expand(1, 1, 8, 8)
-    row = enlarge(ramp, 16)[0, 0, 0]
+    row = enlarge_to(ramp, 16)[0, 0, 0]
     expected = torch.arange(16) / 2
     expected[-1] = 7.0  # beyond the last pixel: that pixel
     torch.testing.assert_close(row, expected)
-    torch.testing.assert_close(enlarge(ramp.mT, 16)[0, 0, :, 0], expected)
+    torch.testing.assert_close(enlarge_to(ramp.mT, 16)[0, 0, :, 0], expected)
 
 
 def test_enlarging_to_the_same_size_changes_nothing_and_shrinking_skips():
     image = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(enlarge(image, 12), image)
-    torch.testing.assert_close(enlarge(image, 6), image[:, :, ::2, ::2])
+    torch.testing.assert_close(enlarge_to(image, 12), image)
+    torch.testing.assert_close(enlarge_to(image, 6), image[:, :, ::2, ::2])
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,8 @@ def test_theory_is_drawn_once_and_dashed(make_run: MakeRun) -> None:
 def test_nothing_is_drawn_of_what_was_never_measured(make_run: MakeRun) -> None:
     run = read_run(make_run(keep=lambda m: m.name == "hf_ratio"))
     assert curves.lines(run, ["freckles/count"], "a", "freckles") is None
-    assert curves.bands(run, ["band_power/1-2"], "a", "dB") is None
-    assert curves.spectra(run, "a") is None
+    assert curves.bands_curve(run, ["band_power/1-2"], "a", "dB") is None
+    assert curves.spectra_curve(run, "a") is None
 
 
 def test_the_description_says_the_last_value_of_every_line(make_run: MakeRun) -> None:
@@ -53,7 +53,7 @@ def test_the_description_says_the_last_value_of_every_line(make_run: MakeRun) ->
 
 
 def test_spectra_show_every_generation_and_the_rounding_floor(make_run: MakeRun) -> None:
-    figure = curves.spectra(read_run(make_run(generations=3)), "a")
+    figure = curves.spectra_curve(read_run(make_run(generations=3)), "a")
     assert figure is not None
     for step in (1, 2, 3):
         assert f"var(--step-{step})" in figure.svg
@@ -69,7 +69,9 @@ def test_a_gap_in_a_series_is_no_obstacle(make_run: MakeRun) -> None:
 
 def test_only_decibels_have_a_line_at_none_lost(make_run: MakeRun) -> None:
     view = read_run(make_run())
-    decibels, other = (curves.bands(view, ["band_power/1-2"], key, "dB") for key in ("curve-band_power", "curve-prdc"))
+    decibels, other = (
+        curves.bands_curve(view, ["band_power/1-2"], key, "dB") for key in ("curve-band_power", "curve-prdc")
+    )
     assert decibels is not None and other is not None
     assert decibels.svg.count("stroke-dasharray") == other.svg.count("stroke-dasharray") + 1
 

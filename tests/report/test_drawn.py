@@ -147,7 +147,7 @@ def test_a_family_is_drawn_curve_by_curve_with_bands_and_open_markers_where_roun
             file.write(m.at(generation, 0 if generation else REAL).to_json() + "\n")
     run = read_run(folder)
     names = ["band_power/1-2", "band_power/4-8", "band_power/8-16"]
-    curves.bands(run, names, "curve-band_power", "dB")
+    curves.bands_curve(run, names, "curve-band_power", "dB")
     (axes,) = drawn[0].axes
     zero, *rest = axes.lines
     assert level(zero) == [0, 0]
@@ -163,7 +163,7 @@ def test_a_family_is_drawn_curve_by_curve_with_bands_and_open_markers_where_roun
 def test_a_spectrum_is_drawn_at_its_frequencies_with_prediction_and_rounding(make_run: MakeRun, drawn: list[Figure]):
     run = read_run(make_run(generations=2))
     predicted = np.linspace(3, 1, 20)
-    curves.spectra(run, "a", {1: predicted})
+    curves.spectra_curve(run, "a", {1: predicted})
     (axes,) = drawn[0].axes
     real, first, second, dashed, rounding = axes.lines
     names = [f"radial_power/{radius:02d}" for radius in range(1, 17)]
@@ -189,7 +189,7 @@ def test_names_stand_in_the_order_of_the_ends_and_as_near_to_them_as_others_allo
 
 def test_a_name_stands_where_its_curve_ends(make_run: MakeRun, drawn: list[Figure]):
     run = read_run(make_run(generations=3))
-    curves.bands(run, ["band_power/1-2", "band_power/8-16"], "curve-band_power", "dB")
+    curves.bands_curve(run, ["band_power/1-2", "band_power/8-16"], "curve-band_power", "dB")
     (axes,) = drawn[0].axes
     to_axes = axes.transData + axes.transAxes.inverted()
     for text, name in zip(axes.texts, ("band_power/8-16", "band_power/1-2"), strict=True):

@@ -25,10 +25,10 @@ from imagelab.runs.environment import provenance
 from imagelab.runs.threads import (
     VARIABLES,
     Choice,
-    choose,
+    choose_threads,
     default_threads,
     limited,
-    record,
+    thread_record,
     usable_cores,
     waiting,
     warnings,
@@ -80,9 +80,9 @@ def test_the_default_is_the_users_variable_or_one(value: str | None, threads: in
 
 PREPARED = """
 import json
-from imagelab.runs.threads import prepare_process, record
+from imagelab.runs.threads import prepare_process, thread_record
 prepare_process()
-print(json.dumps(record()))
+print(json.dumps(thread_record()))
 """
 
 
@@ -124,9 +124,9 @@ except SystemExit:
 def test_measuring_from_a_program_changes_neither_its_threads_nor_its_variables(two_threads: None):
     from imagelab import measure
 
-    before, pictures = record(), np.random.default_rng(0).integers(0, 256, (30, 3, 16, 16), np.uint8)
+    before, pictures = thread_record(), np.random.default_rng(0).integers(0, 256, (30, 3, 16, 16), np.uint8)
     measure(pictures[:20], pictures[20:], metrics=["pixel_variance"], device="cpu", cache=False)
-    assert record() == before and before["torch"] == 2
+    assert thread_record() == before and before["torch"] == 2
 
 
 def test_the_limit_ends_with_its_block_even_after_an_error(monkeypatch: pytest.MonkeyPatch):
@@ -159,25 +159,25 @@ def test_waiting_is_read_from_the_variables(variables: dict[str, str], way: str)
 
 def test_the_number_asked_for_comes_first_then_the_recorded_one_then_the_default():
     begun = {"threads": {"torch": 2}, "resumed_with": [{"threads": {"torch": 3}}]}
-    assert choose(0, {}, 5) == Choice(5)
-    assert choose(4, {}, 5) == Choice(4)
-    assert choose(0, begun, 5) == choose(2, begun, 5) == Choice(2)
-    assert choose(0, {"branched_from": begun}, 5) == Choice(2)
-    assert choose(0, {"branched_from": begun, "threads": {"torch": 4}}, 5) == Choice(4)
-    assert choose(0, {"branched_from": {"run": "old"}}, 5) == Choice(5)
+    assert choose_threads(0, {}, 5) == Choice(5)
+    assert choose_threads(4, {}, 5) == Choice(4)
+    assert choose_threads(0, begun, 5) == choose_threads(2, begun, 5) == Choice(2)
+    assert choose_threads(0, {"branched_from": begun}, 5) == Choice(2)
+    assert choose_threads(0, {"branched_from": begun, "threads": {"torch": 4}}, 5) == Choice(4)
+    assert choose_threads(0, {"branched_from": {"run": "old"}}, 5) == Choice(5)
 
 
 def test_another_number_than_the_recorded_one_is_used_and_said():
-    choice = choose(1, {"threads": {"torch": 2}}, 5)
+    choice = choose_threads(1, {"threads": {"torch": 2}}, 5)
     assert choice.threads == 1
     assert choice.note.startswith("This run was begun with 2 threads and goes on with 1, as asked.")
 
 
 def test_a_run_of_an_older_version_is_told_what_is_not_known():
     old = {"imagelab": "0.1.0", "device": "cpu"}
-    choice = choose(0, old, 1)
+    choice = choose_threads(0, old, 1)
     assert choice.threads == 1 and "did not record the number of threads; it goes on with 1 thread." in choice.note
-    assert choose(2, old, 1) == Choice(2)
+    assert choose_threads(2, old, 1) == Choice(2)
 
 
 def test_what_makes_threads_slow_is_said():
@@ -245,7 +245,7 @@ def test_a_run_records_its_threads_and_gives_the_program_its_own_back(tmp_path: 
     experiment = tiny(tmp_path, threads=3)
     assert execute(experiment) == 0
     told = RunFolder(experiment.folder).provenance["threads"]
-    assert told == {**record(), "torch": 3}
+    assert told == {**thread_record(), "torch": 3}
     assert torch.get_num_threads() == 2
 
 
@@ -293,7 +293,7 @@ def test_an_older_runs_record_is_not_taken_for_the_same_session(tmp_path: Path):
     assert execute(experiment) == 0
     folder = RunFolder(experiment.folder)
     folder.write_provenance({key: value for key, value in folder.provenance.items() if key != "threads"})
-    assert provenance(experiment, folder, "cpu")["resumed_with"][0]["threads"] == record()
+    assert provenance(experiment, folder, "cpu")["resumed_with"][0]["threads"] == thread_record()
 
 
 class Counting(Gaussian):
