@@ -115,7 +115,7 @@ class Experiment(BaseModel):
         """Make metrics of one's own known; each is called by its own name, however it was asked for."""
         if not isinstance(metrics, list | tuple):
             return metrics
-        return tuple(METRICS.add(each) if isinstance(each, Metric) else _name_of_metric(each) for each in metrics)
+        return tuple(_name_of_metric(each) for each in metrics)
 
     @model_validator(mode="after")
     def _fresh_draws_are_not_curated(self) -> Experiment:
@@ -187,8 +187,10 @@ class Experiment(BaseModel):
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 
-def _name_of_metric(name: Any) -> Any:
-    return METRICS.find(name).name or name if isinstance(name, str) else name
+def _name_of_metric(metric: Any) -> Any:
+    if isinstance(metric, Metric):
+        return next((name for name, row in METRICS.items() if row is metric), None) or METRICS.add(metric)
+    return METRICS.find(metric).name or metric if isinstance(metric, str) else metric
 
 
 def signature_of(question: dict[str, Any], own: Sequence[OwnCode] = ()) -> str:
@@ -226,8 +228,8 @@ def read_config(path: Path) -> dict[str, Any]:
         return content
     if content.get("schema") != SCHEMA:
         raise ValueError(f"{path}: run-folder schema {content.get('schema')!r}; this imagelab reads schema {SCHEMA}.")
-    for code in content.get("own_code", []):
-        load_source(OwnCode(**code), path.parent if path.name == "config.json" else None)
+    for code in OwnCode.from_config(content, path):
+        load_source(code, path.parent if path.name == "config.json" else None)
     return content["experiment"]
 
 

@@ -594,3 +594,16 @@ def test_two_processes_train_a_generator_from_a_plug_in_file(tmp_path: Path):
         "dimmed",
         "alternate",
     ]
+
+
+def test_a_row_of_ours_may_be_given_as_it_stands():
+    asked = {"metrics": (METRICS["tone"], "hf_ratio")}
+    assert Experiment.model_validate(asked).metrics == ("tone", "hf_ratio")
+
+
+@pytest.mark.parametrize("record", [[{"family": "regimes"}], ["x"], {"a": 1}, [dict.fromkeys("fnsd", "")], None])
+def test_a_damaged_record_of_own_code_is_named(record: object, tmp_path: Path):
+    config = Experiment().config() | {"own_code": record}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json: own_code is damaged: expected digest, family, name, source"):
+        read_config(tmp_path / "config.json")

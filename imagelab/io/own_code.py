@@ -15,7 +15,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,27 @@ class OwnCode:
     def what(self) -> str:
         """The member in words, such as "regime 'alternate'"."""
         return f"{singular(self.family)} {self.name!r}"
+
+    @classmethod
+    def from_config(cls, content: Mapping[str, Any], place: Path) -> tuple[OwnCode, ...]:
+        """Return the records in the content of a config.json.
+
+        Args:
+            content: of the file.
+            place: the file or run folder, for messages.
+
+        Raises:
+            ValueError: if a record is damaged.
+        """
+        recorded = content.get("own_code", [])
+        keys = {field.name for field in fields(cls)}
+        for each in recorded if isinstance(recorded, list) else [recorded]:
+            whole = isinstance(each, Mapping) and each.keys() == keys and all(isinstance(v, str) for v in each.values())
+            if not whole or each["family"] not in FAMILIES:
+                raise ValueError(
+                    f"{place}: own_code is damaged: expected {', '.join(sorted(keys))}, got {str(each)[:200]}"
+                )
+        return tuple(cls(**each) for each in recorded)
 
 
 def own_code(family: str, name: str) -> OwnCode:

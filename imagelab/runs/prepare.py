@@ -77,7 +77,7 @@ def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
         ValueError: if its config.json, or the code of such a recipe, was changed since, or the code is not there.
     """
     stored = folder.config
-    own = [OwnCode(**code) for code in stored.get("own_code", [])]
+    own = OwnCode.from_config(stored, folder.path)
     for code in own:
         load_source(code, folder.path)
     untouched = signature_of(stored["experiment"], own) == stored["signature"]
