@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ..experiment import Experiment
 from ..families import kind_of
-from ..generators import Diverged, Interrupted, TrainRecord
+from ..generators import Interrupted, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..lab import Shard
 from ..run_folder import RunFolder
@@ -70,25 +70,22 @@ class Session:
             self.out.print(f"of your own: {code.what}, from {place}", markup=False)
         folder = folder or open_run(self.experiment)
         self.out.print(f"run: {folder.path}", markup=False)
-        if missing_shards(self.experiment, folder):
-            try:
-                with self._bar if self.err.is_terminal else ExitStack():
-                    run(
-                        self.experiment,
-                        folder=folder,
-                        on_event=self._show,
-                        should_stop=lambda: self.stopping,
-                        group=self.group,
-                    )
-            except (Interrupted, KeyboardInterrupt):
-                path = shlex.quote(str(folder.path))
-                self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {path}")
-                return 130
-            except Diverged as error:
-                raise ValueError(str(error)) from error
-        else:
-            folder.mend()
+        missing = missing_shards(self.experiment, folder)
+        if not missing:
             self.out.print("every generation is there already; nothing is run again")
+        try:
+            with self._bar if missing and self.err.is_terminal else ExitStack():
+                run(
+                    self.experiment,
+                    folder=folder,
+                    on_event=self._show,
+                    should_stop=lambda: self.stopping,
+                    group=self.group,
+                )
+        except (Interrupted, KeyboardInterrupt):
+            path = shlex.quote(str(folder.path))
+            self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {path}")
+            return 130
         from ..report import write_report
 
         page = write_report(folder.path)
