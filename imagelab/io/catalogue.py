@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from .pictures import read_rgb
+from .untrusted import shown
 
 __all__ = [
     "SUFFIXES",
@@ -209,19 +210,6 @@ def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np
         return read_rgb(path, alpha_over)
     except ValueError as error:
         raise ValueError(str(error).removeprefix(f"{path}: ")) from error
-
-
-def shown(path: str | Path) -> str:
-    r"""Return a path in characters that can be printed on one line: control characters and broken bytes escaped.
-
-    Example:
-        >>> shown("two\nlines.png")
-        'two\\nlines.png'
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def centre(pixels: np.ndarray, window: int) -> np.ndarray:

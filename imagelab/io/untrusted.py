@@ -1,0 +1,106 @@
+"""Reading files that somebody else made: only regular files are opened, and damage is told in one short sentence.
+
+Parsers of other libraries raise almost any exception on damaged input, and quote as much of it as they like. Every
+reader of this package therefore parses inside :func:`parsing`, which turns all of them into a ValueError that names the
+file, and shortens what is quoted. A file that is not regular (a named pipe, a device, a socket) is refused before it is
+opened, because opening a pipe waits for ever and a device has no end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["QUOTED", "json_value", "parsing", "quoted", "regular", "shown"]
+
+QUOTED = 300
+"""The most letters that a message quotes of a file."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def shown(path: str | Path) -> str:
+    r"""Return a path in characters that can be printed on one line: control characters and broken bytes escaped.
+
+    Example:
+        >>> shown("two\nlines.png")
+        'two\\nlines.png'
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(content: object, most: int = QUOTED) -> str:
+    """Return what a file or a library says, on one printable line of at most ``most`` letters.
+
+    Example:
+        >>> quoted("x" * 1000, 8)
+        'xxxxxxx…'
+    """
+    text = shown(str(content)[: most + 1].encode("utf-8", "backslashreplace").decode())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def regular(path: Path) -> os.stat_result:
+    """Return the status of a regular file, or of the regular file that a link points to.
+
+    Raises:
+        ValueError: naming the file, where it is missing, cannot be looked at, or is not a regular file.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - also for file names that are no valid Path content
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{shown(path)}: cannot be opened: {reason}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
+        raise ValueError(f"{shown(path)}: is {kind}; expected a regular file")
+    return status
+
+
+@contextmanager
+def parsing(path: str | Path, expected: str) -> Iterator[None]:
+    """Turn whatever a parser raises on damaged content into a ValueError of one short sentence that names the file.
+
+    Args:
+        path: the file, for the message.
+        expected: what it should be, such as "a whole zip file".
+
+    Raises:
+        ValueError: for any exception of the block. A full disk stays an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror and error.filename is None and error.errno is not None:  # of a write, or of the disk itself
+            raise
+        raise ValueError(f"{shown(path)}: not {expected} ({quoted(error.strerror or error)})") from error
+    except Exception as error:  # damaged content makes parsers raise almost anything
+        raise ValueError(f"{shown(path)}: not {expected} ({quoted(str(error) or type(error).__name__)})") from error
+
+
+def json_value(text: str | bytes, name: str | Path) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: naming the file, where it is not JSON, is not UTF-8, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{shown(name)}: not whole JSON (nested too deeply)") from error
+    except ValueError as error:  # also JSONDecodeError, UnicodeDecodeError, integers of too many digits
+        raise ValueError(f"{shown(name)}: not whole JSON ({quoted(error)})") from error
