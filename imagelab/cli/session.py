@@ -7,7 +7,6 @@ the command that goes on from there; the second stops at once. The run itself is
 from __future__ import annotations
 
 import logging
-import shlex
 import signal
 import time
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from ..lab import Shard
 from ..run_folder import RunFolder
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
+from ..runs.settings import resume_command
 
 __all__ = ["Session"]
 
@@ -83,8 +83,8 @@ class Session:
                     group=self.group,
                 )
         except (Interrupted, KeyboardInterrupt):
-            path = shlex.quote(str(folder.path))
-            self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {path}")
+            command = resume_command(folder.path, self.group.size)
+            self._say(f"stopped, everything finished is kept. Go on with: {command}")
             return 130
         from ..report import write_report
 
