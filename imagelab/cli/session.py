@@ -22,6 +22,7 @@ from ..generators import Interrupted, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..lab import Shard
 from ..run_folder import RunFolder
+from ..runs.check import made_otherwise
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
 from ..runs.settings import resume_command
@@ -73,6 +74,8 @@ class Session:
         missing = missing_shards(self.experiment, folder)
         if not missing:
             self.out.print("every generation is there already; nothing is run again")
+        for sentence in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
+            self._say(f"not all generations were made alike: {sentence}")
         try:
             with self._bar if missing and self.err.is_terminal else ExitStack():
                 run(

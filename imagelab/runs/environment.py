@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from ..run_folder import RunFolder
 from .prepare import split_sizes
 from .threads import thread_record as threads_record
 
-__all__ = ["PACKAGES", "kernel_flags", "made_with", "provenance"]
+__all__ = ["PACKAGES", "installed_digest", "kernel_flags", "made_with", "provenance"]
 
 
 PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy", "scipy", "scikit-image", "pillow")
@@ -36,6 +37,7 @@ def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -
     session = {
         "imagelab": __version__,
         "git": _git_state(),
+        "installed": installed_digest(),
         "python": sys.version.split()[0],
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -142,6 +144,19 @@ def _git_state() -> dict[str, str] | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""}
+
+
+@cache
+def installed_digest() -> str:
+    """Return the SHA-256 over imagelab's own source files as they are installed: names and contents, 64 hex digits.
+
+    It says which code ran where no commit can: in a wheel, or a checkout with changes.
+    """
+    home, total = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted(home.rglob("*.py")):
+        name = path.relative_to(home).as_posix()
+        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def processor() -> str:
