@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel, Field
 
 from ..data import DATASETS, Data, Sample, Split
+from ..data.picture_set import named
 from ..export.dataset import export_samples, prevalences
 from ..families import kind_of
 from ..images import tile
@@ -156,8 +157,7 @@ def describe_lines(data: Data, split: Split, count: int, seed: int) -> list[str]
     if bad:
         lines += [
             "",
-            f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, not used:",
-            *(f"  {file.path}: {file.reason}" for file in bad),
+            f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, not used:{named(bad)}",
         ]
     return lines
 

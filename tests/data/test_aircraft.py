@@ -27,5 +27,5 @@ def test_the_line_of_text_is_cut_off_below(built: dict[str, Path]) -> None:
 def test_a_line_without_label_is_refused(fake: Callable[[str], Path]) -> None:
     root = fake("aircraft")
     (root / "fgvc-aircraft-2013b" / "data" / "images_variant_test.txt").write_text("0000003\n")
-    with pytest.raises(ValueError, match=r"images_variant_test\.txt: expected lines `number label`"):
+    with pytest.raises(ValueError, match=r"images_variant_test\.txt: line 1: expected `number label`, got '0000003'"):
         Aircraft(path=root).available(0)

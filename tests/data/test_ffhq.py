@@ -24,9 +24,19 @@ def test_a_flat_folder_without_records_is_read_and_says_what_is_not_known(fake: 
     assert "the licence of each photograph is not known" in recipe.card() and "seeded permutation" in recipe.card()
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"0": 3}'])
-def test_damaged_records_are_refused_by_name(fake: Callable[[str], Path], content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    {
+        "{": "not whole JSON",
+        "[" * 100_000: "nested too deeply",
+        "[1]": "picture number, got other content$",
+        '{"0": 3}': "picture number, got other content at '0'$",
+        '{"0": {"metadata": [1]}}': "got other content at '0'$",
+    }.items(),
+    ids=["cut", "deep", "list", "number", "metadata"],
+)
+def test_damaged_records_are_refused_by_name(fake: Callable[[str], Path], content: str, said: str) -> None:
     root = fake("ffhq")
     (root / "ffhq-dataset-v2.json").write_text(content)
-    with pytest.raises(ValueError, match=r"ffhq-dataset-v2\.json: expected FFHQ's records"):
+    with pytest.raises(ValueError, match=rf"ffhq-dataset-v2\.json: .*{said}"):
         FFHQ(path=root).available(0)

@@ -122,11 +122,19 @@ def test_metadata_as_csv_and_class_folders_are_read(fake: Callable[[str], Path],
     assert classes.available(0) == {"train": 6, "reserve": 3, "heldout": 3}
 
 
-@pytest.mark.parametrize("line", ['{"freckled": true}', "{", "[1, 2]"])
-def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"freckled": true}', "expected one entry per line with file_name, got freckled"),
+        ('{"file_name": 3}', "expected one entry per line with file_name, got '3'"),
+        ("{", "not whole JSON"),
+        ("[1, 2]", "expected one entry per line with file_name, got .1, 2."),
+    ],
+)
+def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str, said: str) -> None:
     root = fake("hugging_face")
     (root / "train" / "metadata.jsonl").write_text(line + "\n")
-    with pytest.raises(ValueError, match=r"metadata\.jsonl: expected one entry per line with file_name"):
+    with pytest.raises(ValueError, match=rf"metadata\.jsonl: line 1: {said}"):
         HuggingFace(path=root).available(0)
 
 
