@@ -11,11 +11,12 @@ References:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -129,10 +130,12 @@ def _attributes(file: tuple[str, int, int]) -> _Known:
     names = [row.fields[at] for row in body]
     values = np.array([row.fields[:at] + row.fields[at + 1 :] for row in body]).reshape(len(body), len(titles))
     kept, repeated = once((path, row.line, row.fields[at], row.fields) for row in body)
-    truth = truths(values.ravel().tolist())
+    words = sorted({word for row in body for word in (*row.fields[:at], *row.fields[at + 1 :])})
+    truth = truths(words)
     if truth is None:
         raise ValueError(_wrong(path, titles, body, values))
-    return _Known([names[place] for place in kept], titles, truth.reshape(values.shape)[kept], note + repeated)
+    yes = np.isin(values, np.array([word for word, is_yes in zip(words, truth, strict=True) if is_yes], str))
+    return _Known([names[place] for place in kept], titles, yes[kept], note + repeated)
 
 
 def _columns(path: Path, header: Row, first: Row) -> tuple[int, list[str]]:
@@ -155,7 +158,7 @@ def _columns(path: Path, header: Row, first: Row) -> tuple[int, list[str]]:
 
 def _name_field(row: Row) -> int:
     """Return which field of a row is the name of a picture: the one that ends as a picture does, else the first."""
-    return next((n for n, field in enumerate(row.fields) if Path(field).suffix.lower() in SUFFIXES), 0)
+    return next((n for n, field in enumerate(row.fields) if os.path.splitext(field)[1].lower() in SUFFIXES), 0)  # noqa: PTH122 - many rows
 
 
 def _wrong(path: Path, titles: list[str], body: Sequence[Row], values: np.ndarray) -> str:
@@ -169,7 +172,21 @@ def _wrong(path: Path, titles: list[str], body: Sequence[Row], values: np.ndarra
 
 
 def _partition(path: Path, names: list[str]) -> tuple[tuple[Split, ...], str]:
-    lines: list[tuple[Path, int, str, object]] = []
+    part, note = _parts(changed(path))
+    without = [name for name in names if loose(name) not in part]
+    if without:
+        raise ValueError(
+            f"{shown(path)}: expected a line `name 0|1|2` for every picture, got none for {few(without)}; "
+            "or set official = False"
+        )
+    return tuple(part[loose(name)] for name in names), note
+
+
+@lru_cache(maxsize=1)
+def _parts(file: tuple[str, int, int]) -> tuple[dict[str, Split], str]:
+    """Return the split of each picture by its loose name, and a note."""
+    path = Path(file[0])
+    lines: list[tuple[Path, int, str, Split]] = []
     for row in read_rows(path):
         at = _name_field(row)
         split = PARTITION.get(row.fields[1 - at]) if len(row.fields) == 2 and at < 2 else None
@@ -180,11 +197,4 @@ def _partition(path: Path, names: list[str]) -> tuple[tuple[Split, ...], str]:
             raise ValueError(f"{shown(path)}: line {row.line}: expected `name 0|1|2`, got {got!r}")
         lines.append((path, row.line, loose(row.fields[at]), split))
     kept, note = once(lines)
-    part: dict[str, Any] = {lines[place][2]: lines[place][3] for place in kept}
-    without = [name for name in names if loose(name) not in part]
-    if without:
-        raise ValueError(
-            f"{shown(path)}: expected a line `name 0|1|2` for every picture, got none for {few(without)}; "
-            "or set official = False"
-        )
-    return tuple(part[loose(name)] for name in names), note
+    return {lines[place][2]: lines[place][3] for place in kept}, note

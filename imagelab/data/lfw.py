@@ -89,7 +89,7 @@ class LFW(PictureSet):
         splits: list[Split] = []
         for _, _, person, (split, count) in (persons[place] for place in kept):
             names += [f"{person}/{person}_{number:04d}.jpg" for number in range(1, count + 1)]
-            splits += [split] * count
+            splits.extend(split for _ in range(count))
         return names, splits, stamps, "".join(notes) + repeated
 
     def _folder(self) -> Path:

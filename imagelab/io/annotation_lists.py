@@ -10,10 +10,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A line of a list that is not empty: its number in the file, from 1 on, and its fields without blanks around."""
 
     line: int
@@ -105,11 +103,13 @@ def text_lines(path: Path) -> list[str]:
 def _table(path: Path, lines: list[str]) -> Iterator[Row]:
     """Yield the rows of a CSV file; what its header has most of comma, semicolon and tab separates the fields."""
     table = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True)
+    line = 1  # on which the row begins: a quoted field may go on over several lines
     try:
         for fields in table:
-            yield Row(table.line_num, tuple(field.strip() for field in fields))
+            yield Row(line, tuple(field.strip() for field in fields))
+            line = table.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{shown(path)}: line {table.line_num}: not a row of a CSV file ({quoted(error)})") from error
+        raise ValueError(f"{shown(path)}: line {line}: not a row of a CSV file ({quoted(error)})") from error
 
 
 def counted(path: Path, rows: Sequence[Row], headers: int) -> tuple[Sequence[Row], str]:

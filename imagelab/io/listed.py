@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -74,6 +73,8 @@ def _alike(
     listing: Listing, names: Sequence[str], found: Mapping[int, Entry], free: Mapping[str, Entry], suffix: bool
 ) -> dict[int, Entry]:
     """Return the file of each row that was not found by its exact name, where one is there."""
+    if not free:
+        return {}
     files: dict[str, list[Entry]] = {}
     for entry in free.values():
         files.setdefault(loose(entry.name, suffix), []).append(entry)
@@ -101,5 +102,7 @@ def loose(name: str, suffix: bool = False) -> str:
         >>> loose("Images\\A.JPG"), loose("./a.b.png", suffix=True)
         ('images/a', 'a.b.png')
     """
-    path = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").casefold())
-    return str(path if suffix or path.suffix not in SUFFIXES else path.with_suffix(""))
+    text = (name if name.isascii() else unicodedata.normalize("NFC", name)).replace("\\", "/").casefold()
+    text = text.removeprefix("./")
+    stem, dot, ending = text.rpartition(".")
+    return stem if stem and not suffix and dot + ending in SUFFIXES else text
