@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..io.atomic import write_atomic
+from ..io.disk import storing
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
@@ -63,13 +64,15 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
     Raises:
         ValueError: if the run folder is damaged; the message names the file, what was expected and what to do.
+        NotStored: if the disk is full or refuses to write.
     """
     view = read_run(Path(run))
     folder = Path(out) if out is not None else Path(run) / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    html = environment().get_template("page.html").render(**_context(view))
-    draw_slides(view, folder)
-    write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
+    with storing(folder, view.folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        html = environment().get_template("page.html").render(**_context(view))
+        draw_slides(view, folder)
+        write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 

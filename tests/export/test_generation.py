@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from imagelab import Experiment, Faces, Gaussian
@@ -150,3 +152,57 @@ def test_a_failure_leaves_nothing_behind(folder: RunFolder, tmp_path: Path, monk
     with pytest.raises(ZeroDivisionError):
         export_generation(folder.path, 1, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def copy_of(folder: RunFolder, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder.path, tmp_path / folder.path.name))
+
+
+def test_a_link_in_a_model_is_left_out_and_told_in_the_card(
+    folder: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run = copy_of(folder, tmp_path)
+    (tmp_path / "secret").write_text("BEGIN PRIVATE KEY")
+    (run / "gen-002" / "model" / "note.txt").symlink_to(tmp_path / "secret")
+    try:
+        out = export_generation(run, 2, tmp_path / "out", "model")
+    except ValueError as error:  # a run with manifests is refused as soon as it is opened
+        assert "note.txt" in str(error)
+        return
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert "note.txt (a link)" in (out / "README.md").read_text() and "note.txt (a link)" in caplog.text
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("text", ['"><script>alert(1)</script>', "`</code><script>x</script>`", "a\n---\n# b | [c](d)"])
+def test_no_text_of_a_run_becomes_a_tag_or_a_setting_of_the_card(
+    form: Format, text: str, folder: RunFolder, tmp_path: Path
+):
+    run = copy_of(folder, tmp_path)
+    config, known = folder.config, folder.provenance
+    config["experiment"] |= {"name": text, "data": {"kind": "folder", "path": "/x", "note": text}}
+    config["experiment"]["regime"] = {"kind": "replace", "note": text}
+    known["data"]["card"], known["labels"] = text, {"0": text}
+    rewrite(run, config, known)
+    whole = (export_generation(run, 1, tmp_path / "out", form) / "README.md").read_text()
+    _, front, body = whole.split("---\n", 2)
+    known_keys = {"license", "library_name", "tags", "pretty_name", "task_categories", "configs"}
+    assert set(yaml.safe_load(front)) <= known_keys and "<script" not in body
+    parsed = list(MarkdownIt("gfm-like", {"linkify": False}).parse(body))
+    inner = [child.type for token in parsed for child in token.children or ()]
+    kinds = {token.type for token in parsed} | set(inner)
+    assert not kinds & {"html_block", "html_inline", "link_open", "image", "hr"}
+    assert sum(token.type == "heading_open" for token in parsed) == 3
+
+
+def test_a_run_whose_name_is_a_tag_is_exported(folder: RunFolder, tmp_path: Path):
+    run = Path(shutil.copytree(folder.path, tmp_path / '"><img src=x>: [a](b)'))
+    text = (export_generation(run, 1, tmp_path / "out") / "README.md").read_text()
+    assert "<img" not in text
+    assert yaml.safe_load(text.split("---\n")[1])["pretty_name"] == f"{run.name}, generation 1"
+
+
+def rewrite(run: Path, config: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write the records of a copied run again, as the run itself would have."""
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "provenance.json").write_text(json.dumps(provenance))
