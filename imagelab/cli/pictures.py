@@ -11,7 +11,6 @@ from cyclopts import Parameter
 
 from ..evaluation.stages import RARE
 from ..io.disk import storing
-from ..io.pictures import read_npy
 from ..pool import REAL
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -193,7 +192,7 @@ def most_alike(
     found: dict[str, dict[int, tuple[np.ndarray, bool]]] = {}
     rare: list[int] = []
     for generation in chosen:
-        images = read_npy(folder.shard_path(generation, line) / "images.npy")
+        images = folder.images(generation, line)
         odds = scores(images, probes)
         calls = odds >= [probe.threshold for probe in probes.probes]
         if generation == 0:

@@ -208,7 +208,7 @@ def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
     recipes = [experiment["generator"], *experiment.get("arms", [])]
     kind = recipes[line].get("kind")
     own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind])
-    left = copy_model(store.shard_path(generation, line) / "model", out, own)
+    left = copy_model(store.checked(generation, line) / "model", out, own)
     pool = store.pool(generation, line)
     label = (provenance.get("labels") or {}).get(str(line), kind)
     real = float(np.mean(pool.generation == 0))

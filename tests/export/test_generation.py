@@ -17,6 +17,7 @@ from PIL import Image
 from imagelab import Experiment, Faces, Gaussian
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
+from imagelab.io.run_records import write_record
 from imagelab.lab import run_generations
 from imagelab.run_folder import RunFolder
 from imagelab.runs.environment import provenance
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         runtime={"runs": tmp_path_factory.mktemp("runs")},  # pyright: ignore[reportArgumentType]
     )
     opened = open_run(experiment)
-    opened.write_provenance(provenance(experiment, opened, "cpu"))
+    opened.write_provenance(provenance(experiment, opened, RunContext()))
     for _ in run_generations(experiment, opened, RunContext()):
         continue
     return opened
@@ -204,5 +205,5 @@ def test_a_run_whose_name_is_a_tag_is_exported(folder: RunFolder, tmp_path: Path
 
 def rewrite(run: Path, config: dict[str, Any], provenance: dict[str, Any]) -> None:
     """Write the records of a copied run again, as the run itself would have."""
-    (run / "config.json").write_text(json.dumps(config))
-    (run / "provenance.json").write_text(json.dumps(provenance))
+    write_record(run / "config.json", config)
+    write_record(run / "provenance.json", provenance)
