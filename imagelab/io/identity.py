@@ -42,7 +42,7 @@ def identity(path: Path, whole: bool = False) -> tuple[str, int, int]:
     """Return (path, size in bytes, state): another value means that the file was changed.
 
     The content is digested once in a process. After that only the status and 16 small blocks are looked at, unless the
-    file was written in the last two seconds. So a disk without a true ctime could hide, from one and the same process, a
+    file was written in the last two seconds. A disk without a true ctime could so hide, from one process, a
     small change between those blocks.
 
     Args:
