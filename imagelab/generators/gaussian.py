@@ -156,8 +156,8 @@ def principal_components(values: Tensor, count: int | None, unbiased: bool) -> t
 def _leading(centred: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
     """Return the leading squared singular values [count] and the right singular vectors [count,D].
 
-    A block Lanczos method. The block is larger than the number of components, so that equal variances are all found. All blocks are kept and
-    made orthogonal twice. The method ends when no residual exceeds 1e-13 of the largest value.
+    A block Lanczos method. The block is larger than the number of components, so that equal variances are all found.
+    All blocks are kept and made orthogonal twice. The method ends when no residual exceeds 1e-13 of the largest value.
 
     Args:
         centred: float64 [N,D].
