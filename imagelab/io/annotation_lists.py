@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .catalogue import Split, shown
+from .identity import identity
 from .untrusted import few, parsing, quoted, regular
 
 __all__ = [
@@ -43,17 +44,24 @@ class Row(NamedTuple):
     fields: tuple[str, ...]
 
 
-def changed(path: Path) -> tuple[str, int, int]:
-    """Return (path, size in bytes, time of last change in nanoseconds): another value means that the file was changed.
+def changed(path: Path, whole: bool = False) -> tuple[str, int, int]:
+    """Return (path, size in bytes, state): another value means that the file was changed, see :func:`identity`.
+
+    Args:
+        path: the file.
+        whole: whether every byte counts also where the file is long, as for arrays.
 
     Raises:
-        ValueError: with the file's name, if it is missing.
+        ValueError: with the file's name, if it is missing, cannot be read or is not a regular file.
     """
     try:
-        status = path.stat()
+        if not path.exists():
+            raise ValueError(
+                f"{shown(path)}: cannot be opened: No such file or directory; this file belongs to the set"
+            )
+        return identity(path, whole)
     except OSError as error:
-        raise ValueError(f"{shown(path)}: cannot be opened: {error.strerror}; this list belongs to the set") from error
-    return str(path), status.st_size, status.st_mtime_ns
+        raise ValueError(f"{shown(path)}: cannot be opened: {error.strerror}") from error
 
 
 def read_rows(path: Path, most: int = -1) -> tuple[Row, ...]:
