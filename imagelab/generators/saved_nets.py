@@ -9,7 +9,6 @@ the device "meta", and its tensors are compared with the header of the file befo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,8 +119,8 @@ def read_gaussian(folder: Path) -> tuple[dict[str, Tensor], float, tuple[int, in
         residual, shape = config.get("residual"), config.get("shape")
         if not isinstance(shape, list) or len(shape) != 3:
             raise ValueError(f"{shown(path)}: shape: expected three whole numbers, got {quoted(shape, 60)}")
-        if not isinstance(residual, float | int) or not 0 <= residual < math.inf:
-            raise ValueError(f"{shown(path)}: residual: expected a number of at least 0, got {quoted(residual, 60)}")
+        if isinstance(residual, bool) or not isinstance(residual, float | int) or not 0 <= residual <= LARGEST_SIZE:
+            raise ValueError(f"{shown(path)}: residual: expected a variance of at least 0, got {quoted(residual, 60)}")
         channels, height, width = (whole_number(path, {"shape": side}, "shape") for side in shape)
         components = whole_number(path, config, "components_in_force")
         values = channels * height * width
