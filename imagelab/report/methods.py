@@ -119,7 +119,6 @@ def _training(run: Run) -> list[dict[str, Any]]:
                 "seen": f"{mine[-1].images_seen:,}",
                 "first": f"{mine[0].loss:.4g}",
                 "last": f"{mine[-1].loss:.4g}",
-                "minutes": f"{sum(record.seconds for record in mine) / 60:,.1f}",
             }
         )
     return rows

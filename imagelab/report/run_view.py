@@ -44,19 +44,19 @@ def plain(value: object, limit: int = 80) -> str:
 class Training:
     """How one model was trained, from the last line of its training record.
 
+    Its time is left out: nothing in a report depends on the speed of the machine.
+
     Attributes:
         generation: the generation of the model.
         line: the line of the model.
         images_seen: images shown during training.
         loss: the last loss.
-        seconds: the time of training.
     """
 
     generation: int
     line: int
     images_seen: int
     loss: float
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,10 +231,10 @@ class Run:
                 continue
             try:
                 last = json.loads(lines[-1])
-                seen, loss, seconds = int(last["images_seen"]), float(last["loss"]), float(last["seconds"])
+                seen, loss = int(last["images_seen"]), float(last["loss"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path}, line {len(lines)}: expected a training record, got {error!r}") from error
-            records.append(Training(generation, line, seen, loss, seconds))
+            records.append(Training(generation, line, seen, loss))
         return records
 
 
