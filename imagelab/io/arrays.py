@@ -216,6 +216,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     key = info.filename.removesuffix(".npy")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return _Member(key, info, None, f"compression method {info.compress_type}; expected none, or deflate")
+    if info.flag_bits & 1:
+        return _Member(key, info, None, "is encrypted; unpack it first")
     try:
         with archive.open(info) as handle:
             return _Member(key, info, read_header(cast("BinaryIO", handle)))
@@ -255,7 +257,7 @@ def _check_size(member: _Member, stored: int) -> None:
     if member.info.file_size != announced:
         raise ValueError(
             f"{quoted(member.key, 60)}: its header announces {quoted(header, 80)} = {announced} bytes, the archive "
-            f"{member.info.file_size}"
+            f"holds {member.info.file_size}"
         )
     check_unpacked(stored, member.info.file_size)
 

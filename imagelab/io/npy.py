@@ -72,16 +72,23 @@ def read_header(handle: BinaryIO) -> Header:
     (length,) = struct.unpack(LENGTHS[version], prefix)
     if length > MOST_LETTERS:
         raise ValueError(f"expected a header of at most {MOST_LETTERS} letters, got {length}")
-    whole = io.BytesIO(prefix + handle.read(length))
-    read = np.lib.format.read_array_header_1_0 if size == 2 else np.lib.format.read_array_header_2_0
-    with warnings.catch_warnings():  # about Python 2, and about the syntax of a damaged header
-        warnings.simplefilter("ignore")
-        shape, fortran, dtype = read(whole)
+    shape, fortran, dtype = _parsed(prefix, handle.read(length))
     if not all(type(axis) is int and axis >= 0 for axis in shape):
         raise ValueError(f"expected a shape of whole numbers from 0 on, got {quoted(shape, 80)}")
     if dtype.kind not in KINDS:
         raise ValueError(f"expected plain numbers, got {quoted(dtype, 80)}; nothing is unpickled")
     return Header(shape, fortran, dtype, 8 + size + length)
+
+
+def _parsed(prefix: bytes, text: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, Fortran order and dtype from the text of a header and the bytes of its length before it."""
+    read = np.lib.format.read_array_header_1_0 if len(prefix) == 2 else np.lib.format.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():  # about Python 2, and about the syntax of a damaged header
+            warnings.simplefilter("ignore")
+            return read(io.BytesIO(prefix + text))
+    except Exception as error:  # the header is Python text, and damaged text raises almost anything
+        raise ValueError(f"its header cannot be read: {quoted(text, 150)}") from error
 
 
 def mapped(file: BinaryIO, mode: Literal["r", "c"]) -> np.ndarray:

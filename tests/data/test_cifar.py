@@ -52,7 +52,7 @@ def test_a_pickle_with_a_foreign_class_is_refused_and_not_run(fake: Callable[[st
     ("content", "message"),
     [
         (pickle.dumps([1]), "expected a dictionary, got list"),
-        (pickle.dumps({b"labels": [0]}), "expected 'data' to be ndarray, got NoneType"),
+        (pickle.dumps({b"labels": [0]}), "expected 'data' to be an array, got NoneType"),
         (pickle.dumps({b"data": np.zeros((2, 9), np.uint8), b"labels": [0, 1]}), r"expected uint8 \[N,3072\]"),
         (pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}), "1 labels"),
         (b"\x80\x02}q", "refused"),
