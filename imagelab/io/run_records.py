@@ -72,7 +72,7 @@ def check_provenance(content: Mapping[str, Any], path: Path) -> None:
     form = {
         **_PROVENANCE,
         "labels": dict.fromkeys(_mapping(content.get("labels")), str),
-        "freckle_calibration": {"tables": dict.fromkeys(tables, [{}]), "figures": dict.fromkeys(figures, {})},
+        "freckle_calibration": {"tables": {name: [{}] for name in tables}, "figures": {name: {} for name in figures}},
     }
     _check(content, form, path)
 
