@@ -249,7 +249,7 @@ def _explained(error: ValidationError, outer: tuple[str, ...]) -> Iterator[str]:
             yield from _explained(inner, place)
             continue
         where, got, reason = ".".join(place) or "experiment", fault.get("input"), fault["msg"]
-        came = "" if isinstance(got, dict) else f" (got {quoted(_Repr(got))})"
+        came = "" if isinstance(got, dict) else f" (got {quoted(_Repr(got), 160)})"
         reason = reason.removeprefix("Value error, ")
         yield f"{quoted(where, 120)}: {reason if len(reason) < LONG else quoted(reason, LONG)}{came}"
 
