@@ -14,6 +14,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 
+collect_ignore_glob = ["mutation*.py"]  # a script of minutes, not a test
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGELAB_CACHE", str(tmp_path_factory.mktemp("cache")))

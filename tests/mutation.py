@@ -17,8 +17,8 @@ seconds, 2 GB of memory, 2 GB for a file. The outcome is one of:
     hang       no answer within 20 seconds
     memory     more than 2 GB of memory or of one file
 
-It exits with 1 on wrong, lost, long, traceback, hang or memory. Pytest does not collect it. A case is fixed by seed, reader
-and number; --only READER --case N repeats one and prints its message.
+It exits with 1 on wrong, lost, long, traceback, hang or memory. A case is fixed by seed, reader and number; --only
+READER --case N repeats one and prints its message. Pytest does not collect this file.
 """
 
 from __future__ import annotations
