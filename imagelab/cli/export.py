@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..export.citations import bibtex, cited_by
 from ..export.generation import export_generation
-from ..io.run_records import check_config, check_provenance
+from ..io.run_shapes import check_config, check_provenance
 from ..run_folder import RunFolder
 from .console import out
 

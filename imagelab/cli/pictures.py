@@ -10,7 +10,6 @@ import numpy as np
 from cyclopts import Parameter
 
 from ..evaluation.stages import RARE
-from ..io.pictures import read_npy
 from ..pool import REAL
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -186,7 +185,7 @@ def most_alike(
     found: dict[str, dict[int, tuple[np.ndarray, bool]]] = {}
     rare: list[int] = []
     for generation in chosen:
-        images = read_npy(folder.shard_path(generation, line) / "images.npy")
+        images = folder.images(generation, line)
         odds = scores(images, probes)
         calls = odds >= [probe.threshold for probe in probes.probes]
         if generation == 0:

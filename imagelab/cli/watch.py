@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from ..evaluation.stages import Move, StageHistory, first_moves, stages_of, warning
-from ..io.run_records import check_config
+from ..io.run_shapes import check_config
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out

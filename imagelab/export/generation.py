@@ -194,7 +194,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
-    shutil.copytree(store.shard_path(generation, line) / "model", out, dirs_exist_ok=True)
+    shutil.copytree(store.checked(generation, line) / "model", out, dirs_exist_ok=True)
     experiment, provenance = store.config["experiment"], store.provenance
     pool = store.pool(generation, line)
     recipes = [experiment["generator"], *experiment.get("arms", [])]

@@ -17,8 +17,10 @@ from ..generators import Model, RunContext
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
-from ..run_folder import RunFolder, write_npy
+from ..pool import REAL
+from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
+from .shard_files import write_npy
 
 __all__ = ["curate", "measure_shard", "photocopy"]
 
@@ -74,10 +76,11 @@ def photocopy(model: Model, folder: RunFolder, shard: Path, generation: int, lin
     """
     if not model.reconstructs:
         return None
-    original = folder.shard_path(generation - 1, line) / "photocopy.npy"
+    original = folder.file(generation - 1, line, "photocopy.npy")
     write_npy(shard / "photocopy.npy", model.reconstruct(read_npy(original)))
-    blank = folder.shard_path(0) / "blank.npy"
-    return model.reconstruct(read_npy(blank)) if blank.exists() else None
+    if not folder.has_file(0, REAL, "blank.npy"):
+        return None
+    return model.reconstruct(read_npy(folder.file(0, REAL, "blank.npy")))
 
 
 def measure_shard(

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         runtime={"runs": tmp_path_factory.mktemp("runs")},  # pyright: ignore[reportArgumentType]
     )
     opened = open_run(experiment)
-    opened.write_provenance(provenance(experiment, opened, "cpu"))
+    opened.write_provenance(provenance(experiment, opened, RunContext()))
     for _ in run_generations(experiment, opened, RunContext()):
         continue
     return opened
