@@ -143,7 +143,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def spoil(root: Path, reader: Reader, rng: random.Random) -> str:
     """Damage one file of an input; return its name."""
-    path = rng.choice(sorted(path for path in root.glob(reader.files) if path.is_file()))
+    path = rng.choice(sorted(path for path in root.glob(reader.files) if path.is_file() and path.stat().st_size))
     content = path.read_bytes()
     exchanged = reader.text and path.suffix in (".json", ".jsonl") and rng.random() < 0.5
     path.write_bytes(revalued(content, rng) if exchanged else damaged(content, rng, reader.text))

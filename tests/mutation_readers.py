@@ -139,8 +139,8 @@ def settings(root: Path, ending: str) -> None:
     (root / f"set.{ending}").write_text(text)
 
 
-def run_folder(root: Path) -> None:
-    """A finished run of two generations, made once and copied."""
+def run_folder(root: Path, sealed: bool) -> None:
+    """A finished run of two generations, made once and copied; unsealed as versions before manifests wrote it."""
     from imagelab import Experiment, Gaussian, Textures, run
     from imagelab.experiment import Runtime
 
@@ -160,6 +160,13 @@ def run_folder(root: Path) -> None:
         run(experiment)
         experiment.folder.rename(kept)
     shutil.copytree(kept, root / "set")
+    if not sealed:
+        for path in (root / "set").rglob("manifest.json"):
+            path.unlink()
+        for path in (root / "set" / "config.json", root / "set" / "provenance.json"):
+            record = json.loads(path.read_text())
+            record.pop("checksum", None)
+            path.write_text(json.dumps(record, indent=2) + "\n")
 
 
 # -- doors
@@ -181,7 +188,7 @@ def loaded(root: Path, kind: str, what: str = "set", size: int = 16) -> Found:
     """All splits of a dataset, with its attributes."""
     from imagelab.data import DATASETS
 
-    dataset = DATASETS[kind](path=root / what, size=size, cache=False)
+    dataset: Any = DATASETS[kind].model_validate({"kind": kind, "path": root / what, "size": size, "cache": False})
     found: list[str] = []
     for split, count in dataset.available(0).items():
         if count:
@@ -225,10 +232,20 @@ def ledger(root: Path) -> Found:
 def model(root: Path) -> Found:
     from imagelab import Gaussian
     from imagelab.generators import RunContext
+    from imagelab.run_folder import RunFolder
 
-    home = root / "set" / "gen-001" / "model"
+    home = RunFolder.open(root / "set").checked(1) / "model"
     loaded_model = Gaussian(components=4).load(home, RunContext("cpu", 8))
     return Found(items(loaded_model.sample(np.arange(4, dtype=np.uint64))))
+
+
+def whole(root: Path) -> Found:
+    """All that can be read of a run."""
+    said = commands(root)
+    return Found((*said.items, *ledger(root).items, *opened(root, "set@1").items, *model(root).items))
+
+
+old_run = partial(run_folder, sealed=False)
 
 
 def picture(ending: str, check: str = "", **how: Any) -> Reader:
@@ -277,10 +294,11 @@ READERS = {
     "experiment.yaml": Reader(
         partial(settings, ending="yaml"), partial(configured, what="set.yaml"), "set.yaml", text=True
     ),
-    "run-config": Reader(run_folder, commands, "set/config.json", text=True, share=0.5),
-    "run-provenance": Reader(run_folder, commands, "set/provenance.json", text=True, share=0.5),
-    "run-metrics": Reader(run_folder, commands, "set/metrics.jsonl", text=True, share=0.5),
-    "run-pool": Reader(run_folder, ledger, "set/gen-001/pool.npz", "CRC-32"),
-    "run-images": Reader(run_folder, partial(opened, what="set@1"), "set/gen-001/images.npy"),
-    "run-model": Reader(run_folder, model, "set/gen-001/model/*"),
+    "run": Reader(partial(run_folder, sealed=True), whole, "set/**/*[!k]", "SHA-256", True, share=2.0),
+    "old-run-config": Reader(old_run, commands, "set/config.json", text=True, share=0.5),
+    "old-run-provenance": Reader(old_run, commands, "set/provenance.json", text=True, share=0.5),
+    "old-run-metrics": Reader(old_run, commands, "set/gen-*/metrics.jsonl", text=True, share=0.5),
+    "old-run-pool": Reader(old_run, ledger, "set/gen-001/pool.npz", "CRC-32"),
+    "old-run-images": Reader(old_run, partial(opened, what="set@1"), "set/gen-001/images.npy"),
+    "old-run-model": Reader(old_run, model, "set/gen-001/model/*"),
 }
