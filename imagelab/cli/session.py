@@ -74,8 +74,6 @@ class Session:
         missing = missing_shards(self.experiment, folder)
         if not missing:
             self.out.print("every generation is there already; nothing is run again")
-        for sentence in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
-            self._say(f"not all generations were made alike: {sentence}")
         try:
             with self._bar if missing and self.err.is_terminal else ExitStack():
                 run(
@@ -89,6 +87,8 @@ class Session:
             command = resume_command(folder.path, self.group.size)
             self._say(f"stopped, everything finished is kept. Go on with: {command}")
             return 130
+        for sentence in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
+            self._say(f"not all generations were made alike: {sentence}")
         from ..report import write_report
 
         page = write_report(folder.path)

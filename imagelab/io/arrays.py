@@ -143,14 +143,14 @@ def array_file(path: Path, cache: bool, key: str | None = None) -> tuple[np.ndar
         key: name of the pictures in a .npz file; "" where none was given, None where none can be given.
 
     Returns:
-        The array and a digest of path, size and time of change of the file.
+        The array and a digest of the path, the state and the content of the file.
 
     Raises:
         ValueError: naming the file, if it is no regular file, is damaged, holds no array of pictures, or would unpack
             to more than the limit.
     """
     size = regular(path).st_size
-    stamp = digest("array", changed(path))
+    stamp = digest("array", changed(path, whole=True))
     expected = f"a whole {path.suffix} file of pictures"
     if path.suffix.lower() == ".npy":
         return read_array(path, expected, "c"), stamp

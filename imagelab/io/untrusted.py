@@ -13,15 +13,29 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["QUOTED", "UNPACK_GB", "check_unpacked", "json_value", "parsing", "quoted", "regular", "shown"]
+__all__ = [
+    "NAMED",
+    "QUOTED",
+    "UNPACK_GB",
+    "check_unpacked",
+    "few",
+    "json_value",
+    "parsing",
+    "quoted",
+    "regular",
+    "shown",
+]
 
 QUOTED = 300
 """The most letters that a message quotes of a file."""
+
+NAMED = 5
+"""The most names that a message gives one by one."""
 
 UNPACK_GB = "IMAGELAB_UNPACK_GB"
 """Environment variable: how many GB (10^9 bytes) a compressed file may unpack to, at any ratio."""
@@ -76,6 +90,17 @@ def quoted(content: object, most: int = QUOTED) -> str:
         text = type(content).__name__
     text = shown(text[: most + 1].encode("utf-8", "backslashreplace").decode())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def few(names: Sequence[str], most: int = NAMED) -> str:
+    """Return the first names on one printable line, and how many more there are, so that a message stays short.
+
+    Example:
+        >>> few(["a", "b", "c"]), few([f"{i}.png" for i in range(2000)], 2)
+        ('a, b, c', '0.png, 1.png and 1,998 more')
+    """
+    text = ", ".join(quoted(name, 120) for name in names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most:,} more"
 
 
 def regular(path: Path) -> os.stat_result:

@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..io.atomic import made_through_links, write_atomic
+from ..io.disk import storing
 from ..io.untrusted import shown
 from ..runs.check import made_otherwise
 from . import curves
@@ -65,16 +66,18 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
     Raises:
         ValueError: if the run folder is damaged; the message names the file, what was expected and what to do.
+        NotStored: if the disk is full or refuses to write.
     """
     view = read_run(Path(run))
     folder = Path(out) if out is not None else Path(run) / "report"
     link = made_through_links(Path(run), folder) if out is None else None
     if link is not None:
         raise ValueError(f"{shown(link)}: is a link, and the report would be written to where it leads. Remove it.")
-    folder.mkdir(parents=True, exist_ok=True)
-    html = environment().get_template("page.html").render(**_context(view))
-    draw_slides(view, folder)
-    write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
+    with storing(folder, view.folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        html = environment().get_template("page.html").render(**_context(view))
+        draw_slides(view, folder)
+        write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 

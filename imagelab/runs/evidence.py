@@ -14,6 +14,7 @@ from ..curation import Candidates, Kept
 from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
+from ..io.chain import FEATURES
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
@@ -97,11 +98,17 @@ def measure_shard(
         context: device for features.
     """
     evidence = Evidence(
-        real=ImageSet(read_npy(real / "heldout.npy"), real / "features"),
-        fake=ImageSet(images, shard / "features"),
+        real=ImageSet(read_npy(real / "heldout.npy"), _features(real)),
+        fake=ImageSet(images, _features(shard)),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
-        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), real / "features"),
+        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real)),
     )
     return measure_panel(evidence, experiment.panel)
+
+
+def _features(shard: Path) -> Path | None:
+    """Return the folder in which the features of a shard's images are kept; None where a link has its name."""
+    place = shard / FEATURES
+    return None if place.is_symlink() else place

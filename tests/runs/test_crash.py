@@ -76,7 +76,10 @@ def calls(root: Path, work: Callable[[], object]) -> list[str]:
     receive, send = os.pipe()
 
     def watched() -> None:
-        _watch(root, lambda name: os.write(send, f"{name}\n".encode()) and None)
+        def note(name: str) -> None:
+            os.write(send, f"{name}\n".encode())
+
+        _watch(root, note)
         work()
 
     code = _in_child(watched)
