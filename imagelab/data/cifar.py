@@ -163,9 +163,10 @@ def _words(file: tuple[str, int, int]) -> list[str]:
     """Return the names of the classes."""
     found = _value(_unpickle(file), b"label_names", file[0], list)
     words = [word.decode("utf-8", "replace") if isinstance(word, bytes) else word for word in found]
-    wrong = next((word for word in words if not isinstance(word, str) or len(word) > 100), None)
-    if wrong is not None:
-        raise ValueError(f"{shown(file[0])}: expected names of classes in 'label_names', got {quoted(repr(wrong), 80)}")
+    wrong = [word for word in words if not isinstance(word, str) or len(word) > 100]
+    if wrong:
+        got = quoted(wrong[0], 80)
+        raise ValueError(f"{shown(file[0])}: expected names of classes in 'label_names', got {got}")
     return words
 
 
@@ -181,9 +182,9 @@ def _batch(file: tuple[str, int, int]) -> tuple[np.ndarray, list[int]]:
             f"{shown(file[0])}: expected uint8 [N,{3 * SIDE * SIDE}] and N labels, got {list(data.shape)} and "
             f"{len(labels)} labels"
         )
-    wrong = next((label for label in labels if type(label) is not int), None)
-    if wrong is not None:
-        raise ValueError(f"{shown(file[0])}: expected whole numbers in 'labels', got {type(wrong).__name__}")
+    wrong = [label for label in labels if type(label) is not int]
+    if wrong:
+        raise ValueError(f"{shown(file[0])}: expected whole numbers in 'labels', got {type(wrong[0]).__name__}")
     return data.reshape(-1, 3, SIDE, SIDE), labels
 
 

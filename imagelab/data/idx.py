@@ -24,7 +24,7 @@ from pydantic import Field
 
 from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, shown
-from ..io.untrusted import check_unpacked, quoted, regular
+from ..io.untrusted import check_unpacked, parsing, quoted, regular
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["MNIST", "FashionMNIST"]
@@ -162,7 +162,8 @@ def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
             expected = math.prod(sides)
             if expected > MOST_PACKED * stored:  # no file of this length holds as much, so nothing is read
                 raise ValueError(f"{name}: its header announces {expected} bytes; the file is damaged")
-            check_unpacked(stored, expected)
+            with parsing(path, "within the limits"):
+                check_unpacked(stored, expected)
             content = handle.read(expected + 1)  # one more than expected, to notice a longer file
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise ValueError(f"{name}: cannot be read ({quoted(str(error) or 'too large for the memory')})") from error
