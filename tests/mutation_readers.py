@@ -196,9 +196,8 @@ def loaded(root: Path, kind: str, what: str = "set", size: int = 16) -> Found:
             names = sorted(sample.attributes)
             facts = np.stack([sample.attributes[name] for name in names], axis=1) if names else None
             found += items(sample.images, facts)
-    card = dataset.card()
-    left_out = card[card.find("Left out") : card.find("Splits")]
-    return Found(tuple(sorted(found)), left_out + "\n".join(f"{bad.path}: {bad.reason}" for bad in dataset.bad_files()))
+    said = dataset.card().replace(str(root), "").partition("sRGB values")[2].partition("Splits:")[0]
+    return Found(tuple(sorted(found)), "\n".join([said, *(f"{bad.path}: {bad.reason}" for bad in dataset.bad_files())]))
 
 
 def configured(root: Path, what: str) -> Found:
