@@ -161,7 +161,7 @@ def _calibrated(title: str, rows: list[Mapping[str, Any]]) -> Table:
     body = []
     for row in rows:
         value, stderr = row.get("value"), row.get("stderr")
-        error = Z95 * stderr if isinstance(stderr, int | float) else None
+        error = Z95 * stderr if isinstance(stderr, int | float) and stderr >= 0 else None
         shown = number(value, error) if isinstance(value, int | float) else ""
         known = (row.get(key, "") for key in keys)
         body.append(
