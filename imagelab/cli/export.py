@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from ..export.citations import bibtex, cited_by
 from ..export.generation import export_generation
-from ..io.run_shapes import check_config, check_provenance
 from ..run_folder import RunFolder
 from .console import out
 
@@ -56,8 +55,6 @@ def cite(run: Path, /) -> int:
     """
     folder = RunFolder.open(run)
     config, provenance = folder.config, folder.provenance
-    check_config(config, folder.path / "config.json")
-    check_provenance(provenance, folder.path / "provenance.json")
     works = cited_by(config["experiment"], folder.measurements(), provenance.get("own") or ())
     out.print(bibtex(works), markup=False, end="")
     return 0

@@ -13,7 +13,6 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from ..evaluation.stages import Move, StageHistory, first_moves, stages_of, warning
-from ..io.run_shapes import check_config
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -57,7 +56,6 @@ def watch(
         Print one JSON object instead of a table.
     """
     folder = RunFolder.open(run)
-    check_config(folder.config, folder.path / "config.json")
     if line not in range(_lines(folder)):
         raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
