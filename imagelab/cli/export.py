@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ..export.citations import bibtex, cited_by
 from ..export.generation import export_generation
+from ..io.run_shapes import check_config, check_provenance
 from ..run_folder import RunFolder
 from .console import out
 
@@ -54,9 +55,9 @@ def cite(run: Path, /) -> int:
         The run folder.
     """
     folder = RunFolder.open(run)
-    out.print(
-        bibtex(cited_by(folder.config["experiment"], folder.measurements(), folder.provenance.get("own", ()))),
-        markup=False,
-        end="",
-    )
+    config, provenance = folder.config, folder.provenance
+    check_config(config, folder.path / "config.json")
+    check_provenance(provenance, folder.path / "provenance.json")
+    works = cited_by(config["experiment"], folder.measurements(), provenance.get("own") or ())
+    out.print(bibtex(works), markup=False, end="")
     return 0

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from ..evaluation.stages import Move, StageHistory, first_moves, stages_of, warning
+from ..io.run_shapes import check_config
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -56,6 +57,7 @@ def watch(
         Print one JSON object instead of a table.
     """
     folder = RunFolder.open(run)
+    check_config(folder.config, folder.path / "config.json")
     if line not in range(_lines(folder)):
         raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
@@ -75,11 +77,18 @@ def _lines(folder: RunFolder) -> int:
     return 1 + len(folder.config["experiment"].get("arms") or ())
 
 
+def _planned(folder: RunFolder) -> int:
+    planned = folder.config["experiment"].get("generations")
+    if not planned:
+        raise ValueError(f"{folder.path}: its config.json does not say how many generations are planned. Restore it.")
+    return planned
+
+
 def _wait(
     folder: RunFolder, line: int, past: str | None, every: float, sleep: Callable[[float], None] = time.sleep
 ) -> list[Measurement]:
     """Check every ``every`` seconds; return the measurements at the chosen stage or after the last generation."""
-    planned, seen = folder.config["experiment"]["generations"], 0
+    planned, seen = _planned(folder), 0
     while True:
         measured = folder.measurements()
         found = stages_of(measured, line)
@@ -93,7 +102,7 @@ def _wait(
 
 
 def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
-    made, planned = max(found.stages), folder.config["experiment"]["generations"]
+    made, planned = max(found.stages), _planned(folder)
     out.print(f"{folder.path.name}: {made} of {planned} generations, stage: {found.last}", markup=False)
     if not found.signals:
         out.print(_nothing(measured), markup=False)

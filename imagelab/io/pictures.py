@@ -13,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..images import check_images
 from .atomic import written_whole
+from .npy import read_array
+from .untrusted import shown
 
 __all__ = ["FORMATS", "PIXEL_LIMIT", "read_npy", "read_rgb", "write_png"]
 
@@ -86,8 +88,4 @@ def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
     Raises:
         ValueError: with the file's name, if it is not a complete NPY file of uint8 [N,C,H,W].
     """
-    try:
-        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a whole NPY image array ({error})") from error
-    return check_images(array, str(path))
+    return check_images(read_array(path, "a whole NPY image array", "r" if mmap else None), shown(path))
