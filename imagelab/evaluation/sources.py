@@ -23,6 +23,7 @@ from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_ca
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
 from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, file_catalogue, list_pictures, shown
 from ..io.decode import LISTED, Facts, Look, Progress, decoded, mode_of
+from ..io.listed import named
 from ..io.pictures import read_rgb
 from ..io.resample import Kernel
 from ..metrics import ImageSet
@@ -268,8 +269,7 @@ def _from_catalogue(
             progress(f"reading {name}", done, total)
 
     if not len(catalogue):
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
-        raise ValueError(f"{name}: no picture in it{listed}")
+        raise ValueError(f"{name}: no picture in it{named(catalogue.bad)}")
     try:
         images, facts = decoded(
             catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, look=look, progress=report
@@ -278,8 +278,7 @@ def _from_catalogue(
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
     if bad and how.on_bad == "stop":
-        listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
-        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{listed}")
+        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{named(bad)}")
     notes = _notes_of(bad, facts, how)
     if catalogue.ignored:
         notes.append(f"other files, ignored because their names are not those of pictures: {catalogue.ignored}")
