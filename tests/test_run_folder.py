@@ -147,8 +147,8 @@ def test_a_folder_that_has_only_begun_is_empty_and_not_broken(folder: RunFolder)
 
 
 def test_provenance_reads_back_with_its_letters_as_they_are(folder: RunFolder):
-    folder.write_provenance({"data": "Fréchet – 日本"})
-    assert folder.provenance == {"data": "Fréchet – 日本"}
+    folder.write_provenance({"data": {"card": "Fréchet – 日本"}})
+    assert folder.provenance == {"data": {"card": "Fréchet – 日本"}}
     text = (folder.path / "provenance.json").read_text("utf-8")
     assert "日本" in text and text.endswith("}\n")
 
