@@ -34,12 +34,12 @@ from typing import Any
 import numpy as np
 
 from .io.atomic import sweep, sync, sync_all
-from .io.chain import NO_FOLDER, UNSEALED, Problem, examine, mend_seals, read_seals, refusal
+from .io.chain import NO_FOLDER, UNSEALED, Problem, chain_problems, mend_seals, read_seals, refusal
 from .io.lock import held_alone
 from .io.manifest import MANIFEST, CheckedFiles, Manifest, file_digest, files_in, is_folder
 from .io.measurements import mend_copy, present_text, read_measurements
 from .io.pictures import read_npy
-from .io.run_records import CONFIG, PROVENANCE, is_sealed, read_config, read_provenance, write_record
+from .io.run_records import CONFIG, PROVENANCE, is_sealed, stored_config, stored_provenance, write_record
 from .io.untrusted import parsing, quoted, regular, shown
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool
@@ -126,7 +126,7 @@ class RunFolder:
         Raises:
             ValueError: if it is missing, damaged, or was changed.
         """
-        return read_config(self.path)
+        return stored_config(self.path)
 
     @cached_property
     def sealed(self) -> bool:
@@ -140,7 +140,7 @@ class RunFolder:
         Raises:
             ValueError: if it is damaged or was changed.
         """
-        return read_provenance(self.path)
+        return stored_provenance(self.path)
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Write provenance.json, whole or not at all."""
@@ -319,7 +319,7 @@ class RunFolder:
             read_data: whether every byte is compared; else places, sizes and digests of manifests are.
         """
         if self.sealed:
-            return examine(self.path, self.config["signature"], self._folders(), read_data)
+            return chain_problems(self.path, self.config["signature"], self._folders(), read_data)
         folders = [name for name in self._folders() if not is_folder(self.path / name)]
         empty = [name for name in self._folders() if name not in folders and not any((self.path / name).iterdir())]
         return [Problem(name, NO_FOLDER) for name in folders] + [Problem(name, "is empty") for name in empty]
