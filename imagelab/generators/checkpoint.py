@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..io.atomic import written_whole
 from ..io.untrusted import quoted, shown
 from .loss_meter import LossMeter
-from .tensor_files import Tensors, tensor_header, read_tensors
+from .tensor_files import Tensors, read_tensors, tensor_header
 
 __all__ = ["TrainingState", "digest_of", "part_reached", "read_checkpoint", "write_checkpoint"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..io.untrusted import json_value, parsing, quoted, regular, shown
 
-__all__ = ["REMEDY", "TensorHeader", "Tensors", "check_finite", "check_tensors", "tensor_header", "read_tensors"]
+__all__ = ["REMEDY", "TensorHeader", "Tensors", "check_finite", "check_tensors", "read_tensors", "tensor_header"]
 
 REMEDY = "Restore the file from a copy, or remove this generation's folder and run `imagelab resume`."
 """What to do about a damaged model."""

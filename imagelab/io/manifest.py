@@ -111,7 +111,8 @@ class Manifest:
         path = folder / name
         if name not in self.files:
             raise ValueError(f"{shown(path)}: is not part of what was written here ({MANIFEST} does not list it)")
-        _refuse_link(path)
+        for part in (path, *(folder / parent for parent in Path(name).parents if parent != Path())):
+            _refuse_link(part)
         status, size = regular(path), self.files[name][0]
         if status.st_size != size:
             raise ValueError(f"{shown(path)}: expected {size:,} bytes, as written, got {status.st_size:,}")
