@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from .images import tile
-from .io.atomic import held_alone, sync, write_atomic
+from .io.atomic import sync, write_atomic
+from .io.lock import held_alone
 from .io.pictures import read_npy, write_png
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool

@@ -24,7 +24,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from .._version import __version__
-from ..io.atomic import held_alone
+from ..io.lock import held_alone
 from ..metrics.weights import WEIGHTS, Weights, folders, short, state
 
 __all__ = ["Arrived", "NotFetched", "Received", "bring_in", "fetch", "target"]

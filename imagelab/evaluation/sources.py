@@ -21,9 +21,10 @@ from PIL import Image
 from ..images import check_images
 from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
-from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, file_catalogue, list_pictures, shown
-from ..io.decode import LISTED, Facts, Look, Progress, decoded, mode_of
-from ..io.pictures import read_rgb
+from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, every_page, file_catalogue, list_pictures, shown
+from ..io.decode import LISTED, Facts, Progress, decoded
+from ..io.pictures import read_picture
+from ..io.reading import Page, Picture, Reading, Source
 from ..io.resample import Kernel
 from ..metrics import ImageSet
 from ..pool import REAL, RESERVE
@@ -31,8 +32,8 @@ from ..run_folder import RunFolder
 
 __all__ = ["OpenedImages", "Opening", "open_images"]
 
-WHITE = (255, 255, 255)
 FIRST = 16  # number of images that are checked for an array that is almost black
+PAGE = "--page 2 takes another, --page all takes each (in Python page=2, page='all')"
 NARROW = 0.55  # of value_range: values that fill less may be on another scale, such as 0..1 for -1..1
 
 _GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
@@ -48,6 +49,8 @@ class Opening:
         value_range: (lo, hi), the values that mean black and white in arrays that are not uint8.
         layout: order of the axes of arrays; "auto" decides by the axis of length 1 or 3.
         on_bad: "skip" leaves out bad images and names them, "stop" raises.
+        white: the value that means white in picture files whose values are not bytes; None where the file says it.
+        page: which picture is taken of a file that holds several, from 1, or "all"; None takes the first and says so.
         cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
     """
 
@@ -56,7 +59,14 @@ class Opening:
     value_range: tuple[float, float] | None = None
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
+    white: float | None = None
+    page: Page | None = None
     cache: bool = True
+
+    @property
+    def reading(self) -> Reading:
+        """How a picture file is read."""
+        return Reading(white=self.white, page=self.page)
 
     def __post_init__(self) -> None:
         """Check the settings before anything is opened."""
@@ -68,6 +78,7 @@ class Opening:
             raise ValueError(f"layout: expected auto, nchw, nhwc or nhw, got {self.layout!r}")
         if self.on_bad not in ("skip", "stop"):
             raise ValueError(f"on_bad: expected skip or stop, got {self.on_bad!r}")
+        _ = self.reading
         low, high = self.value_range or (0.0, 1.0)
         if not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(f"value_range: expected (black, white) with black < white, got ({low}, {high})")
@@ -173,11 +184,11 @@ def _from_path(text: str, how: Opening, name: str, progress: Progress | None) ->
         values, stamp = array_file(path, how.cache)
         return _from_array(values, how, name, stamp)
     if ending == ".zip":
-        catalogue = zip_catalogue(path)
+        catalogue = zip_catalogue(path, how.reading)
     elif ending == ".tar":
-        catalogue = tar_catalogue(path)
+        catalogue = tar_catalogue(path, how.reading)
     elif ending == ".parquet":
-        catalogue = table_catalogue(path)
+        catalogue = table_catalogue(path, how.reading)
     elif ending in SUFFIXES:
         return _from_list([path], how, name, progress)
     else:
@@ -195,18 +206,14 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
     if (path / "images.npy").is_file():  # the folder of one generation: its grid.png is not an image of the set
         return _from_path(str(path / "images.npy"), how, name, progress)
     if saved_files_in(path):
-        return _from_catalogue(table_catalogue(path), how, name, progress)
+        return _from_catalogue(table_catalogue(path, how.reading), how, name, progress)
     listing = list_pictures(path)
     if listing.entries:
-
-        def look(row: int) -> str:
-            return mode_of(path / listing.entries[row].name)
-
-        return _from_catalogue(file_catalogue(listing, WHITE), how, name, progress, look)
+        return _from_catalogue(file_catalogue(listing, how.reading), how, name, progress)
     if next(path.rglob("*.parquet"), None):
-        return _from_catalogue(table_catalogue(path), how, name, progress)
+        return _from_catalogue(table_catalogue(path, how.reading), how, name, progress)
     if next(path.rglob("*.tar"), None):
-        return _from_catalogue(tar_catalogue(path), how, name, progress)
+        return _from_catalogue(tar_catalogue(path, how.reading), how, name, progress)
     raise ValueError(
         f"{name}: no picture in {shown(path)} ({listing.ignored} files of other kinds); expected PNG, JPEG, WebP, BMP, "
         "TIFF, GIF or PNM files, Parquet or tar files. Name the folder that holds them"
@@ -238,30 +245,26 @@ def _places(folder: RunFolder) -> str:
 def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     """Open a list of PIL images or paths; it is not cached, because it has no file whose state could be checked."""
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> Source:
         picture = pictures[row]
         if isinstance(picture, str | Path):
-            return read_rgb(Path(picture).expanduser())
+            return Path(picture).expanduser()
         if not isinstance(picture, Image.Image):
             raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
         if picture.mode in ("F", "I"):
             raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
         file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits are treated as in files
         picture.save(file, "PNG", compress_level=1)
-        file.seek(0)
-        return read_rgb(file)
+        return file
 
-    def look(row: int) -> str:
-        picture = pictures[row]
-        return mode_of(picture if isinstance(picture, Image.Image) else Path(str(picture)).expanduser())
+    def read(row: int) -> Picture:
+        return read_picture(content(row), how.reading)
 
     names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
-    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read), how, name, progress, look)
+    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read, content=content), how, name, progress)
 
 
-def _from_catalogue(
-    catalogue: Catalogue, how: Opening, name: str, progress: Progress | None, look: Look | None = None
-) -> OpenedImages:
+def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     def report(done: int, total: int) -> None:
         if progress is not None:
             progress(f"reading {name}", done, total)
@@ -270,9 +273,8 @@ def _from_catalogue(
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
         raise ValueError(f"{name}: no picture in it{listed}")
     try:
-        images, facts = decoded(
-            catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, look=look, progress=report
-        )
+        catalogue = every_page(catalogue, how.reading)
+        images, facts = decoded(catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, progress=report)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
@@ -309,6 +311,8 @@ def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
         notes.append(f"transparent and composited over white: {facts.transparent}")
     if facts.deep:
         notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
+    if facts.several and how.page is None:
+        notes.append(f"files with several pictures, of which the first was taken: {facts.several}; {PAGE}")
     return notes
 
 
@@ -331,5 +335,5 @@ def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> Open
         return OpenedImages(planar, name, notes=tuple(notes))
     names = tuple(f"{name}[{row}]" for row in range(len(planar)))
     key = digest(stamp, how.value_range) if stamp else ""
-    opened = _from_catalogue(Catalogue(key, names, lambda row: planar[row]), how, name, None)
+    opened = _from_catalogue(Catalogue(key, names, lambda row: Picture(planar[row])), how, name, None)
     return replace(opened, notes=(*notes, *opened.notes), endings=())

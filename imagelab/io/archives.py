@@ -12,20 +12,18 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from .annotation_lists import changed, columns_of, official_splits, split_word
 from .arrow import Feature, arrow_catalogue, parquet_files, saved_files
 from .catalogue import SUFFIXES, BadFile, Catalogue, digest, shown
-from .pictures import read_rgb
+from .pictures import read_picture
+from .reading import Picture, Reading
 
 __all__ = ["saved_files_in", "table_catalogue", "tar_catalogue", "zip_catalogue"]
 
-WHITE = (255, 255, 255)
 MOST_BYTES = 1 << 28  # of one packed picture
 
 
-def zip_catalogue(path: Path) -> Catalogue:
+def zip_catalogue(path: Path, reading: Reading) -> Catalogue:
     """Return the pictures in a zip file, sorted by name; nothing is unpacked onto the disk.
 
     Raises:
@@ -39,36 +37,39 @@ def zip_catalogue(path: Path) -> Catalogue:
     pictures = [info for info in files if PurePosixPath(info.filename).suffix.lower() in SUFFIXES]
     members = sorted(pictures, key=lambda info: info.filename)
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> io.BytesIO:
         if members[row].file_size > MOST_BYTES:
             raise ValueError(f"{members[row].file_size} bytes are too many for one picture")
         try:
-            content = archive.read(members[row])
+            return io.BytesIO(archive.read(members[row]))
         except Exception as error:  # damaged or encrypted members raise almost anything
             raise ValueError(f"cannot be unpacked: {error}") from error
-        return read_rgb(io.BytesIO(content), WHITE)
+
+    def read(row: int) -> Picture:
+        return read_picture(content(row), reading)
 
     names = tuple(shown(info.filename) for info in members)
-    stamp = digest("zip", changed(path))
-    return Catalogue(stamp, names, read, home=f"{shown(path.name)}:", ignored=len(files) - len(members))
+    stamp = digest("zip", changed(path), reading)
+    ignored = len(files) - len(members)
+    return Catalogue(stamp, names, read, home=f"{shown(path.name)}:", ignored=ignored, content=content)
 
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def tar_catalogue(path: Path) -> Catalogue:
+def tar_catalogue(path: Path, reading: Reading) -> Catalogue:
     """Return the pictures in a tar file, or in the tar files of a folder (webdataset shards)."""
-    return shard_catalogue(path, WHITE, official=False)
+    return shard_catalogue(path, reading, official=False)
 
 
-def shard_catalogue(root: Path, alpha_over: tuple[int, int, int], official: bool) -> Catalogue:
+def shard_catalogue(root: Path, reading: Reading, official: bool) -> Catalogue:
     """Return the pictures in webdataset shards: uncompressed tar files, read in place.
 
     Args:
         root: a tar file, or a folder that is searched for tar files; split names are looked for in the paths below its
             parent.
-        alpha_over: RGB 0..255 behind transparent pixels.
+        reading: how a picture is read.
         official: whether shards whose names say train and test (or val) are the splits.
 
     Raises:
@@ -87,23 +88,27 @@ def shard_catalogue(root: Path, alpha_over: tuple[int, int, int], official: bool
         parts += [split_word(shard.relative_to(root.parent).as_posix(), last=True)] * len(pictures)
     attributes, note = columns_of([member.facts for member in members], "cls")
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> io.BytesIO:
         member = members[row]
         with Path(member.file).open("rb") as handle:
             handle.seek(member.offset)
-            content = handle.read(member.size)
-        if len(content) < member.size:
-            raise ValueError(f"the shard ends after {len(content)} of {member.size} bytes")
-        return read_rgb(io.BytesIO(content), alpha_over)
+            packed = handle.read(member.size)
+        if len(packed) < member.size:
+            raise ValueError(f"the shard ends after {len(packed)} of {member.size} bytes")
+        return io.BytesIO(packed)
+
+    def read(row: int) -> Picture:
+        return read_picture(content(row), reading)
 
     return Catalogue(
-        stamp=digest([changed(shard) for shard in shards], alpha_over),
+        stamp=digest([changed(shard) for shard in shards], reading),
         names=tuple(member.name for member in members),
         read=read,
         attributes=attributes,
         splits=official_splits(parts) if official else None,
         bad=tuple(bad),
         note=note,
+        content=content,
     )
 
 
@@ -112,10 +117,10 @@ def saved_files_in(folder: Path) -> bool:
     return bool(saved_files(folder))
 
 
-def table_catalogue(path: Path) -> Catalogue:
+def table_catalogue(path: Path, reading: Reading) -> Catalogue:
     """Return the pictures in a Parquet file, a folder of them, or what ``datasets.save_to_disk`` wrote."""
     files = (saved_files(path) if path.is_dir() else []) or parquet_files(path)
-    return arrow_catalogue(files, Feature("", "label"), WHITE)[0]
+    return arrow_catalogue(files, Feature("", "label"), reading)[0]
 
 
 MOST_FACTS = 1 << 20  # bytes of a .json or .cls file

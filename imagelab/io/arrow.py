@@ -19,7 +19,8 @@ import numpy as np
 
 from .annotation_lists import changed, class_columns, split_word
 from .catalogue import Catalogue, digest, shown
-from .pictures import read_rgb
+from .pictures import read_picture
+from .reading import Picture, Reading
 
 if TYPE_CHECKING:
     import pyarrow
@@ -66,9 +67,7 @@ def parquet_files(root: Path) -> list[TableFile]:
     return [TableFile(file, _split_word(file, root)) for file in files if file.is_file()]
 
 
-def arrow_catalogue(
-    files: Sequence[TableFile], feature: Feature, alpha_over: tuple[int, int, int]
-) -> tuple[Catalogue, list[str]]:
+def arrow_catalogue(files: Sequence[TableFile], feature: Feature, reading: Reading) -> tuple[Catalogue, list[str]]:
     """Return the catalogue of table files, and the split name of each row.
 
     Raises:
@@ -86,20 +85,24 @@ def arrow_catalogue(
             parts += [file.split] * count
     starts = [piece.first for piece in pieces]
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> io.BytesIO:
         piece = pieces[bisect_right(starts, row) - 1]
-        return _decode(_column(piece.file, piece.group, image)[row - piece.first].as_py(), alpha_over)
+        return _content(_column(piece.file, piece.group, image)[row - piece.first].as_py())
+
+    def read(row: int) -> Picture:
+        return read_picture(content(row), reading)
 
     attributes, note = _facts(tuple(pieces), feature, image)
-    stamp = digest([changed(file.path) for file in files], feature, alpha_over)
-    return Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note), parts
+    stamp = digest([changed(file.path) for file in files], feature, reading)
+    catalogue = Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note, content=content)
+    return catalogue, parts
 
 
-def _decode(value: Any, alpha_over: tuple[int, int, int]) -> np.ndarray:
+def _content(value: Any) -> io.BytesIO:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes) or not content:
         raise ValueError("the table holds no bytes of this picture")
-    return read_rgb(io.BytesIO(content), alpha_over)
+    return io.BytesIO(content)
 
 
 @lru_cache(maxsize=2)

@@ -37,7 +37,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from .atomic import written_whole
+from .atomic import TEMPORARY, written_whole
 
 __all__ = [
     "FOLDERS",
@@ -71,7 +71,7 @@ UNUSED_SECONDS = 24 * 3600.0
 
 BLOCK_BYTES = 1 << 20  # read at once for a checksum
 
-_KEPT = re.compile(r"((?:[\w.@+-]+-)?[0-9a-f]{16,64})\.(?:npz|npy|bytes|json)(?:\.\d+-\d+\.partial)?")
+_KEPT = re.compile(r"((?:[\w.@+-]+-)?[0-9a-f]{16,64})\.(?:npz|npy|bytes|json)(?:" + TEMPORARY + ")?")
 
 
 def cache_folder(name: str = "faces") -> Path:
@@ -195,8 +195,7 @@ def _checksum(file: BinaryIO) -> dict[str, int]:
 def _private(path: Path) -> Iterator[Path]:
     """Yield a new file that only its owner may read; it takes the name ``path`` when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path, shared=True) as partial:
-        partial.touch(mode=0o600)
+    with written_whole(path, mode=0o600) as partial:
         yield partial
 
 

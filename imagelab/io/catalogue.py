@@ -11,13 +11,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-from .pictures import read_rgb
+from .pictures import pages_in, read_picture
+from .reading import Picture, Reading, Source
 from .untrusted import shown
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Split",
     "centre",
     "digest",
+    "every_page",
     "file_catalogue",
     "list_pictures",
     "shown",
@@ -78,7 +81,8 @@ class Catalogue:
     Attributes:
         stamp: SHA-256 of all that changes the pixels: files with size and time of change, decoding settings.
         names: N names in the dataset's fixed order, printable.
-        read: row -> uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called from threads.
+        read: row -> picture with its facts, uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called
+            from threads.
         attributes: name -> bool [N], from the dataset's own lists.
         splits: N splits where the dataset has an official division.
         groups: N numbers; pictures of one group are in the same part of a seeded split.
@@ -86,11 +90,13 @@ class Catalogue:
         bad: pictures that were refused already.
         ignored: number of files that are not pictures.
         note: a sentence for the card.
+        content: row -> its file, or the content of it; ValueError with the reason if there is none. None for rows that
+            are not picture files.
     """
 
     stamp: str
     names: tuple[str, ...] = field(compare=False, repr=False)
-    read: Callable[[int], np.ndarray] = field(compare=False, repr=False)
+    read: Callable[[int], Picture] = field(compare=False, repr=False)
     attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}), compare=False)
     splits: tuple[Split, ...] | None = field(default=None, compare=False, repr=False)
     groups: np.ndarray | None = field(default=None, compare=False, repr=False)
@@ -98,6 +104,7 @@ class Catalogue:
     bad: tuple[BadFile, ...] = field(default=(), compare=False)
     ignored: int = field(default=0, compare=False)
     note: str = field(default="", compare=False)
+    content: Callable[[int], Source] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -113,6 +120,7 @@ class Catalogue:
             attributes={name: column[rows] for name, column in self.attributes.items()},
             splits=None if self.splits is None else tuple(self.splits[row] for row in chosen),
             groups=None if self.groups is None else self.groups[rows],
+            content=None if (content := self.content) is None else lambda row: content(chosen[row]),
         )
 
 
@@ -165,7 +173,7 @@ def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> I
 
 def file_catalogue(
     listing: Listing,
-    alpha_over: tuple[int, int, int] = (255, 255, 255),
+    reading: Reading | None = None,
     window: int | None = None,
     bottom: int = 0,
     entries: Sequence[Entry] | None = None,
@@ -174,42 +182,77 @@ def file_catalogue(
 
     Args:
         listing: where the files are.
-        alpha_over: RGB 0..255 behind transparent pixels.
+        reading: how a file is read.
         window: take only the centre, so many pixels a side, before anything else; None for the whole picture.
         bottom: rows cut off at the bottom, before that.
         entries: the files to take, in this order; all if not given.
     """
     chosen = listing.entries if entries is None else tuple(entries)
+    reading = reading or Reading()
 
-    def read(row: int) -> np.ndarray:
-        pixels = _read_file(listing.folder / chosen[row].name, chosen[row], alpha_over)
-        pixels = pixels[:, : pixels.shape[1] - bottom]
-        return pixels if window is None else centre(pixels, window)
+    def content(row: int) -> Path:
+        return listing.folder / chosen[row].name
+
+    def read(row: int) -> Picture:
+        picture = read_picture(content(row), reading)
+        if not bottom and window is None:
+            return picture
+        pixels = picture.pixels[:, : picture.pixels.shape[1] - bottom]
+        return replace(picture, pixels=pixels if window is None else centre(pixels, window))
 
     return Catalogue(
-        stamp=digest(str(listing.folder), alpha_over, window, bottom, chosen),
+        stamp=digest(str(listing.folder), reading, window, bottom, chosen),
         names=tuple(shown(entry.name) for entry in chosen),
         read=read,
         home=f"{shown(listing.folder)}/",
         bad=listing.unread,
         ignored=listing.ignored + len(listing.entries) - len(chosen),
+        content=content,
     )
 
 
-def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np.ndarray:
-    """Read one file: uint8 [3,H,W].
+def every_page(catalogue: Catalogue, reading: Reading) -> Catalogue:
+    """Return a catalogue in which each picture of a file has its own row, if the reading says "all" pages.
 
-    Raises:
-        ValueError: with the reason (without the file's name), if the picture cannot be used.
+    The pages of one file are one group: a seeded split does not divide them.
+
+    Args:
+        catalogue: one row a file, complete (with attributes and splits).
+        reading: how a file is read; for any other page the catalogue is returned as it is.
     """
-    if not entry.regular:
-        raise ValueError("not a regular file")
-    if entry.size == 0:
-        raise ValueError("empty file (0 bytes)")
-    try:
-        return read_rgb(path, alpha_over)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+    content = catalogue.content
+    if reading.page != "all" or content is None:
+        return catalogue
+    places = _places(catalogue) if catalogue.stamp else _places.__wrapped__(catalogue)
+    rows = np.array([row for row, _ in places], np.int64)
+    several = np.bincount(rows, minlength=len(catalogue)) > 1
+    names = catalogue.names
+
+    def read(row: int) -> Picture:
+        file, page = places[row]
+        return read_picture(content(file), replace(reading, page=page))
+
+    return replace(
+        catalogue.take(rows),
+        stamp=digest(catalogue.stamp, places),
+        names=tuple(f"{names[row]}#{page}" if several[row] else names[row] for row, page in places),
+        read=read,
+        groups=rows if catalogue.groups is None else catalogue.groups[rows],
+        content=None,
+    )
+
+
+@lru_cache(maxsize=2)
+def _places(catalogue: Catalogue) -> tuple[tuple[int, int], ...]:
+    """Return (row, page) of every picture of every file; this opens each file, so it is kept while nothing changes."""
+    content, places = catalogue.content, []
+    for row in range(len(catalogue)):
+        try:
+            count = pages_in(content(row)) if content else 1
+        except (ValueError, OSError):
+            count = 1  # reading it will give the reason
+        places += [(row, page) for page in range(1, count + 1)]
+    return tuple(places)
 
 
 def centre(pixels: np.ndarray, window: int) -> np.ndarray:

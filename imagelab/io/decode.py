@@ -17,18 +17,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from .cache import cache_folder, cached_stream
 from .catalogue import BadFile, Catalogue, digest, shown
-from .pictures import FORMATS
+from .reading import Picture
 from .resample import Kernel, squared
 
 __all__ = [
@@ -36,19 +35,17 @@ __all__ = [
     "VERSION",
     "DistinctPictures",
     "Facts",
-    "Look",
     "Progress",
     "copies",
     "decoded",
     "distinct_pictures",
-    "mode_of",
     "none_usable",
     "pick",
     "stored_set",
     "stretches",
 ]
 
-VERSION = 2
+VERSION = 3
 """Part of the name of every cached set; raise it when a picture would be decoded to other pixels."""
 
 THREADS = min(4, os.cpu_count() or 1)  # with more, several very large pictures would be in memory together
@@ -60,9 +57,6 @@ SMALL = 16_000_000  # bytes below which a choice of rows is held in memory
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, of how many)."""
-
-Look = Callable[[int], str]
-"""Row of a catalogue -> a property of the original that is lost in the pixels: see :func:`mode_of`."""
 
 
 @dataclass
@@ -77,6 +71,7 @@ class Facts:
         endings: how many pictures of each file name suffix; None where the set was not read from pictures.
         transparent: pictures with transparency, laid over white.
         deep: pictures of more than 8 bits a channel.
+        several: pictures whose files hold more than one.
         span: smallest and largest value before it became a byte; None for pictures and bytes.
         copies: pictures left out because their pixels equal those of an earlier one.
         rows: where copies are left out: the catalogue's row of each picture that was kept, in order.
@@ -90,6 +85,7 @@ class Facts:
     endings: dict[str, int] | None = None
     transparent: int = 0
     deep: int = 0
+    several: int = 0
     span: tuple[float, float] | None = None
     copies: int = 0
     rows: list[int] = field(default_factory=list)
@@ -100,14 +96,14 @@ class Facts:
         return tuple(BadFile(name, reason) for name, reason in self.bad)
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A decoded picture: final pixels uint8 [C,H,W], size and mode of the original, digest of the pixels."""
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A decoded picture: final pixels uint8 [C,H,W], the size of the original, its facts, a digest of the pixels."""
 
     pixels: np.ndarray
     width: int
     height: int
-    mode: str
+    facts: Picture
     digest: str
 
 
@@ -118,7 +114,6 @@ def decoded(
     *,
     keep_copies: bool,
     cache: bool,
-    look: Look | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, Facts]:
     """Return the pictures of a catalogue, in its order.
@@ -130,7 +125,6 @@ def decoded(
         keep_copies: whether all pictures are returned, or of equal ones (final pixels) only the first.
         cache: whether to keep the pixels for the next time: in the cache folder ``measured``, or ``pictures`` where
             copies are dropped.
-        look: row -> "transparent", "deep" or "" (see :func:`mode_of`); None where nothing is known of the originals.
         progress: called with (pictures done, of how many).
 
     Returns:
@@ -140,19 +134,19 @@ def decoded(
         ValueError: if sizes differ and ``size`` is 0; and, where copies are kept, if no picture can be used.
     """
 
-    def read(row: int) -> _Picture | str:
+    def read(row: int) -> _Decoded | str:
         try:
-            pixels = catalogue.read(row)
-            height, width = pixels.shape[1:]
-            mode = look(row) if look else ""
-            final = squared(pixels, size, kernel) if size else pixels
+            picture = catalogue.read(row)
+            height, width = picture.pixels.shape[1:]
+            final = squared(picture.pixels, size, kernel) if size else picture.pixels
             content = b"" if keep_copies else np.ascontiguousarray(final).data
-            return _Picture(final, width, height, mode, hashlib.sha256(content).hexdigest())
+            facts = replace(picture, pixels=final[:0])
+            return _Decoded(final, width, height, facts, hashlib.sha256(content).hexdigest())
         except (ValueError, OSError) as error:
             return shown(str(error))
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
-        first: tuple[str, _Picture] | None = None
+        first: tuple[str, _Decoded] | None = None
         endings: Counter[str] = Counter()
         seen: set[str] = set()
         for row, picture in _in_threads(read, len(catalogue), progress):
@@ -182,8 +176,8 @@ def decoded(
 
 
 def _in_threads(
-    read: Callable[[int], _Picture | str], count: int, progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[int, _Picture | str]]:
+    read: Callable[[int], _Decoded | str], count: int, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[int, _Decoded | str]]:
     """Yield (row, result) of all rows in order, read in threads; at most one block of results is in memory."""
     with ThreadPoolExecutor(THREADS) as pool:
         for begin in range(0, count, PICTURES_IN_MEMORY):
@@ -193,16 +187,17 @@ def _in_threads(
                 progress(rows[-1] + 1, count)
 
 
-def _count(facts: Facts, picture: _Picture, size: int) -> None:
+def _count(facts: Facts, picture: _Decoded, size: int) -> None:
     side = min(picture.width, picture.height)
     facts.resampled += bool(size) and side != size
     facts.enlarged += bool(size) and side < size
     facts.cropped += bool(size) and picture.width != picture.height
-    facts.transparent += picture.mode == "transparent"
-    facts.deep += picture.mode == "deep"
+    facts.transparent += picture.facts.transparent
+    facts.deep += picture.facts.deep
+    facts.several += picture.facts.several
 
 
-def _check_same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -> None:
+def _check_same_size(first: tuple[str, _Decoded], other: tuple[str, _Decoded]) -> None:
     """Raise ValueError where two pictures of a set differ in size and no size was given."""
     (name, one), (other_name, two) = first, other
     if one.pixels.shape != two.pixels.shape:
@@ -211,20 +206,6 @@ def _check_same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -
             f"{two.height} pixels. Nothing is resized unless you say so: --size {min(one.width, one.height)} crops "
             f"each to its centre square and resamples it (in Python size={min(one.width, one.height)})"
         )
-
-
-def mode_of(picture: Path | Image.Image) -> str:
-    """Return "transparent", "deep" (more than 8 bits a channel) or "" for any other picture; reads no pixels."""
-    if isinstance(picture, Path):
-        try:
-            with Image.open(picture, formats=FORMATS) as opened:
-                return mode_of(opened)
-        except OSError:
-            return ""  # reading the pixels will give the reason
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        return "transparent"
-    raw = str(getattr(picture, "tile", ""))  # the raw mode; Pillow opens a PNG of 16 bits with "RGB;16B"
-    return "deep" if picture.mode.startswith("I") or ";16" in raw else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +220,7 @@ class DistinctPictures:
         bad: the refused pictures with reasons.
         copies: pictures left out because they equal an earlier one.
         enlarged: pictures whose shorter side is below ``size``: their fine detail is interpolated.
+        facts: what was seen while they were read.
     """
 
     images: np.ndarray
@@ -248,6 +230,7 @@ class DistinctPictures:
     bad: tuple[BadFile, ...]
     copies: int
     enlarged: int
+    facts: Facts
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted (name, pixel SHA-256) pairs: equal for equal pictures under equal names."""
@@ -275,6 +258,7 @@ def distinct_pictures(catalogue: Catalogue, size: int, cache: bool = False) -> D
         bad=(*catalogue.bad, *facts.bad_files()),
         copies=facts.copies,
         enlarged=facts.enlarged,
+        facts=facts,
     )
 
 

@@ -21,6 +21,7 @@ from imagelab.data.base import Data
 from imagelab.data.folder import Folder
 from imagelab.io import catalogue as catalogue_module
 from imagelab.io.catalogue import Split, shown
+from imagelab.io.reading import Picture, Reading
 from imagelab.io.resample import squared
 
 SPLITS = get_args(Split)
@@ -307,7 +308,10 @@ def test_a_broken_link_and_an_odd_file_are_named(plain: Path) -> None:
     (plain / "broken.png").symlink_to(plain / "nowhere.png")
     os.mkfifo(plain / "pipe.png")
     reasons = {Path(bad.path).name: bad.reason for bad in Folder(path=plain).bad_files()}
-    assert reasons == {"broken.png": "cannot be opened: No such file or directory", "pipe.png": "not a regular file"}
+    assert reasons == {
+        "broken.png": "cannot be opened: No such file or directory",
+        "pipe.png": "is a named pipe; expected a regular file",
+    }
 
 
 def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,13 +349,13 @@ def test_linked_subfolders_are_not_entered_so_a_loop_of_links_ends(plain: Path) 
 
 def test_unchanged_files_are_read_once_and_changed_ones_again(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    honest = catalogue_module.read_rgb
+    honest = catalogue_module.read_picture
 
-    def counted(path: Path, alpha_over: tuple[int, int, int]) -> np.ndarray:
+    def counted(path: Path, reading: Reading) -> Picture:
         reads.append(path.name)
-        return honest(path, alpha_over)
+        return honest(path, reading)
 
-    monkeypatch.setattr(catalogue_module, "read_rgb", counted)
+    monkeypatch.setattr(catalogue_module, "read_picture", counted)
     recipe = Folder(path=plain)
     before = recipe.fingerprint()
     recipe.load("train", 2, 0)

@@ -192,7 +192,7 @@ def test_a_set_and_what_is_known_of_it_go_together():
 
 
 def test_what_a_killed_process_left_goes_too():
-    left = put("faces", f"{hashed('a')}.npz.4711-1402.partial", 2, size=4000)
+    left = put("faces", f"{hashed('a')}.npz.0123abcd-4711-0123456789ab.partial", 2, size=4000)
     assert make_room() and not left.exists()
 
 
