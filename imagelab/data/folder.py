@@ -8,17 +8,18 @@ silence; the splits are a seeded permutation of the pictures that are left, equa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..io.annotation_lists import OFFICIAL, class_columns, official_splits
-from ..io.catalogue import Catalogue, Entry, file_catalogue, list_pictures, shown
+from ..io.archives import Archives, archive_catalogue
+from ..io.catalogue import Catalogue, Entry, file_catalogue, is_archive, list_pictures, shown
 from .picture_set import FilePath, PictureFiles
 
 __all__ = ["Folder", "ImageFolder"]
 
 
 class Folder(PictureFiles):
-    """The pictures of a directory.
+    """The pictures of a directory, or of an archive: .zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst.
 
     The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
@@ -26,6 +27,8 @@ class Folder(PictureFiles):
         path: the directory; ``~`` is expanded and it is stored as an absolute path, so that the same folder gives the
             same experiment from every working directory.
         recursive: whether subfolders are read.
+        key: the ending of the pictures of an archive, such as ``jpg`` or ``seg.png``, where its samples have several;
+            ``all`` takes each.
 
     Example:
         >>> Folder(path="pictures").path.is_absolute()
@@ -35,11 +38,18 @@ class Folder(PictureFiles):
     kind: Literal["folder"] = "folder"
     path: FilePath
     recursive: bool = True
+    key: str = ""
+
+    later: ClassVar[frozenset[str]] = PictureFiles.later | {"key"}
 
     def _catalogue(self) -> Catalogue:
+        if is_archive(self.path.name) and self.path.exists() and not self.path.is_dir():
+            return archive_catalogue(self.path, self._reading, Archives(self.key, cache=self.cache))
         return file_catalogue(list_pictures(self.path, self.recursive), self._reading)
 
     def _subject(self) -> str:
+        if is_archive(self.path.name) and not self.path.is_dir():
+            return f"the archive {shown(self.path)}"
         return f"the folder {shown(self.path)}{'' if self.recursive else ' (subfolders were not read)'}"
 
 

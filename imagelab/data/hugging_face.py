@@ -9,7 +9,6 @@ features. Binary columns become attributes, a column of labels becomes ``class/N
 from __future__ import annotations
 
 import csv
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,9 +18,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, present, split_word
-from ..io.arrow import Feature, arrow_catalogue, parquet_files, saved_files
+from ..io.arrow import Feature, arrow_catalogue
 from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
 from ..io.reading import Reading
+from ..io.table_files import parquet_files, saved_files
+from ..io.untrusted import json_value, quoted
 from .picture_set import FilePath, PictureFiles
 
 __all__ = ["Hub", "HuggingFace"]
@@ -47,6 +48,8 @@ class _HubForm(PictureFiles):
         if files:
             feature = Feature(self.image_column, self.label_column)
             catalogue, parts = arrow_catalogue(files, feature, self._reading)
+            if root.is_dir():
+                catalogue = replace(catalogue, remarks=list_pictures(root).remarks("tables"))
         else:
             catalogue, parts = _image_folder(root, self.label_column, self._reading)
         splits = official_splits(parts) if self.official else None
@@ -60,7 +63,7 @@ class HuggingFace(_HubForm):
 
     Attributes:
         path: the folder, or one Parquet file.
-        image_column: the column of pictures; by default the first column with pictures.
+        image_column: the column of pictures; needed where several columns hold pictures.
         label_column: the column of labels.
         official: whether splits named train and test (or validation) are used; else a seeded permutation.
         limit: use at most this many pictures; 0 for all.
@@ -142,11 +145,11 @@ def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]
     home = table.parent.relative_to(root)
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file) if table.suffix == ".csv" else (json.loads(x) for x in file if x.strip())
+            rows = csv.DictReader(file) if table.suffix == ".csv" else (json_value(x, table) for x in file if x.strip())
             for number, row in enumerate(rows, 1):
                 name = row.get("file_name") if isinstance(row, dict) else None
                 if not isinstance(name, str) or not name:
                     raise ValueError(f"entry {number} has no file_name")
                 yield (home / name).as_posix(), row
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{shown(table)}: expected one entry per line with file_name ({error})") from error
+        raise ValueError(f"{shown(table)}: expected one entry per line with file_name ({quoted(error)})") from error

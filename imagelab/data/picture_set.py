@@ -154,11 +154,12 @@ class PictureSet(Data, ABC):
         """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""
         (catalogue, pictures), total = self._usable(), len(self._all())
         chosen = f"A fixed random choice of {len(catalogue)} of {total} was read. " if len(catalogue) < total else ""
+        remarks = "".join(f"{remark[:1].upper()}{remark[1:]}. " for remark in catalogue.remarks)
         division = "a seeded permutation" if catalogue.splits is None else "the dataset's own (validation is reserve)"
         return (
             f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
-            f"Left out: {len(pictures.bad)} bad "
+            f"{remarks}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
             f"interpolated. "
@@ -203,7 +204,8 @@ class PictureSet(Data, ABC):
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
                 f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
-                f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures"
+                f"({'; '.join((f'{catalogue.ignored} files of other kinds', *catalogue.remarks))}); give the folder "
+                "that contains the pictures"
             )
         if count < LEAST_USABLE:
             raise ValueError(

@@ -166,6 +166,8 @@ def measure(
     seed: int = 0,
     device: str = "auto",
     cache: bool = True,
+    key: str = "",
+    column: str = "",
     progress: Progress | None = None,
 ) -> Measured:
     """Measure generated images against real ones, each number with its real-against-real floor.
@@ -187,6 +189,8 @@ def measure(
         seed: seed of the division for the floor and of every random choice inside an estimator.
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
+        key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
+        column: the column of the pictures in tables, where several columns hold pictures.
         progress: called with (description of the step, number of steps done, total number).
 
     Raises:
@@ -200,7 +204,7 @@ def measure(
     if metrics is not None and not metrics:
         raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
     metrics = None if metrics is None else [METRICS.find(name).name or name for name in metrics]
-    how = Opening(size or 0, resize, value_range, layout, on_bad, cache)
+    how = Opening(size or 0, resize, value_range, layout, on_bad, cache=cache, key=key, column=column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
     sets, warnings = of_one_form(sets)
@@ -214,10 +218,7 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = []
-    if division.floor is not None:
-        base = reference if division.floor_reference is None else panel.image_set(division.floor_reference)
-        floors = panel.take("floor", base, panel.image_set(division.floor), **keep)
+    floors = panel.floors(division, reference, keep)
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
@@ -272,6 +273,13 @@ class _Panel:
 
     def image_set(self, images: np.ndarray) -> ImageSet:
         return ImageSet(images, cache_folder("features") if self.cache else None)
+
+    def floors(self, division: _Division, reference: ImageSet, keep: dict[str, ImageSet]) -> list[Measurement]:
+        """Measure the panel on real images against real ones; nothing where there are too few for a floor."""
+        if division.floor is None:
+            return []
+        base = reference if division.floor_reference is None else self.image_set(division.floor_reference)
+        return self.take("floor", base, self.image_set(division.floor), **keep)
 
     def take(
         self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None

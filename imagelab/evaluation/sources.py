@@ -19,13 +19,26 @@ import numpy as np
 from PIL import Image
 
 from ..images import check_images
-from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
+from ..io.archives import Archives, archive_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
-from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, every_page, file_catalogue, list_pictures, shown
+from ..io.arrow import Feature, arrow_catalogue, holds_pictures
+from ..io.catalogue import (
+    SUFFIXES,
+    BadFile,
+    Catalogue,
+    digest,
+    every_page,
+    file_catalogue,
+    is_archive,
+    list_pictures,
+    shown,
+)
 from ..io.decode import LISTED, Facts, Progress, decoded
 from ..io.pictures import read_picture
 from ..io.reading import Page, Picture, Reading, Source
 from ..io.resample import Kernel
+from ..io.table_files import parquet_files, saved_files
+from ..io.untrusted import regular
 from ..metrics import ImageSet
 from ..pool import REAL, RESERVE
 from ..run_folder import RunFolder
@@ -52,6 +65,9 @@ class Opening:
         white: the value that means white in picture files whose values are not bytes; None where the file says it.
         page: which picture is taken of a file that holds several, from 1, or "all"; None takes the first and says so.
         cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
+        key: the ending of the pictures of archives, such as "jpg" or "seg.png", where their samples have several; "all"
+            takes each.
+        column: the column of the pictures of tables, where several columns hold pictures.
     """
 
     size: int = 0
@@ -62,6 +78,8 @@ class Opening:
     white: float | None = None
     page: Page | None = None
     cache: bool = True
+    key: str = ""
+    column: str = ""
 
     @property
     def reading(self) -> Reading:
@@ -131,7 +149,8 @@ def open_images(
 
     Args:
         source: a path, a numpy array, a torch tensor, an ImageSet, or a sequence of PIL images or of paths. A path is a
-            folder of images (searched recursively); .npy, .npz, .zip, .tar, .parquet; a folder of tar or Parquet files;
+            folder of images (searched recursively); .npy, .npz, .zip, .tar, .tar.gz, .parquet; a folder of archives or
+            Parquet files;
             one image; or ``RUN@3`` for generation 3 of a run, ``RUN@3:1`` for line 1 of it, ``RUN@0`` for the real
             training set, ``RUN@heldout``.
         how: what may be done to the pixels.
@@ -179,24 +198,40 @@ def _from_path(text: str, how: Opening, name: str, progress: Progress | None) ->
         raise ValueError(f"{name}: {shown(text)} does not exist; check the path (a run's generation is RUN@3)")
     if path.is_dir():
         return _from_folder(path, how, name, progress)
+    regular(path)
     ending = path.suffix.lower()
     if ending in (".npy", ".npz"):
         values, stamp = array_file(path, how.cache)
         return _from_array(values, how, name, stamp)
-    if ending == ".zip":
-        catalogue = zip_catalogue(path, how.reading)
-    elif ending == ".tar":
-        catalogue = tar_catalogue(path, how.reading)
-    elif ending == ".parquet":
-        catalogue = table_catalogue(path, how.reading)
-    elif ending in SUFFIXES:
+    if is_archive(path.name):
+        return _from_archives(path, how, name, progress)
+    if ending == ".parquet":
+        return _from_tables(path, how, name, progress)
+    if ending in SUFFIXES:
         return _from_list([path], how, name, progress)
-    else:
-        raise ValueError(
-            f"{name}: {shown(path)} cannot be opened; expected a folder of pictures, .npy, .npz, .zip, .tar, "
-            f".parquet, a picture, or RUN@GENERATION"
-        )
+    raise ValueError(
+        f"{name}: {shown(path)} cannot be opened; expected a folder of pictures, .npy, .npz, .zip, .tar, .tar.gz, "
+        f".parquet, a picture, or RUN@GENERATION"
+    )
+
+
+def _from_archives(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    try:
+        catalogue = archive_catalogue(path, how.reading, Archives(how.key, cache=how.cache))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     return _from_catalogue(catalogue, how, name, progress)
+
+
+def _from_tables(
+    path: Path, how: Opening, name: str, progress: Progress | None, remarks: tuple[str, ...] = ()
+) -> OpenedImages:
+    try:
+        files = (saved_files(path) if path.is_dir() else []) or parquet_files(path)
+        catalogue, _ = arrow_catalogue(files, Feature(how.column, facts=False), how.reading)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return _from_catalogue(replace(catalogue, remarks=remarks), how, name, progress)
 
 
 def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
@@ -205,18 +240,28 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
         raise ValueError(f"{name}: {shown(path)} is a run; say which images of it, after its name: {places}")
     if (path / "images.npy").is_file():  # the folder of one generation: its grid.png is not an image of the set
         return _from_path(str(path / "images.npy"), how, name, progress)
-    if saved_files_in(path):
-        return _from_catalogue(table_catalogue(path, how.reading), how, name, progress)
     listing = list_pictures(path)
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return _from_tables(path, how, name, progress, listing.remarks("tables"))
+    tables = [table for table in listing.tables if not listing.entries or holds_pictures(path / table)]
+    kinds = {"pictures": len(listing.entries), "archives": len(listing.archives), "tables with pictures": len(tables)}
+    held = [f"{count} {kind}" for kind, count in kinds.items() if count]
+    if len(held) > 1:
+        examples = ", ".join(shown(path / each) for each in (*listing.archives[:1], *tables[:1]))
+        raise ValueError(
+            f"{name}: {shown(path)} holds {' and '.join(held)}: expected one kind of them. Name the subfolder or the "
+            f"file that is meant (such as {examples}), or move the others out of it"
+        )
+    if tables:
+        return _from_tables(path, how, name, progress, listing.remarks("tables"))
+    if listing.archives:
+        return _from_archives(path, how, name, progress)
     if listing.entries:
         return _from_catalogue(file_catalogue(listing, how.reading), how, name, progress)
-    if next(path.rglob("*.parquet"), None):
-        return _from_catalogue(table_catalogue(path, how.reading), how, name, progress)
-    if next(path.rglob("*.tar"), None):
-        return _from_catalogue(tar_catalogue(path, how.reading), how, name, progress)
+    others = "; ".join((f"{listing.ignored} files of other kinds", *listing.remarks()))
     raise ValueError(
-        f"{name}: no picture in {shown(path)} ({listing.ignored} files of other kinds); expected PNG, JPEG, WebP, BMP, "
-        "TIFF, GIF or PNM files, Parquet or tar files. Name the folder that holds them"
+        f"{name}: no picture in {shown(path)} ({others}); expected PNG, JPEG, WebP, BMP, TIFF, GIF or PNM files, "
+        "Parquet or tar files. Name the folder that holds them"
     )
 
 
@@ -281,7 +326,7 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
     if bad and how.on_bad == "stop":
         listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
         raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{listed}")
-    notes = _notes_of(bad, facts, how)
+    notes = [*catalogue.remarks, *_notes_of(bad, facts, how)]
     if catalogue.ignored:
         notes.append(f"other files, ignored because their names are not those of pictures: {catalogue.ignored}")
     return OpenedImages(

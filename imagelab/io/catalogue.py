@@ -33,6 +33,7 @@ __all__ = [
     "digest",
     "every_page",
     "file_catalogue",
+    "is_archive",
     "list_pictures",
     "shown",
 ]
@@ -44,6 +45,13 @@ SUFFIXES = frozenset(
     {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """Files with these suffixes are pictures; all others are counted and not read."""
+
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".zip")
+"""Endings of archives that can be read, see archives.py."""
+
+TABLES = (".parquet",)
+LISTED = 3  # names given one by one in a remark
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The picture files of a folder in sorted order; other files counted, unreadable places named."""
+    """The picture files of a folder in sorted order; other files counted, unreadable places named.
+
+    Attributes:
+        folder: the folder.
+        entries: its pictures.
+        ignored: number of other files, archives and tables among them.
+        unread: what cannot be opened.
+        archives: names of zip and tar files, sorted.
+        tables: names of Parquet files, sorted.
+        linked: names of subfolders that are links, which are not entered, sorted.
+    """
 
     folder: Path
     entries: tuple[Entry, ...]
     ignored: int = 0
     unread: tuple[BadFile, ...] = ()
+    archives: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+
+    def remarks(self, *read: str) -> tuple[str, ...]:
+        """Return what was not read of the folder, one sentence a kind; ``read`` names the kinds that were."""
+        pictures = tuple(entry.name for entry in self.entries)
+        kinds = {"pictures": pictures, "archives": self.archives, "tables": self.tables}
+        found = [
+            f"{kind} that were not read: {_some(names)}" for kind, names in kinds.items() if names and kind not in read
+        ]
+        return (*found, *(f"linked folders that were not entered: {_some(names)}" for names in (self.linked,) if names))
 
 
 @dataclass(frozen=True)
@@ -90,6 +120,7 @@ class Catalogue:
         bad: pictures that were refused already.
         ignored: number of files that are not pictures.
         note: a sentence for the card.
+        remarks: what a reader of the numbers has to know, sentences without a full stop; damage to archives first.
         content: row -> its file, or the content of it; ValueError with the reason if there is none. None for rows that
             are not picture files.
     """
@@ -104,6 +135,7 @@ class Catalogue:
     bad: tuple[BadFile, ...] = field(default=(), compare=False)
     ignored: int = field(default=0, compare=False)
     note: str = field(default="", compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
     content: Callable[[int], Source] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -132,7 +164,7 @@ def digest(*parts: object) -> str:
 def list_pictures(folder: Path, recursive: bool = True) -> Listing:
     """List a folder's picture files, recognised by the suffix of their names, in sorted order.
 
-    Names that begin with a dot are ignored; linked subfolders are not entered.
+    Names that begin with a dot are ignored; linked subfolders are not entered, and named.
 
     Raises:
         ValueError: if the folder is missing or is not a folder.
@@ -143,32 +175,61 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
         raise ValueError(f"folder: {shown(folder)} is a file; expected a folder. Name the folder that holds it.")
     unread: list[BadFile] = []
     entries: list[Entry] = []
+    archives: list[str] = []
+    tables: list[str] = []
+    linked: list[str] = []
     ignored = 0
 
     def refuse(error: OSError) -> None:
         unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
 
     root = os.path.join(folder, "")  # noqa: PTH118 - with the last separator
-    for parent, names in _walk(folder, recursive, refuse):
+    for parent, folders, names in _walk(folder, recursive, refuse):
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):  # noqa: PTH114, PTH118
+                linked.append(_inside(root, parent, name))
         for name in names:
+            if is_archive(name) and not name.startswith("."):
+                archives.append(_inside(root, parent, name))
+            elif name.lower().endswith(TABLES) and not name.startswith("."):
+                tables.append(_inside(root, parent, name))
             if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
                 ignored += 1
                 continue
             path = os.path.join(parent, name)  # noqa: PTH118
             try:
                 status = os.stat(path)  # noqa: PTH116
-                inside = path[len(root) :].replace(os.sep, "/")
+                inside = _inside(root, parent, name)
                 entries.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
             except OSError as error:
                 unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
     entries.sort(key=lambda entry: os.fsencode(entry.name))
-    return Listing(folder, tuple(entries), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
+    named = tuple(sorted(unread, key=lambda bad: bad.path))
+    others = [tuple(sorted(names, key=os.fsencode)) for names in (archives, tables, linked)]
+    return Listing(folder, tuple(entries), ignored, named, *others)
 
 
-def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+def is_archive(name: str) -> bool:
+    """Return whether the name of a file is that of an archive that can be read."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def _inside(root: str, parent: str, name: str) -> str:
+    return os.path.join(parent, name)[len(root) :].replace(os.sep, "/")  # noqa: PTH118 - many files
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return how many names there are, and the first ones."""
+    listed = ", ".join(shown(name) for name in names[:LISTED])
+    return f"{len(names)} ({listed}{', ...' if len(names) > LISTED else ''})"
+
+
+def _walk(
+    folder: Path, recursive: bool, refuse: Callable[[OSError], None]
+) -> Iterator[tuple[str, list[str], list[str]]]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
-        yield parent, files
+        yield parent, folders, files
 
 
 def file_catalogue(
@@ -208,6 +269,7 @@ def file_catalogue(
         bad=listing.unread,
         ignored=listing.ignored + len(listing.entries) - len(chosen),
         content=content,
+        remarks=listing.remarks("pictures") if entries is None else listing.remarks("pictures", "archives", "tables"),
     )
 
 

@@ -1,9 +1,9 @@
 """The files inside an archive, and which of its pictures are the pictures of the set.
 
-An archive may hold several pictures of one sample, such as a photograph ``000.jpg`` and its mask ``000.seg.png``. Which
-of them is meant is never decided by their order: the ending is chosen with ``key``, and without a choice such an archive
-is refused, with the endings and their counts. Names that only contain dots, such as ``sample.0001.png``, are pictures of
-their own.
+An archive may hold several pictures of one sample, such as a photograph ``000.jpg`` and its mask ``000.seg.png``.
+Which of them is meant is never decided by their order: the ending is chosen with ``key``, and without a choice such an
+archive is refused, with the endings and their counts. Names that only contain dots, such as ``sample.0001.png``, are
+pictures of their own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from .catalogue import SUFFIXES, BadFile
 from .untrusted import quoted
 
-__all__ = ["ALL", "Contents", "Member", "chosen", "is_hidden", "is_picture", "key_and_ending"]
+__all__ = ["ALL", "Contents", "Member", "chosen", "is_debris", "is_hidden", "is_picture", "key_and_ending"]
 
 ALL = "all"
 """The value of ``key`` that takes every picture, however many one sample has."""
@@ -49,7 +49,7 @@ class Member:
     sparse: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contents:
     """The files of an archive.
 
@@ -74,6 +74,12 @@ def is_hidden(name: str) -> bool:
     """Return whether a name belongs to no picture of the set: ``.x.png``, ``.git/x.png``, ``__MACOSX/x.png``."""
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+
+
+def is_debris(name: str) -> bool:
+    """Return whether a file was only left by the system that made the archive: ``__MACOSX/..``, ``._x.png``."""
+    path = PurePosixPath(name)
+    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
 
 
 def is_picture(name: str) -> bool:

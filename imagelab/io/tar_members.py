@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from .members import Contents, Member, is_picture
 from .untrusted import quoted
 
-__all__ = ["MOST_BYTES", "Bytes", "sparse_content", "tar_members"]
+__all__ = ["MOST_BYTES", "Bytes", "tar_members"]
 
 BLOCK = 512
 STEP = 1 << 20  # bytes of zeros that are read at once
@@ -80,15 +80,16 @@ class _Walk:
             except _DamageError as damage:
                 if zeros:
                     raise _DamageError(
-                        f"bytes that are no part of it follow its end, from byte {position} of {self.size} on ({damage})"
+                        f"bytes that are no part of it follow its end, from byte {position} of {self.size} on "
+                        f"({damage})"
                     ) from damage
                 raise
             self.joined += bool(zeros)
             zeros = 0
         if zeros < 2:
             raise _DamageError(
-                f"it ends at byte {self.size} without the two blocks of zeros that close a tar file: it was cut, or its "
-                "writing was not finished"
+                f"it ends at byte {self.size} without the two blocks of zeros that close a tar file: it was cut, or "
+                "its writing was not finished"
             )
 
     def _after_zeros(self, position: int) -> int:
@@ -197,12 +198,13 @@ class _Walk:
             self.files[row] = _linked(self.files[row].name, target, self.known.get(end))
 
 
-def tar_members(read: Bytes, size: int) -> Contents:
+def tar_members(read: Bytes, size: int, later: Bytes | None = None) -> Contents:
     """Return the members of an uncompressed tar file.
 
     Args:
         read: gives the bytes of the archive.
         size: its length in bytes.
+        later: gives them when a member is read, from any thread; ``read`` by default.
 
     Raises:
         ValueError: with the reason (without the file's name), where not one member can be read.
@@ -214,19 +216,22 @@ def tar_members(read: Bytes, size: int) -> Contents:
         pictures = sum(is_picture(member.name) for member in walk.files)
         damage = f"the archive is damaged after {pictures} pictures, and what may follow is not read: {error}"
         if not walk.files:
-            raise ValueError(f"not a whole tar file ({error})") from error
+            raise ValueError(str(error)) from error
     walk.resolve()
 
+    source = later or read
+
     def content(member: Member) -> bytes:
-        if member.sparse:
-            return sparse_content(read, size, member)
-        return read(member.place, member.size)
+        packed = _filled(source, size, member) if member.sparse else source(member.place, member.size)
+        if len(packed) < member.size and not member.sparse:
+            raise ValueError(f"the archive ends after {len(packed)} of {member.size} bytes")
+        return packed
 
     joined = (f"archives joined end to end, all of them read: {walk.joined}",) * (walk.joined > 1)
     return Contents(tuple(walk.files), content, damage, joined)
 
 
-def sparse_content(read: Bytes, size: int, member: Member) -> bytes:
+def _filled(read: Bytes, size: int, member: Member) -> bytes:
     """Return the content of a member that is stored with holes, its zeros filled in."""
     handle = io.BytesIO(read(member.place, min(size - member.place, member.size + 2 * MOST_WORDS)))
     with tarfile.open(fileobj=handle, mode="r:") as archive:
@@ -240,7 +245,9 @@ def sparse_content(read: Bytes, size: int, member: Member) -> bytes:
 def _linked(name: str, target: str, member: Member | None) -> Member:
     """Return the member of a link: the content of its target under its own name."""
     if target.startswith(("/", "../")) or target == "..":
-        return Member(name, 0, 0, f"a link to {quoted(target, 80)}, outside of the archive; links are not followed there")
+        return Member(
+            name, 0, 0, f"a link to {quoted(target, 80)}, outside of the archive; links are not followed there"
+        )
     if member is None:
         return Member(name, 0, 0, f"a link to {quoted(target, 80)}, which is no file of the archive")
     return replace(member, name=name)

@@ -52,8 +52,8 @@ def zip_members(path: Path) -> Contents:
     total, stored = sum(info.file_size for info in infos), path.stat().st_size
     if total > unfolded_limit(stored):
         raise ValueError(
-            f"{shown(path)}: its members state {total:,} bytes, more than the limit of {unfolded_limit(stored):,} for a "
-            f"file of {stored:,} bytes; unpack it, if it is right, and give the folder"
+            f"{shown(path)}: its members state {total:,} bytes, more than the limit of {unfolded_limit(stored):,} for "
+            f"a file of {stored:,} bytes; unpack it, if it is right, and give the folder"
         )
 
     def content(member: Member) -> bytes:
@@ -79,7 +79,9 @@ def _overlapping(infos: list[zipfile.ZipInfo]) -> dict[int, str]:
     for row in sorted(range(len(infos)), key=lambda row: infos[row].header_offset):
         info = infos[row]
         if info.header_offset < end:
-            found[row] = f"shares its bytes with {quoted(before, 80)}: the archive is damaged or made to unfold without end"
+            found[row] = (
+                f"shares its bytes with {quoted(before, 80)}: the archive is damaged or made to unfold without end"
+            )
             continue
         end, before = info.header_offset + LOCAL_BYTES + info.compress_size, info.filename
     return found
