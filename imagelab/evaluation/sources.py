@@ -245,11 +245,11 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
         return _from_tables(path, how, name, progress, listing.remarks("tables"))
     tables = [table for table in listing.tables if not listing.entries or holds_pictures(path / table)]
     kinds = {"pictures": len(listing.entries), "archives": len(listing.archives), "tables with pictures": len(tables)}
-    held = [f"{count} {kind}" for kind, count in kinds.items() if count]
+    held = [f"{kind}: {count}" for kind, count in kinds.items() if count]
     if len(held) > 1:
         examples = ", ".join(shown(path / each) for each in (*listing.archives[:1], *tables[:1]))
         raise ValueError(
-            f"{name}: {shown(path)} holds {' and '.join(held)}: expected one kind of them. Name the subfolder or the "
+            f"{name}: {shown(path)} holds several kinds ({', '.join(held)}); expected one. Name the subfolder or the "
             f"file that is meant (such as {examples}), or move the others out of it"
         )
     if tables:
@@ -316,7 +316,8 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
 
     if not len(catalogue):
         listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
-        raise ValueError(f"{name}: no picture in it{listed}")
+        others = "; ".join((f"{catalogue.ignored} files of other kinds", *catalogue.remarks))
+        raise ValueError(f"{name}: no picture in it ({others}){listed}")
     try:
         catalogue = every_page(catalogue, how.reading)
         images, facts = decoded(catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, progress=report)

@@ -11,14 +11,14 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from .annotation_lists import changed, columns_of, official_splits, split_word
 from .catalogue import BadFile, Catalogue, digest, is_archive, shown
-from .members import Contents, Member, chosen, is_debris, is_hidden, is_picture, key_and_ending
+from .members import Contents, Member, chosen, is_debris, is_hidden, is_picture, key_and_ending, last_ending, plain_path
 from .pictures import read_picture
 from .reading import Picture, Reading
 from .tar_members import MOST_BYTES, tar_members
@@ -29,7 +29,7 @@ from .zip_members import zip_members
 __all__ = ["Archives", "archive_catalogue", "archives_in"]
 
 MOST_FACTS = 1 << 20  # bytes of a .json or .cls file
-LABELS = ("cls", "json")
+LABELS = (".cls", ".json")
 WHOLE_TAR = "an uncompressed tar file, or one packed with gzip, bzip2, xz or Zstandard"
 VERSION = 2
 """Part of the stamp; raise it when other pictures of an archive would be taken."""
@@ -84,11 +84,11 @@ def archive_catalogue(root: Path, reading: Reading, how: Archives) -> Catalogue:
     rows, remarks = chosen([(number, member.name) for number, member in pictures], how.key, shown(root))
     taken = [pictures[row] for row in rows]
     damaged = [bad for path, each in zip(paths, archives, strict=True) for bad in each.bad(shown(path))]
-    remarks[:0] = [f"{bad.path}: only a part was read, {bad.reason}" for bad in damaged]
+    remarks[:0] = [f"the archive {bad.path} is damaged, and the pictures may be only a part of it" for bad in damaged]
     remarks += [
         f"{shown(path.name)}: {said}" for path, each in zip(paths, archives, strict=True) for said in each.remarks
     ]
-    parts = [split_word(paths[number].relative_to(root.parent).as_posix(), last=True) for number, _ in taken]
+    words = [split_word(path.relative_to(root.parent).as_posix(), last=True) for path in paths]
     attributes, note, unread = _attributes(paths, archives, taken) if how.labels else ({}, "", ())
 
     def content(row: int) -> io.BytesIO:
@@ -99,16 +99,17 @@ def archive_catalogue(root: Path, reading: Reading, how: Archives) -> Catalogue:
         return read_picture(content(row), reading)
 
     single_zip = root.suffix.lower() == ".zip" and len(paths) == 1
-    known = sum(is_debris(member.name) or (how.labels and _is_label(member.name)) for _, member in every)
+    others = [member.name for _, member in every if not is_picture(member.name)]
+    ignored = sum(not is_debris(name) and not (how.labels and _is_label(name)) for name in others)
     return Catalogue(
         stamp=digest("archives", VERSION, files, reading, how.key),
         names=tuple(shown(m.name if single_zip else f"{paths[number].name}:{m.name}") for number, m in taken),
         read=read,
         attributes=attributes,
-        splits=official_splits(parts) if how.official else None,
+        splits=official_splits([words[number] for number, _ in taken]) if how.official else None,
         home=f"{shown(root.name)}:" if single_zip else "",
         bad=(*damaged, *unread),
-        ignored=len(every) - len(pictures) - known,
+        ignored=ignored,
         note=note,
         content=content,
         remarks=tuple(remarks),
@@ -127,6 +128,8 @@ def _content(archive: Contents, member: Member) -> bytes:
         raise ValueError(f"{member.size:,} bytes are too many for one picture")
     try:
         return archive.read(member)
+    except ValueError:
+        raise
     except Exception as error:  # damaged members raise almost anything
         raise ValueError(f"cannot be unpacked: {quoted(error)}") from error
 
@@ -185,7 +188,7 @@ def _named(path: Path, contents: Contents) -> Contents:
 
 
 def _is_label(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower().removeprefix(".") in LABELS and not is_hidden(name)
+    return last_ending(name) in LABELS and not is_hidden(name)
 
 
 def _attributes(
@@ -236,5 +239,5 @@ def _label(archive: Contents, member: Member) -> Mapping[str, Any]:
 
 def _until_dot(name: str) -> str:
     """Return the name of a sample as webdataset takes it: up to the first dot of the file's name."""
-    path = PurePosixPath(name)
-    return str(path.parent / path.name.split(".")[0])
+    folder, slash, last = plain_path(name).rpartition("/")
+    return folder + slash + last.split(".")[0]

@@ -8,16 +8,27 @@ pictures of their own.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from .catalogue import SUFFIXES, BadFile
 from .untrusted import quoted
 
-__all__ = ["ALL", "Contents", "Member", "chosen", "is_debris", "is_hidden", "is_picture", "key_and_ending"]
+__all__ = [
+    "ALL",
+    "Contents",
+    "Member",
+    "chosen",
+    "is_debris",
+    "is_hidden",
+    "is_picture",
+    "key_and_ending",
+    "last_ending",
+    "plain_path",
+]
 
 ALL = "all"
 """The value of ``key`` that takes every picture, however many one sample has."""
@@ -72,19 +83,26 @@ class Contents:
 
 def is_hidden(name: str) -> bool:
     """Return whether a name belongs to no picture of the set: ``.x.png``, ``.git/x.png``, ``__MACOSX/x.png``."""
-    parts = PurePosixPath(name).parts
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+    if "__MACOSX" not in name and not name.startswith(".") and "/." not in name:  # nearly all names
+        return False
+    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in name.split("/"))
 
 
 def is_debris(name: str) -> bool:
     """Return whether a file was only left by the system that made the archive: ``__MACOSX/..``, ``._x.png``."""
-    path = PurePosixPath(name)
-    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+    *folders, last = name.split("/")
+    return "__MACOSX" in folders or last.startswith("._") or last == ".DS_Store"
 
 
 def is_picture(name: str) -> bool:
     """Return whether the name of a member is that of a picture."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES and not is_hidden(name)
+    return last_ending(name) in SUFFIXES and not is_hidden(name)
+
+
+def last_ending(name: str) -> str:
+    """Return the last ending of a name, in lower case, with its dot; "" where there is none."""
+    stem, dot, ending = name.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if dot and stem else ""
 
 
 def key_and_ending(name: str) -> tuple[str, str]:
@@ -97,13 +115,24 @@ def key_and_ending(name: str) -> tuple[str, str]:
         >>> key_and_ending("./a/000.seg.png"), key_and_ending("sample.0001.PNG"), key_and_ending("v1.0-000.png")
         (('a/000', 'seg.png'), ('sample.0001', 'png'), ('v1.0-000', 'png'))
     """
-    path = PurePosixPath(name)
-    first, *words = path.name.split(".")
+    folder, slash, last = plain_path(name).rpartition("/")
+    first, *words = last.split(".")
     begin = len(words)
     while begin and _WORD.fullmatch(words[begin - 1]):
         begin -= 1
-    key = ".".join([first, *words[:begin]])
-    return str(path.parent / key) if key else str(path), ".".join(words[begin:]).lower()
+    return folder + slash + ".".join([first, *words[:begin]]), ".".join(words[begin:]).lower()
+
+
+def plain_path(name: str) -> str:
+    """Return a name in its shortest form: ``./a/../b.png`` is ``b.png``.
+
+    Example:
+        >>> plain_path("./a/../b.png"), plain_path("a/b.png"), plain_path("")
+        ('b.png', 'a/b.png', '')
+    """
+    if not name.startswith((".", "/")) and "//" not in name and "/." not in name:  # nearly all names
+        return name
+    return posixpath.normpath(name)
 
 
 def chosen(names: Sequence[tuple[int, str]], key: str, where: str) -> tuple[list[int], list[str]]:
@@ -157,7 +186,7 @@ def chosen(names: Sequence[tuple[int, str]], key: str, where: str) -> tuple[list
 
 
 def _repeats(names: Sequence[tuple[int, str]]) -> list[str]:
-    paths = Counter((archive, str(PurePosixPath(name))) for archive, name in names)
+    paths = Counter((archive, plain_path(name)) for archive, name in names)
     again = [(name, count) for (_, name), count in paths.items() if count > 1]
     if not again:
         return []

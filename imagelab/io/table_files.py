@@ -111,10 +111,21 @@ def column_of(file: File, group: int, name: str) -> pyarrow.ChunkedArray:
         ValueError: naming the file, if it is damaged, has no such column, or unfolds to more than the limit.
     """
     with _ONE:
-        return _column(file, group, name)
+        column = _column_or_reason(file, group, name)
+    if isinstance(column, str):
+        raise ValueError(column)
+    return column
 
 
 @lru_cache(maxsize=4)
+def _column_or_reason(file: File, group: int, name: str) -> pyarrow.ChunkedArray | str:
+    """Return a column, or why it cannot be read; so this is found out once and not for each of its rows."""
+    try:
+        return _column(file, group, name)
+    except ValueError as error:
+        return str(error)
+
+
 def _column(file: File, group: int, name: str) -> pyarrow.ChunkedArray:
     opened = _open(file)
     import pyarrow

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from .members import Contents, Member, is_picture
+from .members import Contents, Member, is_picture, plain_path
 from .untrusted import quoted
 
 __all__ = ["MOST_BYTES", "Bytes", "tar_members"]
@@ -118,6 +118,8 @@ class _Walk:
             text = self._body(data, info.size, "what is said about a member")
             if info.type == LONG_NAME:
                 name = _text(text)
+                if not name:
+                    raise _DamageError(f"the long name at byte {position} is empty")
             elif info.type == LONG_LINK:
                 link = _text(text)
             elif info.type == GLOBAL:
@@ -135,11 +137,11 @@ class _Walk:
 
     def _take(self, info: tarfile.TarInfo, member: Member, link: str, begin: int) -> int:
         """Enter a member; return where the next one begins."""
-        path = _path(member.name)
+        path = plain_path(member.name)
         if info.type in (tarfile.LNKTYPE, tarfile.SYMTYPE):
-            target = _path(link)
+            target = plain_path(link)
             if info.type == tarfile.SYMTYPE:
-                target = link if link.startswith("/") else _path(posixpath.join(posixpath.dirname(path), link))
+                target = link if link.startswith("/") else plain_path(posixpath.join(posixpath.dirname(path), link))
                 self.links.append((len(self.files), target))
                 self.files.append(replace(member, size=0, sparse=False))
             else:
@@ -188,7 +190,7 @@ class _Walk:
 
     def resolve(self) -> None:
         """Replace symbolic links by the members that they point to."""
-        places = {_path(self.files[row].name): target for row, target in self.links}
+        places = {plain_path(self.files[row].name): target for row, target in self.links}
         for row, target in self.links:
             end = target
             for _ in range(MOST_STEPS):
@@ -253,11 +255,6 @@ def _linked(name: str, target: str, member: Member | None) -> Member:
     return replace(member, name=name)
 
 
-def _path(name: str) -> str:
-    """Return a name in its shortest form: ``./a/../b.png`` is ``b.png``."""
-    return posixpath.normpath(name) if name else ""
-
-
 def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
@@ -278,8 +275,8 @@ def _text(content: bytes) -> str:
 def _fields(content: bytes, position: int) -> dict[str, str]:
     """Return the fields of a pax header: lines ``LENGTH NAME=VALUE``, where LENGTH is that of the whole line."""
     fields: dict[str, str] = {}
-    rest = content.rstrip(b"\0") if content.endswith(b"\0") else content
-    while rest:
+    rest = content
+    while rest and not (fields and not any(rest)):  # some writers fill up with zeros
         digits, blank, _ = rest[:24].partition(b" ")
         length = int(digits) if blank and digits.isdigit() else 0
         line = rest[len(digits) + 1 : length]

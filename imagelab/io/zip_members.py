@@ -13,13 +13,14 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from .members import Contents, Member
 from .tar_members import MOST_BYTES
 from .unfolding import unfolded_limit
-from .untrusted import parsing, quoted, shown
+from .untrusted import quoted, shown
 
 __all__ = ["zip_members"]
 
@@ -27,6 +28,7 @@ LOCAL = b"PK\x03\x04"
 END = b"PK\x05\x06"
 LOCAL_BYTES = 30
 END_BYTES = 22
+LISTED = 3  # reasons told one by one
 SLACK = 24  # bytes of sizes and checksum that may follow a member
 TAIL = (1 << 16) + END_BYTES
 ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a member
@@ -40,16 +42,20 @@ def zip_members(path: Path) -> Contents:
     Raises:
         ValueError: naming the file, if it is no zip file.
     """
-    with parsing(path, "a whole zip file"), zipfile.ZipFile(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        damage = _damage(path, archive.infolist(), archive.start_dir)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            everything, directory = archive.infolist(), archive.start_dir
+        damage = _damage(path, everything, directory)
+    except Exception as error:  # also an OSError for a place that no file has
+        raise ValueError(f"{shown(path)}: not a whole zip file ({quoted(error)})") from error
+    infos = [info for info in everything if not info.is_dir()]
     infos.sort(key=lambda info: info.filename)
     overlapping = _overlapping(infos)
     members = tuple(
         Member(info.filename, info.file_size, row, _refused(info) or overlapping.get(row, ""))
         for row, info in enumerate(infos)
     )
-    total, stored = sum(info.file_size for info in infos), path.stat().st_size
+    total, stored = sum(m.size for m in members if not m.refused and m.size <= MOST_BYTES), path.stat().st_size
     if total > unfolded_limit(stored):
         raise ValueError(
             f"{shown(path)}: its members state {total:,} bytes, more than the limit of {unfolded_limit(stored):,} for "
@@ -104,31 +110,37 @@ def _damage(path: Path, infos: list[zipfile.ZipInfo], directory: int) -> str:
             after = size - (begin + place + END_BYTES + comment)
             if after > 0:
                 reasons.append(f"{after} bytes follow its end")
-        if _unlisted(file, infos, directory):
-            reasons.append("it holds members that its directory does not list: joined archives, or a damaged directory")
-    return f"the archive is damaged: {'; '.join(reasons)}" if reasons else ""
+        reasons += _unlisted(file, infos, directory)
+    more = f" and {len(reasons) - LISTED} more of this kind" * (len(reasons) > LISTED)
+    return f"the archive is damaged: {'; '.join(reasons[:LISTED])}{more}" if reasons else ""
 
 
-def _unlisted(file: BinaryIO, infos: list[zipfile.ZipInfo], directory: int) -> bool:
-    """Return whether there is the header of a member between those that the directory lists."""
+def _unlisted(file: BinaryIO, infos: list[zipfile.ZipInfo], directory: int) -> Iterator[str]:
+    """Yield what the headers of the members say against the directory: one they do not fit, one that it lacks."""
     end = 0
     for info in [*sorted(infos, key=lambda info: info.header_offset), None]:
         start = directory if info is None else info.header_offset
         if start > end:
             file.seek(end)
             if LOCAL in file.read(min(start - end, SLACK + len(LOCAL))):
-                return True
+                yield f"from byte {end} on it holds members that its directory does not list (was it joined or cut?)"
         if info is not None:
-            file.seek(start)
-            end = max(end, start + LOCAL_BYTES + _names(file.read(LOCAL_BYTES)) + info.compress_size)
-    return False
+            length, reason = _header(file, info)
+            if reason:
+                yield f"{quoted(info.filename, 80)} {reason}"
+            end = max(end, start + length + info.compress_size)
 
 
-def _names(header: bytes) -> int:
-    """Return how many bytes follow the header of a member before its content; 0 where it is no header."""
+def _header(file: BinaryIO, info: zipfile.ZipInfo) -> tuple[int, str]:
+    """Return how long the header of a member is, and in what it contradicts the directory; "" where they agree."""
+    file.seek(info.header_offset)
+    header = file.read(LOCAL_BYTES)
     if header[:4] != LOCAL or len(header) < LOCAL_BYTES:
-        return 0
-    return sum(struct.unpack("<HH", header[26:30]))
+        return LOCAL_BYTES, "is not where the directory of the archive says"
+    name, extra = struct.unpack("<HH", header[26:30])
+    spelled = file.read(name).decode("utf-8" if info.flag_bits & UTF8 else "cp437", "replace")
+    differs = "has another name than the directory of the archive says" * (spelled != info.orig_filename)
+    return LOCAL_BYTES + name + extra, differs
 
 
 def _unpacked(path: Path, info: zipfile.ZipInfo) -> bytes:
@@ -140,14 +152,10 @@ def _unpacked(path: Path, info: zipfile.ZipInfo) -> bytes:
     if max(info.file_size, info.compress_size) > MOST_BYTES:
         raise ValueError(f"{max(info.file_size, info.compress_size):,} bytes are too many for one picture")
     with path.open("rb") as file:
-        file.seek(info.header_offset)
-        header = file.read(LOCAL_BYTES)
-        if header[:4] != LOCAL or len(header) < LOCAL_BYTES:
-            raise ValueError("is not where the directory of the archive says")
-        name = file.read(struct.unpack("<H", header[26:28])[0])
-        if name.decode("utf-8" if info.flag_bits & UTF8 else "cp437", "replace") != info.orig_filename:
-            raise ValueError("has another name than the directory of the archive says")
-        file.seek(info.header_offset + LOCAL_BYTES + _names(header))
+        length, reason = _header(file, info)
+        if reason:
+            raise ValueError(reason)
+        file.seek(info.header_offset + length)
         packed = file.read(info.compress_size)
     if len(packed) < info.compress_size:
         raise ValueError(f"is cut after {len(packed)} of {info.compress_size} bytes")
