@@ -23,7 +23,7 @@ from .pictures import read_picture
 from .reading import Picture, Reading
 from .tar_members import MOST_BYTES, tar_members
 from .unfolding import packing_of, unfolded
-from .untrusted import json_value, parsing, quoted
+from .untrusted import json_value, parsing, quoted, regular
 from .zip_members import zip_members
 
 __all__ = ["Archives", "archive_catalogue", "archives_in"]
@@ -77,6 +77,8 @@ def archive_catalogue(root: Path, reading: Reading, how: Archives) -> Catalogue:
     paths = archives_in(root)
     if not paths:
         raise ValueError(f"expected .tar files in {shown(root)}, got none; also .tar.gz, .tar.xz, .tar.zst or .zip")
+    for path in paths:
+        regular(path)
     files = [changed(path) for path in paths]
     archives = _opened(files, how.cache)
     every = [(number, member) for number, each in enumerate(archives) for member in each.files]

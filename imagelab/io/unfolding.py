@@ -30,6 +30,7 @@ RATIO = 100
 
 FREE = 1 << 28
 STEP = 1 << 20  # bytes unpacked at once
+XZ_MEMORY = 1 << 28  # bytes that unpacking may take; the highest setting of xz needs a quarter of it
 
 File = tuple[str, int, int]
 """Path, size and state of a file, see :func:`~imagelab.io.annotation_lists.changed`."""
@@ -118,7 +119,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _xz() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=FREE)
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
 
 
 def _streams(file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> Iterator[bytes]:

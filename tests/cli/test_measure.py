@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,30 @@ def test_every_option_reaches_the_measurement(here: Path, capsys: pytest.Capture
     assert "1 bad picture was left out" in told("fake")
     assert command("real", "fake", "--metrics", "tone", "--on-bad", "stop") == 1
     capsys.readouterr()
+
+
+def test_key_and_column_choose_among_several_pictures(here: Path, capsys: pytest.CaptureFixture[str]):
+    import pyarrow
+    from pyarrow import parquet
+
+    def row(said: str) -> str:
+        return next(line for line in said.splitlines() if line.startswith("brightness"))
+
+    files = sorted((here / "fake").glob("*.png"))
+    with tarfile.open("masks.tar", "w") as archive:
+        for file in files:
+            archive.add(file, f"{file.stem}.jpg")
+            archive.add(here / "real" / file.name, f"{file.stem}.seg.png")
+    cells = {"mask": "real", "image": "fake"}
+    columns = {name: [{"bytes": (here / home / f.name).read_bytes()} for f in files] for name, home in cells.items()}
+    parquet.write_table(pyarrow.table(columns), "two.parquet")
+    assert command("real", "fake", "--metrics", "tone") == 0
+    expected = row(capsys.readouterr().out)
+    for source, option, value in (("masks.tar", "--key", "jpg"), ("two.parquet", "--column", "image")):
+        assert command("real", source, "--metrics", "tone") == 1
+        assert f"{option} " in capsys.readouterr().err
+        assert command("real", source, "--metrics", "tone", option, value) == 0
+        assert row(capsys.readouterr().out) == expected
 
 
 def test_no_cache_keeps_nothing(here: Path):

@@ -4,7 +4,9 @@ import io
 import json
 import os
 import struct
+import tarfile
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -345,6 +347,40 @@ def test_a_subfolder_that_cannot_be_listed_is_named(plain: Path, monkeypatch: py
 def test_linked_subfolders_are_not_entered_so_a_loop_of_links_ends(plain: Path) -> None:
     (plain / "again").symlink_to(plain)
     assert len(all_images(Folder(path=plain))) == 12
+    assert "Linked folders that were not entered: 1 (again). " in Folder(path=plain).card()
+
+
+def test_an_archive_is_the_same_pictures_as_its_folder(plain: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as packed, zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(plain.rglob("*.*")):
+            packed.add(path, path.name)
+            archive.write(path, path.name)
+    expected = sorted(image.tobytes() for image in all_images(Folder(path=plain)).values())
+    for name in ("a.tar.gz", "a.zip"):
+        recipe = Folder(path=tmp_path / name)
+        assert sorted(image.tobytes() for image in all_images(recipe).values()) == expected
+        assert f"12 pictures of the archive {tmp_path / name}" in recipe.card()
+
+
+def test_the_pictures_of_an_archive_are_chosen_by_their_ending(plain: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for row, path in enumerate(sorted(plain.rglob("*.*"))):
+            archive.write(path, f"{row}.png")
+            archive.write(path, f"{row}.seg.png")
+    with pytest.raises(ValueError, match=r"12 of 12 samples have several pictures.*seg\.png \(12\)"):
+        Folder(path=tmp_path / "a.zip").available(0)
+    recipe = Folder(path=tmp_path / "a.zip", key="seg.png")
+    assert all(name.endswith(".seg.png") for name in all_images(recipe)) and len(all_images(recipe)) == 12
+    assert "Pictures left out because key is seg.png: png (12). " in recipe.card()
+
+
+def test_a_key_that_is_not_used_leaves_the_settings_as_they_were(plain: Path) -> None:
+    assert "key" not in Folder(path=plain).model_dump() and Folder(path=plain, key="png").model_dump()["key"] == "png"
+
+
+def test_archives_beside_the_pictures_are_counted_in_the_card(plain: Path) -> None:
+    (plain / "more.zip").touch()
+    assert "Archives that were not read: 1 (more.zip). " in Folder(path=plain).card()
 
 
 def test_unchanged_files_are_read_once_and_changed_ones_again(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import io
+import os
 import tarfile
 import tracemalloc
 import zipfile
@@ -66,7 +68,7 @@ def as_zip(pictures: np.ndarray, path: Path) -> object:
     return path / "a.zip"
 
 
-def as_tar(pictures: np.ndarray, path: Path) -> object:
+def as_tar(pictures: np.ndarray, path: Path) -> Path:
     with tarfile.open(path / "a.tar", "w") as archive:
         for row, picture in enumerate(pictures):
             info = tarfile.TarInfo(f"{row:03d}.png")
@@ -363,6 +365,96 @@ def test_transparency_and_bit_depth_give_notes(tmp_path: Path):
         assert [int(image.min()) for image in opened.images] == [255, 7]
         assert any("transparent" in note for note in opened.notes)
     assert any("more than 8 bits" in note for note in open_images(tmp_path).notes)
+
+
+def two_a_sample(pictures: np.ndarray, path: Path) -> Path:
+    """An archive of pictures and masks: 00.jpg and 00.seg.png are one sample."""
+    with tarfile.open(path / "masks.tar", "w") as archive:
+        for row, picture in enumerate(pictures):
+            for ending, pixels in (("jpg", picture), ("seg.png", 255 - picture)):
+                info = tarfile.TarInfo(f"{row:02d}.{ending}")
+                info.size = len(png(pixels))
+                archive.addfile(info, io.BytesIO(png(pixels)))
+    return path / "masks.tar"
+
+
+def test_of_several_pictures_a_sample_one_is_chosen_and_the_others_are_counted(tmp_path: Path, pictures: np.ndarray):
+    path, n = two_a_sample(pictures, tmp_path), len(pictures)
+    with pytest.raises(ValueError, match=rf"fake: .*masks\.tar: {n} of {n} samples .*jpg \({n}\), seg\.png \({n}\)"):
+        open_images(path, name="fake")
+    opened = open_images(path, Opening(key="jpg"))
+    assert np.array_equal(opened.images, pictures)
+    assert opened.notes == (f"pictures left out because key is jpg: seg.png ({n})",)
+    assert np.array_equal(open_images(path, Opening(key="seg.png")).images, 255 - pictures)
+    assert len(open_images(path, Opening(key="all"))) == 2 * n
+
+
+def test_a_packed_archive_is_the_same_set(tmp_path: Path, pictures: np.ndarray):
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress(as_tar(pictures, tmp_path).read_bytes()))
+    opened = open_images(packed)
+    assert np.array_equal(opened.images, pictures) and opened.notes == ()
+    assert np.array_equal(open_images(packed, Opening(cache=False)).images, pictures)
+
+
+def test_a_damaged_archive_is_a_refusal_or_the_first_note(tmp_path: Path, pictures: np.ndarray):
+    path = as_tar(pictures, tmp_path)
+    with tarfile.open(path) as archive:
+        place = archive.getmembers()[2].offset
+    content = bytearray(path.read_bytes())
+    content[place + 3] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="damaged after 2 pictures"):
+        open_images(path, Opening(on_bad="stop"))
+    opened = open_images(path)
+    assert len(opened) == 2 and opened.notes[0].startswith(f"the archive {path} is damaged")
+    assert "damaged after 2 pictures" in opened.notes[1] and opened.bad[0].path == str(path)
+
+
+def test_a_folder_of_several_kinds_asks_which_is_meant(tmp_path: Path, pictures: np.ndarray):
+    as_tar(pictures, tmp_path)
+    as_zip(pictures[:2], tmp_path)
+    assert len(open_images(tmp_path)) == len(pictures) + 2
+    save(pictures[:1], tmp_path / "more")
+    with pytest.raises(ValueError, match=r"several kinds \(pictures: 1, archives: 2\); expected one.*a\.tar"):
+        open_images(tmp_path)
+    (tmp_path / "a.tar").unlink()
+    (tmp_path / "a.zip").unlink()
+    as_parquet(pictures, tmp_path)
+    with pytest.raises(ValueError, match=r"several kinds \(pictures: 1, tables with pictures: 1\)"):
+        open_images(tmp_path)
+
+
+def test_a_table_without_pictures_beside_pictures_is_said(tmp_path: Path, pictures: np.ndarray):
+    import pyarrow
+    from pyarrow import parquet
+
+    save(pictures, tmp_path)
+    parquet.write_table(pyarrow.table({"file_name": ["0.png"]}), tmp_path / "metadata.parquet")
+    opened = open_images(tmp_path)
+    assert len(opened) == len(pictures) and opened.notes[0] == "tables that were not read: 1 (metadata.parquet)"
+
+
+def test_linked_folders_are_named_and_not_entered(tmp_path: Path, pictures: np.ndarray):
+    save(pictures, tmp_path / "far")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "data").symlink_to(tmp_path / "far")
+    with pytest.raises(ValueError, match=r"no picture in .*linked folders that were not entered: 1 \(data\)"):
+        open_images(tmp_path / "here")
+    save(pictures[:2], tmp_path / "here")
+    opened = open_images(tmp_path / "here")
+    assert len(opened) == 2 and opened.notes == ("linked folders that were not entered: 1 (data)",)
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.parquet", "x.png", "x.npy", "x.npz"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="is a named pipe; expected a regular file"):
+        open_images(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is a device; expected a regular file"):
+        open_images(tmp_path / name)
 
 
 @pytest.mark.parametrize(
