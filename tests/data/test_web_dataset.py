@@ -98,7 +98,8 @@ def test_the_picture_of_a_sample_is_chosen_by_its_ending(tmp_path: Path) -> None
 
 
 def test_a_key_that_is_not_used_leaves_the_settings_as_they_were() -> None:
-    assert "key" not in WebDataset(path="x").model_dump() and "key" in WebDataset(path="x", key="jpg").model_dump()
+    path = Path("x")
+    assert "key" not in WebDataset(path=path).model_dump() and "key" in WebDataset(path=path, key="jpg").model_dump()
 
 
 def test_pictures_beside_the_shards_are_counted_in_the_card(fake: Callable[[str], Path]) -> None:
