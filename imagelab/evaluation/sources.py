@@ -8,7 +8,6 @@ to the pixels on request is listed in the notes of the opened set. A resampling 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +20,11 @@ from PIL import Image
 from ..images import check_images
 from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
-from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, every_page, file_catalogue, list_pictures, shown
+from ..io.catalogue import BadFile, Catalogue, digest, every_page, file_catalogue, list_pictures, shown
 from ..io.decode import LISTED, Facts, Progress, decoded
+from ..io.formats import SUFFIXES
 from ..io.pictures import read_picture
+from ..io.pil_images import file_of, read_image
 from ..io.reading import Page, Picture, Reading, Source
 from ..io.resample import Kernel
 from ..metrics import ImageSet
@@ -249,15 +250,17 @@ def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Pr
         picture = pictures[row]
         if isinstance(picture, str | Path):
             return Path(picture).expanduser()
-        if not isinstance(picture, Image.Image):
-            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
-        if picture.mode in ("F", "I"):
-            raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
-        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits are treated as in files
-        picture.save(file, "PNG", compress_level=1)
+        file = file_of(picture) if isinstance(picture, Image.Image) else None
+        if file is None:
+            raise ValueError("not a picture file")
         return file
 
     def read(row: int) -> Picture:
+        picture = pictures[row]
+        if isinstance(picture, Image.Image):
+            return read_image(picture, how.reading)
+        if not isinstance(picture, str | Path):
+            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
         return read_picture(content(row), how.reading)
 
     names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
@@ -307,13 +310,7 @@ def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
         notes.append(f"resampled to {how.size} px ({how.resize}): {facts.resampled}")
     if facts.enlarged:
         notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
-    if facts.transparent:
-        notes.append(f"transparent and composited over white: {facts.transparent}")
-    if facts.deep:
-        notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
-    if facts.several and how.page is None:
-        notes.append(f"files with several pictures, of which the first was taken: {facts.several}; {PAGE}")
-    return notes
+    return notes + facts.sentences("white", PAGE if how.page is None else "")
 
 
 def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:

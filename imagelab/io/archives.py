@@ -14,7 +14,8 @@ from typing import Any
 
 from .annotation_lists import changed, columns_of, official_splits, split_word
 from .arrow import Feature, arrow_catalogue, parquet_files, saved_files
-from .catalogue import SUFFIXES, BadFile, Catalogue, digest, shown
+from .catalogue import BadFile, Catalogue, digest, shown
+from .formats import SUFFIXES
 from .pictures import read_picture
 from .reading import Picture, Reading
 

@@ -18,12 +18,12 @@ from typing import Literal
 
 import numpy as np
 
+from .formats import SUFFIXES, unreadable
 from .pictures import pages_in, read_picture
 from .reading import Picture, Reading, Source
 from .untrusted import shown
 
 __all__ = [
-    "SUFFIXES",
     "BadFile",
     "Catalogue",
     "Entry",
@@ -39,11 +39,6 @@ __all__ = [
 
 Split = Literal["train", "heldout", "reserve"]
 """The three parts of a dataset, which never share an image."""
-
-SUFFIXES = frozenset(
-    {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Files with these suffixes are pictures; all others are counted and not read."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The picture files of a folder in sorted order; other files counted, unreadable places named."""
+    """The picture files of a folder in sorted order; other files counted, unreadable places and formats named."""
 
     folder: Path
     entries: tuple[Entry, ...]
@@ -151,10 +146,13 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
     root = os.path.join(folder, "")  # noqa: PTH118 - with the last separator
     for parent, names in _walk(folder, recursive, refuse):
         for name in names:
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
-                ignored += 1
-                continue
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - many files
             path = os.path.join(parent, name)  # noqa: PTH118
+            if name.startswith(".") or suffix not in SUFFIXES:
+                reason = "" if name.startswith(".") else unreadable(suffix)
+                unread += [BadFile(shown(path), reason)] if reason else []
+                ignored += not reason
+                continue
             try:
                 status = os.stat(path)  # noqa: PTH116
                 inside = path[len(root) :].replace(os.sep, "/")
@@ -230,6 +228,8 @@ def every_page(catalogue: Catalogue, reading: Reading) -> Catalogue:
 
     def read(row: int) -> Picture:
         file, page = places[row]
+        if not several[file]:
+            return catalogue.read(file)
         return read_picture(content(file), replace(reading, page=page))
 
     return replace(

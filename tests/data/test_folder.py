@@ -315,14 +315,14 @@ def test_a_broken_link_and_an_odd_file_are_named(plain: Path) -> None:
 
 
 def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Image.open
+    honest = Path.open
 
-    def guarded(path: Path, *args: object, **settings: object) -> Image.Image:
+    def guarded(path: Path, *args: object, **settings: object) -> object:
         if path.name == "05.png":
             raise PermissionError(13, "Permission denied", str(path))
         return honest(path, *args, **settings)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(Image, "open", guarded)
+    monkeypatch.setattr(Path, "open", guarded)
     (bad,) = Folder(path=plain).bad_files()
     assert (Path(bad.path).name, bad.reason) == ("05.png", "cannot be opened: Permission denied")
 
