@@ -171,7 +171,7 @@ class PictureSet(Data, ABC):
         """Return what was done to the pixels, and what the files are, as sentences for the card."""
         behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
         lines = pictures.facts.sentences(behind, "" if self._reading.page else page)
-        return "".join(f"{line[0].upper()}{line[1:]}. " for line in lines)
+        return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
@@ -208,7 +208,7 @@ class PictureSet(Data, ABC):
             )
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
-                f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
+                f"{self._word}: expected PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF files in {where}, got none "
                 f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures"
             )
         if count < LEAST_USABLE:

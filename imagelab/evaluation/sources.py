@@ -50,9 +50,9 @@ class Opening:
         value_range: (lo, hi), the values that mean black and white in arrays that are not uint8.
         layout: order of the axes of arrays; "auto" decides by the axis of length 1 or 3.
         on_bad: "skip" leaves out bad images and names them, "stop" raises.
+        cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
         white: the value that means white in picture files whose values are not bytes; None where the file says it.
         page: which picture is taken of a file that holds several, from 1, or "all"; None takes the first and says so.
-        cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
     """
 
     size: int = 0
@@ -60,9 +60,9 @@ class Opening:
     value_range: tuple[float, float] | None = None
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
+    cache: bool = True
     white: float | None = None
     page: Page | None = None
-    cache: bool = True
 
     @property
     def reading(self) -> Reading:
@@ -215,9 +215,11 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
         return _from_catalogue(table_catalogue(path, how.reading), how, name, progress)
     if next(path.rglob("*.tar"), None):
         return _from_catalogue(tar_catalogue(path, how.reading), how, name, progress)
+    listed = "".join(f"\n  {each.path}: {each.reason}" for each in listing.unread[:LISTED])
     raise ValueError(
-        f"{name}: no picture in {shown(path)} ({listing.ignored} files of other kinds); expected PNG, JPEG, WebP, BMP, "
-        "TIFF, GIF or PNM files, Parquet or tar files. Name the folder that holds them"
+        f"{name}: no picture in {shown(path)} can be read ({listing.ignored} files of other kinds, "
+        f"{len(listing.unread)} that cannot be read); expected PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or PNM files, "
+        f"Parquet or tar files. Name the folder that holds them{listed}"
     )
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-__all__ = ["CONVERTED", "NO_PROFILE", "UNUSABLE", "to_srgb"]
+__all__ = ["CONVERTED", "FROM_LAB", "NO_PROFILE", "UNUSABLE", "to_srgb"]
 
 CONVERTED = "colours converted to sRGB by the picture's ICC profile"
 UNUSABLE = "with an ICC profile that cannot be used; their values were taken as sRGB"
+FROM_LAB = "LAB, converted to sRGB"
 NO_PROFILE = "CMYK without a profile, converted to RGB by the simple formula"
 
 MOST_PROFILE = 1 << 24  # bytes of a profile
@@ -50,7 +51,7 @@ def to_srgb(mode: str, profile: bytes | None) -> tuple[ImageCms.ImageCmsTransfor
     else:
         remark = ""
     if mode == "LAB":
-        return _from_lab(), remark
+        return _from_lab(), remark or FROM_LAB
     return None, remark or (NO_PROFILE if mode == "CMYK" else "")
 
 

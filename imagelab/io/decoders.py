@@ -23,6 +23,7 @@ __all__ = ["ORIENTATION", "check_size", "layers_of", "pages_of"]
 ORIENTATION = 0x0112  # the EXIF tag
 PROFILE = 34675  # the TIFF tag
 HEAD = 64  # bytes by which a format is recognised
+MOST_SEGMENTS = 1000  # before the pixels of a JPEG
 AVIF_HEAD = 1 << 16  # bytes in which the boxes of an AVIF lie that say what its values are
 BYTES = {"1": 2, "L": 2, "P": 4, "I;16": 4, "RGB;16": 11, "RGBA;16": 12}  # of a pixel; 7 for all others
 WIDE = re.compile(rb"colrnclx\0(?:[\x09\x0b\x0c]\0.|.\0[\x08\x10\x12])", re.DOTALL)  # BT.2020, P3; linear, PQ, HLG
@@ -49,7 +50,7 @@ def layers_of(file: BinaryIO, page: int | None, white: float | None) -> Layers:
 
     Args:
         file: the open file.
-        page: which of its pictures, from 1; None for the first.
+        page: which of its pictures, if it holds several, from 1; None for the first.
         white: the value that means white in pictures whose values are not bytes, if the user has stated one.
 
     Raises:
@@ -61,18 +62,40 @@ def layers_of(file: BinaryIO, page: int | None, white: float | None) -> Layers:
         return _netpbm(file, page or 1, white)
     if head[:4] in tiff.MAGIC:
         return _tiff(file, page or 1, white)
+    if head.startswith(b"\xff\xd8"):
+        _check_jpeg(file)
     header = png.png_header(file) if head.startswith(png.SIGNATURE) else None
-    if header is not None and header.depth == 16 and (page or 1) == 1:
-        return _deep_png(file, header, white)
+    if header is not None and header.depth == 16:
+        return _deep_png(file, header, page or 1, white)
     layers = _by_pillow(file, page)
     if header is not None:
-        if header.depth == 16:
-            raise ValueError("an animation of 16 bits a value, of which only the first picture can be read")
         layers.alpha = png.small_alpha(header, layers.image)
         if layers.alpha is not None:
             layers.image.info.pop("transparency", None)
         layers.remarks += [png.UNUSED_COLOURS] * header.other_colours
     return layers
+
+
+def _check_jpeg(file: BinaryIO) -> None:
+    """Refuse a JPEG of more than 8 bits a value, which Pillow takes for no picture.
+
+    Raises:
+        ValueError: with the number of bits.
+    """
+    place = 2
+    for _ in range(MOST_SEGMENTS):
+        file.seek(place)
+        marker = file.read(5)
+        if len(marker) < 5 or marker[0] != 0xFF:
+            return
+        if marker[1] in (0xFF, 0x01) or 0xD0 <= marker[1] <= 0xD8:  # without a length
+            place += 1 if marker[1] == 0xFF else 2
+            continue
+        if 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):
+            if marker[4] > 8:
+                raise ValueError(f"a JPEG of {marker[4]} bits a value, which is not read; save it as PNG or TIFF")
+            return
+        place += 2 + int.from_bytes(marker[2:4], "big")
 
 
 def pages_of(file: BinaryIO) -> int:
@@ -100,7 +123,7 @@ def _by_pillow(file: BinaryIO, page: int | None) -> Layers:
     opened = _open(file)
     check_size(opened.width, opened.height, opened.mode)
     several = bool(getattr(opened, "is_animated", False))
-    if page is not None and page > 1:
+    if several and page is not None and page > 1:
         try:
             opened.seek(page - 1)
         except EOFError as error:
@@ -118,12 +141,15 @@ def _by_pillow(file: BinaryIO, page: int | None) -> Layers:
     return layers
 
 
-def _deep_png(file: BinaryIO, header: png.PngHeader, white: float | None) -> Layers:
+def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: float | None) -> Layers:
     check_size(header.width, header.height, "RGBA;16" if header.kind else "I;16")
     opened = _open(file)  # only for the profile, the orientation and the number of pictures
+    several = bool(getattr(opened, "is_animated", False))
+    if several and page > 1:
+        raise ValueError("an animation of 16 bits a value, of which only the first picture can be read")
     layers = Layers(*png.deep_png(file, header, white), opened.info.get("icc_profile"), deep=True)
     layers.orientation = opened.getexif().get(ORIENTATION, 1)
-    layers.several = bool(getattr(opened, "is_animated", False))
+    layers.several = several
     layers.remarks += [png.UNUSED_COLOURS] * header.other_colours
     return layers
 
@@ -158,9 +184,11 @@ def _directory(file: BinaryIO, page: int) -> tuple[tiff.Directory, bool]:
             if len(found) > page:
                 break
     except ValueError as error:
-        if len(found) < page:
+        if not found:
             raise
         hear(f"after picture {len(found)}: {error}")
+    if len(found) == 1:
+        return found[0], False
     if len(found) < page:
         raise ValueError(f"page {page}: the file holds {len(found)}")
-    return found[page - 1], len(found) > 1
+    return found[page - 1], True

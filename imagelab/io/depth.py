@@ -50,7 +50,7 @@ class Levels:
         """Prepare the bytes of all integers up to white; this is faster than arithmetic and takes less memory."""
         whole = self.white.is_integer() and self.white <= 65535
         values = np.arange(int(self.white) + 1 if whole else 0)
-        self._table = np.rint(values * (255.0 / self.white)).astype(np.uint8)
+        self._table = np.rint(values * 255.0 / self.white).astype(np.uint8)
 
     def bytes_of(self, values: np.ndarray) -> np.ndarray:
         """Return uint8 values of the same shape.
@@ -69,14 +69,14 @@ class Levels:
             self.repeated = not (values % 257).any()
         if values.dtype.kind in "iu" and len(self._table):
             return self._table[values]
-        return np.rint(values * (255.0 / self.white)).clip(0, 255).astype(np.uint8)
+        return np.rint(values.astype(np.float64) * 255.0 / self.white).clip(0, 255).astype(np.uint8)
 
     def check(self) -> None:
         """Refuse a picture of which no value comes near white.
 
         Raises:
-            ValueError: if the white is the agreed one of 16 bits, and all values lie in the range of 12 bits or less and are not
-                those of a dark picture of 8 bits.
+            ValueError: if the white is the agreed one of 16 bits, and all values lie in the range of 12 bits or less
+                and are not those of a dark picture of 8 bits.
         """
         if self.doubted and 0 < self.most <= NARROW and not self.repeated:
             bits = int(self.most).bit_length()

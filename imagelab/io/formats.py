@@ -66,6 +66,17 @@ _OTHER = {
     ".tga": "TGA",
 }
 
+_READABLE = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"BM", "BMP"),
+    (8, b"WEBP", "WebP"),
+)
+"""(place, bytes there, format) of formats that are read; a file that begins so and cannot be opened is damaged."""
+
 _CONTENT = (
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
@@ -82,6 +93,9 @@ _CONTENT = (
     (4, b"ftypheix", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
     (4, b"ftyphevc", "HEIC"),
+    (4, b"ftypheim", "HEIC"),
+    (4, b"ftypheis", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
 )
@@ -148,4 +162,7 @@ def named(head: bytes) -> str:
             plugin = {"HEIC": _HEIF, "JPEG XL": _JXL}.get(name)
             way_out = _way_out(plugin) if plugin and not _there(plugin) else "save it as PNG"
             return f"a picture in a format that this installation cannot read: {name}; {way_out}"
+    for place, mark, name in _READABLE:
+        if head[place : place + len(mark)] == mark:
+            return f"a damaged {name} file, or one of a kind that is not read"
     return f"not a picture: the content is none of {', '.join(sorted(FORMATS, key=lambda name: name == 'AVIF'))}"

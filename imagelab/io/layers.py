@@ -70,7 +70,9 @@ def flat(layers: Layers, alpha_over: tuple[int, int, int]) -> np.ndarray:
             pixels[0, top:bottom] = np.asarray(band.convert("L"))
             continue
         alpha = None if layers.alpha is None else layers.alpha[top:bottom]
-        pixels[:, top:bottom] = np.asarray(_over(band, alpha, transform, alpha_over)).transpose(2, 0, 1)
+        laid = _over(band, alpha, transform, alpha_over)
+        for channel in range(3):
+            pixels[channel, top:bottom] = np.asarray(laid.getchannel(channel))
     return turned(np.broadcast_to(pixels, (3, height, width)), layers.orientation)
 
 
@@ -103,13 +105,15 @@ def _over(
     transform: ImageCms.ImageCmsTransform | None,
     behind: tuple[int, int, int],
 ) -> Image.Image:
-    """Return a band of rows as RGB, its transparency laid over a colour."""
+    """Return a band of rows as RGB or opaque RGBA, its transparency laid over a colour."""
     if band.mode in ("RGBa", "La"):
         if transform is None:
             return _premultiplied_over(band, behind)
         band = band.convert("RGBA" if band.mode == "RGBa" else "LA")
     if "transparency" in band.info or band.mode in ("PA", "LA"):
         band = band.convert("RGBA")
+    if band.mode == "RGBA" and alpha is None and transform is None:
+        return Image.alpha_composite(Image.new("RGBA", band.size, (*behind, 255)), band)
     colours = _rgb(band, transform)
     if alpha is not None:
         colours.putalpha(Image.fromarray(alpha))
@@ -117,7 +121,7 @@ def _over(
         colours.putalpha(band.getchannel("A"))
     else:
         return colours
-    return Image.alpha_composite(Image.new("RGBA", colours.size, (*behind, 255)), colours).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, (*behind, 255)), colours)
 
 
 def _rgb(band: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:

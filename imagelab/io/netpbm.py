@@ -103,6 +103,7 @@ def netpbm(file: BinaryIO, page: int, white: float | None) -> tuple[Image.Image,
     file.seek(0)
     content = file.read()
     found = list(islice(netpbm_pictures(content), page + 1))
+    page = page if len(found) > 1 else 1
     if len(found) < page:
         raise ValueError(f"page {page}: the file holds {len(found)}")
     picture, several = found[page - 1], len(found) > 1
@@ -218,7 +219,7 @@ def _plain(content: bytes, picture: Netpbm) -> np.ndarray:
     """P1 to P3: numbers as text; in P1 the digits may stand without spaces."""
     text = re.sub(rb"#[^\r\n]*", b" ", content[picture.start - 1 :])
     count = picture.width * picture.height * picture.channels
-    if text.translate(None, b"0123456789 \t\r\n\v\f") or _LONG.search(text):
+    if text.translate(None, b"0123456789 \t\r\n\v\f") or (picture.kind != "1" and _LONG.search(text)):
         raise ValueError("a value that is no number")
     if picture.kind == "1":
         values = np.frombuffer(text.translate(None, b" \t\r\n\v\f"), np.uint8)[:count] - 48
