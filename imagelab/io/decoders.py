@@ -110,7 +110,7 @@ def pages_of(file: BinaryIO) -> int:
         file.seek(0)
         return sum(1 for _ in netpbm.netpbm_pictures(file.read()))
     if head[:4] in tiff.MAGIC:
-        return sum(1 for _ in tiff.directories(file))
+        return sum(1 for _ in tiff.directories(file, count_only=True))
     return int(getattr(_open(file), "n_frames", 1))
 
 

@@ -74,6 +74,7 @@ _READABLE = (
     (0, b"MM\0*", "TIFF"),
     (0, b"BM", "BMP"),
     (8, b"WEBP", "WebP"),
+    *([(4, b"ftypavif", "AVIF"), (4, b"ftypavis", "AVIF")] if features.check("avif") else []),
 )
 """(place, bytes there, format) of formats that are read; a file that begins so and cannot be opened is damaged."""
 
@@ -157,12 +158,12 @@ def formats() -> tuple[str, ...]:
 
 def named(head: bytes) -> str:
     """Return the reason why a file that begins with these bytes is no picture that can be read."""
+    for place, mark, name in _READABLE:
+        if head[place : place + len(mark)] == mark:
+            return f"a damaged {name} file, or one of a kind that is not read"
     for place, mark, name in _CONTENT:
         if head[place : place + len(mark)] == mark:
             plugin = {"HEIC": _HEIF, "JPEG XL": _JXL}.get(name)
             way_out = _way_out(plugin) if plugin and not _there(plugin) else "save it as PNG"
             return f"a picture in a format that this installation cannot read: {name}; {way_out}"
-    for place, mark, name in _READABLE:
-        if head[place : place + len(mark)] == mark:
-            return f"a damaged {name} file, or one of a kind that is not read"
     return f"not a picture: the content is none of {', '.join(sorted(FORMATS, key=lambda name: name == 'AVIF'))}"

@@ -27,6 +27,7 @@ MAGIC = re.compile(rb"P[1-7Ff]\s")
 
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*)*([^\s#]+)")
 _LONG = re.compile(rb"\d{10}")
+_REST = re.compile(rb"[\0\s]*")
 _PAM_HEADER = 64  # lines
 _TUPLES = {"BLACKANDWHITE": 1, "GRAYSCALE": 1, "RGB": 3}
 
@@ -80,13 +81,10 @@ def netpbm_pictures(content: bytes) -> Iterator[Netpbm]:
         if picture.kind in "123":
             return  # plain text: one picture a file
         place = picture.start + picture.length
-        rest = content[place : place + 16]
-        if rest.strip(b"\0 \t\r\n"):
-            place += len(rest) - len(rest.lstrip())
-            if not MAGIC.match(content, place):
-                raise ValueError(f"bytes after the picture that are no other one: {len(content) - place}")
-        else:
-            return
+        following = _REST.match(content, place)
+        place = following.end() if following else len(content)
+        if place < len(content) and not MAGIC.match(content, place):
+            raise ValueError(f"bytes after the picture that are no other one: {len(content) - place}")
 
 
 def netpbm(file: BinaryIO, page: int, white: float | None) -> tuple[Image.Image, np.ndarray | None, bool, bool]:
@@ -224,7 +222,7 @@ def _plain(content: bytes, picture: Netpbm) -> np.ndarray:
     if picture.kind == "1":
         values = np.frombuffer(text.translate(None, b" \t\r\n\v\f"), np.uint8)[:count] - 48
     else:
-        values = np.fromstring(text, np.int32, count, sep=" ") if text.strip() else np.zeros(0, np.int32)
+        values = np.fromstring(text, np.int32, sep=" ")[:count] if text.strip() else np.zeros(0, np.int32)
     if len(values) < count:
         raise ValueError(f"image file is truncated ({len(values)} of {count} values)")
     return _shaped(values, picture)

@@ -23,7 +23,7 @@ __all__ = ["MAGIC", "Directory", "directories"]
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 MOST_PAGES = 10_000
-MOST_VALUES = 1 << 22  # of one tag
+MOST_VALUES = 1 << 20  # of one tag
 
 _TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q"}
 _SIZES = {**{kind: struct.calcsize(f"<{code}") for kind, code in _TYPES.items()}, 5: 8, 10: 8, 18: 8}
@@ -132,7 +132,7 @@ class Directory:
         if self.compression in _BILEVEL or (self.bits == (1,) and self.samples == 1 and self.lossless):
             return self.number(339, 1) == 1 and self.meaning == "grey" and self.samples == 1
         small = self.meaning == "palette" and self.bits[0] <= 8
-        if not (small or set(self.bits) == {8}) or set(self.values(339)) - {1, 4} or self.alpha:
+        if not (small or set(self.bits) == {8}) or set(self.values(339)) - {1, 4} or (self.alpha and self.lossless):
             return False
         if self.number(332, 1) != 1 or self.white_is_zero or self.planes:
             return False
@@ -185,8 +185,12 @@ class Directory:
             raise ValueError(f"predictor {predictor} for {form} values is not read; save it without predictor")
 
 
-def directories(file: BinaryIO) -> Iterator[Directory]:
+def directories(file: BinaryIO, count_only: bool = False) -> Iterator[Directory]:
     """Yield the pictures of a TIFF (or BigTIFF) in order.
+
+    Args:
+        file: the open file.
+        count_only: leave out what the tags say, which may be long.
 
     Raises:
         ValueError: if the file ends too early or goes round in a circle; after the pictures that were yielded.
@@ -202,11 +206,11 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         if place in seen or len(seen) >= MOST_PAGES:
             raise ValueError("its list of pictures goes round in a circle, or has no end")
         seen.add(place)
-        directory, place = _directory(file, place, order, big)
+        directory, place = _directory(file, place, order, big, count_only)
         yield directory
 
 
-def _directory(file: BinaryIO, place: int, order: str, big: bool) -> tuple[Directory, int]:
+def _directory(file: BinaryIO, place: int, order: str, big: bool, count_only: bool) -> tuple[Directory, int]:
     """Return a picture and the place of the next one, 0 for none."""
     entry, count_form, next_form = (20, "Q", "Q") if big else (12, "H", "I")
     count = struct.unpack(f"{order}{count_form}", _exactly(file, place, 8 if big else 2))[0]
@@ -215,7 +219,7 @@ def _directory(file: BinaryIO, place: int, order: str, big: bool) -> tuple[Direc
     start = place + (8 if big else 2)
     block = _exactly(file, start, count * entry)
     tags: dict[int, tuple[int | float, ...] | bytes] = {}
-    for at in range(0, len(block), entry):
+    for at in range(0, 0 if count_only else len(block), entry):
         tag, kind = struct.unpack(f"{order}HH", block[at : at + 4])
         inside = block[at + (12 if big else 8) : at + entry]
         length = struct.unpack(f"{order}{'Q' if big else 'I'}", block[at + 4 : at + (12 if big else 8)])[0]
