@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..images import check_images
 from .atomic import written_whole
-from .chatter import said
+from .chatter import listening, said
 from .decoders import layers_of, pages_of
 from .formats import FORMATS, PIXEL_LIMIT, named
 from .layers import Layers, flat
@@ -96,7 +96,7 @@ def read_picture(source: Source, reading: Reading | None = None) -> Picture:
 
 def pages_in(source: Source) -> int:
     """Return how many pictures a file holds; 1 where that cannot be found out, reading it will give the reason."""
-    with said():
+    with listening(), said():
         try:
             with _opened(source) as file:
                 return min(MOST_PAGES, max(1, pages_of(file)))

@@ -81,7 +81,7 @@ def png_header(file: BinaryIO) -> PngHeader:
     file.seek(0)
     start = file.read(33)
     if start[:8] != SIGNATURE or start[12:16] != b"IHDR" or len(start) < 33:
-        raise ValueError("not a whole PNG header")
+        raise ValueError("a damaged PNG file (its header is not whole)")
     width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", start[16:29])
     header = PngHeader(width, height, depth, kind, bool(interlaced))
     for name, place, length in _chunks(file):
