@@ -65,6 +65,8 @@ class MeasureOptions(BaseModel):
         value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
         layout: the order of the axes of arrays, if it is ambiguous.
         on_bad: skip bad files and name them, or stop with an error.
+        white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
+        page: which picture to take of a file that holds several (TIFF, animations): its number, from 1, or all.
         key: the ending of the pictures of .tar and .zip files, such as jpg or seg.png, if a sample has several; all
             takes each.
         column: the column of pictures of .parquet files, if there are several.
@@ -88,6 +90,8 @@ class MeasureOptions(BaseModel):
     value_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
+    white: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     key: str = ""
     column: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -168,6 +172,8 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             seed=options.seed,
             device=options.device,
             cache=options.cache,
+            white=options.white,
+            page=options.page,
             progress=progress,
         )
 

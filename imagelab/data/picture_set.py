@@ -164,11 +164,17 @@ class PictureSet(Data, ABC):
             f"{remarks}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
-            f"interpolated. "
+            f"interpolated. {self._said_of(pictures)}"
             f"Splits: {division}. Only copies "
             f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
             f"{self.licence} Fingerprint {pictures.fingerprint()[:16]}."
         )
+
+    def _said_of(self, pictures: DistinctPictures) -> str:
+        """Return what was done to the pixels, and what the files are, as sentences for the card."""
+        behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
+        lines = pictures.facts.sentences(behind, "" if self._reading.page else page)
+        return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
@@ -205,7 +211,7 @@ class PictureSet(Data, ABC):
             )
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
-                f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
+                f"{self._word}: expected PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF files in {where}, got none "
                 f"({'; '.join((f'{catalogue.ignored} files of other kinds', *catalogue.remarks))}); give the folder "
                 f"that contains the pictures. {catalogue.note}".rstrip()
             )

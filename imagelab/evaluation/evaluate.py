@@ -23,6 +23,7 @@ import numpy as np
 from ..io.arrays import Layout
 from ..io.cache import cache_folder
 from ..io.decode import Progress, pick
+from ..io.reading import Page
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS, Evidence, ImageSet, measure_panel
@@ -166,6 +167,8 @@ def measure(
     seed: int = 0,
     device: str = "auto",
     cache: bool = True,
+    white: float | None = None,
+    page: Page | None = None,
     key: str = "",
     column: str = "",
     progress: Progress | None = None,
@@ -189,6 +192,9 @@ def measure(
         seed: seed of the division for the floor and of every random choice inside an estimator.
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
+        white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
+        page: which picture is taken of a file that holds several: its number, from 1, or "all"; if not given, the
+            first, and a note counts such files.
         key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
         column: the column of the pictures in tables, where several columns hold pictures.
         progress: called with (description of the step, number of steps done, total number).
@@ -204,7 +210,7 @@ def measure(
     if metrics is not None and not metrics:
         raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
     metrics = None if metrics is None else [METRICS.find(name).name or name for name in metrics]
-    how = Opening(size or 0, resize, value_range, layout, on_bad, cache=cache, key=key, column=column)
+    how = Opening(size or 0, resize, value_range, layout, on_bad, cache, white, page, key, column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
     sets, warnings = of_one_form(sets)

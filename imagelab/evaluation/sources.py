@@ -8,7 +8,6 @@ to the pixels on request is listed in the notes of the opened set. A resampling 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ from ..io.archives import Archives, archive_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
 from ..io.arrow import Feature, arrow_catalogue, holds_pictures
 from ..io.catalogue import (
-    SUFFIXES,
     BadFile,
     Catalogue,
     digest,
@@ -34,7 +32,9 @@ from ..io.catalogue import (
     shown,
 )
 from ..io.decode import LISTED, Facts, Progress, decoded
+from ..io.formats import SUFFIXES
 from ..io.pictures import read_picture
+from ..io.pil_images import file_of, read_image
 from ..io.reading import Page, Picture, Reading, Source
 from ..io.resample import Kernel
 from ..io.table_files import parquet_files, saved_files
@@ -62,9 +62,9 @@ class Opening:
         value_range: (lo, hi), the values that mean black and white in arrays that are not uint8.
         layout: order of the axes of arrays; "auto" decides by the axis of length 1 or 3.
         on_bad: "skip" leaves out bad images and names them, "stop" raises.
+        cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
         white: the value that means white in picture files whose values are not bytes; None where the file says it.
         page: which picture is taken of a file that holds several, from 1, or "all"; None takes the first and says so.
-        cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
         key: the ending of the pictures of archives, such as "jpg" or "seg.png", where their samples have several; "all"
             takes each.
         column: the column of the pictures of tables, where several columns hold pictures.
@@ -75,9 +75,9 @@ class Opening:
     value_range: tuple[float, float] | None = None
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
+    cache: bool = True
     white: float | None = None
     page: Page | None = None
-    cache: bool = True
     key: str = ""
     column: str = ""
 
@@ -259,9 +259,11 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
     if listing.entries:
         return _from_catalogue(file_catalogue(listing, how.reading), how, name, progress)
     others = "; ".join((f"{listing.ignored} files of other kinds", *listing.remarks()))
+    listed = "".join(f"\n  {each.path}: {each.reason}" for each in listing.unread[:LISTED])
     raise ValueError(
-        f"{name}: no picture in {shown(path)} ({others}); expected PNG, JPEG, WebP, BMP, TIFF, GIF or PNM files, "
-        "Parquet or tar files. Name the folder that holds them"
+        f"{name}: no picture in {shown(path)} can be read ({others}; {len(listing.unread)} that cannot be read); "
+        "expected PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or PNM files, Parquet or tar files. Name the folder that "
+        f"holds them{listed}"
     )
 
 
@@ -295,15 +297,17 @@ def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Pr
         picture = pictures[row]
         if isinstance(picture, str | Path):
             return Path(picture).expanduser()
-        if not isinstance(picture, Image.Image):
-            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
-        if picture.mode in ("F", "I"):
-            raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
-        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits are treated as in files
-        picture.save(file, "PNG", compress_level=1)
+        file = file_of(picture) if isinstance(picture, Image.Image) else None
+        if file is None:
+            raise ValueError("not a picture file")
         return file
 
     def read(row: int) -> Picture:
+        picture = pictures[row]
+        if isinstance(picture, Image.Image):
+            return read_image(picture, how.reading)
+        if not isinstance(picture, str | Path):
+            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
         return read_picture(content(row), how.reading)
 
     names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
@@ -354,13 +358,7 @@ def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
         notes.append(f"resampled to {how.size} px ({how.resize}): {facts.resampled}")
     if facts.enlarged:
         notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
-    if facts.transparent:
-        notes.append(f"transparent and composited over white: {facts.transparent}")
-    if facts.deep:
-        notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
-    if facts.several and how.page is None:
-        notes.append(f"files with several pictures, of which the first was taken: {facts.several}; {PAGE}")
-    return notes
+    return notes + facts.sentences("white", PAGE if how.page is None else "")
 
 
 def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:

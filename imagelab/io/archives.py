@@ -18,6 +18,7 @@ import numpy as np
 
 from .annotation_lists import changed, columns_of, official_splits, split_word
 from .catalogue import BadFile, Catalogue, digest, is_archive, shown
+from .formats import unreadable
 from .members import Contents, Member, chosen, is_debris, is_hidden, is_picture, key_and_ending, last_ending, plain_path
 from .pictures import read_picture
 from .reading import Picture, Reading
@@ -101,8 +102,9 @@ def archive_catalogue(root: Path, reading: Reading, how: Archives) -> Catalogue:
         return read_picture(content(row), reading)
 
     single_zip = root.suffix.lower() == ".zip" and len(paths) == 1
-    others = [member.name for _, member in every if not is_picture(member.name)]
-    ignored = sum(not is_debris(name) and not (how.labels and _is_label(name)) for name in others)
+    others = [(number, member.name) for number, member in every if not is_picture(member.name)]
+    others = [each for each in others if not is_debris(each[1]) and not (how.labels and _is_label(each[1]))]
+    closed = _unreadable(paths, others)
     return Catalogue(
         stamp=digest("archives", VERSION, files, reading, how.key),
         names=tuple(shown(m.name if single_zip else f"{paths[number].name}:{m.name}") for number, m in taken),
@@ -110,11 +112,20 @@ def archive_catalogue(root: Path, reading: Reading, how: Archives) -> Catalogue:
         attributes=attributes,
         splits=official_splits([words[number] for number, _ in taken]) if how.official else None,
         home=f"{shown(root.name)}:" if single_zip else "",
-        bad=(*damaged, *unread),
-        ignored=ignored,
+        bad=(*damaged, *unread, *closed),
+        ignored=len(others) - len(closed),
         note=note,
         content=content,
         remarks=tuple(remarks),
+    )
+
+
+def _unreadable(paths: Sequence[Path], others: Sequence[tuple[int, str]]) -> tuple[BadFile, ...]:
+    """Return the pictures in formats that cannot be read here, each with the reason."""
+    return tuple(
+        BadFile(shown(f"{paths[number].name}:{name}"), reason)
+        for number, name in others
+        if not is_hidden(name) and (reason := unreadable(last_ending(name)))
     )
 
 

@@ -18,13 +18,13 @@ from typing import Literal
 
 import numpy as np
 
+from .formats import SUFFIXES, unreadable
 from .identity import state_of
 from .pictures import pages_in, read_picture
 from .reading import Picture, Reading, Source
 from .untrusted import shown
 
 __all__ = [
-    "SUFFIXES",
     "BadFile",
     "Catalogue",
     "Entry",
@@ -41,11 +41,6 @@ __all__ = [
 
 Split = Literal["train", "heldout", "reserve"]
 """The three parts of a dataset, which never share an image."""
-
-SUFFIXES = frozenset(
-    {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Files with these suffixes are pictures; all others are counted and not read."""
 
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".zip")
@@ -75,13 +70,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The picture files of a folder in sorted order; other files counted, unreadable places named.
+    """The picture files of a folder in sorted order; other files counted, unreadable places and formats named.
 
     Attributes:
         folder: the folder.
         entries: its pictures.
         ignored: number of other files, archives and tables among them.
-        unread: what cannot be opened.
+        unread: what cannot be opened, and pictures in formats that cannot be read here.
         archives: names of zip and tar files, sorted.
         tables: names of Parquet files, sorted.
         linked: names of subfolders that are links, which are not entered, sorted.
@@ -194,10 +189,13 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
                 archives.append(_inside(root, parent, name))
             elif name.lower().endswith(TABLES) and not name.startswith("."):
                 tables.append(_inside(root, parent, name))
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
-                ignored += 1
-                continue
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - many files
             path = os.path.join(parent, name)  # noqa: PTH118
+            if name.startswith(".") or suffix not in SUFFIXES:
+                reason = "" if name.startswith(".") else unreadable(suffix)
+                unread += [BadFile(shown(path), reason)] if reason else []
+                ignored += not reason
+                continue
             try:
                 status = os.stat(path)  # noqa: PTH116
                 inside = _inside(root, parent, name)
@@ -293,6 +291,8 @@ def every_page(catalogue: Catalogue, reading: Reading) -> Catalogue:
 
     def read(row: int) -> Picture:
         file, page = places[row]
+        if not several[file]:
+            return catalogue.read(file)
         return read_picture(content(file), replace(reading, page=page))
 
     return replace(

@@ -12,12 +12,13 @@ as such.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -25,8 +26,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 
+from .budget import Budget
 from .cache import cache_folder, cached_stream
 from .catalogue import BadFile, Catalogue, digest, shown
+from .chatter import listening
+from .facts import LISTED, Facts
+from .growth import Growth
 from .reading import Picture
 from .resample import Kernel, squared
 
@@ -50,60 +55,22 @@ VERSION = 3
 
 THREADS = min(4, os.cpu_count() or 1)  # with more, several very large pictures would be in memory together
 
+MEMORY = 900_000_000  # bytes that pictures may use together while they are decoded; a larger one is decoded alone
 PICTURES_IN_MEMORY = 32  # decoded pictures that are in memory together
 BLOCK = 250_000  # values that are read from an array together
-LISTED = 5  # bad pictures named one by one in a message
 SMALL = 16_000_000  # bytes below which a choice of rows is held in memory
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, of how many)."""
 
 
-@dataclass
-class Facts:
-    """What was seen while a set was read. Counts are of the pictures that were kept.
-
-    Attributes:
-        bad: refused pictures, as (name, reason).
-        resampled: pictures whose size was changed.
-        enlarged: pictures whose shorter side was below the size; their fine detail is interpolated.
-        cropped: pictures that lost their edges to become square.
-        endings: how many pictures of each file name suffix; None where the set was not read from pictures.
-        transparent: pictures with transparency, laid over white.
-        deep: pictures of more than 8 bits a channel.
-        several: pictures whose files hold more than one.
-        span: smallest and largest value before it became a byte; None for pictures and bytes.
-        copies: pictures left out because their pixels equal those of an earlier one.
-        rows: where copies are left out: the catalogue's row of each picture that was kept, in order.
-        digests: where copies are left out: SHA-256 of the pixels of each picture that was kept, hex.
-    """
-
-    bad: list[tuple[str, str]] = field(default_factory=list)
-    resampled: int = 0
-    enlarged: int = 0
-    cropped: int = 0
-    endings: dict[str, int] | None = None
-    transparent: int = 0
-    deep: int = 0
-    several: int = 0
-    span: tuple[float, float] | None = None
-    copies: int = 0
-    rows: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-
-    def bad_files(self) -> tuple[BadFile, ...]:
-        """Return the refused pictures as the datasets name them."""
-        return tuple(BadFile(name, reason) for name, reason in self.bad)
-
-
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """A decoded picture: final pixels uint8 [C,H,W], the size of the original, its facts, a digest of the pixels."""
+    """A decoded picture with its final pixels, the size of the original, and a digest of the pixels."""
 
-    pixels: np.ndarray
+    picture: Picture
     width: int
     height: int
-    facts: Picture
     digest: str
 
 
@@ -133,39 +100,46 @@ def decoded(
     Raises:
         ValueError: if sizes differ and ``size`` is 0; and, where copies are kept, if no picture can be used.
     """
+    budget = Budget(MEMORY)
 
     def read(row: int) -> _Decoded | str:
-        try:
-            picture = catalogue.read(row)
-            height, width = picture.pixels.shape[1:]
-            final = squared(picture.pixels, size, kernel) if size else picture.pixels
-            content = b"" if keep_copies else np.ascontiguousarray(final).data
-            facts = replace(picture, pixels=final[:0])
-            return _Decoded(final, width, height, facts, hashlib.sha256(content).hexdigest())
-        except (ValueError, OSError) as error:
-            return shown(str(error))
+        with budget.turn(row):
+            try:
+                picture = catalogue.read(row)
+                height, width = picture.pixels.shape[1:]
+                final = squared(picture.pixels, size, kernel) if size else picture.pixels
+                budget.keep(row, final.nbytes)
+                content = b"" if keep_copies else np.ascontiguousarray(final).data
+                return _Decoded(replace(picture, pixels=final), width, height, hashlib.sha256(content).hexdigest())
+            except (ValueError, OSError) as error:
+                budget.keep(row, 0)
+                return shown(str(error))
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
-        first: tuple[str, _Decoded] | None = None
+        first: tuple[str, int, int] | None = None
+        growth = Growth(len(catalogue))
         endings: Counter[str] = Counter()
         seen: set[str] = set()
-        for row, picture in _in_threads(read, len(catalogue), progress):
+        for row, one in _in_threads(read, len(catalogue), budget, progress):
             name = f"{catalogue.home}{catalogue.names[row]}"
-            if isinstance(picture, str):
-                facts.bad.append((name, picture))
+            if isinstance(one, str):
+                facts.bad.append((name, one))
                 continue
-            first = first or (name, picture)
-            _check_same_size(first, (name, picture))
+            first = first or (name, one.width, one.height)
+            if not size:
+                _check_same_size(first, (name, one.width, one.height))
             if not keep_copies:
-                if picture.digest in seen:
+                if one.digest in seen:
                     facts.copies += 1
                     continue
-                seen.add(picture.digest)
+                seen.add(one.digest)
                 facts.rows.append(row)
-                facts.digests.append(picture.digest)
-            _count(facts, picture, size)
+                facts.digests.append(one.digest)
+            _count(facts, one, size, name)
             endings[PurePosixPath(name).suffix.lower()] += 1
-            yield picture.pixels[None]
+            growth.add(one.picture, row)
+            yield one.picture.pixels[None]
+            del one  # the next one may be as large
         facts.endings = dict(endings)
         if keep_copies and not endings:
             raise none_usable(facts)
@@ -176,35 +150,42 @@ def decoded(
 
 
 def _in_threads(
-    read: Callable[[int], _Decoded | str], count: int, progress: Callable[[int, int], None] | None
+    read: Callable[[int], _Decoded | str],
+    count: int,
+    budget: Budget,
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, _Decoded | str]]:
-    """Yield (row, result) of all rows in order, read in threads; at most one block of results is in memory."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        for begin in range(0, count, PICTURES_IN_MEMORY):
-            rows = range(begin, min(begin + PICTURES_IN_MEMORY, count))
-            yield from zip(rows, pool.map(read, rows), strict=True)
-            if progress is not None:
-                progress(rows[-1] + 1, count)
+    """Yield (row, result) of all rows in order, read in threads; a limited number of results is in memory."""
+    pool, waiting = ThreadPoolExecutor(THREADS), deque[Future[_Decoded | str]]()
+    with contextlib.ExitStack() as stack:
+        stack.callback(pool.shutdown, cancel_futures=True)
+        stack.callback(budget.close)  # first, so that no thread waits
+        stack.enter_context(listening())
+        for row in range(count):
+            while len(waiting) < PICTURES_IN_MEMORY and row + len(waiting) < count:
+                waiting.append(pool.submit(read, row + len(waiting)))
+            yield row, waiting.popleft().result()
+            budget.done(row)
+            if progress is not None and ((row + 1) % PICTURES_IN_MEMORY == 0 or row + 1 == count):
+                progress(row + 1, count)
 
 
-def _count(facts: Facts, picture: _Decoded, size: int) -> None:
-    side = min(picture.width, picture.height)
+def _count(facts: Facts, one: _Decoded, size: int, name: str) -> None:
+    side = min(one.width, one.height)
     facts.resampled += bool(size) and side != size
     facts.enlarged += bool(size) and side < size
-    facts.cropped += bool(size) and picture.width != picture.height
-    facts.transparent += picture.facts.transparent
-    facts.deep += picture.facts.deep
-    facts.several += picture.facts.several
+    facts.cropped += bool(size) and one.width != one.height
+    facts.add(one.picture, name)
 
 
-def _check_same_size(first: tuple[str, _Decoded], other: tuple[str, _Decoded]) -> None:
-    """Raise ValueError where two pictures of a set differ in size and no size was given."""
-    (name, one), (other_name, two) = first, other
-    if one.pixels.shape != two.pixels.shape:
+def _check_same_size(first: tuple[str, int, int], other: tuple[str, int, int]) -> None:
+    """Raise ValueError where two pictures, each (name, width, height), differ in size and no size was given."""
+    if first[1:] != other[1:]:
+        side = min(first[1:])
         raise ValueError(
-            f"pictures of different sizes: {name} is {one.width} x {one.height}, {other_name} is {two.width} x "
-            f"{two.height} pixels. Nothing is resized unless you say so: --size {min(one.width, one.height)} crops "
-            f"each to its centre square and resamples it (in Python size={min(one.width, one.height)})"
+            f"pictures of different sizes: {first[0]} is {first[1]} x {first[2]}, {other[0]} is {other[1]} x "
+            f"{other[2]} pixels. Nothing is resized unless you say so: --size {side} crops each to its centre square "
+            f"and resamples it (in Python size={side})"
         )
 
 
@@ -276,13 +257,16 @@ def stored_set(path: Path | None, fill: Callable[[Facts], Iterator[np.ndarray]])
     def write(file: BinaryIO) -> dict[str, Any]:
         facts, count, form = Facts(), 0, (0, 0, 0)
         for block in fill(facts):
-            file.write(np.ascontiguousarray(block).data)
             count, form = count + len(block), block.shape[1:]
+            for place in np.ndindex(block.shape[:2]):
+                file.write(np.ascontiguousarray(block[place]).data)  # at most one channel is copied
+            del block  # the next one may be as large
         return {"shape": [count, *form], **vars(facts)}
 
     def view(file: BinaryIO, stored: dict[str, Any]) -> tuple[np.ndarray, Facts]:
         shape, known = tuple(stored["shape"]), {key: value for key, value in stored.items() if key != "shape"}
         known["bad"] = [(name, reason) for name, reason in known["bad"]]
+        known["said"] = [(name, text) for name, text in known["said"]]
         known["span"] = known["span"] and tuple(known["span"])
         return np.memmap(file, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8), Facts(**known)
 

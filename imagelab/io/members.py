@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .catalogue import SUFFIXES, BadFile
+from .catalogue import BadFile
+from .formats import SUFFIXES
 from .untrusted import quoted
 
 __all__ = [

@@ -29,7 +29,8 @@ class Reading:
         alpha_over: RGB 0..255 behind transparent pixels.
         white: the value that means white in pictures whose values are not bytes; None where the file has to say it.
         page: which picture is taken of a file that holds several (TIFF pages, frames of an animation), from 1; None
-            takes the first and counts such files. "all" is for :func:`~imagelab.io.catalogue.every_page`.
+            takes the first and counts such files. "all" is the first, except in
+            :func:`~imagelab.io.catalogue.every_page`.
     """
 
     alpha_over: tuple[int, int, int] = (255, 255, 255)
@@ -53,6 +54,8 @@ class Picture:
         transparent: whether transparency was laid over a colour.
         deep: whether the file has more than 8 bits a channel.
         several: whether the file holds several pictures, of which this is one.
+        remarks: what a reader of the numbers has to know, in words that are the same for all pictures.
+        said: what the decoder said about the file.
         stored: bytes of the file; 0 where that is not known.
     """
 
@@ -60,4 +63,6 @@ class Picture:
     transparent: bool = False
     deep: bool = False
     several: bool = False
+    remarks: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     stored: int = 0

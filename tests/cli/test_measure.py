@@ -229,3 +229,25 @@ def test_long_work_says_now_and_then_what_it_is_doing(
         told = capsys.readouterr()
         assert ("measuring: Tone (1/2)" in told.err) == expected
         assert json.loads(told.out)
+
+
+def test_a_page_and_a_white_can_be_stated(here: Path, capsys: pytest.CaptureFixture[str]):
+    (here / "pages").mkdir()
+    for number in range(6):
+        frames = [Image.new("L", (16, 16), 10 * number + page) for page in (1, 2)]
+        frames[0].save(here / "pages" / f"{number}.tif", save_all=True, append_images=frames[1:])
+    assert command("real", "pages", "--metrics", "tone") == 0
+    said = capsys.readouterr().out
+    assert "6 made images" in said and "of which the first was taken: 6; --page 2 takes another" in said
+    assert command("real", "pages", "--metrics", "tone", "--page", "all") == 0
+    assert "12 made images" in capsys.readouterr().out
+    assert command("real", "pages", "--metrics", "tone", "--page", "3") == 1
+    assert "page 3: the file holds 2" in capsys.readouterr().err
+    assert command("real", "pages", "--metrics", "tone", "--page", "0") != 0
+    (here / "dark").mkdir()
+    for number in range(6):
+        values = np.random.default_rng(number).integers(0, 4096, (16, 16)).astype(np.uint16)
+        Image.fromarray(values).save(here / "dark" / f"{number}.png")
+    assert command("real", "dark", "--metrics", "tone") == 1
+    assert "12-bit values; say which value is white: --white 4095" in capsys.readouterr().err
+    assert command("real", "dark", "--metrics", "tone", "--white", "4095") == 0

@@ -318,14 +318,14 @@ def test_a_broken_link_and_an_odd_file_are_named(plain: Path) -> None:
 
 
 def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Image.open
+    honest = Path.open
 
-    def guarded(path: Path, *args: object, **settings: object) -> Image.Image:
+    def guarded(path: Path, *args: object, **settings: object) -> object:
         if path.name == "05.png":
             raise PermissionError(13, "Permission denied", str(path))
         return honest(path, *args, **settings)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(Image, "open", guarded)
+    monkeypatch.setattr(Path, "open", guarded)
     (bad,) = Folder(path=plain).bad_files()
     assert (Path(bad.path).name, bad.reason) == ("05.png", "cannot be opened: Permission denied")
 
@@ -448,3 +448,35 @@ def test_a_configuration_from_another_machine_can_be_read() -> None:
 def test_settings_that_cannot_work_are_refused_at_once(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Folder.model_validate(settings)
+
+
+def test_each_picture_of_a_file_can_be_used_and_the_card_says_where_only_the_first_is(tmp_path: Path) -> None:
+    for number in range(8):
+        frames = [picture(10 * number + page) for page in range(2)]
+        frames[0].save(tmp_path / f"{number}.tif", save_all=True, append_images=frames[1:])
+    first, every = Folder(path=tmp_path), Folder(path=tmp_path, page="all", heldout_share=0.3)
+    assert sum(n or 0 for n in first.available(0).values()) == 8
+    assert "Files with several pictures, of which the first was taken: 8; page takes another" in first.card()
+    assert sum(n or 0 for n in every.available(0).values()) == 16 and "several" not in every.card()
+    for seed in range(4):
+        files = {
+            split: {name.split("#")[0] for name in every.load(split, n, seed).sources}
+            for split, n in every.available(seed).items()
+            if n
+        }
+        assert not files["train"] & files["heldout"], "the pages of one file stand in two splits"
+
+
+def test_settings_that_came_later_leave_older_experiments_their_names(tmp_path: Path) -> None:
+    plain = Folder(path=tmp_path).model_dump(mode="json")
+    assert not {"page", "white"} & plain.keys()
+    used = Folder(path=tmp_path, page=2, white=4095).model_dump(mode="json")
+    assert (used["page"], used["white"]) == (2, 4095.0)
+    assert Folder(**used) == Folder(path=tmp_path, page=2, white=4095) and Folder(**plain) == Folder(path=tmp_path)
+
+
+def test_the_card_says_how_deep_pictures_and_profiles_were_read(tmp_path: Path) -> None:
+    for number in range(8):
+        deep = np.asarray(picture(number).convert("L")).astype(np.uint16) * 257
+        Image.fromarray(deep).save(tmp_path / f"{number}.png")
+    assert "More than 8 bits a channel, rounded to 8: 8." in Folder(path=tmp_path).card()

@@ -357,6 +357,52 @@ def test_copies_inside_a_folder_are_kept(tmp_path: Path, pictures: np.ndarray):
     assert len(opened) == 4 and sorted(copies(opened.images).values()) == [1, 3]
 
 
+def pages(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(3):
+        frames = [Image.new("L", (12, 12), 10 * number + page) for page in (1, 2)]
+        frames[0].save(folder / f"{number}.tif", save_all=True, append_images=frames[1:])
+    return folder
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_files_of_several_pictures_are_counted_and_chosen_in_folders_and_archives(tmp_path: Path, archived: bool):
+    source = pages(tmp_path / "pages")
+    if archived:
+        with zipfile.ZipFile(tmp_path / "pages.zip", "w") as archive:
+            for file in sorted(source.iterdir()):
+                archive.write(file, file.name)
+        source = tmp_path / "pages.zip"
+    first = open_images(source)
+    assert [int(image.max()) for image in first.images] == [1, 11, 21]
+    assert any("files with several pictures, of which the first was taken: 3; --page 2" in note for note in first.notes)
+    assert [int(image.max()) for image in open_images(source, Opening(page=2)).images] == [2, 12, 22]
+    every = open_images(source, Opening(page="all"))
+    assert [int(image.max()) for image in every.images] == [1, 2, 11, 12, 21, 22]
+    assert not any("several pictures" in note for note in every.notes)
+
+
+def test_archives_tell_transparency_and_depth_as_folders_do(tmp_path: Path):
+    Image.new("RGBA", (12, 12), (0, 0, 0, 9)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((12, 12), 257 * 7, np.uint16)).save(tmp_path / "deep.png")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for file in sorted(tmp_path.glob("*.png")):
+            archive.write(file, file.name)
+            tar.add(file, file.name)
+    said = [line for line in open_images(tmp_path).notes if "transparent" in line or "8 bits" in line]
+    assert len(said) == 2
+    for name in ("a.zip", "a.tar"):
+        assert set(said) <= set(open_images(tmp_path / name).notes)
+
+
+def test_a_stated_white_reads_values_that_are_refused_without_it(tmp_path: Path):
+    values = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: 32-bit values without an agreed white .*--white 1"):
+        open_images(tmp_path)
+    np.testing.assert_array_equal(open_images(tmp_path, Opening(white=1.0)).images[0, 0], np.rint(values * 255.0))
+
+
 def test_transparency_and_bit_depth_give_notes(tmp_path: Path):
     clear = np.zeros((12, 12, 4), np.uint8)
     Image.fromarray(clear).save(tmp_path / "clear.png")

@@ -134,3 +134,9 @@ def test_a_member_that_claims_too_much_is_named(tar: Tar, twelve: Pictures) -> N
     with pytest.raises(ValueError, match="536,870,400 bytes are too many for one picture"):
         catalogue.read(0)
     assert catalogue.bad
+
+
+def test_pictures_in_a_format_that_cannot_be_read_are_named(tar: Tar, twelve: Pictures) -> None:
+    catalogue = opened(tar("a.tar", [*twelve, ("drawing.psd", b"8BPS"), (".hidden.psd", b"8BPS")]))
+    (bad,) = catalogue.bad
+    assert (bad.path, catalogue.ignored) == ("a.tar:drawing.psd", 1) and "Photoshop" in bad.reason
