@@ -15,6 +15,7 @@ import numpy as np
 from ..io.annotation_lists import changed, class_columns
 from ..io.arrays import Layout, array_file, labels_beside, planar_view
 from ..io.catalogue import Catalogue, digest, shown
+from ..io.reading import Picture
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Arrays"]
@@ -56,8 +57,8 @@ class Arrays(PictureSet):
             )
         classes, note = ({}, "") if labels is None else class_columns([shown(str(label)) for label in labels])
 
-        def read(row: int) -> np.ndarray:
-            return np.ascontiguousarray(np.broadcast_to(planar[row], (3, *planar.shape[2:])))
+        def read(row: int) -> Picture:
+            return Picture(np.broadcast_to(planar[row], (3, *planar.shape[2:])))
 
         stamp = digest(file, self.layout, self.key, self.labels)
         names = tuple(f"{shown(self.path.name)}:{row}" for row in range(len(planar)))

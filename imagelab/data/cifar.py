@@ -22,6 +22,7 @@ from pydantic import Field
 
 from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, shown
+from ..io.reading import Picture
 from ..io.untrusted import parsing, quoted, regular
 from .picture_set import FilePath, PictureSet, found_at
 
@@ -72,7 +73,7 @@ class CIFAR10(PictureSet):
         return Catalogue(
             stamp=digest(stamps),
             names=tuple(names),
-            read=lambda row: everything[row],
+            read=lambda row: Picture(everything[row]),
             attributes=classes,
             splits=tuple(splits) if self.official else None,
             note=note,

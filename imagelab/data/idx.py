@@ -24,6 +24,7 @@ from pydantic import Field
 
 from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, shown
+from ..io.reading import Picture
 from ..io.untrusted import check_unpacked, parsing, quoted, regular
 from .picture_set import FilePath, PictureSet, found_at
 
@@ -69,7 +70,7 @@ class _Idx(PictureSet):
         return Catalogue(
             stamp=digest(stamps, frame),
             names=tuple(names),
-            read=lambda row: np.repeat(np.pad(everything[row], frame)[None], 3, axis=0),
+            read=lambda row: Picture(np.repeat(np.pad(everything[row], frame)[None], 3, axis=0)),
             attributes=classes,
             splits=tuple(splits) if self.official else None,
             note=f"A black frame of {frame} pixels was added around each picture first. {note}",

@@ -99,7 +99,7 @@ def test_damaged_tables_are_refused_by_name(built: dict[str, Path], tmp_path: Pa
     with pytest.raises(ValueError, match=r"\.arrow: not a whole Arrow file"):
         HuggingFace(path=root).available(0)
     (root / "dataset_dict.json").write_text("{")
-    with pytest.raises(ValueError, match=r"dataset_dict\.json: cannot be read as JSON"):
+    with pytest.raises(ValueError, match=r"dataset_dict\.json: not whole JSON"):
         HuggingFace(path=root).available(0)
 
 
