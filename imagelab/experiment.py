@@ -37,18 +37,23 @@ keeps its name."""
 class Runtime(BaseModel):
     """How the work is done. None of it is part of the question, so none of it is part of the signature.
 
+    What can change rounding is recorded, and a resumed run keeps it unless told otherwise; see runs/settings.py.
+
     Attributes:
-        device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:1"...
-        batch: images in a sampling batch. It changes no image's noise; see generators/base.py.
-        threads: CPU threads for torch. 0: the number that the run was begun with; in a new run OMP_NUM_THREADS, else 1.
+        device: "cpu", "cuda" or "cuda:1"... "auto": the one that the run was begun on; in a new run CUDA where there is
+            one, else CPU.
+        batch: images in a sampling batch. 0: as the run was begun; in a new run 256.
+        threads: CPU threads for torch. 0: as the run was begun; in a new run OMP_NUM_THREADS, else 1.
+        processes: how many processes (torchrun) a run may go on with that was begun with another number. 0: as begun.
         runs: folder in which run folders are made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    batch: Annotated[int, Field(ge=1)] = 256
+    batch: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=0)] = 0
+    processes: Annotated[int, Field(ge=0)] = 0
     runs: Path = Path("runs")
 
 

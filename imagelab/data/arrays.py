@@ -43,7 +43,7 @@ class Arrays(PictureSet):
 
     def _catalogue(self) -> Catalogue:
         found_at(self.kind, self.path, "a .npy or .npz file", SOURCE, self.path)
-        file = changed(self.path)
+        file = changed(self.path, whole=True)
         pictures, labels = _read(file, self.key, self.labels)
         if pictures.dtype != np.uint8:
             got = f"got {pictures.dtype} {pictures.shape}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,10 +27,11 @@ from pydantic import (
 from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
 from ..io.reading import Reading
+from ..io.untrusted import NAMED, quoted
 from ..seeds import rng_at
 from .base import Data, Sample
 
-__all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
+__all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at", "named"]
 
 LEAST_TRAIN = 4
 LEAST_HELDOUT = 2  # a single image has no variance
@@ -71,7 +72,8 @@ class PictureSet(Data, ABC):
     Attributes:
         size: side of the images, pixels: centre square crop, then one antialiased bicubic resize. A picture with a
             shorter side below ``size`` is enlarged (and counted in the card); below ``size / 2`` it is refused.
-        on_bad: "skip" continues without bad pictures and names them; "stop" raises an error that lists them.
+        on_bad: "skip" continues without bad pictures and names them; "stop" raises an error that names the first. A
+            picture that is only on the set's list, not in the folder, is not a bad one: the card counts these.
         limit: use at most this many pictures, a fixed random choice that is the same for every seed; 0 for all.
         heldout_share: share of the usable pictures that is held out, at least 2; for sets without a test split.
         reserve_share: share that is reserved for regimes with fresh real data (of the official train split, if any).
@@ -201,7 +203,7 @@ class PictureSet(Data, ABC):
         catalogue = self._chosen()
         pictures = distinct_pictures(catalogue, self.size, self.cache)
         where, count = self._subject(), len(pictures.names)
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in pictures.bad)
+        listed = named(pictures.bad)
         if self.on_bad == "stop" and pictures.bad:
             raise ValueError(
                 f'{self._word}: {len(pictures.bad)} bad files and on_bad = "stop"; mend or move them:{listed}'
@@ -209,13 +211,15 @@ class PictureSet(Data, ABC):
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
                 f"{self._word}: expected PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF files in {where}, got none "
-                f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures"
+                f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures. "
+                f"{catalogue.note}".rstrip()
             )
         if count < LEAST_USABLE:
-            raise ValueError(
+            said = (
                 f"{self._word}: expected at least {LEAST_USABLE} different usable pictures in {where}, got {count} "
-                f"({pictures.copies} equal copies, {len(pictures.bad)} bad files); add pictures{listed}"
+                f"({pictures.copies} equal copies, {len(pictures.bad)} bad files); add pictures. {catalogue.note}"
             )
+            raise ValueError(said.rstrip() + listed)
         return catalogue, pictures
 
     def _rows(self, catalogue: Catalogue, pictures: DistinctPictures, seed: int) -> dict[Split, np.ndarray]:
@@ -285,6 +289,13 @@ def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nda
     start = np.empty_like(sizes)
     start[line] = np.cumsum(sizes[line]) - sizes[line]
     return order, start[which]
+
+
+def named(bad: Sequence[BadFile]) -> str:
+    """Return one line for each of the first bad files, with its reason, and how many more there are."""
+    lines = [f"\n  {quoted(f'{file.path}: {file.reason}')}" for file in bad[:NAMED]]
+    more = f"\n  and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+    return "".join(lines) + more
 
 
 def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:

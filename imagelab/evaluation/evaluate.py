@@ -191,8 +191,7 @@ def measure(
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
         white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
-        page: which picture is taken of a file that holds several: its number, from 1, or "all"; if not given, the
-            first, and a note counts such files.
+        page: which picture is taken of a file that holds several, from 1, or "all"; if not given, the first.
         progress: called with (description of the step, number of steps done, total number).
 
     Raises:
@@ -220,10 +219,7 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = []
-    if division.floor is not None:
-        base = reference if division.floor_reference is None else panel.image_set(division.floor_reference)
-        floors = panel.take("floor", base, panel.image_set(division.floor), **keep)
+    floors = panel.floors(division, reference, keep)
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
@@ -278,6 +274,13 @@ class _Panel:
 
     def image_set(self, images: np.ndarray) -> ImageSet:
         return ImageSet(images, cache_folder("features") if self.cache else None)
+
+    def floors(self, division: _Division, reference: ImageSet, keep: dict[str, ImageSet]) -> list[Measurement]:
+        """Measure the panel on real images against real ones; nothing where there are too few for a floor."""
+        if division.floor is None:
+            return []
+        base = reference if division.floor_reference is None else self.image_set(division.floor_reference)
+        return self.take("floor", base, self.image_set(division.floor), **keep)
 
     def take(
         self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None

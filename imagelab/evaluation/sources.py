@@ -228,14 +228,15 @@ def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -
     folder = RunFolder.open(run)
     label = f"{shown(run)}@{what}{f':{line}' if line else ''}"
     if what in ("heldout", "reserve"):
-        path, generation, number = folder.shard_path(0) / f"{what}.npy", 0, REAL if what == "heldout" else RESERVE
-        if not path.is_file():
+        generation, number = 0, REAL if what == "heldout" else RESERVE
+        if not folder.has(0) or not folder.has_file(0, REAL, f"{what}.npy"):
             raise ValueError(f"{name}: {label}: the run keeps no {what} images")
+        path = folder.file(0, REAL, f"{what}.npy")
     else:
         generation, number = int(what), int(line or 0)
         if not folder.has(generation, number) or (generation == 0 and number):
             raise ValueError(f"{name}: {label} is not finished or does not exist; there are {_places(folder)}")
-        path, number = folder.shard_path(generation, number) / "images.npy", number if generation else REAL
+        path, number = folder.file(generation, number, "images.npy"), number if generation else REAL
     values, stamp = array_file(path, how.cache)
     return replace(_from_array(values, replace(how, layout="nchw"), name, stamp), generation=generation, line=number)
 

@@ -134,12 +134,12 @@ def array_file(path: Path, cache: bool, key: str | None = None) -> tuple[np.ndar
         key: name of the pictures in a .npz file; "" where none was given, None where none can be given.
 
     Returns:
-        The array and a digest of path, size and time of change of the file.
+        The array and a digest of the path, the state and the content of the file.
 
     Raises:
         ValueError: naming the file, if it is damaged or holds no array of pictures.
     """
-    stamp = digest("array", changed(path))
+    stamp = digest("array", changed(path, whole=True))
     with _named(path):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as handle:

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from .formats import SUFFIXES, unreadable
+from .identity import state_of
 from .pictures import pages_in, read_picture
 from .reading import Picture, Reading, Source
 from .untrusted import shown
@@ -51,11 +52,11 @@ class BadFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """A listed file: name relative to the folder, bytes, time of last change in nanoseconds, whether a regular file."""
+    """A listed file: name relative to the folder, bytes, state (see identity.py), whether a regular file."""
 
     name: str
     size: int
-    modified: int
+    state: int
     regular: bool
 
 
@@ -74,7 +75,7 @@ class Catalogue:
     """What is known of a dataset before a picture is decoded. Two catalogues are equal when their stamps are.
 
     Attributes:
-        stamp: SHA-256 of all that changes the pixels: files with size and time of change, decoding settings.
+        stamp: SHA-256 of all that changes the pixels: files with size and state (identity.py), decoding settings.
         names: N names in the dataset's fixed order, printable.
         read: row -> picture with its facts, uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called
             from threads.
@@ -156,7 +157,7 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
             try:
                 status = os.stat(path)  # noqa: PTH116
                 inside = path[len(root) :].replace(os.sep, "/")
-                entries.append(Entry(inside, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)))
+                entries.append(Entry(inside, status.st_size, state_of(status), stat.S_ISREG(status.st_mode)))
             except OSError as error:
                 unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
     entries.sort(key=lambda entry: os.fsencode(entry.name))

@@ -11,15 +11,18 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["QUOTED", "json_value", "parsing", "quoted", "regular", "shown"]
+__all__ = ["NAMED", "QUOTED", "few", "json_value", "parsing", "quoted", "regular", "shown"]
 
 QUOTED = 300
 """The most letters that a message quotes of a file."""
+
+NAMED = 5
+"""The most names that a message gives one by one."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -52,6 +55,17 @@ def quoted(content: object, most: int = QUOTED) -> str:
     """
     text = shown(str(content)[: most + 1].encode("utf-8", "backslashreplace").decode())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def few(names: Sequence[str], most: int = NAMED) -> str:
+    """Return the first names on one printable line, and how many more there are, so that a message stays short.
+
+    Example:
+        >>> few(["a", "b", "c"]), few([f"{i}.png" for i in range(2000)], 2)
+        ('a, b, c', '0.png, 1.png and 1,998 more')
+    """
+    text = ", ".join(quoted(name, 120) for name in names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most:,} more"
 
 
 def regular(path: Path) -> os.stat_result:

@@ -204,8 +204,17 @@ def full_precision() -> Iterator[None]:
 
 def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
     with full_precision():
-        extractor = space.extractor(device)
-        return np.concatenate([extractor(batch).float().cpu().numpy() for batch in batches(images, device)])
+        extractor, done = space.extractor(device), 0
+        found: np.ndarray | None = None
+        for batch in batches(images, device):
+            part = extractor(batch).float().cpu().numpy()
+            if found is None:  # one block of memory: a small array kept of each batch would divide the free memory
+                found = np.empty((len(images), part.shape[1]), np.float32)
+            found[done : done + len(part)] = part
+            done += len(part)
+        if found is None:
+            raise NotMeasurable("needs at least 1 image")
+        return found
 
 
 def _cache_name(image_set: ImageSet, space: Space, kind: str) -> str:

@@ -60,7 +60,7 @@ __all__ = [
 CITE = "arXiv:1801.03924"
 BATCH = 64
 PIXELS = 1 << 19  # largest number of pixels in a batch: in VGG phi has about two hundred numbers a pixel
-KEEP = 1 << 30  # bytes of embeddings kept between the two passes; the remaining images go through the net twice
+KEEP = 3 << 27  # bytes of embeddings kept between the two passes; the remaining images go through the net twice
 HELD = 1 << 27  # bytes of embeddings in a block of a neighbour search
 ROUNDING = 1e-9  # distance below which two images may be identical
 
@@ -266,20 +266,26 @@ class _Cloud:
     def of(cls, images: np.ndarray, name: str, device: str) -> _Cloud:
         import torch
 
-        sums, squares, kept, free = [], [], [], KEEP
+        # All that stays is allocated once. Small arrays that stay among the large ones that go would divide the free
+        # memory: the process grew by 3 MB a batch, to 2.9 GB for 20,000 images of 32 px.
+        sums, squares, seen, done = [], np.empty(len(images)), 0, 0
+        kept, size = None, BATCH
         for phi in embed(images, name, device):
+            if kept is None:
+                size, rows = len(phi), min(len(images), KEEP // (2 * phi.shape[1]))
+                kept = phi.new_empty((rows, phi.shape[1]), dtype=torch.half)
             sums = [sum(sums, (phi.new_ones(len(phi)) @ phi).double())]
-            squares.append(torch.linalg.vector_norm(phi, dim=1).double().square().cpu().numpy())
-            free -= 2 * phi.numel()
-            if free >= 0:
-                kept.append(phi.half())
-        squares, seen = np.concatenate(squares), sum(len(phi) for phi in kept)
+            squares[done : done + len(phi)] = torch.linalg.vector_norm(phi, dim=1).double().square().cpu().numpy()
+            if seen == done and seen + len(phi) <= len(kept):
+                kept[seen : seen + len(phi)] = phi
+                seen += len(phi)
+            done += len(phi)
         bad = int((~np.isfinite(squares)).sum())
         if bad:
             raise NotMeasurable(f"features of {bad} images are NaN or infinite")
-        rest = images[seen:]
+        first, rest = () if kept is None else kept[:seen].split(size), images[seen:]
         return cls(
-            sums[0] / len(images), squares, lambda: (phi for part in (kept, embed(rest, name, device)) for phi in part)
+            sums[0] / len(images), squares, lambda: (phi for part in (first, embed(rest, name, device)) for phi in part)
         )
 
     def distance(self, other: _Cloud) -> float:
@@ -292,7 +298,10 @@ class _Cloud:
     def scatter(self, other: _Cloud) -> float:
         """Return the standard deviation over these images of their mean distance to all of another set; N >= 2."""
         mean = other.mean.float()
-        along = np.concatenate([(phi.half().float() @ mean).cpu().numpy() for phi in self.again()])
+        along, done = np.empty(len(self.squares), np.float32), 0
+        for phi in self.again():
+            along[done : done + len(phi)] = (phi.half().float() @ mean).cpu().numpy()
+            done += len(phi)
         return float((self.squares - 2.0 * along).std(ddof=1))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..io.identity import state_of
 from .base import NotMeasurable
 
 __all__ = [
@@ -153,7 +154,7 @@ def state(name: str) -> WeightsState:
         return WeightsState(None)
     try:
         stat = path.stat()
-        actual = _sha256(path, stat.st_size, stat.st_mtime_ns)
+        actual = _sha256(path, stat.st_size, state_of(stat))
     except OSError as error:
         return WeightsState(path, str(error))
     if actual == official.sha256:
@@ -206,7 +207,7 @@ def short(path: Path) -> str:
 
 
 @cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Return the SHA-256 of a file; size and modification time are arguments so that a changed file is read again."""
+def _sha256(path: Path, size: int, state: int) -> str:
+    """Return the SHA-256 of a file; size and state are arguments so that a changed file is read again."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

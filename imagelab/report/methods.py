@@ -56,10 +56,10 @@ def curation(run: Run) -> str:
     Raises:
         ValueError: if a record of the curation is damaged.
     """
-    paths = [folder / "curation.json" for (_, line), folder in sorted(run.shards.items()) if line == 0]
-    path = next((path for path in reversed(paths) if path.exists()), None)
-    if path is None:
+    main = [shard for shard in run.shards if shard[1] == 0 and run.store.has_file(*shard, "curation.json")]
+    if not main:
         return ""
+    path = run.store.file(*main[-1], "curation.json")
     try:
         record = json.loads(path.read_text("utf-8"))
         drawn, kept, reason = int(record["candidates"]), int(record["kept"]), plain(record["reason"], 200)

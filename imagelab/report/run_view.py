@@ -68,14 +68,16 @@ class Run:
         experiment: the resolved experiment of config.json.
         provenance: versions, device, data card, labels: provenance.json.
         measurements: all lines of metrics.jsonl; if a value was measured twice, the later one.
-        shards: (generation, line) -> folder, for complete generations; real images are (0, REAL).
+        shards: (generation, line) of complete generations; real images are (0, REAL).
+        store: the run folder, whose files are compared with their manifests when they are read.
     """
 
     folder: Path
     experiment: Mapping[str, Any]
     provenance: Mapping[str, Any]
     measurements: tuple[Measurement, ...]
-    shards: Mapping[tuple[int, int], Path]
+    shards: tuple[tuple[int, int], ...]
+    store: RunFolder
 
     @property
     def own(self) -> tuple[Mapping[str, Any], ...]:
@@ -205,10 +207,11 @@ class Run:
             ValueError: if a file is damaged or its pictures have another shape than those of generation 0.
         """
         found: dict[int, np.ndarray] = {}
-        for (generation, owner), folder in sorted(self.shards.items()):
-            path = folder / ("probe.npy" if kind == "tracked" else f"{kind}.npy")
-            if owner not in (REAL, line) or not path.exists():
+        name = "probe.npy" if kind == "tracked" else f"{kind}.npy"
+        for generation, owner in self.shards:
+            if owner not in (REAL, line) or not self.store.has_file(generation, owner, name):
                 continue
+            path = self.store.file(generation, owner, name)
             found[generation] = read_npy(path)
             first = found[min(found)]
             if found[generation].shape[1:] != first.shape[1:]:
@@ -219,9 +222,11 @@ class Run:
     def training(self) -> list[Training]:
         """Return the last line of the training record of each model that has one."""
         records = []
-        for (generation, line), folder in sorted(self.shards.items()):
-            path = folder / "train.jsonl"
-            lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        for generation, line in self.shards:
+            if not self.store.has_file(generation, line, "train.jsonl"):
+                continue
+            path = self.store.file(generation, line, "train.jsonl")
+            lines = path.read_text("utf-8").splitlines()
             if not lines:
                 continue
             try:
@@ -248,8 +253,8 @@ def read_run(folder: Path) -> Run:
         raise ValueError(
             f"{folder / 'config.json'}: expected an object `experiment` in it, got {got}. Restore the file."
         )
-    shards = {shard: store.shard_path(*shard) for shard in store.shards()}
+    shards = tuple(store.shards())
     if (0, REAL) not in shards:
         raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
     latest = {(m.name, m.generation, m.line, m.predicted): m for m in store.measurements()}
-    return Run(folder, experiment, store.provenance, tuple(latest.values()), shards)
+    return Run(folder, experiment, store.provenance, tuple(latest.values()), shards, store)

@@ -15,7 +15,8 @@ from imagelab.io.cache import cache_folder
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS
 from imagelab.pool import REAL, Pool
-from imagelab.run_folder import RunFolder, write_npy, write_shard
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_npy, write_shard
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_earlier_numbers_are_compared_where_the_instrument_is_the_same(here: Pat
 def test_a_generation_of_a_run_is_measured_and_compared_with_its_own_numbers(
     here: Path, capsys: pytest.CaptureFixture[str]
 ):
-    folder = RunFolder.create(here / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d"})
+    folder = RunFolder.create(here / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d", "experiment": {}})
     rng = np.random.default_rng(0)
     for place in ((0, REAL), (1, 0), (2, 0)):
         shard = folder.begin(*place)

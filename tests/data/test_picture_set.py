@@ -167,12 +167,14 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_rest_goes_on(kind: st
 
 
 @pytest.mark.parametrize("kind", ["celeba", "lfw", "dtd", "aircraft", "flowers102", "hugging_face"])
-def test_a_listed_picture_that_is_not_there_is_named(kind: str, fake: Callable[[str], Path]) -> None:
+def test_a_listed_picture_that_is_not_there_is_named_in_the_card(kind: str, fake: Callable[[str], Path]) -> None:
     root = fake(kind)
-    gone = sorted(path for path in root.rglob("*") if path.suffix in (".jpg", ".png"))[0]
-    gone.unlink()
-    (bad,) = opened(kind, root).bad_files()
-    assert Path(bad.path).name == gone.name and "there is no such file" in bad.reason
+    files = sorted(path for path in root.rglob("*") if path.suffix in (".jpg", ".png"))
+    files[0].unlink()
+    recipe = opened(kind, root, on_bad="stop")  # a part of a set is a set
+    said = f"1 of {len(files)} listed pictures are not in the folder: "
+    assert recipe.bad_files() == () and said in recipe.card()
+    assert files[0].stem in recipe.card().split(said)[1].split(". ")[0]
 
 
 def test_a_copy_of_a_training_picture_is_never_held_out(fake: Callable[[str], Path]) -> None:

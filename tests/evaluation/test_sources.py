@@ -18,7 +18,8 @@ from imagelab.io.pictures import write_png
 from imagelab.io.resample import squared
 from imagelab.metrics import ImageSet
 from imagelab.pool import REAL, Pool
-from imagelab.run_folder import RunFolder, write_npy, write_shard
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_npy, write_shard
 
 
 @pytest.fixture

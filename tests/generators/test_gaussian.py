@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from imagelab.generators import Gaussian, RunContext
+from imagelab.generators import Gaussian, RunContext, gaussian
 from imagelab.seeds import image_seeds
 
 SIDE, MODES = 8, (30.0, 20.0, 12.0)  # standard deviations in grey levels over the whole image: small enough not to clip
@@ -131,3 +132,52 @@ def test_a_full_covariance_leaves_no_residual_and_a_square_number_of_images_is_n
         assert model.residual == 0.0 and len(model.tensors["variances"]) == min(count - 1, 64)
     assert Gaussian(components=19).fit(known(20), 0, RunContext()).residual == 0.0
     assert Gaussian(components=18).fit(known(20), 0, RunContext()).residual > 0.0
+
+
+def components_of(values: np.ndarray, count: int, whole: bool, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Variances and projector of the leading components, by the decomposition of the whole matrix or of a part."""
+    with monkeypatch.context() as patch:
+        patch.setattr(gaussian, "SMALL", 10**9 if whole else 64)
+        _, variances, directions, total = gaussian.principal_components(torch.from_numpy(values), count, False)
+    assert torch.allclose(directions @ directions.T, torch.eye(count, dtype=torch.float64), atol=1e-10)
+    return [variances.numpy(), (directions.T @ directions).numpy(), np.array(total)]
+
+
+@pytest.mark.parametrize("shape", [(240, 300), (300, 240)])
+@pytest.mark.parametrize("kind", ["decaying", "equal", "few"])
+def test_the_leading_components_alone_are_those_of_the_whole_decomposition(
+    shape: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    rng, rows = np.random.default_rng(1), shape[0]
+    values = rng.standard_normal(shape) * 0.9 ** np.arange(shape[1])
+    if kind == "equal":  # the leading variances are equal, exactly: no method that follows one start finds them all
+        left = np.linalg.qr(rng.standard_normal((rows, 40)) - rng.standard_normal((rows, 40)).mean(0))[0]
+        left = np.linalg.qr(left - left.mean(0))[0]
+        right = np.linalg.qr(rng.standard_normal((shape[1], 40)))[0]
+        values = left * np.repeat([9.0, 3.0, 1.0], [8, 12, 20]) @ right.T
+    if kind == "few":  # an accumulated pool of copies: a rank far below the number of rows
+        values = values[rng.integers(0, 12, rows)]
+    found, wanted = (components_of(values, 8, whole, monkeypatch) for whole in (False, True))
+    for one, other, tolerance in zip(found, wanted, (1e-10, 1e-8, 1e-12), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("values", [np.ones((1100, 1100)), np.eye(1100), np.zeros((1100, 1100))])
+def test_a_matrix_without_leading_components_is_decomposed_whole(values: np.ndarray):
+    _, variances, directions, total = gaussian.principal_components(torch.from_numpy(values), 4, False)
+    assert variances.shape == (4,) and directions.shape == (4, 1100)
+    assert float(variances.sum()) == pytest.approx(4 * total / 1099)
+    assert torch.isfinite(directions).all()
+
+
+def test_a_fit_to_many_images_decomposes_no_matrix_of_their_number(monkeypatch: pytest.MonkeyPatch):
+    sides, whole = [], torch.linalg.eigh
+
+    def counted(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sides.append(len(matrix))
+        return whole(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", counted)
+    values = np.random.default_rng(0).standard_normal((1200, 1100)) * 0.9 ** np.arange(1100)
+    gaussian.principal_components(torch.from_numpy(values), 8, False)
+    assert 8 <= max(sides) <= 300

