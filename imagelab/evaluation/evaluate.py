@@ -177,7 +177,7 @@ def measure(
 
     Args:
         real: the reference, images that the model was not trained on: anything that
-            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, an array ...).
+            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, an array).
         fake: the images under test.
         metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
         train: the images that the model was trained on; used by memorisation and generalisation.
@@ -220,7 +220,8 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    return _placed(values, panel.floors(division, reference, keep), sets, warnings, (division.note, *_left_out(left)))
+    floors = panel.floors(division, reference, keep)
+    return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
 def _known(metrics: Sequence[str]) -> list[str]:

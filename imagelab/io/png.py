@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .depth import Form, levels_of
+from .depth import ValueForm, levels_of
 from .layers import BAND
 
 __all__ = ["SIGNATURE", "UNUSED_COLOURS", "PngHeader", "deep_png", "png_header", "small_alpha"]
@@ -133,7 +133,7 @@ def deep_png(file: BinaryIO, header: PngHeader, white: float | None) -> tuple[Im
             halves = [Image.frombytes(mode, size, packed, "zip", raw, int(header.interlaced)) for raw in raws]
     except (ValueError, OSError, IndexError) as error:
         raise ValueError(f"image file is truncated or damaged ({error})") from error
-    colours, alphas = levels_of(Form("u", 16), white), levels_of(Form("u", 16), None)
+    colours, alphas = levels_of(ValueForm("u", 16), white), levels_of(ValueForm("u", 16), None)
     key = _key(header)
     channels = 1 if header.kind in (GREY, GREY_ALPHA) else 3
     result = np.empty((header.height, header.width, channels), np.uint8)

@@ -100,7 +100,7 @@ def test_a_repeated_value_does_not_unfold_without_a_limit(tmp_path: Path, monkey
     assert path.stat().st_size < 110_000
     catalogue = opened(path)
     for row in (0, 319):
-        with pytest.raises(ValueError, match="would unpack to .* more than the limit"):
+        with pytest.raises(ValueError, match=r"would unpack to .* more than the limit"):
             catalogue.read(row)
 
 
