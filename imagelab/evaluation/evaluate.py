@@ -220,8 +220,7 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = panel.floors(division, reference, keep)
-    return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+    return _placed(values, panel.floors(division, reference, keep), sets, warnings, (division.note, *_left_out(left)))
 
 
 def _known(metrics: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from ..images import check_images
 from .atomic import written_whole
 from .chatter import listening, said
 from .decoders import layers_of, pages_of
-from .formats import FORMATS, PIXEL_LIMIT, refusal
+from .formats import FORMATS, PIXEL_LIMIT, content_reason
 from .layers import Layers, pixels_of
 from .npy import read_array
 from .reading import Picture, Reading, Source
@@ -138,7 +138,7 @@ def reason_of(error: Exception, head: bytes, lines: list[str]) -> str:
         lines: what the decoder said.
     """
     if isinstance(error, UnidentifiedImageError):
-        text = refusal(head)
+        text = content_reason(head)
     elif isinstance(error, Image.DecompressionBombError):
         text = f"would unfold to more than the limit of {PIXEL_LIMIT:,} pixels"
     elif isinstance(error, MemoryError):
