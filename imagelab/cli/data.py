@@ -18,11 +18,11 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel, Field
 
 from ..data import DATASETS, Data, Sample, Split
-from ..data.picture_set import named
 from ..export.dataset import export_samples, prevalences
 from ..families import kind_of
 from ..images import tile
 from ..io.disk import storing
+from ..io.listed import named
 from ..io.pictures import write_png
 from .console import UsageError, out, with_fields
 

@@ -21,7 +21,7 @@ from .._version import __version__
 from ..experiment import Experiment, explain
 from ..io.disk import sentence
 from ..run_folder import RunFolder
-from ..runs.distributed import is_worker, world_size
+from ..runs.distributed import LostProcess, is_worker, world_size
 from ..runs.threads import prepare_process
 from .check import check
 from .console import UsageError, err, out
@@ -143,6 +143,8 @@ def _guard(work: Callable[[], Any]) -> int:
         return _say(explain(fault) if isinstance(fault, ValidationError) else str(error), 2)
     except UsageError as error:
         return _say(str(error), 2)
+    except LostProcess as error:
+        return _say(str(error), 1, worker=error.speaks)
     except ValueError as error:
         return _say(str(error), 1)
     except OSError as error:
@@ -151,8 +153,9 @@ def _guard(work: Callable[[], Any]) -> int:
         return _say("stopped at once; finished generations are kept", 130)
 
 
-def _say(message: str, code: int) -> int:
-    if is_worker():  # rank 0 says the same
+def _say(message: str, code: int, *, worker: bool = False) -> int:
+    """Print the message, on a worker only if ``worker`` is set, because rank 0 says the same; return the code."""
+    if is_worker() and not worker:
         return code
     err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
     return code

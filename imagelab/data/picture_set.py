@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,12 +26,12 @@ from pydantic import (
 
 from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
+from ..io.listed import named
 from ..io.reading import Reading
-from ..io.untrusted import NAMED, quoted
 from ..seeds import rng_at
 from .base import Data, Sample
 
-__all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at", "named"]
+__all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
 
 LEAST_TRAIN = 4
 LEAST_HELDOUT = 2  # a single image has no variance
@@ -290,13 +290,6 @@ def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nda
     start = np.empty_like(sizes)
     start[line] = np.cumsum(sizes[line]) - sizes[line]
     return order, start[which]
-
-
-def named(bad: Sequence[BadFile]) -> str:
-    """Return one line for each of the first bad files, with its reason, and how many more there are."""
-    lines = [f"\n  {quoted(f'{file.path}: {file.reason}')}" for file in bad[:NAMED]]
-    more = f"\n  and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
-    return "".join(lines) + more
 
 
 def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:

@@ -177,8 +177,7 @@ def measure(
 
     Args:
         real: the reference, images that the model was not trained on: anything that
-            :func:`imagelab.evaluation.sources.open_images` opens (a folder, .npy, .npz, .zip, .tar, .parquet,
-            ``RUN@heldout``, an array, a tensor, PIL images ...).
+            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, arrays).
         fake: the images under test.
         metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
         train: the images that the model was trained on; used by memorisation and generalisation.
@@ -193,8 +192,7 @@ def measure(
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
         white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
-        page: which picture is taken of a file that holds several: its number, from 1, or "all"; if not given, the
-            first, and a note counts such files.
+        page: which picture is taken of a file with several: its number, from 1, or "all"; by default the first.
         key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
         column: the column of the pictures in tables, where several columns hold pictures.
         progress: called with (description of the step, number of steps done, total number).
@@ -207,9 +205,7 @@ def measure(
         >>> measure(pictures[:20], pictures[20:], metrics=["hf_ratio"])["hf_ratio"].n_fake
         10
     """
-    if metrics is not None and not metrics:
-        raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
-    metrics = None if metrics is None else [METRICS.find(name).name or name for name in metrics]
+    metrics = None if metrics is None else _known(metrics)
     how = Opening(size or 0, resize, value_range, layout, on_bad, cache, white, page, key, column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
@@ -224,8 +220,14 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = panel.floors(division, reference, keep)
-    return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+    return _placed(values, panel.floors(division, reference, keep), sets, warnings, (division.note, *_left_out(left)))
+
+
+def _known(metrics: Sequence[str]) -> list[str]:
+    """Return the full names of metrics; ValueError for none and for unknown ones."""
+    if not metrics:
+        raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
+    return [METRICS.find(name).name or name for name in metrics]
 
 
 @dataclass(frozen=True)

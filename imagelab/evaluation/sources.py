@@ -33,6 +33,7 @@ from ..io.catalogue import (
 )
 from ..io.decode import LISTED, Facts, Progress, decoded
 from ..io.formats import SUFFIXES
+from ..io.listed import named
 from ..io.pictures import read_picture
 from ..io.pil_images import file_of, read_image
 from ..io.reading import Page, Picture, Reading, Source
@@ -320,9 +321,8 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
             progress(f"reading {name}", done, total)
 
     if not len(catalogue):
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
         others = "; ".join((f"{catalogue.ignored} files of other kinds", *catalogue.remarks))
-        raise ValueError(f"{name}: no picture in it ({others}){listed}")
+        raise ValueError(f"{name}: no picture in it ({others}){named(catalogue.bad)}")
     try:
         catalogue = every_page(catalogue, how.reading)
         images, facts = decoded(catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, progress=report)
@@ -330,8 +330,7 @@ def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Pro
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
     if bad and how.on_bad == "stop":
-        listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
-        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{listed}")
+        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{named(bad)}")
     notes = [*catalogue.remarks, *_notes_of(bad, facts, how)]
     if catalogue.ignored:
         notes.append(f"other files, ignored because their names are not those of pictures: {catalogue.ignored}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "FIT_BLOCK",
     "SINGLE_PROCESS",
     "Diverged",
     "Generator",
@@ -37,6 +38,10 @@ __all__ = [
     "divergence_at",
     "noise_label",
 ]
+
+
+FIT_BLOCK = 256
+"""Images that a closed form converts at a time. It is fixed, because sums and the order of rows depend on it."""
 
 
 class Interrupted(Exception):
@@ -130,7 +135,8 @@ class RunContext:
 
     Attributes:
         device: a torch device name, "cpu" or "cuda:0".
-        batch: images a sampling (and reconstruction) batch.
+        batch: images a sampling (and reconstruction) batch on a GPU. Blocks on the CPU and in a fit have a fixed size:
+            there the batch changes no byte (sampling.py).
         on_record: called with a TrainRecord now and then, at most a few times a second.
         should_stop: called between steps; if it returns True, training saves its checkpoint and raises Interrupted.
         checkpoint: file for the state inside a generation (weights, optimiser, EMA, step), written atomically now and

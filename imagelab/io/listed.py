@@ -1,4 +1,4 @@
-"""Which pictures of a list are in a folder: names are matched, and what is missing or more is counted."""
+"""Which pictures of a list are in a folder, and long lists of files in a few lines of a message."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .catalogue import SUFFIXES, Entry, Listing, shown
-from .untrusted import few, quoted
+from .catalogue import SUFFIXES, BadFile, Entry, Listing, shown
+from .untrusted import NAMED, few, quoted
 
-__all__ = ["Present", "loose", "present"]
+__all__ = ["Present", "loose", "named", "present"]
 
 
 @dataclass(frozen=True)
@@ -106,3 +106,10 @@ def loose(name: str, suffix: bool = False) -> str:
     text = text.removeprefix("./")
     stem, dot, ending = text.rpartition(".")
     return stem if stem and not suffix and dot + ending in SUFFIXES else text
+
+
+def named(bad: Sequence[BadFile]) -> str:
+    """Return one line for each of the first bad files, with its reason, and how many more there are."""
+    lines = [f"\n  {quoted(f'{file.path}: {file.reason}')}" for file in bad[:NAMED]]
+    more = f"\n  and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+    return "".join(lines) + more

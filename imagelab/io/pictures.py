@@ -20,6 +20,7 @@ from .chatter import listening, said
 from .decoders import layers_of, pages_of
 from .formats import FORMATS, PIXEL_LIMIT, named
 from .layers import Layers, flat
+from .npy import read_array
 from .reading import Picture, Reading, Source
 from .untrusted import quoted, regular, shown
 
@@ -160,8 +161,4 @@ def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
     Raises:
         ValueError: with the file's name, if it is not a complete NPY file of uint8 [N,C,H,W].
     """
-    try:
-        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a whole NPY image array ({error})") from error
-    return check_images(array, str(path))
+    return check_images(read_array(path, "a whole NPY image array", "r" if mmap else None), shown(path))

@@ -13,6 +13,7 @@ from typing import Any
 
 from .atomic import write_atomic
 from .manifest import checked, read_object, with_checksum
+from .run_shapes import check_config, check_provenance
 from .untrusted import quoted, shown
 
 __all__ = ["CONFIG", "PROVENANCE", "is_sealed", "read_config", "read_provenance", "write_record"]
@@ -47,6 +48,7 @@ def read_config(root: Path) -> dict[str, Any]:
         raise ValueError(f"{shown(path)}: expected no key {quoted(foreign[0], 40)!r}. Restore the file.")
     if not isinstance(stored.get("experiment"), dict) or not isinstance(stored.get("signature"), str):
         raise ValueError(f"{shown(path)}: expected `signature`, a text, and `experiment`, an object. Restore the file.")
+    check_config(stored, path)
     return {"schema": None, **stored}
 
 
@@ -60,7 +62,9 @@ def read_provenance(root: Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         return {}
     stored = read_object(path)
-    return checked(stored, path) if is_sealed(root) else stored
+    content = checked(stored, path) if is_sealed(root) else stored
+    check_provenance(content, path)
+    return content
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

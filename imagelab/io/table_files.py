@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .annotation_lists import split_word
-from .unfolding import unfolded_limit
-from .untrusted import json_value, parsing, quoted, regular, shown
+from .untrusted import check_unpacked, json_value, parsing, quoted, regular, shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -138,12 +137,11 @@ def _column(file: File, group: int, name: str) -> pyarrow.ChunkedArray:
             column = opened.column(name)
             column.validate(full=True)  # offsets in a damaged file may point anywhere
             return column
-        batches, size, most = [], 0, unfolded_limit(file[1])
+        batches, size = [], 0
         for batch in opened.iter_batches(batch_size=ROWS, row_groups=[group], columns=[name]):
             batches.append(batch.column(0))
             size += batch.nbytes
-            if size > most:  # a repeated value is stored once
-                raise ValueError(f"it unfolds to more than {most:,} bytes, the limit for a file of {file[1]:,} bytes")
+            check_unpacked(file[1], size)  # a repeated value is stored once
         column = pyarrow.chunked_array(batches, schema_of(file).field(name).type)
         if len(column) != lengths_of(file)[group]:
             raise ValueError(f"it states {lengths_of(file)[group]} rows and holds {len(column)}")

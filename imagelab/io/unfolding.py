@@ -18,17 +18,10 @@ import numpy as np
 
 from .cache import cache_folder, cached_stream
 from .catalogue import digest
-from .untrusted import parsing, regular, shown
+from .untrusted import check_unpacked, parsing, regular, shown
 
-__all__ = ["MOST_UNFOLDED", "RATIO", "packing_of", "unfolded", "unfolded_limit"]
+__all__ = ["packing_of", "unfolded"]
 
-MOST_UNFOLDED = 1 << 36
-"""The most bytes that a packed file may unfold to."""
-
-RATIO = 100
-"""The most bytes that one byte of a packed file may unfold to, above ``FREE`` bytes; pictures are packed already."""
-
-FREE = 1 << 28
 STEP = 1 << 20  # bytes unpacked at once
 XZ_MEMORY = 1 << 28  # bytes that unpacking may take; the highest setting of xz needs a quarter of it
 
@@ -42,16 +35,6 @@ PACKINGS = {
     "Zstandard": b"\x28\xb5\x2f\xfd",
 }
 """How the content of a packed file begins."""
-
-
-def unfolded_limit(stored: int) -> int:
-    """Return the most bytes that a packed file of ``stored`` bytes may unfold to.
-
-    Example:
-        >>> unfolded_limit(1000) == FREE, unfolded_limit(FREE) == RATIO * FREE, unfolded_limit(1 << 40) == MOST_UNFOLDED
-        (True, True, True)
-    """
-    return min(MOST_UNFOLDED, max(FREE, RATIO * stored))
 
 
 def packing_of(path: Path) -> str:
@@ -81,14 +64,13 @@ def unfolded(files: tuple[File, ...], cache: bool) -> tuple[np.ndarray, tuple[tu
         spans: list[tuple[int, int]] = []
         begin = 0
         for path, stored, _ in files:
-            end, most = begin, unfolded_limit(stored)
+            end = begin
             for block in _blocks(Path(path)):
                 end += len(block)
-                if end - begin > most:
-                    raise ValueError(
-                        f"{shown(path)}: unfolds to more than {most:,} bytes, the limit for a file of {stored:,} bytes "
-                        f"({RATIO} times its length, at least {FREE:,}); unpack it, if it is right, and give the result"
-                    )
+                try:
+                    check_unpacked(stored, end - begin)
+                except ValueError as error:
+                    raise ValueError(f"{shown(path)}: stopped before its end: {error}") from error
                 target.write(block)
             spans.append((begin, end))
             begin = end

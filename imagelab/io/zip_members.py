@@ -19,8 +19,7 @@ from typing import BinaryIO
 
 from .members import Contents, Member
 from .tar_members import MOST_BYTES
-from .unfolding import unfolded_limit
-from .untrusted import quoted, shown
+from .untrusted import check_unpacked, quoted, shown
 
 __all__ = ["zip_members"]
 
@@ -55,12 +54,10 @@ def zip_members(path: Path) -> Contents:
         Member(info.filename, info.file_size, row, _refused(info) or overlapping.get(row, ""))
         for row, info in enumerate(infos)
     )
-    total, stored = sum(m.size for m in members if not m.refused and m.size <= MOST_BYTES), path.stat().st_size
-    if total > unfolded_limit(stored):
-        raise ValueError(
-            f"{shown(path)}: its members state {total:,} bytes, more than the limit of {unfolded_limit(stored):,} for "
-            f"a file of {stored:,} bytes; unpack it, if it is right, and give the folder"
-        )
+    try:
+        check_unpacked(path.stat().st_size, sum(m.size for m in members if not m.refused and m.size <= MOST_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{shown(path)}: by the sizes of its members, {error}") from error
 
     def content(member: Member) -> bytes:
         return _unpacked(path, infos[member.place])

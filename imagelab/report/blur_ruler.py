@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..io.untrusted import parsing
 from ..measurement import Measurement
 from .curves import INK, MUTED, Curve, end_labels, line_colour, new_axes, themed_svg
 from .numbers import Z95
@@ -74,7 +75,8 @@ def _marks(run: Run) -> np.ndarray | None:
     rows = tables.get(TABLE) if isinstance(tables, Mapping) else None
     if not isinstance(rows, list) or len(rows) < 2:
         return None
-    marks = np.array(sorted((row["sigma"], row["value"], row["stderr"]) for row in rows), float)
+    with parsing(run.folder / "provenance.json", "a whole calibration card"):
+        marks = np.array(sorted((float(row["sigma"]), float(row["value"]), float(row["stderr"])) for row in rows))
     marks[:, 1] = np.minimum.accumulate(marks[:, 1])  # a rise within its error would give two readings
     return marks
 

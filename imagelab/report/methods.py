@@ -119,7 +119,6 @@ def _training(run: Run) -> list[dict[str, Any]]:
                 "seen": f"{mine[-1].images_seen:,}",
                 "first": f"{mine[0].loss:.4g}",
                 "last": f"{mine[-1].loss:.4g}",
-                "minutes": f"{sum(record.seconds for record in mine) / 60:,.1f}",
             }
         )
     return rows
@@ -162,7 +161,7 @@ def _calibrated(title: str, rows: list[Mapping[str, Any]]) -> Table:
     body = []
     for row in rows:
         value, stderr = row.get("value"), row.get("stderr")
-        error = Z95 * stderr if isinstance(stderr, int | float) else None
+        error = Z95 * stderr if isinstance(stderr, int | float) and stderr >= 0 else None
         shown = number(value, error) if isinstance(value, int | float) else ""
         known = (row.get(key, "") for key in keys)
         body.append(

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..data import DATASETS
 from ..io.pictures import read_npy
+from ..io.untrusted import parsing
 from ..measurement import Measurement
 from ..metrics import METRICS, Metric, row_of
 from ..pool import REAL
@@ -44,19 +45,19 @@ def plain(value: object, limit: int = 80) -> str:
 class Training:
     """How one model was trained, from the last line of its training record.
 
+    Its time is left out: nothing in a report depends on the speed of the machine.
+
     Attributes:
         generation: the generation of the model.
         line: the line of the model.
         images_seen: images shown during training.
         loss: the last loss.
-        seconds: the time of training.
     """
 
     generation: int
     line: int
     images_seen: int
     loss: float
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,9 @@ class Run:
     @cached_property
     def rows(self) -> Mapping[str, Metric]:
         """What is said of every metric, by name: the table of this package, and the run's own metrics."""
-        rows = {str(each["name"]): each["row"] for each in self.own if each.get("family") == "metrics"}
-        return {**METRICS, **{name: Metric.from_data(row) for name, row in rows.items()}}
+        own = [each for each in self.own if each.get("family") == "metrics"]
+        with parsing(self.folder / "provenance.json", "a whole record of a metric of one's own"):
+            return {**METRICS, **{str(each["name"]): Metric.from_data(each["row"]) for each in own}}
 
     def row_name(self, name: str) -> str | None:
         """Return the name of the metric that gives the measurement of this name; None where none does."""
@@ -226,15 +228,13 @@ class Run:
             if not self.store.has_file(generation, line, "train.jsonl"):
                 continue
             path = self.store.file(generation, line, "train.jsonl")
-            lines = path.read_text("utf-8").splitlines()
-            if not lines:
-                continue
-            try:
+            with parsing(path, "a whole training record"):
+                lines = path.read_text("utf-8").splitlines()
+                if not lines:
+                    continue
                 last = json.loads(lines[-1])
-                seen, loss, seconds = int(last["images_seen"]), float(last["loss"]), float(last["seconds"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {len(lines)}: expected a training record, got {error!r}") from error
-            records.append(Training(generation, line, seen, loss, seconds))
+                seen, loss = int(last["images_seen"]), float(last["loss"])
+            records.append(Training(generation, line, seen, loss))
         return records
 
 
@@ -247,14 +247,9 @@ def read_run(folder: Path) -> Run:
     """
     folder = Path(folder)
     store = RunFolder.open(folder)
-    experiment = store.config.get("experiment")
-    if not isinstance(experiment, Mapping):
-        got = type(experiment).__name__
-        raise ValueError(
-            f"{folder / 'config.json'}: expected an object `experiment` in it, got {got}. Restore the file."
-        )
+    config, provenance = store.config, store.provenance
     shards = tuple(store.shards())
     if (0, REAL) not in shards:
         raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
     latest = {(m.name, m.generation, m.line, m.predicted): m for m in store.measurements()}
-    return Run(folder, experiment, store.provenance, tuple(latest.values()), shards, store)
+    return Run(folder, config["experiment"], provenance, tuple(latest.values()), shards, store)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import tarfile
 import tracemalloc
 import zipfile
@@ -385,14 +386,17 @@ def test_files_of_several_pictures_are_counted_and_chosen_in_folders_and_archive
 def test_archives_tell_transparency_and_depth_as_folders_do(tmp_path: Path):
     Image.new("RGBA", (12, 12), (0, 0, 0, 9)).save(tmp_path / "clear.png")
     Image.fromarray(np.full((12, 12), 257 * 7, np.uint16)).save(tmp_path / "deep.png")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tar", "w") as tar:
+    home = tmp_path / "packed"
+    home.mkdir()
+    with zipfile.ZipFile(home / "a.zip", "w") as archive, tarfile.open(home / "a.tar", "w") as tar:
         for file in sorted(tmp_path.glob("*.png")):
             archive.write(file, file.name)
             tar.add(file, file.name)
-    said = [line for line in open_images(tmp_path).notes if "transparent" in line or "8 bits" in line]
+    shutil.copytree(tmp_path, tmp_path / "plain", ignore=lambda *_: ["packed", "plain"])
+    said = [line for line in open_images(tmp_path / "plain").notes if "transparent" in line or "8 bits" in line]
     assert len(said) == 2
     for name in ("a.zip", "a.tar"):
-        assert set(said) <= set(open_images(tmp_path / name).notes)
+        assert set(said) <= set(open_images(tmp_path / "packed" / name).notes)
 
 
 def test_a_stated_white_reads_values_that_are_refused_without_it(tmp_path: Path):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagelab.io.catalogue import Entry, Listing
-from imagelab.io.listed import loose, present
+from imagelab.io.catalogue import BadFile, Entry, Listing
+from imagelab.io.listed import loose, named, present
 
 
 def folder(*names: str) -> Listing:
@@ -66,3 +66,11 @@ def test_a_name_that_can_mean_two_files_is_refused(files: list[str], names: list
 
 def test_a_dot_in_a_folder_or_at_the_start_begins_no_suffix() -> None:
     assert loose("v1.png/a") == "v1.png/a" and loose(".png") == ".png" and loose("a.b") == "a.b"
+
+
+def test_of_many_bad_files_the_first_five_are_named() -> None:
+    bad = [BadFile(f"{i}.png", "x" * 5000) for i in range(3000)]
+    lines = named(bad).splitlines()
+    assert lines[0] == "" and lines[-1] == "  and 2,995 more" and len(lines) == 7
+    assert all(len(line) <= 302 for line in lines) and named(()) == ""
+    assert named(bad[:1])[:12] == "\n  0.png: xx"
