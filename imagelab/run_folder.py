@@ -34,13 +34,14 @@ from typing import Any
 import numpy as np
 
 from .io.atomic import sweep, sync, sync_all
-from .io.chain import NO_FOLDER, UNSEALED, Problem, examine, mend_seals, read_seals, refusal
+from .io.chain import NO_FOLDER, UNSEALED, Problem, chain_problems, mend_seals, read_seals, refusal
 from .io.lock import held_alone
 from .io.manifest import MANIFEST, CheckedFiles, Manifest, file_digest, files_in, is_folder
 from .io.measurements import mend_copy, present_text, read_measurements
+from .io.npy import npz_columns
 from .io.pictures import read_npy
-from .io.run_records import CONFIG, PROVENANCE, is_sealed, read_config, read_provenance, write_record
-from .io.untrusted import parsing, quoted, regular, shown
+from .io.run_records import CONFIG, PROVENANCE, is_sealed, stored_config, stored_provenance, write_record
+from .io.untrusted import quoted, regular, shown
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool
 
@@ -126,7 +127,7 @@ class RunFolder:
         Raises:
             ValueError: if it is missing, damaged, or was changed.
         """
-        return read_config(self.path)
+        return stored_config(self.path)
 
     @cached_property
     def sealed(self) -> bool:
@@ -140,7 +141,7 @@ class RunFolder:
         Raises:
             ValueError: if it is damaged or was changed.
         """
-        return read_provenance(self.path)
+        return stored_provenance(self.path)
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Write provenance.json, whole or not at all."""
@@ -286,8 +287,7 @@ class RunFolder:
         if not self.has_file(generation, line, "curation.npz"):
             return np.arange(len(self.images(generation, line)))
         path = self.file(generation, line, "curation.npz")
-        with parsing(path, "a whole decision of a curation"), np.load(path, allow_pickle=False) as decision:
-            return decision["rows"]
+        return npz_columns(path, ("rows",), "a whole decision of a curation")[0]
 
     def gather(self, pool: Pool) -> np.ndarray:
         """Return the images that a pool names, in its order: uint8 [N,C,H,W]."""
@@ -301,8 +301,7 @@ class RunFolder:
     def pool(self, generation: int, line: int = 0) -> Pool:
         """Return the ledger of what this shard's model was trained on."""
         path = self.file(generation, line, "pool.npz")
-        with parsing(path, "a whole ledger of training images"), np.load(path, allow_pickle=False) as columns:
-            return Pool(columns["generation"], columns["line"], columns["row"])
+        return Pool(*npz_columns(path, ("generation", "line", "row"), "a whole ledger of training images"))
 
     def initial_archive(self) -> Archive:
         """Return the archive as it is before generation 1: the real set and the reserve."""
@@ -319,7 +318,7 @@ class RunFolder:
             read_data: whether every byte is compared; else places, sizes and digests of manifests are.
         """
         if self.sealed:
-            return examine(self.path, self.config["signature"], self._folders(), read_data)
+            return chain_problems(self.path, self.config["signature"], self._folders(), read_data)
         folders = [name for name in self._folders() if not is_folder(self.path / name)]
         empty = [name for name in self._folders() if name not in folders and not any((self.path / name).iterdir())]
         return [Problem(name, NO_FOLDER) for name in folders] + [Problem(name, "is empty") for name in empty]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,8 +147,8 @@ def test_a_folder_that_has_only_begun_is_empty_and_not_broken(folder: RunFolder)
 
 
 def test_provenance_reads_back_with_its_letters_as_they_are(folder: RunFolder):
-    folder.write_provenance({"data": "Fréchet – 日本"})
-    assert folder.provenance == {"data": "Fréchet – 日本"}
+    folder.write_provenance({"data": {"card": "Fréchet – 日本"}})
+    assert folder.provenance == {"data": {"card": "Fréchet – 日本"}}
     text = (folder.path / "provenance.json").read_text("utf-8")
     assert "日本" in text and text.endswith("}\n")
 
@@ -182,3 +183,22 @@ def test_the_grid_shows_64_images_eight_in_a_row_enlarged_to_128_pixels(
     write_shard(tmp_path, images, Pool.of(0, REAL, range(count)), [])
     written = read_rgb(tmp_path / "grid.png").transpose(1, 2, 0)
     np.testing.assert_array_equal(written, tile(images[:64], columns=8, scale=size // side))
+
+
+def test_several_processes_that_create_one_run_at_once_make_one_whole_folder(tmp_path: Path):
+    """Each has the folder, or is told that another process is making it; none fails in another way."""
+    path, children = tmp_path / "x-12345678", []
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if RunFolder.create(path, CONFIG).config == CONFIG else 2
+            except ValueError as error:
+                code = 0 if "another process" in str(error) else 3
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
+    assert RunFolder.open(path).config == CONFIG
+    assert not list(tmp_path.rglob("*.partial"))

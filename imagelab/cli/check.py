@@ -11,10 +11,10 @@ from ..io.untrusted import shown
 from ..runs.check import RunCheck, check_run
 from .console import out
 
-__all__ = ["check"]
+__all__ = ["check_command"]
 
 
-def check(run: Path, /, *, quick: Annotated[bool, Parameter(negative="")] = False) -> int:
+def check_command(run: Path, /, *, quick: Annotated[bool, Parameter(negative="")] = False) -> int:
     """Compare a run with what it wrote: every file with its SHA-256, every generation with those it was made from.
 
     Nothing is changed. Exit codes: 0 all is whole, 1 something is not.

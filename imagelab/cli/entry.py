@@ -23,7 +23,7 @@ from ..io.disk import sentence
 from ..run_folder import RunFolder
 from ..runs.distributed import LostProcess, is_worker, world_size
 from ..runs.threads import prepare_process
-from .check import check
+from .check import check_command
 from .console import UsageError, err, out
 from .data import data_app
 from .experiments import experiments_app
@@ -58,7 +58,7 @@ RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
 app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
 app.command(resume, group=RUN, sort_key=2)
 app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
-app.command(check, group=RUN, sort_key=4)
+app.command(check_command, name="check", group=RUN, sort_key=4)
 app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)

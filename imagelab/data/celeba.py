@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..io.annotation_lists import Row, changed, counted, once, read_rows, truths
+from ..io.annotation_lists import ListRow, changed, counted, once, read_rows, truths
 from ..io.catalogue import SUFFIXES, Catalogue, Split, digest, file_catalogue, list_pictures, shown
 from ..io.listed import loose, present
 from ..io.untrusted import few, quoted
@@ -112,7 +112,7 @@ class _Known:
 @lru_cache(maxsize=1)
 def _attributes(file: tuple[str, int, int]) -> _Known:
     path, note = Path(file[0]), ""
-    rows: Sequence[Row] = read_rows(path)
+    rows: Sequence[ListRow] = read_rows(path)
     if path.suffix == ".csv":
         header, body = rows[:1], rows[1:]
     else:
@@ -138,7 +138,7 @@ def _attributes(file: tuple[str, int, int]) -> _Known:
     return _Known([names[place] for place in kept], titles, yes[kept], note + repeated)
 
 
-def _columns(path: Path, header: Row, first: Row) -> tuple[int, list[str]]:
+def _columns(path: Path, header: ListRow, first: ListRow) -> tuple[int, list[str]]:
     """Return which column of a list holds the names of the pictures, and the titles of the others."""
     named = [n for n, title in enumerate(header.fields) if title.lower() in NAME_TITLES]
     at = named[0] if len(header.fields) == len(first.fields) and len(named) == 1 else _name_field(first)
@@ -156,12 +156,12 @@ def _columns(path: Path, header: Row, first: Row) -> tuple[int, list[str]]:
     return at, titles
 
 
-def _name_field(row: Row) -> int:
+def _name_field(row: ListRow) -> int:
     """Return which field of a row is the name of a picture: the one that ends as a picture does, else the first."""
     return next((n for n, field in enumerate(row.fields) if os.path.splitext(field)[1].lower() in SUFFIXES), 0)  # noqa: PTH122 - many rows
 
 
-def _wrong(path: Path, titles: list[str], body: Sequence[Row], values: np.ndarray) -> str:
+def _wrong(path: Path, titles: list[str], body: Sequence[ListRow], values: np.ndarray) -> str:
     """Return the message for values that are neither all of 1 and -1, nor all of 1 and 0."""
     usual = max(("-1", "0"), key=lambda no: int((values == no).sum()))
     row, column = np.argwhere(~np.isin(values, ("1", usual)))[0]

@@ -19,7 +19,8 @@ import numpy as np
 from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
 from ..io.listed import present
-from ..io.untrusted import few, parsing, regular
+from ..io.matlab import matlab_numbers
+from ..io.untrusted import few, parsing
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Flowers102"]
@@ -90,12 +91,9 @@ def _sets(path: Path, count: int) -> dict[int, Split]:
 
 def _numbers(path: Path, key: str) -> np.ndarray:
     """Return a row of whole numbers, 0 or more, from a MATLAB file: int64 [N]."""
-    from scipy.io import loadmat
-
     changed(path)
-    regular(path)
-    with parsing(path, f"a MATLAB file with a row of whole numbers {key!r}"):
-        content = np.asarray(loadmat(str(path), variable_names=[key])[key]).ravel()
+    content = matlab_numbers(path, key)
+    with parsing(path, f"a list of whole numbers {key!r}"):
         numbers = content.astype(np.int64)
         if (numbers != content).any() or (numbers < 0).any():
             raise ValueError("it holds other values")

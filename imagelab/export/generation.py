@@ -96,6 +96,11 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
     if form == "model" and generation == 0:
         raise ValueError("export: generation 0 is real images; no model made it")
+    absent = {"seed", "data", "regime", "generator"} - store.config["experiment"].keys()
+    if absent:
+        raise ValueError(
+            f"export: {shown(run)}: its config.json has no {', '.join(sorted(absent))}. Restore it from a copy."
+        )
     with storing(folder, store.path), folder_made_whole(folder) as partial:
         _WRITERS[form](store, generation, line, partial)
     return folder

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..io.atomic import written_whole
 from ..io.untrusted import quoted, shown
 from .loss_meter import LossMeter
-from .tensor_files import Tensors, read_header, read_tensors
+from .tensor_files import Tensors, read_tensors, tensor_header
 
 __all__ = ["TrainingState", "digest_of", "part_reached", "read_checkpoint", "write_checkpoint"]
 
@@ -155,7 +155,7 @@ def part_reached(path: Path | None, marks: Sequence[str]) -> int:
 
 
 def _open(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    texts = read_header(path).texts
+    texts = tensor_header(path).texts
     if texts.get("format") != FORMAT:
         raise ValueError("written by another version, or no checkpoint")
     tensors = read_tensors(path)

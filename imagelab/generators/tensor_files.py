@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..io.untrusted import json_value, parsing, quoted, regular, shown
 
-__all__ = ["REMEDY", "Header", "Tensors", "check_finite", "check_tensors", "read_header", "read_tensors"]
+__all__ = ["REMEDY", "TensorHeader", "Tensors", "check_finite", "check_tensors", "read_tensors", "tensor_header"]
 
 REMEDY = "Restore the file from a copy, or remove this generation's folder and run `imagelab resume`."
 """What to do about a damaged model."""
@@ -40,7 +40,7 @@ _DTYPES = {
 
 
 @dataclass(frozen=True)
-class Header:
+class TensorHeader:
     """What a file says of itself.
 
     Attributes:
@@ -52,7 +52,7 @@ class Header:
     entries: dict[str, tuple[Any, Any]]
 
 
-def read_header(path: Path) -> Header:
+def tensor_header(path: Path) -> TensorHeader:
     """Return the header of a safetensors file.
 
     Raises:
@@ -80,10 +80,10 @@ def read_header(path: Path) -> Header:
     if size != 8 + length + end:
         fault = "cut short" if size < 8 + length + end else "something was appended"
         raise ValueError(f"{name}: expected {quoted(f'{8 + length + end:,}', 40)} bytes, got {size:,}: {fault}")
-    return Header(texts, entries)
+    return TensorHeader(texts, entries)
 
 
-def check_tensors(path: Path, header: Header, expected: Tensors) -> None:
+def check_tensors(path: Path, header: TensorHeader, expected: Tensors) -> None:
     """Refuse a file that does not hold exactly these tensors.
 
     Args:
@@ -119,7 +119,7 @@ def read_tensors(path: Path, expected: Tensors | None = None) -> dict[str, Tenso
     Raises:
         ValueError: naming the file and what is wrong with it.
     """
-    header = read_header(path)
+    header = tensor_header(path)
     if expected is not None:
         check_tensors(path, header, expected)
     with parsing(path, "a whole safetensors file"):

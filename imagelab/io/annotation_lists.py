@@ -22,7 +22,7 @@ from .untrusted import few, parsing, quoted, regular
 
 __all__ = [
     "OFFICIAL",
-    "Row",
+    "ListRow",
     "changed",
     "class_columns",
     "columns_of",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-class Row(NamedTuple):
+class ListRow(NamedTuple):
     """A line of a list that is not empty: its number in the file, from 1 on, and its fields without blanks around."""
 
     line: int
@@ -64,7 +64,7 @@ def changed(path: Path, whole: bool = False) -> tuple[str, int, int]:
         raise ValueError(f"{shown(path)}: cannot be opened: {error.strerror}") from error
 
 
-def read_rows(path: Path, most: int = -1) -> tuple[Row, ...]:
+def read_rows(path: Path, most: int = -1) -> tuple[ListRow, ...]:
     """Return the lines of a list that are not empty; any kind of line end, with or without a byte order mark.
 
     The fields of a ``.csv`` file are separated by commas, semicolons or tabs, those of any other file by blanks.
@@ -80,12 +80,12 @@ def read_rows(path: Path, most: int = -1) -> tuple[Row, ...]:
 
 
 @lru_cache(maxsize=8)
-def _rows(file: tuple[str, int, int], most: int) -> tuple[Row, ...]:
+def _rows(file: tuple[str, int, int], most: int) -> tuple[ListRow, ...]:
     path = Path(file[0])
     lines = text_lines(path)
     if path.suffix.lower() == ".csv":
         return tuple(row for row in _table(path, lines) if any(row.fields))
-    return tuple(Row(n, tuple(line.strip().split(None, most))) for n, line in enumerate(lines, 1) if line.strip())
+    return tuple(ListRow(n, tuple(line.strip().split(None, most))) for n, line in enumerate(lines, 1) if line.strip())
 
 
 def text_lines(path: Path) -> list[str]:
@@ -108,19 +108,19 @@ def text_lines(path: Path) -> list[str]:
         return re.split(r"\r\n|\r|\n", text)
 
 
-def _table(path: Path, lines: list[str]) -> Iterator[Row]:
+def _table(path: Path, lines: list[str]) -> Iterator[ListRow]:
     """Yield the rows of a CSV file; what its header has most of comma, semicolon and tab separates the fields."""
     table = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True)
     line = 1  # on which the row begins: a quoted field may go on over several lines
     try:
         for fields in table:
-            yield Row(line, tuple(field.strip() for field in fields))
+            yield ListRow(line, tuple(field.strip() for field in fields))
             line = table.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{shown(path)}: line {line}: not a row of a CSV file ({quoted(error)})") from error
 
 
-def counted(path: Path, rows: Sequence[Row], headers: int) -> tuple[Sequence[Row], str]:
+def counted(path: Path, rows: Sequence[ListRow], headers: int) -> tuple[Sequence[ListRow], str]:
     """Return the rows below line 1, which holds their number, and ``headers`` further lines; and a note.
 
     A number that does not agree is told in the note: a list that was shortened on purpose is as good as a whole one.

@@ -1,7 +1,7 @@
 """A run as a chain of sealed folders: each was made from earlier ones, and ``seals.json`` lists the digest of each.
 
-:func:`examine` says what of it is no longer what was written: folders that are missing, empty, renamed, swapped, cut,
-or from another run, and files whose size (or, where everything is read, whose bytes) differ from their manifest.
+:func:`chain_problems` says what of it is no longer what was written: folders that are missing, empty, renamed, swapped,
+cut, or from another run, and files whose size (or, where everything is read, whose bytes) differ from their manifest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "SEALS",
     "UNSEALED",
     "Problem",
-    "examine",
+    "chain_problems",
     "mend_seals",
     "read_seals",
     "refusal",
@@ -116,7 +116,7 @@ def refusal(root: Path, problems: Sequence[Problem]) -> str:
     return f"{path}: not what the run wrote:{listed}{more}\n{advice}"
 
 
-def examine(
+def chain_problems(
     root: Path, signature: str, folders: Mapping[str, tuple[int, int]], read_data: bool = False
 ) -> list[Problem]:
     """Return everything in a run that is not what the run wrote, in the order of its generations.

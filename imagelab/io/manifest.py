@@ -28,9 +28,9 @@ __all__ = [
     "checked",
     "file_digest",
     "files_in",
-    "identity",
     "is_folder",
     "read_object",
+    "status_of",
     "with_checksum",
 ]
 
@@ -111,7 +111,8 @@ class Manifest:
         path = folder / name
         if name not in self.files:
             raise ValueError(f"{shown(path)}: is not part of what was written here ({MANIFEST} does not list it)")
-        _refuse_link(path)
+        for part in (path, *(folder / parent for parent in Path(name).parents if parent != Path())):
+            _refuse_link(part)
         status, size = regular(path), self.files[name][0]
         if status.st_size != size:
             raise ValueError(f"{shown(path)}: expected {size:,} bytes, as written, got {status.st_size:,}")
@@ -122,7 +123,7 @@ class CheckedFiles:
     """Compares files with their manifests: each version of a file once, however often it is asked for."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[int, ...]] = {}  # file -> its identity when its bytes were compared
+        self._known: dict[Path, tuple[int, ...]] = {}  # file -> its status when its bytes were compared
 
     def path(self, folder: Path, name: str, manifest: Manifest | None) -> Path:
         """Return the path of a file after comparing its bytes; without a manifest only its kind is looked at.
@@ -136,21 +137,21 @@ class CheckedFiles:
         if manifest is None:
             _refuse_link(folder)
             _refuse_link(path)
-            self._known[path] = identity(regular(path))
+            self._known[path] = status_of(regular(path))
         else:
-            self._known[path] = identity(manifest.check(folder, name))
+            self._known[path] = status_of(manifest.check(folder, name))
         return path
 
     def knows(self, path: Path) -> bool:
         """Whether the file is the one whose bytes were compared."""
-        return path in self._known and os.path.lexists(path) and identity(path.lstat()) == self._known[path]
+        return path in self._known and os.path.lexists(path) and status_of(path.lstat()) == self._known[path]
 
     def add(self, path: Path) -> None:
         """Remember a file whose bytes are known, because they were listed a moment ago."""
-        self._known[path] = identity(path.lstat())
+        self._known[path] = status_of(path.lstat())
 
 
-def identity(status: os.stat_result) -> tuple[int, ...]:
+def status_of(status: os.stat_result) -> tuple[int, ...]:
     """Return what changes when a file is replaced or written to."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

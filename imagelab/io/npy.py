@@ -14,15 +14,16 @@ import math
 import os
 import struct
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 
-from .untrusted import parsing, quoted, regular
+from .untrusted import check_unpacked, parsing, quoted, regular
 
-__all__ = ["Header", "mapped", "read_array", "read_header"]
+__all__ = ["Header", "mapped", "npz_columns", "read_array", "read_header"]
 
 MOST_LETTERS = 10_000  # of a header; an array of plain numbers needs about 100
 KINDS = "biufSU"  # of NumPy: truth values, whole numbers, floating point, bytes, text
@@ -129,3 +130,22 @@ def read_array(path: Path, expected: str, mmap: Literal["r", "c"] | None = None)
     with parsing(path, expected), path.open("rb") as file:
         array = mapped(file, mmap or "r")
         return array if mmap else np.array(array)
+
+
+def npz_columns(path: Path, names: tuple[str, ...], expected: str) -> list[np.ndarray]:
+    """Return some arrays of an NPZ file, in memory.
+
+    Args:
+        path: the file.
+        names: the arrays to return, in this order.
+        expected: what the file should be, such as "a whole ledger".
+
+    Raises:
+        ValueError: naming the file, if it is damaged, lacks an array, or would unpack to too much.
+    """
+    packed = regular(path).st_size
+    with parsing(path, expected):
+        with zipfile.ZipFile(path) as archive:
+            check_unpacked(packed, sum(member.file_size for member in archive.infolist()))
+        with np.load(path, allow_pickle=False) as stored:
+            return [stored[name] for name in names]

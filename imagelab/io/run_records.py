@@ -16,7 +16,7 @@ from .manifest import checked, read_object, with_checksum
 from .run_shapes import check_config, check_provenance
 from .untrusted import quoted, shown
 
-__all__ = ["CONFIG", "PROVENANCE", "is_sealed", "read_config", "read_provenance", "write_record"]
+__all__ = ["CONFIG", "PROVENANCE", "is_sealed", "stored_config", "stored_provenance", "write_record"]
 
 CONFIG, PROVENANCE = "config.json", "provenance.json"
 
@@ -28,7 +28,7 @@ def is_sealed(root: Path) -> bool:
     return "checksum" in read_object(root / CONFIG)
 
 
-def read_config(root: Path) -> dict[str, Any]:
+def stored_config(root: Path) -> dict[str, Any]:
     """Return the content of config.json: schema, signature and the whole experiment.
 
     Raises:
@@ -52,7 +52,7 @@ def read_config(root: Path) -> dict[str, Any]:
     return {"schema": None, **stored}
 
 
-def read_provenance(root: Path) -> dict[str, Any]:
+def stored_provenance(root: Path) -> dict[str, Any]:
     """Return the content of provenance.json; empty where there is none.
 
     Raises:

@@ -152,7 +152,7 @@ def tables(calibration: Mapping[str, Any]) -> list[Table]:
     if isinstance(figures, Mapping):
         found["figures"] = [{"figure": name, **row} for name, row in figures.items() if isinstance(row, Mapping)]
     if isinstance(lists, Mapping):
-        found |= {name: [row for row in rows if isinstance(row, Mapping)] for name, rows in lists.items()}
+        found |= {name: [row for row in rows or () if isinstance(row, Mapping)] for name, rows in lists.items()}
     return [_calibrated(plain(name), rows) for name, rows in found.items() if rows]
 
 

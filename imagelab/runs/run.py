@@ -160,7 +160,8 @@ def _tell(settings: Settings, on_event: Callable[[Event], None], group: ProcessG
 def _is_full_disk(error: Exception) -> bool:
     """Whether a write failed because the disk is full; safetensors says so in its own words, without an OSError."""
     number = error.errno if isinstance(error, OSError) else None
-    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return number in full or any(os.strerror(code) in str(error) for code in full)
 
 
 def _clear_partial(folder: RunFolder) -> None:

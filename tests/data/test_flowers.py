@@ -19,7 +19,7 @@ def test_classes_follow_the_published_numbers(built: dict[str, Path]) -> None:
 def test_damaged_or_missing_matlab_files_are_named(fake: Callable[[str], Path]) -> None:
     root = fake("flowers102")
     (root / "setid.mat").write_bytes(b"no matlab here")
-    with pytest.raises(ValueError, match=r"setid\.mat: not a MATLAB file with a row of whole numbers 'trnid'"):
+    with pytest.raises(ValueError, match=r"setid\.mat: not a MATLAB 5 file with an array of numbers 'trnid'"):
         Flowers102(path=root).available(0)
     assert Flowers102(path=root, official=False).available(0)["train"] == 8
     (root / "imagelabels.mat").unlink()
@@ -44,7 +44,7 @@ def test_a_picture_in_no_set_is_an_error(fake: Callable[[str], Path]) -> None:
         ([10, 1, 2, 4], "picture 4 is in two of trnid, valid, tstid; expected one"),
         ([10, 1, 2, 0], "trnid holds 0; expected numbers from 1 to 10"),
         ([10, 1, 2, 3, 11], "trnid holds 11; expected numbers from 1 to 10"),
-        ([10, 1, 2, 2.5], r"not a MATLAB file with a row of whole numbers 'trnid' .it holds other values"),
+        ([10, 1, 2, 2.5], r"not a list of whole numbers 'trnid' .it holds other values"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(fake: Callable[[str], Path], train: list[float], said: str) -> None:

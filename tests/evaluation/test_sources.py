@@ -138,7 +138,7 @@ def test_an_array_file_is_mapped_and_not_loaded(tmp_path: Path, pictures: np.nda
 @pytest.fixture
 def run(tmp_path: Path, pictures: np.ndarray) -> Path:
     """A run of one generation with two lines: real 0..3, held out 4..5, line 0 has 6..7, line 1 has 8..9."""
-    folder = RunFolder.create(tmp_path / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d"})
+    folder = RunFolder.create(tmp_path / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d", "experiment": {}})
     for place, rows in (((0, REAL), slice(0, 4)), ((1, 0), slice(6, 8)), ((1, 1), slice(8, 10))):
         shard = folder.begin(*place)
         if place == (0, REAL):

@@ -156,6 +156,13 @@ def test_a_file_is_compared_again_when_it_is_replaced_after_it_was_read(copy: Pa
         folder.images(1)
 
 
+def test_a_linked_folder_inside_a_generation_is_named(copy: Path):
+    model = copy / "gen-001" / "model"
+    model.rename(copy.parent / "elsewhere")
+    model.symlink_to(copy.parent / "elsewhere")
+    named(copy, r"model/config\.json: .*model: is a link")
+
+
 def test_swapped_renamed_and_missing_generations_are_named(copy: Path):
     (copy / "gen-001").rename(copy / "kept")
     with pytest.raises(ValueError, match=r"gen-001: is missing(.|\n)*resume"):
