@@ -1,8 +1,8 @@
 """The record of a training's losses: means over fixed numbers of images, the same on a slow and on a fast machine.
 
-A record falls after every 1/200 of a training's steps, never after a span of time. The meter keeps the records that it
-has sent, and the checkpoint holds them: a resumed training sends them again, so that its train.jsonl has the same lines
-as that of an undisturbed one. Only the column ``seconds`` depends on the machine.
+A record falls after every 1/200 of a training's steps (``Plan.recorded``), never after a span of time. The meter keeps
+the records that it has sent, and the checkpoint holds them: a resumed training sends them again, so that its
+train.jsonl has the same lines as that of an undisturbed one. Only the column ``seconds`` depends on the machine.
 """
 
 from __future__ import annotations

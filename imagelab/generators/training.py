@@ -47,7 +47,7 @@ RUNAWAY = 1e4
 """A loss beyond this counts as divergence; the losses of these generators are normally of order 1 to 100."""
 
 RECORDS = 200
-"""Most TrainRecords of a training. Their places depend on its length only, never on the speed of the machine."""
+"""TrainRecords of a long training, but for its beginning. Their places depend on its length, never on the machine."""
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 """(float [B,C,H,W] in -1..1, the step's noise source) -> (mean loss, its named parts)."""
@@ -83,8 +83,13 @@ class Plan:
         return math.ceil(self.images_seen / self.batch)
 
     def recorded(self, step: int) -> bool:
-        """Whether a TrainRecord follows this step, counted from 1: after each 1/200 of the steps and after the last."""
-        return step * RECORDS // self.steps != (step - 1) * RECORDS // self.steps
+        """Whether a TrainRecord follows this step, counted from 1.
+
+        One follows after each 1/200 of the steps, after the last, and after steps 1, 2, 4, 8 and so on, so that a long
+        training soon shows how it goes.
+        """
+        power_of_two = step & (step - 1) == 0
+        return power_of_two or step * RECORDS // self.steps != (step - 1) * RECORDS // self.steps
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -199,7 +199,9 @@ def test_a_short_run_does_not_publish_its_beginning():
     assert average > 0.3 * last
 
 
-@pytest.mark.parametrize(("steps", "records"), [(1, 1), (7, 7), (200, 200), (201, 200), (330, 200), (999, 200)])
+@pytest.mark.parametrize(
+    ("steps", "records"), [(1, 1), (7, 7), (200, 200), (201, 201), (800, 200 + 2), (204_800, 200 + 10)]
+)
 def test_records_fall_at_fixed_numbers_of_images_and_always_at_the_end(steps: int, records: int):
     plan = Plan(images_seen=3 * steps - 1, batch=3, learning_rate=0.1)
     told: list[TrainRecord] = []
@@ -211,7 +213,8 @@ def test_records_fall_at_fixed_numbers_of_images_and_always_at_the_end(steps: in
     means = [(first + 1 + last) / 2 for first, last in pairwise(ends)]  # of the steps since the record before
     assert [record.loss for record in told] == means
     assert [record.terms for record in told] == [{"part": pytest.approx(10 * mean)} for mean in means]
-    assert max(np.diff(ends)) - min(np.diff(ends)) <= 1
+    assert max(np.diff(ends)) <= -(-steps // 200)
+    assert set(ends) >= {2**k for k in range(18) if 2**k <= steps}, "a long training soon shows how it goes"
 
 
 def timeless(records: list[TrainRecord]) -> list[TrainRecord]:
@@ -227,7 +230,7 @@ def test_a_slow_machine_records_what_a_fast_one_does(monkeypatch: pytest.MonkeyP
             patch.setattr(time, "monotonic", lambda clock=clock: next(clock))
             trained_point(0.9, RunContext(on_record=records.append), steps=450)
     fast, slow = told.values()
-    assert timeless(fast) == timeless(slow) and len(fast) == 200
+    assert timeless(fast) == timeless(slow) and 200 <= len(fast) < 210
     assert slow[-1].seconds > 1000 * fast[-1].seconds > 0
 
 
