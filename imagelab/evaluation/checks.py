@@ -18,7 +18,7 @@ from .sources import OpenedImages
 
 __all__ = ["copies_among", "lossy_beside_lossless", "notes_of", "of_one_form", "warn_of_few"]
 
-LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
+LOSSY = frozenset({".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".webp"})
 
 
 def of_one_form(sets: dict[str, OpenedImages]) -> tuple[dict[str, OpenedImages], list[str]]:

@@ -177,7 +177,7 @@ def measure(
 
     Args:
         real: the reference, images that the model was not trained on: anything that
-            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, arrays).
+            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, an array).
         fake: the images under test.
         metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
         train: the images that the model was trained on; used by memorisation and generalisation.

@@ -104,16 +104,9 @@ def decoded(
 
     def read(row: int) -> _Decoded | str:
         with budget.turn(row):
-            try:
-                picture = catalogue.read(row)
-                height, width = picture.pixels.shape[1:]
-                final = squared(picture.pixels, size, kernel) if size else picture.pixels
-                budget.keep(row, final.nbytes)
-                content = b"" if keep_copies else np.ascontiguousarray(final).data
-                return _Decoded(replace(picture, pixels=final), width, height, hashlib.sha256(content).hexdigest())
-            except (ValueError, OSError) as error:
-                budget.keep(row, 0)
-                return shown(str(error))
+            one = _one(catalogue, row, size, kernel, with_digest=not keep_copies)
+            budget.keep(row, 0 if isinstance(one, str) else one.picture.pixels.nbytes)
+            return one
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
         first: tuple[str, int, int] | None = None
@@ -147,6 +140,18 @@ def decoded(
     key = digest(VERSION, PIL.__version__, catalogue.stamp, size, kernel if size else "", keep_copies)
     folder = cache_folder("measured" if keep_copies else "pictures")
     return stored_set(folder / f"{key}.bytes" if cache and catalogue.stamp else None, fill)
+
+
+def _one(catalogue: Catalogue, row: int, size: int, kernel: Kernel, with_digest: bool) -> _Decoded | str:
+    """Read one picture and resample it; return the reason where it cannot be used."""
+    try:
+        picture = catalogue.read(row)
+        height, width = picture.pixels.shape[1:]
+        final = squared(picture.pixels, size, kernel) if size else picture.pixels
+        content = np.ascontiguousarray(final).data if with_digest else b""
+        return _Decoded(replace(picture, pixels=final), width, height, hashlib.sha256(content).hexdigest())
+    except (ValueError, OSError) as error:
+        return shown(str(error))
 
 
 def _in_threads(

@@ -67,6 +67,9 @@ def layers_of(file: BinaryIO, page: int | None, white: float | None) -> Layers:
     header = png.png_header(file) if head.startswith(png.SIGNATURE) else None
     if header is not None and header.depth == 16:
         return _deep_png(file, header, page or 1, white)
+    if header is not None:
+        png.check_pixels(file, header)
+        file.seek(0)
     layers = _by_pillow(file, page)
     if header is not None:
         layers.alpha = png.small_alpha(header, layers.image)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["Form", "Levels", "levels_of"]
+__all__ = ["Levels", "ValueForm", "levels_of"]
 
 NARROW = 4095  # largest value of a 12-bit camera; a 16-bit picture below it has most likely another white
 SLACK = 1e-6  # of white: what float arithmetic may put beyond black and white
@@ -19,7 +19,7 @@ WAY_OUT = "say which value is white: --white {0} (in Python white={0}), or save 
 
 
 @dataclass(frozen=True)
-class Form:
+class ValueForm:
     """How a value is stored: "u" unsigned, "i" signed or "f" float, and its bits."""
 
     kind: Literal["u", "i", "f"]
@@ -86,7 +86,7 @@ class Levels:
             )
 
 
-def levels_of(form: Form, stated: float | None) -> Levels:
+def levels_of(form: ValueForm, stated: float | None) -> Levels:
     """Return how values of a form become bytes.
 
     Args:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from PIL import features
 
-__all__ = ["FORMATS", "PIXEL_LIMIT", "SUFFIXES", "UNREADABLE", "formats", "named", "unreadable"]
+__all__ = ["FORMATS", "PIXEL_LIMIT", "SUFFIXES", "UNREADABLE", "content_reason", "formats", "unreadable"]
 
 PIXEL_LIMIT = 64_000_000
 """The most pixels a file may decode to. A larger one is refused with its name instead of filling the memory."""
@@ -156,7 +156,7 @@ def formats() -> tuple[str, ...]:
     return (*FORMATS, *more)
 
 
-def named(head: bytes) -> str:
+def content_reason(head: bytes) -> str:
     """Return the reason why a file that begins with these bytes is no picture that can be read."""
     for place, mark, name in _READABLE:
         if head[place : place + len(mark)] == mark:

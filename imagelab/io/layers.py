@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from .colour import to_srgb
 
-__all__ = ["Layers", "flat", "turned"]
+__all__ = ["Layers", "pixels_of", "turned"]
 
 BAND = 1 << 20  # pixels that are converted together
 
@@ -48,7 +48,7 @@ class Layers:
         return self.alpha is not None or self.image.mode in TRANSPARENT or "transparency" in self.image.info
 
 
-def flat(layers: Layers, alpha_over: tuple[int, int, int]) -> np.ndarray:
+def pixels_of(layers: Layers, alpha_over: tuple[int, int, int]) -> np.ndarray:
     """Return the pixels, uint8 [3,H,W], a view that may be read-only; a remark on the colours is added to the layers.
 
     Args:

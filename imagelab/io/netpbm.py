@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .depth import Form, Levels, levels_of
+from .depth import Levels, ValueForm, levels_of
 from .formats import PIXEL_LIMIT
 from .layers import BAND
 
@@ -114,7 +114,7 @@ def netpbm(file: BinaryIO, page: int, white: float | None) -> tuple[Image.Image,
         values = 1 - values if picture.kind == "1" else values
     deep = picture.bits > 8
     if picture.kind in "Ff":
-        colours = levels_of(Form("f", 32), white)
+        colours = levels_of(ValueForm("f", 32), white)
     else:
         stated = white if deep else None
         colours = Levels(float(stated or picture.white), doubted=stated is None and picture.white == 65535)

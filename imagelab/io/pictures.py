@@ -18,8 +18,8 @@ from ..images import check_images
 from .atomic import written_whole
 from .chatter import listening, said
 from .decoders import layers_of, pages_of
-from .formats import FORMATS, PIXEL_LIMIT, named
-from .layers import Layers, flat
+from .formats import FORMATS, PIXEL_LIMIT, content_reason
+from .layers import Layers, pixels_of
 from .npy import read_array
 from .reading import Picture, Reading, Source
 from .untrusted import quoted, regular, shown
@@ -124,7 +124,7 @@ def finished(layers: Layers, reading: Reading, stored: int, lines: list[str]) ->
         stored: bytes of its file.
         lines: what the decoder said; read after the pixels.
     """
-    pixels = flat(layers, reading.alpha_over)
+    pixels = pixels_of(layers, reading.alpha_over)
     remarks = tuple(dict.fromkeys(layers.remarks))
     return Picture(pixels, layers.transparent, layers.deep, layers.several, remarks, tuple(lines), stored)
 
@@ -138,7 +138,7 @@ def reason_of(error: Exception, head: bytes, lines: list[str]) -> str:
         lines: what the decoder said.
     """
     if isinstance(error, UnidentifiedImageError):
-        text = named(head)
+        text = content_reason(head)
     elif isinstance(error, Image.DecompressionBombError):
         text = f"would unfold to more than the limit of {PIXEL_LIMIT:,} pixels"
     elif isinstance(error, MemoryError):

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from .chatter import said
 from .decoders import ORIENTATION, check_size
-from .depth import Form, levels_of
+from .depth import ValueForm, levels_of
 from .formats import formats
 from .layers import Layers
 from .pictures import finished, read_picture, reason_of
@@ -20,7 +20,7 @@ from .tiff import Directory
 
 __all__ = ["file_of", "read_image"]
 
-_FORMS = {"I": Form("i", 32), "F": Form("f", 32)}
+_FORMS = {"I": ValueForm("i", 32), "F": ValueForm("f", 32)}
 _FILES = threading.Lock()  # a file has one place at which it is read, and images may share it
 
 
@@ -74,7 +74,7 @@ def file_of(picture: Image.Image) -> io.BytesIO | None:
 
 
 def _bytes_of(picture: Image.Image, white: float | None) -> Image.Image:
-    levels = levels_of(_FORMS.get(picture.mode, Form("u", 16)), white)
+    levels = levels_of(_FORMS.get(picture.mode, ValueForm("u", 16)), white)
     result = levels.bytes_of(np.asarray(picture))
     levels.check()
     return Image.fromarray(result)
@@ -86,7 +86,7 @@ def _check_tiff(picture: Image.Image) -> None:
         return
     tags = {number: value if isinstance(value, tuple) else (value,) for number, value in picture.tag_v2.items()}
     page = Directory("<", {tag: value for tag, value in tags.items() if all(isinstance(each, int) for each in value)})
-    if not page.plain and not (picture.mode.startswith("I;16") and page.form == Form("u", 16)):
+    if not page.plain and not (picture.mode.startswith("I;16") and page.form == ValueForm("u", 16)):
         raise ValueError(
             f"a TIFF of {page.bits[0]} bits a value that Pillow has loaded, which cuts or mistakes such values; hand "
             "over the path of the file"

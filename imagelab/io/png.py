@@ -15,15 +15,16 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .depth import Form, levels_of
+from .depth import ValueForm, levels_of
 from .layers import BAND
 
-__all__ = ["SIGNATURE", "UNUSED_COLOURS", "PngHeader", "deep_png", "png_header", "small_alpha"]
+__all__ = ["SIGNATURE", "UNUSED_COLOURS", "PngHeader", "check_pixels", "deep_png", "png_header", "small_alpha"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UNUSED_COLOURS = "with colours that the file states to be others than sRGB (without a profile), not converted"
 
 MOST_CHUNKS = 1 << 20
+BLOCK_BYTES = 1 << 20  # read at once for a checksum
 SRGB_GAMMA, GAMMA_SLACK = 45455, 2300  # times 100,000; libpng takes 5 per cent for the same
 SRGB_POINTS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # white, red, green, blue; times 100,000
 POINT_SLACK = 1000
@@ -133,7 +134,7 @@ def deep_png(file: BinaryIO, header: PngHeader, white: float | None) -> tuple[Im
             halves = [Image.frombytes(mode, size, packed, "zip", raw, int(header.interlaced)) for raw in raws]
     except (ValueError, OSError, IndexError) as error:
         raise ValueError(f"image file is truncated or damaged ({error})") from error
-    colours, alphas = levels_of(Form("u", 16), white), levels_of(Form("u", 16), None)
+    colours, alphas = levels_of(ValueForm("u", 16), white), levels_of(ValueForm("u", 16), None)
     key = _key(header)
     channels = 1 if header.kind in (GREY, GREY_ALPHA) else 3
     result = np.empty((header.height, header.width, channels), np.uint8)
@@ -170,14 +171,28 @@ def _key(header: PngHeader) -> np.ndarray | None:
     return np.frombuffer(stored, ">u2") if needed and len(stored) == needed else None
 
 
-def _packed(file: BinaryIO, header: PngHeader) -> bytes:
-    parts = []
+def check_pixels(file: BinaryIO, header: PngHeader) -> None:
+    """Compare the compressed pixels with their CRC-32, which Pillow does not do; the file may end before its end mark.
+
+    Raises:
+        ValueError: if a checksum does not fit.
+    """
     for place, length in header.data:
         file.seek(place - 4)
-        part = file.read(length + 8)
-        if len(part) < length + 8 or zlib.crc32(part[:-4]) != struct.unpack(">I", part[-4:])[0]:
+        total, left = 0, length + 4
+        while left and (part := file.read(min(left, BLOCK_BYTES))):
+            total, left = zlib.crc32(part, total), left - len(part)
+        stored = file.read(4)
+        if left or len(stored) < 4 or total != struct.unpack(">I", stored)[0]:
             raise ValueError("image file is truncated or damaged (a wrong checksum)")
-        parts.append(part[4:-4])
+
+
+def _packed(file: BinaryIO, header: PngHeader) -> bytes:
+    check_pixels(file, header)
+    parts = []
+    for place, length in header.data:
+        file.seek(place)
+        parts.append(file.read(length))
     return b"".join(parts)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .depth import Form
+from .depth import ValueForm
 from .formats import PIXEL_LIMIT
 
 __all__ = ["MAGIC", "Directory", "directories"]
@@ -97,7 +97,7 @@ class Directory:
         return self.number(284, 1) == 2 and self.samples > 1
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ValueForm:
         """How a value is stored.
 
         Raises:
@@ -112,7 +112,7 @@ class Directory:
             raise ValueError(f"{bits}-bit values of a form that is not read; save it with 8 or 16 bits a value")
         if kind == "i" and bits not in wide:
             raise ValueError(f"signed values of {bits} bits; save it with 8 or 16 unsigned bits a value")
-        return Form("f" if kind == "f" else "i" if kind == "i" else "u", bits)
+        return ValueForm("f" if kind == "f" else "i" if kind == "i" else "u", bits)
 
     @property
     def alpha(self) -> str:

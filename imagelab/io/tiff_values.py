@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .chatter import c_stderr
-from .depth import Form, levels_of
+from .depth import ValueForm, levels_of
 from .layers import BAND
 from .tiff import Directory
 
@@ -110,7 +110,7 @@ def _pieces(page: Directory) -> Iterator[_Piece]:
         yield _Piece(number // len(corners), top, left, full, columns, place, size)
 
 
-def _bands(file: BinaryIO, page: Directory, piece: _Piece, form: Form) -> Iterator[tuple[int, np.ndarray]]:
+def _bands(file: BinaryIO, page: Directory, piece: _Piece, form: ValueForm) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first row, values [rows,columns,values a pixel]) of the part of a piece that lies in the picture."""
     count = 1 if page.planes else page.samples
     line = -(-piece.columns * count * form.bits // 8)
@@ -123,7 +123,7 @@ def _bands(file: BinaryIO, page: Directory, piece: _Piece, form: Form) -> Iterat
         yield piece.top + first, values[:, :width]
 
 
-def _numbers(rows: np.ndarray, page: Directory, form: Form, columns: int, count: int) -> np.ndarray:
+def _numbers(rows: np.ndarray, page: Directory, form: ValueForm, columns: int, count: int) -> np.ndarray:
     """Return the values of rows of bytes, [rows,columns,count]."""
     predictor, bits = page.number(317, 1), form.bits
     shape = (len(rows), columns, count)

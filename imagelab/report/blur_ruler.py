@@ -20,13 +20,13 @@ from .curves import INK, MUTED, Curve, end_labels, line_colour, new_axes, themed
 from .numbers import Z95
 from .run_view import Run
 
-__all__ = ["Reading", "Ruler", "ruler"]
+__all__ = ["BlurReading", "Ruler", "ruler"]
 
 TABLE, COUNT = "blur ruler", "freckles/count"
 
 
 @dataclass(frozen=True)
-class Reading:
+class BlurReading:
     """The equivalent blur of one generation.
 
     Attributes:
@@ -48,7 +48,7 @@ class Ruler:
 
     curve: Curve
     sentence: str
-    readings: tuple[Reading, ...]
+    readings: tuple[BlurReading, ...]
 
 
 def ruler(run: Run, line: int = 0) -> Ruler | None:
@@ -81,12 +81,12 @@ def _marks(run: Run) -> np.ndarray | None:
     return marks
 
 
-def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> Reading:
+def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> BlurReading:
     top, bottom = m.value or 0.0, real.value or 1.0
     share = top / bottom
     own = float(np.interp(-share, -marks[:, 1], marks[:, 2]))
     error = Z95 * math.hypot((m.stderr or 0.0) / bottom, share * (real.stderr or 0.0) / bottom, own)
-    return Reading(m, _sigma(marks, share), _sigma(marks, share + error), _sigma(marks, share - error))
+    return BlurReading(m, _sigma(marks, share), _sigma(marks, share + error), _sigma(marks, share - error))
 
 
 def _sigma(marks: np.ndarray, share: float) -> float:
@@ -96,7 +96,7 @@ def _sigma(marks: np.ndarray, share: float) -> float:
     return float(np.interp(-share, -marks[:, 1], marks[:, 0]))
 
 
-def _pixels(reading: Reading, longest: float) -> str:
+def _pixels(reading: BlurReading, longest: float) -> str:
     if math.isinf(reading.sigma):
         return f"more than {longest:g} px, the end of the ruler"
     high = f"{reading.high:.2f}" if math.isfinite(reading.high) else f"more than {longest:g}"
@@ -104,7 +104,7 @@ def _pixels(reading: Reading, longest: float) -> str:
 
 
 def _draw(
-    run: Run, marks: np.ndarray, real: Measurement, readings: tuple[Reading, ...], line: int, sentence: str
+    run: Run, marks: np.ndarray, real: Measurement, readings: tuple[BlurReading, ...], line: int, sentence: str
 ) -> Curve:
     figure, axes = new_axes("freckles found a face", run.last)
     sigma, sharp = marks[:, 0], real.value or 1.0

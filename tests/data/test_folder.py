@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -320,10 +320,10 @@ def test_a_broken_link_and_an_odd_file_are_named(plain: Path) -> None:
 def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Path.open
 
-    def guarded(path: Path, *args: object, **settings: object) -> object:
+    def guarded(path: Path, *args: Any, **settings: Any) -> Any:
         if path.name == "05.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return honest(path, *args, **settings)  # pyright: ignore[reportArgumentType]
+        return honest(path, *args, **settings)
 
     monkeypatch.setattr(Path, "open", guarded)
     (bad,) = Folder(path=plain).bad_files()
@@ -459,12 +459,11 @@ def test_each_picture_of_a_file_can_be_used_and_the_card_says_where_only_the_fir
     assert "Files with several pictures, of which the first was taken: 8; page takes another" in first.card()
     assert sum(n or 0 for n in every.available(0).values()) == 16 and "several" not in every.card()
     for seed in range(4):
-        files = {
-            split: {name.split("#")[0] for name in every.load(split, n, seed).sources}
-            for split, n in every.available(seed).items()
-            if n
-        }
-        assert not files["train"] & files["heldout"], "the pages of one file stand in two splits"
+        train, held = (
+            {name.split("#")[0] for name in every.load(split, every.available(seed)[split] or 0, seed).sources}
+            for split in ("train", "heldout")
+        )
+        assert not train & held, "the pages of one file stand in two splits"
 
 
 def test_settings_that_came_later_leave_older_experiments_their_names(tmp_path: Path) -> None:

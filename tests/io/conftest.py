@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -42,7 +42,9 @@ def _tiff(pieces: list[bytes], order: str, following: int = 0, **tags: Any) -> b
 def tiff_of() -> Callable[..., bytes]:
     """Return (values [H,W,C], bits, ...) -> the bytes of a TIFF with these values."""
 
-    def write(values: np.ndarray, bits: int, order: str = "<", planes: bool = False, **tags: Any) -> bytes:
+    def write(
+        values: np.ndarray, bits: int, order: Literal["<", ">"] = "<", planes: bool = False, **tags: Any
+    ) -> bytes:
         values = values if values.ndim == 3 else values[..., None]
         height, width, count = values.shape
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,9 @@ ADOBE = profile(b"RGB ", 2.2, ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0
 LINEAR_GREY = profile(b"GRAY", 1.0, ())
 
 
-def saved(image: Image.Image, form: str = "PNG", **settings: object) -> io.BytesIO:
+def saved(image: Image.Image, form: str = "PNG", **settings: Any) -> io.BytesIO:
     file = io.BytesIO()
-    image.save(file, form, **settings)  # pyright: ignore[reportArgumentType]
+    image.save(file, form, **settings)
     return file
 
 
@@ -59,7 +60,7 @@ def test_pictures_without_a_profile_keep_their_bytes(colours: Image.Image):
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 def test_srgb_under_any_name_is_left_exactly(colours: Image.Image, mode: str):
     image = colours.convert(mode)
-    with_profile, without = (read_picture(saved(image, **more)) for more in ({"icc_profile": SRGB}, {}))
+    with_profile, without = (read_picture(saved(image, icc_profile=content)) for content in (SRGB, None))
     np.testing.assert_array_equal(with_profile.pixels, without.pixels)
     assert with_profile.remarks == ()
 

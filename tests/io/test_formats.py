@@ -11,7 +11,7 @@ from PIL import Image, features
 from imagelab.data.folder import Folder
 from imagelab.evaluation.sources import open_images
 from imagelab.io.catalogue import list_pictures
-from imagelab.io.formats import SUFFIXES, UNREADABLE, formats, named, unreadable
+from imagelab.io.formats import SUFFIXES, UNREADABLE, content_reason, formats, unreadable
 from imagelab.io.pictures import read_picture
 
 NO_HEIF = pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is not None, reason="HEIC can be read here")
@@ -70,7 +70,7 @@ def test_a_folder_of_nothing_else_says_so(tmp_path: Path):
     ],
 )
 def test_content_that_cannot_be_read_is_named_whatever_the_suffix(head: bytes, words: str):
-    assert words in named(head)
+    assert words in content_reason(head)
     with pytest.raises(ValueError, match=words[:18]):
         read_picture(io.BytesIO(head + bytes(100)))
 

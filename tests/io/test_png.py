@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from imagelab.io.pictures import read_picture
 from imagelab.io.png import UNUSED_COLOURS, png_header
@@ -93,3 +94,19 @@ def test_the_header_says_what_the_file_is(png_of: Png):
     assert len(header.data) == 1
     with pytest.raises(ValueError, match="header is not whole"):
         png_header(io.BytesIO(b"\x89PNG"))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
+def test_no_flipped_bit_of_the_pixels_of_a_png_is_read_in_silence(mode: str):
+    """Pillow does not compare the checksum of the pixels; damage near their end would give other values."""
+    rng = np.random.default_rng(0)
+    stored = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).convert(mode).save(stored, "PNG")
+    content = stored.getvalue()
+    place = content.index(b"IDAT")
+    length = int.from_bytes(content[place - 4 : place], "big")
+    for at in range(place + 4, place + 8 + length):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        with pytest.raises(ValueError, match=r"damaged|broken|truncated|checksum|decod"):
+            read_picture(io.BytesIO(bytes(damaged)))
