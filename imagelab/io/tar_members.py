@@ -118,8 +118,8 @@ class _Walk:
             text = self._body(data, info.size, "what is said about a member")
             if info.type == LONG_NAME:
                 name = _text(text)
-                if not name:
-                    raise _DamageError(f"the long name at byte {position} is empty")
+                if not name or any(text[text.find(b"\0") :] if b"\0" in text else b""):
+                    raise _DamageError(f"the long name at byte {position} is damaged")
             elif info.type == LONG_LINK:
                 link = _text(text)
             elif info.type == GLOBAL:

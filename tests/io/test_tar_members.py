@@ -86,10 +86,14 @@ def test_long_names_are_read_whole(tar: Tar, twelve: Pictures, form: int) -> Non
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_a_long_name_that_was_zeroed_is_damage(tar: Tar, twelve: Pictures, form: int) -> None:
+@pytest.mark.parametrize("zeros", [slice(512, 1024), slice(560, 600)])
+def test_a_long_name_that_was_zeroed_is_damage(tar: Tar, twelve: Pictures, form: int, zeros: slice) -> None:
     content = bytearray(tar("a.tar", [("d" * 120 + "/0.png", twelve[0][1])] * 2, form=form).read_bytes())
-    content[512:1024] = bytes(512)
-    with pytest.raises(ValueError, match=r"long name at byte 0 is empty|said about the member at byte 0 is damaged"):
+    content[zeros] = bytes(zeros.stop - zeros.start)
+    if form == tarfile.PAX_FORMAT and zeros.start > 512:
+        assert "\0" in walked(bytes(content)).files[0].name  # a pax name may hold any byte: it is shown escaped
+        return
+    with pytest.raises(ValueError, match=r"(long name at byte 0|about the member at byte 0) is damaged"):
         walked(bytes(content))
 
 
