@@ -65,14 +65,13 @@ def pixels_of(layers: Layers, alpha_over: tuple[int, int, int]) -> np.ndarray:
     step = max(1, BAND // max(1, width))
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        band = image.crop((0, top, width, bottom))
+        band = image if step >= height else image.crop((0, top, width, bottom))
         if grey:
             pixels[0, top:bottom] = np.asarray(band.convert("L"))
             continue
         alpha = None if layers.alpha is None else layers.alpha[top:bottom]
         laid = _over(band, alpha, transform, alpha_over)
-        for channel in range(3):
-            pixels[channel, top:bottom] = np.asarray(laid.getchannel(channel))
+        pixels[:, top:bottom] = np.asarray(laid)[..., :3].transpose(2, 0, 1)
     return turned(np.broadcast_to(pixels, (3, height, width)), layers.orientation)
 
 
@@ -116,6 +115,7 @@ def _over(
         return Image.alpha_composite(Image.new("RGBA", band.size, (*behind, 255)), band)
     colours = _rgb(band, transform)
     if alpha is not None:
+        colours = colours.copy()  # it may be the picture itself
         colours.putalpha(Image.fromarray(alpha))
     elif band.mode == "RGBA":
         colours.putalpha(band.getchannel("A"))
@@ -126,7 +126,7 @@ def _over(
 
 def _rgb(band: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
     if transform is None:
-        return band.convert("RGB")
+        return band if band.mode == "RGB" else band.convert("RGB")
     needed = transform.input_mode
     colours = band if band.mode == needed else band.convert("RGB").convert(needed)
     converted = ImageCms.applyTransform(colours, transform)
