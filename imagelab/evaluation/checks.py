@@ -1,24 +1,40 @@
 """Checks of two sets of images, with warnings for the reader of the numbers.
 
-Sets of different image sizes are refused. The following are measured, with a warning: copies inside a set, images that
-occur in two sets, one set given twice, lossy files against lossless ones, too few images.
+Sets of different image sizes are refused. The following are measured, with a warning: copies and near-copies inside a
+set, images that occur in two sets, as they are or almost, one set given twice, red and blue exchanged in one set, lossy
+files against lossless ones, too few images, unbiased distances far below zero.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..io.decode import copies
+from ..measurement import Measurement
 from ..metrics import METRICS
+from ..metrics.frechet import FittedGaussian, frechet_floor
+from .near_copies import Looked, NearCopies, Small, reduced
 from .sources import OpenedImages
 
-__all__ = ["copies_among", "lossy_beside_lossless", "notes_of", "of_one_form", "warn_of_few"]
+__all__ = [
+    "below_zero",
+    "channels_exchanged",
+    "copies_among",
+    "lossy_beside_lossless",
+    "near_copies_among",
+    "notes_of",
+    "of_one_form",
+    "warn_of_few",
+]
 
 LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
+FAR = 3.0  # standard errors below zero, of the second lowest of several feature spaces
+FAR_ALONE = 5.0  # the same where there is one feature space only
 
 
 def of_one_form(sets: dict[str, OpenedImages]) -> tuple[dict[str, OpenedImages], list[str]]:
@@ -69,12 +85,19 @@ def lossy_beside_lossless(real: OpenedImages, fake: OpenedImages) -> list[str]:
     ]
 
 
-def copies_among(sets: dict[str, OpenedImages]) -> list[str]:
+def copies_among(sets: dict[str, OpenedImages], seed: int = 0) -> list[str]:
     """Return warnings about images that occur twice: inside a set, or in two sets that should share none.
 
-    Only images that are equal in every pixel are detected.
+    Images that are equal in every pixel are all counted, near-copies where there are more of them than that, see
+    near_copies.py. Red and blue that are exchanged between real and fake are warned of, too.
     """
     seen = {name: copies(each.images) for name, each in sets.items()}
+    small = {name: reduced(each.images) for name, each in sets.items()}
+    near = near_copies_among(small, seen, seed)
+    return _exact_copies(seen) + near + channels_exchanged(small["real"], small["fake"])
+
+
+def _exact_copies(seen: Mapping[str, Counter[bytes]]) -> list[str]:
     warnings = []
     for name, counts in seen.items():
         extra = counts.total() - len(counts)
@@ -106,6 +129,103 @@ def _shared(one: str, these: Counter[bytes], other: str, those: Counter[bytes], 
     return [f"{shared} of {those.total()} {other} pictures occur in {one} too, pixel by pixel: {meaning}"] * bool(
         shared
     )
+
+
+def near_copies_among(small: Mapping[str, Small], seen: Mapping[str, Counter[bytes]], seed: int = 0) -> list[str]:
+    """Return warnings about near-copies of real images in another set, and inside a set, if they are a quarter of it.
+
+    Args:
+        small: the sets in small, "real" among them.
+        seen: how often each image occurs in each set; what exact copies explain is not reported again.
+        seed: seed of the choices from large sets.
+    """
+    found, warnings = NearCopies(small["real"], seed), []
+    results: dict[tuple[str, ...], Looked] = {("real",): found.inside}
+    for name in small.keys() - {"real"}:
+        results["real", name], results[(name,)] = found.among(small[name])
+    for pair, meaning in MEANING.items():
+        if pair[0] != "real" or pair not in results:
+            continue
+        shared = sum(count for picture, count in seen[pair[1]].items() if picture in seen["real"])
+        if (looked := results[pair]).found and _is_more(looked, shared / seen[pair[1]].total()):
+            warnings.append(
+                f"{_count(looked, pair[1], small)} almost pictures of real (shifted, mirrored, saved again, blurred or "
+                f"resampled): {meaning}"
+            )
+    for name, counts in seen.items():
+        repeated = sum(count for count in counts.values() if count > 1)
+        if (looked := results[(name,)]).many and _is_more(looked, repeated / counts.total()):
+            warnings.append(
+                f"{_count(looked, name, small)} almost others of the same set: numbers that go by the nearest images "
+                "(precision, recall, density, coverage, memorisation) say nothing, and n different images are fewer "
+                "than n"
+            )
+    return warnings
+
+
+def _count(looked: Looked, name: str, small: Mapping[str, Small]) -> str:
+    total = len(small[name].usable)
+    chosen = f" that were looked up (of {total})" if looked.looked < total else ""
+    return f"{looked.found} of {looked.looked} {name} pictures{chosen} are"
+
+
+def _is_more(looked: Looked, share: float) -> bool:
+    """Return whether more was found than the share of exact copies explains."""
+    expected = share * looked.looked
+    return looked.found > expected + 3.0 * math.sqrt(expected)
+
+
+def channels_exchanged(real: Small, fake: Small) -> list[str]:
+    """Return a warning if the sets differ in colour and no longer do so with red and blue exchanged in one of them.
+
+    From 30 images in each set, the Fréchet distance between the means and deviations of the channels must be 5 times
+    what chance would give. With red and blue exchanged it must fall to a tenth, and to 5 times chance or a tenth of the
+    variance of the real colours.
+    """
+    colours = real.colours, fake.colours
+    if colours[0].shape[1] != 6 or min(len(each) for each in colours) < 30:
+        return []
+    ours, theirs, exchanged = (FittedGaussian.of(each) for each in (*colours, colours[1][:, [2, 1, 0, 5, 4, 3]]))
+    spectrum = np.linalg.eigvalsh(np.cov(colours[0].T.astype(np.float64))).clip(min=0.0)
+    plain, other = ours.distance(theirs), ours.distance(exchanged)
+    chance = 5.0 * frechet_floor(spectrum, ours.n, theirs.n)
+    if plain < chance or other > min(plain / 10.0, max(chance, spectrum.sum() / 10.0)):
+        return []
+    return [
+        f"red and blue may be exchanged in real or in fake: with the channels of one set in the order blue, green, red "
+        f"the distance of the colours falls from {plain:.3g} to {other:.3g}. Check how the files were written (OpenCV "
+        "takes BGR)"
+    ]
+
+
+def below_zero(measurements: Sequence[Measurement], real: str = "real", other: str = "fake") -> list[str]:
+    """Return a warning if unbiased distances are so far below zero that the two sets cannot be independent.
+
+    Between independent sets an unbiased distance is zero or more, up to its error. Where it is measured in several
+    feature spaces, the second lowest must be 3 standard errors below zero, else the one 5.
+
+    Args:
+        measurements: what was measured between the two sets.
+        real: name of the first set, for the message.
+        other: name of the second set.
+    """
+    lowest: dict[str, list[tuple[float, Measurement]]] = {}
+    for m in measurements:
+        unbiased = m.better == "lower" and ("unbiased" in m.estimator or m.estimator.endswith("jackknifed"))
+        if unbiased and m.value is not None and m.stderr:
+            lowest.setdefault(m.name.partition("/")[0], []).append((m.value / m.stderr, m))
+    told = []
+    for each in lowest.values():
+        each.sort(key=lambda pair: pair[0])
+        if each[min(1, len(each) - 1)][0] <= -(FAR if len(each) > 1 else FAR_ALONE):
+            z, m = each[0]
+            told.append(f"{m.name} is {m.value:.3g} ± {m.stderr:.2g}, {-z:.1f} standard errors below zero")
+    if not told:
+        return []
+    return [
+        f"{'; '.join(told)}. Independent sets do not give that: {real} and {other} share pictures or near-copies of "
+        "them, or both were balanced in the same way. Distances are too small"
+    ]
 
 
 def warn_of_few(sets: dict[str, OpenedImages], panel: Sequence[str]) -> list[str]:

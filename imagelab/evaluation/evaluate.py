@@ -30,7 +30,7 @@ from ..metrics.weights import WeightsMissing, locate
 from ..pool import REAL
 from ..runs.device import choose_device
 from ..seeds import rng_at, seed_at
-from .checks import copies_among, lossy_beside_lossless, notes_of, of_one_form, warn_of_few
+from .checks import below_zero, copies_among, lossy_beside_lossless, notes_of, of_one_form, warn_of_few
 from .comparison import ARROWS, columns, compare_to_floor, figures
 from .sources import OpenedImages, Opening, open_images
 
@@ -207,7 +207,7 @@ def measure(
     panel, left = (list(dict.fromkeys(metrics)), {}) if metrics is not None else general_panel(train is not None)
     if progress is not None:
         progress("looking for copies", 0, 1)
-    warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets)
+    warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets, seed)
     warnings += warn_of_few(sets, panel)
     division = _divide(sets, seed)
     panel = _Panel(panel, seed_at(seed, "measure"), choose_device(device), cache, progress)
@@ -218,6 +218,7 @@ def measure(
     if division.floor is not None:
         base = reference if division.floor_reference is None else panel.image_set(division.floor_reference)
         floors = panel.take("floor", base, panel.image_set(division.floor), **keep)
+    warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 
 
