@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +22,17 @@ from .data import AnyData, Faces
 from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
 from .io.own_code import OwnCode, load_source, own_code_in
+from .io.settings import read_settings
+from .io.untrusted import quoted, shown
 from .metrics import METRICS, Metric
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
 __all__ = ["Experiment", "Runtime", "explain", "flatten", "read_config", "signature_of"]
 
+
+MOST_FAULTS = 20  # of one experiment, named in a message
+LONG = 600  # letters of one fault; what is ours in it is shorter
 
 FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
 """Settings by the name they had in version 0.1.0. It is still read, and signatures are taken under it, so that a run
@@ -37,18 +42,23 @@ keeps its name."""
 class Runtime(BaseModel):
     """How the work is done. None of it is part of the question, so none of it is part of the signature.
 
+    What can change rounding is recorded, and a resumed run keeps it unless told otherwise; see runs/settings.py.
+
     Attributes:
-        device: "auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "cuda:1"...
-        batch: images in a sampling batch. It changes no image's noise; see generators/base.py.
-        threads: CPU threads for torch. 0: the number that the run was begun with; in a new run OMP_NUM_THREADS, else 1.
+        device: "cpu", "cuda" or "cuda:1"... "auto": the one that the run was begun on; in a new run CUDA where there is
+            one, else CPU.
+        batch: images in a sampling batch. 0: as the run was begun; in a new run 256.
+        threads: CPU threads for torch. 0: as the run was begun; in a new run OMP_NUM_THREADS, else 1.
+        processes: how many processes (torchrun) a run may go on with that was begun with another number. 0: as begun.
         runs: folder in which run folders are made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    batch: Annotated[int, Field(ge=1)] = 256
+    batch: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=0)] = 0
+    processes: Annotated[int, Field(ge=0)] = 0
     runs: Path = Path("runs")
 
 
@@ -213,29 +223,27 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read an experiment's settings from JSON or YAML: a run's config.json, or a bare mapping of settings.
 
     Raises:
-        ValueError: naming the file, if it is damaged, of another schema version or no mapping.
+        ValueError: naming the file, if it is damaged, of another schema version, or no mapping of settings.
     """
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as {path.suffix[1:].upper()}: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
+    content = read_settings(path)
     if "experiment" not in content:
         return content
     if content.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: run-folder schema {content.get('schema')!r}; this imagelab reads schema {SCHEMA}.")
+        found = quoted(content.get("schema"), 40)
+        raise ValueError(f"{shown(path)}: run-folder schema {found}; this imagelab reads schema {SCHEMA}.")
+    settings = content["experiment"]
+    if not isinstance(settings, dict):
+        raise ValueError(f"{shown(path)}: expected settings in `experiment`, got {type(settings).__name__}")
     for code in OwnCode.from_config(content, path):
         load_source(code, path.parent if path.name == "config.json" else None)
-    return content["experiment"]
+    return settings
 
 
 def explain(error: ValidationError) -> str:
     """Return a validation error as lines for a person: where, what was expected, what came."""
-    return "\n".join(_explained(error, ()))
+    lines = list(_explained(error, ()))
+    more = [f"and {len(lines) - MOST_FAULTS} more"] if len(lines) > MOST_FAULTS else []
+    return "\n".join([*lines[:MOST_FAULTS], *more])
 
 
 def _explained(error: ValidationError, outer: tuple[str, ...]) -> Iterator[str]:
@@ -245,9 +253,20 @@ def _explained(error: ValidationError, outer: tuple[str, ...]) -> Iterator[str]:
         if isinstance(inner, ValidationError):  # of a recipe within the experiment
             yield from _explained(inner, place)
             continue
-        got = fault.get("input")
-        shown = "" if isinstance(got, dict) else f" (got {got!r})"
-        yield f"{'.'.join(place) or 'experiment'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
+        where, got, reason = ".".join(place) or "experiment", fault.get("input"), fault["msg"]
+        came = "" if isinstance(got, dict) else f" (got {quoted(_Repr(got), 160)})"
+        reason = reason.removeprefix("Value error, ")
+        yield f"{quoted(where, 120)}: {reason if len(reason) < LONG else quoted(reason, LONG)}{came}"
+
+
+@dataclass(frozen=True)
+class _Repr:
+    """A value as Python spells it."""
+
+    value: object
+
+    def __str__(self) -> str:
+        return repr(self.value)
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

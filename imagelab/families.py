@@ -138,7 +138,7 @@ class Family(Mapping[str, T], Generic[T]):
         if name not in installed:
             known = ", ".join(dict.fromkeys([*self, *installed]))
             raise ValueError(
-                f"unknown {singular(self.name)} {name!r}; known are {known}. For one of your own give "
+                f"unknown {singular(self.name)} {name[:80]!r}; known are {known}. For one of your own give "
                 "package.module:Name, or its file with --plugins FILE"
             )
         return self._at(installed[name])

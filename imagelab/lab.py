@@ -16,10 +16,12 @@ from .experiment import Experiment
 from .generators import RunContext, divergence_at
 from .measurement import Measurement
 from .pool import REAL, Archive, Pool
-from .run_folder import CHECKPOINT, RunFolder, write_npy, write_shard
+from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit, sample
+from .runs.environment import made_with
 from .runs.evidence import curate, measure_shard, photocopy
 from .runs.predictions import Floors, predictions
+from .runs.shard_files import write_npy, write_shard
 from .runs.training_set import training_images
 from .seeds import image_seeds, rng_at, seed_at
 
@@ -89,7 +91,7 @@ def _generation_zero(experiment: Experiment, folder: RunFolder, context: RunCont
     measured = measure_shard(experiment, shard, shard, real.images, blank, context)
     measurements = real.truth() + [m.at(0, REAL, floor=m) for m in measured]
     write_shard(shard, real.images, Pool.of(0, REAL, range(n)), measurements)
-    folder.commit(0)
+    folder.commit(0, made_with=made_with(context))
     return Shard(0, REAL, tuple(measurements))
 
 
@@ -100,11 +102,11 @@ def _next_shard(
     generation, n = archive.generation + 1, len(archive.real)
     seed, recipe = experiment.seed, experiment.lines[line]
     pool = experiment.regime(archive, line, n, rng_at(seed, "pool", generation, line))
-    start = folder.shard_path(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
+    start = folder.checked(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
     seeds = image_seeds(seed, "sample", generation, line, range(experiment.curation.candidates(n)))
 
     training = training_images(experiment, folder, pool, context)
-    real, shard = folder.shard_path(0), folder.begin(generation, line)
+    real, shard = folder.checked(0), folder.begin(generation, line)
     with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
         logged = context.logged(log, checkpoint=shard / CHECKPOINT)
         model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
@@ -118,5 +120,6 @@ def _next_shard(
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
     measurements += predictions(experiment, real, generation, line, n, floors)
     write_shard(shard, images, pool, measurements)
-    folder.commit(generation, line)
+    made_from = [(0, REAL), (generation - 1, line), *pool.shards()]
+    folder.commit(generation, line, made_from, made_with(context))
     return Shard(generation, line, tuple(measurements))

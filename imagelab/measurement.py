@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 __all__ = ["Direction", "Measurement"]
 
@@ -113,6 +113,55 @@ class Measurement:
             ValueError: if the line is incomplete, or has fields that this version does not know.
         """
         try:
-            return cls(**json.loads(line))
-        except (TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"not a measurement: {line[:80]!r} ({error})") from error
+            content = json.loads(line)
+            if not isinstance(content, dict):
+                raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+            _check(content)
+            return cls(**content)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a measurement: {repr(line[:80])[:120]} ({str(error)[:160]})") from error
+
+
+_NULL = type(None)
+_FORMS = {
+    **dict.fromkeys(("name", "unit", "better", "estimator", "feature_space", "resize", "missing", "cite"), (str,)),
+    **dict.fromkeys(("value", "stderr", "floor", "floor_stderr"), (float, int, _NULL)),
+    **dict.fromkeys(("generation", "line", "n_real", "n_fake"), (int,)),
+    "predicted": (bool,),
+    "seed": (int, _NULL),
+}
+"""The types that JSON may give each field; a bool is no number."""
+
+_LEAST = {"generation": 0, "line": -2, "n_real": 0, "n_fake": 0, "stderr": 0, "floor_stderr": 0}
+_SHORT = 200  # letters of a name, a unit or a resize kernel
+_LONG = 10_000  # letters of any other text
+_EXACT = 1 << 53  # larger whole numbers are no counts; as values they become floats, as every reader takes them
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise ValueError for a field from JSON that is unknown, of another type, or a number that it cannot have."""
+    for field, value in content.items():
+        forms, kind = _FORMS.get(field), type(value)
+        if forms is None:
+            raise ValueError(f"unknown field {field[:60]!r}; written by another version of imagelab?")
+        if kind not in forms:
+            expected = " or ".join("null" if form is _NULL else form.__name__ for form in forms)
+            raise ValueError(f"expected {field} to be {expected}, got {kind.__name__}")
+        if kind is str:
+            _check_text(field, value)
+        elif kind is not _NULL and field in _LEAST and value < _LEAST[field]:
+            raise ValueError(f"expected {field} to be at least {_LEAST[field]}, got {value:.6g}")
+        elif kind is int and field != "seed" and abs(value) > _EXACT:
+            if float not in forms:
+                raise ValueError(f"expected {field} to be a count, got a number of {len(str(value))} digits")
+            content[field] = float(value) if value.bit_length() < 1024 else math.inf  # refused with the field's name
+
+
+def _check_text(field: str, text: str) -> None:
+    if field == "better" and text not in get_args(Direction):
+        raise ValueError(f"expected better to be one of {', '.join(get_args(Direction))}, got {text[:60]!r}")
+    most = _SHORT if field in ("name", "unit", "resize") else _LONG
+    if len(text) > most:
+        raise ValueError(f"expected {field} of at most {most} letters, got {len(text)}")
+    if not text.isascii():
+        text.encode()  # half of a surrogate pair, which JSON can spell, is a UnicodeEncodeError

@@ -1,47 +1,60 @@
 """The run folder: all that is known of a run, on disk; each part is complete or not there.
 
 A shard (one line of one generation) is written into ``gen-001.partial/``, synced and renamed; it exists from the rename
-on. Each shard has its own ``metrics.jsonl``; the run's ``metrics.jsonl`` is these files one after the other. It is
-repaired from them when a run goes on, so a kill at any moment loses no line and duplicates none.
+on. Its ``manifest.json`` lists every file with size and SHA-256, and the shards it was made from with their digests;
+``seals.json`` lists the digest of every shard. Opening a run compares places, sizes and digests; reading a file
+compares its bytes. Each shard has its own ``metrics.jsonl``; the run's is a copy of these files one after the other.
+Opening a run also repairs what a kill has left, so a kill at any moment loses no line and duplicates none.
 
     runs/photocopy-1a2b3c4d/
-      config.json  provenance.json  metrics.jsonl
-      gen-000/            images.npy heldout.npy [reserve.npy blank.npy] probe.npy truth.npz pool.npz features/ grid.png
-      gen-001/            images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/ train.jsonl
-                          [curation.json curation.npz]
+      config.json  provenance.json  seals.json  metrics.jsonl
+      gen-000/            manifest.json images.npy heldout.npy [reserve.npy blank.npy] probe.npy truth.npz pool.npz
+                          features/ grid.png
+      gen-001/            manifest.json images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/
+                          train.jsonl [curation.json curation.npz]
       gen-001-line-1/     the same for the second line (an arm, or another breeding model)
       report/             disposable
 
-Consumers read a run through :class:`RunFolder` and nothing else; no torch is needed for it.
+Consumers read a run through :class:`RunFolder` and nothing else; no torch is needed for it. A run of a version before
+manifests has none: it is read as it is, and ``imagelab check`` says so.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .images import tile
-from .io.atomic import sync, write_atomic
+from .io.atomic import sweep, sync, sync_all
+from .io.chain import NO_FOLDER, UNSEALED, Problem, chain_problems, mend_seals, read_seals, refusal
 from .io.lock import held_alone
-from .io.pictures import read_npy, write_png
+from .io.manifest import MANIFEST, CheckedFiles, Manifest, file_digest, files_in, is_folder
+from .io.measurements import mend_copy, present_text, read_measurements
+from .io.npy import npz_columns
+from .io.pictures import read_npy
+from .io.run_records import CONFIG, PROVENANCE, is_sealed, stored_config, stored_provenance, write_record
+from .io.untrusted import quoted, regular, shown
 from .measurement import Measurement
 from .pool import REAL, RESERVE, Archive, Pool
 
-__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder", "write_npy", "write_shard"]
+__all__ = ["CHECKPOINT", "SCHEMA", "RunFolder"]
+
+_LOG = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of this layout. A folder of another version is refused."""
 
 CHECKPOINT = "checkpoint.safetensors"
 """File in a partial shard that holds the state inside a generation; it survives a new start of that shard."""
+
 
 _SHARD = re.compile(r"gen-(\d{3,})(?:-line-(\d+))?")
 
@@ -51,60 +64,88 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = Path(path)
+        self._checked = CheckedFiles()
+        self._still_locked = lambda: None
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+    def create(cls, path: Path, config: dict[str, Any], provenance: dict[str, Any] | None = None) -> RunFolder:
         """Return the folder for this config, made if it is not there yet.
 
-        Raises:
-            ValueError: if a folder of that name holds another config.
-        """
-        folder = cls(path)
-        if folder._config_path.exists():
-            folder = cls.open(path)
-            if folder.config["signature"] != config["signature"]:
-                raise ValueError(f"{path}: holds another run (signature {folder.config['signature']}). Move it away.")
-            return folder
-        folder.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder._config_path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-        return folder
-
-    @classmethod
-    def open(cls, path: Path) -> RunFolder:
-        """Return an existing run folder.
+        Args:
+            path: the run folder.
+            config: the content of config.json.
+            provenance: the first content of provenance.json, which a branch has from its beginning.
 
         Raises:
-            ValueError: if it is no run folder, its config is damaged, or it was written by another schema version.
+            ValueError: if a folder of that name holds another config, or another process is making it.
         """
         folder = cls(path)
-        if not folder._config_path.is_file():
-            raise ValueError(f"{path}: not a run folder (expected a config.json in it). Runs lie under runs/.")
-        schema = folder.config.get("schema")
-        if schema != SCHEMA:
+        if not (folder.path / CONFIG).exists():
+            folder.path.mkdir(parents=True, exist_ok=True)
+            sync(folder.path.absolute().parent)
+            with folder.lock():
+                if not (folder.path / CONFIG).exists():
+                    if provenance is not None:
+                        folder.write_provenance(provenance)
+                    write_record(folder.path / CONFIG, config)
+        folder = cls.open(path, remake=True)
+        if folder.config["signature"] != config["signature"]:
             raise ValueError(
-                f"{path}: written with run-folder schema {schema!r}, this imagelab reads schema {SCHEMA}. "
-                "Use the imagelab version named in its provenance.json, or run the experiment again."
+                f"{shown(path)}: holds another run (signature {quoted(folder.config['signature'], 20)}). Move it away."
             )
         return folder
 
-    @property
-    def _config_path(self) -> Path:
-        return self.path / "config.json"
+    @classmethod
+    def open(cls, path: Path, *, remake: bool = False) -> RunFolder:
+        """Return an existing run folder, after repairing what a kill has left and comparing it with its manifests.
 
-    @property
+        Args:
+            path: the run folder.
+            remake: whether missing and empty shards are accepted, because the caller makes them again.
+
+        Raises:
+            ValueError: if it is no run folder, its config is damaged, it was written by another schema version, or
+                something in it is not what the run wrote.
+        """
+        folder = cls(path)
+        schema = folder.config["schema"]
+        if schema != SCHEMA:
+            raise ValueError(
+                f"{shown(path)}: written with run-folder schema {quoted(schema, 20)}, this imagelab reads schema "
+                f"{SCHEMA}. Use the imagelab version named in its provenance.json, or run the experiment again."
+            )
+        problems = [problem for problem in folder.problems() if not (remake and problem.absent)]
+        if problems:
+            raise ValueError(refusal(folder.path, problems))
+        folder.heal()
+        return folder
+
+    @cached_property
     def config(self) -> dict[str, Any]:
-        """The content of config.json: schema, signature and the whole experiment."""
-        return _read_json(self._config_path)
+        """The content of config.json: schema, signature and the whole experiment.
+
+        Raises:
+            ValueError: if it is missing, damaged, or was changed.
+        """
+        return stored_config(self.path)
+
+    @cached_property
+    def sealed(self) -> bool:
+        """Whether the run has manifests; runs of versions before them have none."""
+        return is_sealed(self.path)
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The content of provenance.json; empty before the run has begun."""
-        path = self.path / "provenance.json"
-        return _read_json(path) if path.exists() else {}
+        """The content of provenance.json; empty before the run has begun.
 
-    def write_provenance(self, provenance: dict[str, Any]) -> None:
+        Raises:
+            ValueError: if it is damaged or was changed.
+        """
+        return stored_provenance(self.path)
+
+    def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Write provenance.json, whole or not at all."""
-        write_atomic(self.path / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
+        write_record(self.path / PROVENANCE, provenance)
 
     # -- shards
 
@@ -115,77 +156,138 @@ class RunFolder:
 
     def has(self, generation: int, line: int = 0) -> bool:
         """Whether the shard is finished."""
-        return self.shard_path(generation, line).is_dir()
+        path = self.shard_path(generation, line)
+        return is_folder(path) and (not self.sealed or (path / MANIFEST).exists())
 
     def shards(self) -> list[tuple[int, int]]:
         """Finished (generation, line) pairs in order; generation 0 as (0, REAL)."""
+        return [shard for shard in self._folders().values() if self.has(*shard)]
+
+    def _folders(self) -> dict[str, tuple[int, int]]:
+        """Return name -> (generation, line) of all that has the name of a finished shard, in order."""
         found = []
         for child in self.path.iterdir():
             match = _SHARD.fullmatch(child.name)
-            if match and child.is_dir():
-                generation = int(match[1])
-                found.append((generation, int(match[2] or 0) if generation else REAL))
-        return sorted(found)
+            if match:
+                generation, line = int(match[1]), int(match[2] or 0)
+                if child == self.shard_path(generation, line):  # not another spelling, such as gen-0001
+                    found.append((generation, line if generation else REAL, child.name))
+        return {name: (generation, line) for generation, line, name in sorted(found)}
 
     def begin(self, generation: int, line: int = 0) -> Path:
-        """Return an empty partial folder for a shard; only a training checkpoint in it outlives a kill."""
+        """Return an empty partial folder for a shard; only a training checkpoint in it outlives a kill.
+
+        Raises:
+            ValueError: if something else has its name, such as a link.
+        """
         partial = self._partial(generation, line)
+        if os.path.lexists(partial) and not is_folder(partial):
+            raise ValueError(f"{shown(partial)}: is a link or a file; expected a folder or nothing. Remove it.")
         partial.mkdir(exist_ok=True)
         for child in partial.iterdir():
-            if child.name != CHECKPOINT:
-                shutil.rmtree(child) if child.is_dir() else child.unlink()
+            if is_folder(child):
+                shutil.rmtree(child)
+            elif child.name != CHECKPOINT or child.is_symlink():
+                child.unlink()
         return partial
 
-    def commit(self, generation: int, line: int = 0) -> None:
-        """Make a partial shard real: sync every file in it, rename it, add its measurements to the run's."""
-        partial, final = self._partial(generation, line), self.shard_path(generation, line)
-        (partial / CHECKPOINT).unlink(missing_ok=True)
-        for path in [*partial.rglob("*"), partial]:
-            sync(path)
-        partial.rename(final)
-        sync(self.path)
-        self.mend()
-
-    def adopt(self, other: RunFolder, generation: int, line: int, changed: Mapping[str, np.ndarray | None]) -> None:
-        """Take over a finished shard of another run, whole or not at all.
-
-        Arrays and pictures, which nothing ever changes, are hard links where the disk has them; text is copied.
+    def commit(
+        self,
+        generation: int,
+        line: int = 0,
+        made_from: Iterable[tuple[int, int]] = (),
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make a partial shard real: list and sync every file in it, rename it, and add its measurements to the run's.
 
         Args:
-            other: the run that has the shard. generation, line: which one.
-            changed: arrays to write instead of the other's, by file name; None to leave one out.
+            generation: of the shard.
+            line: of the shard.
+            made_from: the shards whose images or model it was made from.
+            made_with: see :class:`~imagelab.io.manifest.Manifest`.
         """
-        source, partial = other.shard_path(generation, line), self.begin(generation, line)
-        for path in sorted(source.rglob("*")):
-            target = partial / path.relative_to(source)
-            if path.is_dir():
-                target.mkdir()
-            elif path.name not in changed:
-                _link_or_copy(path, target)
-        for name, array in changed.items():
-            if array is not None:
-                write_npy(partial / name, array)
-        self.commit(generation, line)
+        partial, final = self._partial(generation, line), self.shard_path(generation, line)
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+        sweep(partial)
+        sources = {self.shard_path(*shard) for shard in made_from} - {final}
+        digests = {path.name: Manifest.read(path).digest for path in sources if (path / MANIFEST).exists()}
+        files = {name: (regular(partial / name).st_size, file_digest(partial / name)) for name in _sealed(partial)}
+        place = generation, line if generation else REAL, self.config["signature"]
+        Manifest(*place, dict(sorted(digests.items())), dict(made_with or {}), files).write(partial)
+        sync_all(partial)
+        self._still_locked()
+        if is_folder(final) and not any(final.iterdir()):
+            _LOG.warning("%s was empty; it was made again", shown(final))
+            final.rmdir()
+        partial.rename(final)
+        sync(self.path)
+        for name in files:
+            self._checked.add(final / name)
+        self.mend()
 
     def _partial(self, generation: int, line: int) -> Path:
         final = self.shard_path(generation, line)
         return final.with_name(final.name + ".partial")
 
+    # -- reading
+
+    def files(self, generation: int, line: int = 0) -> list[str]:
+        """Return the files of a shard, as relative paths: those that its manifest lists, or all where it has none."""
+        manifest = self.manifest(generation, line)
+        return _sealed(self.shard_path(generation, line)) if manifest is None else list(manifest.files)
+
+    def manifest(self, generation: int, line: int = 0) -> Manifest | None:
+        """Return the manifest of a finished shard; None for a shard of a version before manifests."""
+        path = self.shard_path(generation, line)
+        return Manifest.read(path) if self.sealed or (path / MANIFEST).exists() else None
+
+    def origin(self, generation: int, line: int = 0) -> tuple[list[tuple[int, int]], dict[str, Any]]:
+        """Return what a shard was made from, as (generation, line) pairs, and with which settings."""
+        manifest, places = self.manifest(generation, line), self._folders()
+        if manifest is None:
+            return [], {}
+        return [places[name] for name in manifest.made_from if name in places], dict(manifest.made_with)
+
+    def file(self, generation: int, line: int, name: str) -> Path:
+        """Return the path of one file of a shard, after comparing its bytes with the manifest; once for each version.
+
+        Raises:
+            ValueError: naming the file, if it is missing, was changed, or is no regular file.
+        """
+        folder = self.shard_path(generation, line)
+        known = self._checked.knows(folder / name)
+        return self._checked.path(folder, name, None if known else self.manifest(generation, line))
+
+    def has_file(self, generation: int, line: int, name: str) -> bool:
+        """Whether the shard was written with a file of this name."""
+        manifest = self.manifest(generation, line)
+        return (self.shard_path(generation, line) / name).exists() if manifest is None else name in manifest.files
+
+    def checked(self, generation: int, line: int = 0) -> Path:
+        """Return a shard's folder after comparing every file in it, its model's among them, with the manifest.
+
+        Raises:
+            ValueError: naming the file, if one was changed or is missing, or the run did not write it.
+        """
+        folder, names = self.shard_path(generation, line), self.files(generation, line)
+        for name in {*names, *_sealed(folder)}:
+            self.file(generation, line, name)
+        return folder
+
     def images(self, generation: int, line: int = 0) -> np.ndarray:
         """Return a shard's images, uint8 [N,C,H,W], read from disk as they are touched."""
         name = "reserve.npy" if line == RESERVE else "images.npy"
-        return read_npy(self.shard_path(generation, line) / name, mmap=True)
+        return read_npy(self.file(generation, line, name), mmap=True)
 
     def candidates(self, generation: int, line: int = 0) -> np.ndarray:
         """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row.
 
         Candidate r was drawn from the seed at (run seed, "sample", generation, line, r).
         """
-        path = self.shard_path(generation, line) / "curation.npz"
-        if not path.exists():
+        if not self.has_file(generation, line, "curation.npz"):
             return np.arange(len(self.images(generation, line)))
-        with np.load(path, allow_pickle=False) as decision:
-            return decision["rows"]
+        path = self.file(generation, line, "curation.npz")
+        return npz_columns(path, ("rows",), "a whole decision of a curation")[0]
 
     def gather(self, pool: Pool) -> np.ndarray:
         """Return the images that a pool names, in its order: uint8 [N,C,H,W]."""
@@ -198,47 +300,80 @@ class RunFolder:
 
     def pool(self, generation: int, line: int = 0) -> Pool:
         """Return the ledger of what this shard's model was trained on."""
-        with np.load(self.shard_path(generation, line) / "pool.npz", allow_pickle=False) as columns:
-            return Pool(columns["generation"], columns["line"], columns["row"])
+        path = self.file(generation, line, "pool.npz")
+        return Pool(*npz_columns(path, ("generation", "line", "row"), "a whole ledger of training images"))
 
     def initial_archive(self) -> Archive:
         """Return the archive as it is before generation 1: the real set and the reserve."""
         real = Pool.of(0, REAL, range(len(self.images(0, REAL))))
-        reserve = len(self.images(0, RESERVE)) if (self.shard_path(0) / "reserve.npy").exists() else 0
+        reserve = len(self.images(0, RESERVE)) if self.has_file(0, REAL, "reserve.npy") else 0
         return Archive(real, Pool.of(0, RESERVE, range(reserve)))
+
+    # -- what is whole
+
+    def problems(self, read_data: bool = False) -> list[Problem]:
+        """Return everything in the run that is not what the run wrote.
+
+        Args:
+            read_data: whether every byte is compared; else places, sizes and digests of manifests are.
+        """
+        if self.sealed:
+            return chain_problems(self.path, self.config["signature"], self._folders(), read_data)
+        folders = [name for name in self._folders() if not is_folder(self.path / name)]
+        empty = [name for name in self._folders() if name not in folders and not any((self.path / name).iterdir())]
+        return [Problem(name, NO_FOLDER) for name in folders] + [Problem(name, "is empty") for name in empty]
+
+    def heal(self) -> None:
+        """Repair what a kill has left, where nobody is writing the run and the disk can be written to.
+
+        Reading does not depend on it: measurements are read from the shards.
+        """
+        if not self._torn():
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.lock())
+            except (OSError, ValueError):
+                return  # a disk that is read-only; or another process is writing the run, and repairs it
+            with contextlib.suppress(OSError):
+                self.mend()
+
+    def _torn(self) -> bool:
+        """Whether :meth:`mend` has something to do."""
+        if self.sealed and set(self._folders()) - set(read_seals(self.path)):
+            return True
+        return self._whole_metrics() not in (None, present_text(self.path / "metrics.jsonl"))
+
+    def mend(self) -> None:
+        """Make seals.json and metrics.jsonl say what the shards say; touch nothing if they do. Needs the lock."""
+        sweep(self.path)
+        if self.sealed:
+            mend_seals(self.path, [self.shard_path(*shard).name for shard in self.shards()])
+        whole = self._whole_metrics()
+        if whole is not None:
+            mend_copy(self.path / "metrics.jsonl", whole)
+
+    def _whole_metrics(self) -> str | None:
+        """Return what metrics.jsonl should be; None where a run of an older version has it alone."""
+        pieces = []
+        for shard in self.shards():
+            if not self.sealed and not (self.shard_path(*shard) / "metrics.jsonl").is_file():
+                return None
+            pieces.append(self.file(*shard, "metrics.jsonl").read_text(encoding="utf-8"))
+        return "".join(pieces)
 
     # -- measurements
 
-    def mend(self) -> None:
-        """Make the run's metrics.jsonl equal to its shards' files, one after the other; touch nothing if it is."""
-        pieces = [self.shard_path(*shard) / "metrics.jsonl" for shard in self.shards()]
-        whole = "".join(piece.read_text() for piece in pieces if piece.exists())
-        path = self.path / "metrics.jsonl"
-        present = path.read_text() if path.exists() else ""
-        if whole == present:
-            return
-        if whole.startswith(present):
-            with path.open("a") as file:
-                file.write(whole[len(present) :])
-                file.flush()
-                os.fsync(file.fileno())
-        else:
-            write_atomic(path, whole)
-
     def measurements(self) -> list[Measurement]:
-        """Return every measurement of the run.
+        """Return every measurement of the run, in the order of its shards.
 
         Raises:
             ValueError: naming the file and line that is not a measurement.
         """
-        path = self.path / "metrics.jsonl"
-        found = []
-        for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-            try:
-                found.append(Measurement.from_json(line))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-        return found
+        if self._whole_metrics() is None:
+            path = self.path / "metrics.jsonl"
+            return read_measurements(path) if os.path.lexists(path) else []
+        return [m for shard in self.shards() for m in read_measurements(self.file(*shard, "metrics.jsonl"))]
 
     # -- one writer at a time
 
@@ -249,37 +384,14 @@ class RunFolder:
         Raises:
             ValueError: if another process holds it.
         """
-        with held_alone(self.path / "run.lock", str(self.path), "is writing this run"):
-            yield
+        with held_alone(self.path / "run.lock", shown(self.path), "is writing this run") as check:
+            self._still_locked = check
+            try:
+                yield
+            finally:
+                self._still_locked = lambda: None
 
 
-def write_npy(path: Path, array: np.ndarray) -> None:
-    """Write an array as NPY without pickling; meant for files inside a partial shard."""
-    with path.open("wb") as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[Measurement]) -> None:
-    """Write what every shard holds into its partial folder: images, ledger, measurements and a grid for the eye."""
-    write_npy(shard / "images.npy", images)
-    np.savez(shard / "pool.npz", generation=pool.generation, line=pool.line, row=pool.row)
-    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")
-    write_png(shard / "grid.png", tile(images[:64], columns=8, scale=max(1, 128 // images.shape[3])))
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    if source.suffix not in (".json", ".jsonl"):
-        with contextlib.suppress(OSError):  # another disk, or one without links
-            target.hardlink_to(source)
-            return
-    shutil.copyfile(source, target)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not whole JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    return content
+def _sealed(folder: Path) -> list[str]:
+    """Return the files of a shard that its manifest lists, as relative paths."""
+    return list(files_in(folder, UNSEALED))

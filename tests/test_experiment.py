@@ -243,3 +243,21 @@ def test_a_branch_of_a_run_at_its_own_turn_is_the_run_that_was_asked_for():
     straight = Experiment(regime=continued(Replace(), 5, Fresh()))
     assert Experiment(regime=continued(two, 5, Fresh())).signature == straight.signature
     assert Experiment(regime=continued(Replace(), 4, Fresh())).signature != straight.signature
+
+
+@pytest.mark.parametrize("value", [None, 5, [1], "x"])
+def test_an_experiment_that_is_no_mapping_is_refused(value: object, tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps({"schema": 1, "experiment": value}))
+    with pytest.raises(ValueError, match=r"config\.json: expected settings in `experiment`, got "):
+        read_config(tmp_path / "config.json")
+
+
+def test_a_fault_is_told_in_few_letters_however_long_the_value_is():
+    faults = {"name": "x" * 10**6, "images": "y" * 10**6, "data": {"kind": "z" * 10**6}, "k" * 10**6: 1}
+    faults |= {f"unknown-{number}": 1 for number in range(1000)}
+    with pytest.raises(ValidationError) as caught:
+        Experiment.model_validate(faults)
+    lines = explain(caught.value).splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "and 984 more"
+    assert max(map(len, lines)) < 1000

@@ -48,3 +48,31 @@ def test_a_torn_line_is_refused():
         Measurement.from_json(whole[:-3])
     with pytest.raises(ValueError, match="not a measurement"):
         Measurement.from_json('{"name": "fd", "value": 1.0, "colour": "red"}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "5", "null", "[" * 100_000, '{"name": "a"}', '{"value": 1}'),
+        *(f'{{"name": {value}, "value": 1}}' for value in ("[]", "null", '"' + "a" * 999 + '"', '"\\ud800"')),
+        *(f'{{"name": "a", "value": {value}}}' for value in ('"1"', "true", "[1]", "null", "NaN", "1e999", "9" * 5000)),
+        *(f'{{"name": "a", "value": 1, "floor": {value}}}' for value in ('""', "{}", "9" * 400)),
+        *(f'{{"name": "a", "value": 1, "stderr": {value}}}' for value in ("-1", "false", "-" + "9" * 400)),
+        *(f'{{"name": "a", "value": 1, "generation": {value}}}' for value in ('""', "1.5", "-1", "null", "9" * 40)),
+        *(f'{{"name": "a", "value": 1, "line": {value}}}' for value in ("[1]", "-3", "true")),
+        *(f'{{"name": "a", "value": 1, "feature_space": {value}}}' for value in ("5", "null", "[]")),
+        *(f'{{"name": "a", "value": 1, "{key}": 1}}' for key in ("better", "predicted", "unknown", "k" * 9999)),
+        '{"name": "a", "value": 1, "better": "up"}',
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_line_of_any_other_shape_is_refused_in_one_short_sentence(text: str):
+    with pytest.raises(ValueError, match="not a measurement") as caught:
+        Measurement.from_json(text)
+    assert len(str(caught.value)) < 340
+
+
+def test_a_number_written_without_a_point_is_read_as_the_same_number():
+    read = Measurement.from_json('{"name": "a", "value": 5, "floor": 1' + "0" * 29 + "}")
+    assert (read.value, read.floor) == (5, 1e29)
+    assert isinstance(read.floor, float)

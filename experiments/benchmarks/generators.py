@@ -67,7 +67,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from imagelab.data import Faces
 from imagelab.generators import Cascade, Ddpm, Gaussian, Model, RunContext
-from imagelab.generators.cascade import solve_closed_forms
+from imagelab.generators.cascade_closed_forms import solve_closed_forms
 from imagelab.generators.ddpm import RECIPES, DdpmModel
 from imagelab.generators.training import Plan, train
 from imagelab.metrics.base import Evidence, ImageSet

@@ -101,8 +101,9 @@ from imagelab.io.atomic import write_atomic
 from imagelab.io.pictures import read_npy, write_png
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.report.grids import INK, MUTED, write_line
-from imagelab.run_folder import CHECKPOINT, write_npy
+from imagelab.run_folder import CHECKPOINT
 from imagelab.runs.environment import processor
+from imagelab.runs.shard_files import write_npy
 from imagelab.seeds import image_seeds, seed_at
 
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")

@@ -21,6 +21,8 @@ from ..data import DATASETS, Data, Sample, Split
 from ..export.dataset import export_samples, prevalences
 from ..families import kind_of
 from ..images import tile
+from ..io.disk import storing
+from ..io.listed import named
 from ..io.pictures import write_png
 from .console import UsageError, out, with_fields
 
@@ -114,8 +116,9 @@ def preview(*tokens: Tokens) -> int:
     pixels, scale = contact_sheet(sample.images, sheet.columns, sheet.scale, caption)
     if sheet.output.suffix.lower() != ".png":
         raise UsageError(f"--output: expected a name that ends in .png, got {sheet.output}")
-    sheet.output.parent.mkdir(parents=True, exist_ok=True)
-    write_png(sheet.output, pixels, {"Title": caption, "Description": data.card(), "Software": "imagelab"})
+    with storing(sheet.output):
+        sheet.output.parent.mkdir(parents=True, exist_ok=True)
+        write_png(sheet.output, pixels, {"Title": caption, "Description": data.card(), "Software": "imagelab"})
     out.print(f"{sheet.output}: {caption}, enlarged {scale} times by repeating pixels", markup=False)
     return 0
 
@@ -156,8 +159,7 @@ def describe_lines(data: Data, split: Split, count: int, seed: int) -> list[str]
     if bad:
         lines += [
             "",
-            f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, not used:",
-            *(f"  {file.path}: {file.reason}" for file in bad),
+            f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, not used:{named(bad)}",
         ]
     return lines
 

@@ -8,7 +8,6 @@ file, a run or a device that the command names is not here or cannot be used; 2 
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +19,11 @@ from pydantic import ValidationError
 
 from .._version import __version__
 from ..experiment import Experiment, explain
+from ..io.disk import sentence
 from ..run_folder import RunFolder
-from ..runs.distributed import is_worker, world_size
+from ..runs.distributed import LostProcess, is_worker, world_size
 from ..runs.threads import prepare_process
+from .check import check_command
 from .console import UsageError, err, out
 from .data import data_app
 from .experiments import experiments_app
@@ -57,6 +58,7 @@ RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
 app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
 app.command(resume, group=RUN, sort_key=2)
 app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
+app.command(check_command, name="check", group=RUN, sort_key=4)
 app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)
@@ -141,18 +143,19 @@ def _guard(work: Callable[[], Any]) -> int:
         return _say(explain(fault) if isinstance(fault, ValidationError) else str(error), 2)
     except UsageError as error:
         return _say(str(error), 2)
+    except LostProcess as error:
+        return _say(str(error), 1, worker=error.speaks)
     except ValueError as error:
         return _say(str(error), 1)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = " The disk is full: free some space and resume; what is finished is kept." if full else ""
-        return _say(f"{error}.{advice}" if advice else str(error), 1)
+        return _say(sentence(error), 1)
     except KeyboardInterrupt:
         return _say("stopped at once; finished generations are kept", 130)
 
 
-def _say(message: str, code: int) -> int:
-    if is_worker():  # rank 0 says the same
+def _say(message: str, code: int, *, worker: bool = False) -> int:
+    """Print the message, on a worker only if ``worker`` is set, because rank 0 says the same; return the code."""
+    if is_worker() and not worker:
         return code
     err.print(f"imagelab: {message}", markup=False, style="bold red" if err.is_terminal else None)
     return code

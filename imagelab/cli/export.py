@@ -54,9 +54,7 @@ def cite(run: Path, /) -> int:
         The run folder.
     """
     folder = RunFolder.open(run)
-    out.print(
-        bibtex(cited_by(folder.config["experiment"], folder.measurements(), folder.provenance.get("own", ()))),
-        markup=False,
-        end="",
-    )
+    config, provenance = folder.config, folder.provenance
+    works = cited_by(config["experiment"], folder.measurements(), provenance.get("own") or ())
+    out.print(bibtex(works), markup=False, end="")
     return 0

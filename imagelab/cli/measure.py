@@ -65,6 +65,11 @@ class MeasureOptions(BaseModel):
         value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
         layout: the order of the axes of arrays, if it is ambiguous.
         on_bad: skip bad files and name them, or stop with an error.
+        white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
+        page: which picture to take of a file that holds several (TIFF, animations): its number, from 1, or all.
+        key: the ending of the pictures of .tar and .zip files, such as jpg or seg.png, if a sample has several; all
+            takes each.
+        column: the column of pictures of .parquet files, if there are several.
         seed: the seed of the division for the floor and of all random choices of the estimators.
         device: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
@@ -85,6 +90,10 @@ class MeasureOptions(BaseModel):
     value_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
+    white: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    key: str = ""
+    column: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     cache: bool = True
@@ -105,7 +114,7 @@ def measure_command(
 ) -> int:
     """Measure generated images against real ones: imagelab measure REAL FAKE. Every number is shown with its floor.
 
-    REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar or .parquet files, or
+    REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar(.gz) or .parquet files, or
     generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
 
     Parameters
@@ -158,9 +167,13 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             value_range=value_range,
             layout=options.layout,
             on_bad=options.on_bad,
+            key=options.key,
+            column=options.column,
             seed=options.seed,
             device=options.device,
             cache=options.cache,
+            white=options.white,
+            page=options.page,
             progress=progress,
         )
 

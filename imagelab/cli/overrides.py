@@ -20,6 +20,7 @@ from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
 from ..io.own_code import load_file
+from ..io.untrusted import regular
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
@@ -82,7 +83,9 @@ def load_experiment(path: Path) -> Experiment:
     """
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"
-    if not path.is_file():
+    if path.exists() and not path.is_dir():
+        regular(path)
+    elif not path.is_file():
         path = runnable(path)
     if path.suffix == ".py":
         experiment = getattr(load_file(path), "experiment", None)

@@ -10,7 +10,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from ..evaluation.stages import RARE
-from ..io.pictures import read_npy
+from ..io.disk import storing
 from ..pool import REAL
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -69,7 +69,9 @@ def grid(
         sheet = rare_sheet(view, most_alike(RunFolder.open(run), line, generations), line)
     else:
         sheet = make_sheet(view, kind, columns, generations, line)
-    out.print(f"grid: {write_sheet(sheet, output, view, width_mm, dpi, captions)}", markup=False)
+    with storing(output):
+        written = write_sheet(sheet, output, view, width_mm, dpi, captions)
+    out.print(f"grid: {written}", markup=False)
     return 0
 
 
@@ -101,7 +103,9 @@ def animate(
 
     for run in runs:
         RunFolder.open(run)
-    for path in write(runs, output, which, seconds, labels or ()):
+    with storing(output):
+        written = write(runs, output, which, seconds, labels or ())
+    for path in written:
         out.print(f"animation: {path} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)
     return 0
 
@@ -151,7 +155,9 @@ def compare(
     """
     from ..report import write_comparison
 
-    out.print(f"comparison: {write_comparison(runs, output)}", markup=False)
+    with storing(output):
+        written = write_comparison(runs, output)
+    out.print(f"comparison: {written}", markup=False)
     return 0
 
 
@@ -186,7 +192,7 @@ def most_alike(
     found: dict[str, dict[int, tuple[np.ndarray, bool]]] = {}
     rare: list[int] = []
     for generation in chosen:
-        images = read_npy(folder.shard_path(generation, line) / "images.npy")
+        images = folder.images(generation, line)
         odds = scores(images, probes)
         calls = odds >= [probe.threshold for probe in probes.probes]
         if generation == 0:

@@ -12,10 +12,12 @@ from ..experiment import Experiment, Runtime
 from ..generators.base import ProcessGroup
 from ..io.cache import make_room
 from ..io.own_code import load_file
+from ..io.run_records import CONFIG
 from ..run_folder import RunFolder
 from ..runs.branch import branch, branched
 from ..runs.distributed import is_worker
 from ..runs.prepare import reopen
+from ..runs.settings import begun_device
 from .console import UsageError, err, out
 from .overrides import load_experiment, parse, plugged, taken
 
@@ -35,27 +37,36 @@ def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyph
 
 
 def resume(
-    run: Path, /, *, device: str = "auto", batch: int = 256, threads: int = 0, plugins: tuple[Path, ...] = ()
+    run: Path,
+    /,
+    *,
+    device: str = "auto",
+    batch: int = 0,
+    threads: int = 0,
+    processes: int = 0,
+    plugins: tuple[Path, ...] = (),
 ) -> int:
-    """Go on with an interrupted run from its last finished step.
+    """Go on with an interrupted run from its last finished step, with the settings that it was begun with.
 
     Parameters
     ----------
     run
         The run folder, such as runs/photocopy-1a2b3c4d.
     device
-        auto, cpu, cuda or cuda:1.
+        cpu, cuda or cuda:1; auto for the one that the run was begun on.
     batch
-        Images in a sampling batch.
+        Images in a sampling batch; 0 for the number that the run was begun with.
     threads
         CPU threads; 0 for the number that the run was begun with.
+    processes
+        How many processes the run may go on with where it was begun with another number (torchrun).
     plugins
         Python files with recipes or metrics of your own, where they do not lie where they were when the run was begun.
     """
     for file in plugins:
         load_file(file)
-    folder = RunFolder.open(run)
-    runtime = Runtime(device=device, batch=batch, threads=threads, runs=folder.path.parent)
+    folder = RunFolder.open(run, remake=True)
+    runtime = Runtime(device=device, batch=batch, threads=threads, processes=processes, runs=folder.path.parent)
     return execute(reopen(folder, runtime), folder)
 
 
@@ -97,4 +108,13 @@ def execute(experiment: Experiment, folder: RunFolder | None = None) -> int:
 
     if not is_worker():
         make_room()
-    return run_distributed(work, experiment.runtime)
+    return run_distributed(work, _on_the_device_it_was_begun_on(experiment))
+
+
+def _on_the_device_it_was_begun_on(experiment: Experiment) -> Runtime:
+    """Return the runtime with the device that every process of the run uses."""
+    asked = experiment.runtime
+    if asked.device != "auto" or not (experiment.folder / CONFIG).exists():
+        return asked
+    begun_on = begun_device(RunFolder(experiment.folder).provenance)
+    return asked.model_copy(update={"device": begun_on}) if begun_on else asked

@@ -7,7 +7,6 @@ the command that goes on from there; the second stops at once. The run itself is
 from __future__ import annotations
 
 import logging
-import shlex
 import signal
 import time
 from contextlib import ExitStack
@@ -23,8 +22,10 @@ from ..generators import Interrupted, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..lab import Shard
 from ..run_folder import RunFolder
+from ..runs.check import made_otherwise
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
+from ..runs.settings import resume_command
 
 __all__ = ["Session"]
 
@@ -83,9 +84,11 @@ class Session:
                     group=self.group,
                 )
         except (Interrupted, KeyboardInterrupt):
-            path = shlex.quote(str(folder.path))
-            self._say(f"stopped, everything finished is kept. Go on with: imagelab resume {path}")
+            command = resume_command(folder.path, self.group.size)
+            self._say(f"stopped, everything finished is kept. Go on with: {command}")
             return 130
+        for sentence in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
+            self._say(f"not all generations were made alike: {sentence}")
         from ..report import write_report
 
         page = write_report(folder.path)

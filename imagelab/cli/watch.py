@@ -75,11 +75,18 @@ def _lines(folder: RunFolder) -> int:
     return 1 + len(folder.config["experiment"].get("arms") or ())
 
 
+def _planned(folder: RunFolder) -> int:
+    planned = folder.config["experiment"].get("generations")
+    if not planned:
+        raise ValueError(f"{folder.path}: its config.json does not say how many generations are planned. Restore it.")
+    return planned
+
+
 def _wait(
     folder: RunFolder, line: int, past: str | None, every: float, sleep: Callable[[float], None] = time.sleep
 ) -> list[Measurement]:
     """Check every ``every`` seconds; return the measurements at the chosen stage or after the last generation."""
-    planned, seen = folder.config["experiment"]["generations"], 0
+    planned, seen = _planned(folder), 0
     while True:
         measured = folder.measurements()
         found = stages_of(measured, line)
@@ -93,7 +100,7 @@ def _wait(
 
 
 def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
-    made, planned = max(found.stages), folder.config["experiment"]["generations"]
+    made, planned = max(found.stages), _planned(folder)
     out.print(f"{folder.path.name}: {made} of {planned} generations, stage: {found.last}", markup=False)
     if not found.signals:
         out.print(_nothing(measured), markup=False)

@@ -10,12 +10,15 @@ References:
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..io.annotation_lists import changed, class_columns, official_splits, present, read_rows
-from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
+from ..io.annotation_lists import changed, class_columns, division, once, read_rows
+from ..io.catalogue import SUFFIXES, Catalogue, digest, file_catalogue, list_pictures, shown
+from ..io.listed import present
+from ..io.untrusted import quoted
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Aircraft"]
@@ -49,30 +52,30 @@ class Aircraft(PictureSet):
         roots = (self.path, self.path / "data", self.path / "fgvc-aircraft-2013b" / "data")
         expected = f"data/images/0034309.jpg ... and data/images_{self.level}_train.txt"
         folder = found_at(self.kind, self.path, expected, SOURCE, *(root / "images" for root in roots))
-        names: list[str] = []
-        labels: list[str] = []
-        parts: list[str] = []
+        lines: list[tuple[Path, int, str, tuple[str, str]]] = []
         stamps = []
         for part in ("train", "val", "test"):
             path = folder.parent / f"images_{self.level}_{part}.txt"
             stamps.append(changed(path))
-            for row in read_rows(path, " ", most=1):
-                if len(row) != 2:
-                    raise ValueError(f"{shown(path)}: expected lines `number label`, got {' '.join(row)!r}")
-                names.append(f"{row[0]}.jpg")
-                labels.append(row[1])
-                parts.append(part)
-        listing = list_pictures(folder)
-        found, entries, missing = present(listing, names)
-        catalogue = file_catalogue(listing, bottom=self.banner, entries=entries)
-        classes, note = class_columns([labels[row] for row in found])
+            for row in read_rows(path, most=1):
+                if len(row.fields) != 2:
+                    got = quoted(" ".join(row.fields), 80)
+                    raise ValueError(f"{shown(path)}: line {row.line}: expected `number label`, got {got!r}")
+                number, label = row.fields
+                name = number if Path(number).suffix.lower() in SUFFIXES else f"{number}.jpg"
+                lines.append((path, row.line, name, (shown(label), part)))
+        kept, repeated = once(lines)
+        here = present(list_pictures(folder), [lines[place][2] for place in kept])
+        known = [lines[kept[row]][3] for row in here.rows]
+        catalogue = file_catalogue(here.listing, bottom=self.banner)
+        classes, note = class_columns([label for label, _ in known])
+        splits, undivided = division([part for _, part in known]) if self.official else (None, "")
         return replace(
             catalogue,
             stamp=digest(catalogue.stamp, stamps),
             attributes=classes,
-            splits=official_splits([parts[row] for row in found]) if self.official else None,
-            bad=(*catalogue.bad, *missing),
-            note=f"The lowest {self.banner} rows were removed first. {note}",
+            splits=splits,
+            note=f"The lowest {self.banner} rows were removed first. {note}{repeated}{here.note}{undivided}",
         )
 
     def _subject(self) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ..io.annotation_lists import changed, class_columns
-from ..io.arrays import Layout, array_beside, array_file, planar_view
+from ..io.arrays import Layout, array_file, labels_beside, planar_view
 from ..io.catalogue import Catalogue, digest, shown
+from ..io.reading import Picture
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Arrays"]
@@ -48,10 +49,16 @@ class Arrays(PictureSet):
             got = f"got {pictures.dtype} {pictures.shape}"
             raise ValueError(f"{shown(self.path)}: expected uint8 values 0..255, {got}; scale and round them first")
         planar = planar_view(pictures, self.layout, shown(self.path))
-        classes, note = ({}, "") if labels is None else class_columns([shown(str(label)) for label in labels.tolist()])
+        height, width = planar.shape[2:]
+        if min(height, width) < -(-self.size // 2):  # all are; none is looked at
+            raise ValueError(
+                f"{shown(self.path)}: its pictures are too small: {width} x {height} pixels; expected a shorter side "
+                f"of at least {-(-self.size // 2)} for size {self.size}"
+            )
+        classes, note = ({}, "") if labels is None else class_columns([shown(str(label)) for label in labels])
 
-        def read(row: int) -> np.ndarray:
-            return np.ascontiguousarray(np.broadcast_to(planar[row], (3, *planar.shape[2:])))
+        def read(row: int) -> Picture:
+            return Picture(np.broadcast_to(planar[row], (3, *planar.shape[2:])))
 
         stamp = digest(file, self.layout, self.key, self.labels)
         names = tuple(f"{shown(self.path.name)}:{row}" for row in range(len(planar)))
@@ -62,7 +69,7 @@ class Arrays(PictureSet):
 
 
 @lru_cache(maxsize=2)
-def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray, list[Any] | None]:
     """Return the array of pictures, mapped from disk, and the labels, if any.
 
     An array inside a .npz file is unpacked into a temporary file: what is kept for the next time are the decoded
@@ -70,9 +77,4 @@ def _read(file: tuple[str, int, int], key: str, labels: str) -> tuple[np.ndarray
     """
     path = Path(file[0])
     pictures, _ = array_file(path, cache=False, key=key)
-    label_column = array_beside(path, labels)
-    if label_column is not None and label_column.shape != (len(pictures),):
-        raise ValueError(
-            f"{shown(path)}: {labels}: expected one label per picture [{len(pictures)}], got {label_column.shape}"
-        )
-    return pictures, label_column
+    return pictures, labels_beside(path, labels, len(pictures)) if pictures.ndim else None

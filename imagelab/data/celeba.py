@@ -2,7 +2,8 @@
 
 Layout: ``img_align_celeba/000001.jpg`` (178 x 218 pixels), ``list_attr_celeba.txt`` (count, header, then on each line a
 name and forty values -1 or 1) and ``list_eval_partition.txt`` (name and 0, 1 or 2: train, validation, test). The CSV
-forms of the two lists are read as well.
+forms of the two lists are read as well, values 0 for -1, and the PNG files, which have the names of the JPEG files in
+the lists. The pictures may be a part of those on the lists.
 
 References:
     Deep learning face attributes in the wild (Liu et al. 2015), arXiv:1411.7766.
@@ -10,7 +11,9 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -18,14 +21,18 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..io.annotation_lists import Rows, changed, counted, present, read_rows
-from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from ..io.annotation_lists import ListRow, changed, counted, once, read_rows, truths
+from ..io.catalogue import SUFFIXES, Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from ..io.listed import loose, present
+from ..io.untrusted import few, quoted
 from .picture_set import FACES_OF_PEOPLE, FilePath, PictureSet, found_at
 
 __all__ = ["CelebA"]
 
 SOURCE = "the CelebA project of the Chinese University of Hong Kong (MMLab)"
 PARTITION: dict[str, Split] = {"0": "train", "1": "reserve", "2": "heldout"}
+FOLDERS = ("img_align_celeba", "img_align_celeba_png")
+NAME_TITLES = ("image_id", "image", "file_name", "filename", "file", "name")
 
 
 class CelebA(PictureSet):
@@ -55,37 +62,35 @@ class CelebA(PictureSet):
     )
 
     def _catalogue(self) -> Catalogue:
-        root = self._root()
-        folders = [
-            root / "img_align_celeba" / "img_align_celeba",
-            root / "img_align_celeba",
-            root / "img_align_celeba_png",
-        ]
-        listing = list_pictures(found_at(self.kind, self.path, "img_align_celeba/000001.jpg ...", SOURCE, *folders))
+        folder = self._folder()
+        roots = [folder.parent, folder.parent.parent]
+        root = next((root for root in roots if _list(root, "list_attr_celeba").is_file()), roots[0])
+        listing = list_pictures(folder)
         stamp = (changed(_list(root, "list_attr_celeba")),)
-        names, titles, values = _attributes(*stamp)
-        rows, entries, missing = present(listing, names)
-        catalogue = file_catalogue(listing, window=self.crop, entries=entries)
-        splits = None
+        known = _attributes(*stamp)
+        here = present(listing, known.names)
+        catalogue = file_catalogue(here.listing, window=self.crop)
+        splits, note = None, known.note + here.note
         if self.official:
             part = _list(root, "list_eval_partition")
-            splits, stamp = _partition(part, [names[row] for row in rows]), (*stamp, changed(part))
+            splits, repeated = _partition(part, [known.names[row] for row in here.rows])
+            stamp, note = (*stamp, changed(part)), note + repeated
         return replace(
             catalogue,
             stamp=digest(catalogue.stamp, stamp),
-            attributes={title: values[rows, column] for column, title in enumerate(titles)},
+            attributes={title: known.values[here.rows, column] for column, title in enumerate(known.titles)},
             splits=splits,
-            bad=(*catalogue.bad, *missing),
-            note=f"Cut to the centre {self.crop} x {self.crop} pixels first. ",
+            note=f"Cut to the centre {self.crop} x {self.crop} pixels first. {note}",
         )
 
     def _subject(self) -> str:
         return f"CelebA in {shown(self.path)}"
 
-    def _root(self) -> Path:
-        expected = "img_align_celeba/ (pictures), list_attr_celeba.txt and list_eval_partition.txt"
-        inner = [self.path / "celeba" / "img_align_celeba", self.path / "img_align_celeba"]
-        return found_at(self.kind, self.path, expected, SOURCE, *inner, self.path / "img_align_celeba_png").parent
+    def _folder(self) -> Path:
+        expected = "img_align_celeba/000001.jpg ..., list_attr_celeba.txt and list_eval_partition.txt"
+        roots = (self.path / "celeba", self.path)
+        places = [place for root in roots for name in FOLDERS for place in (root / name / name, root / name)]
+        return found_at(self.kind, self.path, expected, SOURCE, *places)
 
 
 def _list(root: Path, name: str) -> Path:
@@ -94,45 +99,102 @@ def _list(root: Path, name: str) -> Path:
     return table if table.is_file() and not text.is_file() else text
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """The list of attributes: N names, K titles, bool [N,K], and a note."""
+
+    names: list[str]
+    titles: list[str]
+    values: np.ndarray
+    note: str
+
+
 @lru_cache(maxsize=1)
-def _attributes(file: tuple[str, int, int]) -> tuple[list[str], list[str], np.ndarray]:
-    """Return names [N], attribute titles [K] and bool [N,K]."""
-    path = Path(file[0])
+def _attributes(file: tuple[str, int, int]) -> _Known:
+    path, note = Path(file[0]), ""
+    rows: Sequence[ListRow] = read_rows(path)
     if path.suffix == ".csv":
-        rows = read_rows(path, ",")
-        titles, body = list(rows[0][1:]) if rows else [], rows[1:]
+        header, body = rows[:1], rows[1:]
     else:
-        rows = read_rows(path)
-        titles, body = list(rows[1]) if len(rows) > 1 else [], counted(path, rows, headers=1)
-    _check(path, titles, body)
-    values = np.array([row[1:] for row in body]).reshape(len(body), len(titles))
-    wrong = ~np.isin(values, ("1", "-1"))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"{shown(path)}: {titles[column]} of {body[row][0]}: expected 1 or -1, got {values[row, column]}"
-        )
-    return [row[0] for row in body], titles, values == "1"
-
-
-def _check(path: Path, titles: list[str], body: Rows) -> None:
-    if not titles or not body:
+        header = rows[1:2]
+        body, note = counted(path, rows, headers=1)
+    if not header or not body:
         raise ValueError(f"{shown(path)}: expected a header with the names of the attributes and rows, got neither")
+    at, titles = _columns(path, header[0], body[0])
     for row in body:
-        if len(row) != len(titles) + 1:
-            raise ValueError(f"{shown(path)}: {row[0]}: expected {len(titles)} values, got {len(row) - 1}")
+        if len(row.fields) != len(titles) + 1:
+            raise ValueError(
+                f"{shown(path)}: line {row.line}: {quoted(row.fields[0], 80)}: expected {len(titles)} values, got "
+                f"{len(row.fields) - 1}"
+            )
+    names = [row.fields[at] for row in body]
+    values = np.array([row.fields[:at] + row.fields[at + 1 :] for row in body]).reshape(len(body), len(titles))
+    kept, repeated = once((path, row.line, row.fields[at], row.fields) for row in body)
+    words = sorted({word for row in body for word in (*row.fields[:at], *row.fields[at + 1 :])})
+    truth = truths(words)
+    if truth is None:
+        raise ValueError(_wrong(path, titles, body, values))
+    yes = np.isin(values, np.array([word for word, is_yes in zip(words, truth, strict=True) if is_yes], str))
+    return _Known([names[place] for place in kept], titles, yes[kept], note + repeated)
 
 
-def _partition(path: Path, names: list[str]) -> tuple[Split, ...]:
-    part = {
-        row[0]: PARTITION.get(row[1])
-        for row in read_rows(path, "," if path.suffix == ".csv" else None)
-        if len(row) == 2
-    }
-    splits = []
-    for name in names:
-        split = part.get(name)
+def _columns(path: Path, header: ListRow, first: ListRow) -> tuple[int, list[str]]:
+    """Return which column of a list holds the names of the pictures, and the titles of the others."""
+    named = [n for n, title in enumerate(header.fields) if title.lower() in NAME_TITLES]
+    at = named[0] if len(header.fields) == len(first.fields) and len(named) == 1 else _name_field(first)
+    titles = [*header.fields]
+    if len(titles) == len(first.fields):
+        del titles[at]
+    if len(titles) != len(first.fields) - 1:
+        raise ValueError(
+            f"{shown(path)}: line {first.line}: {quoted(first.fields[0], 80)}: expected {len(titles)} values, as many "
+            f"as the titles in line {header.line}, got {len(first.fields) - 1}"
+        )
+    if len(set(titles)) < len(titles):
+        twice = next(title for title in titles if titles.count(title) > 1)
+        raise ValueError(f"{shown(path)}: line {header.line}: the attribute {quoted(twice, 80)} has two columns")
+    return at, titles
+
+
+def _name_field(row: ListRow) -> int:
+    """Return which field of a row is the name of a picture: the one that ends as a picture does, else the first."""
+    return next((n for n, field in enumerate(row.fields) if os.path.splitext(field)[1].lower() in SUFFIXES), 0)  # noqa: PTH122 - many rows
+
+
+def _wrong(path: Path, titles: list[str], body: Sequence[ListRow], values: np.ndarray) -> str:
+    """Return the message for values that are neither all of 1 and -1, nor all of 1 and 0."""
+    usual = max(("-1", "0"), key=lambda no: int((values == no).sum()))
+    row, column = np.argwhere(~np.isin(values, ("1", usual)))[0]
+    return (
+        f"{shown(path)}: line {body[row].line}: {quoted(titles[column], 80)}: expected 1 or {usual}, as in the other "
+        f"lines, got {quoted(values[row, column], 40)}"
+    )
+
+
+def _partition(path: Path, names: list[str]) -> tuple[tuple[Split, ...], str]:
+    part, note = _parts(changed(path))
+    without = [name for name in names if loose(name) not in part]
+    if without:
+        raise ValueError(
+            f"{shown(path)}: expected a line `name 0|1|2` for every picture, got none for {few(without)}; "
+            "or set official = False"
+        )
+    return tuple(part[loose(name)] for name in names), note
+
+
+@lru_cache(maxsize=1)
+def _parts(file: tuple[str, int, int]) -> tuple[dict[str, Split], str]:
+    """Return the split of each picture by its loose name, and a note."""
+    path = Path(file[0])
+    lines: list[tuple[Path, int, str, Split]] = []
+    for row in read_rows(path):
+        at = _name_field(row)
+        split = PARTITION.get(row.fields[1 - at]) if len(row.fields) == 2 and at < 2 else None
+        if split is None and not lines and not row.fields[-1].isdecimal():
+            continue  # the header of the CSV form
         if split is None:
-            raise ValueError(f"{shown(path)}: expected a line `{name} 0|1|2`, got none; or set official = False")
-        splits.append(split)
-    return tuple(splits)
+            got = quoted(" ".join(row.fields), 80)
+            raise ValueError(f"{shown(path)}: line {row.line}: expected `name 0|1|2`, got {got!r}")
+        lines.append((path, row.line, loose(row.fields[at]), split))
+    kept, note = once(lines)
+    return {lines[place][2]: lines[place][3] for place in kept}, note

@@ -10,12 +10,15 @@ References:
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..io.annotation_lists import changed, class_columns, official_splits, present, read_rows
-from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from ..io.annotation_lists import changed, class_columns, division, once, read_rows
+from ..io.catalogue import Catalogue, Entry, digest, file_catalogue, list_pictures, shown
+from ..io.listed import present
+from ..io.untrusted import quoted
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["DTD"]
@@ -48,29 +51,36 @@ class DTD(PictureSet):
         )
         listing = list_pictures(folder)
         if not self.official:
-            classes, note = class_columns([shown(entry.name.split("/")[0]) for entry in listing.entries])
+            classes, note = class_columns([_class_of(entry) for entry in listing.entries])
             return replace(file_catalogue(listing), attributes=classes, note=note)
-        names: list[str] = []
-        parts: list[str] = []
+        lines: list[tuple[Path, int, str, str]] = []
         stamps = []
         for part in ("train", "val", "test"):
             path = folder.parent / "labels" / f"{part}{self.fold}.txt"
             stamps.append(changed(path))
-            rows = [row[0] for row in read_rows(path)]
-            names += rows
-            parts += [part] * len(rows)
-        found, entries, missing = present(listing, names)
-        catalogue = file_catalogue(listing, entries=entries)
-        splits: tuple[Split, ...] | None = official_splits([parts[row] for row in found])
-        classes, note = class_columns([shown(entry.name.split("/")[0]) for entry in entries])
+            for row in read_rows(path):
+                name = row.fields[0].replace("\\", "/").removeprefix("./")
+                if len(row.fields) != 1 or "/" not in name:
+                    got = quoted(" ".join(row.fields), 80)
+                    raise ValueError(f"{shown(path)}: line {row.line}: expected `class/file`, got {got!r}")
+                lines.append((path, row.line, name, part))
+        kept, repeated = once(lines)
+        here = present(listing, [lines[place][2] for place in kept])
+        catalogue = file_catalogue(here.listing)
+        splits, undivided = division([lines[kept[row]][3] for row in here.rows])
+        classes, note = class_columns([_class_of(entry) for entry in here.listing.entries])
         return replace(
             catalogue,
             stamp=digest(catalogue.stamp, stamps),
             attributes=classes,
             splits=splits,
-            bad=(*catalogue.bad, *missing),
-            note=note,
+            note=note + repeated + here.note + undivided,
         )
 
     def _subject(self) -> str:
         return f"the Describable Textures Dataset in {shown(self.path)}"
+
+
+def _class_of(entry: Entry) -> str | None:
+    folder, slash, _ = entry.name.partition("/")
+    return shown(folder) if slash else None

@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
@@ -18,8 +17,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..io.annotation_lists import changed, official_splits
-from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
+from ..io.annotation_lists import OFFICIAL, changed, division
+from ..io.catalogue import Catalogue, Entry, digest, file_catalogue, list_pictures, shown
+from ..io.untrusted import few, json_value, quoted, regular
 from .picture_set import FACES_OF_PEOPLE, FilePath, PictureSet, found_at
 
 __all__ = ["FFHQ"]
@@ -57,30 +57,47 @@ class FFHQ(PictureSet):
         places = (self.path / "thumbnails128x128", self.path / "images1024x1024", self.path)
         expected = "thumbnails128x128/00000/00000.png ..."
         folder = found_at(self.kind, self.path, expected, SOURCE, *places)
-        catalogue = file_catalogue(list_pictures(folder))
+        listing = list_pictures(folder)
         records = next((p for p in (self.path / RECORDS, folder.parent / RECORDS) if p.is_file()), None)
         if records is None:
-            return replace(catalogue, note=f"Without {RECORDS} the licence of each photograph is not known. ")
+            note = f"Without {RECORDS} the licence of each photograph is not known. "
+            return replace(file_catalogue(listing), note=note)
         stamp = changed(records)
         known = _records(stamp)
-        described = [known.get(Path(name).stem.lstrip("0") or "0", ("", "")) for name in catalogue.names]
+        gone = sorted(known.keys() - {_number(entry) for entry in listing.entries}, key=lambda n: (len(n), n))
+        note = f"{len(gone):,} of {len(known):,} listed pictures are not in the folder: {few(gone)}. " if gone else ""
+        placed = [e for e in listing.entries if known.get(_number(e), ("", ""))[0].lower() in OFFICIAL]
+        if self.official and 0 < len(placed) < len(listing.entries):
+            extra = sorted({entry.name for entry in listing.entries} - {entry.name for entry in placed})
+            note += f"{len(extra):,} pictures have no category in the list and are not used: {few(extra)}. "
+            listing = replace(listing, entries=tuple(placed))
+        catalogue = file_catalogue(listing)
+        described = [known.get(_number(entry), ("", "")) for entry in listing.entries]
         licences = Counter(licence or "not in the file" for _, licence in described)
-        note = f"Licences of the photographs: {', '.join(f'{k} {n}' for k, n in sorted(licences.items()))}. "
-        splits = official_splits([category for category, _ in described]) if self.official else None
+        splits, undivided = division([category for category, _ in described]) if self.official else (None, "")
+        counts = few([f"{quoted(licence, 80)} {n}" for licence, n in sorted(licences.items())], most=12)
+        note = f"Licences of the photographs: {counts}. {note}{undivided}"
         return replace(catalogue, stamp=digest(catalogue.stamp, stamp), splits=splits, note=note)
 
     def _subject(self) -> str:
         return f"FFHQ in {shown(self.path)}"
 
 
+def _number(entry: Entry) -> str:
+    return Path(entry.name).stem.lstrip("0") or "0"
+
+
 @lru_cache(maxsize=1)
 def _records(file: tuple[str, int, int]) -> dict[str, tuple[str, str]]:
     """Return picture number -> (category, licence) from the set's JSON file."""
-    try:
-        content = json.loads(Path(file[0]).read_text(encoding="utf-8"))
-        return {
-            str(number): (str(record.get("category", "")), str((record.get("metadata") or {}).get("license", "")))
-            for number, record in content.items()
-        }
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{shown(file[0])}: expected FFHQ's records by picture number, got other content") from error
+    path = Path(file[0])
+    regular(path)
+    content = json_value(path.read_bytes(), path)
+    known: dict[str, tuple[str, str]] = {}
+    for number, record in content.items() if isinstance(content, dict) else [("", None)]:
+        facts = (record.get("metadata") or {}) if isinstance(record, dict) else None
+        if not isinstance(record, dict) or not isinstance(facts, dict):
+            at = f" at {quoted(number, 40)!r}" if number else ""
+            raise ValueError(f"{shown(path)}: expected FFHQ's records by picture number, got other content{at}")
+        known[number.strip().lstrip("0") or "0"] = str(record.get("category") or ""), str(facts.get("license") or "")
+    return known

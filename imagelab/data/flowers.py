@@ -16,8 +16,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..io.annotation_lists import changed, class_columns, present
+from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from ..io.listed import present
+from ..io.matlab import matlab_numbers
+from ..io.untrusted import few, parsing
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["Flowers102"]
@@ -50,37 +53,48 @@ class Flowers102(PictureSet):
         folder = found_at(self.kind, self.path, "jpg/image_00001.jpg ... and imagelabels.mat", SOURCE, *places)
         labels_file, sets_file = folder.parent / "imagelabels.mat", folder.parent / "setid.mat"
         labels = _numbers(labels_file, "labels")
-        listing = list_pictures(folder)
-        found, entries, missing = present(listing, [f"image_{number:05d}.jpg" for number in range(1, len(labels) + 1)])
-        catalogue = file_catalogue(listing, entries=entries)
-        classes, note = class_columns([f"{labels[row]:03d}" for row in found])
+        names = [f"image_{number:05d}.jpg" for number in range(1, len(labels) + 1)]
+        here = present(list_pictures(folder), names)
+        catalogue = file_catalogue(here.listing)
+        classes, note = class_columns([f"{labels[row]:03d}" for row in here.rows])
         splits, stamps = None, [changed(labels_file)]
         if self.official:
             stamps.append(changed(sets_file))
-            where = {int(n): split for key, split in SETS.items() for n in _numbers(sets_file, key)}
-            unassigned = [int(row) + 1 for row in found if int(row) + 1 not in where]
+            where = _sets(sets_file, len(labels))
+            unassigned = [str(row + 1) for row in here.rows if row + 1 not in where]
             if unassigned:
-                raise ValueError(f"{shown(sets_file)}: picture {unassigned[0]} is in none of {', '.join(SETS)}")
-            splits = tuple(where[int(row) + 1] for row in found)
+                raise ValueError(f"{shown(sets_file)}: in none of {', '.join(SETS)}: picture {few(unassigned)}")
+            splits = tuple(where[row + 1] for row in here.rows)
         return replace(
             catalogue,
             stamp=digest(catalogue.stamp, stamps),
             attributes=classes,
             splits=splits,
-            bad=(*catalogue.bad, *missing),
-            note=note,
+            note=note + here.note,
         )
 
     def _subject(self) -> str:
         return f"Oxford Flowers 102 in {shown(self.path)}"
 
 
-def _numbers(path: Path, key: str) -> np.ndarray:
-    """Return a row of whole numbers from a MATLAB file: int64 [N]."""
-    from scipy.io import loadmat
+def _sets(path: Path, count: int) -> dict[int, Split]:
+    """Return the split of each of ``count`` pictures by its number, from 1 on."""
+    where: dict[int, Split] = {}
+    for key, split in SETS.items():
+        for number in _numbers(path, key).tolist():
+            if not 1 <= number <= count:
+                raise ValueError(f"{shown(path)}: {key} holds {number}; expected numbers from 1 to {count}")
+            if where.setdefault(number, split) != split:
+                raise ValueError(f"{shown(path)}: picture {number} is in two of {', '.join(SETS)}; expected one")
+    return where
 
+
+def _numbers(path: Path, key: str) -> np.ndarray:
+    """Return a row of whole numbers, 0 or more, from a MATLAB file: int64 [N]."""
     changed(path)
-    try:
-        return np.asarray(loadmat(str(path), variable_names=[key])[key]).ravel().astype(np.int64)
-    except Exception as error:  # on damaged files the reader of scipy raises many kinds of exceptions
-        raise ValueError(f"{shown(path)}: expected a MATLAB file with a row of numbers {key!r} ({error})") from error
+    content = matlab_numbers(path, key)
+    with parsing(path, f"a list of whole numbers {key!r}"):
+        numbers = content.astype(np.int64)
+        if (numbers != content).any() or (numbers < 0).any():
+            raise ValueError("it holds other values")
+        return numbers

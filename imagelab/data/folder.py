@@ -8,25 +8,27 @@ silence; the splits are a seeded permutation of the pictures that are left, equa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..io.annotation_lists import OFFICIAL, class_columns, official_splits
-from ..io.catalogue import Catalogue, Entry, file_catalogue, list_pictures, shown
-from .picture_set import FilePath, Level, PictureSet
+from ..io.archives import Archives, archive_catalogue
+from ..io.catalogue import Catalogue, Entry, file_catalogue, is_archive, list_pictures, shown
+from .picture_set import FilePath, PictureFiles
 
 __all__ = ["Folder", "ImageFolder"]
 
 
-class Folder(PictureSet):
-    """The pictures of a directory.
+class Folder(PictureFiles):
+    """The pictures of a directory, or of an archive: .zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst.
 
-    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
     Attributes:
         path: the directory; ``~`` is expanded and it is stored as an absolute path, so that the same folder gives the
             same experiment from every working directory.
-        alpha_over: RGB 0..255 behind transparent pixels.
         recursive: whether subfolders are read.
+        key: the ending of the pictures of an archive, such as ``jpg`` or ``seg.png``, where its samples have several;
+            ``all`` takes each.
 
     Example:
         >>> Folder(path="pictures").path.is_absolute()
@@ -35,41 +37,45 @@ class Folder(PictureSet):
 
     kind: Literal["folder"] = "folder"
     path: FilePath
-    alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     recursive: bool = True
+    key: str = ""
+
+    later: ClassVar[frozenset[str]] = PictureFiles.later | {"key"}
 
     def _catalogue(self) -> Catalogue:
-        return file_catalogue(list_pictures(self.path, self.recursive), self.alpha_over)
+        if is_archive(self.path.name) and self.path.exists() and not self.path.is_dir():
+            return archive_catalogue(self.path, self._reading, Archives(self.key, cache=self.cache))
+        return file_catalogue(list_pictures(self.path, self.recursive), self._reading)
 
     def _subject(self) -> str:
+        if is_archive(self.path.name) and not self.path.is_dir():
+            return f"the archive {shown(self.path)}"
         return f"the folder {shown(self.path)}{'' if self.recursive else ' (subfolders were not read)'}"
 
 
-class ImageFolder(PictureSet):
+class ImageFolder(PictureFiles):
     """Pictures sorted into a folder for each class: ``PATH/class/x.png``, or ``PATH/train/class/x.png`` and so on.
 
     The class is the name of the folder that contains the picture, and becomes the attribute ``class/NAME``. If the
     folders of the first level are named train, test (and validation), these are the splits; without a test folder,
     validation is held out.
 
-    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
     Attributes:
         path: the directory.
-        alpha_over: RGB 0..255 behind transparent pixels.
         official: whether folders named train and test are the splits; else these names have no meaning.
     """
 
     kind: Literal["image_folder"] = "image_folder"
     path: FilePath
-    alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     official: bool = True
 
     def _catalogue(self) -> Catalogue:
         listing = list_pictures(self.path)
         classes, note = class_columns([_class_of(entry) for entry in listing.entries])
         splits = official_splits([entry.name.split("/")[0] for entry in listing.entries]) if self.official else None
-        return replace(file_catalogue(listing, self.alpha_over), attributes=classes, note=note, splits=splits)
+        return replace(file_catalogue(listing, self._reading), attributes=classes, note=note, splits=splits)
 
     def _subject(self) -> str:
         return f"the class folders in {shown(self.path)}"

@@ -2,38 +2,36 @@
 
 Parquet and ``save_to_disk`` need only pyarrow (``pip install "imagelab-collapse[data]"``); scripts of datasets are
 never run. A column of pictures is a struct of ``bytes`` and ``path``; the ``huggingface`` entry of the schema names the
-features. Binary columns become attributes, a column of labels becomes ``class/NAME``. imagelab never downloads:
+features. Columns of yes and no become attributes, a column of labels becomes ``class/NAME``. imagelab never downloads:
 :class:`Hub` reads the cache of this machine.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, present, split_word
-from ..io.arrow import Feature, arrow_catalogue, parquet_files, saved_files
+from ..io.annotation_lists import OFFICIAL, changed, class_columns, columns_of, official_splits, split_word
+from ..io.arrow import Feature, arrow_catalogue
 from ..io.catalogue import Catalogue, digest, file_catalogue, list_pictures, shown
-from .picture_set import FilePath, Level, PictureSet
+from ..io.listed import present
+from ..io.metadata_files import described
+from ..io.reading import Reading
+from ..io.table_files import parquet_files, saved_files
+from .picture_set import FilePath, PictureFiles
 
 __all__ = ["Hub", "HuggingFace"]
 
-METADATA = ("metadata.jsonl", "metadata.csv")
 
-
-class _HubForm(PictureSet):
+class _HubForm(PictureFiles):
     """Base of both datasets: which columns to use, and how a folder in one of the formats is read."""
 
     image_column: str = ""
     label_column: str = "label"
-    alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     official: bool = True
     limit: int = Field(default=20_000, ge=0)
 
@@ -46,9 +44,11 @@ class _HubForm(PictureSet):
         files = saved_files(root) or parquet_files(root)
         if files:
             feature = Feature(self.image_column, self.label_column)
-            catalogue, parts = arrow_catalogue(files, feature, self.alpha_over)
+            catalogue, parts = arrow_catalogue(files, feature, self._reading)
+            if root.is_dir():
+                catalogue = replace(catalogue, remarks=list_pictures(root).remarks("tables"))
         else:
-            catalogue, parts = _image_folder(root, self.label_column, self.alpha_over)
+            catalogue, parts = _image_folder(root, self.label_column, self._reading)
         splits = official_splits(parts) if self.official else None
         return replace(catalogue, splits=splits)
 
@@ -56,13 +56,12 @@ class _HubForm(PictureSet):
 class HuggingFace(_HubForm):
     """A dataset on disk: a folder of pictures with ``metadata.jsonl`` or class folders, Parquet, or ``save_to_disk``.
 
-    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
     Attributes:
         path: the folder, or one Parquet file.
-        image_column: the column of pictures; by default the first column with pictures.
+        image_column: the column of pictures; needed where several columns hold pictures.
         label_column: the column of labels.
-        alpha_over: RGB 0..255 behind transparent pixels.
         official: whether splits named train and test (or validation) are used; else a seeded permutation.
         limit: use at most this many pictures; 0 for all.
     """
@@ -85,14 +84,13 @@ class HuggingFace(_HubForm):
 class Hub(_HubForm):
     """A dataset of the Hugging Face Hub that was downloaded before: ``hf download --repo-type dataset OWNER/NAME``.
 
-    The other settings are those of :class:`~imagelab.data.picture_set.PictureSet`.
+    The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
     Attributes:
         name: the dataset's name on the hub, OWNER/NAME.
         revision: branch, tag or commit.
         image_column: as in :class:`HuggingFace`.
         label_column: as in :class:`HuggingFace`.
-        alpha_over: as in :class:`HuggingFace`.
         official: as in :class:`HuggingFace`.
         limit: as in :class:`HuggingFace`.
     """
@@ -119,36 +117,18 @@ class Hub(_HubForm):
         return f"{self.name} ({self.revision}) of the Hugging Face Hub"
 
 
-def _image_folder(root: Path, label: str, alpha_over: tuple[int, int, int]) -> tuple[Catalogue, list[str]]:
+def _image_folder(root: Path, label: str, reading: Reading) -> tuple[Catalogue, list[str]]:
     """Read pictures with metadata files, or in class folders; return also the name of the split of each picture."""
     listing = list_pictures(root)
-    tables = sorted(path for name in METADATA for path in root.rglob(name))
-    if not tables:
+    known = described(root)
+    if not known.tables:
         folders = [entry.name.split("/")[:-1] for entry in listing.entries]
         classes, note = class_columns([shown(f[-1]) if f and f[-1].lower() not in OFFICIAL else None for f in folders])
         parts = [f[0] if f else "" for f in folders]
-        return replace(file_catalogue(listing, alpha_over), attributes=classes, note=note), parts
-    described = {name: row for table in tables for name, row in _described(root, table)}
-    _, entries, missing = present(listing, list(described))
-    catalogue = file_catalogue(listing, alpha_over, entries=entries)
-    facts = [described[entry.name] for entry in entries]
-    attributes, note = columns_of(facts, label)
-    parts = [split_word(entry.name) for entry in entries]
-    stamp = digest(catalogue.stamp, [changed(table) for table in tables], label)
-    bad = (*catalogue.bad, *missing)
-    return replace(catalogue, stamp=stamp, attributes=attributes, bad=bad, note=note), parts
-
-
-def _described(root: Path, table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield (path of a picture relative to the root, its entry in a metadata file)."""
-    home = table.parent.relative_to(root)
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file) if table.suffix == ".csv" else (json.loads(x) for x in file if x.strip())
-            for number, row in enumerate(rows, 1):
-                name = row.get("file_name") if isinstance(row, dict) else None
-                if not isinstance(name, str) or not name:
-                    raise ValueError(f"entry {number} has no file_name")
-                yield (home / name).as_posix(), row
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{shown(table)}: expected one entry per line with file_name ({error})") from error
+        return replace(file_catalogue(listing, reading), attributes=classes, note=note), parts
+    here = present(listing, known.names)
+    catalogue = file_catalogue(here.listing, reading)
+    attributes, note = columns_of([known.facts[row] for row in here.rows], label, words=True)
+    parts = [split_word(entry.name) for entry in here.listing.entries]
+    stamp = digest(catalogue.stamp, [changed(table) for table in known.tables], label)
+    return replace(catalogue, stamp=stamp, attributes=attributes, note=note + known.note + here.note), parts

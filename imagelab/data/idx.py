@@ -24,12 +24,14 @@ from pydantic import Field
 
 from ..io.annotation_lists import changed, class_columns
 from ..io.catalogue import Catalogue, Split, digest, shown
+from ..io.reading import Picture
+from ..io.untrusted import check_unpacked, parsing, quoted, regular
 from .picture_set import FilePath, PictureSet, found_at
 
 __all__ = ["MNIST", "FashionMNIST"]
 
 PICTURES, LABELS = 2051, 2049
-MOST_BYTES = 1 << 31
+MOST_PACKED = 1100  # bytes that gzip can store in one
 PARTS: dict[str, Split] = {"train": "train", "t10k": "heldout"}
 CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 DIGITS = tuple("0123456789")
@@ -60,12 +62,15 @@ class _Idx(PictureSet):
             names += [f"{part}:{row}" for row in range(len(grey))]
             splits += [split] * len(grey)
             stamps.append(stamp)
+        forms = {grey.shape[1:] for grey in pictures}
+        if len(forms) > 1:
+            raise ValueError(f"{shown(folder)}: pictures of {' and '.join(f'{w} x {h}' for h, w in sorted(forms))}")
         everything, frame = np.concatenate(pictures), self.frame
         classes, note = class_columns(labels)
         return Catalogue(
             stamp=digest(stamps, frame),
             names=tuple(names),
-            read=lambda row: np.repeat(np.pad(everything[row], frame)[None], 3, axis=0),
+            read=lambda row: Picture(np.repeat(np.pad(everything[row], frame)[None], 3, axis=0)),
             attributes=classes,
             splits=tuple(splits) if self.official else None,
             note=f"A black frame of {frame} pixels was added around each picture first. {note}",
@@ -146,7 +151,7 @@ def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
             message names the file.
     """
     path = Path(file[0])
-    name = shown(path)
+    name, stored = shown(path), regular(path).st_size
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
             header = handle.read(4 * (axes + 1))
@@ -156,9 +161,13 @@ def _read(file: tuple[str, int, int], magic: int, axes: int) -> np.ndarray:
             if number != magic:
                 raise ValueError(f"{name}: expected the magic number {magic}, got {number}; another kind of file?")
             expected = math.prod(sides)
-            content = handle.read(min(expected, MOST_BYTES) + 1)  # one more than expected, to notice a longer file
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{name}: cannot be read ({error})") from error
+            if expected > MOST_PACKED * stored:  # no file of this length holds as much, so nothing is read
+                raise ValueError(f"{name}: its header announces {expected} bytes; the file is damaged")
+            with parsing(path, "within the limits"):
+                check_unpacked(stored, expected)
+            content = handle.read(expected + 1)  # one more than expected, to notice a longer file
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
+        raise ValueError(f"{name}: cannot be read ({quoted(str(error) or 'too large for the memory')})") from error
     if len(content) != expected:
         form = " x ".join(map(str, sides))
         follow = f"{len(content)} follow" if len(content) < expected else "more follow"

@@ -16,8 +16,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..io.annotation_lists import changed, counted, present, read_rows
+from ..io.annotation_lists import changed, counted, once, read_rows
 from ..io.catalogue import Catalogue, Split, digest, file_catalogue, list_pictures, shown
+from ..io.listed import present
+from ..io.untrusted import quoted
 from .picture_set import FACES_OF_PEOPLE, FilePath, PictureSet, found_at
 
 __all__ = ["LFW"]
@@ -50,24 +52,24 @@ class LFW(PictureSet):
     def _catalogue(self) -> Catalogue:
         folder = self._folder()
         listing = list_pictures(folder)
-        persons = {entry.name: entry.name.split("/")[0] for entry in listing.entries if "/" in entry.name}
-        chosen, stamp = self._listed(folder) if self.official else (dict.fromkeys(persons), ())
-        _, entries, missing = present(listing, list(chosen))
-        _, groups = np.unique([persons[entry.name] for entry in entries], return_inverse=True)
-        splits = tuple(split for entry in entries if (split := chosen[entry.name]) is not None)
-        catalogue = file_catalogue(listing, entries=entries)
+        found = [entry.name for entry in listing.entries if "/" in entry.name]
+        names, splits, stamps, note = self._listed(folder) if self.official else (found, [], [], "")
+        here = present(listing, names)
+        catalogue = file_catalogue(here.listing)
+        _, groups = np.unique([entry.name.split("/")[0] for entry in here.listing.entries], return_inverse=True)
         return replace(
             catalogue,
-            stamp=digest(catalogue.stamp, stamp),
-            splits=splits if self.official else None,
+            stamp=digest(catalogue.stamp, tuple(stamps)),
+            splits=tuple(splits[row] for row in here.rows) if self.official else None,
             groups=groups,
-            bad=(*catalogue.bad, *missing),
+            note=note + here.note,
         )
 
-    def _listed(self, folder: Path) -> tuple[dict[str, Split | None], tuple[object, ...]]:
-        """Return the split of every picture named by the development lists, and the stamps of the lists."""
-        found: dict[str, Split | None] = {}
-        stamps = []
+    def _listed(self, folder: Path) -> tuple[list[str], list[Split], list[object], str]:
+        """Return every picture named by the development lists, its split, the stamps of the lists, and a note."""
+        persons: list[tuple[Path, int, str, tuple[Split, int]]] = []
+        stamps: list[object] = []
+        notes: list[str] = []
         for title, split in LISTS.items():
             path = folder.parent / title
             if not path.is_file() and (folder / title).is_file():
@@ -75,12 +77,20 @@ class LFW(PictureSet):
             if not path.is_file():
                 raise ValueError(f"{shown(path)}: no such list; add it, or set official = False for a seeded split")
             stamps.append(changed(path))
-            for row in counted(path, read_rows(path, "\t"), headers=0):
-                if len(row) != 2 or not row[1].isdigit() or len(row[1]) > 4:
-                    raise ValueError(f"{shown(path)}: expected lines `Name<tab>count`, got {' '.join(row)!r}")
-                for number in range(1, int(row[1]) + 1):
-                    found[f"{row[0]}/{row[0]}_{number:04d}.jpg"] = split
-        return found, tuple(stamps)
+            body, note = counted(path, read_rows(path), headers=0)
+            notes.append(note)
+            for row in body:
+                if len(row.fields) != 2 or not row.fields[1].isdecimal() or len(row.fields[1]) > 4:
+                    got = quoted(" ".join(row.fields), 80)
+                    raise ValueError(f"{shown(path)}: line {row.line}: expected `Name<tab>count`, got {got!r}")
+                persons.append((path, row.line, row.fields[0], (split, int(row.fields[1]))))
+        kept, repeated = once(persons)
+        names: list[str] = []
+        splits: list[Split] = []
+        for _, _, person, (split, count) in (persons[place] for place in kept):
+            names += [f"{person}/{person}_{number:04d}.jpg" for number in range(1, count + 1)]
+            splits.extend(split for _ in range(count))
+        return names, splits, stamps, "".join(notes) + repeated
 
     def _folder(self) -> Path:
         roots = (self.path, self.path / "lfw-py", self.path / "lfw_home")

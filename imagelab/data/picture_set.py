@@ -12,17 +12,26 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from ..io.catalogue import BadFile, Catalogue, Split, shown
+from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
+from ..io.listed import named
+from ..io.reading import Reading
 from ..seeds import rng_at
 from .base import Data, Sample
 
-__all__ = ["FACES_OF_PEOPLE", "FilePath", "Level", "PictureSet", "found_at"]
+__all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
 
 LEAST_TRAIN = 4
 LEAST_HELDOUT = 2  # a single image has no variance
@@ -63,7 +72,8 @@ class PictureSet(Data, ABC):
     Attributes:
         size: side of the images, pixels: centre square crop, then one antialiased bicubic resize. A picture with a
             shorter side below ``size`` is enlarged (and counted in the card); below ``size / 2`` it is refused.
-        on_bad: "skip" continues without bad pictures and names them; "stop" raises an error that lists them.
+        on_bad: "skip" continues without bad pictures and names them; "stop" raises an error that names the first. A
+            picture that is only on the set's list, not in the folder, is not a bad one: the card counts these.
         limit: use at most this many pictures, a fixed random choice that is the same for every seed; 0 for all.
         heldout_share: share of the usable pictures that is held out, at least 2; for sets without a test split.
         reserve_share: share that is reserved for regimes with fresh real data (of the official train split, if any).
@@ -80,6 +90,14 @@ class PictureSet(Data, ABC):
 
     licence: ClassVar[str] = "imagelab does not know the licence of these pictures."
     """What is known about the licence, with a note on ethics if people are shown; part of the card."""
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came later: written only where they are used, so that older experiments keep their names."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in plain(self).items() if name not in unused}
 
     @abstractmethod
     def _catalogue(self) -> Catalogue:
@@ -136,20 +154,27 @@ class PictureSet(Data, ABC):
 
     def card(self) -> str:
         """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""
-        (catalogue, pictures), total = self._usable(), len(self._catalogue())
+        (catalogue, pictures), total = self._usable(), len(self._all())
         chosen = f"A fixed random choice of {len(catalogue)} of {total} was read. " if len(catalogue) < total else ""
+        remarks = "".join(f"{remark[:1].upper()}{remark[1:]}. " for remark in catalogue.remarks)
         division = "a seeded permutation" if catalogue.splits is None else "the dataset's own (validation is reserve)"
         return (
             f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
-            f"Left out: {len(pictures.bad)} bad "
+            f"{remarks}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
-            f"interpolated. "
+            f"interpolated. {self._said_of(pictures)}"
             f"Splits: {division}. Only copies "
             f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
             f"{self.licence} Fingerprint {pictures.fingerprint()[:16]}."
         )
+
+    def _said_of(self, pictures: DistinctPictures) -> str:
+        """Return what was done to the pixels, and what the files are, as sentences for the card."""
+        behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
+        lines = pictures.facts.sentences(behind, "" if self._reading.page else page)
+        return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
         """The pictures that were refused, with reasons, whatever ``on_bad`` says."""
@@ -161,31 +186,41 @@ class PictureSet(Data, ABC):
 
     def _chosen(self) -> Catalogue:
         """Return the catalogue, reduced to ``limit`` pictures."""
-        catalogue = self._catalogue()
+        catalogue = self._all()
         if self.limit == 0 or len(catalogue) <= self.limit:
             return catalogue
         return catalogue.take(np.sort(rng_at(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
+
+    def _all(self) -> Catalogue:
+        return every_page(self._catalogue(), self._reading)
+
+    @property
+    def _reading(self) -> Reading:
+        """How a picture file is read."""
+        return Reading()
 
     def _usable(self) -> tuple[Catalogue, DistinctPictures]:
         """Return what the dataset holds, or say why it cannot be one."""
         catalogue = self._chosen()
         pictures = distinct_pictures(catalogue, self.size, self.cache)
         where, count = self._subject(), len(pictures.names)
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in pictures.bad)
+        listed = named(pictures.bad)
         if self.on_bad == "stop" and pictures.bad:
             raise ValueError(
                 f'{self._word}: {len(pictures.bad)} bad files and on_bad = "stop"; mend or move them:{listed}'
             )
         if count + pictures.copies + len(pictures.bad) == 0:
             raise ValueError(
-                f"{self._word}: expected PNG, JPEG, WebP, BMP, TIFF or GIF files in {where}, got none "
-                f"({catalogue.ignored} files of other kinds); give the folder that contains the pictures"
+                f"{self._word}: expected PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF files in {where}, got none "
+                f"({'; '.join((f'{catalogue.ignored} files of other kinds', *catalogue.remarks))}); give the folder "
+                f"that contains the pictures. {catalogue.note}".rstrip()
             )
         if count < LEAST_USABLE:
-            raise ValueError(
+            said = (
                 f"{self._word}: expected at least {LEAST_USABLE} different usable pictures in {where}, got {count} "
-                f"({pictures.copies} equal copies, {len(pictures.bad)} bad files); add pictures{listed}"
+                f"({pictures.copies} equal copies, {len(pictures.bad)} bad files); add pictures. {catalogue.note}"
             )
+            raise ValueError(said.rstrip() + listed)
         return catalogue, pictures
 
     def _rows(self, catalogue: Catalogue, pictures: DistinctPictures, seed: int) -> dict[Split, np.ndarray]:
@@ -219,6 +254,29 @@ class PictureSet(Data, ABC):
             "reserve": order[(place >= heldout) & (place < heldout + reserve)],
             "train": order[place >= heldout + reserve],
         }
+
+
+class PictureFiles(PictureSet):
+    """Abstract base of the datasets of a user's own picture files, which may be of any form.
+
+    The other settings are those of :class:`PictureSet`.
+
+    Attributes:
+        alpha_over: RGB 0..255 behind transparent pixels.
+        white: the value that means white in pictures whose values are not bytes; by default the file has to say it.
+        page: which picture is taken of a file that holds several (TIFF pages, frames of an animation): its number, from
+            1, or "all". By default the first one is taken, and the card counts such files.
+    """
+
+    alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
+    white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+
+    later: ClassVar[frozenset[str]] = frozenset({"white", "page"})
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.alpha_over, self.white, self.page)
 
 
 def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,9 +32,9 @@ __all__ = [
     "warn_of_few",
 ]
 
-LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})
 FAR = 3.0  # standard errors below zero, of the second lowest of several feature spaces
 FAR_ALONE = 5.0  # the same where there is one feature space only
+LOSSY = frozenset({".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".webp"})
 
 
 def of_one_form(sets: dict[str, OpenedImages]) -> tuple[dict[str, OpenedImages], list[str]]:

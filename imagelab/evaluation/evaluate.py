@@ -23,6 +23,7 @@ import numpy as np
 from ..io.arrays import Layout
 from ..io.cache import cache_folder
 from ..io.decode import Progress, pick
+from ..io.reading import Page
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS, Evidence, ImageSet, measure_panel
@@ -166,14 +167,17 @@ def measure(
     seed: int = 0,
     device: str = "auto",
     cache: bool = True,
+    white: float | None = None,
+    page: Page | None = None,
+    key: str = "",
+    column: str = "",
     progress: Progress | None = None,
 ) -> Measured:
     """Measure generated images against real ones, each number with its real-against-real floor.
 
     Args:
         real: the reference, images that the model was not trained on: anything that
-            :func:`imagelab.evaluation.sources.open_images` opens (a folder, .npy, .npz, .zip, .tar, .parquet,
-            ``RUN@heldout``, an array, a tensor, PIL images ...).
+            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, an array).
         fake: the images under test.
         metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
         train: the images that the model was trained on; used by memorisation and generalisation.
@@ -187,6 +191,10 @@ def measure(
         seed: seed of the division for the floor and of every random choice inside an estimator.
         device: torch device for the features: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in ``$IMAGELAB_CACHE`` (else ``~/.cache/imagelab``).
+        white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
+        page: which picture is taken of a file with several: its number, from 1, or "all"; by default the first.
+        key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
+        column: the column of the pictures in tables, where several columns hold pictures.
         progress: called with (description of the step, number of steps done, total number).
 
     Raises:
@@ -197,10 +205,8 @@ def measure(
         >>> measure(pictures[:20], pictures[20:], metrics=["hf_ratio"])["hf_ratio"].n_fake
         10
     """
-    if metrics is not None and not metrics:
-        raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
-    metrics = None if metrics is None else [METRICS.find(name).name or name for name in metrics]
-    how = Opening(size or 0, resize, value_range, layout, on_bad, cache)
+    metrics = None if metrics is None else _known(metrics)
+    how = Opening(size or 0, resize, value_range, layout, on_bad, cache, white, page, key, column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
     sets, warnings = of_one_form(sets)
@@ -214,12 +220,16 @@ def measure(
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     reference = panel.image_set(division.reference)
     values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = []
-    if division.floor is not None:
-        base = reference if division.floor_reference is None else panel.image_set(division.floor_reference)
-        floors = panel.take("floor", base, panel.image_set(division.floor), **keep)
+    floors = panel.floors(division, reference, keep)
     warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+
+
+def _known(metrics: Sequence[str]) -> list[str]:
+    """Return the full names of metrics; ValueError for none and for unknown ones."""
+    if not metrics:
+        raise ValueError(f"metrics: expected one name or more, got none; known are {', '.join(METRICS)}")
+    return [METRICS.find(name).name or name for name in metrics]
 
 
 @dataclass(frozen=True)
@@ -273,6 +283,13 @@ class _Panel:
 
     def image_set(self, images: np.ndarray) -> ImageSet:
         return ImageSet(images, cache_folder("features") if self.cache else None)
+
+    def floors(self, division: _Division, reference: ImageSet, keep: dict[str, ImageSet]) -> list[Measurement]:
+        """Measure the panel on real images against real ones; nothing where there are too few for a floor."""
+        if division.floor is None:
+            return []
+        base = reference if division.floor_reference is None else self.image_set(division.floor_reference)
+        return self.take("floor", base, self.image_set(division.floor), **keep)
 
     def take(
         self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None

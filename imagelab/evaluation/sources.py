@@ -8,7 +8,6 @@ to the pixels on request is listed in the notes of the opened set. A resampling 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,20 +18,36 @@ import numpy as np
 from PIL import Image
 
 from ..images import check_images
-from ..io.archives import saved_files_in, table_catalogue, tar_catalogue, zip_catalogue
+from ..io.archives import Archives, archive_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
-from ..io.catalogue import SUFFIXES, BadFile, Catalogue, digest, file_catalogue, list_pictures, shown
-from ..io.decode import LISTED, Facts, Look, Progress, decoded, mode_of
-from ..io.pictures import read_rgb
+from ..io.arrow import Feature, arrow_catalogue, holds_pictures
+from ..io.catalogue import (
+    BadFile,
+    Catalogue,
+    digest,
+    every_page,
+    file_catalogue,
+    is_archive,
+    list_pictures,
+    shown,
+)
+from ..io.decode import LISTED, Facts, Progress, decoded
+from ..io.formats import SUFFIXES
+from ..io.listed import named
+from ..io.pictures import read_picture
+from ..io.pil_images import file_of, read_image
+from ..io.reading import Page, Picture, Reading, Source
 from ..io.resample import Kernel
+from ..io.table_files import parquet_files, saved_files
+from ..io.untrusted import regular
 from ..metrics import ImageSet
 from ..pool import REAL, RESERVE
 from ..run_folder import RunFolder
 
 __all__ = ["OpenedImages", "Opening", "open_images"]
 
-WHITE = (255, 255, 255)
 FIRST = 16  # number of images that are checked for an array that is almost black
+PAGE = "--page 2 takes another, --page all takes each (in Python page=2, page='all')"
 NARROW = 0.55  # of value_range: values that fill less may be on another scale, such as 0..1 for -1..1
 
 _GENERATION = re.compile(r"(.+)@(\d+|heldout|reserve)(?::(\d+))?")
@@ -49,6 +64,11 @@ class Opening:
         layout: order of the axes of arrays; "auto" decides by the axis of length 1 or 3.
         on_bad: "skip" leaves out bad images and names them, "stop" raises.
         cache: whether decoded pixels and features are kept in ``$IMAGELAB_CACHE`` for the next time.
+        white: the value that means white in picture files whose values are not bytes; None where the file says it.
+        page: which picture is taken of a file that holds several, from 1, or "all"; None takes the first and says so.
+        key: the ending of the pictures of archives, such as "jpg" or "seg.png", where their samples have several; "all"
+            takes each.
+        column: the column of the pictures of tables, where several columns hold pictures.
     """
 
     size: int = 0
@@ -57,6 +77,15 @@ class Opening:
     layout: Layout = "auto"
     on_bad: Literal["skip", "stop"] = "skip"
     cache: bool = True
+    white: float | None = None
+    page: Page | None = None
+    key: str = ""
+    column: str = ""
+
+    @property
+    def reading(self) -> Reading:
+        """How a picture file is read."""
+        return Reading(white=self.white, page=self.page)
 
     def __post_init__(self) -> None:
         """Check the settings before anything is opened."""
@@ -68,6 +97,7 @@ class Opening:
             raise ValueError(f"layout: expected auto, nchw, nhwc or nhw, got {self.layout!r}")
         if self.on_bad not in ("skip", "stop"):
             raise ValueError(f"on_bad: expected skip or stop, got {self.on_bad!r}")
+        _ = self.reading
         low, high = self.value_range or (0.0, 1.0)
         if not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(f"value_range: expected (black, white) with black < white, got ({low}, {high})")
@@ -120,7 +150,8 @@ def open_images(
 
     Args:
         source: a path, a numpy array, a torch tensor, an ImageSet, or a sequence of PIL images or of paths. A path is a
-            folder of images (searched recursively); .npy, .npz, .zip, .tar, .parquet; a folder of tar or Parquet files;
+            folder of images (searched recursively); .npy, .npz, .zip, .tar, .tar.gz, .parquet; a folder of archives or
+            Parquet files;
             one image; or ``RUN@3`` for generation 3 of a run, ``RUN@3:1`` for line 1 of it, ``RUN@0`` for the real
             training set, ``RUN@heldout``.
         how: what may be done to the pixels.
@@ -168,24 +199,40 @@ def _from_path(text: str, how: Opening, name: str, progress: Progress | None) ->
         raise ValueError(f"{name}: {shown(text)} does not exist; check the path (a run's generation is RUN@3)")
     if path.is_dir():
         return _from_folder(path, how, name, progress)
+    regular(path)
     ending = path.suffix.lower()
     if ending in (".npy", ".npz"):
         values, stamp = array_file(path, how.cache)
         return _from_array(values, how, name, stamp)
-    if ending == ".zip":
-        catalogue = zip_catalogue(path)
-    elif ending == ".tar":
-        catalogue = tar_catalogue(path)
-    elif ending == ".parquet":
-        catalogue = table_catalogue(path)
-    elif ending in SUFFIXES:
+    if is_archive(path.name):
+        return _from_archives(path, how, name, progress)
+    if ending == ".parquet":
+        return _from_tables(path, how, name, progress)
+    if ending in SUFFIXES:
         return _from_list([path], how, name, progress)
-    else:
-        raise ValueError(
-            f"{name}: {shown(path)} cannot be opened; expected a folder of pictures, .npy, .npz, .zip, .tar, "
-            f".parquet, a picture, or RUN@GENERATION"
-        )
+    raise ValueError(
+        f"{name}: {shown(path)} cannot be opened; expected a folder of pictures, .npy, .npz, .zip, .tar, .tar.gz, "
+        f".parquet, a picture, or RUN@GENERATION"
+    )
+
+
+def _from_archives(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
+    try:
+        catalogue = archive_catalogue(path, how.reading, Archives(how.key, cache=how.cache))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     return _from_catalogue(catalogue, how, name, progress)
+
+
+def _from_tables(
+    path: Path, how: Opening, name: str, progress: Progress | None, remarks: tuple[str, ...] = ()
+) -> OpenedImages:
+    try:
+        files = (saved_files(path) if path.is_dir() else []) or parquet_files(path)
+        catalogue, _ = arrow_catalogue(files, Feature(how.column, facts=False), how.reading)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return _from_catalogue(replace(catalogue, remarks=remarks), how, name, progress)
 
 
 def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
@@ -194,22 +241,30 @@ def _from_folder(path: Path, how: Opening, name: str, progress: Progress | None)
         raise ValueError(f"{name}: {shown(path)} is a run; say which images of it, after its name: {places}")
     if (path / "images.npy").is_file():  # the folder of one generation: its grid.png is not an image of the set
         return _from_path(str(path / "images.npy"), how, name, progress)
-    if saved_files_in(path):
-        return _from_catalogue(table_catalogue(path), how, name, progress)
     listing = list_pictures(path)
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return _from_tables(path, how, name, progress, listing.remarks("tables"))
+    tables = [table for table in listing.tables if not listing.entries or holds_pictures(path / table)]
+    kinds = {"pictures": len(listing.entries), "archives": len(listing.archives), "tables with pictures": len(tables)}
+    held = [f"{kind}: {count}" for kind, count in kinds.items() if count]
+    if len(held) > 1:
+        examples = ", ".join(shown(path / each) for each in (*listing.archives[:1], *tables[:1]))
+        raise ValueError(
+            f"{name}: {shown(path)} holds several kinds ({', '.join(held)}); expected one. Name the subfolder or the "
+            f"file that is meant (such as {examples}), or move the others out of it"
+        )
+    if tables:
+        return _from_tables(path, how, name, progress, listing.remarks("tables"))
+    if listing.archives:
+        return _from_archives(path, how, name, progress)
     if listing.entries:
-
-        def look(row: int) -> str:
-            return mode_of(path / listing.entries[row].name)
-
-        return _from_catalogue(file_catalogue(listing, WHITE), how, name, progress, look)
-    if next(path.rglob("*.parquet"), None):
-        return _from_catalogue(table_catalogue(path), how, name, progress)
-    if next(path.rglob("*.tar"), None):
-        return _from_catalogue(tar_catalogue(path), how, name, progress)
+        return _from_catalogue(file_catalogue(listing, how.reading), how, name, progress)
+    others = "; ".join((f"{listing.ignored} files of other kinds", *listing.remarks()))
+    listed = "".join(f"\n  {each.path}: {each.reason}" for each in listing.unread[:LISTED])
     raise ValueError(
-        f"{name}: no picture in {shown(path)} ({listing.ignored} files of other kinds); expected PNG, JPEG, WebP, BMP, "
-        "TIFF, GIF or PNM files, Parquet or tar files. Name the folder that holds them"
+        f"{name}: no picture in {shown(path)} can be read ({others}; {len(listing.unread)} that cannot be read); "
+        "expected PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or PNM files, Parquet or tar files. Name the folder that "
+        f"holds them{listed}"
     )
 
 
@@ -218,14 +273,15 @@ def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -
     folder = RunFolder.open(run)
     label = f"{shown(run)}@{what}{f':{line}' if line else ''}"
     if what in ("heldout", "reserve"):
-        path, generation, number = folder.shard_path(0) / f"{what}.npy", 0, REAL if what == "heldout" else RESERVE
-        if not path.is_file():
+        generation, number = 0, REAL if what == "heldout" else RESERVE
+        if not folder.has(0) or not folder.has_file(0, REAL, f"{what}.npy"):
             raise ValueError(f"{name}: {label}: the run keeps no {what} images")
+        path = folder.file(0, REAL, f"{what}.npy")
     else:
         generation, number = int(what), int(line or 0)
         if not folder.has(generation, number) or (generation == 0 and number):
             raise ValueError(f"{name}: {label} is not finished or does not exist; there are {_places(folder)}")
-        path, number = folder.shard_path(generation, number) / "images.npy", number if generation else REAL
+        path, number = folder.file(generation, number, "images.npy"), number if generation else REAL
     values, stamp = array_file(path, how.cache)
     return replace(_from_array(values, replace(how, layout="nchw"), name, stamp), generation=generation, line=number)
 
@@ -238,48 +294,44 @@ def _places(folder: RunFolder) -> str:
 def _from_list(pictures: Sequence[object], how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     """Open a list of PIL images or paths; it is not cached, because it has no file whose state could be checked."""
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> Source:
         picture = pictures[row]
         if isinstance(picture, str | Path):
-            return read_rgb(Path(picture).expanduser())
-        if not isinstance(picture, Image.Image):
-            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
-        if picture.mode in ("F", "I"):
-            raise ValueError(f"mode {picture.mode}: 32-bit values without an agreed white; convert it to L or RGB")
-        file = io.BytesIO()  # through PNG, so that grey, alpha, palettes and 16 bits are treated as in files
-        picture.save(file, "PNG", compress_level=1)
-        file.seek(0)
-        return read_rgb(file)
+            return Path(picture).expanduser()
+        file = file_of(picture) if isinstance(picture, Image.Image) else None
+        if file is None:
+            raise ValueError("not a picture file")
+        return file
 
-    def look(row: int) -> str:
+    def read(row: int) -> Picture:
         picture = pictures[row]
-        return mode_of(picture if isinstance(picture, Image.Image) else Path(str(picture)).expanduser())
+        if isinstance(picture, Image.Image):
+            return read_image(picture, how.reading)
+        if not isinstance(picture, str | Path):
+            raise ValueError(f"expected a PIL image or a path, got {type(picture).__name__}")
+        return read_picture(content(row), how.reading)
 
     names = [shown(p) if isinstance(p, str | Path) else f"{name}[{row}]" for row, p in enumerate(pictures)]
-    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read), how, name, progress, look)
+    return _from_catalogue(Catalogue(stamp="", names=tuple(names), read=read, content=content), how, name, progress)
 
 
-def _from_catalogue(
-    catalogue: Catalogue, how: Opening, name: str, progress: Progress | None, look: Look | None = None
-) -> OpenedImages:
+def _from_catalogue(catalogue: Catalogue, how: Opening, name: str, progress: Progress | None) -> OpenedImages:
     def report(done: int, total: int) -> None:
         if progress is not None:
             progress(f"reading {name}", done, total)
 
     if not len(catalogue):
-        listed = "".join(f"\n  {bad.path}: {bad.reason}" for bad in catalogue.bad)
-        raise ValueError(f"{name}: no picture in it{listed}")
+        others = "; ".join((f"{catalogue.ignored} files of other kinds", *catalogue.remarks))
+        raise ValueError(f"{name}: no picture in it ({others}){named(catalogue.bad)}")
     try:
-        images, facts = decoded(
-            catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, look=look, progress=report
-        )
+        catalogue = every_page(catalogue, how.reading)
+        images, facts = decoded(catalogue, how.size, how.resize, keep_copies=True, cache=how.cache, progress=report)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     bad = (*catalogue.bad, *facts.bad_files())
     if bad and how.on_bad == "stop":
-        listed = "".join(f"\n  {each.path}: {each.reason}" for each in bad)
-        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{listed}")
-    notes = _notes_of(bad, facts, how)
+        raise ValueError(f"{name}: {len(bad)} bad files and on_bad is stop; repair or remove them:{named(bad)}")
+    notes = [*catalogue.remarks, *_notes_of(bad, facts, how)]
     if catalogue.ignored:
         notes.append(f"other files, ignored because their names are not those of pictures: {catalogue.ignored}")
     return OpenedImages(
@@ -305,11 +357,7 @@ def _notes_of(bad: Sequence[BadFile], facts: Facts, how: Opening) -> list[str]:
         notes.append(f"resampled to {how.size} px ({how.resize}): {facts.resampled}")
     if facts.enlarged:
         notes.append(f"smaller than {how.size} px and enlarged, their fine detail interpolated: {facts.enlarged}")
-    if facts.transparent:
-        notes.append(f"transparent and composited over white: {facts.transparent}")
-    if facts.deep:
-        notes.append(f"more than 8 bits a channel, rounded to 8: {facts.deep}")
-    return notes
+    return notes + facts.sentences("white", PAGE if how.page is None else "")
 
 
 def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> OpenedImages:
@@ -331,5 +379,5 @@ def _from_array(values: np.ndarray, how: Opening, name: str, stamp: str) -> Open
         return OpenedImages(planar, name, notes=tuple(notes))
     names = tuple(f"{name}[{row}]" for row in range(len(planar)))
     key = digest(stamp, how.value_range) if stamp else ""
-    opened = _from_catalogue(Catalogue(key, names, lambda row: planar[row]), how, name, None)
+    opened = _from_catalogue(Catalogue(key, names, lambda row: Picture(planar[row])), how, name, None)
     return replace(opened, notes=(*notes, *opened.notes), endings=())

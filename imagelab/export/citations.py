@@ -122,7 +122,7 @@ def cited_by(
     recipes = list(_recipes(experiment))
     modules = [*ALWAYS, *(path for recipe in recipes for path in _files(recipe)), *_instruments(measurements)]
     named = [work for recipe in recipes for work in references_of(inspect.getdoc(recipe) or "")]
-    guests = [work for each in own for text in each.get("references", ()) for work in references_of(str(text))]
+    guests = [work for each in own for text in each.get("references") or () for work in references_of(str(text))]
     works = [*guests, *named, *(work for module in dict.fromkeys(modules) for work in references_in(module))]
     return list({work.key: work for work in works}.values())
 

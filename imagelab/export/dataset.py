@@ -7,7 +7,7 @@ The format is the Hugging Face imagefolder::
     DIR/train/metadata.jsonl        file_name, source, sha256, attributes, freckles
 
 The splits train, reserve and heldout become train, validation and test, the usual names of this format. The folder is
-written as ``DIR.partial`` and renamed when it is complete.
+written under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from ..data.base import Data, Sample
 from ..families import kind_of
 from ..io.atomic import folder_made_whole
 from ..io.catalogue import Split
+from ..io.disk import storing
+from .cards import code, prose, scalar
 
 __all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_paths"]
 
@@ -43,17 +45,18 @@ def export_samples(data: Data, samples: Mapping[Split, Sample], seed: int, folde
         data: the recipe of the samples.
         samples: split -> images with what is known about them.
         seed: the seed with which they were loaded.
-        folder: the folder to write. Neither it nor ``<folder>.partial``, which an interrupted export leaves, may exist.
+        folder: the folder to write; it must not exist yet.
 
     Returns:
         The folder.
 
     Raises:
         ValueError: if the folder exists, or there is nothing to write.
+        NotStored: if the disk is full or refuses to write; nothing is left under the name.
     """
     if not samples:
         raise ValueError("export: expected at least one split, got none")
-    with folder_made_whole(folder) as partial:
+    with storing(folder), folder_made_whole(folder) as partial:
         for split, sample in samples.items():
             _write_split(partial / FOLDERS[split], sample)
         (partial / "README.md").write_text(readme(data, samples, seed, folder.name), encoding="utf-8")
@@ -77,7 +80,7 @@ def prevalences(attributes: Mapping[str, np.ndarray]) -> Iterator[tuple[str, int
 
 def licence_of(kind: str | None) -> str:
     """Return the licence of the images of a kind of dataset, in the words of a dataset card."""
-    return "apache-2.0" if kind in DATASETS and DATASETS[str(kind)].drawn else "other"
+    return "apache-2.0" if isinstance(kind, str) and kind in DATASETS and DATASETS[kind].drawn else "other"
 
 
 def without_paths(recipe: Mapping[str, Any], card: str) -> tuple[dict[str, Any], str]:
@@ -101,15 +104,15 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
     parts = [f"{FOLDERS[split]} is imagelab's {split} ({len(sample)})" for split, sample in samples.items()]
     lines = [
         *_front_matter(data, samples, name, total),
-        f"# {name}",
+        f"# {prose(name)}",
         "",
         f"{total} images of {data.shape[1]} x {data.shape[2]} pixels, written by imagelab {__version__}.",
         "",
-        card,
+        prose(card),
         "",
         "## How it was made",
         "",
-        f"Recipe `{json.dumps(recipe, ensure_ascii=False)}`, seed {seed}.",
+        f"Recipe {code(recipe)}, seed {seed}.",
         "",
         f"Splits: {', '.join(parts)}.",
         "",
@@ -117,7 +120,7 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "",
         "```python",
         "from datasets import load_dataset",
-        f'dataset = load_dataset("imagefolder", data_dir="{name}")',
+        f'dataset = load_dataset("imagefolder", data_dir={scalar(name)})',
         "```",
         "",
         "Each line of metadata.jsonl: `file_name`; `source`, where the image came from; `sha256` of the decoded pixels "
@@ -134,13 +137,13 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
     licence = licence_of(kind_of(data))
     return [
         "---",
-        f"pretty_name: {json.dumps(name)}",
+        f"pretty_name: {scalar(name)}",
         f"license: {licence}",
         *(["license_name: see-card"] if licence == "other" else []),
         "task_categories:",
         "- unconditional-image-generation",
         f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
-        f"tags:\n- imagelab\n- {kind_of(data)}",
+        f"tags:\n- imagelab\n- {scalar(kind_of(data))}",
         "configs:",
         "- config_name: default",
         "  data_files:",
@@ -161,8 +164,7 @@ def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for split, sample in samples.items():
         for name, k, n, low, high in prevalences(sample.attributes):
-            safe = name.replace("|", "\\|")
-            yield f"| {safe} | {FOLDERS[split]} | {k} | {k / n:.4f} | {low:.4f} to {high:.4f} |"
+            yield f"| {prose(name)} | {FOLDERS[split]} | {k} | {k / n:.4f} | {low:.4f} to {high:.4f} |"
 
 
 def _write_split(folder: Path, sample: Sample) -> None:

@@ -7,7 +7,8 @@
 
 In every format, each image has its origin (run, generation, line, row), the seed of its noise, the SHA-256 of its
 pixels, whether it is synthetic, and the digest of the ledger of its model's training images. PNG files also have the
-IPTC property for synthetic media. The output is written as ``NAME.partial`` and renamed when it is complete.
+IPTC property for synthetic media. The output is written under a temporary name and renamed when it is complete. Nothing
+is copied through a link, and of a model only the files that a model is known to have.
 
 References:
     IPTC digital source types: trainedAlgorithmicMedia, http://cv.iptc.org/newscodes/digitalsourcetype/.
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
+import logging
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,13 +33,21 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from .._version import __version__
+from ..families import is_own
+from ..generators import GENERATORS
 from ..io.atomic import folder_made_whole
+from ..io.disk import storing
+from ..io.untrusted import few, shown
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import seed_at
+from .cards import code, prose, scalar
 from .dataset import licence_of, without_paths
+from .model_files import copy_model
 
 __all__ = ["FORMATS", "Exported", "export_generation"]
+
+_LOG = logging.getLogger(__name__)
 
 Format = Literal["imagefolder", "parquet", "webdataset", "model"]
 FORMATS: tuple[Format, ...] = ("imagefolder", "parquet", "webdataset", "model")
@@ -73,6 +82,7 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
 
     Raises:
         ValueError: for a generation that is not finished, a folder that exists, or a format that cannot be written.
+        NotStored: if the disk is full or refuses to write; nothing is left under the name.
     """
     store = RunFolder.open(run)
     owner = REAL if generation == 0 else line
@@ -86,7 +96,12 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
     if form == "model" and generation == 0:
         raise ValueError("export: generation 0 is real images; no model made it")
-    with folder_made_whole(folder) as partial:
+    absent = {"seed", "data", "regime", "generator"} - store.config["experiment"].keys()
+    if absent:
+        raise ValueError(
+            f"export: {shown(run)}: its config.json has no {', '.join(sorted(absent))}. Restore it from a copy."
+        )
+    with storing(folder, store.path), folder_made_whole(folder) as partial:
         _WRITERS[form](store, generation, line, partial)
     return folder
 
@@ -101,7 +116,7 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
     for row in range(len(images)):
         pixels = np.ascontiguousarray(images[row].transpose(1, 2, 0))
         facts: dict[str, Any] = {
-            "run": store.path.name,
+            "run": shown(store.path.name),
             "signature": signature,
             "generation": generation,
             "line": owner,
@@ -194,12 +209,16 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
-    shutil.copytree(store.shard_path(generation, line) / "model", out, dirs_exist_ok=True)
     experiment, provenance = store.config["experiment"], store.provenance
-    pool = store.pool(generation, line)
     recipes = [experiment["generator"], *experiment.get("arms", [])]
-    label = (provenance.get("labels") or {}).get(str(line), recipes[line].get("kind"))
+    kind = recipes[line].get("kind")
+    own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind])
+    left = copy_model(store.checked(generation, line) / "model", out, own)
+    pool = store.pool(generation, line)
+    label = (provenance.get("labels") or {}).get(str(line), kind)
     real = float(np.mean(pool.generation == 0))
+    if left:
+        _LOG.warning("left out, because only the files of a model are copied: %s", few(left))
     lines = [
         "---",
         "license: apache-2.0",
@@ -207,15 +226,16 @@ def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
         "tags:\n- imagelab\n- model-collapse\n- unconditional-image-generation",
         "---",
         "",
-        f"# {label}, generation {generation} of {store.path.name}",
+        f"# {prose(label)}, generation {generation} of {prose(store.path.name)}",
         "",
         f"A model of a self-consuming loop, trained by imagelab {__version__} to study how such models fail. It is not "
         "intended for generating pictures for any other purpose.",
         "",
         f"- Trained on {len(pool)} images, {real:.1%} of them real; ledger SHA-256 {pool.digest()}.",
-        f"- Regime: `{json.dumps(experiment['regime'], ensure_ascii=False)}`",
-        f"- Recipe: `{json.dumps(recipes[line], ensure_ascii=False)}`",
-        f"- Run seed {experiment['seed']}, signature {store.config['signature']}.",
+        f"- Regime: {code(experiment['regime'])}",
+        f"- Recipe: {code(recipes[line])}",
+        f"- Run seed {prose(experiment['seed'])}, signature {prose(store.config['signature'])}.",
+        *([f"- Left out of this copy: {prose(few(left))}."] if left else []),
         "",
         "## Measurements of its images",
         "",
@@ -223,7 +243,7 @@ def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
         "",
         "## The real images",
         "",
-        _data(store)[1],
+        prose(_data(store)[1]),
         "",
     ]
     (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
@@ -236,7 +256,7 @@ def _measured(store: RunFolder, generation: int, line: int) -> list[str]:
         hidden = m.name.startswith(("radial_power/", "truth/"))
         if m.generation == generation and m.line == owner and m.value is not None and not m.predicted and not hidden:
             error, floor = ("" if x is None else f"{x:.3g}" for x in (m.stderr, m.floor))
-            rows.append(f"| {m.name} | {m.value:.4g} | {error} | {floor} | {m.n_fake} |")
+            rows.append(f"| {prose(m.name)} | {m.value:.4g} | {error} | {floor} | {m.n_fake} |")
     return rows
 
 
@@ -253,14 +273,14 @@ def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files
     count = len(store.images(generation, owner))
     lines = [
         "---",
-        f"pretty_name: {json.dumps(f'{store.path.name}, generation {generation}', ensure_ascii=False)}",
+        f"pretty_name: {scalar(f'{store.path.name}, generation {generation}')}",
         f"license: {licence_of(recipe.get('kind'))}",
         "task_categories:\n- unconditional-image-generation",
         "tags:\n- imagelab\n- model-collapse" + ("\n- synthetic" if generation else ""),
         f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {files}",
         "---",
         "",
-        f"# {store.path.name}, generation {generation}",
+        f"# {prose(store.path.name)}, generation {generation}",
         "",
         f"{count} {kind} from a self-consuming loop, written by imagelab {__version__}. "
         + ("A generative model made all of them. " if generation else "")
@@ -272,11 +292,11 @@ def _dataset_card(store: RunFolder, generation: int, line: int, out: Path, files
         "of its noise, and `trained_on`, the SHA-256 of the ledger of its model's training set (pool.npz in the run "
         "folder).",
         "",
-        f"Experiment: `{json.dumps({**experiment, 'data': recipe}, ensure_ascii=False)}`",
+        f"Experiment: {code({**experiment, 'data': recipe})}",
         "",
         "## The real images",
         "",
-        card,
+        prose(card),
         "",
         "## Measurements",
         "",

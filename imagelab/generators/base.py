@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "FIT_BLOCK",
     "SINGLE_PROCESS",
     "Diverged",
     "Generator",
@@ -37,6 +38,10 @@ __all__ = [
     "divergence_at",
     "noise_label",
 ]
+
+
+FIT_BLOCK = 256
+"""Images that a closed form converts at a time. It is fixed, because sums and the order of rows depend on it."""
 
 
 class Interrupted(Exception):
@@ -62,8 +67,8 @@ class TrainRecord:
 
     Attributes:
         images_seen: images read so far, of ``images_total``.
-        loss: the recipe's training loss, mean since the last record.
-        seconds: wall time since training began (of this process).
+        loss: the recipe's training loss, mean over the steps since the last record.
+        seconds: wall time of the training so far, the only number here that depends on the machine's speed.
         terms: the loss's named parts, and whatever else helps (learning rate, gradient norm).
     """
 
@@ -130,8 +135,9 @@ class RunContext:
 
     Attributes:
         device: a torch device name, "cpu" or "cuda:0".
-        batch: images a sampling (and reconstruction) batch.
-        on_record: called with a TrainRecord now and then, at most a few times a second.
+        batch: images a sampling (and reconstruction) batch on a GPU. Blocks on the CPU and in a fit have a fixed size:
+            there the batch changes no byte (sampling.py).
+        on_record: called with each TrainRecord; a resumed training first sends those of the sessions before again.
         should_stop: called between steps; if it returns True, training saves its checkpoint and raises Interrupted.
         checkpoint: file for the state inside a generation (weights, optimiser, EMA, step), written atomically now and
             then and read back on resume so that the result is the same to the byte on CPU; None for no checkpoint.
@@ -151,6 +157,7 @@ class RunContext:
 
         def both(record: TrainRecord) -> None:
             log.write(json.dumps(asdict(record)) + "\n")
+            log.flush()  # a long training can be watched
             self.on_record(record)
 
         return replace(self, on_record=both, checkpoint=checkpoint)

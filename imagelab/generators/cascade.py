@@ -21,7 +21,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,21 +30,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ..images import check_images, to_signed
+from ..images import check_images
 from ..seeds import normal, seed_at
-from .base import Generator, Model, RunContext, TrainRecord, noise_label
+from .base import Generator, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from .cascade_net import CascadeNet, CoarseNet, DetailNet
+    from .cascade_net import CascadeNet, CoarseNet
     from .training import Loss, Plan
 
 __all__ = ["Cascade", "CascadeModel"]
-
-LEAST_SPREAD = 1 / 127.5
-"""Least standard deviation that details are divided by, one grey level. It keeps constant pixels from dominating."""
 
 DOUBT = 0.5
 """Largest standard deviation of the noise added to log contrasts in training, against errors of the coarse stage."""
@@ -121,23 +118,22 @@ class Cascade(Generator):
             Diverged: see base.py.
             Interrupted: see base.py.
         """
-        from .training import fingerprint, part_reached, train, warm_start
+        from .cascade_closed_forms import solve_closed_forms
+        from .training import LossMeter, Whole, fingerprint, part_reached, train, warm_start
 
         self._check(images)
         net = self._net(images, seed)
         net.to(context.device)
         coordinates = solve_closed_forms(net, images, self.mirror, context)
         begun = warm_start(net, start, ["coarse.mean", "coarse.axes", "coarse.deviations"])
-        mark = fingerprint(self.model_dump_json() + begun, images, seed)
+        mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
         stages = self._stages(net, images, coordinates) if self.images_seen else []
         marks = [f"{mark}-{index}" for index in range(len(stages))]
         first = part_reached(context.checkpoint, marks)
-        total = sum(stage.plan.images_seen for stage in stages)
+        whole = Whole(net, LossMeter(context, sum(stage.plan.images_seen for stage in stages)))
         for index, (part, loss, plan, data) in enumerate(stages[first:], first):
-            before = sum(stage.plan.images_seen for stage in stages[:index])
-            # one progress count over all stages, though each stage is a training of its own
-            counting = replace(context, on_record=counted_from(context.on_record, before, total))
-            trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), counting, marks[index], net)
+            whole.meter.before = sum(stage.plan.images_seen for stage in stages[:index])
+            trained = train(part, loss, data, plan, seed_at(seed, "stage", row=index), context, marks[index], whole)
             part.load_state_dict(trained.state_dict())
         if context.checkpoint is not None:
             context.checkpoint.unlink(missing_ok=True)
@@ -145,33 +141,42 @@ class Cascade(Generator):
 
     def load(self, folder: Path, context: RunContext) -> CascadeModel:
         """Read back what :meth:`CascadeModel.save` wrote."""
-        from .cascade_net import CascadeNet
+        from .saved_nets import read_net
 
-        net: Any = CascadeNet.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
-        return CascadeModel(net.to(context.device).eval().requires_grad_(False), self, context)
+        def build(n: dict[str, int]) -> CascadeNet:
+            self._check_side(n["side"], n["side"])
+            return self._empty_net(n["side"], n["channels"], n["components"])
+
+        net = read_net(folder, {"side": 1, "channels": 1, "components": 1}, build, context.device)
+        return CascadeModel(net.requires_grad_(False), self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
-        height, width = images.shape[2:]
+        self._check_side(*images.shape[2:])
+        if len(images) < 2:
+            raise ValueError(f"Cascade: expected at least 2 images to learn from, got {len(images)}")
+
+    def _check_side(self, height: int, width: int) -> None:
         octaves = np.log2(height / self.coarse_side)
         if height != width or octaves < 0 or octaves % 1:
             raise ValueError(
                 f"Cascade: expected square images with a side of {self.coarse_side} px times a power of two, "
                 f"got {height} x {width}. Resize them, or choose another coarse_side."
             )
-        if len(images) < 2:
-            raise ValueError(f"Cascade: expected at least 2 images to learn from, got {len(images)}")
 
     def _net(self, images: np.ndarray, seed: int) -> Any:
         import torch
-
-        from .cascade_net import CascadeNet
 
         count, channels, side, _ = images.shape
         components = min(self.components, count - 1, channels * self.coarse_side**2)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(seed_at(seed, "weights"))
-            return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
+            return self._empty_net(side, channels, components)
+
+    def _empty_net(self, side: int, channels: int, components: int) -> CascadeNet:
+        from .cascade_net import CascadeNet
+
+        return CascadeNet(side, channels, self.coarse_side, components, self.width, self.blocks, self.detail_widths)
 
     def _stages(self, net: CascadeNet, images: np.ndarray, coordinates: np.ndarray) -> list[Stage]:
         """Return the stages in the order of training; the coordinates are those of :func:`solve_closed_forms`."""
@@ -195,75 +200,6 @@ class Stage(NamedTuple):
     loss: Loss
     plan: Plan
     data: np.ndarray
-
-
-def counted_from(on_record: Callable[[TrainRecord], None], before: int, total: int) -> Callable[[TrainRecord], None]:
-    """Return a callback that adds the images read ``before`` this stage, and reports ``total``, those of all stages."""
-
-    def forward(record: TrainRecord) -> None:
-        on_record(replace(record, images_seen=before + record.images_seen, images_total=total))
-
-    return forward
-
-
-def solve_closed_forms(net: CascadeNet, images: np.ndarray, mirror: bool, context: RunContext) -> np.ndarray:
-    """Set mean and spread of the details of every octave, then the principal components of the coarse stage.
-
-    Returns:
-        The training data of the coarse stage: the coordinates of every image and, with ``mirror``, of its mirror image,
-        float32 [N or 2N,k].
-    """
-    import torch
-
-    from .gaussian import principal_components
-
-    def views() -> Iterator[Tensor]:
-        for start in range(0, len(images), context.batch):
-            signed = to_signed(torch.from_numpy(images[start : start + context.batch]).to(context.device))
-            yield from (signed, signed.flip(3)) if mirror else (signed,)
-
-    for part in net.octaves:
-        scale_details(part, views())
-    described = torch.cat([net.describe(signed) for signed in views()])
-    contrasts = net.read(described)[1]
-    for part in net.octaves:
-        part.usual[0] = contrasts.mean((0, 2, 3))[:, None, None]
-        part.usual[1] = contrasts.std((0, 2, 3)).clamp(min=LEAST_SPREAD)[:, None, None]
-    coarse = net.coarse
-    mean, variances, directions, _ = principal_components(described, len(coarse.deviations), unbiased=False)
-    coarse.mean.copy_(mean)
-    coarse.axes.copy_(directions)
-    coarse.deviations.copy_(variances.sqrt().clamp(min=LEAST_SPREAD / 100))
-    return coarse.encode(described).cpu().numpy()
-
-
-def scale_details(part: DetailNet, images: Iterator[Tensor]) -> None:
-    """Set mean and spread of an octave's details, and spread of its coarse images' details, over 3 x 3 pixels each.
-
-    Args:
-        part: the octave.
-        images: batches of whole images [B,C,H,W] in -1..1.
-    """
-    import torch
-    from torch.nn import functional
-
-    from .cascade_net import shrink
-
-    def smooth(variance: Tensor) -> Tensor:
-        padded = functional.pad(variance[None], (1, 1, 1, 1), mode="replicate")
-        return functional.avg_pool2d(padded, 3, 1)[0].clamp(min=LEAST_SPREAD**2).sqrt()
-
-    count, total, square = 0, torch.zeros_like(part.mean).double(), torch.zeros_like(part.mean).double()
-    below = torch.zeros_like(part.specks).double()
-    for signed in images:
-        coarse = shrink(signed, part.grid)
-        details = part.over(shrink(signed, part.side), coarse).double()
-        count, total, square = count + len(signed), total + details.sum(0), square + details.square().sum(0)
-        below += part.over(coarse, shrink(coarse, part.grid // 2)).double().square().sum(0)
-    mean = total / count
-    part.mean.copy_(mean)
-    part.spread.copy_(smooth(square / count - mean**2))
-    part.specks.copy_(smooth(below / count))
 
 
 def moments(count: int, noise: torch.Generator, device: torch.device, mean: float, deviation: float) -> Tensor:
@@ -369,9 +305,9 @@ class CascadeModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage depends on the seed only."""
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
-        return publish_in_batches(self._draw, seeds, self.context.batch)
+        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a flow has no code to copy an image through (``reconstructs`` is False)."""

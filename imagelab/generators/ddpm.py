@@ -138,20 +138,22 @@ class Ddpm(Generator):
         if not self.images_seen:
             return DdpmModel(net.eval().to(context.device), self, context)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        mark = fingerprint(self.model_dump_json() + begun, images, seed)
+        mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
         trained: Any = train(net, self._loss(net, self._training_scheduler()), images, plan, seed, context, mark)
         return DdpmModel(trained, self, context)
 
     def load(self, folder: Path, context: RunContext) -> DdpmModel:
         """Read back what :meth:`DdpmModel.save` (or ``DDPMPipeline.save_pretrained``) wrote."""
-        import torch
-        from diffusers import UNet2DModel
+        from .saved_nets import read_net
 
-        from .patch_net import PatchNet
+        def build(n: dict[str, int]) -> UNet2DModel | PatchNet:
+            if self.patch == 1:
+                return self._pixel_net(n["in_channels"], n["sample_size"])
+            return self._patch_net(n["in_channels"], n["sample_size"], n["components"])
 
-        form: Any = UNet2DModel if self.patch == 1 else PatchNet
-        net = form.from_pretrained(str(folder), subfolder="unet", local_files_only=True, low_cpu_mem_usage=False)
-        return DdpmModel(net.eval().to(torch.device(context.device)), self, context)
+        names = ["in_channels", "sample_size"] if self.patch == 1 else ["in_channels", "sample_size", "components"]
+        net = read_net(folder / "unet", dict.fromkeys(names, 1), build, context.device)
+        return DdpmModel(net, self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -177,7 +179,7 @@ class Ddpm(Generator):
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(seed_at(seed, "weights"))
             if self.patch > 1:
-                return self._patch_net(images)
+                return self._solved_patch_net(images)
             net = self._pixel_net(images.shape[1], images.shape[2])
         if not self.images_seen:
             zero(net.conv_out)
@@ -202,20 +204,26 @@ class Ddpm(Generator):
             add_attention=self.attention,
         )
 
-    def _patch_net(self, images: np.ndarray) -> PatchNet:
-        from .patch_net import COMPONENTS, PatchNet, solve_closed_form
+    def _patch_net(self, folded_channels: int, places: int, components: int) -> PatchNet:
+        from .patch_net import PatchNet
 
-        count, image_channels, side, _ = images.shape
-        net = PatchNet(
-            sample_size=side // self.patch,
-            in_channels=image_channels * self.patch**2,
+        return PatchNet(
+            sample_size=places,
+            in_channels=folded_channels,
             channels=self.channels,
             blocks=self.blocks,
             attention=self.attention,
             prediction=self.prediction,
             noise_levels=self.noise_steps,
-            components=min(COMPONENTS, max(1, count - 1), image_channels * side**2),
+            components=components,
         )
+
+    def _solved_patch_net(self, images: np.ndarray) -> PatchNet:
+        from .patch_net import COMPONENTS, solve_closed_form
+
+        count, channels, side, _ = images.shape
+        components = min(COMPONENTS, max(1, count - 1), channels * side**2)
+        net = self._patch_net(channels * self.patch**2, side // self.patch, components)
         solve_closed_form(net, images, self.patch, self._training_scheduler().alphas_cumprod)
         return net
 
@@ -350,9 +358,11 @@ class DdpmModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; all noise of an image depends on its seed only."""
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
-        return publish_in_batches(self._draw, seeds, self.context.batch)
+        config: Any = self.net.config
+        side = config.sample_size * self.recipe.patch
+        return publish(self._draw, seeds, self.context, side**2)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a diffusion model has no code to copy an image through (``reconstructs`` is False)."""

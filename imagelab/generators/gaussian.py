@@ -104,13 +104,16 @@ class Gaussian(Generator):
         return GaussianModel(tensors, residual, (images.shape[1], images.shape[2], images.shape[3]), self, context)
 
     def load(self, folder: Path, context: RunContext) -> GaussianModel:
-        """Read back what :meth:`GaussianModel.save` wrote."""
-        from safetensors.torch import load_file
+        """Read back what :meth:`GaussianModel.save` wrote.
 
-        settings = json.loads((folder / "config.json").read_text())
-        channels, height, width = settings["shape"]
-        tensors = load_file(str(folder / "model.safetensors"), device=context.device)
-        return GaussianModel(tensors, settings["residual"], (channels, height, width), self, context)
+        Raises:
+            ValueError: naming the file and what to do, for one that is damaged or holds other tensors.
+        """
+        from .saved_nets import read_gaussian
+
+        tensors, residual, shape = read_gaussian(folder)
+        tensors = {name: tensor.to(context.device) for name, tensor in tensors.items()}
+        return GaussianModel(tensors, residual, shape, self, context)
 
 
 def principal_components(values: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -222,9 +225,9 @@ class GaussianModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
-        return publish_in_batches(self._draw, seeds, self.context.batch)
+        return publish(self._draw, seeds, self.context, self.shape[1] * self.shape[2])
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return mu + V (L - s^2) / L V^T (x - mu), the posterior mean of each image: uint8 [N,C,H,W] -> the same form.
@@ -232,11 +235,11 @@ class GaussianModel:
         Raises:
             ValueError: if the images have another shape than those it was fitted to.
         """
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
         if images.shape[1:] != self.shape:
             raise ValueError(f"Gaussian: expected images of shape {self.shape} as in the fit, got {images.shape[1:]}")
-        return publish_in_batches(self._copy, images, self.context.batch)
+        return publish(self._copy, images, self.context, self.shape[1] * self.shape[2])
 
     def _scales(self) -> Tensor:
         return (self.tensors["variances"] - self.residual).clamp(min=0.0).sqrt()

@@ -21,32 +21,33 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ..images import to_signed
-from ..io.atomic import written_whole
 from ..seeds import rng_at, seed_at
-from .base import Diverged, Interrupted, Model, RunContext, TrainRecord
+from .base import Diverged, Interrupted, Model, RunContext
+from .checkpoint import TrainingState, digest_of, part_reached, read_checkpoint, write_checkpoint
 from .data_parallel import average_gradients, buffer_versions, own_part
+from .loss_meter import LossMeter
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Plan", "fingerprint", "part_reached", "train", "warm_start"]
+__all__ = ["LossMeter", "Plan", "Whole", "fingerprint", "part_reached", "train", "warm_start"]
 
 log = logging.getLogger(__name__)
 
 RUNAWAY = 1e4
 """A loss beyond this counts as divergence; the losses of these generators are normally of order 1 to 100."""
+
+RECORDS = 200
+"""TrainRecords of a long training, but for its beginning. Their places depend on its length, never on the machine."""
 
 Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 """(float [B,C,H,W] in -1..1, the step's noise source) -> (mean loss, its named parts)."""
@@ -64,7 +65,6 @@ class Plan:
         decay: share of the run, 0..1, in which the rate falls.
         ema: the highest decay of the weight average, 0 for none.
         clip: largest gradient norm.
-        record_seconds: least time between two TrainRecords, in seconds.
         checkpoint_seconds: time between two checkpoints, in seconds.
     """
 
@@ -75,13 +75,21 @@ class Plan:
     decay: float = 0.5
     ema: float = 0.995
     clip: float = 1.0
-    record_seconds: float = 0.25
     checkpoint_seconds: float = 30.0
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return math.ceil(self.images_seen / self.batch)
+
+    def recorded(self, step: int) -> bool:
+        """Whether a TrainRecord follows this step, counted from 1.
+
+        One follows after each 1/200 of the steps, after the last, and after steps 1, 2, 4, 8 and so on, so that a long
+        training soon shows how it goes.
+        """
+        power_of_two = step & (step - 1) == 0
+        return power_of_two or step * RECORDS // self.steps != (step - 1) * RECORDS // self.steps
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -95,9 +103,28 @@ class Plan:
         return self.learning_rate * rise * fall
 
 
-def fingerprint(recipe: str, images: np.ndarray, seed: int) -> str:
-    """Return the SHA-256 of everything that a training depends on: recipe JSON, images and seed."""
-    digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|".encode())
+@dataclass
+class Whole:
+    """A larger net whose parts are trained one after the other, and the meter of all these trainings."""
+
+    net: nn.Module
+    meter: LossMeter
+
+
+def fingerprint(recipe: str, images: np.ndarray, seed: int, context: RunContext | None = None) -> str:
+    """Return the SHA-256 of everything that the bytes of a training depend on.
+
+    Args:
+        recipe: the recipe as JSON.
+        images: the training set.
+        seed: of weights, order and noise.
+        context: its kind of device and its number of processes are part of the fingerprint, as are torch's version and
+            number of threads: a training that was begun otherwise is not continued, because it would end with bytes
+            that neither setting gives. None for one process on the CPU.
+    """
+    context = context or RunContext()
+    kind = f"{torch.device(context.device).type}|{context.group.size}|{torch.get_num_threads()}"
+    digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|{kind}|".encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
 
@@ -131,7 +158,7 @@ def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = (
         )
     weights = {name: old[name].detach().cpu().contiguous() for name in names}
     net.load_state_dict(weights, strict=False)
-    return _digest(weights)
+    return digest_of(weights)
 
 
 def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
@@ -141,152 +168,17 @@ def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
     return np.array([passes[int(read // count)][read % count] for read in reads])
 
 
-@dataclass
-class TrainingState:
-    """The state of a training after ``step`` steps, and the content of a checkpoint; ``beside`` as in :func:`train`."""
-
-    net: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    beside: nn.Module | None = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return every tensor of the state by name, on the CPU; the input of :meth:`restore`."""
-        named = {f"net.{key}": value for key, value in self.net.state_dict().items()}
-        named |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
-        beside = {} if self.beside is None else self.beside.state_dict()
-        named |= {f"beside.{key}": value for key, value in beside.items()}
-        for index, entries in self.optimiser.state_dict()["state"].items():
-            named |= {f"optimiser.{index}.{key}": value for key, value in entries.items()}
-        return {key: value.detach().cpu().contiguous().clone() for key, value in named.items()}
-
-    def restore(self, named: dict[str, Tensor], step: int) -> None:
-        """Restore the state from the result of :meth:`tensors` and the number of steps done."""
-
-        def part(name: str) -> dict[str, Tensor]:
-            return {key.removeprefix(name): value for key, value in named.items() if key.startswith(name)}
-
-        if self.beside is not None:
-            self.beside.load_state_dict(part("beside."))
-        self.net.load_state_dict(part("net."))
-        self.average.load_state_dict(part("average."))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("optimiser.").items():
-            index, entry = key.split(".")
-            moments.setdefault(int(index), {})[entry] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.step = step
-
-    def update_average(self, ema: float) -> None:
-        """Move the average towards the weights after step ``self.step`` (counted from 1)."""
-        decay = min(ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
-            for kept, new in zip(self.average.buffers(), self.net.buffers(), strict=True):
-                kept.copy_(new)
-
-
-def write_checkpoint(path: Path, state: TrainingState, mark: str) -> None:
-    """Write the state atomically, with ``mark``, the fingerprint of its training, and a digest of its tensors."""
-    tensors = state.tensors()
-    metadata = {"fingerprint": mark, "step": str(state.step), "digest": _digest(tensors)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        partial.write_bytes(to_safetensors(tensors, metadata))
-
-
-def read_checkpoint(path: Path, state: TrainingState, mark: str, in_turn: bool = False) -> bool:
-    """Restore the checkpoint if it is complete and belongs to this training; return whether it was restored.
-
-    If not, the log gives the reason; except with ``in_turn``, where several parts are trained one after the other: then
-    the checkpoint may belong to another part, and :func:`part_reached` has already logged one of another training.
-    """
-    if not path.exists():
-        return False
-    try:
-        metadata, tensors = _open_checkpoint(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        log.warning("%s: damaged checkpoint (%s); starting over", path, error)
-        return False
-    if metadata.get("fingerprint") != mark:
-        if not in_turn:
-            log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
-        return False
-    state.restore(tensors, int(metadata["step"]))
-    log.info("%s: continuing at step %d", path, state.step)
-    return True
-
-
-def part_reached(path: Path | None, marks: Sequence[str]) -> int:
-    """Return the index in ``marks`` of the training that a checkpoint belongs to; 0, and a log entry, for none."""
-    if path is None or not path.exists():
-        return 0
-    try:
-        mark = _open_checkpoint(path)[0].get("fingerprint", "")
-    except (SafetensorError, OSError, ValueError) as error:
-        log.warning("%s: damaged checkpoint (%s); starting over", path, error)
-        return 0
-    if mark in marks:
-        return marks.index(mark)
-    log.warning("%s: belongs to another training (recipe, images or seed differ); starting over", path)
-    return 0
-
-
-def _open_checkpoint(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    with safe_open(str(path), framework="pt") as opened:
-        metadata = opened.metadata() or {}
-        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (no iterator of its own)
-    if _digest(tensors) != metadata.get("digest"):
-        raise ValueError("its digest does not match")
-    return metadata, tensors
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(tensors[key].numpy().tobytes())
-    return digest.hexdigest()
-
-
-@dataclass
-class LossMeter:
-    """Sums losses between two records."""
-
-    plan: Plan
-    context: RunContext
-    began: float = field(default_factory=time.monotonic)
-    recorded: float = 0.0
-    steps: int = 0
-    loss: float = 0.0
-    terms: dict[str, float] = field(default_factory=dict)
-
-    def add(self, step: int, loss: float, terms: dict[str, float]) -> None:
-        """Count one step, and send a TrainRecord when ``record_seconds`` have passed (always after the last step)."""
-        self.steps += 1
-        self.loss += loss
-        for name, value in terms.items():
-            self.terms[name] = self.terms.get(name, 0.0) + value
-        now = time.monotonic()
-        if step < self.plan.steps and now - self.recorded < self.plan.record_seconds:
-            return
-        seen = min(step * self.plan.batch, self.plan.images_seen)
-        means = {name: value / self.steps for name, value in self.terms.items()}
-        self.context.on_record(
-            TrainRecord(seen, self.plan.images_seen, self.loss / self.steps, now - self.began, means)
-        )
-        self.recorded, self.steps, self.loss, self.terms = now, 0, 0.0, {}
-
-
 def check(loss: float, step: int, plan: Plan) -> None:
     """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
     if math.isfinite(loss) and abs(loss) < RUNAWAY:
         return
-    raise Diverged(
-        f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. Lower learning_rate "
-        f"(now {plan.learning_rate:g}; try {plan.learning_rate / 4:g}) or raise batch (now {plan.batch})."
-    )
+    raise Diverged(f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. {lower(plan)}")
+
+
+def lower(plan: Plan) -> str:
+    """Return what to do about a training that diverged."""
+    rate = plan.learning_rate
+    return f"Lower learning_rate (now {rate:g}; try {rate / 4:g}) or raise batch (now {plan.batch})."
 
 
 def train(
@@ -297,7 +189,7 @@ def train(
     seed: int,
     context: RunContext,
     mark: str,
-    beside: nn.Module | None = None,
+    whole: Whole | None = None,
 ) -> nn.Module:
     """Train the net in place and return the moving average of its weights, in eval mode, on the context's device.
 
@@ -309,26 +201,27 @@ def train(
         seed: of batch order and noise.
         context: device, callbacks, checkpoint file, process group.
         mark: :func:`fingerprint` of this training; a checkpoint with another mark is not used.
-        beside: the larger net, where the parts of a larger net are trained one after the other. It is saved in the
+        whole: the larger net, where the parts of a larger net are trained one after the other. It is saved in the
             checkpoint. The checkpoint of a finished part stays until the next part replaces it; the caller removes the
             last one.
 
     Raises:
         Interrupted: when ``context.should_stop()`` returned True; the checkpoint is written first.
-        Diverged: when the loss is NaN or beyond ``RUNAWAY``.
+        Diverged: when the loss is NaN or beyond ``RUNAWAY``, or a weight is at the end.
     """
     data, group = torch.from_numpy(images).to(context.device), context.group
     net.to(torch.device(context.device)).train()
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
+    beside, meter = (None, LossMeter(context, plan.images_seen)) if whole is None else (whole.net, whole.meter)
     state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if context.checkpoint is not None:
-        read_checkpoint(context.checkpoint, state, mark, in_turn=beside is not None)
-    meter, saved, accelerator = LossMeter(plan, context), time.monotonic(), _accelerator(context.device)
+        read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
+    saved, accelerator = time.monotonic(), _accelerator(context.device)
     noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
     while state.step < plan.steps:
         if group.broadcast_flag(context.should_stop()):
             if writes is not None:
-                write_checkpoint(writes, state, mark)
+                write_checkpoint(writes, state, mark, meter)
             raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
         size = min(plan.batch, plan.images_seen - state.step * plan.batch)
         mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), group)
@@ -338,15 +231,17 @@ def train(
         if batch.dtype == torch.uint8:
             batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
         average = functools.partial(average_gradients, net, group, share) if group.size > 1 else None
-        meter.add(state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, average))
+        meter.add(plan, state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, average))
         if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
-            write_checkpoint(writes, state, mark)
+            write_checkpoint(writes, state, mark, meter)
             saved = time.monotonic()
     if writes is not None:
-        if beside is None:
+        if whole is None:
             writes.unlink(missing_ok=True)
         else:
-            write_checkpoint(writes, state, mark)
+            write_checkpoint(writes, state, mark, meter)
+    if not all(bool(tensor.isfinite().all()) for tensor in state.average.parameters()):
+        raise Diverged(f"training diverged at its last steps: a weight is NaN or infinite. {lower(plan)}")
     return state.average.eval()
 
 

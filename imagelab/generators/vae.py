@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ..images import check_images, to_signed
 from ..seeds import normal, rng_at, seed_at
-from .base import Generator, Model, RunContext, noise_label
+from .base import FIT_BLOCK, Generator, Model, RunContext, noise_label
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +128,7 @@ class Vae(Generator):
             zero_details(net)
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         begun = warm_start(net, start, ["variance"])
-        mark = fingerprint(self.model_dump_json() + begun, images, seed)
+        mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
         trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, context, mark)
         if self.prior != "normal":
             chosen = np.sort(rng_at(seed, "bank").permutation(len(images))[:BANK])
@@ -137,10 +137,14 @@ class Vae(Generator):
 
     def load(self, folder: Path, context: RunContext) -> VaeModel:
         """Read back what :meth:`VaeModel.save` wrote."""
+        from .saved_nets import read_net
         from .vae_net import VaeNet
 
-        net: Any = VaeNet.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
-        return VaeModel(net.to(context.device).eval(), self, context)
+        def build(n: dict[str, int]) -> VaeNet:
+            return VaeNet(n["side"], n["channels"], n["latent"], self.details, self.width, n["bank"])
+
+        sizes = {"side": 1, "channels": 1, "latent": 1, "bank": 0}
+        return VaeModel(read_net(folder, sizes, build, context.device), self, context)
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -233,8 +237,8 @@ def keep_codes(net: VaeNet, images: np.ndarray, context: RunContext) -> None:
 
     uppers, details, variances = [], [], []
     with torch.inference_mode():
-        for start in range(0, len(images), context.batch):
-            batch = to_signed(torch.from_numpy(images[start : start + context.batch]).to(context.device))
+        for start in range(0, len(images), FIT_BLOCK):
+            batch = to_signed(torch.from_numpy(images[start : start + FIT_BLOCK]).to(context.device))
             z, mean, log_variance = net.encode(batch)
             uppers.append(z)
             details.append(mean)
@@ -260,16 +264,16 @@ class VaeModel:
 
     def sample(self, seeds: np.ndarray) -> np.ndarray:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
-        return publish_in_batches(self._draw, seeds, self.context.batch)
+        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return D(posterior means of z and c) for each image: uint8 [N,C,H,W] -> the same form."""
-        from .sampling import publish_in_batches
+        from .sampling import publish
 
         self.recipe._check(images)
-        return publish_in_batches(self._copy, images, self.context.batch)
+        return publish(self._copy, images, self.context, self.net.config["side"] ** 2)
 
     def codes(self, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the codes drawn for each seed: z [N,latent] and c [N,details,side / 4,side / 4]."""

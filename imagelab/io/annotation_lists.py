@@ -1,26 +1,47 @@
 """The list files of published datasets: names of the pictures, their annotations, and their splits.
 
-Every reader refuses damaged lists with the file's name and the reason: a list that is missing, a count line that does
-not agree, a row that is too short. Pictures that are on a list but not in the folder are named; pictures that are on no
-list are counted.
+Every reader refuses damaged lists with the file's name, the line and the reason. What is whole but does not agree is
+told in a note of one or two sentences, whatever its length: listed pictures that are not in the folder, pictures that
+are on no list, lines that repeat another, a number of entries in line 1 that is not that of the lines.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .catalogue import BadFile, Entry, Listing, Split, shown
+from .catalogue import Split, shown
 from .identity import identity
+from .untrusted import few, parsing, quoted, regular
 
-__all__ = ["Rows", "changed", "counted", "present", "read_rows"]
+__all__ = [
+    "OFFICIAL",
+    "ListRow",
+    "changed",
+    "class_columns",
+    "columns_of",
+    "counted",
+    "division",
+    "official_splits",
+    "once",
+    "read_rows",
+    "split_word",
+    "text_lines",
+    "truths",
+]
 
-Rows = tuple[tuple[str, ...], ...]
+
+class ListRow(NamedTuple):
+    """A line of a list that is not empty: its number in the file, from 1 on, and its fields without blanks around."""
+
+    line: int
+    fields: tuple[str, ...]
 
 
 def changed(path: Path, whole: bool = False) -> tuple[str, int, int]:
@@ -43,60 +64,106 @@ def changed(path: Path, whole: bool = False) -> tuple[str, int, int]:
         raise ValueError(f"{shown(path)}: cannot be opened: {error.strerror}") from error
 
 
-def read_rows(path: Path, separator: str | None = None, most: int = -1) -> Rows:
-    """Return the fields of every line that is not empty.
+def read_rows(path: Path, most: int = -1) -> tuple[ListRow, ...]:
+    """Return the lines of a list that are not empty; any kind of line end, with or without a byte order mark.
+
+    The fields of a ``.csv`` file are separated by commas, semicolons or tabs, those of any other file by blanks.
 
     Args:
         path: the list file.
-        separator: between fields; None for any run of blanks.
-        most: how often a line is split at most; -1 for every separator.
+        most: how often a line is split at blanks at most; -1 for every run of blanks.
 
     Raises:
         ValueError: with the file's name, if it is missing or not a text file.
     """
-    return _rows(changed(path), separator, most)
+    return _rows(changed(path), most)
 
 
 @lru_cache(maxsize=8)
-def _rows(file: tuple[str, int, int], separator: str | None, most: int) -> Rows:
-    try:
-        text = Path(file[0]).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{shown(file[0])}: cannot be opened: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{shown(file[0])}: expected a text file in UTF-8, got other bytes") from error
-    return tuple(tuple(f.strip() for f in line.split(separator, most)) for line in text.splitlines() if line.strip())
+def _rows(file: tuple[str, int, int], most: int) -> tuple[ListRow, ...]:
+    path = Path(file[0])
+    lines = text_lines(path)
+    if path.suffix.lower() == ".csv":
+        return tuple(row for row in _table(path, lines) if any(row.fields))
+    return tuple(ListRow(n, tuple(line.strip().split(None, most))) for n, line in enumerate(lines, 1) if line.strip())
 
 
-def counted(path: Path, rows: Rows, headers: int) -> Rows:
-    """Return the rows below the first line, which holds their number, and ``headers`` further lines.
+def text_lines(path: Path) -> list[str]:
+    """Return the lines of a text file in UTF-8, with or without a byte order mark, without their ends.
 
     Raises:
-        ValueError: with the file's name, if the first line is not a number or does not agree with the rows.
+        ValueError: with the file's name, if it is not a regular file or not text.
     """
-    first = rows[0] if rows else ()
+    regular(path)
+    with parsing(path, "a text file in UTF-8"):
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"line {line} holds other bytes") from error
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise ValueError(f"line {line} holds zero bytes")
+        return re.split(r"\r\n|\r|\n", text)
+
+
+def _table(path: Path, lines: list[str]) -> Iterator[ListRow]:
+    """Yield the rows of a CSV file; what its header has most of comma, semicolon and tab separates the fields."""
+    table = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True)
+    line = 1  # on which the row begins: a quoted field may go on over several lines
+    try:
+        for fields in table:
+            yield ListRow(line, tuple(field.strip() for field in fields))
+            line = table.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{shown(path)}: line {line}: not a row of a CSV file ({quoted(error)})") from error
+
+
+def counted(path: Path, rows: Sequence[ListRow], headers: int) -> tuple[Sequence[ListRow], str]:
+    """Return the rows below line 1, which holds their number, and ``headers`` further lines; and a note.
+
+    A number that does not agree is told in the note: a list that was shortened on purpose is as good as a whole one.
+
+    Raises:
+        ValueError: with the file's name, if the first line is not a number.
+    """
+    first = rows[0].fields if rows else ()
     body = rows[1 + headers :]
-    if len(first) != 1 or not first[0].isdigit():
-        raise ValueError(f"{shown(path)}: expected the number of entries in line 1, got {' '.join(first)[:80]!r}")
-    if int(first[0]) != len(body):
-        raise ValueError(f"{shown(path)}: line 1 promises {first[0]} entries, {len(body)} follow; is the file whole?")
-    return body
+    if len(first) != 1 or not (first[0].isascii() and first[0].isdecimal()):
+        got = quoted(" ".join(first), 80)
+        raise ValueError(f"{shown(path)}: line 1: expected the number of entries, got {got!r}")
+    if int(first[0][:18]) == len(body):
+        return body, ""
+    return body, f"Line 1 of {shown(path.name)} promises {quoted(first[0], 20)} entries, {len(body)} follow. "
 
 
-def present(listing: Listing, names: Sequence[str]) -> tuple[np.ndarray, list[Entry], tuple[BadFile, ...]]:
-    """Look up listed names in a folder.
+def once(rows: Iterable[tuple[Path, int, str, object]]) -> tuple[list[int], str]:
+    """Return which rows name a picture for the first time; and a note that counts those that repeat one.
 
-    Returns:
-        The rows of the list whose pictures exist (int64), their entries, and the missing ones as bad files.
+    Args:
+        rows: of each line the list file, the line number, the name of the picture, and what the line says of it.
+
+    Raises:
+        ValueError: if two lines say different things of one picture, with both lines.
     """
-    by_name = {entry.name: entry for entry in listing.entries}
-    rows = np.array([row for row, name in enumerate(names) if name in by_name], np.int64)
-    missing = tuple(
-        BadFile(shown(listing.folder / name), "is on the set's list, but there is no such file")
-        for name in names
-        if name not in by_name
-    )
-    return rows, [by_name[name] for name in names if name in by_name], missing
+    known: dict[str, tuple[Path, int, object]] = {}
+    kept: list[int] = []
+    repeated = 0
+    for place, (path, line, name, fact) in enumerate(rows):
+        if name not in known:
+            known[name] = path, line, fact
+            kept.append(place)
+            continue
+        file, before, said = known[name]
+        if said != fact:
+            raise ValueError(
+                f"{shown(path)}: line {line}: says something else of {quoted(name, 120)} than line {before} of "
+                f"{shown(file.name)}; expected one line for each picture"
+            )
+        repeated += 1
+    count = f"{repeated:,} lines of the set's lists repeat" if repeated > 1 else "1 line of the set's lists repeats"
+    return kept, f"{count} an earlier one and count once. " if repeated else ""
 
 
 MOST_CLASSES = 256
@@ -151,14 +218,88 @@ def official_splits(names: list[str]) -> tuple[Split, ...] | None:
     return splits if len(splits) == len(names) and {"train", "heldout"} <= set(splits) else None
 
 
-def columns_of(facts: Sequence[Mapping[str, Any]], label: str) -> tuple[dict[str, np.ndarray], str]:
-    """Return the attributes in rows of annotations: every bool (also one level down), and the classes of the label."""
+def division(names: list[str]) -> tuple[tuple[Split, ...] | None, str]:
+    """Return :func:`official_splits` of the pictures that are here; and a note where they allow none."""
+    splits = official_splits(names)
+    here = few(sorted(set(names))) or "none"
+    if splits is not None:
+        return splits, ""
+    return None, f"The set's own division cannot be used: it needs pictures of train and test, here are {here}. "
+
+
+TRUTHS = (("true", "false"), ("yes", "no"), ("y", "n"), ("1", "0"), ("1", "-1"))
+"""The pairs of words that stand for yes and no in a table, in lower case."""
+
+
+def truths(words: Sequence[str]) -> np.ndarray | None:
+    """Return bool [N] for words that are all of one pair of :data:`TRUTHS`, in any case; None for others.
+
+    Example:
+        >>> truths(["1", "-1"]).tolist(), truths(["True", "false"]).tolist(), truths(["yes", "perhaps"])
+        ([True, False], [True, False], None)
+    """
+    known = {word.lower() for word in set(words)}
+    pair = next((pair for pair in TRUTHS if known and known <= set(pair)), None)
+    return None if pair is None else np.array([word.lower() == pair[0] for word in words], bool)
+
+
+def columns_of(
+    facts: Sequence[Mapping[str, Any]], label: str, words: bool = False
+) -> tuple[dict[str, np.ndarray], str]:
+    """Return the attributes in rows of annotations: every bool (also one level down), and the classes of the label.
+
+    Args:
+        facts: what is known of each picture, N mappings.
+        label: the entry that holds the class.
+        words: whether words and numbers for yes and no (:data:`TRUTHS`) count as well, as in a table without types.
+
+    Returns:
+        name -> bool [N], and a note: what was not taken, because not every picture is said to have it or not.
+    """
     flat = [
         {**row, **{k: v for nested in row.values() if isinstance(nested, dict) for k, v in nested.items()}}
         for row in facts
     ]
-    names = dict.fromkeys(name for row in flat for name, value in row.items() if isinstance(value, bool))
-    columns = {shown(name): np.array([row.get(name) is True for row in flat], bool) for name in names}
-    labels = [None if row.get(label) is None else shown(str(row[label])) for row in flat]
-    classes, note = ({}, "") if label in names else class_columns(labels)
+    columns: dict[str, np.ndarray] = {}
+    left: list[str] = []
+    sparse: list[str] = []
+    for name in dict.fromkeys(name for row in flat for name in row):
+        values = [row[name] for row in flat if name in row]
+        typed = any(isinstance(value, bool) for value in values)
+        if name == label and not all(isinstance(value, bool) for value in values):
+            continue
+        if not typed and not words:
+            continue
+        if typed and all(isinstance(value, bool) for value in values):
+            columns[shown(name)] = np.array([row.get(name) is True for row in flat], bool)
+            if len(values) < len(flat):
+                sparse.append(f"{name} ({len(flat) - len(values):,})")
+            continue
+        spelled = [_word(value) for value in values]
+        column = truths(spelled) if words and len(values) == len(flat) else None
+        if column is not None:
+            columns[shown(name)] = column
+        elif typed or _nearly(spelled):
+            left.append(f"{name} ({' / '.join(quoted(word, 20) for word in sorted(set(spelled))[:4])})")
+    labels = [None if row.get(label) in (None, "") else shown(str(row[label])) for row in flat]
+    classes, note = ({}, "") if label in columns else class_columns(labels)
+    if sparse:
+        note += f"Not stated for every picture, and false where it is not (for how many): {few(sparse)}. "
+    if left:
+        note += f"Not used, because they hold more than yes and no: {few(left)}. "
     return {**columns, **classes}, note
+
+
+def _word(value: object) -> str:
+    """A value as a word in lower case; whole numbers without their point, nothing and values of many parts by name."""
+    if isinstance(value, str | bool | int | float):
+        word = str(value).strip().lower()[:100]
+        return re.sub(r"^(-?\d+)\.0+$", r"\1", word) or "nothing"
+    return "nothing" if value is None else type(value).__name__
+
+
+def _nearly(words: Sequence[str]) -> bool:
+    """Return whether words are yes and no except for one or two others, as "unknown"; numbers need both 0 and 1."""
+    known = set(words)
+    spoken = any(known & set(pair) for pair in TRUTHS[:2])
+    return len(known) <= 4 and (spoken or any(set(pair) <= known for pair in TRUTHS))

@@ -7,12 +7,14 @@ measurement are both read here.
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
@@ -20,13 +22,18 @@ from .annotation_lists import changed
 from .cache import cache_folder, cached_stream
 from .catalogue import digest, shown
 from .decode import VERSION, Facts, none_usable, stored_set, stretches
+from .npy import Header, mapped, read_array, read_header
+from .untrusted import check_unpacked, parsing, quoted, regular
 
-__all__ = ["Layout", "array_beside", "array_file", "as_bytes", "planar_view"]
+__all__ = ["Layout", "array_file", "as_bytes", "labels_beside", "planar_view"]
 
 Layout = Literal["auto", "nchw", "nhwc", "nhw"]
 """Order of the axes; "auto" recognises it by the axis of length 1 or 3."""
 
-STATISTICS = {"mu", "sigma"}  # what other FID programs keep of a set instead of its pictures
+STATISTICS = {"mu", "sigma"}  # what other FID programs keep of a set, instead of its pictures or beside them
+MOST_ARRAYS = 1000  # in one .npz file
+MOST_LABELS = 1 << 28  # bytes
+SPARE_BYTES = 200_000_000  # left free on the disk beyond what is unpacked
 BLOCK_BYTES = 1 << 20  # unpacked at once
 ROUNDING = 1e-6  # of the stated range: what float32 arithmetic may put beyond its ends
 
@@ -65,6 +72,8 @@ def planar_view(values: np.ndarray, layout: Layout, name: str) -> np.ndarray:
     planar = values[:, None] if layout == "nhw" else values if layout == "nchw" else values.transpose(0, 3, 1, 2)
     if planar.shape[1] not in (1, 3):
         raise ValueError(f"{name}: {expected}, {got}")
+    if not planar.size:  # before anything counts to N, which may be any number
+        raise ValueError(f"{name}: expected at least one image, {got}")
     return planar
 
 
@@ -89,7 +98,7 @@ def as_bytes(
     if value_range is None:
         sample = planar[next(stretches(len(planar), planar.shape[1:]), slice(0))]
         finite = sample[np.isfinite(sample)]
-        span = f"from {finite.min():g} to {finite.max():g}" if finite.size else "none of which is finite"
+        span = f"from {float(finite.min()):g} to {float(finite.max()):g}" if finite.size else "none of which is finite"
         raise ValueError(
             f"{name}: expected uint8, got {planar.dtype}, values {span} (in the first {len(sample)} pictures). Say "
             "which values are black and white: --value-range 0,1 or -1,1 or 0,255 (in Python value_range=(0, 1))"
@@ -137,86 +146,138 @@ def array_file(path: Path, cache: bool, key: str | None = None) -> tuple[np.ndar
         The array and a digest of the path, the state and the content of the file.
 
     Raises:
-        ValueError: naming the file, if it is damaged or holds no array of pictures.
+        ValueError: naming the file, if it is no regular file, is damaged, holds no array of pictures, or would unpack
+            to more than the limit.
     """
+    size = regular(path).st_size
     stamp = digest("array", changed(path, whole=True))
-    with _named(path):
-        if path.suffix.lower() == ".npy":
-            with path.open("rb") as handle:
-                np.lib.format.read_magic(handle)  # a clear message where it is not an NPY file
-            return np.load(path, mmap_mode="c", allow_pickle=False), stamp
-        with zipfile.ZipFile(path) as archive:
-            member = _array_member(archive, key)
-            return _unpacked(archive, member, digest(stamp, member) if cache else ""), stamp
+    expected = f"a whole {path.suffix} file of pictures"
+    if path.suffix.lower() == ".npy":
+        return read_array(path, expected, "c"), stamp
+    with parsing(path, expected), zipfile.ZipFile(path) as archive:
+        member = _pictures_in(_members(archive), key)
+        return _unpacked(archive, member, size, digest(stamp, member.info.filename) if cache else ""), stamp
 
 
-def array_beside(path: Path, name: str) -> np.ndarray | None:
-    """Return another array of a .npz file, such as labels, in memory; None where there is none of this name.
+def labels_beside(path: Path, name: str, count: int) -> list[Any] | None:
+    """Return the labels in a .npz file, one for each picture, as plain values; None where there is no such array.
+
+    Args:
+        path: the file.
+        name: of the array.
+        count: how many pictures there are.
 
     Raises:
-        ValueError: naming the file, if it is damaged or the array is pickled.
+        ValueError: naming the file, if it is damaged, or the array is not one label for each picture.
     """
     if path.suffix.lower() == ".npy":
         return None
-    with _named(path), np.load(path, allow_pickle=False) as stored:
-        return stored[name] if name in stored.files else None
+    size = regular(path).st_size
+    with parsing(path, f"a whole {path.suffix} file of labels"), zipfile.ZipFile(path) as archive:
+        member = next((each for each in _members(archive) if each.key == name), None)
+        if member is None:
+            return None
+        header = member.usable()
+        if header.shape == (count,):
+            _check_size(member, size)
+            if header.nbytes > MOST_LABELS:
+                raise ValueError(f"{header.nbytes} bytes of labels; expected at most {MOST_LABELS}")
+            return np.frombuffer(archive.read(member.info), header.dtype, offset=header.start).tolist()
+    raise ValueError(f"{shown(path)}: {name}: expected one label per picture [{count}], got {header.shape}")
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turn what damaged files raise into a ValueError that names the file."""
+@dataclass(frozen=True)
+class _Member:
+    """An array in a .npz file: its name, its place in the archive, and its header, or why that cannot be read."""
+
+    key: str
+    info: zipfile.ZipInfo
+    header: Header | None
+    fault: str = ""
+
+    def usable(self) -> Header:
+        if self.header is None:
+            raise ValueError(f"{quoted(self.key, 60)}: {self.fault}")
+        return self.header
+
+
+def _members(archive: zipfile.ZipFile) -> list[_Member]:
+    """Return the arrays of a .npz file; headers are read, values are not."""
+    infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+    if len(infos) > MOST_ARRAYS:
+        raise ValueError(f"{len(infos)} arrays in it; expected at most {MOST_ARRAYS}")
+    twice = [name for name, times in Counter(info.filename for info in infos).items() if times > 1]
+    if twice:
+        raise ValueError(f"it holds several arrays called {quoted(twice[0], 60)}; expected each name once")
+    return [_member(archive, info) for info in infos]
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    key = info.filename.removesuffix(".npy")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return _Member(key, info, None, f"compression method {info.compress_type}; expected none, or deflate")
+    if info.flag_bits & 1:
+        return _Member(key, info, None, "is encrypted; unpack it first")
     try:
-        yield
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{shown(path)}: not a whole {path.suffix} file of pictures ({error})") from error
+        with archive.open(info) as handle:
+            return _Member(key, info, read_header(cast("BinaryIO", handle)))
+    except Exception as error:  # damaged or encrypted members raise almost anything
+        return _Member(key, info, None, quoted(str(error) or type(error).__name__, 150))
 
 
-def _array_member(archive: zipfile.ZipFile, key: str | None) -> str:
-    """Return the member that holds pictures: the given one, else ``images``, else the only one of 4 (or 3) axes."""
-    arrays = {name: _axes(archive, name) for name in archive.namelist() if name.endswith(".npy")}
-    keys = {name.removesuffix(".npy") for name in arrays}
-    if key and key in keys:
-        return f"{key}.npy"
-    if key:
-        raise ValueError(f"expected an array {key!r}; it holds {', '.join(sorted(keys))}")
-    if keys >= STATISTICS:
+def _pictures_in(members: list[_Member], key: str | None) -> _Member:
+    """Return the array of pictures: the given one, else ``images``, else the only one of 4 (or 3) axes."""
+    by_key = {member.key: member for member in members}
+    names = quoted(", ".join(sorted(by_key)), 120) or "no array"
+    if key and key not in by_key:
+        raise ValueError(f"expected an array {key!r}; it holds {names}")
+    if key or "images" in by_key:
+        return by_key[key or "images"]
+    for member in members:  # one that cannot be read may be the pictures
+        member.usable()
+    axes = {member.key: len(member.usable().shape) for member in members}
+    found = [name for name, n in axes.items() if n == 4] or [name for name, n in axes.items() if n == 3]
+    if not found and axes.keys() >= STATISTICS:
         raise ValueError("it holds mu and sigma, statistics of features; expected the pictures themselves")
-    if "images.npy" in arrays:
-        return "images.npy"
-    found = [name for name, axes in arrays.items() if axes == 4] or [n for n, axes in arrays.items() if axes == 3]
     if len(found) != 1:
         advice = "" if key is None else "; name it with key"
+        raise ValueError(f"expected one array of pictures, or one called images; it holds {names}{advice}")
+    return by_key[found[0]]
+
+
+def _check_size(member: _Member, stored: int) -> None:
+    """Raise ValueError unless a member has the length that its header announces and may be unpacked.
+
+    Args:
+        member: the array.
+        stored: bytes of the whole file.
+    """
+    header = member.usable()
+    announced = header.start + header.nbytes
+    if member.info.file_size != announced:
         raise ValueError(
-            f"expected one array of pictures, or one called images; it holds {', '.join(sorted(keys))}{advice}"
+            f"{quoted(member.key, 60)}: its header announces {quoted(header, 80)} = {announced} bytes, the archive "
+            f"holds {member.info.file_size}"
         )
-    return found[0]
+    check_unpacked(stored, member.info.file_size)
 
 
-def _axes(archive: zipfile.ZipFile, name: str) -> int:
-    with archive.open(name) as handle:
-        return len(_header(handle)[0])
-
-
-def _header(handle: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Return shape, Fortran order and dtype of an NPY file; the handle is then at the first value."""
-    version = np.lib.format.read_magic(handle)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(handle)
-
-
-def _unpacked(archive: zipfile.ZipFile, member: str, key: str) -> np.ndarray:
+def _unpacked(archive: zipfile.ZipFile, member: _Member, stored: int, key: str) -> np.ndarray:
     """Return a member of an archive, mapped from the file it is unpacked to; with an empty key a temporary one."""
+    _check_size(member, stored)
 
     def unpack(file: BinaryIO) -> dict[str, Any]:
-        with archive.open(member) as packed:
+        disk = os.fstatvfs(file.fileno())
+        free, needed = disk.f_bavail * disk.f_frsize, member.info.file_size
+        if free < needed + SPARE_BYTES:
+            raise ValueError(
+                f"unpacked it takes {needed / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB free; set "
+                "IMAGELAB_CACHE (without the cache: TMPDIR) to a folder on another disk"
+            )
+        with archive.open(member.info) as packed:
             shutil.copyfileobj(packed, file, BLOCK_BYTES)
         return {}
 
-    def view(file: BinaryIO, facts: dict[str, Any]) -> np.ndarray:
-        file.seek(0)
-        shape, fortran, dtype = _header(file)
-        if dtype.hasobject:
-            raise ValueError("Array can't be memory-mapped: Python objects in dtype.")
-        return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran else "C")
-
-    return cached_stream(cache_folder("measured") / f"{key}.npy" if key else None, unpack, view)
+    return cached_stream(
+        cache_folder("measured") / f"{key}.npy" if key else None, unpack, lambda file, facts: mapped(file, "c")
+    )

@@ -7,105 +7,115 @@ and not copied.
 from __future__ import annotations
 
 import io
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .annotation_lists import changed, class_columns, split_word
+from .annotation_lists import changed, class_columns
 from .catalogue import Catalogue, digest, shown
-from .pictures import read_rgb
+from .pictures import read_picture
+from .reading import Picture, Reading
+from .table_files import File, TableFile, column_of, lengths_of, schema_of
+from .untrusted import json_value, parsing, quoted
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Feature", "TableFile", "arrow_catalogue", "parquet_files", "saved_files"]
+__all__ = ["Feature", "arrow_catalogue", "holds_pictures"]
+
+BYTES = ("binary", "large_binary", "binary_view")
+MARKS = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+"""How the files of pictures begin."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Which columns to use; with an empty image name the first picture column."""
+    """Which columns to use.
 
-    image: str
-    label: str
+    Attributes:
+        image: the column of pictures; "" for the only one.
+        label: the column of labels.
+        facts: whether labels and columns of bools are read.
+    """
 
-
-@dataclass(frozen=True)
-class TableFile:
-    """One file of a table: where it is and the name of the dataset's own split."""
-
-    path: Path
-    split: str
+    image: str = ""
+    label: str = "label"
+    facts: bool = True
 
 
 @dataclass(frozen=True)
 class _Piece:
     """Rows that are read at once: a row group of a Parquet file, or a whole Arrow file."""
 
-    file: tuple[str, int, int]
+    file: File
     group: int
     first: int
 
 
-def saved_files(root: Path) -> list[TableFile]:
-    """Return the files of a dataset or dictionary of datasets written by ``save_to_disk``; none for another layout."""
-    if (root / "dataset_dict.json").is_file():
-        splits = _json(root / "dataset_dict.json").get("splits", [])
-        return [file for split in splits for file in _state_files(root / str(split), str(split))]
-    return _state_files(root, "") if (root / "state.json").is_file() else []
-
-
-def parquet_files(root: Path) -> list[TableFile]:
-    """Return a Parquet file, or those in a folder and its subfolders, with the split that is in their names."""
-    files = [root] if root.suffix == ".parquet" else sorted(root.rglob("*.parquet"))
-    return [TableFile(file, _split_word(file, root)) for file in files if file.is_file()]
-
-
-def arrow_catalogue(
-    files: Sequence[TableFile], feature: Feature, alpha_over: tuple[int, int, int]
-) -> tuple[Catalogue, list[str]]:
+def arrow_catalogue(files: Sequence[TableFile], feature: Feature, reading: Reading) -> tuple[Catalogue, list[str]]:
     """Return the catalogue of table files, and the split name of each row.
 
     Raises:
-        ValueError: if pyarrow is missing, a file is damaged, or there is no column of pictures.
+        ValueError: if pyarrow is missing, a file is damaged, there is no column of pictures, or there are several and
+            none was chosen.
     """
-    _, image = _features(changed(files[0].path), feature)
+    _, image = _columns(changed(files[0].path), feature.image)
     pieces: list[_Piece] = []
     names: list[str] = []
     parts: list[str] = []
     for file in files:
         stamp, before = changed(file.path), len(names)
-        for group, count in enumerate(_lengths(stamp)):
+        if (other := _columns(stamp, feature.image)[1]) != image:
+            raise ValueError(
+                f"{shown(file.path)}: its pictures are in the column {other!r}, those of other files in {image!r}"
+            )
+        for group, count in enumerate(lengths_of(stamp)):
             pieces.append(_Piece(stamp, group, len(names)))
             names += [f"{shown(file.path.name)}:{len(names) - before + row}" for row in range(count)]
             parts += [file.split] * count
     starts = [piece.first for piece in pieces]
 
-    def read(row: int) -> np.ndarray:
+    def content(row: int) -> io.BytesIO:
         piece = pieces[bisect_right(starts, row) - 1]
-        return _decode(_column(piece.file, piece.group, image)[row - piece.first].as_py(), alpha_over)
+        return _content(column_of(piece.file, piece.group, image)[row - piece.first].as_py())
 
-    attributes, note = _facts(tuple(pieces), feature, image)
-    stamp = digest([changed(file.path) for file in files], feature, alpha_over)
-    return Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note), parts
+    def read(row: int) -> Picture:
+        return read_picture(content(row), reading)
+
+    attributes, note = _facts(tuple(pieces), feature, image) if feature.facts else ({}, "")
+    stamp = digest([changed(file.path) for file in files], feature, reading)
+    catalogue = Catalogue(stamp=stamp, names=tuple(names), read=read, attributes=attributes, note=note, content=content)
+    return catalogue, parts
 
 
-def _decode(value: Any, alpha_over: tuple[int, int, int]) -> np.ndarray:
+def holds_pictures(path: Path) -> bool:
+    """Return whether a table has a column of pictures; True as well where that cannot be found out."""
+    try:
+        return bool(_columns_of_pictures(changed(path)))
+    except ValueError:
+        return True
+
+
+def _content(value: Any) -> io.BytesIO:
     content = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(content, bytes) or not content:
-        raise ValueError("the table holds no bytes of this picture")
-    return read_rgb(io.BytesIO(content), alpha_over)
+    if isinstance(content, bytes) and content:
+        return io.BytesIO(content)
+    path = value.get("path") if isinstance(value, dict) else None
+    named = (
+        f", only its path {quoted(path, 80)!r}, which is not followed; save the table with the bytes" if path else ""
+    )
+    raise ValueError(f"the table holds no bytes of this picture{named}")
 
 
 @lru_cache(maxsize=2)
 def _facts(pieces: tuple[_Piece, ...], feature: Feature, image: str) -> tuple[dict[str, np.ndarray], str]:
     """Return the attributes: every bool column (also those in a struct of bools), and the classes of the label."""
-    kinds, _ = _features(pieces[0].file, feature) if pieces else ({}, "")
+    kinds = _kinds(pieces[0].file) if pieces else {}
     columns: dict[str, np.ndarray] = {}
     for name, kind in kinds.items():
         if name == image or kind not in ("bool", "bools"):
@@ -123,7 +133,7 @@ def _facts(pieces: tuple[_Piece, ...], feature: Feature, image: str) -> tuple[di
 
 
 def _values(pieces: Sequence[_Piece], name: str) -> list[Any]:
-    return [value for piece in pieces for value in _column(piece.file, piece.group, name).to_pylist()]
+    return [value for piece in pieces for value in column_of(piece.file, piece.group, name).to_pylist()]
 
 
 def _word(value: Any, words: Any) -> str:
@@ -131,111 +141,85 @@ def _word(value: Any, words: Any) -> str:
     return shown(str(words[value] if known else value))
 
 
-def _features(file: tuple[str, int, int], feature: Feature) -> tuple[dict[str, Any], str]:
+def _columns(file: File, image: str) -> tuple[dict[str, Any], str]:
     """Return the kind of each column, and the name of the column of pictures.
 
-    A kind is "image", "bool", "bools" (a struct of bools), "other", or a list of class names.
+    Raises:
+        ValueError: listing the columns, if there is no column of pictures, or several and none was chosen.
     """
-    schema = _schema(file)
+    kinds = _kinds(file)
+    listed = quoted(", ".join(kinds))
+    if image and image not in kinds:
+        raise ValueError(f"{shown(file[0])}: expected a column {quoted(image, 80)!r}; its columns are {listed}")
+    found = [image] if image else _columns_of_pictures(file)
+    if not found or kinds[found[0]] not in ("image", "bytes"):
+        chosen = f", got {quoted(image, 80)!r}" if image else ""
+        raise ValueError(
+            f"{shown(file[0])}: expected a column of pictures (a struct with bytes){chosen}; its columns are {listed}"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"{shown(file[0])}: {len(found)} columns hold pictures: {quoted(', '.join(found))}. Choose one: in measure "
+            f"--column {quoted(found[0], 40)}, in a dataset image_column"
+        )
+    return kinds, found[0]
+
+
+def _kinds(file: File) -> dict[str, Any]:
+    """Return the kind of each column.
+
+    A kind is "image" (a struct with bytes, or described as pictures), "bytes", "bool", "bools" (a struct of bools),
+    "other", or a list of class names.
+    """
+    schema = schema_of(file)
     described = _described(schema, file[0])
-    kinds = {field.name: _kind(field.type, described.get(field.name)) for field in schema}
-    pictures = [name for name, kind in kinds.items() if kind == "image"]
-    pictures += [f.name for f in schema if str(f.type) in ("binary", "large_binary")]
-    image = feature.image or (pictures[0] if pictures else "")
-    if image not in kinds:
-        expected = f"a column {feature.image!r}" if feature.image else "a column of pictures (a struct with bytes)"
-        raise ValueError(f"{shown(file[0])}: expected {expected}; its columns are {', '.join(kinds)}")
-    return kinds, image
+    with parsing(file[0], "a table with readable columns"):
+        return {field.name: _kind(field.type, described.get(field.name)) for field in schema}
+
+
+def _columns_of_pictures(file: File) -> list[str]:
+    kinds = _kinds(file)
+    structs = [name for name, kind in kinds.items() if kind == "image"]
+    plain = [name for name, kind in kinds.items() if kind == "bytes"]
+    if len(structs) + len(plain) > 1:  # other things are stored as bytes, too
+        plain = [name for name in plain if _begins_like_a_picture(file, name)]
+    return structs + plain
+
+
+def _begins_like_a_picture(file: File, name: str) -> bool:
+    """Return whether the first value of a column that is not missing begins as the files of pictures do."""
+    for group in range(len(lengths_of(file))):
+        for value in column_of(file, group, name):
+            if value.is_valid:
+                return value.as_py().startswith(MARKS)
+    return False
 
 
 def _described(schema: pyarrow.Schema, path: str) -> dict[str, Any]:
     """Return the features in the schema's ``huggingface`` entry; empty where there is no such entry."""
+    content = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
-        content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        return dict(content.get("info", {}).get("features", {}))
+        found = json_value(content, path)
+        for name in ("info", "features"):
+            found = {} if found is None else found.get(name, {})
+        return dict(found or {})
     except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{shown(path)}: its entry on Hugging Face features cannot be read ({error})") from error
+        raise ValueError(
+            f"{shown(path)}: its entry on Hugging Face features cannot be read ({quoted(error)})"
+        ) from error
 
 
 def _kind(form: pyarrow.DataType, description: Any) -> Any:
     description = description if isinstance(description, dict) else {}
     inner = {form.field(i).name: str(form.field(i).type) for i in range(form.num_fields)}
-    if description.get("_type") == "Image" or inner.get("bytes") in ("binary", "large_binary"):
+    is_struct = str(form).startswith("struct<")
+    if description.get("_type") == "Image" or (is_struct and inner.get("bytes") in BYTES):
         return "image"
     if description.get("_type") == "ClassLabel":
-        return list(description.get("names") or [])
+        names = description.get("names")
+        return [str(name) for name in names] if isinstance(names, list) else []
+    if str(form) in BYTES:
+        return "bytes"
     if str(form) == "bool":
         return "bool"
-    is_struct = str(form).startswith("struct<")
     return "bools" if is_struct and inner and set(inner.values()) == {"bool"} else "other"
-
-
-def _arrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError('Parquet and Arrow files need pyarrow: pip install "imagelab-collapse[data]"') from error
-    return pyarrow
-
-
-def _open(file: tuple[str, int, int]) -> Any:
-    """Return a ParquetFile, or the whole (memory-mapped) table of an Arrow stream."""
-    arrow = _arrow()
-    try:
-        if file[0].endswith(".parquet"):
-            return arrow.parquet.ParquetFile(file[0])
-        return arrow.ipc.open_stream(arrow.memory_map(file[0])).read_all()
-    except (arrow.ArrowException, OSError) as error:
-        kind = "Parquet" if file[0].endswith(".parquet") else "Arrow"
-        raise ValueError(f"{shown(file[0])}: not a whole {kind} file ({error})") from error
-
-
-def _schema(file: tuple[str, int, int]) -> pyarrow.Schema:
-    opened = _open(file)
-    return cast("pyarrow.Schema", opened.schema_arrow if file[0].endswith(".parquet") else opened.schema)
-
-
-@lru_cache(maxsize=512)
-def _lengths(file: tuple[str, int, int]) -> tuple[int, ...]:
-    opened = _open(file)
-    if file[0].endswith(".parquet"):
-        return tuple(opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups))
-    return (opened.num_rows,)
-
-
-@lru_cache(maxsize=8)
-def _column(file: tuple[str, int, int], group: int, name: str) -> pyarrow.ChunkedArray:
-    opened, arrow = _open(file), _arrow()
-    try:
-        table = opened.read_row_group(group, columns=[name]) if file[0].endswith(".parquet") else opened
-    except (arrow.ArrowException, OSError) as error:
-        raise ValueError(f"{shown(file[0])}: row group {group} cannot be read ({error})") from error
-    if name not in table.column_names:
-        raise ValueError(
-            f"{shown(file[0])}: expected a column {name!r}; its columns are {', '.join(table.column_names)}"
-        )
-    return table.column(name)
-
-
-def _state_files(folder: Path, split: str) -> list[TableFile]:
-    state = _json(folder / "state.json")
-    names = [str(entry.get("filename")) for entry in state.get("_data_files", [])]
-    if not names:
-        raise ValueError(f"{shown(folder / 'state.json')}: expected data files, got none")
-    return [TableFile(folder / Path(name).name, split or str(state.get("_split") or "")) for name in names]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{shown(path)}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{shown(path)}: expected a JSON object, got {type(content).__name__}")
-    return content
-
-
-def _split_word(file: Path, root: Path) -> str:
-    return split_word(file.relative_to(root.parent if root == file else root).as_posix(), last=True)

@@ -22,6 +22,7 @@ file that a process has mapped stays readable for that process after it was remo
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import math
@@ -71,6 +72,8 @@ UNUSED_SECONDS = 24 * 3600.0
 
 BLOCK_BYTES = 1 << 20  # read at once for a checksum
 
+DIGEST = "digest"  # the array of an entry that holds the SHA-256 of the others
+
 _KEPT = re.compile(r"((?:[\w.@+-]+-)?[0-9a-f]{16,64})\.(?:npz|npy|bytes|json)(?:" + TEMPORARY + ")?")
 
 
@@ -98,7 +101,7 @@ def cached(
     arrays = make()
     try:
         with _private(path) as partial, partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, **arrays, **{DIGEST: np.array(_digest(name, arrays))})
     except OSError as error:
         _warn_not_kept(path, error)
     return arrays
@@ -159,10 +162,23 @@ def _stored(path: Path, read: Callable[[], T | None]) -> T | None:
 def _read_arrays(path: Path, expected: Mapping[str, tuple[int, ...]]) -> Arrays:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {key: stored[key] for key in stored.files}
+    digest = arrays.pop(DIGEST, None)
+    if digest is None or str(digest) != _digest(path.stem, arrays):
+        raise ValueError("its digest does not fit: it was changed, renamed, or kept by an older version")
     shapes = {key: array.shape for key, array in arrays.items()}
     if shapes.keys() != expected.keys() or not all(_fits(shapes[key], shape) for key, shape in expected.items()):
         raise ValueError(f"expected arrays {dict(expected)}, got {shapes}")
     return arrays
+
+
+def _digest(name: str, arrays: Arrays) -> str:
+    """Return the SHA-256 over the name of an entry and its arrays, so that another one cannot take its place."""
+    total = hashlib.sha256(name.encode())
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key])
+        total.update(f"\0{key} {array.dtype.str} {array.shape}\0".encode())
+        total.update(array.data if array.size else b"")
+    return total.hexdigest()
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:

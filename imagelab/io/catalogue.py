@@ -11,18 +11,20 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
+from .formats import SUFFIXES, unreadable
 from .identity import state_of
-from .pictures import read_rgb
+from .pictures import pages_in, read_picture
+from .reading import Picture, Reading, Source
 from .untrusted import shown
 
 __all__ = [
-    "SUFFIXES",
     "BadFile",
     "Catalogue",
     "Entry",
@@ -30,7 +32,9 @@ __all__ = [
     "Split",
     "centre",
     "digest",
+    "every_page",
     "file_catalogue",
+    "is_archive",
     "list_pictures",
     "shown",
 ]
@@ -38,10 +42,12 @@ __all__ = [
 Split = Literal["train", "heldout", "reserve"]
 """The three parts of a dataset, which never share an image."""
 
-SUFFIXES = frozenset(
-    {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Files with these suffixes are pictures; all others are counted and not read."""
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".zip")
+"""Endings of archives that can be read, see archives.py."""
+
+TABLES = (".parquet",)
+LISTED = 3  # names given one by one in a remark
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The picture files of a folder in sorted order; other files counted, unreadable places named."""
+    """The picture files of a folder in sorted order; other files counted, unreadable places and formats named.
+
+    Attributes:
+        folder: the folder.
+        entries: its pictures.
+        ignored: number of other files, archives and tables among them.
+        unread: what cannot be opened, and pictures in formats that cannot be read here.
+        archives: names of zip and tar files, sorted.
+        tables: names of Parquet files, sorted.
+        linked: names of subfolders that are links, which are not entered, sorted.
+    """
 
     folder: Path
     entries: tuple[Entry, ...]
     ignored: int = 0
     unread: tuple[BadFile, ...] = ()
+    archives: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+
+    def remarks(self, *read: str) -> tuple[str, ...]:
+        """Return what was not read of the folder, one sentence a kind; ``read`` names the kinds that were."""
+        pictures = tuple(entry.name for entry in self.entries)
+        kinds = {"pictures": pictures, "archives": self.archives, "tables": self.tables}
+        found = [
+            f"{kind} that were not read: {_some(names)}" for kind, names in kinds.items() if names and kind not in read
+        ]
+        return (*found, *(f"linked folders that were not entered: {_some(names)}" for names in (self.linked,) if names))
 
 
 @dataclass(frozen=True)
@@ -79,7 +107,8 @@ class Catalogue:
     Attributes:
         stamp: SHA-256 of all that changes the pixels: files with size and state (identity.py), decoding settings.
         names: N names in the dataset's fixed order, printable.
-        read: row -> uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called from threads.
+        read: row -> picture with its facts, uint8 [3,H,W] of any size; ValueError with the reason if it cannot. Called
+            from threads.
         attributes: name -> bool [N], from the dataset's own lists.
         splits: N splits where the dataset has an official division.
         groups: N numbers; pictures of one group are in the same part of a seeded split.
@@ -87,11 +116,14 @@ class Catalogue:
         bad: pictures that were refused already.
         ignored: number of files that are not pictures.
         note: a sentence for the card.
+        remarks: what a reader of the numbers has to know, sentences without a full stop; damage to archives first.
+        content: row -> its file, or the content of it; ValueError with the reason if there is none. None for rows that
+            are not picture files.
     """
 
     stamp: str
     names: tuple[str, ...] = field(compare=False, repr=False)
-    read: Callable[[int], np.ndarray] = field(compare=False, repr=False)
+    read: Callable[[int], Picture] = field(compare=False, repr=False)
     attributes: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}), compare=False)
     splits: tuple[Split, ...] | None = field(default=None, compare=False, repr=False)
     groups: np.ndarray | None = field(default=None, compare=False, repr=False)
@@ -99,6 +131,8 @@ class Catalogue:
     bad: tuple[BadFile, ...] = field(default=(), compare=False)
     ignored: int = field(default=0, compare=False)
     note: str = field(default="", compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    content: Callable[[int], Source] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,6 +148,7 @@ class Catalogue:
             attributes={name: column[rows] for name, column in self.attributes.items()},
             splits=None if self.splits is None else tuple(self.splits[row] for row in chosen),
             groups=None if self.groups is None else self.groups[rows],
+            content=None if (content := self.content) is None else lambda row: content(chosen[row]),
         )
 
 
@@ -125,7 +160,7 @@ def digest(*parts: object) -> str:
 def list_pictures(folder: Path, recursive: bool = True) -> Listing:
     """List a folder's picture files, recognised by the suffix of their names, in sorted order.
 
-    Names that begin with a dot are ignored; linked subfolders are not entered.
+    Names that begin with a dot are ignored; linked subfolders are not entered, and named.
 
     Raises:
         ValueError: if the folder is missing or is not a folder.
@@ -136,37 +171,69 @@ def list_pictures(folder: Path, recursive: bool = True) -> Listing:
         raise ValueError(f"folder: {shown(folder)} is a file; expected a folder. Name the folder that holds it.")
     unread: list[BadFile] = []
     entries: list[Entry] = []
+    archives: list[str] = []
+    tables: list[str] = []
+    linked: list[str] = []
     ignored = 0
 
     def refuse(error: OSError) -> None:
         unread.append(BadFile(shown(error.filename or folder), f"folder cannot be read: {error.strerror}"))
 
     root = os.path.join(folder, "")  # noqa: PTH118 - with the last separator
-    for parent, names in _walk(folder, recursive, refuse):
+    for parent, folders, names in _walk(folder, recursive, refuse):
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):  # noqa: PTH114, PTH118
+                linked.append(_inside(root, parent, name))
         for name in names:
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:  # noqa: PTH122 - many files
-                ignored += 1
-                continue
+            if is_archive(name) and not name.startswith("."):
+                archives.append(_inside(root, parent, name))
+            elif name.lower().endswith(TABLES) and not name.startswith("."):
+                tables.append(_inside(root, parent, name))
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - many files
             path = os.path.join(parent, name)  # noqa: PTH118
+            if name.startswith(".") or suffix not in SUFFIXES:
+                reason = "" if name.startswith(".") else unreadable(suffix)
+                unread += [BadFile(shown(path), reason)] if reason else []
+                ignored += not reason
+                continue
             try:
                 status = os.stat(path)  # noqa: PTH116
-                inside = path[len(root) :].replace(os.sep, "/")
+                inside = _inside(root, parent, name)
                 entries.append(Entry(inside, status.st_size, state_of(status), stat.S_ISREG(status.st_mode)))
             except OSError as error:
                 unread.append(BadFile(shown(path), f"cannot be opened: {error.strerror}"))
     entries.sort(key=lambda entry: os.fsencode(entry.name))
-    return Listing(folder, tuple(entries), ignored, tuple(sorted(unread, key=lambda bad: bad.path)))
+    named = tuple(sorted(unread, key=lambda bad: bad.path))
+    others = [tuple(sorted(names, key=os.fsencode)) for names in (archives, tables, linked)]
+    return Listing(folder, tuple(entries), ignored, named, *others)
 
 
-def _walk(folder: Path, recursive: bool, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+def is_archive(name: str) -> bool:
+    """Return whether the name of a file is that of an archive that can be read."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def _inside(root: str, parent: str, name: str) -> str:
+    return os.path.join(parent, name)[len(root) :].replace(os.sep, "/")  # noqa: PTH118 - many files
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return how many names there are, and the first ones."""
+    listed = ", ".join(shown(name) for name in names[:LISTED])
+    return f"{len(names)} ({listed}{', ...' if len(names) > LISTED else ''})"
+
+
+def _walk(
+    folder: Path, recursive: bool, refuse: Callable[[OSError], None]
+) -> Iterator[tuple[str, list[str], list[str]]]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
-        yield parent, files
+        yield parent, folders, files
 
 
 def file_catalogue(
     listing: Listing,
-    alpha_over: tuple[int, int, int] = (255, 255, 255),
+    reading: Reading | None = None,
     window: int | None = None,
     bottom: int = 0,
     entries: Sequence[Entry] | None = None,
@@ -175,42 +242,80 @@ def file_catalogue(
 
     Args:
         listing: where the files are.
-        alpha_over: RGB 0..255 behind transparent pixels.
+        reading: how a file is read.
         window: take only the centre, so many pixels a side, before anything else; None for the whole picture.
         bottom: rows cut off at the bottom, before that.
         entries: the files to take, in this order; all if not given.
     """
     chosen = listing.entries if entries is None else tuple(entries)
+    reading = reading or Reading()
 
-    def read(row: int) -> np.ndarray:
-        pixels = _read_file(listing.folder / chosen[row].name, chosen[row], alpha_over)
-        pixels = pixels[:, : pixels.shape[1] - bottom]
-        return pixels if window is None else centre(pixels, window)
+    def content(row: int) -> Path:
+        return listing.folder / chosen[row].name
+
+    def read(row: int) -> Picture:
+        picture = read_picture(content(row), reading)
+        if not bottom and window is None:
+            return picture
+        pixels = picture.pixels[:, : picture.pixels.shape[1] - bottom]
+        return replace(picture, pixels=pixels if window is None else centre(pixels, window))
 
     return Catalogue(
-        stamp=digest(str(listing.folder), alpha_over, window, bottom, chosen),
+        stamp=digest(str(listing.folder), reading, window, bottom, chosen),
         names=tuple(shown(entry.name) for entry in chosen),
         read=read,
         home=f"{shown(listing.folder)}/",
         bad=listing.unread,
         ignored=listing.ignored + len(listing.entries) - len(chosen),
+        content=content,
+        remarks=listing.remarks("pictures") if entries is None else listing.remarks("pictures", "archives", "tables"),
     )
 
 
-def _read_file(path: Path, entry: Entry, alpha_over: tuple[int, int, int]) -> np.ndarray:
-    """Read one file: uint8 [3,H,W].
+def every_page(catalogue: Catalogue, reading: Reading) -> Catalogue:
+    """Return a catalogue in which each picture of a file has its own row, if the reading says "all" pages.
 
-    Raises:
-        ValueError: with the reason (without the file's name), if the picture cannot be used.
+    The pages of one file are one group: a seeded split does not divide them.
+
+    Args:
+        catalogue: one row a file, complete (with attributes and splits).
+        reading: how a file is read; for any other page the catalogue is returned as it is.
     """
-    if not entry.regular:
-        raise ValueError("not a regular file")
-    if entry.size == 0:
-        raise ValueError("empty file (0 bytes)")
-    try:
-        return read_rgb(path, alpha_over)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+    content = catalogue.content
+    if reading.page != "all" or content is None:
+        return catalogue
+    places = _places(catalogue) if catalogue.stamp else _places.__wrapped__(catalogue)
+    rows = np.array([row for row, _ in places], np.int64)
+    several = np.bincount(rows, minlength=len(catalogue)) > 1
+    names = catalogue.names
+
+    def read(row: int) -> Picture:
+        file, page = places[row]
+        if not several[file]:
+            return catalogue.read(file)
+        return read_picture(content(file), replace(reading, page=page))
+
+    return replace(
+        catalogue.take(rows),
+        stamp=digest(catalogue.stamp, places),
+        names=tuple(f"{names[row]}#{page}" if several[row] else names[row] for row, page in places),
+        read=read,
+        groups=rows if catalogue.groups is None else catalogue.groups[rows],
+        content=None,
+    )
+
+
+@lru_cache(maxsize=2)
+def _places(catalogue: Catalogue) -> tuple[tuple[int, int], ...]:
+    """Return (row, page) of every picture of every file; this opens each file, so it is kept while nothing changes."""
+    content, places = catalogue.content, []
+    for row in range(len(catalogue)):
+        try:
+            count = pages_in(content(row)) if content else 1
+        except (ValueError, OSError):
+            count = 1  # reading it will give the reason
+        places += [(row, page) for page in range(1, count + 1)]
+    return tuple(places)
 
 
 def centre(pixels: np.ndarray, window: int) -> np.ndarray:

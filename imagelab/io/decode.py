@@ -12,23 +12,27 @@ as such.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
-from PIL import Image
 
+from .budget import Budget
 from .cache import cache_folder, cached_stream
 from .catalogue import BadFile, Catalogue, digest, shown
-from .pictures import FORMATS
+from .chatter import listening
+from .facts import LISTED, Facts
+from .growth import Growth
+from .reading import Picture
 from .resample import Kernel, squared
 
 __all__ = [
@@ -36,78 +40,37 @@ __all__ = [
     "VERSION",
     "DistinctPictures",
     "Facts",
-    "Look",
     "Progress",
     "copies",
     "decoded",
     "distinct_pictures",
-    "mode_of",
     "none_usable",
     "pick",
     "stored_set",
     "stretches",
 ]
 
-VERSION = 2
+VERSION = 3
 """Part of the name of every cached set; raise it when a picture would be decoded to other pixels."""
 
 THREADS = min(4, os.cpu_count() or 1)  # with more, several very large pictures would be in memory together
 
+MEMORY = 900_000_000  # bytes that pictures may use together while they are decoded; a larger one is decoded alone
 PICTURES_IN_MEMORY = 32  # decoded pictures that are in memory together
 BLOCK = 250_000  # values that are read from an array together
-LISTED = 5  # bad pictures named one by one in a message
 SMALL = 16_000_000  # bytes below which a choice of rows is held in memory
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many are done, of how many)."""
 
-Look = Callable[[int], str]
-"""Row of a catalogue -> a property of the original that is lost in the pixels: see :func:`mode_of`."""
 
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A decoded picture with its final pixels, the size of the original, and a digest of the pixels."""
 
-@dataclass
-class Facts:
-    """What was seen while a set was read. Counts are of the pictures that were kept.
-
-    Attributes:
-        bad: refused pictures, as (name, reason).
-        resampled: pictures whose size was changed.
-        enlarged: pictures whose shorter side was below the size; their fine detail is interpolated.
-        cropped: pictures that lost their edges to become square.
-        endings: how many pictures of each file name suffix; None where the set was not read from pictures.
-        transparent: pictures with transparency, laid over white.
-        deep: pictures of more than 8 bits a channel.
-        span: smallest and largest value before it became a byte; None for pictures and bytes.
-        copies: pictures left out because their pixels equal those of an earlier one.
-        rows: where copies are left out: the catalogue's row of each picture that was kept, in order.
-        digests: where copies are left out: SHA-256 of the pixels of each picture that was kept, hex.
-    """
-
-    bad: list[tuple[str, str]] = field(default_factory=list)
-    resampled: int = 0
-    enlarged: int = 0
-    cropped: int = 0
-    endings: dict[str, int] | None = None
-    transparent: int = 0
-    deep: int = 0
-    span: tuple[float, float] | None = None
-    copies: int = 0
-    rows: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-
-    def bad_files(self) -> tuple[BadFile, ...]:
-        """Return the refused pictures as the datasets name them."""
-        return tuple(BadFile(name, reason) for name, reason in self.bad)
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A decoded picture: final pixels uint8 [C,H,W], size and mode of the original, digest of the pixels."""
-
-    pixels: np.ndarray
+    picture: Picture
     width: int
     height: int
-    mode: str
     digest: str
 
 
@@ -118,7 +81,6 @@ def decoded(
     *,
     keep_copies: bool,
     cache: bool,
-    look: Look | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, Facts]:
     """Return the pictures of a catalogue, in its order.
@@ -130,7 +92,6 @@ def decoded(
         keep_copies: whether all pictures are returned, or of equal ones (final pixels) only the first.
         cache: whether to keep the pixels for the next time: in the cache folder ``measured``, or ``pictures`` where
             copies are dropped.
-        look: row -> "transparent", "deep" or "" (see :func:`mode_of`); None where nothing is known of the originals.
         progress: called with (pictures done, of how many).
 
     Returns:
@@ -139,39 +100,39 @@ def decoded(
     Raises:
         ValueError: if sizes differ and ``size`` is 0; and, where copies are kept, if no picture can be used.
     """
+    budget = Budget(MEMORY)
 
-    def read(row: int) -> _Picture | str:
-        try:
-            pixels = catalogue.read(row)
-            height, width = pixels.shape[1:]
-            mode = look(row) if look else ""
-            final = squared(pixels, size, kernel) if size else pixels
-            content = b"" if keep_copies else np.ascontiguousarray(final).data
-            return _Picture(final, width, height, mode, hashlib.sha256(content).hexdigest())
-        except (ValueError, OSError) as error:
-            return shown(str(error))
+    def read(row: int) -> _Decoded | str:
+        with budget.turn(row):
+            one = _one(catalogue, row, size, kernel, with_digest=not keep_copies)
+            budget.keep(row, 0 if isinstance(one, str) else one.picture.pixels.nbytes)
+            return one
 
     def fill(facts: Facts) -> Iterator[np.ndarray]:
-        first: tuple[str, _Picture] | None = None
+        first: tuple[str, int, int] | None = None
+        growth = Growth(len(catalogue))
         endings: Counter[str] = Counter()
         seen: set[str] = set()
-        for row, picture in _in_threads(read, len(catalogue), progress):
+        for row, one in _in_threads(read, len(catalogue), budget, progress):
             name = f"{catalogue.home}{catalogue.names[row]}"
-            if isinstance(picture, str):
-                facts.bad.append((name, picture))
+            if isinstance(one, str):
+                facts.bad.append((name, one))
                 continue
-            first = first or (name, picture)
-            _check_same_size(first, (name, picture))
+            first = first or (name, one.width, one.height)
+            if not size:
+                _check_same_size(first, (name, one.width, one.height))
             if not keep_copies:
-                if picture.digest in seen:
+                if one.digest in seen:
                     facts.copies += 1
                     continue
-                seen.add(picture.digest)
+                seen.add(one.digest)
                 facts.rows.append(row)
-                facts.digests.append(picture.digest)
-            _count(facts, picture, size)
+                facts.digests.append(one.digest)
+            _count(facts, one, size, name)
             endings[PurePosixPath(name).suffix.lower()] += 1
-            yield picture.pixels[None]
+            growth.add(one.picture, row)
+            yield one.picture.pixels[None]
+            del one  # the next one may be as large
         facts.endings = dict(endings)
         if keep_copies and not endings:
             raise none_usable(facts)
@@ -181,50 +142,56 @@ def decoded(
     return stored_set(folder / f"{key}.bytes" if cache and catalogue.stamp else None, fill)
 
 
+def _one(catalogue: Catalogue, row: int, size: int, kernel: Kernel, with_digest: bool) -> _Decoded | str:
+    """Read one picture and resample it; return the reason where it cannot be used."""
+    try:
+        picture = catalogue.read(row)
+        height, width = picture.pixels.shape[1:]
+        final = squared(picture.pixels, size, kernel) if size else picture.pixels
+        content = np.ascontiguousarray(final).data if with_digest else b""
+        return _Decoded(replace(picture, pixels=final), width, height, hashlib.sha256(content).hexdigest())
+    except (ValueError, OSError) as error:
+        return shown(str(error))
+
+
 def _in_threads(
-    read: Callable[[int], _Picture | str], count: int, progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[int, _Picture | str]]:
-    """Yield (row, result) of all rows in order, read in threads; at most one block of results is in memory."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        for begin in range(0, count, PICTURES_IN_MEMORY):
-            rows = range(begin, min(begin + PICTURES_IN_MEMORY, count))
-            yield from zip(rows, pool.map(read, rows), strict=True)
-            if progress is not None:
-                progress(rows[-1] + 1, count)
+    read: Callable[[int], _Decoded | str],
+    count: int,
+    budget: Budget,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[int, _Decoded | str]]:
+    """Yield (row, result) of all rows in order, read in threads; a limited number of results is in memory."""
+    pool, waiting = ThreadPoolExecutor(THREADS), deque[Future[_Decoded | str]]()
+    with contextlib.ExitStack() as stack:
+        stack.callback(pool.shutdown, cancel_futures=True)
+        stack.callback(budget.close)  # first, so that no thread waits
+        stack.enter_context(listening())
+        for row in range(count):
+            while len(waiting) < PICTURES_IN_MEMORY and row + len(waiting) < count:
+                waiting.append(pool.submit(read, row + len(waiting)))
+            yield row, waiting.popleft().result()
+            budget.done(row)
+            if progress is not None and ((row + 1) % PICTURES_IN_MEMORY == 0 or row + 1 == count):
+                progress(row + 1, count)
 
 
-def _count(facts: Facts, picture: _Picture, size: int) -> None:
-    side = min(picture.width, picture.height)
+def _count(facts: Facts, one: _Decoded, size: int, name: str) -> None:
+    side = min(one.width, one.height)
     facts.resampled += bool(size) and side != size
     facts.enlarged += bool(size) and side < size
-    facts.cropped += bool(size) and picture.width != picture.height
-    facts.transparent += picture.mode == "transparent"
-    facts.deep += picture.mode == "deep"
+    facts.cropped += bool(size) and one.width != one.height
+    facts.add(one.picture, name)
 
 
-def _check_same_size(first: tuple[str, _Picture], other: tuple[str, _Picture]) -> None:
-    """Raise ValueError where two pictures of a set differ in size and no size was given."""
-    (name, one), (other_name, two) = first, other
-    if one.pixels.shape != two.pixels.shape:
+def _check_same_size(first: tuple[str, int, int], other: tuple[str, int, int]) -> None:
+    """Raise ValueError where two pictures, each (name, width, height), differ in size and no size was given."""
+    if first[1:] != other[1:]:
+        side = min(first[1:])
         raise ValueError(
-            f"pictures of different sizes: {name} is {one.width} x {one.height}, {other_name} is {two.width} x "
-            f"{two.height} pixels. Nothing is resized unless you say so: --size {min(one.width, one.height)} crops "
-            f"each to its centre square and resamples it (in Python size={min(one.width, one.height)})"
+            f"pictures of different sizes: {first[0]} is {first[1]} x {first[2]}, {other[0]} is {other[1]} x "
+            f"{other[2]} pixels. Nothing is resized unless you say so: --size {side} crops each to its centre square "
+            f"and resamples it (in Python size={side})"
         )
-
-
-def mode_of(picture: Path | Image.Image) -> str:
-    """Return "transparent", "deep" (more than 8 bits a channel) or "" for any other picture; reads no pixels."""
-    if isinstance(picture, Path):
-        try:
-            with Image.open(picture, formats=FORMATS) as opened:
-                return mode_of(opened)
-        except OSError:
-            return ""  # reading the pixels will give the reason
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        return "transparent"
-    raw = str(getattr(picture, "tile", ""))  # the raw mode; Pillow opens a PNG of 16 bits with "RGB;16B"
-    return "deep" if picture.mode.startswith("I") or ";16" in raw else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +206,7 @@ class DistinctPictures:
         bad: the refused pictures with reasons.
         copies: pictures left out because they equal an earlier one.
         enlarged: pictures whose shorter side is below ``size``: their fine detail is interpolated.
+        facts: what was seen while they were read.
     """
 
     images: np.ndarray
@@ -248,6 +216,7 @@ class DistinctPictures:
     bad: tuple[BadFile, ...]
     copies: int
     enlarged: int
+    facts: Facts
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted (name, pixel SHA-256) pairs: equal for equal pictures under equal names."""
@@ -275,6 +244,7 @@ def distinct_pictures(catalogue: Catalogue, size: int, cache: bool = False) -> D
         bad=(*catalogue.bad, *facts.bad_files()),
         copies=facts.copies,
         enlarged=facts.enlarged,
+        facts=facts,
     )
 
 
@@ -292,13 +262,16 @@ def stored_set(path: Path | None, fill: Callable[[Facts], Iterator[np.ndarray]])
     def write(file: BinaryIO) -> dict[str, Any]:
         facts, count, form = Facts(), 0, (0, 0, 0)
         for block in fill(facts):
-            file.write(np.ascontiguousarray(block).data)
             count, form = count + len(block), block.shape[1:]
+            for place in np.ndindex(block.shape[:2]):
+                file.write(np.ascontiguousarray(block[place]).data)  # at most one channel is copied
+            del block  # the next one may be as large
         return {"shape": [count, *form], **vars(facts)}
 
     def view(file: BinaryIO, stored: dict[str, Any]) -> tuple[np.ndarray, Facts]:
         shape, known = tuple(stored["shape"]), {key: value for key, value in stored.items() if key != "shape"}
         known["bad"] = [(name, reason) for name, reason in known["bad"]]
+        known["said"] = [(name, text) for name, text in known["said"]]
         known["span"] = known["span"] and tuple(known["span"])
         return np.memmap(file, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8), Facts(**known)
 

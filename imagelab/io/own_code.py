@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..families import FAMILIES, Recipe, defining, is_own, module_of, singular
+from .untrusted import quoted, shown
 
 __all__ = ["OwnCode", "load_file", "load_source", "member_of", "own_code", "own_code_in", "recipes_in"]
 
@@ -70,12 +71,18 @@ class OwnCode:
         recorded = content.get("own_code", [])
         keys = {field.name for field in fields(cls)}
         for each in recorded if isinstance(recorded, list) else [recorded]:
-            whole = isinstance(each, Mapping) and each.keys() == keys and all(isinstance(v, str) for v in each.values())
+            whole = isinstance(each, Mapping) and each.keys() == keys and all(map(_is_short, each.items()))
             if not whole or each["family"] not in FAMILIES:
                 raise ValueError(
-                    f"{place}: own_code is damaged: expected {', '.join(sorted(keys))}, got {str(each)[:200]}"
+                    f"{shown(place)}: own_code is damaged: expected {', '.join(sorted(keys))}, got {quoted(each, 200)}"
                 )
         return tuple(cls(**each) for each in recorded)
+
+
+def _is_short(item: tuple[str, object]) -> bool:
+    """Whether a field of a record holds text of a length that a path (source), a name or a digest has."""
+    field, value = item
+    return isinstance(value, str) and len(value) <= (4096 if field == "source" else 200) and "\0" not in value
 
 
 def own_code(family: str, name: str) -> OwnCode:

@@ -42,8 +42,13 @@ def squared(pixels: np.ndarray, size: int, kernel: Kernel = "bicubic") -> np.nda
     side, least = min(height, width), -(-size // 2)
     if side < least:
         raise ValueError(f"too small: {width} x {height} pixels, the shorter side must be at least {least}")
-    crop = np.ascontiguousarray(centre(pixels, side))
+    crop = centre(pixels, side)
     if side == size:
-        return crop
+        return np.ascontiguousarray(crop)
     method = Image.Resampling[kernel.upper()]
-    return np.stack([np.asarray(Image.fromarray(channel).resize((size, size), method)) for channel in crop])
+    equal = len(crop) > 1 and crop.strides[0] == 0  # one grey channel, seen as three
+    small = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(channel)).resize((size, size), method))
+        for channel in crop[: 1 if equal else None]
+    ]
+    return np.repeat(small, len(crop), axis=0) if equal else np.stack(small)

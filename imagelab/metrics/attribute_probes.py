@@ -17,19 +17,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..images import check_images
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
+from .blocks import in_blocks
+from .features import batches
 from .freckle_calibration import CardValue
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
 
 FORMAT = 1
 LEAST_SENSITIVITY, LEAST_SPECIFICITY = 0.8, 0.995
-_CHUNK = 250
+_CHUNK = 256  # images at a time
 
 
 @dataclass(frozen=True)
@@ -164,15 +169,15 @@ def scores(images: np.ndarray, probes: Probes, device: str = "cpu") -> np.ndarra
         raise ValueError(f"expected images of shape [N, 3, {probes.size}, {probes.size}], got {list(images.shape)}")
     weights = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.weights]
     biases = [torch.from_numpy(array.astype(np.float32)).to(device) for array in probes.biases]
-    odds = []
+
+    def odds(block: Tensor) -> Tensor:
+        x = block.float() / 255 - 0.5
+        for weight, bias, stride in zip(weights, biases, probes.strides, strict=False):  # the last one is linear
+            x = functional.relu(functional.conv2d(x, weight, bias, stride, padding=weight.shape[-1] // 2))
+        return functional.linear(x.flatten(1), weights[-1], biases[-1])
+
     with torch.inference_mode():
-        for start in range(0, len(images), _CHUNK):
-            chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-            x = torch.from_numpy(chunk).to(device).float() / 255 - 0.5
-            for weight, bias, stride in zip(weights, biases, probes.strides, strict=False):  # the last one is linear
-                x = functional.relu(functional.conv2d(x, weight, bias, stride, padding=weight.shape[-1] // 2))
-            odds.append(functional.linear(x.flatten(1), weights[-1], biases[-1]).cpu().numpy())
-    return np.concatenate(odds)
+        return np.concatenate([in_blocks(odds, chunk).cpu().numpy() for chunk in batches(images, device, _CHUNK)])
 
 
 def called(images: np.ndarray, probes: Probes | None = None, device: str = "cpu") -> dict[str, np.ndarray]:

@@ -131,11 +131,23 @@ class Metric:
 
     @classmethod
     def from_data(cls, said: Mapping[str, Any]) -> Metric:
-        """Return the metric that :meth:`as_data` described. Its code is not loaded: it cannot measure."""
+        """Return the metric that :meth:`as_data` described. Its code is not loaded: it cannot measure.
+
+        Raises:
+            ValueError: for a field of another type. Missing and unknown fields raise other exceptions: call it inside
+                :func:`~imagelab.io.untrusted.parsing`.
+        """
 
         def measure(evidence: Evidence) -> list[Measurement]:
             raise NotMeasurable(f"the code of {said.get('name')!r} is not loaded")
 
+        for name in ("title", "unit", "what", "blind", "better", "cite", "suits", "name"):
+            if not isinstance(said[name], str):
+                raise ValueError(f"expected {name} to be text, got {type(said[name]).__name__}")
+        if type(said["least"]) is not int or not all(
+            isinstance(each, str) for each in (*said["needs"], *said["gives"])
+        ):
+            raise ValueError("expected a whole number as least, and texts in needs and gives")
         but = {name: Quantity(**quantity) for name, quantity in said["but"].items()}
         known = {**said, "but": but, "needs": tuple(said["needs"]), "gives": tuple(said["gives"])}
         return cls(measure=measure, **known)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .blocks import in_blocks
 from .weights import WEIGHTS, locate
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ def dinov2(device: str, path: Path | None = None, form: Form = VIT_L) -> Callabl
     _check(state, path, form)
     state = {name: value.to(device, torch.float32) for name, value in state.items()}
 
+    def block(images: Tensor) -> Tensor:
+        return class_token(state, prepare(images), form)
+
     def features(images: Tensor) -> Tensor:
-        return torch.cat([class_token(state, prepare(part), form) for part in images.split(BATCH)])
+        return torch.cat([in_blocks(block, part, BATCH) for part in images.split(BATCH)])
 
     return features
 

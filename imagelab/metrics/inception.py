@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .blocks import in_blocks
 from .weights import WEIGHTS, locate
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ NAME = "inception-2015-12-05"
 DIGEST = WEIGHTS[NAME].sha256
 RESIZE = "bilinear to 299 px, TensorFlow 1"
 SIDE = 299
-BATCH = 32  # images at a time: at 299 px the first layers hold 6 MB an image
+BATCH = 16  # images at a time: at 299 px the first layers hold 6 MB an image
 
 
 def inception(device: str, path: Path | None = None) -> Callable[[Tensor], Tensor]:
@@ -47,9 +48,11 @@ def inception(device: str, path: Path | None = None) -> Callable[[Tensor], Tenso
 
     net = _network(torch.load(path, map_location="cpu", weights_only=True), path).to(device)
 
+    def block(images: Tensor) -> Tensor:
+        return net((enlarge_to(images.float().expand(-1, 3, -1, -1)) - 128.0) / 128.0)
+
     def features(images: Tensor) -> Tensor:
-        parts = [net((enlarge_to(part.float().expand(-1, 3, -1, -1)) - 128.0) / 128.0) for part in images.split(BATCH)]
-        return torch.cat(parts)
+        return torch.cat([in_blocks(block, part, BATCH) for part in images.split(BATCH)])
 
     return features
 

@@ -27,6 +27,7 @@ import numpy as np
 from ..images import to_signed
 from ..seeds import rng_at
 from .base import NotMeasurable
+from .blocks import in_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +85,10 @@ def layers(images: Tensor, seed: int) -> list[Tensor]:
 
 def statistics(images: Tensor, seed: int) -> Tensor:
     """Return the features: mean and standard deviation of each channel of each layer, float32 [B,224]."""
+    return in_blocks(lambda block: _statistics(block, seed), images)
+
+
+def _statistics(images: Tensor, seed: int) -> Tensor:
     import torch
 
     columns = []

@@ -31,6 +31,7 @@ import numpy as np
 
 from ..images import to_signed
 from .base import NotMeasurable
+from .blocks import in_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,6 +122,10 @@ def statistics(images: Tensor) -> Tensor:
 
     Order of the columns: means and deviations of the first ``PUBLISHED`` layers, then ``identity``, then ``readings``.
     """
+    return in_blocks(_statistics, images)
+
+
+def _statistics(images: Tensor) -> Tensor:
     import torch
 
     pooled = []

@@ -14,18 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..io.untrusted import parsing
 from ..measurement import Measurement
 from .curves import INK, MUTED, Curve, end_labels, line_colour, new_axes, themed_svg
 from .numbers import Z95
 from .run_view import Run
 
-__all__ = ["Reading", "Ruler", "ruler"]
+__all__ = ["BlurReading", "Ruler", "ruler"]
 
 TABLE, COUNT = "blur ruler", "freckles/count"
 
 
 @dataclass(frozen=True)
-class Reading:
+class BlurReading:
     """The equivalent blur of one generation.
 
     Attributes:
@@ -47,7 +48,7 @@ class Ruler:
 
     curve: Curve
     sentence: str
-    readings: tuple[Reading, ...]
+    readings: tuple[BlurReading, ...]
 
 
 def ruler(run: Run, line: int = 0) -> Ruler | None:
@@ -74,17 +75,18 @@ def _marks(run: Run) -> np.ndarray | None:
     rows = tables.get(TABLE) if isinstance(tables, Mapping) else None
     if not isinstance(rows, list) or len(rows) < 2:
         return None
-    marks = np.array(sorted((row["sigma"], row["value"], row["stderr"]) for row in rows), float)
+    with parsing(run.folder / "provenance.json", "a whole calibration card"):
+        marks = np.array(sorted((float(row["sigma"]), float(row["value"]), float(row["stderr"])) for row in rows))
     marks[:, 1] = np.minimum.accumulate(marks[:, 1])  # a rise within its error would give two readings
     return marks
 
 
-def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> Reading:
+def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> BlurReading:
     top, bottom = m.value or 0.0, real.value or 1.0
     share = top / bottom
     own = float(np.interp(-share, -marks[:, 1], marks[:, 2]))
     error = Z95 * math.hypot((m.stderr or 0.0) / bottom, share * (real.stderr or 0.0) / bottom, own)
-    return Reading(m, _sigma(marks, share), _sigma(marks, share + error), _sigma(marks, share - error))
+    return BlurReading(m, _sigma(marks, share), _sigma(marks, share + error), _sigma(marks, share - error))
 
 
 def _sigma(marks: np.ndarray, share: float) -> float:
@@ -94,7 +96,7 @@ def _sigma(marks: np.ndarray, share: float) -> float:
     return float(np.interp(-share, -marks[:, 1], marks[:, 0]))
 
 
-def _pixels(reading: Reading, longest: float) -> str:
+def _pixels(reading: BlurReading, longest: float) -> str:
     if math.isinf(reading.sigma):
         return f"more than {longest:g} px, the end of the ruler"
     high = f"{reading.high:.2f}" if math.isfinite(reading.high) else f"more than {longest:g}"
@@ -102,7 +104,7 @@ def _pixels(reading: Reading, longest: float) -> str:
 
 
 def _draw(
-    run: Run, marks: np.ndarray, real: Measurement, readings: tuple[Reading, ...], line: int, sentence: str
+    run: Run, marks: np.ndarray, real: Measurement, readings: tuple[BlurReading, ...], line: int, sentence: str
 ) -> Curve:
     figure, axes = new_axes("freckles found a face", run.last)
     sigma, sharp = marks[:, 0], real.value or 1.0

@@ -56,10 +56,10 @@ def curation(run: Run) -> str:
     Raises:
         ValueError: if a record of the curation is damaged.
     """
-    paths = [folder / "curation.json" for (_, line), folder in sorted(run.shards.items()) if line == 0]
-    path = next((path for path in reversed(paths) if path.exists()), None)
-    if path is None:
+    main = [shard for shard in run.shards if shard[1] == 0 and run.store.has_file(*shard, "curation.json")]
+    if not main:
         return ""
+    path = run.store.file(*main[-1], "curation.json")
     try:
         record = json.loads(path.read_text("utf-8"))
         drawn, kept, reason = int(record["candidates"]), int(record["kept"]), plain(record["reason"], 200)
@@ -119,7 +119,6 @@ def _training(run: Run) -> list[dict[str, Any]]:
                 "seen": f"{mine[-1].images_seen:,}",
                 "first": f"{mine[0].loss:.4g}",
                 "last": f"{mine[-1].loss:.4g}",
-                "minutes": f"{sum(record.seconds for record in mine) / 60:,.1f}",
             }
         )
     return rows
@@ -153,7 +152,7 @@ def tables(calibration: Mapping[str, Any]) -> list[Table]:
     if isinstance(figures, Mapping):
         found["figures"] = [{"figure": name, **row} for name, row in figures.items() if isinstance(row, Mapping)]
     if isinstance(lists, Mapping):
-        found |= {name: [row for row in rows if isinstance(row, Mapping)] for name, rows in lists.items()}
+        found |= {name: [row for row in rows or () if isinstance(row, Mapping)] for name, rows in lists.items()}
     return [_calibrated(plain(name), rows) for name, rows in found.items() if rows]
 
 
@@ -162,7 +161,7 @@ def _calibrated(title: str, rows: list[Mapping[str, Any]]) -> Table:
     body = []
     for row in rows:
         value, stderr = row.get("value"), row.get("stderr")
-        error = Z95 * stderr if isinstance(stderr, int | float) else None
+        error = Z95 * stderr if isinstance(stderr, int | float) and stderr >= 0 else None
         shown = number(value, error) if isinstance(value, int | float) else ""
         known = (row.get(key, "") for key in keys)
         body.append(

@@ -16,7 +16,10 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from ..io.atomic import write_atomic
+from ..io.atomic import made_through_links, write_atomic
+from ..io.disk import storing
+from ..io.untrusted import shown
+from ..runs.check import made_otherwise
 from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
@@ -63,13 +66,18 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
     Raises:
         ValueError: if the run folder is damaged; the message names the file, what was expected and what to do.
+        NotStored: if the disk is full or refuses to write.
     """
     view = read_run(Path(run))
     folder = Path(out) if out is not None else Path(run) / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    html = environment().get_template("page.html").render(**_context(view))
-    draw_slides(view, folder)
-    write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
+    link = made_through_links(Path(run), folder) if out is None else None
+    if link is not None:
+        raise ValueError(f"{shown(link)}: is a link, and the report would be written to where it leads. Remove it.")
+    with storing(folder, view.folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        html = environment().get_template("page.html").render(**_context(view))
+        draw_slides(view, folder)
+        write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 
@@ -119,6 +127,8 @@ def _context(run: Run) -> dict[str, Any]:
 def _notes(run: Run) -> list[str]:
     """Return what a reader needs before the results: curation, unfinished run, too few images, missing images."""
     notes = [sentence] if (sentence := curation(run)) else []
+    made_with = {run.store.shard_path(*shard).name: run.store.origin(*shard)[1] for shard in run.shards}
+    notes += [plain(f"Not all generations were made alike. {text}", 400) for text in made_otherwise(made_with)]
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
         notes.append(f"This run is unfinished: {done} made so far. “imagelab resume” continues it.")

@@ -166,8 +166,8 @@ def _small(images: np.ndarray) -> np.ndarray:
 def _nearest_sheet(run: Run, columns: int, generation: int, line: int) -> Sheet:
     if (generation, line) not in run.shards:
         raise ValueError(f"{run.name}: no generation {generation} of line {line}; the last one is {run.last}")
-    made = np.load(run.shards[generation, line] / "images.npy", mmap_mode="r", allow_pickle=False)
-    real = np.load(run.shards[0, REAL] / "images.npy", mmap_mode="r", allow_pickle=False)
+    made = run.store.images(generation, line)
+    real = run.store.images(0, REAL)
     rows, matches, distances = nearest_pairs(np.asarray(made), np.asarray(real), columns)
     title = f"{run.model(line)}, generation {generation}: the generated images nearest to a real one"
     return Sheet(

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..data import DATASETS
 from ..io.pictures import read_npy
+from ..io.untrusted import parsing
 from ..measurement import Measurement
 from ..metrics import METRICS, Metric, row_of
 from ..pool import REAL
@@ -44,19 +45,19 @@ def plain(value: object, limit: int = 80) -> str:
 class Training:
     """How one model was trained, from the last line of its training record.
 
+    Its time is left out: nothing in a report depends on the speed of the machine.
+
     Attributes:
         generation: the generation of the model.
         line: the line of the model.
         images_seen: images shown during training.
         loss: the last loss.
-        seconds: the time of training.
     """
 
     generation: int
     line: int
     images_seen: int
     loss: float
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +69,16 @@ class Run:
         experiment: the resolved experiment of config.json.
         provenance: versions, device, data card, labels: provenance.json.
         measurements: all lines of metrics.jsonl; if a value was measured twice, the later one.
-        shards: (generation, line) -> folder, for complete generations; real images are (0, REAL).
+        shards: (generation, line) of complete generations; real images are (0, REAL).
+        store: the run folder, whose files are compared with their manifests when they are read.
     """
 
     folder: Path
     experiment: Mapping[str, Any]
     provenance: Mapping[str, Any]
     measurements: tuple[Measurement, ...]
-    shards: Mapping[tuple[int, int], Path]
+    shards: tuple[tuple[int, int], ...]
+    store: RunFolder
 
     @property
     def own(self) -> tuple[Mapping[str, Any], ...]:
@@ -91,8 +94,9 @@ class Run:
     @cached_property
     def rows(self) -> Mapping[str, Metric]:
         """What is said of every metric, by name: the table of this package, and the run's own metrics."""
-        rows = {str(each["name"]): each["row"] for each in self.own if each.get("family") == "metrics"}
-        return {**METRICS, **{name: Metric.from_data(row) for name, row in rows.items()}}
+        own = [each for each in self.own if each.get("family") == "metrics"]
+        with parsing(self.folder / "provenance.json", "a whole record of a metric of one's own"):
+            return {**METRICS, **{str(each["name"]): Metric.from_data(each["row"]) for each in own}}
 
     def row_name(self, name: str) -> str | None:
         """Return the name of the metric that gives the measurement of this name; None where none does."""
@@ -205,10 +209,11 @@ class Run:
             ValueError: if a file is damaged or its pictures have another shape than those of generation 0.
         """
         found: dict[int, np.ndarray] = {}
-        for (generation, owner), folder in sorted(self.shards.items()):
-            path = folder / ("probe.npy" if kind == "tracked" else f"{kind}.npy")
-            if owner not in (REAL, line) or not path.exists():
+        name = "probe.npy" if kind == "tracked" else f"{kind}.npy"
+        for generation, owner in self.shards:
+            if owner not in (REAL, line) or not self.store.has_file(generation, owner, name):
                 continue
+            path = self.store.file(generation, owner, name)
             found[generation] = read_npy(path)
             first = found[min(found)]
             if found[generation].shape[1:] != first.shape[1:]:
@@ -219,17 +224,17 @@ class Run:
     def training(self) -> list[Training]:
         """Return the last line of the training record of each model that has one."""
         records = []
-        for (generation, line), folder in sorted(self.shards.items()):
-            path = folder / "train.jsonl"
-            lines = path.read_text("utf-8").splitlines() if path.exists() else []
-            if not lines:
+        for generation, line in self.shards:
+            if not self.store.has_file(generation, line, "train.jsonl"):
                 continue
-            try:
+            path = self.store.file(generation, line, "train.jsonl")
+            with parsing(path, "a whole training record"):
+                lines = path.read_text("utf-8").splitlines()
+                if not lines:
+                    continue
                 last = json.loads(lines[-1])
-                seen, loss, seconds = int(last["images_seen"]), float(last["loss"]), float(last["seconds"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {len(lines)}: expected a training record, got {error!r}") from error
-            records.append(Training(generation, line, seen, loss, seconds))
+                seen, loss = int(last["images_seen"]), float(last["loss"])
+            records.append(Training(generation, line, seen, loss))
         return records
 
 
@@ -242,14 +247,9 @@ def read_run(folder: Path) -> Run:
     """
     folder = Path(folder)
     store = RunFolder.open(folder)
-    experiment = store.config.get("experiment")
-    if not isinstance(experiment, Mapping):
-        got = type(experiment).__name__
-        raise ValueError(
-            f"{folder / 'config.json'}: expected an object `experiment` in it, got {got}. Restore the file."
-        )
-    shards = {shard: store.shard_path(*shard) for shard in store.shards()}
+    config, provenance = store.config, store.provenance
+    shards = tuple(store.shards())
     if (0, REAL) not in shards:
         raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
     latest = {(m.name, m.generation, m.line, m.predicted): m for m in store.measurements()}
-    return Run(folder, experiment, store.provenance, tuple(latest.values()), shards)
+    return Run(folder, config["experiment"], provenance, tuple(latest.values()), shards, store)

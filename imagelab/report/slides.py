@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..io.atomic import written_whole
+from ..io.disk import storing
 from .animate import animate
 from .grids import draw_slides
 from .headline import finest_band, freckle_name, headline
@@ -49,6 +50,7 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
 
     Raises:
         ValueError: for another suffix, no run, a damaged run folder, or if python-pptx is not installed.
+        NotStored: if the disk is full or refuses to write.
     """
     if out.suffix.lower() != ".pptx":
         raise ValueError(f"{out}: expected a name that ends in .pptx, got {out.suffix!r}")
@@ -63,14 +65,15 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
     deck = new_deck()
     deck.slide_width, deck.slide_height = Inches(WIDE), Inches(HIGH)
     deck.core_properties.title, deck.core_properties.author = views[0].title, "imagelab"
-    with tempfile.TemporaryDirectory() as scratch:
+    with storing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as scratch:
         for order, view in enumerate(views):
             _tell(deck, view, Path(scratch) / str(order), (rare or {}).get(Path(runs[order])))
         if len(views) > 1:
             _beside(deck, views)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(out) as partial:
-        deck.save(str(partial))
+    with storing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(out) as partial:
+            deck.save(str(partial))
     return out
 
 

@@ -2,23 +2,30 @@
 
 Every random number of a run has an address, and a generation depends only on the generations before it. So a run with
 the old regime up to generation G and another regime afterwards has the same bytes as the old run up to G. These
-generations are copied, each finished shard atomically, and the new run continues from there. On the same machine the
-result is the same folder, with the same content, as a run of the new experiment from the start.
+generations are copied, each finished shard atomically, and the new run continues from there with the settings of the
+old one. The two runs share no file. On the same machine the result is the same folder, with the same content, as a run
+of the new experiment from the start.
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..experiment import Experiment
+from ..io.chain import FEATURES
+from ..io.manifest import files_in, is_folder
+from ..io.untrusted import regular
 from ..pool import REAL, RESERVE
 from ..regimes import continued
 from ..run_folder import RunFolder
 from .prepare import split_sizes
+from .shard_files import write_npy
 
-__all__ = ["branch", "branched"]
+__all__ = ["adopt", "branch", "branched"]
 
 FREE = ("name", "title", "regime", "generations")
 """Settings in which a branch may differ from its stem; all others affect the first generations."""
@@ -76,20 +83,48 @@ def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
                 f"is not possible. Continue the run first: imagelab resume {stem.path}"
             )
     split_sizes(experiment)
-    folder = RunFolder.create(experiment.folder, experiment.config())
+    origin = {"branched_from": _origin(stem, at)}
+    folder = RunFolder.create(experiment.folder, experiment.config(), origin)
     with folder.lock():
-        if not folder.provenance:
-            folder.write_provenance({"branched_from": _origin(stem, at)})
         for generation, line in shards:
             if not folder.has(generation, line):
                 changed = _reserve(stem, experiment) if generation == 0 else {}
-                folder.adopt(stem, generation, line, changed)
+                adopt(folder, stem, generation, line, changed)
     return folder
+
+
+def adopt(
+    folder: RunFolder, stem: RunFolder, generation: int, line: int, changed: Mapping[str, np.ndarray | None]
+) -> None:
+    """Take over a finished shard of the stem, whole or not at all. Its files are compared, and copied.
+
+    Args:
+        folder: the branch.
+        stem: the run that has the shard.
+        generation: which generation.
+        line: which line of it.
+        changed: arrays to write instead of the stem's, by file name; None to leave one out.
+    """
+    partial, source = folder.begin(generation, line), stem.shard_path(generation, line)
+    whole = {name: stem.file(generation, line, name) for name in stem.files(generation, line) if name not in changed}
+    if is_folder(source / FEATURES):
+        whole |= {f"{FEATURES}/{name}": source / FEATURES / name for name in files_in(source / FEATURES)}
+    for name, path in whole.items():
+        regular(path)
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, partial / name, follow_symlinks=False)
+    for name, array in changed.items():
+        if array is not None:
+            write_npy(partial / name, array)
+    made_from, made_with = stem.origin(generation, line)
+    folder.commit(generation, line, made_from, made_with)
 
 
 def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
     """Return the record of the stem in a branch's provenance."""
-    kept = ("imagelab", "git", "python", "packages", "platform", "processor", "device", "threads", "branched_from")
+    surroundings = ("imagelab", "git", "installed", "python", "packages", "platform", "processor")
+    settings = ("device", "batch", "processes", "threads", "flags")
+    kept = (*surroundings, *settings, "branched_from")
     known = {key: value for key, value in stem.provenance.items() if key in kept}
     return {"run": stem.path.resolve().name, "signature": stem.config["signature"], "until": at, **known}
 

@@ -12,7 +12,8 @@ are rounded differently.
 
 The ranks read models and checkpoints from the run folder, so they need a shared file system. If a rank fails, it exits
 and its connections close. Then the collective operations of the other ranks fail and they exit, too; no rank waits for
-ever. Only rank 0 handles signals: it finishes the current step and then stops the workers.
+ever. Rank 0 then says what happened; if it is the one that is gone, the first of the others does.
+Only rank 0 handles signals: it finishes the current step and then stops the workers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -38,10 +40,29 @@ from .threads import limited
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TorchProcessGroup", "fit", "is_worker", "run_distributed", "sample", "world_size"]
+__all__ = ["LostProcess", "TorchProcessGroup", "fit", "is_worker", "run_distributed", "sample", "world_size"]
 
 PEER_TIMEOUT = timedelta(days=7)
 """How long a rank waits for the others; rank 0 may be measuring. The end of a process is noticed immediately."""
+
+
+TOLD_WITHIN = 1.0
+"""Seconds that a worker that has lost a process waits for rank 0 to say so, before it says so itself."""
+
+
+class LostProcess(ValueError):
+    """Another process of the run has failed or was killed.
+
+    Attributes:
+        speaks: whether this process is the one that tells the user; of all that are left only one does.
+    """
+
+    def __init__(self, speaks: bool):
+        super().__init__(
+            "another process of this run has failed or was killed; its message, if it had one, is above. All finished "
+            "work is kept: start the run again to continue."
+        )
+        self.speaks = speaks
 
 
 def world_size() -> int:
@@ -146,7 +167,7 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
         The exit code of the work on rank 0, 0 on a worker.
 
     Raises:
-        ValueError: if another process has failed or was killed.
+        LostProcess: if another process has failed or was killed.
     """
     if world_size() == 1:
         return work(SINGLE_PROCESS)
@@ -159,22 +180,12 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     device = choose_device(runtime.device)
     dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PEER_TIMEOUT)
     group = TorchProcessGroup(dist.get_rank(), dist.get_world_size())
-    if group.rank:
-        _serve(group, device)
-        code = 0
-    else:
-        try:
-            code = work(group)
-        except RuntimeError as error:
-            if group.idle or "gloo" not in str(error):
-                raise
-            raise ValueError(
-                "another process of this run has failed or was killed; its message is above. All finished work is "
-                "kept: start the run again to continue."
-            ) from error
-        finally:
-            if group.idle:  # else the workers are in the middle of a task, and stop when the connection closes
-                group.broadcast_object(None)
+    try:
+        code = _serve(group, device) if group.rank else _lead(group, work)
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise LostProcess(_speaks(group.rank)) from error
     if group.idle:
         with contextlib.suppress(RuntimeError):  # all ranks exit together; if rank 0 has failed, the barrier fails
             dist.barrier()
@@ -182,11 +193,52 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     return code
 
 
-def _serve(group: TorchProcessGroup, device: str) -> None:
-    """Do the tasks that rank 0 sends until it sends None, with as many threads as rank 0 uses."""
+def _lead(group: TorchProcessGroup, work: Callable[[ProcessGroup], int]) -> int:
+    """Do the work on rank 0 and stop the workers, unless they are in the middle of a task."""
+    try:
+        code = work(group)
+    except BaseException:
+        if group.idle:
+            with contextlib.suppress(RuntimeError):  # the workers may be gone; the first error is the one to report
+                group.broadcast_object(None)
+        else:  # the workers stop when the connection closes, and need not say why
+            _speaks(0)
+        raise
+    group.broadcast_object(None)
+    return code
+
+
+def _serve(group: TorchProcessGroup, device: str) -> int:
+    """Do the tasks that rank 0 sends until it sends None, with as many threads as rank 0 uses; return 0."""
     while (task := group.broadcast_object(None)) is not None:
         with limited(task.threads):
             _help(group, device, task)
+    return 0
+
+
+def _speaks(rank: int) -> bool:
+    """Return whether this process tells the user that one is lost: rank 0, or where that is gone the first worker.
+
+    The processes agree on it through the store of torchrun, which outlives them. Where it cannot be reached, every
+    process tells it.
+    """
+    import torch.distributed as dist
+
+    key = f"imagelab/lost/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    try:
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(*place, is_master=False, timeout=timedelta(seconds=10), wait_for_workers=False)
+        if rank == 0:
+            store.set(key, "told")
+            return True
+        end = time.monotonic() + TOLD_WITHIN
+        while time.monotonic() < end:
+            if store.check([key]):
+                return False
+            time.sleep(0.05)
+        return store.add(f"{key}/workers", 1) == 1
+    except (RuntimeError, KeyError, ValueError):
+        return True
 
 
 def _help(group: TorchProcessGroup, device: str, task: _Fit | _Draw) -> None:

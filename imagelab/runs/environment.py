@@ -12,35 +12,41 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..experiment import Experiment
+from ..generators import RunContext
 from ..io.own_code import OwnCode, member_of
 from ..metrics import Metric
 from ..run_folder import RunFolder
 from .prepare import split_sizes
 from .threads import thread_record as threads_record
 
-__all__ = ["PACKAGES", "provenance"]
+__all__ = ["PACKAGES", "installed_digest", "kernel_flags", "made_with", "provenance"]
 
 
 PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy", "scipy", "scikit-image", "pillow")
 
 
-def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[str, Any]:
+def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -> dict[str, Any]:
     """Return the record of this run's surroundings, and keep the first session's where the run is resumed."""
     session = {
         "imagelab": __version__,
         "git": _git_state(),
+        "installed": installed_digest(),
         "python": sys.version.split()[0],
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": f"{os.cpu_count()} x {processor()}",
-        "device": _device_name(device),
+        "device": _device_name(context.device),
+        "batch": context.batch,
+        "processes": context.group.size,
         "threads": threads_record(),
+        "flags": kernel_flags(),
     }
     before = folder.provenance
     if before.keys() - {"branched_from"}:
@@ -69,6 +75,41 @@ def provenance(experiment: Experiment, folder: RunFolder, device: str) -> dict[s
         if side in calibrated_sizes():
             record["freckle_calibration"] = calibration_card(shipped_calibration(side))
     return record
+
+
+def made_with(context: RunContext) -> dict[str, Any]:
+    """Return what may change the rounding of a shard's numbers: the settings and versions that it was made with.
+
+    Returns:
+        "device": the kind of device and its name. "batch": images in a sampling batch. "threads": of torch.
+        "processes": that shared the work. "flags": torch's settings for kernels. "imagelab", "torch": versions.
+    """
+    import torch
+
+    return {
+        "device": _device_name(context.device),
+        "batch": context.batch,
+        "threads": torch.get_num_threads(),
+        "processes": context.group.size,
+        "flags": kernel_flags(),
+        "imagelab": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def kernel_flags() -> dict[str, Any]:
+    """Return torch's settings that choose between kernels, and with them the rounding of sums."""
+    import torch
+
+    return {
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkldnn": torch.backends.mkldnn.enabled,  # pyright: ignore[reportAttributeAccessIssue]
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+    }
 
 
 def _own(code: OwnCode) -> dict[str, Any]:
@@ -103,6 +144,19 @@ def _git_state() -> dict[str, str] | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""}
+
+
+@cache
+def installed_digest() -> str:
+    """Return the SHA-256 over imagelab's own source files as they are installed: names and contents, 64 hex digits.
+
+    It says which code ran where no commit can: in a wheel, or a checkout with changes.
+    """
+    home, total = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for path in sorted(home.rglob("*.py")):
+        name = path.relative_to(home).as_posix()
+        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def processor() -> str:

@@ -14,11 +14,14 @@ from ..curation import Candidates, Kept
 from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
+from ..io.chain import FEATURES
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
-from ..run_folder import RunFolder, write_npy
+from ..pool import REAL
+from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
+from .shard_files import write_npy
 
 __all__ = ["curate", "measure_shard", "photocopy"]
 
@@ -74,10 +77,11 @@ def photocopy(model: Model, folder: RunFolder, shard: Path, generation: int, lin
     """
     if not model.reconstructs:
         return None
-    original = folder.shard_path(generation - 1, line) / "photocopy.npy"
+    original = folder.file(generation - 1, line, "photocopy.npy")
     write_npy(shard / "photocopy.npy", model.reconstruct(read_npy(original)))
-    blank = folder.shard_path(0) / "blank.npy"
-    return model.reconstruct(read_npy(blank)) if blank.exists() else None
+    if not folder.has_file(0, REAL, "blank.npy"):
+        return None
+    return model.reconstruct(read_npy(folder.file(0, REAL, "blank.npy")))
 
 
 def measure_shard(
@@ -94,11 +98,17 @@ def measure_shard(
         context: device for features.
     """
     evidence = Evidence(
-        real=ImageSet(read_npy(real / "heldout.npy"), real / "features"),
-        fake=ImageSet(images, shard / "features"),
+        real=ImageSet(read_npy(real / "heldout.npy"), _features(real)),
+        fake=ImageSet(images, _features(shard)),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
-        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), real / "features"),
+        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real)),
     )
     return measure_panel(evidence, experiment.panel)
+
+
+def _features(shard: Path) -> Path | None:
+    """Return the folder in which the features of a shard's images are kept; None where a link has its name."""
+    place = shard / FEATURES
+    return None if place.is_symlink() else place

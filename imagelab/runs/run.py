@@ -20,11 +20,11 @@ from ..generators import Diverged, Interrupted, RunContext, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..lab import Shard, run_generations
 from ..run_folder import CHECKPOINT, RunFolder
-from .device import choose_device
 from .environment import provenance
 from .preflight import preflight
 from .prepare import open_run
-from .threads import choose_threads, default_threads, limited, usable_cores, waiting, warnings
+from .settings import Settings, choose_settings
+from .threads import limited, usable_cores, waiting, warnings
 
 __all__ = ["Begun", "Event", "Note", "Phase", "missing_shards", "run", "steps"]
 
@@ -111,16 +111,17 @@ def steps(
     folder = folder or open_run(experiment)
     missing = missing_shards(experiment, folder)
     if not missing:
-        folder.mend()  # a kill may have come between the last shard and its lines in metrics.jsonl
+        folder.heal()
         return
     on_event(Phase("loading torch"))
-    with folder.lock(), limited(_threads(experiment, folder, on_event, group)):
+    settings = choose_settings(experiment.runtime, folder.provenance, group.size, folder.path)
+    _tell(settings, on_event, group)
+    with folder.lock(), limited(settings.threads):
         folder.mend()
-        device = choose_device(experiment.runtime.device)
-        record = provenance(experiment, folder, device)
+        context = RunContext(settings.device, settings.batch, on_record=on_event, should_stop=should_stop, group=group)
+        record = provenance(experiment, folder, context)
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
-        context = RunContext(device, experiment.runtime.batch, on_record=on_event, should_stop=should_stop, group=group)
         if (1, 0) in missing:
             on_event(Phase("trying models and metrics"))
             preflight(experiment, context)
@@ -149,20 +150,18 @@ def missing_shards(experiment: Experiment, folder: RunFolder) -> tuple[tuple[int
     return tuple(shard for shard in wanted if not folder.has(*shard))
 
 
-def _threads(experiment: Experiment, folder: RunFolder, on_event: Callable[[Event], None], group: ProcessGroup) -> int:
-    """Return the number of torch's threads for this run, after telling the user what speaks against it."""
-    choice = choose_threads(experiment.runtime.threads, folder.provenance, default_threads())
+def _tell(settings: Settings, on_event: Callable[[Event], None], group: ProcessGroup) -> None:
+    """Tell the user which settings differ from those that the run was begun with, and what makes it slow."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))  # of this run, on this machine
-    for sentence in (choice.note, *warnings(choice.threads, processes, usable_cores(), waiting())):
-        if sentence:
-            on_event(Note(sentence))
-    return choice.threads
+    for sentence in (*settings.notes, *warnings(settings.threads, processes, usable_cores(), waiting())):
+        on_event(Note(sentence))
 
 
 def _is_full_disk(error: Exception) -> bool:
     """Whether a write failed because the disk is full; safetensors says so in its own words, without an OSError."""
     number = error.errno if isinstance(error, OSError) else None
-    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return number in full or any(os.strerror(code) in str(error) for code in full)
 
 
 def _clear_partial(folder: RunFolder) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from imagelab.cli.entry import main
 from imagelab.pool import Pool
-from imagelab.run_folder import RunFolder, write_shard
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_shard
 
 
 @pytest.fixture

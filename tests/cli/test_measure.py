@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from imagelab.io.cache import cache_folder
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS
 from imagelab.pool import REAL, Pool
-from imagelab.run_folder import RunFolder, write_npy, write_shard
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_npy, write_shard
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_earlier_numbers_are_compared_where_the_instrument_is_the_same(here: Pat
 def test_a_generation_of_a_run_is_measured_and_compared_with_its_own_numbers(
     here: Path, capsys: pytest.CaptureFixture[str]
 ):
-    folder = RunFolder.create(here / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d"})
+    folder = RunFolder.create(here / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d", "experiment": {}})
     rng = np.random.default_rng(0)
     for place in ((0, REAL), (1, 0), (2, 0)):
         shard = folder.begin(*place)
@@ -175,6 +177,30 @@ def test_every_option_reaches_the_measurement(here: Path, capsys: pytest.Capture
     capsys.readouterr()
 
 
+def test_key_and_column_choose_among_several_pictures(here: Path, capsys: pytest.CaptureFixture[str]):
+    import pyarrow
+    from pyarrow import parquet
+
+    def row(said: str) -> str:
+        return next(line for line in said.splitlines() if line.startswith("brightness"))
+
+    files = sorted((here / "fake").glob("*.png"))
+    with tarfile.open("masks.tar", "w") as archive:
+        for file in files:
+            archive.add(file, f"{file.stem}.jpg")
+            archive.add(here / "real" / file.name, f"{file.stem}.seg.png")
+    cells = {"mask": "real", "image": "fake"}
+    columns = {name: [{"bytes": (here / home / f.name).read_bytes()} for f in files] for name, home in cells.items()}
+    parquet.write_table(pyarrow.table(columns), "two.parquet")
+    assert command("real", "fake", "--metrics", "tone") == 0
+    expected = row(capsys.readouterr().out)
+    for source, option, value in (("masks.tar", "--key", "jpg"), ("two.parquet", "--column", "image")):
+        assert command("real", source, "--metrics", "tone") == 1
+        assert f"{option} " in capsys.readouterr().err
+        assert command("real", source, "--metrics", "tone", option, value) == 0
+        assert row(capsys.readouterr().out) == expected
+
+
 def test_no_cache_keeps_nothing(here: Path):
     assert command("real", "fake", "--metrics", "tone", "--no-cache") == 0
     assert not list(cache_folder("measured").glob("*"))
@@ -203,3 +229,25 @@ def test_long_work_says_now_and_then_what_it_is_doing(
         told = capsys.readouterr()
         assert ("measuring: Tone (1/2)" in told.err) == expected
         assert json.loads(told.out)
+
+
+def test_a_page_and_a_white_can_be_stated(here: Path, capsys: pytest.CaptureFixture[str]):
+    (here / "pages").mkdir()
+    for number in range(6):
+        frames = [Image.new("L", (16, 16), 10 * number + page) for page in (1, 2)]
+        frames[0].save(here / "pages" / f"{number}.tif", save_all=True, append_images=frames[1:])
+    assert command("real", "pages", "--metrics", "tone") == 0
+    said = capsys.readouterr().out
+    assert "6 made images" in said and "of which the first was taken: 6; --page 2 takes another" in said
+    assert command("real", "pages", "--metrics", "tone", "--page", "all") == 0
+    assert "12 made images" in capsys.readouterr().out
+    assert command("real", "pages", "--metrics", "tone", "--page", "3") == 1
+    assert "page 3: the file holds 2" in capsys.readouterr().err
+    assert command("real", "pages", "--metrics", "tone", "--page", "0") != 0
+    (here / "dark").mkdir()
+    for number in range(6):
+        values = np.random.default_rng(number).integers(0, 4096, (16, 16)).astype(np.uint16)
+        Image.fromarray(values).save(here / "dark" / f"{number}.png")
+    assert command("real", "dark", "--metrics", "tone") == 1
+    assert "12-bit values; say which value is white: --white 4095" in capsys.readouterr().err
+    assert command("real", "dark", "--metrics", "tone", "--white", "4095") == 0

@@ -8,7 +8,8 @@ import pytest
 from imagelab.cli.entry import main
 from imagelab.cli.pictures import most_alike
 from imagelab.data import Faces
-from imagelab.run_folder import RunFolder, write_npy
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_npy
 
 
 @pytest.fixture(scope="module")

@@ -75,3 +75,12 @@ def test_a_line_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert exit_code("watch", run, "--line", "2") == 1
     assert exit_code("watch", run, "--every", "0") == 2
     assert "has lines 0 to 1, got 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_config_of_another_shape_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for number, wrong in enumerate(({"generations": "x"}, {"generations": 2, "arms": 5}, {"arms": []})):
+        path = tmp_path / str(number)
+        folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": wrong})
+        add(folder, 0, Measurement("pixel_variance", 1.0, line=REAL))
+        assert exit_code("watch", path) == 1
+        assert "config.json" in capsys.readouterr().err

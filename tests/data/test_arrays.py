@@ -92,3 +92,9 @@ def test_labels_of_another_length_are_refused(tmp_path: Path, planes: np.ndarray
     np.savez(tmp_path / "a.npz", images=planes, labels=np.arange(7))
     with pytest.raises(ValueError, match=r"labels: expected one label per picture \[8\], got \(7,\)"):
         Arrays(path=tmp_path / "a.npz").available(0)
+
+
+def test_pictures_that_are_all_too_small_are_refused_without_a_look_at_each(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((1_000_000, 2, 2), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.npy: its pictures are too small: 2 x 2 pixels"):
+        Arrays(path=tmp_path / "a.npy", size=16).available(0)

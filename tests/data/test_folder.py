@@ -4,12 +4,14 @@ import io
 import json
 import os
 import struct
+import tarfile
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from imagelab.data.base import Data
 from imagelab.data.folder import Folder
 from imagelab.io import catalogue as catalogue_module
 from imagelab.io.catalogue import Split, shown
+from imagelab.io.reading import Picture, Reading
 from imagelab.io.resample import squared
 
 SPLITS = get_args(Split)
@@ -261,13 +264,14 @@ def test_subfolders_are_read_unless_told_otherwise(plain: Path) -> None:
     assert len(all_images(Folder(path=plain, recursive=False))) == 12
 
 
-def test_stop_lists_every_bad_file_at_once(zoo: Path) -> None:
+def test_stop_names_the_first_bad_files_and_counts_the_others(zoo: Path) -> None:
     recipe = Folder(path=zoo, size=32, on_bad="stop")
     with pytest.raises(ValueError, match="7 bad files") as caught:
         recipe.load("train", 1, 0)
-    for name, (_, reason) in zoo_bad().items():
-        assert name in str(caught.value) and reason in str(caught.value)
-    assert len(recipe.bad_files()) == 7
+    lines = str(caught.value).splitlines()
+    for bad, line in zip(recipe.bad_files()[:5], lines[1:6], strict=True):
+        assert line == f"  {bad.path}: {bad.reason}"
+    assert lines[6:] == ["  and 2 more"] and len(recipe.bad_files()) == 7
 
 
 def test_stop_goes_on_where_nothing_is_bad(plain: Path) -> None:
@@ -307,18 +311,21 @@ def test_a_broken_link_and_an_odd_file_are_named(plain: Path) -> None:
     (plain / "broken.png").symlink_to(plain / "nowhere.png")
     os.mkfifo(plain / "pipe.png")
     reasons = {Path(bad.path).name: bad.reason for bad in Folder(path=plain).bad_files()}
-    assert reasons == {"broken.png": "cannot be opened: No such file or directory", "pipe.png": "not a regular file"}
+    assert reasons == {
+        "broken.png": "cannot be opened: No such file or directory",
+        "pipe.png": "is a named pipe; expected a regular file",
+    }
 
 
 def test_a_file_without_permission_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Image.open
+    honest = Path.open
 
-    def guarded(path: Path, *args: object, **settings: object) -> Image.Image:
+    def guarded(path: Path, *args: Any, **settings: Any) -> Any:
         if path.name == "05.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return honest(path, *args, **settings)  # pyright: ignore[reportArgumentType]
+        return honest(path, *args, **settings)
 
-    monkeypatch.setattr(Image, "open", guarded)
+    monkeypatch.setattr(Path, "open", guarded)
     (bad,) = Folder(path=plain).bad_files()
     assert (Path(bad.path).name, bad.reason) == ("05.png", "cannot be opened: Permission denied")
 
@@ -341,17 +348,51 @@ def test_a_subfolder_that_cannot_be_listed_is_named(plain: Path, monkeypatch: py
 def test_linked_subfolders_are_not_entered_so_a_loop_of_links_ends(plain: Path) -> None:
     (plain / "again").symlink_to(plain)
     assert len(all_images(Folder(path=plain))) == 12
+    assert "Linked folders that were not entered: 1 (again). " in Folder(path=plain).card()
+
+
+def test_an_archive_is_the_same_pictures_as_its_folder(plain: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as packed, zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(plain.rglob("*.*")):
+            packed.add(path, path.name)
+            archive.write(path, path.name)
+    expected = sorted(image.tobytes() for image in all_images(Folder(path=plain)).values())
+    for name in ("a.tar.gz", "a.zip"):
+        recipe = Folder(path=tmp_path / name)
+        assert sorted(image.tobytes() for image in all_images(recipe).values()) == expected
+        assert f"12 pictures of the archive {tmp_path / name}" in recipe.card()
+
+
+def test_the_pictures_of_an_archive_are_chosen_by_their_ending(plain: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for row, path in enumerate(sorted(plain.rglob("*.*"))):
+            archive.write(path, f"{row}.png")
+            archive.write(path, f"{row}.seg.png")
+    with pytest.raises(ValueError, match=r"12 of 12 samples have several pictures.*seg\.png \(12\)"):
+        Folder(path=tmp_path / "a.zip").available(0)
+    recipe = Folder(path=tmp_path / "a.zip", key="seg.png")
+    assert all(name.endswith(".seg.png") for name in all_images(recipe)) and len(all_images(recipe)) == 12
+    assert "Pictures left out because key is seg.png: png (12). " in recipe.card()
+
+
+def test_a_key_that_is_not_used_leaves_the_settings_as_they_were(plain: Path) -> None:
+    assert "key" not in Folder(path=plain).model_dump() and Folder(path=plain, key="png").model_dump()["key"] == "png"
+
+
+def test_archives_beside_the_pictures_are_counted_in_the_card(plain: Path) -> None:
+    (plain / "more.zip").touch()
+    assert "Archives that were not read: 1 (more.zip). " in Folder(path=plain).card()
 
 
 def test_unchanged_files_are_read_once_and_changed_ones_again(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    honest = catalogue_module.read_rgb
+    honest = catalogue_module.read_picture
 
-    def counted(path: Path, alpha_over: tuple[int, int, int]) -> np.ndarray:
+    def counted(path: Path, reading: Reading) -> Picture:
         reads.append(path.name)
-        return honest(path, alpha_over)
+        return honest(path, reading)
 
-    monkeypatch.setattr(catalogue_module, "read_rgb", counted)
+    monkeypatch.setattr(catalogue_module, "read_picture", counted)
     recipe = Folder(path=plain)
     before = recipe.fingerprint()
     recipe.load("train", 2, 0)
@@ -407,3 +448,34 @@ def test_a_configuration_from_another_machine_can_be_read() -> None:
 def test_settings_that_cannot_work_are_refused_at_once(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Folder.model_validate(settings)
+
+
+def test_each_picture_of_a_file_can_be_used_and_the_card_says_where_only_the_first_is(tmp_path: Path) -> None:
+    for number in range(8):
+        frames = [picture(10 * number + page) for page in range(2)]
+        frames[0].save(tmp_path / f"{number}.tif", save_all=True, append_images=frames[1:])
+    first, every = Folder(path=tmp_path), Folder(path=tmp_path, page="all", heldout_share=0.3)
+    assert sum(n or 0 for n in first.available(0).values()) == 8
+    assert "Files with several pictures, of which the first was taken: 8; page takes another" in first.card()
+    assert sum(n or 0 for n in every.available(0).values()) == 16 and "several" not in every.card()
+    for seed in range(4):
+        train, held = (
+            {name.split("#")[0] for name in every.load(split, every.available(seed)[split] or 0, seed).sources}
+            for split in ("train", "heldout")
+        )
+        assert not train & held, "the pages of one file stand in two splits"
+
+
+def test_settings_that_came_later_leave_older_experiments_their_names(tmp_path: Path) -> None:
+    plain = Folder(path=tmp_path).model_dump(mode="json")
+    assert not {"page", "white"} & plain.keys()
+    used = Folder(path=tmp_path, page=2, white=4095).model_dump(mode="json")
+    assert (used["page"], used["white"]) == (2, 4095.0)
+    assert Folder(**used) == Folder(path=tmp_path, page=2, white=4095) and Folder(**plain) == Folder(path=tmp_path)
+
+
+def test_the_card_says_how_deep_pictures_and_profiles_were_read(tmp_path: Path) -> None:
+    for number in range(8):
+        deep = np.asarray(picture(number).convert("L")).astype(np.uint16) * 257
+        Image.fromarray(deep).save(tmp_path / f"{number}.png")
+    assert "More than 8 bits a channel, rounded to 8: 8." in Folder(path=tmp_path).card()

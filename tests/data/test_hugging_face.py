@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_damaged_tables_are_refused_by_name(built: dict[str, Path], tmp_path: Pa
     with pytest.raises(ValueError, match=r"\.arrow: not a whole Arrow file"):
         HuggingFace(path=root).available(0)
     (root / "dataset_dict.json").write_text("{")
-    with pytest.raises(ValueError, match=r"dataset_dict\.json: cannot be read as JSON"):
+    with pytest.raises(ValueError, match=r"dataset_dict\.json: not whole JSON"):
         HuggingFace(path=root).available(0)
 
 
@@ -122,11 +123,19 @@ def test_metadata_as_csv_and_class_folders_are_read(fake: Callable[[str], Path],
     assert classes.available(0) == {"train": 6, "reserve": 3, "heldout": 3}
 
 
-@pytest.mark.parametrize("line", ['{"freckled": true}', "{", "[1, 2]"])
-def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"freckled": true}', "expected one entry per line with file_name, got freckled"),
+        ('{"file_name": 3}', "expected one entry per line with file_name, got '3'"),
+        ("{", "not whole JSON"),
+        ("[1, 2]", "expected one entry per line with file_name, got .1, 2."),
+    ],
+)
+def test_metadata_without_file_names_is_refused_by_name(fake: Callable[[str], Path], line: str, said: str) -> None:
     root = fake("hugging_face")
     (root / "train" / "metadata.jsonl").write_text(line + "\n")
-    with pytest.raises(ValueError, match=r"metadata\.jsonl: expected one entry per line with file_name"):
+    with pytest.raises(ValueError, match=rf"metadata\.jsonl: line 1: {said}"):
         HuggingFace(path=root).available(0)
 
 
@@ -192,3 +201,115 @@ def test_transparent_pictures_in_tables_lie_over_the_chosen_colour(tmp_path: Pat
     )
     assert np.median(white[:, 0]) > np.median(blue[:, 0])
     assert_array_equal(white[:, 2], blue[:, 2])
+
+
+def table_of(root: Path, columns: dict[str, list[object]]) -> HuggingFace:
+    """The fake imagefolder with a metadata.csv of these columns instead of its own."""
+    (root / "train" / "metadata.jsonl").unlink(missing_ok=True)
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    lines = [
+        ",".join(map(str, row))
+        for row in (["file_name", *rows[0]], *([f"{i}.png", *r] for i, r in enumerate(rows[1:])))
+    ]
+    (root / "train" / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return HuggingFace(path=root, size=32, official=False, heldout_share=0.2)
+
+
+WORDS = {
+    "true": "false",
+    "True": "False",
+    "TRUE": "FALSE",
+    "yes": "no",
+    "Yes": "No",
+    "1": "0",
+    "1.0": "0.0",
+    "1 ": "-1",
+}
+
+
+@pytest.mark.parametrize("yes", WORDS)
+def test_yes_and_no_of_a_table_become_attributes(yes: str, fake: Callable[[str], Path]) -> None:
+    recipe = table_of(fake("hugging_face"), {"rare": [yes if i in (2, 5) else WORDS[yes] for i in range(10)]})
+    sample = recipe.load("train", 8, 0)
+    rows = [int(Path(name).stem) for name in sample.sources]
+    assert set(sample.attributes) == {"rare"}
+    assert_array_equal(sample.attributes["rare"], [row in (2, 5) for row in rows])
+
+
+def test_a_column_with_a_third_value_is_told_and_not_taken(fake: Callable[[str], Path]) -> None:
+    truth = ["yes", "no"] * 5
+    columns = {
+        "mood": [*truth[:9], "unknown"],
+        "worn": [*truth[:8], "", ""],
+        "kind": ["1", "0", "2", "1", "0", "2", "1", "0", "2", "1"],
+        "mixed": ["true", "no"] * 5,
+        "age": range(10),
+        "name": [f"n{i}" for i in range(10)],
+        "good": truth,
+        "label": ["1", "0"] * 5,
+    }
+    recipe = table_of(fake("hugging_face"), {name: list(column) for name, column in columns.items()})
+    assert set(recipe.load("train", 8, 0).attributes) == {"good", "class/0", "class/1"}
+    said = (
+        "Not used, because they hold more than yes and no: mood (no / unknown / yes), worn (no / nothing / yes), "
+        "kind (0 / 1 / 2), mixed (no / true). "
+    )
+    assert said in recipe.card()
+
+
+def test_json_entries_that_are_not_all_yes_or_no_are_told(fake: Callable[[str], Path]) -> None:
+    root = fake("hugging_face")
+    values = [
+        {"a": i == 1, "b": None if i == 3 else True, "c": 1 if i == 2 else 0, **({"d": True} if i in (4, 7) else {})}
+        for i in range(10)
+    ]
+    lines = [json.dumps({"file_name": f"{i}.png", **row}) for i, row in enumerate(values)]
+    (root / "train" / "metadata.jsonl").write_text("\n".join([*lines, lines[0]]))
+    recipe = HuggingFace(path=root, size=32, official=False, heldout_share=0.2)
+    sample = recipe.load("train", 8, 0)
+    rows = [int(Path(name).stem) for name in sample.sources]
+    assert set(sample.attributes) == {"a", "c", "d"}
+    for name, known in {"a": {1}, "c": {2}, "d": {4, 7}}.items():
+        assert_array_equal(sample.attributes[name], [row in known for row in rows])
+    card = recipe.card()
+    assert "Not stated for every picture, and false where it is not (for how many): d (8). " in card
+    assert "hold more than yes and no: b (nothing / true). " in card and "1 line of the set's lists repeats" in card
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file_name,a\n0.png,1\n1.png,0,1\n", "line 3: expected 2 fields, as in line 1, got 3"),
+        ("file_name,a\n0.png,1\n1.png\n", "line 3: expected 2 fields, as in line 1, got 1"),
+        ("name,a\n0.png,1\n", "line 2: expected one entry per line with file_name, got a, name"),
+        ("file_name,a,a\n0.png,1,0\n", "line 1: expected one column of each name, got two of a"),
+        ("file_name,a\n0.png,1\n0.png,0\n", "line 3: says something else of train/0.png than line 2 of metadata.csv"),
+        ('file_name,a\n0.png,"1\n1.png,0\n', "line 2: not a row of a CSV file .unexpected end of data"),
+        ("file_name,a\n,1\n", "line 2: expected one entry per line with file_name, got ''"),
+        ("file_name,a\n\0.png,1\n", "not a text file in UTF-8 .line 2 holds zero bytes"),
+    ],
+)
+def test_a_damaged_table_is_refused_by_its_line(fake: Callable[[str], Path], text: str, said: str) -> None:
+    root = fake("hugging_face")
+    (root / "train" / "metadata.jsonl").unlink()
+    (root / "train" / "metadata.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"metadata\.csv: {said}") as caught:
+        HuggingFace(path=root).available(0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_in_place_of_a_table_is_refused_and_not_waited_for(fake: Callable[[str], Path]) -> None:
+    root = fake("hugging_face")
+    (root / "train" / "metadata.jsonl").unlink()
+    os.mkfifo(root / "train" / "metadata.csv")
+    with pytest.raises(ValueError, match=r"metadata\.csv: is a named pipe"):
+        HuggingFace(path=root).available(0)
+
+
+def test_a_table_from_a_spreadsheet_is_read(fake: Callable[[str], Path]) -> None:
+    root = fake("hugging_face")
+    (root / "train" / "metadata.jsonl").unlink()
+    rows = "".join(f'"{i}.PNG";{"TRUE" if i == 3 else "FALSE"} ;"a;b"\r\n' for i in range(10))
+    (root / "train" / "metadata.csv").write_bytes(("\ufeffFile_Name;Rare;Caption\r\n" + rows + "\r\n").encode())
+    recipe = HuggingFace(path=root, size=32, official=False, heldout_share=0.2)
+    assert set(recipe.load("train", 8, 0).attributes) == {"Rare"} and recipe.bad_files() == ()

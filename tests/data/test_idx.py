@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from imagelab.data.idx import MNIST, FashionMNIST
+from imagelab.io import untrusted
 
 
 def raw(path: Path) -> np.ndarray:
@@ -80,3 +82,29 @@ def test_damaged_gzip_and_labels_of_another_set_are_refused(fake: Callable[[str]
     labels.unlink()
     with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte: cannot be opened"):
         FashionMNIST(path=root).available(0)
+
+
+def test_a_gzip_file_that_unpacks_to_more_than_the_limit_is_refused(
+    fake: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fake("fashion_mnist")
+    path = root / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(struct.pack(">4I", 2051, 1000, 28, 28) + bytes(784_000)))
+    monkeypatch.setattr(untrusted, "ANY_RATIO", 10_000)
+    with pytest.raises(ValueError, match=rf"{path.name}: .*would unpack to 0.000784 GB, more than the limit"):
+        FashionMNIST(path=root).available(0)
+
+
+def test_parts_of_different_sides_are_refused(fake: Callable[[str], Path]) -> None:
+    root = fake("mnist")
+    (root / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, 5, 14, 14) + bytes(range(196)) * 5)
+    with pytest.raises(ValueError, match="pictures of 14 x 14 and 28 x 28"):
+        MNIST(path=root).available(0)
+
+
+def test_a_pipe_is_refused_at_once(fake: Callable[[str], Path]) -> None:
+    root = fake("mnist")
+    (root / "train-images-idx3-ubyte").unlink()
+    os.mkfifo(root / "train-images-idx3-ubyte")
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte: is a named pipe"):
+        MNIST(path=root).available(0)

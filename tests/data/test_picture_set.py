@@ -18,6 +18,7 @@ from imagelab.io import catalogue as catalogue_module
 from imagelab.io.annotation_lists import class_columns
 from imagelab.io.catalogue import Catalogue, Split, digest
 from imagelab.io.decode import distinct_pictures
+from imagelab.io.reading import Picture
 
 SPLITS = get_args(Split)
 KINDS = (
@@ -166,12 +167,14 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_rest_goes_on(kind: st
 
 
 @pytest.mark.parametrize("kind", ["celeba", "lfw", "dtd", "aircraft", "flowers102", "hugging_face"])
-def test_a_listed_picture_that_is_not_there_is_named(kind: str, fake: Callable[[str], Path]) -> None:
+def test_a_listed_picture_that_is_not_there_is_named_in_the_card(kind: str, fake: Callable[[str], Path]) -> None:
     root = fake(kind)
-    gone = sorted(path for path in root.rglob("*") if path.suffix in (".jpg", ".png"))[0]
-    gone.unlink()
-    (bad,) = opened(kind, root).bad_files()
-    assert Path(bad.path).name == gone.name and "there is no such file" in bad.reason
+    files = sorted(path for path in root.rglob("*") if path.suffix in (".jpg", ".png"))
+    files[0].unlink()
+    recipe = opened(kind, root, on_bad="stop")  # a part of a set is a set
+    said = f"1 of {len(files)} listed pictures are not in the folder: "
+    assert recipe.bad_files() == () and said in recipe.card()
+    assert files[0].stem in recipe.card().split(said)[1].split(". ")[0]
 
 
 def test_a_copy_of_a_training_picture_is_never_held_out(fake: Callable[[str], Path]) -> None:
@@ -204,9 +207,9 @@ def test_too_many_classes_are_not_followed_one_by_one() -> None:
 def test_a_catalogue_is_known_by_its_stamp_and_read_once() -> None:
     reads: list[int] = []
 
-    def read(row: int) -> np.ndarray:
+    def read(row: int) -> Picture:
         reads.append(row)
-        return np.full((3, 9, 9), row, np.uint8)
+        return Picture(np.full((3, 9, 9), row, np.uint8))
 
     catalogue = Catalogue(digest("once", 1), ("a", "b", "c"), read)
     again = Catalogue(digest("once", 1), ("a", "b", "c"), read)
@@ -229,7 +232,7 @@ def test_a_later_process_finds_the_decoded_pictures_on_disk(
     assert [kept.suffix for kept in cached()] == [".bytes", ".json"]
     assert not any(kept.stat().st_mode & 0o077 for kept in cached()), "others can read it"
     distinct_pictures.cache_clear()
-    monkeypatch.setattr(catalogue_module, "read_rgb", lambda *_: pytest.fail("a picture was decoded again"))
+    monkeypatch.setattr(catalogue_module, "read_picture", lambda *_: pytest.fail("a picture was decoded again"))
     after = everything(opened("image_folder", built["image_folder"]))
     for split, sample in before.items():
         assert_array_equal(sample.images, after[split].images)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import io
+import os
+import shutil
 import tarfile
 import tracemalloc
 import zipfile
@@ -18,7 +21,8 @@ from imagelab.io.pictures import write_png
 from imagelab.io.resample import squared
 from imagelab.metrics import ImageSet
 from imagelab.pool import REAL, Pool
-from imagelab.run_folder import RunFolder, write_npy, write_shard
+from imagelab.run_folder import RunFolder
+from imagelab.runs.shard_files import write_npy, write_shard
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def as_zip(pictures: np.ndarray, path: Path) -> object:
     return path / "a.zip"
 
 
-def as_tar(pictures: np.ndarray, path: Path) -> object:
+def as_tar(pictures: np.ndarray, path: Path) -> Path:
     with tarfile.open(path / "a.tar", "w") as archive:
         for row, picture in enumerate(pictures):
             info = tarfile.TarInfo(f"{row:03d}.png")
@@ -134,7 +138,7 @@ def test_an_array_file_is_mapped_and_not_loaded(tmp_path: Path, pictures: np.nda
 @pytest.fixture
 def run(tmp_path: Path, pictures: np.ndarray) -> Path:
     """A run of one generation with two lines: real 0..3, held out 4..5, line 0 has 6..7, line 1 has 8..9."""
-    folder = RunFolder.create(tmp_path / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d"})
+    folder = RunFolder.create(tmp_path / "tiny-1a2b3c4d", {"schema": 1, "signature": "1a2b3c4d", "experiment": {}})
     for place, rows in (((0, REAL), slice(0, 4)), ((1, 0), slice(6, 8)), ((1, 1), slice(8, 10))):
         shard = folder.begin(*place)
         if place == (0, REAL):
@@ -354,6 +358,55 @@ def test_copies_inside_a_folder_are_kept(tmp_path: Path, pictures: np.ndarray):
     assert len(opened) == 4 and sorted(copies(opened.images).values()) == [1, 3]
 
 
+def pages(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(3):
+        frames = [Image.new("L", (12, 12), 10 * number + page) for page in (1, 2)]
+        frames[0].save(folder / f"{number}.tif", save_all=True, append_images=frames[1:])
+    return folder
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_files_of_several_pictures_are_counted_and_chosen_in_folders_and_archives(tmp_path: Path, archived: bool):
+    source = pages(tmp_path / "pages")
+    if archived:
+        with zipfile.ZipFile(tmp_path / "pages.zip", "w") as archive:
+            for file in sorted(source.iterdir()):
+                archive.write(file, file.name)
+        source = tmp_path / "pages.zip"
+    first = open_images(source)
+    assert [int(image.max()) for image in first.images] == [1, 11, 21]
+    assert any("files with several pictures, of which the first was taken: 3; --page 2" in note for note in first.notes)
+    assert [int(image.max()) for image in open_images(source, Opening(page=2)).images] == [2, 12, 22]
+    every = open_images(source, Opening(page="all"))
+    assert [int(image.max()) for image in every.images] == [1, 2, 11, 12, 21, 22]
+    assert not any("several pictures" in note for note in every.notes)
+
+
+def test_archives_tell_transparency_and_depth_as_folders_do(tmp_path: Path):
+    Image.new("RGBA", (12, 12), (0, 0, 0, 9)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((12, 12), 257 * 7, np.uint16)).save(tmp_path / "deep.png")
+    home = tmp_path / "packed"
+    home.mkdir()
+    with zipfile.ZipFile(home / "a.zip", "w") as archive, tarfile.open(home / "a.tar", "w") as tar:
+        for file in sorted(tmp_path.glob("*.png")):
+            archive.write(file, file.name)
+            tar.add(file, file.name)
+    shutil.copytree(tmp_path, tmp_path / "plain", ignore=lambda *_: ["packed", "plain"])
+    said = [line for line in open_images(tmp_path / "plain").notes if "transparent" in line or "8 bits" in line]
+    assert len(said) == 2
+    for name in ("a.zip", "a.tar"):
+        assert set(said) <= set(open_images(tmp_path / "packed" / name).notes)
+
+
+def test_a_stated_white_reads_values_that_are_refused_without_it(tmp_path: Path):
+    values = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: 32-bit values without an agreed white .*--white 1"):
+        open_images(tmp_path)
+    np.testing.assert_array_equal(open_images(tmp_path, Opening(white=1.0)).images[0, 0], np.rint(values * 255.0))
+
+
 def test_transparency_and_bit_depth_give_notes(tmp_path: Path):
     clear = np.zeros((12, 12, 4), np.uint8)
     Image.fromarray(clear).save(tmp_path / "clear.png")
@@ -363,6 +416,96 @@ def test_transparency_and_bit_depth_give_notes(tmp_path: Path):
         assert [int(image.min()) for image in opened.images] == [255, 7]
         assert any("transparent" in note for note in opened.notes)
     assert any("more than 8 bits" in note for note in open_images(tmp_path).notes)
+
+
+def two_a_sample(pictures: np.ndarray, path: Path) -> Path:
+    """An archive of pictures and masks: 00.jpg and 00.seg.png are one sample."""
+    with tarfile.open(path / "masks.tar", "w") as archive:
+        for row, picture in enumerate(pictures):
+            for ending, pixels in (("jpg", picture), ("seg.png", 255 - picture)):
+                info = tarfile.TarInfo(f"{row:02d}.{ending}")
+                info.size = len(png(pixels))
+                archive.addfile(info, io.BytesIO(png(pixels)))
+    return path / "masks.tar"
+
+
+def test_of_several_pictures_a_sample_one_is_chosen_and_the_others_are_counted(tmp_path: Path, pictures: np.ndarray):
+    path, n = two_a_sample(pictures, tmp_path), len(pictures)
+    with pytest.raises(ValueError, match=rf"fake: .*masks\.tar: {n} of {n} samples .*jpg \({n}\), seg\.png \({n}\)"):
+        open_images(path, name="fake")
+    opened = open_images(path, Opening(key="jpg"))
+    assert np.array_equal(opened.images, pictures)
+    assert opened.notes == (f"pictures left out because key is jpg: seg.png ({n})",)
+    assert np.array_equal(open_images(path, Opening(key="seg.png")).images, 255 - pictures)
+    assert len(open_images(path, Opening(key="all"))) == 2 * n
+
+
+def test_a_packed_archive_is_the_same_set(tmp_path: Path, pictures: np.ndarray):
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress(as_tar(pictures, tmp_path).read_bytes()))
+    opened = open_images(packed)
+    assert np.array_equal(opened.images, pictures) and opened.notes == ()
+    assert np.array_equal(open_images(packed, Opening(cache=False)).images, pictures)
+
+
+def test_a_damaged_archive_is_a_refusal_or_the_first_note(tmp_path: Path, pictures: np.ndarray):
+    path = as_tar(pictures, tmp_path)
+    with tarfile.open(path) as archive:
+        place = archive.getmembers()[2].offset
+    content = bytearray(path.read_bytes())
+    content[place + 3] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="damaged after 2 pictures"):
+        open_images(path, Opening(on_bad="stop"))
+    opened = open_images(path)
+    assert len(opened) == 2 and opened.notes[0].startswith(f"the archive {path} is damaged")
+    assert "damaged after 2 pictures" in opened.notes[1] and opened.bad[0].path == str(path)
+
+
+def test_a_folder_of_several_kinds_asks_which_is_meant(tmp_path: Path, pictures: np.ndarray):
+    as_tar(pictures, tmp_path)
+    as_zip(pictures[:2], tmp_path)
+    assert len(open_images(tmp_path)) == len(pictures) + 2
+    save(pictures[:1], tmp_path / "more")
+    with pytest.raises(ValueError, match=r"several kinds \(pictures: 1, archives: 2\); expected one.*a\.tar"):
+        open_images(tmp_path)
+    (tmp_path / "a.tar").unlink()
+    (tmp_path / "a.zip").unlink()
+    as_parquet(pictures, tmp_path)
+    with pytest.raises(ValueError, match=r"several kinds \(pictures: 1, tables with pictures: 1\)"):
+        open_images(tmp_path)
+
+
+def test_a_table_without_pictures_beside_pictures_is_said(tmp_path: Path, pictures: np.ndarray):
+    import pyarrow
+    from pyarrow import parquet
+
+    save(pictures, tmp_path)
+    parquet.write_table(pyarrow.table({"file_name": ["0.png"]}), tmp_path / "metadata.parquet")
+    opened = open_images(tmp_path)
+    assert len(opened) == len(pictures) and opened.notes[0] == "tables that were not read: 1 (metadata.parquet)"
+
+
+def test_linked_folders_are_named_and_not_entered(tmp_path: Path, pictures: np.ndarray):
+    save(pictures, tmp_path / "far")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "data").symlink_to(tmp_path / "far")
+    with pytest.raises(ValueError, match=r"no picture in .*linked folders that were not entered: 1 \(data\)"):
+        open_images(tmp_path / "here")
+    save(pictures[:2], tmp_path / "here")
+    opened = open_images(tmp_path / "here")
+    assert len(opened) == 2 and opened.notes == ("linked folders that were not entered: 1 (data)",)
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.parquet", "x.png", "x.npy", "x.npz"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="is a named pipe; expected a regular file"):
+        open_images(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is a device; expected a regular file"):
+        open_images(tmp_path / name)
 
 
 @pytest.mark.parametrize(

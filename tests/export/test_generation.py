@@ -3,19 +3,29 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import resource
 import shutil
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from imagelab import Experiment, Faces, Gaussian
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
+from imagelab.io.disk import NotStored
+from imagelab.io.run_records import write_record
 from imagelab.lab import run_generations
+from imagelab.report import write_report
+from imagelab.report.slides import write_slides
 from imagelab.run_folder import RunFolder
 from imagelab.runs.environment import provenance
 from imagelab.runs.prepare import open_run
@@ -36,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         runtime={"runs": tmp_path_factory.mktemp("runs")},  # pyright: ignore[reportArgumentType]
     )
     opened = open_run(experiment)
-    opened.write_provenance(provenance(experiment, opened, "cpu"))
+    opened.write_provenance(provenance(experiment, opened, RunContext()))
     for _ in run_generations(experiment, opened, RunContext()):
         continue
     return opened
@@ -150,3 +160,173 @@ def test_a_failure_leaves_nothing_behind(folder: RunFolder, tmp_path: Path, monk
     with pytest.raises(ZeroDivisionError):
         export_generation(folder.path, 1, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def copy_of(folder: RunFolder, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder.path, tmp_path / folder.path.name))
+
+
+def unsealed(run: Path) -> Path:
+    """Make a copied run look like one of a version before manifests: no command can notice a changed byte in it."""
+    for manifest in run.rglob("manifest.json"):
+        manifest.unlink()
+    (run / "seals.json").unlink()
+    for record in (run / "config.json", run / "provenance.json"):
+        content = json.loads(record.read_text())
+        del content["checksum"]
+        record.write_text(json.dumps(content))
+    return run
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("name", ["model/note.txt", "model/config.json", "images.npy", "pool.npz", "model", ""])
+@pytest.mark.parametrize("form", FORMATS)
+def test_nothing_is_copied_through_a_link_in_a_run(
+    form: Format, name: str, sealed: bool, folder: RunFolder, tmp_path: Path
+):
+    run = copy_of(folder, tmp_path)
+    if not sealed:
+        unsealed(run)
+    place, secret = run / "gen-002" / name, tmp_path / "secret"
+    if place.exists():
+        place.rename(secret)  # what the run itself wrote, but in another place
+    else:
+        secret.write_text("BEGIN PRIVATE KEY")
+    place.symlink_to(secret)
+    export = lambda: export_generation(run, 2, tmp_path / "out", form)  # noqa: E731
+    if form != "model" and name.startswith("model") and not sealed:  # not read, and not copied
+        assert not any("model" in path or b"PRIVATE KEY" in data for path, data in content(export()).items())
+        return
+    with pytest.raises(ValueError, match=r"(?s)gen-002.*(is a link|was not written by the run|is not part of|not 2)"):
+        export()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["images.npy", "probe.npy", "metrics.jsonl", "model/note.txt"])
+def test_no_slide_and_no_report_shows_what_a_link_leads_to(name: str, folder: RunFolder, tmp_path: Path):
+    run = copy_of(folder, tmp_path)
+    place, secret = run / "gen-002" / name, tmp_path / "secret"
+    if place.exists():
+        place.rename(secret)
+    else:
+        secret.write_text("BEGIN PRIVATE KEY")
+    place.symlink_to(secret)
+    for write in (lambda: write_report(run, tmp_path / "out"), lambda: write_slides([run], tmp_path / "deck.pptx")):
+        with pytest.raises(ValueError, match=r"gen-002"):
+            write()
+    assert not (tmp_path / "deck.pptx").exists() and not (tmp_path / "out" / "index.html").exists()
+
+
+def test_a_file_that_no_model_has_is_left_out_and_told(
+    folder: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run = unsealed(copy_of(folder, tmp_path))
+    (run / "gen-002" / "model" / "note_*.txt").write_text("mine")
+    out = export_generation(run, 2, tmp_path / "out", "model")
+    assert set(content(out)) == {"README.md", "config.json", "model.safetensors"}
+    assert "note_*.txt (not a file of a model)" in caplog.text
+    assert "- Left out of this copy: note\\_\\*.txt (not a file of a model)." in (out / "README.md").read_text()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_limit_of_the_files_size_is_one_sentence_and_leaves_nothing(form: Format, folder: RunFolder, tmp_path: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(NotStored, match=r"out: cannot be written: File too large: .*1,000 bytes") as caught:
+            export_generation(folder.path, 2, tmp_path / "out", form)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_run_that_is_deleted_meanwhile_is_one_sentence(
+    form: Format, folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = copy_of(folder, tmp_path)
+    whole = RunFolder.open(run)
+    monkeypatch.setattr(RunFolder, "open", lambda path: whole)
+    shutil.rmtree(run / "gen-002")
+    monkeypatch.setattr(RunFolder, "shards", lambda self: [(0, -1), (1, 0), (2, 0)])
+    with pytest.raises((NotStored, ValueError)) as caught:
+        export_generation(run, 2, tmp_path / "out", form)
+    assert "gen-002" in str(caught.value) and "\n" not in str(caught.value) and "[Errno" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_is_killed_before_any_call_is_repeated_by_the_same_command(folder: RunFolder, tmp_path: Path):
+    expected = content(export_generation(folder.path, 2, tmp_path / "whole", "webdataset"))
+    home = tmp_path / "out"
+    home.mkdir()
+    killed, alive = 0, False
+    while not alive:
+        alive = not killed_before(killed, home, lambda: export_generation(folder.path, 2, home / "set", "webdataset"))
+        if not (home / "set").exists():
+            export_generation(folder.path, 2, home / "set", "webdataset")
+        assert content(home / "set") == expected, killed
+        assert [path.name for path in home.iterdir()] == ["set"], killed
+        shutil.rmtree(home / "set")
+        killed += not alive
+    assert killed >= 4  # mkdir, the tar file, the card, the rename
+
+
+def killed_before(call: int, home: Path, work: Callable[[], object]) -> bool:
+    """Run the work in a forked child that ends, as by kill -9, before its call of this number that changes ``home``."""
+    child = os.fork()
+    if child == 0:
+        left = [call]
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            below = any(isinstance(name, str | Path) and str(name).startswith(str(home)) for name in arguments[:2])
+            if below and (writes or event in ("os.mkdir", "os.rename")):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(137)
+
+        try:
+            sys.addaudithook(hook)
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("text", ['"><script>alert(1)</script>', "`</code><script>x</script>`", "a\n---\n# b | [c](d)"])
+def test_no_text_of_a_run_becomes_a_tag_or_a_setting_of_the_card(
+    form: Format, text: str, folder: RunFolder, tmp_path: Path
+):
+    run = copy_of(folder, tmp_path)
+    config, known = folder.config, folder.provenance
+    config["experiment"] |= {"name": text, "data": {"kind": "folder", "path": "/x", "note": text}}
+    config["experiment"]["regime"] = {"kind": "replace", "note": text}
+    known["data"]["card"], known["labels"] = text, {"0": text}
+    rewrite(run, config, known)
+    whole = (export_generation(run, 1, tmp_path / "out", form) / "README.md").read_text()
+    _, front, body = whole.split("---\n", 2)
+    known_keys = {"license", "library_name", "tags", "pretty_name", "task_categories", "configs"}
+    assert set(yaml.safe_load(front)) <= known_keys and "<script" not in body
+    parsed = list(MarkdownIt("gfm-like", {"linkify": False}).parse(body))
+    inner = [child.type for token in parsed for child in token.children or ()]
+    kinds = {token.type for token in parsed} | set(inner)
+    assert not kinds & {"html_block", "html_inline", "link_open", "image", "hr"}
+    assert sum(token.type == "heading_open" for token in parsed) == 3
+
+
+def test_a_run_whose_name_is_a_tag_is_exported(folder: RunFolder, tmp_path: Path):
+    run = Path(shutil.copytree(folder.path, tmp_path / '"><img src=x>: [a](b)'))
+    text = (export_generation(run, 1, tmp_path / "out") / "README.md").read_text()
+    assert "<img" not in text
+    assert yaml.safe_load(text.split("---\n")[1])["pretty_name"] == f"{run.name}, generation 1"
+
+
+def rewrite(run: Path, config: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write the records of a copied run again, as the run itself would have."""
+    write_record(run / "config.json", config)
+    write_record(run / "provenance.json", provenance)

@@ -126,7 +126,8 @@ def test_the_next_writer_removes_what_a_killed_one_has_left_and_nothing_else(tmp
     os.utime(old, (0, 0))
     kept = [temporary("card.txt", place(), os.getpid()), temporary("card.txt", "0" * 8, 1234)]
     kept += [temporary("other.txt", place(), DEAD), tmp_path / "card.txt.partial", tmp_path / "my.card.txt"]
-    kept[-2].touch(), kept[-1].touch()
+    for path in kept[-2:]:
+        path.touch()
     if kind == "file":
         write_atomic(tmp_path / "card.txt", "whole")
     else:
@@ -149,7 +150,8 @@ def test_a_link_under_the_name_is_replaced_and_what_it_points_to_stays(tmp_path:
 def test_temporary_names_cannot_be_foreseen_and_are_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with written_whole(tmp_path / "a") as first, written_whole(tmp_path / "a") as second:
         assert first != second
-        first.write_text("1"), second.write_text("2")
+        first.write_text("1")
+        second.write_text("2")
     monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
     planted = tmp_path / f"b.{place()}-{os.getpid()}-{'0' * 12}.partial"
     planted.symlink_to("thesis.tex")

@@ -286,3 +286,25 @@ def test_an_entry_may_go_a_day_after_its_last_use(days: float, stays: bool):
     file = put("faces", f"{hashed('a')}.npz", days, size=9000)
     make_room()
     assert file.exists() == stays
+
+
+@pytest.mark.parametrize("damage", ["changed", "renamed", "without a digest"])
+def test_an_entry_that_was_changed_or_renamed_is_made_again(tmp_path: Path, damage: str, caplog):
+    def make(value: float) -> dict[str, np.ndarray]:
+        return {"features": np.full((2, 3), value)}
+
+    expected = {"features": (2, -1)}
+    cached(tmp_path, "a" * 16, expected, lambda: make(1))
+    path = tmp_path / ("a" * 16 + ".npz")
+    if damage == "renamed":
+        cached(tmp_path, "b" * 16, expected, lambda: make(5))
+        (tmp_path / ("b" * 16 + ".npz")).replace(path)
+    else:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["features"] = arrays["features"] + (damage == "changed")
+        if damage == "without a digest":
+            del arrays["digest"]
+        np.savez(path, **arrays)
+    assert (cached(tmp_path, "a" * 16, expected, lambda: make(2))["features"] == 2).all()
+    assert (cached(tmp_path, "a" * 16, expected, lambda: make(3))["features"] == 2).all()

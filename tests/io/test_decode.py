@@ -14,16 +14,17 @@ from imagelab.io.arrays import array_file
 from imagelab.io.cache import cache_folder
 from imagelab.io.catalogue import Catalogue, digest
 from imagelab.io.decode import decoded, distinct_pictures
+from imagelab.io.reading import Picture
 from imagelab.io.resample import Kernel, squared
 
 
 def catalogue_of(pictures: list[np.ndarray], read: list[int] | None = None) -> Catalogue:
-    def get(row: int) -> np.ndarray:
+    def get(row: int) -> Picture:
         if read is not None:
             read.append(row)
         if not pictures[row].size:
             raise ValueError("empty file")
-        return pictures[row]
+        return Picture(pictures[row])
 
     content = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
     return Catalogue(digest(content), tuple(f"{row}.png" for row in range(len(pictures))), get, home="folder/")

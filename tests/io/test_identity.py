@@ -15,9 +15,10 @@ import imagelab
 from imagelab.data import Arrays, Folder
 from imagelab.io import identity as module
 from imagelab.io.annotation_lists import read_rows
-from imagelab.io.archives import zip_catalogue
+from imagelab.io.archives import Archives, archive_catalogue
 from imagelab.io.catalogue import file_catalogue, list_pictures
 from imagelab.io.identity import identity
+from imagelab.io.reading import Reading
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -117,10 +118,12 @@ def test_every_reader_takes_other_pixels_under_the_same_name_size_and_time(tmp_p
         with zipfile.ZipFile(archive, "w") as made:
             made.writestr(zipfile.ZipInfo("0.bmp"), (folder / "0.bmp").read_bytes())
         os.utime(archive, LONG_AGO)
-        stamps.append((file_catalogue(list_pictures(folder)), zip_catalogue(archive), read_rows(table)))
+        stamps.append(
+            (file_catalogue(list_pictures(folder)), archive_catalogue(archive, Reading(), Archives()), read_rows(table))
+        )
     assert stamps[0][0] != stamps[1][0]
     assert stamps[0][1] != stamps[1][1]
-    assert stamps[1][2] == (("200",),)
+    assert [row.fields for row in stamps[1][2]] == [("200",)]
 
 
 @pytest.mark.parametrize("way", WAYS)

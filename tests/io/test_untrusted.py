@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagelab.io.untrusted import QUOTED, json_value, parsing, quoted, regular
+from imagelab.io.untrusted import QUOTED, UNPACK_GB, check_unpacked, json_value, parsing, quoted, regular, shown
 
 
 def test_a_pipe_a_device_and_a_folder_are_refused_by_name(tmp_path: Path):
@@ -58,3 +58,36 @@ def test_no_json_text_raises_anything_but_a_short_value_error(text: str | bytes)
     with pytest.raises(ValueError, match=r"^state\.json: not whole JSON") as caught:
         json_value(text, "state.json")
     assert len(str(caught.value)) < QUOTED + 60
+
+
+def test_an_error_of_the_disk_is_told_from_one_of_the_content():
+    with pytest.raises(OSError, match="Input/output"), parsing("a.npz", "an archive"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    with (
+        pytest.raises(ValueError, match=r"^a\.npz: not an archive \(Invalid argument\)"),
+        parsing("a.npz", "an archive"),
+    ):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # zipfile seeks to where a damaged directory says
+
+
+def test_half_of_a_surrogate_pair_and_a_huge_number_can_be_shown():
+    assert shown("\ud800.png") == "\\ud800.png"
+    assert quoted(10**5000) == "int"
+
+
+@pytest.mark.parametrize(
+    ("packed", "unpacked", "fits"),
+    [
+        (10, 200_000_000, True),
+        (1_000_000, 300_000_000, False),
+        (26_000_000, 3_020_000_000, True),  # dSprites: 116 to 1
+        (10_000_000_000, 17_000_000_000, False),
+        (20_000_000_000, 20_000_000_000, True),
+    ],
+)
+def test_a_small_file_may_not_unpack_to_a_huge_one(packed: int, unpacked: int, fits: bool):
+    if fits:
+        check_unpacked(packed, unpacked)
+        return
+    with pytest.raises(ValueError, match=f"more than the limit of .* set {UNPACK_GB}="):
+        check_unpacked(packed, unpacked)

@@ -251,3 +251,11 @@ def test_a_row_goes_through_json_and_back(row, pictures):
         assert again.quantity(stem) == metric.quantity(stem)
     with pytest.raises(NotMeasurable, match="is not loaded"):
         again.measure(Evidence(ImageSet(pictures(3, 16)), ImageSet(pictures(2, 16))))
+
+
+@pytest.mark.parametrize("name", ["title", "unit", "what", "blind", "better", "cite", "suits", "name", "least"])
+def test_a_damaged_row_of_a_record_is_refused(name: str):
+    said = {**METRICS["tone"].as_data(), "name": "tone"}
+    Metric.from_data(said)
+    with pytest.raises(ValueError, match=name):
+        Metric.from_data({**said, name: [5]})

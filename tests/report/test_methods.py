@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from imagelab.report import write_report
 from imagelab.report.methods import flat, numbers, tables
 from imagelab.report.run_view import read_run
 
@@ -34,3 +36,12 @@ def test_numbers_hold_every_measurement_but_spectra_and_truths(make_run: MakeRun
     run = read_run(make_run())
     named = {row["name"] for row in numbers(run)}
     assert named == {n for n in run.names if not n.startswith("radial_power/")} - {"lpips_diversity/alex"}
+
+
+def test_nothing_on_the_page_depends_on_the_speed_of_the_machine(make_run: MakeRun) -> None:
+    run = make_run()
+    page = write_report(run).read_bytes()
+    for log in run.rglob("train.jsonl"):
+        slow = [{**json.loads(line), "seconds": 7654.321} for line in log.read_text().splitlines()]
+        log.write_text("".join(json.dumps(record) + "\n" for record in slow))
+    assert write_report(run).read_bytes() == page

@@ -156,7 +156,7 @@ def test_a_run_under_torchrun_has_one_writer_and_the_same_closed_form(tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["a rank is killed", "Ctrl-C"])
+@pytest.mark.parametrize("how", ["rank 1 is killed", "rank 0 is killed", "Ctrl-C"])
 def test_nobody_is_left_waiting(tmp_path: Path, how: str):
     asked, log = tmp_path / "two.py", tmp_path / "log"
     asked.write_text(EXPERIMENT.format(seen=1_000_000))
@@ -175,12 +175,16 @@ def test_nobody_is_left_waiting(tmp_path: Path, how: str):
     if how == "Ctrl-C":
         os.killpg(process.pid, signal.SIGINT)
     else:
-        os.kill(child_of_rank(process.pid, 1), signal.SIGKILL)
+        os.kill(child_of_rank(process.pid, int(how[5])), signal.SIGKILL)
     code, said = finished(process, log, 60)
     assert code != 0 and time.monotonic() - began < 45
     if how == "Ctrl-C":
         assert "imagelab resume" in said, said
         assert list(shard.rglob("checkpoint.safetensors"))
+    else:
+        assert said.count("another process of this run has failed or was killed") == 1, said
+        assert said.count("Traceback") == 1 and "ChildFailedError" in said, said  # torchrun's own
+        assert len(said.splitlines()) < 60, said
 
 
 def child_of_rank(parent: int, rank: int) -> int:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,12 +192,12 @@ def test_a_full_disk_keeps_what_is_finished_and_clears_what_is_half_written(
     experiment = tiny(tmp_path)
     commit, full = RunFolder.commit, os.strerror(errno.ENOSPC)
 
-    def cut(self: RunFolder, generation: int, line: int = 0) -> None:
+    def cut(self: RunFolder, generation: int, *arguments: Any, **named: Any) -> None:
         if generation == 2:
             raise (
                 OSError(errno.ENOSPC, full) if words == "OSError" else RuntimeError(f"I/O error: {full} (os error 28)")
             )
-        commit(self, generation, line)
+        commit(self, generation, *arguments, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "commit", cut)

@@ -19,7 +19,7 @@ from imagelab.cli.run import execute
 from imagelab.generators import Model, RunContext
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.run_folder import RunFolder
-from imagelab.runs.branch import branch, branched
+from imagelab.runs.branch import adopt, branch, branched
 from imagelab.runs.distributed import TorchProcessGroup, _Fit, _serve
 from imagelab.runs.environment import provenance
 from imagelab.runs.threads import (
@@ -254,8 +254,8 @@ def half_done(folder: Path, threads: int) -> RunFolder:
     whole, half = tiny(folder, threads=threads), tiny(folder, generations=1, threads=threads)
     assert execute(half) == 0
     made, begun = RunFolder(half.folder), RunFolder.create(whole.folder, whole.config())
-    begun.adopt(made, 0, 0, {})
-    begun.adopt(made, 1, 0, {})
+    adopt(begun, made, 0, 0, {})
+    adopt(begun, made, 1, 0, {})
     begun.write_provenance(made.provenance)
     return begun
 
@@ -293,7 +293,7 @@ def test_an_older_runs_record_is_not_taken_for_the_same_session(tmp_path: Path):
     assert execute(experiment) == 0
     folder = RunFolder(experiment.folder)
     folder.write_provenance({key: value for key, value in folder.provenance.items() if key != "threads"})
-    assert provenance(experiment, folder, "cpu")["resumed_with"][0]["threads"] == thread_record()
+    assert provenance(experiment, folder, RunContext())["resumed_with"][0]["threads"] == thread_record()
 
 
 class Counting(Gaussian):

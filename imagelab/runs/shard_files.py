@@ -1,0 +1,28 @@
+"""The files of a shard, as they are written into its partial folder: arrays, ledger, measurements, a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..images import tile
+from ..io.pictures import write_png
+from ..measurement import Measurement
+from ..pool import Pool
+
+__all__ = ["write_npy", "write_shard"]
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write an array as NPY without pickling; meant for files inside a partial shard."""
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[Measurement]) -> None:
+    """Write what every shard holds into its partial folder: images, ledger, measurements and a grid for the eye."""
+    write_npy(shard / "images.npy", images)
+    np.savez(shard / "pool.npz", generation=pool.generation, line=pool.line, row=pool.row)
+    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")
+    write_png(shard / "grid.png", tile(images[:64], columns=8, scale=max(1, 128 // images.shape[3])))
