@@ -32,9 +32,9 @@ __all__ = [
     "warn_of_few",
 ]
 
-LOSSY = frozenset({".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".webp"})
 FAR = 3.0  # standard errors below zero, of the second lowest of several feature spaces
 FAR_ALONE = 5.0  # the same where there is one feature space only
+LOSSY = frozenset({".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".webp"})
 
 
 def of_one_form(sets: dict[str, OpenedImages]) -> tuple[dict[str, OpenedImages], list[str]]:
@@ -178,8 +178,9 @@ def _is_more(looked: Looked, share: float) -> bool:
 def channels_exchanged(real: Small, fake: Small) -> list[str]:
     """Return a warning if the sets differ in colour and no longer do so with red and blue exchanged in one of them.
 
-    From 30 images, the Fréchet distance between the means and deviations of the channels must be 5 times what chance
-    would give. With red and blue exchanged it must fall to a tenth, and to 5 times chance or a tenth of the variance of real colours.
+    From 30 images in each set, the Fréchet distance between the means and deviations of the channels must be 5 times
+    what chance would give. With red and blue exchanged it must fall to a tenth, and to 5 times chance or a tenth of the
+    variance of the real colours.
     """
     colours = real.colours, fake.colours
     if colours[0].shape[1] != 6 or min(len(each) for each in colours) < 30:
