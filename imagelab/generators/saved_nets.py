@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from diffusers import ConfigMixin
     from torch import Tensor
 
-__all__ = ["CONFIG", "WEIGHTS", "read_config", "read_gaussian", "read_net", "whole_number"]
+__all__ = ["CONFIG", "WEIGHTS", "model_config", "read_gaussian", "read_net", "whole_number"]
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The two files of a network, as diffusers' ``save_pretrained`` names them."""
@@ -36,7 +36,7 @@ LARGEST_SIZE = 1 << 24
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def model_config(path: Path) -> dict[str, Any]:
     """Return the object in a config.json.
 
     Raises:
@@ -92,7 +92,7 @@ def read_net(folder: Path, sizes: Mapping[str, int], build: Callable[[dict[str, 
 
 def _filled(folder: Path, sizes: Mapping[str, int], build: Callable[[dict[str, int]], Any]) -> Any:
     path = folder / CONFIG
-    config = read_config(path)
+    config = model_config(path)
     numbers = {name: whole_number(path, config, name, least) for name, least in sizes.items()}
     with parsing(path, "the settings of a network of this recipe"), torch.device("meta"):
         net = build(numbers)
@@ -115,7 +115,7 @@ def read_gaussian(folder: Path) -> tuple[dict[str, Tensor], float, tuple[int, in
     """
     try:
         path, weights = folder / CONFIG, folder / "model.safetensors"
-        config = read_config(path)
+        config = model_config(path)
         residual, shape = config.get("residual"), config.get("shape")
         if not isinstance(shape, list) or len(shape) != 3:
             raise ValueError(f"{shown(path)}: shape: expected three whole numbers, got {quoted(shape, 60)}")
