@@ -168,7 +168,7 @@ def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
     return np.array([passes[int(read // count)][read % count] for read in reads])
 
 
-def check(loss: float, step: int, plan: Plan) -> None:
+def check_loss(loss: float, step: int, plan: Plan) -> None:
     """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
     if math.isfinite(loss) and abs(loss) < RUNAWAY:
         return
@@ -262,11 +262,11 @@ def take_step(
     with accelerator.autocast():
         value, terms = loss(batch, noise)
     if average is None:
-        check(value.item(), state.step, plan)
+        check_loss(value.item(), state.step, plan)
     accelerator.backward(value)
     if average is not None:  # all-reduce before the check: if one rank diverges, all ranks raise in the same step
         value = average(versions, value)
-        check(value.item(), state.step, plan)
+        check_loss(value.item(), state.step, plan)
     norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)

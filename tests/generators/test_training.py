@@ -29,7 +29,7 @@ from imagelab.generators.training import (
     _accelerator,
     _adam,
     batch_rows,
-    check,
+    check_loss,
     fingerprint,
     take_step,
     train,
@@ -447,10 +447,10 @@ def test_numbers_that_are_no_images_reach_the_loss_as_they_are():
 def test_a_loss_beyond_ten_thousand_is_divergence(value: float, sound: bool):
     plan = Plan(images_seen=10, batch=5, learning_rate=0.4)
     if sound:
-        check(value, 3, plan)
+        check_loss(value, 3, plan)
     else:
         with pytest.raises(Diverged, match=r"at step 3 of 2: .*now 0\.4; try 0\.1.*now 5"):
-            check(value, 3, plan)
+            check_loss(value, 3, plan)
 
 
 def test_a_checkpoint_is_written_as_often_as_the_plan_says(tmp_path: Path):
