@@ -69,7 +69,7 @@ def tiny(runs: Path, **changes) -> Experiment:
 def contents(folder: RunFolder) -> dict[str, str]:
     """Every file except those that contain the time."""
     files = (path for path in folder.path.rglob("*") if path.is_file())
-    timed = ("train.jsonl", "provenance.json", "run.lock", "curation.json")
+    timed = ("train.jsonl", "provenance.json", "run.lock", "curation.json", "manifest.json")
     kept = [path for path in files if path.name not in timed]
     return {str(p.relative_to(folder.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
 

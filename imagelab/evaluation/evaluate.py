@@ -176,8 +176,7 @@ def measure(
     """Measure generated images against real ones, each number with its real-against-real floor.
 
     Args:
-        real: the reference, images that the model was not trained on: anything that
-            :func:`~imagelab.evaluation.sources.open_images` opens (a folder, .npy, .zip, ``RUN@heldout``, an array).
+        real: the reference, not trained on: anything that :func:`~imagelab.evaluation.sources.open_images` opens.
         fake: the images under test.
         metrics: rows of ``imagelab.metrics.METRICS``; if not given, all that can be measured on any images.
         train: the images that the model was trained on; used by memorisation and generalisation.
@@ -218,9 +217,9 @@ def measure(
     division = _divide(sets, seed)
     panel = _Panel(panel, seed_at(seed, "measure"), choose_device(device), cache, progress)
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
-    reference = panel.image_set(division.reference)
-    values = panel.take("measuring", reference, panel.image_set(sets["fake"].images), **keep)
-    floors = panel.floors(division, reference, keep)
+    both = panel.image_set(division.reference), panel.image_set(sets["fake"].images)
+    values = panel.take("measuring", *both, **keep)
+    floors = panel.floors(division, both[0], keep)
     warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
 

@@ -96,7 +96,8 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         raise ValueError(f"export: {run} has generations 0 to {made} of line {line}, not {generation}")
     if form == "model" and generation == 0:
         raise ValueError("export: generation 0 is real images; no model made it")
-    absent = {"seed", "data", "regime", "generator"} - store.config["experiment"].keys()
+    needed = {"seed", "data"} | ({"regime", "generator"} if form == "model" else set())
+    absent = needed - store.config["experiment"].keys()
     if absent:
         raise ValueError(
             f"export: {shown(run)}: its config.json has no {', '.join(sorted(absent))}. Restore it from a copy."

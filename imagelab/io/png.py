@@ -1,7 +1,7 @@
 """What a PNG says of itself, and its 16-bit values: Pillow gives only the upper 8 of the 16 bits of colours.
 
 References:
-    Portable Network Graphics Specification, third edition (W3C 2025).
+    Portable Network Graphics Specification, third edition (World Wide Web Consortium 2025).
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_a_line_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Capt
 def test_a_config_of_another_shape_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for number, wrong in enumerate(({"generations": "x"}, {"generations": 2, "arms": 5}, {"arms": []})):
         path = tmp_path / str(number)
-        folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": wrong})
-        add(folder, 0, Measurement("pixel_variance", 1.0, line=REAL))
+        path.mkdir()
+        (path / "config.json").write_text(json.dumps({"schema": 1, "signature": "0" * 8, "experiment": wrong}))
         assert exit_code("watch", path) == 1
         assert "config.json" in capsys.readouterr().err
