@@ -210,8 +210,7 @@ def measure(
     sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
     sets, warnings = of_one_form(sets)
     panel, left = (list(dict.fromkeys(metrics)), {}) if metrics is not None else general_panel(train is not None)
-    if progress is not None:
-        progress("looking for copies", 0, 1)
+    (progress or _silent)("looking for copies", 0, 1)
     warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets, seed)
     warnings += warn_of_few(sets, panel)
     division = _divide(sets, seed)
@@ -222,6 +221,10 @@ def measure(
     floors = panel.floors(division, both[0], keep)
     warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Show no progress."""
 
 
 def _known(metrics: Sequence[str]) -> list[str]:

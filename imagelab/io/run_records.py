@@ -42,7 +42,7 @@ def stored_config(root: Path) -> dict[str, Any]:
         try:
             stored = checked(stored, path)
         except ValueError as error:
-            advice = f"If it was changed by hand, undo the change; or run the changed settings as a new run: imagelab run {shown(path)}"
+            advice = f"If it was changed by hand, undo that; or run it as a new run: imagelab run {shown(path)}"
             raise ValueError(f"{error}. {advice}") from error
     elif foreign := sorted(stored.keys() - _CONFIG_KEYS):
         raise ValueError(f"{shown(path)}: expected no key {quoted(foreign[0], 40)!r}. Restore the file.")
