@@ -24,7 +24,7 @@ from ..images import tile
 from ..io.disk import storing
 from ..io.listed import named
 from ..io.pictures import write_png
-from .console import UsageError, out, with_fields
+from .console import UsageError, out, pages, with_fields
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -37,6 +37,7 @@ data_app = App(
     name="data",
     help="Inspect a dataset, or write it as PNG files: imagelab data COMMAND KIND [--setting value ...].",
     result_action="return_value",
+    console=pages,
 )
 
 
@@ -221,7 +222,7 @@ def _parsed(tokens: Sequence[str], options: type[Options], verb: str) -> tuple[D
     take.__doc__ = f"{verb.capitalize()} the dataset {kind}."
     take.__annotations__["settings"] = Annotated[recipe | None, Parameter(name="*", group="Dataset")]
     take.__annotations__["options"] = Annotated[options | None, Parameter(name="*", group="Command")]
-    inner = App(name=f"imagelab data {verb} {kind}", result_action="return_value", version_flags=[])
+    inner = App(name=f"imagelab data {verb} {kind}", result_action="return_value", version_flags=[], console=pages)
     inner.default(take)
     inner["--help"].show = False
     inner(list(tokens[1:]), exit_on_error=False, print_error=False)

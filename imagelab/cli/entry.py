@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -24,7 +25,7 @@ from ..run_folder import RunFolder
 from ..runs.distributed import LostProcess, is_worker, world_size
 from ..runs.threads import prepare_process
 from .check import check_command
-from .console import UsageError, err, out
+from .console import UsageError, err, out, pages, prepare_streams
 from .data import data_app
 from .experiments import experiments_app
 from .export import cite as cite_command
@@ -51,6 +52,7 @@ app = App(
     version=__version__,
     help="Watch an image model collapse, and measure it.",
     result_action="return_value",
+    console=pages,
 )
 RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
     Group(title, sort_key=place) for place, title in enumerate(("Run", "Look", "Measure", "Share", "Set up", "Help"))
@@ -111,6 +113,7 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
     are the same.
     """
     prepare_process()
+    prepare_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     source = f"python {Path(sys.argv[0]).name}"
     _leave(_guard(lambda: execute(parse(experiment, plugged(words), source))))
@@ -119,15 +122,19 @@ def launch(experiment: Experiment, arguments: Sequence[str] | None = None) -> No
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Enter the ``imagelab`` command."""
     prepare_process()
+    prepare_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     _leave(_guard(lambda: app(words, exit_on_error=False, print_error=False) or 0))
 
 
 def _leave(code: int) -> NoReturn:
     """Exit. Under torchrun with os._exit: gloo threads may still be running when the interpreter shuts down."""
+    if out.lost is not None and code == 0:
+        code = _say(f"the output could not be written: {out.lost.strerror}; the work itself is done", 1)
     if world_size() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, AttributeError):  # closed, or nobody reads it any more
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 

@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
-from .console import UsageError, out
+from .console import UsageError, out, pages
 
 __all__ = [
     "GROUPS",
@@ -45,6 +45,7 @@ experiments_app = App(
     name="experiments",
     help="The experiments that come with imagelab: list them, print one, or copy one to change it.",
     result_action="return_value",
+    console=pages,
 )
 
 

@@ -244,7 +244,7 @@ def as_json(result: Measured, compared: Sequence[Gap] | None) -> str:
             {**{k: v for k, v in asdict(each).items() if k not in ("now", "earlier")}, "verdict": each.words}
             for each in compared
         ]
-    return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
+    return json.dumps(whole, ensure_ascii=not out.is_unicode, allow_nan=False, indent=1)
 
 
 def _names(metrics: str | None) -> list[str] | None:

@@ -24,7 +24,7 @@ from ..io.untrusted import regular
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
-from .console import UsageError, out, settled
+from .console import UsageError, out, pages, settled
 from .experiments import runnable
 
 __all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "PLUGINS", "load_experiment", "parse", "plugged", "taken"]
@@ -130,7 +130,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
         f"{ISOLATE} {' | '.join(ERRORS)}: keep one of the three errors, switch off the others, and print how."
     )
     take.__annotations__["settings"] = Annotated[concrete | None, Parameter(name="*")]
-    inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"])
+    inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"], console=pages)
     inner.default(take)
     inner["--help"].show = False
     inner(words, exit_on_error=False, print_error=False)

@@ -43,7 +43,7 @@ class Session:
         self.stopping = False
         self._asked_at = 0.0
         self._stack = ExitStack()
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self._bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err)
         self._task = self._bar.add_task("preparing the data", total=None, start=False)
         self._done = 0.0

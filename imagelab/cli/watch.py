@@ -141,4 +141,4 @@ def _as_json(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...]) ->
         ],
         "moves": [asdict(move) for move in moves],
     }
-    return json.dumps(result, ensure_ascii=False)
+    return json.dumps(result, ensure_ascii=not out.is_unicode)

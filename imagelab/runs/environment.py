@@ -136,14 +136,14 @@ def _git_state() -> dict[str, str] | None:
     if not (home.parent / ".git").exists() or not (home.parent / "pyproject.toml").is_file():
         return None
 
-    def git(*command: str) -> str:
-        return subprocess.run(["git", "-C", str(home), *command], capture_output=True, text=True, check=True).stdout
+    def git(*command: str) -> bytes:
+        return subprocess.run(["git", "-C", str(home), *command], capture_output=True, check=True).stdout
 
     try:
-        commit, changes = git("rev-parse", "HEAD").strip(), git("diff", "HEAD", "--", ".")
+        commit, changes = git("rev-parse", "HEAD").decode().strip(), git("diff", "HEAD", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit, "dirty": hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""}
+    return {"commit": commit, "dirty": hashlib.sha256(changes).hexdigest()[:12] if changes else ""}
 
 
 @cache
@@ -162,7 +162,7 @@ def installed_digest() -> str:
 def processor() -> str:
     """Return the name of this machine's processor, as well as it can be told."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
