@@ -53,8 +53,8 @@ class Stream(Console):
         return cast("IO[str]", _Forgiving(super().file, self))
 
     @file.setter
-    def file(self, new: IO[str]) -> None:
-        self._file = new
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the parts of what is printed, with all characters escaped that are not for printing."""

@@ -22,6 +22,7 @@ file that a process has mapped stays readable for that process after it was remo
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -72,6 +73,7 @@ UNUSED_SECONDS = 24 * 3600.0
 
 BLOCK_BYTES = 1 << 20  # read at once for a checksum
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a write to a full disk, or beyond a limit of the process
 DIGEST = "digest"  # the array of an entry that holds the SHA-256 of the others
 
 _KEPT = re.compile(r"((?:[\w.@+-]+-)?[0-9a-f]{16,64})\.(?:npz|npy|bytes|json)(?:" + TEMPORARY + ")?")
@@ -119,34 +121,57 @@ def cached_stream(
         view: (open file, facts) -> the result, usually a memory map; the file is closed after it returns.
 
     Raises:
-        Exception: whatever ``fill`` raises; then nothing is kept.
+        Exception: whatever ``fill`` raises; then nothing is kept. If the cache's disk is full, ``fill`` is called again
+            with a temporary file.
     """
     if path is not None:
         stored = _stored(path, lambda: _read_stream(path, view))
         if stored is not None:
             return stored
-    with contextlib.ExitStack() as stack:
-        partial: Path | None = None
-        if path is not None:
-            try:
-                partial = stack.enter_context(_private(path))
-            except OSError as error:
-                _warn_not_kept(path, error)
-        file: BinaryIO
-        if partial is None:
-            file = stack.enter_context(tempfile.TemporaryFile())
-        else:
-            file = stack.enter_context(partial.open("w+b"))
+        try:
+            return _written_stream(path, fill, view)
+        except _NotKept as reason:
+            _warn_not_kept(path, reason.error)
+    with tempfile.TemporaryFile() as file:
         facts = fill(file)
         file.flush()
-        result = view(file, facts)
-        summary = {} if partial is None else _checksum(file)
-    if path is not None and partial is not None:
-        try:
-            with _private(path.with_suffix(".json")) as note:
-                note.write_text(json.dumps({**summary, "facts": facts}), encoding="utf-8")
-        except OSError as error:
-            _warn_not_kept(path, error)
+        return view(file, facts)
+
+
+class _NotKept(Exception):
+    """The disk of the cache cannot keep an entry; the work goes on without it."""
+
+    def __init__(self, error: OSError):
+        super().__init__(str(error))
+        self.error = error
+
+
+def _written_stream(
+    path: Path, fill: Callable[[BinaryIO], dict[str, Any]], view: Callable[[BinaryIO, dict[str, Any]], T]
+) -> T:
+    """Write a file of the cache and return a view of it.
+
+    Raises:
+        _NotKept: where the folder cannot be written to, or its disk is full.
+        Exception: whatever ``fill`` raises; then nothing is kept.
+    """
+    filling = False
+    try:
+        with _private(path) as partial, partial.open("w+b") as file:
+            filling = True
+            facts = fill(file)
+            filling = False
+            file.flush()
+            result, summary = view(file, facts), _checksum(file)
+    except OSError as error:
+        if not filling or error.errno in FULL:  # else it is an error of what the entry is made from
+            raise _NotKept(error) from error
+        raise
+    try:
+        with _private(path.with_suffix(".json")) as note:
+            note.write_text(json.dumps({**summary, "facts": facts}), encoding="utf-8")
+    except OSError as error:
+        _warn_not_kept(path, error)
     return result
 
 

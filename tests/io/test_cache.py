@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -308,3 +311,46 @@ def test_an_entry_that_was_changed_or_renamed_is_made_again(tmp_path: Path, dama
         np.savez(path, **arrays)
     assert (cached(tmp_path, "a" * 16, expected, lambda: make(2))["features"] == 2).all()
     assert (cached(tmp_path, "a" * 16, expected, lambda: make(3))["features"] == 2).all()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_stream_is_made_without_the_cache_where_its_disk_is_full(tmp_path: Path, error: int, caplog):
+    files = []
+
+    def fill(file: BinaryIO) -> dict[str, Any]:
+        files.append(file)
+        file.write(b"half")
+        if len(files) == 1:
+            raise OSError(error, os.strerror(error))
+        file.write(b" and half")
+        return {}
+
+    def view(file: BinaryIO, facts: dict[str, Any]) -> bytes:
+        file.seek(0)
+        return file.read()
+
+    assert cached_stream(tmp_path / "kept" / f"{'0' * 16}.bytes", fill, view) == b"half and half"
+    assert "going on without the cache" in caplog.text
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_an_error_of_what_a_stream_is_made_from_is_not_one_of_the_cache(tmp_path: Path):
+    def fill(file: BinaryIO) -> dict[str, Any]:
+        raise FileNotFoundError(errno.ENOENT, "gone", "picture.png")
+
+    with pytest.raises(FileNotFoundError, match=r"picture\.png"):
+        cached_stream(tmp_path / f"{'0' * 16}.bytes", fill, lambda file, facts: None)
+
+
+def test_measure_needs_no_room_in_the_cache(tmp_path: Path):
+    program = """
+import resource, numpy as np, imagelab
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # a disk that takes no more than this
+images = np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16), np.uint8)
+print(imagelab.measure(images[:40], images[40:], metrics=["frechet"])["frechet/randconv-s0"].value)
+"""
+    environment = {**os.environ, "IMAGELAB_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert float(done.stdout) > 0
+    assert "features are not cached" in done.stderr and "Traceback" not in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
