@@ -6,7 +6,9 @@ the command that goes on from there; the second stops at once. The run itself is
 
 from __future__ import annotations
 
+import errno
 import logging
+import shlex
 import signal
 import time
 from contextlib import ExitStack
@@ -20,6 +22,7 @@ from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Interrupted, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
+from ..io.disk import sentence
 from ..lab import Shard
 from ..run_folder import RunFolder
 from ..runs.check import made_otherwise
@@ -31,6 +34,8 @@ __all__ = ["Session"]
 
 REPEATED_SIGNAL_SECONDS = 2.0
 """Within this time a second Ctrl-C under torchrun is the first one, passed on to processes that have had it already."""
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -87,11 +92,18 @@ class Session:
             command = resume_command(folder.path, self.group.size)
             self._say(f"stopped, everything finished is kept. Go on with: {command}")
             return 130
-        for sentence in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
-            self._say(f"not all generations were made alike: {sentence}")
+        for words in made_otherwise({folder.shard_path(*s).name: folder.origin(*s)[1] for s in folder.shards()}):
+            self._say(f"not all generations were made alike: {words}")
         from ..report import write_report
 
-        page = write_report(folder.path)
+        try:
+            page = write_report(folder.path)
+        except OSError as error:
+            if missing or error.errno not in READ_ONLY:
+                raise
+            command = f"imagelab report {shlex.quote(str(folder.path))} -o FOLDER"
+            self._say(f"{sentence(error)} The run itself is complete. For a report elsewhere: {command}")
+            return 0  # a job that asks for the run goes on: all of it is there, and nothing had to be written
         self.out.print(f"report: {page}   ({time.monotonic() - started:.0f} s)", markup=False)
         return 0
 
