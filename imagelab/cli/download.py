@@ -241,13 +241,13 @@ def _explain(error: Exception, address: str, partial: Path, size: int) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Lock a file against other processes while the block runs; the lock file is removed afterwards."""
-    lock = path.with_name(path.name + ".lock")
-    with held_alone(lock, short(path), "is writing this file"):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    """Lock a file against other processes while the block runs.
+
+    The lock file stays: if it were removed, a process that had opened it before would lock a file without a name, and
+    a third process a new file, both at once.
+    """
+    with held_alone(path.with_name(path.name + ".lock"), short(path), "is writing this file"):
+        yield
 
 
 def _copy(file: Path, name: str) -> bool:

@@ -105,7 +105,8 @@ def command(*words: str | Path) -> int:
 
 
 def left_behind() -> set[str]:
-    return {path.suffix for path in target("alexnet").parent.iterdir()}
+    """Return the endings of the files in the folder of weights, without the lock, which stays."""
+    return {path.suffix for path in target("alexnet").parent.iterdir()} - {".lock"}
 
 
 # -- by wire
@@ -242,6 +243,16 @@ def test_a_second_process_is_told_of_the_first(server: Server) -> None:
         take()
     list(first)
     assert locate("alexnet").read_bytes() == CONTENT
+
+
+def test_all_processes_lock_one_and_the_same_file(server: Server) -> None:
+    """A lock file that was removed would let a process that opened it before hold it beside a third one."""
+    take()
+    (lock,) = target("alexnet").parent.glob("*.lock")
+    before = lock.stat().st_ino
+    target("alexnet").unlink()
+    take()
+    assert lock.stat().st_ino == before
 
 
 def test_a_disk_that_is_too_full_is_asked_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
