@@ -249,10 +249,10 @@ def test_all_processes_lock_one_and_the_same_file(server: Server) -> None:
     """A lock file that was removed would let a process that opened it before hold it beside a third one."""
     take()
     (lock,) = target("alexnet").parent.glob("*.lock")
-    before = lock.stat().st_ino
-    target("alexnet").unlink()
-    take()
-    assert lock.stat().st_ino == before
+    with lock.open() as opened:
+        target("alexnet").unlink()
+        take()
+        assert os.path.samestat(os.fstat(opened.fileno()), lock.stat())
 
 
 def test_a_disk_that_is_too_full_is_asked_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
