@@ -24,6 +24,7 @@ from .catalogue import digest, shown
 from .decode import VERSION, Facts, none_usable, stored_set, stretches
 from .npy import Header, mapped, read_array, read_header
 from .untrusted import check_unpacked, parsing, quoted, regular
+from .zip_members import zip_members
 
 __all__ = ["Layout", "array_file", "as_bytes", "labels_beside", "planar_view"]
 
@@ -176,6 +177,9 @@ def labels_beside(path: Path, name: str, count: int) -> list[Any] | None:
     with parsing(path, f"a whole {path.suffix} file of labels"), zipfile.ZipFile(path) as archive:
         member = next((each for each in _members(archive) if each.key == name), None)
         if member is None:
+            damage = zip_members(path).damage  # may have hidden the labels
+            if damage:
+                raise ValueError(damage)
             return None
         header = member.usable()
         if header.shape == (count,):

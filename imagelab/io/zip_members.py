@@ -47,7 +47,7 @@ def zip_members(path: Path) -> Contents:
         damage = _damage(path, everything, directory)
     except Exception as error:  # also an OSError for a place that no file has
         raise ValueError(f"{shown(path)}: not a whole zip file ({quoted(error)})") from error
-    infos = [info for info in everything if not info.is_dir()]
+    infos = [info for info in everything if not info.filename.endswith("/")]  # a damaged name may be empty
     infos.sort(key=lambda info: info.filename)
     overlapping = _overlapping(infos)
     members = tuple(

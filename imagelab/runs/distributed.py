@@ -180,12 +180,20 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     device = choose_device(runtime.device)
     dist.init_process_group("gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", timeout=PEER_TIMEOUT)
     group = TorchProcessGroup(dist.get_rank(), dist.get_world_size())
+    # torchrun ends every rank by SIGTERM as soon as one has died. The work handles it while it runs; after that,
+    # rank 0 must live long enough to say what has happened.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    lost = False
     try:
         code = _serve(group, device) if group.rank else _lead(group, work)
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
+        lost = True
         raise LostProcess(_speaks(group.rank)) from error
+    finally:
+        if not lost:
+            signal.signal(signal.SIGTERM, before)
     if group.idle:
         with contextlib.suppress(RuntimeError):  # all ranks exit together; if rank 0 has failed, the barrier fails
             dist.barrier()

@@ -157,3 +157,27 @@ def test_a_stated_range_turns_any_numbers_into_the_same_bytes(kind: str):
     np.testing.assert_array_equal(as_bytes(planar, (low, high), "set", "")[0], expected.transpose(0, 3, 1, 2))
     with pytest.raises(ValueError, match="Say which values are black and white"):
         as_bytes(planar, None, "set", "")
+
+
+@pytest.mark.parametrize("name", [b"lobels.npy", b"labels.npx"])
+def test_labels_whose_name_was_damaged_are_not_lost_in_silence(tmp_path: Path, name: bytes):
+    path = tmp_path / "set.npz"
+    np.savez(path, images=np.zeros((4, 3, 8, 8), np.uint8), labels=np.arange(4))
+    content = path.read_bytes()
+    place = content.rindex(b"labels.npy")  # in the directory of the archive
+    path.write_bytes(content[:place] + name + content[place + len(name) :])
+    with pytest.raises(
+        ValueError, match=r"set\.npz: .*another name than the directory"
+    ):
+        labels_beside(path, "labels", 4)
+
+
+def test_labels_that_an_archive_no_longer_lists_are_not_lost_in_silence(tmp_path: Path):
+    path = tmp_path / "set.npz"
+    np.savez(path, images=np.zeros((4, 3, 8, 8), np.uint8), labels=np.arange(4))
+    content = bytearray(path.read_bytes())
+    comment = content.index(b"PK\x01\x02") + 32  # length of the first member's comment, which then hides the second
+    content[comment : comment + 2] = b"\xff\xff"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"set\.npz: .*states 2 members and lists 1"):
+        labels_beside(path, "labels", 4)

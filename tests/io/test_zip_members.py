@@ -120,3 +120,19 @@ def test_a_wrong_checksum_is_named(tmp_path: Path, twelve: Pictures) -> None:
     with pytest.raises(ValueError, match="checksum is wrong"):
         contents.read(contents.files[0])
     assert contents.read(contents.files[1]) == twelve[1][1]
+
+
+def test_a_member_whose_name_was_emptied_is_damage_and_no_traceback(tmp_path: Path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.writestr(name, b"x")
+    content = path.read_bytes()
+    place = content.rindex(b"a.png")  # in the directory
+    path.write_bytes(content[:place] + bytes(5) + content[place + 5 :])
+    try:
+        found = zip_members(path)
+    except ValueError as error:
+        assert "not a whole zip file" in str(error)
+    else:
+        assert found.damage
