@@ -166,9 +166,7 @@ def test_labels_whose_name_was_damaged_are_not_lost_in_silence(tmp_path: Path, n
     content = path.read_bytes()
     place = content.rindex(b"labels.npy")  # in the directory of the archive
     path.write_bytes(content[:place] + name + content[place + len(name) :])
-    with pytest.raises(
-        ValueError, match=r"set\.npz: .*another name than the directory"
-    ):
+    with pytest.raises(ValueError, match=r"set\.npz: .*another name than the directory"):
         labels_beside(path, "labels", 4)
 
 
