@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any, Literal, get_args
 
-__all__ = ["Direction", "Measurement"]
+__all__ = ["Direction", "Measurement", "t95"]
 
 Direction = Literal["lower", "higher", "two-sided", "none"]
 
@@ -37,6 +38,13 @@ class Measurement:
         resize: the resize kernel before the features, "" for none.
         floor: the same measurement of real against held-out real images at the same n.
         floor_stderr: standard error of the floor.
+        df: degrees of freedom of ``stderr``; None for many, where Student's t is the normal distribution.
+        low: lower end of the 95 % interval of the images where that is an exact limit, not value - t stderr; else None.
+        high: its upper end; given together with ``low``.
+        between: standard deviation of the value from one training to another, everything else the same; None where it
+            is not known.
+        between_df: degrees of freedom of ``between``; None for many (a ratio from a table).
+        chains: trainings that the value is the mean of.
         predicted: True for a prediction of theory.
         seed: seed of random choices inside the estimator.
         missing: the reason why there is no value.
@@ -57,21 +65,42 @@ class Measurement:
     resize: str = ""
     floor: float | None = None
     floor_stderr: float | None = None
+    df: float | None = None
+    low: float | None = None
+    high: float | None = None
+    between: float | None = None
+    between_df: float | None = None
+    chains: int = 1
     predicted: bool = False
     seed: int | None = None
     missing: str = ""
     cite: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for NaN or infinite numbers, and for a missing value without a reason."""
-        for field in ("value", "stderr", "floor", "floor_stderr"):
+        """Raise ValueError for NaN or infinite numbers, half an interval, and a missing value without a reason."""
+        for field in _FINITE:
             number = getattr(self, field)
             if number is not None and not math.isfinite(number):
                 raise ValueError(
                     f"{self.name}: expected {field} to be finite or None, got {number}; give the reason in `missing`"
                 )
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"{self.name}: expected low and high together, got {self.low} and {self.high}")
         if self.value is None and not self.missing:
             raise ValueError(f"{self.name}: expected a reason in `missing` for a measurement without a value, got none")
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the images: what other images of the same model and other real ones would give.
+
+        It does not hold another training. None where no error is known.
+        """
+        if self.low is not None and self.high is not None:
+            return self.low, self.high
+        if self.value is None or self.stderr is None:
+            return None
+        half = t95(self.df) * self.stderr
+        return self.value - half, self.value + half
 
     def at(self, generation: int, line: int, floor: Measurement | None = None) -> Measurement:
         """Return this measurement with its place in a run and its real-against-real floor.
@@ -122,17 +151,38 @@ class Measurement:
             raise ValueError(f"not a measurement: {repr(line[:80])[:120]} ({str(error)[:160]})") from error
 
 
+@cache
+def t95(df: float | None) -> float:
+    """Return how many standard errors a 95 % interval extends to either side: Student's t; 1.96 for None.
+
+    Args:
+        df: degrees of freedom of the standard error, > 0; None for many.
+
+    Example:
+        >>> round(t95(19), 3), round(t95(None), 3)
+        (2.093, 1.96)
+    """
+    from scipy.special import ndtri, stdtrit  # not at the top: reading an experiment needs no scipy
+
+    return float(ndtri(0.975) if df is None else stdtrit(df, 0.975))
+
+
 _NULL = type(None)
+_FINITE = ("value", "stderr", "floor", "floor_stderr", "df", "low", "high", "between", "between_df")
 _FORMS = {
     **dict.fromkeys(("name", "unit", "better", "estimator", "feature_space", "resize", "missing", "cite"), (str,)),
-    **dict.fromkeys(("value", "stderr", "floor", "floor_stderr"), (float, int, _NULL)),
-    **dict.fromkeys(("generation", "line", "n_real", "n_fake"), (int,)),
+    **dict.fromkeys(_FINITE, (float, int, _NULL)),
+    **dict.fromkeys(("generation", "line", "n_real", "n_fake", "chains"), (int,)),
     "predicted": (bool,),
     "seed": (int, _NULL),
 }
 """The types that JSON may give each field; a bool is no number."""
 
-_LEAST = {"generation": 0, "line": -2, "n_real": 0, "n_fake": 0, "stderr": 0, "floor_stderr": 0}
+_LEAST = {
+    **dict.fromkeys(("generation", "n_real", "n_fake", "stderr", "floor_stderr", "df", "between", "between_df"), 0),
+    "line": -2,
+    "chains": 1,
+}
 _SHORT = 200  # letters of a name, a unit or a resize kernel
 _LONG = 10_000  # letters of any other text
 _EXACT = 1 << 53  # larger whole numbers are no counts; as values they become floats, as every reader takes them

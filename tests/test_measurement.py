@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -76,3 +77,24 @@ def test_a_number_written_without_a_point_is_read_as_the_same_number():
     read = Measurement.from_json('{"name": "a", "value": 5, "floor": 1' + "0" * 29 + "}")
     assert (read.value, read.floor) == (5, 1e29)
     assert isinstance(read.floor, float)
+
+
+def test_the_interval_of_the_images_is_students_or_the_exact_one():
+    assert Measurement("a", 1.0).interval is None
+    low, high = cast("tuple[float, float]", Measurement("a", 1.0, stderr=0.1).interval)
+    assert (round(low, 4), round(high, 4)) == (0.804, 1.196)
+    low, high = cast("tuple[float, float]", Measurement("a", 1.0, stderr=0.1, df=19).interval)
+    assert (round(low, 4), round(high, 4)) == (0.7907, 1.2093)
+    assert Measurement("a", 0.0, stderr=0.1, df=19, low=0.0, high=0.004).interval == (0.0, 0.004)
+
+
+def test_half_an_interval_is_refused():
+    with pytest.raises(ValueError, match="expected low and high together, got 0.5 and None"):
+        Measurement("a", 1.0, low=0.5)
+
+
+def test_the_errors_between_trainings_go_to_json_and_back():
+    whole = Measurement("a", 1.0, stderr=0.1, df=19.0, low=0.8, high=1.3, between=0.2, between_df=4.5, chains=3)
+    assert Measurement.from_json(whole.to_json()) == whole
+    with pytest.raises(ValueError, match="expected chains to be at least 1"):
+        Measurement.from_json('{"name": "a", "value": 1.0, "chains": 0}')
