@@ -1,7 +1,7 @@
 """Held-out likelihood in features: how probable the generated set makes real images that it was not fitted to.
 
-To each of two sets a mixture of four Gaussians is fitted by three steps of EM, in the d = 10 principal directions of the reference.
-The value is the mean over the reference images x of
+To each of two sets a mixture of four Gaussians is fitted by three steps of EM, in the d = 10 principal directions of
+the reference. The value is the mean over the reference images x of
 
     ln q(x; generated) - ln q(x; reference without the group of x)                              (1)
 
@@ -42,7 +42,7 @@ from .jackknife import group_labels, spread
 __all__ = ["ROW", "Mixture", "heldout_likelihood", "likelihood"]
 
 CITE = "arXiv:2302.04440"
-MIN_IMAGES = 40  # images a set: ten for each Gaussian
+MIN_IMAGES = 30  # images a set: seven for each Gaussian
 STEPS = 3  # of EM: stopped early, because a converged fit to 300 images is worth .4 nats less on other images
 RIDGE = 1e-3  # of the mean variance of the reference, added to each variance: copies have no variance of their own
 
@@ -114,8 +114,8 @@ def heldout_likelihood(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[f
     because it is the most probable one for the reference, so a small change of it changes the value little.
 
     Args:
-        real: float64 [N,d], N >= 40.
-        fake: float64 [M,d], M >= 40.
+        real: float64 [N,d], N >= 30.
+        fake: float64 [M,d], M >= 30.
         seed: seed of the groups.
     """
     of_real, of_fake = group_labels(len(real), len(fake), seed)
@@ -136,7 +136,7 @@ def likelihood(evidence: Evidence) -> list[Measurement]:
     """Return ``likelihood/SPACE`` in the primary space, nats an image against the reference's own.
 
     Raises:
-        NotMeasurable: for fewer than 40 images a set, sets without features to compare, or a reference that varies in
+        NotMeasurable: for fewer than 30 images a set, sets without features to compare, or a reference that varies in
             fewer directions than are used.
     """
     real, fake = feature_pair(evidence, PRIMARY)
@@ -155,8 +155,8 @@ def likelihood(evidence: Evidence) -> list[Measurement]:
             n_fake=len(fake),
             stderr=stderr or None,
             df=df if stderr else None,
-            estimator=f"four Gaussians, {STEPS} steps of EM, in {plane.shape[1]} principal directions of the reference, minus the "
-            "reference's own, cross-validated; standardised by the reference",
+            estimator=f"four Gaussians, {STEPS} steps of EM, in {plane.shape[1]} principal directions of the "
+            "reference, minus the reference's own, cross-validated; standardised by the reference",
             feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,
         )

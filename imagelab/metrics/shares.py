@@ -15,9 +15,9 @@ and the two sets are compared by what the probes say, so that an error of a prob
     shares/disparity    Gini coefficient of the shares kept by the same attributes: 0 if all lose or keep alike
 
 The minimum and the Gini coefficient of real against real are not 1 and 0: chance makes them unequal, so compare them
-with their floor. A loss of all faces alike (blur) makes probes miss: then all attributes fall together, which
-``shares/disparity`` does not show and ``shares/distance`` does. It does not see attributes without a probe. Trust it
-from about 1,000 faces on.
+with their floor. (Faces draws every attribute at its exact rate, so two sets of them differ less than chance allows:
+the p value of real against real is large.) It does not see attributes without a probe. Trust it from about 1,000 faces
+on.
 
 References:
     The generalization of Student's ratio (Hotelling 1931), doi:10.1214/aoms/1177732979.

@@ -245,7 +245,7 @@ _TABLE: dict[str, Metric] = {
         cite=prdc.CITE,
         but={"prdc/density": Quantity("")},
     ),
-    "clipped": clipped.ROW,
+    "clipped_density": clipped.ROW,
     "likelihood": likelihood.ROW,
     "detector": Metric(
         detector.detector,
