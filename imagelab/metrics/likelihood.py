@@ -42,7 +42,7 @@ from .jackknife import group_labels, spread
 __all__ = ["ROW", "Mixture", "heldout_likelihood", "likelihood"]
 
 CITE = "arXiv:2302.04440"
-MIN_IMAGES = 30  # images a set: seven for each Gaussian
+MIN_IMAGES = 20  # images a set: five for each Gaussian
 STEPS = 3  # of EM: stopped early, because a converged fit to 300 images is worth .4 nats less on other images
 RIDGE = 1e-3  # of the mean variance of the reference, added to each variance: copies have no variance of their own
 
@@ -114,8 +114,8 @@ def heldout_likelihood(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[f
     because it is the most probable one for the reference, so a small change of it changes the value little.
 
     Args:
-        real: float64 [N,d], N >= 30.
-        fake: float64 [M,d], M >= 30.
+        real: float64 [N,d], N >= 20.
+        fake: float64 [M,d], M >= 20.
         seed: seed of the groups.
     """
     of_real, of_fake = group_labels(len(real), len(fake), seed)
@@ -136,7 +136,7 @@ def likelihood(evidence: Evidence) -> list[Measurement]:
     """Return ``likelihood/SPACE`` in the primary space, nats an image against the reference's own.
 
     Raises:
-        NotMeasurable: for fewer than 30 images a set, sets without features to compare, or a reference that varies in
+        NotMeasurable: for fewer than 20 images a set, sets without features to compare, or a reference that varies in
             fewer directions than are used.
     """
     real, fake = feature_pair(evidence, PRIMARY)

@@ -70,5 +70,5 @@ def test_the_order_of_the_images_does_not_matter(rng):
 def test_copies_and_flat_sets_are_measured_or_refused(pictures, evidence: Any):
     (m,) = likelihood(evidence(pictures(60, 32, seed=1), np.repeat(pictures(1, 32), 60, axis=0)))
     assert m.value is not None and m.value < -100
-    with pytest.raises(NotMeasurable, match="at least 30 images"):
-        likelihood(evidence(pictures(60, 32, seed=1), pictures(29, 32)))
+    with pytest.raises(NotMeasurable, match="at least 20 images"):
+        likelihood(evidence(pictures(60, 32, seed=1), pictures(19, 32)))
