@@ -38,7 +38,7 @@ CITE = "arXiv:2507.01761"
 NAMES = ("density", "coverage")
 NEAREST = 5
 MOST = 4.0  # share at which the inversion of equation (1) ends: copies of the real images fill every ball
-PARTS, CUTS = 5, 4  # as in prdc.py: the errors come from the scatter between fifths of the images, divided four times
+CUTS = 8  # divisions into halves that the errors come from
 
 
 def expected_coverage(m: float, n: int, k: int = NEAREST) -> float:
@@ -115,9 +115,13 @@ def clipped_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str
 def clipped_errors(
     real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu"
 ) -> tuple[float, ...] | None:
-    """Return the standard errors of :func:`clipped_of`, from the scatter between fifths of the images.
+    """Return the standard errors of :func:`clipped_of`, from the scatter between halves of the images.
 
-    Each fifth is standardised by its own real images, so the ruler's error is part of it.
+    Both sets are divided into halves at random, eight times; the variance of a half's value is twice that of the whole.
+    Each half is standardised by its own real images, so the ruler's error is part of it. Measured with 40 features of
+    300 Gaussian or heavy-tailed images, equal or shifted and shrunk (60 repeats): .80 to .98 times the spread for the
+    density, 1.05 to 1.11 times for the coverage. Fifths, as for precision and recall, stated .74 for a shrunken set,
+    and a jackknife up to 1.4.
 
     Args:
         real: float64 [N,D], standardised by itself.
@@ -127,24 +131,24 @@ def clipped_errors(
         device: torch device of the matrix products.
 
     Returns:
-        two standard errors; None where a fifth of a set has fewer than 4 k images.
+        two standard errors; None where a half of a set has fewer than 4 k images.
     """
-    if min(len(real), len(fake)) < PARTS * 4 * k:
+    if min(len(real), len(fake)) < 2 * 4 * k:
         return None
     rng, variances = rng_at(seed, "clipped"), []
     for _ in range(CUTS):
-        cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
+        cut = zip(*(np.array_split(rng.permutation(len(each)), 2) for each in (real, fake)), strict=True)
         pairs = (restandardised(real[np.sort(rows)], fake[np.sort(others)]) for rows, others in cut)
         try:
             parts = np.array([clipped_of(*pair, k, device) for pair in pairs])
-        except ValueError:  # the real images of a fifth coincide
+        except ValueError:  # the real images of a half coincide
             return None
-        variances.append(parts.var(axis=0, ddof=1) / PARTS)
+        variances.append(parts.var(axis=0, ddof=1) / 2)
     return tuple(np.sqrt(np.mean(variances, axis=0)).tolist())
 
 
 def clipped(evidence: Evidence) -> list[Measurement]:
-    """Return ``clipped_density`` and ``clipped_coverage`` in the primary space; errors from 100 images.
+    """Return ``clipped_density`` and ``clipped_coverage`` in the primary space; errors from 40 images.
 
     Raises:
         NotMeasurable: where a set has no more than 5 images, has no features to compare, or too many equal ones.
@@ -162,7 +166,7 @@ def clipped(evidence: Evidence) -> list[Measurement]:
             n_real=len(real),
             n_fake=len(fake),
             stderr=error or None,
-            df=CUTS * (PARTS - 1) if error else None,  # the divisions are nearly independent
+            df=CUTS if error else None,  # each division gives one degree of freedom, nearly independent of the others
             estimator=f"k = {NEAREST}, strict, standardised by the reference, not cut off at 1",
             feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,

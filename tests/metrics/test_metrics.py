@@ -19,9 +19,7 @@ ROWS = list(METRICS)
 DRAWN = [
     row
     for row in ROWS
-    if not METRICS[row].needs
-    and METRICS[row].suits == "any"
-    and row not in ("memorisation", "generalisation")
+    if not METRICS[row].needs and METRICS[row].suits == "any" and row not in ("memorisation", "generalisation")
 ]
 ORDERLESS = [row for row in DRAWN if row != "detector"]  # its folds are cut by position, on purpose
 
