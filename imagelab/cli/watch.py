@@ -46,8 +46,8 @@ def watch(
     There are two verdicts: on the loop, which compares with generation 1, and on the quality of the images, which
     compares with real images. A weak first model has a poor quality without any loop.
 
-    Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 if there are no usable measurements or
-    too few images for a verdict, 2 for a wrong command.
+    Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 if there are no usable measurements or,
+    with a chosen stage, too few images for a verdict, 2 for a wrong command.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def watch(
         _show(folder, both, verdict, measured, line)
         for sentence in warning(both["loop"], moves) if found.signals else ():
             out.print(sentence, markup=False)
-    if not found.signals and not _is_start(both, verdict, _newest(measured, line)):
+    if not found.signals and (past or not found.refused) and not _is_start(both, verdict, _newest(measured, line)):
         return 1
     return PAST if past and found.reached(past) else 0
 

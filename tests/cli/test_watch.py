@@ -65,6 +65,7 @@ def test_a_run_of_too_few_images_is_not_judged(tmp_path: Path, capsys: pytest.Ca
     assert exit_code("watch", run, "--past", "tails fading") == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "loop (against generation 1): not judged" in said and "measured on 50 images" in said
+    assert exit_code("watch", run) == 0
 
 
 def test_a_run_of_one_generation_has_nothing_to_compare_with_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
