@@ -4,7 +4,7 @@ Generation 0 of the archive is real images. Then, generation after generation, o
 the generator is fitted to those images, the model samples new ones from per-image seeds, the curation decides which are
 published, the metrics read them, and the shard is committed to the run folder. Everything else is recipes.
 
-A shard is worked on in three steps: :func:`make` (all but the measurements), :func:`measure`, :func:`commit`. This file
+A shard is worked on in three steps: :func:`make` (all but the measurements), :func:`assess`, :func:`commit`. This file
 takes them one after the other. runs/workers.py takes those of several shards side by side, with the same bytes.
 """
 
@@ -25,14 +25,13 @@ from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit, sample
 from .runs.environment import made_with
 from .runs.evidence import copied_blanks, curate, measure_shard, photocopy, take_blanks
+from .runs.first_shard import first_shard
 from .runs.predictions import predictions
 from .runs.shard_files import write_images, write_measurements, write_npy
 from .runs.training_set import training_images
 from .seeds import image_seeds, rng_at, seed_at
 
-__all__ = ["Shard", "commit", "first_shard", "make", "measure", "run_generations"]
-
-BLANKS = 256  # freckle-free control faces copied through every model: enough for a rate known to about 0.05 a face
+__all__ = ["Shard", "assess", "commit", "make", "run_generations"]
 
 
 @dataclass(frozen=True)
@@ -67,35 +66,8 @@ def run_generations(experiment: Experiment, folder: RunFolder, context: RunConte
         for line in experiment.order:
             if not folder.has(generation, line):
                 make(experiment, folder, context, generation, line)
-                measure(experiment, folder, context, generation, line)
+                assess(experiment, folder, context, generation, line)
                 yield commit(experiment, folder, context, generation, line)
-
-
-def first_shard(experiment: Experiment, folder: RunFolder, context: RunContext) -> None:
-    """Make generation 0: the real images, and the floor, real images measured against held-out real ones."""
-    seed, data = experiment.seed, experiment.data
-    there = data.available(seed)
-    n = min(experiment.images, there["train"] or experiment.images)
-    real = data.load("train", n, seed)
-    heldout = data.load("heldout", min(experiment.heldout, there["heldout"] or experiment.heldout), seed)
-    reserve = experiment.regime.reserve(n, experiment.generations, len(experiment.roles))
-
-    shard = folder.begin(0)
-    write_npy(shard / "heldout.npy", heldout.images)
-    if reserve:
-        write_npy(shard / "reserve.npy", data.load("reserve", reserve, seed).images)
-    if experiment.blank_twins and real.twins is not None:
-        write_npy(shard / "twins.npy", real.twins)
-    blank = None if heldout.twins is None else heldout.twins[:BLANKS]
-    if blank is not None:
-        write_npy(shard / "blank.npy", blank)
-    np.savez(shard / "truth.npz", **real.attributes)  # pyright: ignore[reportArgumentType]
-    for name in ("probe.npy", "photocopy.npy"):
-        write_npy(shard / name, heldout.examples(experiment.tracked))
-
-    measured = measure_shard(experiment, shard, shard, real.images, blank, context)
-    write_images(shard, real.images, Pool.of(0, REAL, range(n)))
-    write_measurements(shard, real.truth() + [m.at(0, REAL, floor=m) for m in measured])
 
 
 def make(
@@ -138,7 +110,7 @@ def make(
     folder.mark_made(generation, line)
 
 
-def measure(experiment: Experiment, folder: RunFolder, context: RunContext, generation: int, line: int) -> None:
+def assess(experiment: Experiment, folder: RunFolder, context: RunContext, generation: int, line: int) -> None:
     """Measure a shard that was made, and write its measurements. Its twin, where it has one, must be finished."""
     here, shard, real = experiment.line(line), folder.partial(generation, line), folder.checked(0)
     floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}

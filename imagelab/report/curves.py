@@ -18,7 +18,7 @@ import numpy as np
 
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
-from .numbers import at_floor, half_width, is_distance, power_of_ten
+from .numbers import at_floor, half_interval, is_distance, power_of_ten
 from .palette import FAMILY
 from .run_view import Run, plain
 
@@ -224,7 +224,7 @@ def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:
         return None
     axes.axhline(real.value, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
     if real.stderr is not None:
-        half = half_width(real) or 0.0
+        half = half_interval(real) or 0.0
         axes.axhspan(real.value - half, real.value + half, color=INK, alpha=0.10, linewidth=0)
     return real.value, "real vs real" if is_distance(real) else "real", INK
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..evaluation.chains import loop_error
 from ..measurement import Measurement
-from .numbers import NBSP, Z95, half_width, interval, is_distance, number, too_few
+from .numbers import NBSP, Z95, half_interval, interval, is_distance, number, too_few
 from .run_view import Run, plain
 
 __all__ = [
@@ -118,7 +118,7 @@ def _freckles(run: Run) -> Headline | None:
         return None
     noun = _noun(run)
     drawn = f"{interval(last)} freckles {_a(noun)}"
-    if last.value is not None and last.value <= (half_width(last) or 0.0):
+    if last.value is not None and last.value <= (half_interval(last) or 0.0):
         drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
     elif _drowned(run, 0):
         drawn = f"no freckles that can be distinguished from its own artefacts ({interval(last)} {_a(noun)})"
@@ -132,7 +132,7 @@ def _drowned(run: Run, line: int) -> bool:
     raw, blank = run.at("freckles/count", run.last, line), run.at("freckles/blank", run.last, line)
     if raw is None or blank is None or raw.value is None or blank.value is None:
         return False
-    return raw.value - blank.value <= math.hypot(half_width(raw) or 0.0, half_width(blank) or 0.0)
+    return raw.value - blank.value <= math.hypot(half_interval(raw) or 0.0, half_interval(blank) or 0.0)
 
 
 def _control(run: Run) -> str:
@@ -273,6 +273,6 @@ def _percent(m: Measurement) -> str:
     """Return a log-ratio x in dB as a share of the real energy, 100 · 10^(x / 10) %, interval by the delta method."""
     assert m.value is not None
     share = 100 * 10 ** (m.value / 10)
-    half = half_width(m)
+    half = half_interval(m)
     text = number(share, None if half is None else half * share * math.log(10) / 10)
     return f"{text}{NBSP}%"

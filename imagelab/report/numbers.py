@@ -18,7 +18,7 @@ __all__ = [
     "SUPERSCRIPTS",
     "Z95",
     "at_floor",
-    "half_width",
+    "half_interval",
     "interval",
     "is_distance",
     "number",
@@ -80,10 +80,10 @@ def power_of_ten(exponent: int) -> str:
 def interval(m: Measurement) -> str:
     """Return a measurement as "value ± half of its 95 % interval", or the value alone if its error is unknown."""
     assert m.value is not None
-    return number(m.value, half_width(m))
+    return number(m.value, half_interval(m))
 
 
-def half_width(m: Measurement) -> float | None:
+def half_interval(m: Measurement) -> float | None:
     """Return half the width of a measurement's 95 % interval, see above; None if its error is unknown."""
     ends = repetition(m)
     return None if ends is None else (ends[1] - ends[0]) / 2

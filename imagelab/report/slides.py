@@ -19,7 +19,7 @@ from ..io.disk import storing
 from .animate import animate
 from .grids import draw_slides
 from .headline import finest_band, freckle_name, headline
-from .numbers import half_width, is_distance, trainings
+from .numbers import half_interval, is_distance, trainings
 from .palette import LIGHT
 from .print_sheets import Sheet, write_sheet
 from .run_view import Run, plain, read_run
@@ -171,7 +171,7 @@ def _chart_slide(deck: Presentation, view: Run, name: str, title: str, caption: 
     for line in view.lines:
         m = view.at(name, view.last, line)
         if m is not None and m.value is not None:
-            width = half_width(m)
+            width = half_interval(m)
             half = f" ± {width:.3g}" if width is not None else ""
             notes.append(f"{view.label(line)}, generation {view.last}: {m.value:.4g}{half} (n = {m.n_fake}).")
     slide = _slide(deck, title, caption, notes=[*notes, *_caveats(view)])

@@ -20,7 +20,7 @@ from ..evaluation.stages import RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
-from .numbers import Z95, half_width, number
+from .numbers import Z95, half_interval, number
 from .run_view import Run, plain
 
 __all__ = ["AttributeTrend", "Survival", "survival"]
@@ -140,12 +140,12 @@ def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> AttributeTrend:
     real, last = run.real(name), run.at(name, run.last, line)
     assert real is not None and last is not None
     low, high = (float(edge) for edge in bands[-1])
-    error = half_width(last) or 0.0
+    error = half_interval(last) or 0.0
     beyond = "lost" if _value(last) + error < low else "gained" if _value(last) - error > high else ""
     extinct = None
     for generation in reversed(run.generations[1:]):
         m = run.at(name, generation, line)
-        if m is None or _value(m) > (half_width(m) or 0.0):
+        if m is None or _value(m) > (half_interval(m) or 0.0):
             break
         extinct = generation
     return AttributeTrend(name.partition("/")[2].replace("_", " "), real, last, (low, high), beyond, extinct)
@@ -182,7 +182,7 @@ def _draw(run: Run, line: int, bands: dict[str, np.ndarray]) -> Curve:
         real = run.real(name)
         measured = [*([real] if real else []), *run.series(name, line)]
         x, y = [m.generation for m in measured], np.array([100 * _value(m) for m in measured])
-        half = np.array([100 * (half_width(m) or 0.0) for m in measured])
+        half = np.array([100 * (half_interval(m) or 0.0) for m in measured])
         axes.errorbar(x, y, half, color=line_colour(0), linewidth=1.8, elinewidth=0.9, marker="o", markersize=3)
         axes.set_title(plain(name.partition("/")[2].replace("_", " "), 24), fontsize=10, loc="left", color=INK)
         axes.set_xlim(-0.3, run.last + 0.3)

@@ -29,9 +29,10 @@ from typing import Literal
 
 from ..experiment import Experiment
 from ..generators import Diverged, Interrupted, RunContext, TrainRecord
-from ..lab import Shard, commit, first_shard, make, measure, run_generations
+from ..lab import Shard, assess, commit, make, run_generations
 from ..pool import REAL
 from ..run_folder import RunFolder
+from .first_shard import first_shard
 from .threads import usable_cores
 
 __all__ = ["LostWorker", "choose_workers", "run_side_by_side"]
@@ -63,7 +64,7 @@ def choose_workers(asked: int, device: str, processes: int, threads: int, lines:
 class _Step:
     """One step of one shard."""
 
-    what: Literal["first", "make", "measure"]
+    what: Literal["first", "make", "assess"]
     generation: int
     line: int
 
@@ -175,7 +176,7 @@ class _Schedule:
         while len(self.running) < self.workers:
             steps = self._possible()
             if isinstance(self.fault, Interrupted | Diverged):
-                steps = [step for step in steps if step.what == "measure"]  # what was made is not thrown away
+                steps = [step for step in steps if step.what == "assess"]  # what was made is not thrown away
             elif self.fault is not None:
                 return
             if not steps:
@@ -201,7 +202,7 @@ class _Schedule:
                 if (generation, line) in self.committed | self.measured:
                     continue
                 made = self.folder.is_made(generation, line)
-                step = _Step("measure" if made else "make", generation, line)
+                step = _Step("assess" if made else "make", generation, line)
                 able = self._can_measure(generation, line) if made else self._can_make(generation, line)
                 if able and step not in busy:
                     steps.append(step)
@@ -288,7 +289,7 @@ def _work(schedule: _Schedule, step: _Step, pipe: Connection, parent: int) -> No
         elif step.what == "make":
             make(experiment, folder, context, *place, on_read=lambda: pipe.send(_Read()))
         else:
-            measure(experiment, folder, context, *place)
+            assess(experiment, folder, context, *place)
     except BaseException as error:
         pipe.send(_sendable(error))
         pipe.close()

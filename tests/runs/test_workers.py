@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from imagelab.generators import Gaussian, Generator, Interrupted, RunContext, Va
 from imagelab.generators.base import Model
 from imagelab.lab import Shard
 from imagelab.measurement import Measurement
-from imagelab.metrics import METRICS, Evidence, Metric
+from imagelab.metrics import METRICS, Evidence
 from imagelab.pool import REAL
 from imagelab.regimes import Accumulate, Breed
 from imagelab.run_folder import RunFolder
@@ -82,17 +83,11 @@ def test_what_a_worker_logs_and_trains_is_heard_here(tmp_path: Path):
     assert {type(each).__name__ for each in records} >= {"TrainRecord", "Shard"}
 
 
-class Failing(Gaussian):
-    """Fails in one generation of one line, in the way that is asked for."""
-
-    kind: str = "failing"  # pyright: ignore[reportIncompatibleVariableOverride]
-
-
 def broken(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     fit = Gaussian.fit
 
     def once(self: Generator, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> Model:
-        if os.path.basename(str(context.checkpoint.parent if context.checkpoint else "")).startswith("gen-002-line-1"):
+        if context.checkpoint is not None and context.checkpoint.parent.name.startswith("gen-002-line-1."):
             if how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             logging.getLogger("imagelab.test").warning("about to fail")
@@ -178,12 +173,11 @@ def test_without_a_number_there_are_as_many_workers_as_cores(monkeypatch: pytest
     assert choose_workers(0, "cpu", 1, 1, 10) == 6 and choose_workers(0, "cpu", 1, 2, 10) == 3
 
 
-def test_measuring_sees_the_images_that_were_made(tmp_path: Path):
+def test_measuring_sees_the_images_that_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def seen(evidence: Evidence) -> list[Measurement]:
-        return [Measurement("mean_of_all", float(evidence.fake.images.mean()), n_fake=len(evidence.fake))]
+        return [Measurement("brightness", float(evidence.fake.images.mean()), n_fake=len(evidence.fake))]
 
-    METRICS.add(Metric(seen, "Mean", "", "The mean.", "All else.", "none", 1, name="mean_of_all"))
-    folder = carried.run(asked(tmp_path, 3, metrics=("mean_of_all",)))
-    for m in folder.measurements():
-        if m.name == "mean_of_all" and m.generation:
-            assert m.value == folder.images(m.generation, m.line).mean()
+    monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=seen))
+    folder = carried.run(asked(tmp_path, 3, metrics=("tone",)))
+    means = {(m.generation, m.line): m.value for m in folder.measurements() if m.name == "brightness"}
+    assert means == {shard: folder.images(*shard).mean() for shard in folder.shards()}
