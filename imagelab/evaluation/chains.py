@@ -49,12 +49,39 @@ from typing import Any
 
 import numpy as np
 
+from ..generators import GENERATORS
 from ..measurement import Measurement, t95
 
-__all__ = ["loop_error", "over_chains", "pooled_spread", "repetition", "retraining_ratio", "retraining_table"]
+__all__ = [
+    "loop_error",
+    "means_of_run",
+    "over_chains",
+    "pooled_spread",
+    "repetition",
+    "retraining_ratio",
+    "retraining_table",
+]
 
 ROUNDS = 15
 """Reweightings of the fit; it is converged to three digits after about five."""
+
+
+def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement]) -> list[Measurement]:
+    """Return the measurements of a run, one for each role: see :func:`over_chains`.
+
+    Args:
+        experiment: the settings in its config.json.
+        measured: every measurement of the run.
+    """
+    recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
+    replicates = experiment.get("replicates", 1)
+    return over_chains(measured, len(recipes), replicates, [_is_closed_form(recipe) for recipe in recipes])
+
+
+def _is_closed_form(recipe: Any) -> bool:
+    """Whether a recipe of ours, as plain settings, learns nothing by steps."""
+    kind = recipe.get("kind") if isinstance(recipe, Mapping) else None
+    return isinstance(kind, str) and kind in GENERATORS and not GENERATORS[kind].duration_settings
 
 
 def over_chains(
