@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 from cyclopts import Parameter
 from rich.table import Table
 
+from ..evaluation.chains import means_of_run
 from ..evaluation.moves import Move, first_moves, warning
 from ..evaluation.signals import Verdict
 from ..evaluation.stages import StageHistory, stages_of
@@ -71,7 +72,7 @@ def watch(
         raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
         raise UsageError(f"--every: expected seconds above 0, got {every:g}")
-    measured = _wait(folder, line, past, every, verdict) if follow else folder.measurements()
+    measured = _wait(folder, line, past, every, verdict) if follow else _measured(folder)
     both = {each: stages_of(measured, line, each) for each in get_args(Verdict)}
     found, moves = both[verdict], first_moves(measured, line)
     if json_:
@@ -83,6 +84,11 @@ def watch(
     if not found.signals and (past or not found.refused) and not _is_start(both, verdict, _newest(measured, line)):
         return 1
     return PAST if past and found.reached(past) else 0
+
+
+def _measured(folder: RunFolder) -> list[Measurement]:
+    """Return one measurement for each role, the mean over the chains of the run."""
+    return means_of_run(folder.config["experiment"], folder.measurements())
 
 
 def _newest(measured: Sequence[Measurement], line: int) -> int:
@@ -116,7 +122,7 @@ def _wait(
     """Check every ``every`` seconds; return the measurements at the chosen stage or after the last generation."""
     planned, seen = _planned(folder), 0
     while True:
-        measured = folder.measurements()
+        measured = _measured(folder)
         found = stages_of(measured, line, verdict)
         newest = _newest(measured, line)
         if newest > seen:

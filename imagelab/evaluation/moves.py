@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from ..measurement import Measurement
 from ..pool import REAL
-from .loop_error import Error, joined, loop_error, replicated, sigmas
+from .chains import loop_error
+from .significance import Error, joined, replicated, sigmas
 from .signals import signals
 from .stages import STAGES, StageHistory
 

@@ -14,7 +14,7 @@ Three families of signals decide on the stage (stages.py):
                 not detail
     diversity   pixel variance, perceptual diversity, Vendi score
 
-The error of a signal is that of a statement on the loop (loop_error.py). For rare attributes, the drift that a perfect
+The error of a signal is that of a statement on the loop (chains.py). For rare attributes, the drift that a perfect
 generator would show is part of it, unless the error between trainings was measured, which includes it.
 """
 
@@ -28,7 +28,8 @@ from typing import Literal
 
 from ..measurement import Measurement
 from ..pool import REAL
-from .loop_error import Error, joined, loop_error, replicated, sigmas
+from .chains import loop_error
+from .significance import Error, joined, replicated, sigmas
 
 __all__ = ["RARE", "Signal", "Verdict", "signals"]
 

@@ -33,8 +33,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..measurement import Measurement
-from .loop_error import holm, improbable
 from .signals import Signal, Verdict, signals
+from .significance import holm, improbable
 
 __all__ = ["FAMILIES", "FEWEST", "STAGES", "StageHistory", "stages_of"]
 

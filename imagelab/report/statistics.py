@@ -30,7 +30,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..evaluation.loop_error import holm, improbable, joined, loop_error, replicated, sigmas
+from ..evaluation.chains import loop_error
+from ..evaluation.significance import holm, improbable, joined, replicated, sigmas
 from ..experiment import flatten
 from ..measurement import Measurement, t95
 from .run_view import Run, plain, read_run

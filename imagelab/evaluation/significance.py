@@ -1,13 +1,7 @@
-"""The standard error of a value as a statement on a loop, and how far a difference lies from zero in such errors.
+"""How far a difference lies from zero: errors of sums, their degrees of freedom, and corrections for many tests.
 
-A measurement has two errors (see :class:`~imagelab.measurement.Measurement`): that of the images, and that between
-trainings. A sentence about one model needs the first. A sentence about a loop or a regime needs both, because another
-training of the same loop ends elsewhere:
-
-    error^2 = stderr^2 + between^2 / chains.                                                   (1)
-
-With one training and no known ratio of retraining, only the first is there. Whoever uses the error then must say "one
-training".
+A sentence about one model needs the error of its images; a sentence about a loop needs the error between trainings, too
+(``loop_error`` in chains.py).
 
 References:
     An approximate distribution of estimates of variance components (Satterthwaite 1946), doi:10.2307/3002019.
@@ -21,31 +15,10 @@ from collections.abc import Iterable, Sequence
 
 from ..measurement import Measurement
 
-__all__ = ["Error", "holm", "improbable", "joined", "loop_error", "replicated", "sigmas"]
+__all__ = ["Error", "holm", "improbable", "joined", "replicated", "sigmas"]
 
 Error = tuple[float, float | None]
 """A standard error and its degrees of freedom; None for many, where Student's t is the normal distribution."""
-
-
-def loop_error(m: Measurement) -> Error | None:
-    """Return the standard error of a value for a statement on the loop, equation (1), and its degrees of freedom.
-
-    Args:
-        m: a measurement; its value is the mean over its chains.
-
-    Returns:
-        (standard error, degrees of freedom); None where no error of the images is known.
-
-    Example:
-        >>> error, df = loop_error(Measurement("own", 1.0, stderr=3.0, between=8.0, between_df=3, chains=4))
-        >>> error, round(df, 2)
-        (5.0, 7.32)
-    """
-    if m.stderr is None:
-        return None
-    if m.between is None:
-        return m.stderr, m.df
-    return joined([(m.stderr, m.df), (m.between / math.sqrt(m.chains), m.between_df)])
 
 
 def joined(errors: Iterable[Error]) -> Error:
