@@ -162,7 +162,7 @@ def _show(
     out.print(table)
     out.print(f"(share lost relative to {COMPARED[verdict]}; a minus means more than there)", markup=False)
     if found.one_training:
-        out.print("(one training: the errors are those of its images; another training may differ)", markup=False)
+        out.print("(one training: how far another one would differ is estimated from other runs)", markup=False)
 
 
 def _stage(found: StageHistory) -> str:

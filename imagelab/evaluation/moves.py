@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..measurement import Measurement
 from ..pool import REAL
 from .chains import loop_error
-from .significance import Error, joined, replicated, sigmas
 from .signals import signals
+from .significance import Error, joined, replicated, sigmas
 from .stages import STAGES, StageHistory
 
 __all__ = ["Move", "first_moves", "warning"]

@@ -82,7 +82,7 @@ class StageHistory:
 
     @property
     def one_training(self) -> bool:
-        """Whether a signal has only the error of the images of one training."""
+        """Whether the error of a signal does not come from several trainings of this loop."""
         return not all(signal.replicated for signal in self.signals)
 
     def reached(self, stage: str) -> bool:

@@ -144,7 +144,7 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
         y = np.array([e.value for e in rows])
         half = np.array([e.half or 0.0 for e in rows])
         colour = curves.line_colour(order)
-        if all(e.holds != "images" for e in rows[1 if floors else 0 :]):
+        if all(e.holds in ("runs", "trainings") for e in rows[1 if floors else 0 :]):
             axes.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
         axes.plot(
             x, y, color=colour, marker=curves.MARKERS[order], markersize=4.5, linewidth=2.0, zorder=4 - 0.1 * order
@@ -171,7 +171,7 @@ def _shading(ends: Sequence[Estimate]) -> str:
         "trainings": "between the trainings of one run, where a group has one run",
     }
     held = [words[holds] for holds in words if any(end.holds == holds for end in ends)]
-    alone = any(end.holds == "images" for end in ends)
+    alone = any(end.holds not in words for end in ends)
     shaded = f"shaded: 95 % intervals {'; '.join(held)}" if held else ""
     return "; ".join(filter(None, [shaded, "no interval for one run of one training" if alone else ""]))
 

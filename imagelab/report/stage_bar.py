@@ -85,7 +85,7 @@ def ribbons(run: Run, verdict: Verdict = "loop") -> list[Ribbon]:
 def _told(run: Run, line: int, judged: StageHistory) -> tuple[str, ...]:
     told = warning(judged, first_moves(run.measurements, line)) if judged.verdict == "loop" else []
     if judged.one_training:
-        told.append("One training: the errors behind the stages are those of its images; another training may differ.")
+        told.append("One training: how far another one would differ is estimated from other runs.")
     return tuple([*told, judged.refused] if judged.refused else told)
 
 

@@ -2,8 +2,8 @@
 
 Runs that differ only in their seed are repeats of one experiment and form a group. The value of a group is the mean
 over its runs, with Student's interval between the runs; this interval includes all variation that comes from the seed.
-One run is no group: its interval is that of its own trainings, where it has several, else that of its images, and it is
-called "one run".
+One run is no group, and is called "one run": its interval is that of its own trainings, where it has several, else of
+another training as the runs behind a table of retraining ratios differed (evaluation/chains.py).
 
 Two groups are compared on the outcomes of :data:`OUTCOMES`, which are declared here, before any result is known; all
 other measurements are descriptive. Runs of one seed begin with the same data. So two groups that share seeds are
@@ -90,13 +90,13 @@ class Estimate:
         half: half the width of its 95 % interval, None if unknown.
         runs: the number of runs.
         holds: what the interval includes: the variation between "runs" of different seeds; between the "trainings" of
-            one run; or only other "images" of the one training of one run.
+            one run; between trainings of other runs, from a "table"; or only other "images", of real ones.
     """
 
     value: float
     half: float | None
     runs: int
-    holds: Literal["runs", "trainings", "images"]
+    holds: Literal["runs", "trainings", "table", "images"]
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,8 @@ def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimat
     assert m is not None
     error = loop_error(m)
     half = None if error is None else t95(error[1]) * error[0]
-    return Estimate(values[0], half, 1, "trainings" if replicated(m) else "images")
+    holds = "trainings" if replicated(m) else "images" if m.between is None else "table"
+    return Estimate(values[0], half, 1, holds)
 
 
 def _row(run: Run, name: str, generation: int, line: int = 0) -> Measurement | None:

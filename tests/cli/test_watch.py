@@ -22,19 +22,20 @@ def make_run(
     n: int = 1000,
     spread: float | None = None,
 ) -> RunFolder:
-    experiment = {"generations": planned or len(variances), "arms": [{"kind": "gaussian"}]}
+    arms = [{"kind": "gaussian"}]
+    experiment = {"generations": planned or len(variances), "arms": arms, "replicates": 1 if spread is None else 3}
     folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": experiment})
     add(folder, 0, Measurement(name, 1.0, line=REAL, stderr=0.01, n_fake=n))
     for generation, value in enumerate(variances, 1):
         m = Measurement(name, value, generation=generation, stderr=0.01, n_fake=n)
-        several = replace(m, between=spread, between_df=8, chains=3) if spread is not None else m
-        add(folder, generation, several)
+        chains = enumerate((0.0,) if spread is None else (-spread, 0.0, spread))
+        add(folder, generation, *(replace(m, value=value + apart, line=2 * k) for k, apart in chains))
     return folder
 
 
-def add(folder: RunFolder, generation: int, m: Measurement) -> None:
+def add(folder: RunFolder, generation: int, *rows: Measurement) -> None:
     shard = folder.begin(generation)
-    (shard / "metrics.jsonl").write_text(m.to_json() + "\n")
+    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in rows))
     folder.commit(generation)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_ind, ttest_rel
 
+from imagelab.evaluation.chains import retraining_ratio
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.report.statistics import Group, differences, estimate, group_runs, outcomes, shared_names
@@ -64,7 +64,10 @@ def test_repeats_have_students_interval_and_a_single_run_its_own_error(make_run:
     assert found.half == pytest.approx(4.302652729911275 * np.std(values, ddof=1) / 3**0.5)
     groups, _ = group_runs([run_with(make_run, "s", 2.0), run_with(make_run, "t", 2.0, 0, "mix")])
     alone = estimate(groups[0], "own", 1)
-    assert alone is not None and alone.half == pytest.approx(1.959964 * 0.5) and alone.holds == "images"
+    assert alone is not None and alone.holds == "table"
+    assert alone.half == pytest.approx(1.959964 * 0.5 * (1 + retraining_ratio("own", 1) ** 2) ** 0.5)
+    real = estimate(groups[0], "own", 0)
+    assert real is not None and real.holds == "images" and real.half == pytest.approx(1.959964 * 0.5)
 
 
 def pair(make_run: MakeRun, left: list[float], right: list[float], seeds: range, name: str = "vendi/a") -> list[Group]:
@@ -130,23 +133,20 @@ def test_single_runs_are_neither_tested_nor_given_an_interval_of_their_differenc
 
 
 def test_single_runs_of_several_trainings_are_compared_by_the_spread_of_their_trainings(make_run: MakeRun):
-    groups = pair(make_run, [1.0], [2.0], range(1))
-    for group in groups:
-        path = group.runs[0].folder / "metrics.jsonl"
-        rows = [Measurement.from_json(line) for line in path.read_text().splitlines()]
-        spread = [replace(m, stderr=0.3, between=0.4, between_df=4, chains=3) for m in rows]
-        path.write_text("".join(m.to_json() + "\n" for m in spread))
-    groups, _ = group_runs([group.runs[0].folder for group in groups])
+    folders = []
+    for kind, values in (("replace", (1.0, 1.2, 1.4)), ("mix", (2.0, 2.1, 2.5))):
+        run = make_run(f"{kind}-00000000", generations=1, experiment={"regime": {"kind": kind}, "replicates": 3})
+        rows = [Measurement("vendi/a", v, generation=1, line=2 * k, stderr=0.3) for k, v in enumerate(values)]
+        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in rows))
+        folders.append(run)
+    groups, _ = group_runs(folders)
     (found,), alone = differences(groups, ["vendi/a"], 1), estimate(groups[0], "vendi/a", 1)
-    error = 2**0.5 * (0.3**2 + 0.4**2 / 3) ** 0.5
-    df = error**4 / (2 * (0.4**2 / 3) ** 2 / 4)
-    assert found.how == "3 and 3 trainings of one run each" and found.p == pytest.approx(2 * t.sf(1 / error, df))
-    assert found.half == pytest.approx(t.ppf(0.975, df) * error)
-    assert (
-        alone is not None
-        and alone.holds == "trainings"
-        and alone.half == pytest.approx(t.ppf(0.975, df / 2) * error / 2**0.5)
-    )
+    spreads = [np.std(values, ddof=1) for values in ((1.0, 1.2, 1.4), (2.0, 2.1, 2.5))]
+    error = (2 * 0.3**2 + sum(spread**2 for spread in spreads) / 3) ** 0.5
+    df = error**4 / sum((spread**2 / 3) ** 2 / 2 for spread in spreads)
+    assert found.value == pytest.approx(1.0) and found.how == "3 and 3 trainings of one run each"
+    assert found.p == pytest.approx(2 * t.sf(1 / error, df)) and found.half == pytest.approx(t.ppf(0.975, df) * error)
+    assert alone is not None and alone.holds == "trainings" and alone.value == pytest.approx(1.2)
 
 
 def test_runs_of_one_value_have_no_spread(make_run: MakeRun):
