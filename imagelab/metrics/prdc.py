@@ -23,6 +23,7 @@ from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
 from .neighbours import crossings, nearest
+from .ruler import FAINT
 
 __all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of"]
 
@@ -73,7 +74,7 @@ def prdc_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str = 
 
 
 def prdc_errors(
-    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu"
+    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu", own_ruler: bool = False
 ) -> tuple[float, ...] | None:
     """Return the standard errors of :func:`prdc_of`, from the scatter between fifths of the images.
 
@@ -90,6 +91,8 @@ def prdc_errors(
         seed: seed of the divisions.
         k: number of the neighbour that a ball reaches to.
         device: torch device of the matrix products.
+        own_ruler: whether both sets are standardised by ``real``; then each fifth is standardised by its own real
+            images, so that the ruler's error is part of the error.
 
     Returns:
         four standard errors; None where a fifth of a set has fewer than 4 k images.
@@ -103,9 +106,18 @@ def prdc_errors(
     rng, variances = rng_at(seed, "prdc"), []
     for _ in range(CUTS):
         cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
-        parts = np.array([prdc_of(real[np.sort(rows)], fake[np.sort(others)], k, device) for rows, others in cut])
+        pairs = [(real[np.sort(rows)], fake[np.sort(others)]) for rows, others in cut]
+        if own_ruler:
+            pairs = [(ours / unit, theirs / unit) for ours, theirs in pairs for unit in [_unit(ours)]]
+        parts = np.array([prdc_of(*pair, k, device) for pair in pairs])
         variances.append(parts.var(axis=0, ddof=1) / PARTS)
     return tuple(np.sqrt(np.mean(variances, axis=0)).tolist())
+
+
+def _unit(real: np.ndarray) -> np.ndarray:
+    """Return the spread of each feature over a part of the reference; 1 where it does not vary there."""
+    spread = real.std(axis=0, ddof=1)
+    return np.where(spread > FAINT, spread, 1.0)
 
 
 def prdc(evidence: Evidence) -> list[Measurement]:
@@ -118,7 +130,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
     values = prdc_of(real, fake, NEAREST, evidence.device)
-    errors = prdc_errors(real, fake, evidence.seed, NEAREST, evidence.device)
+    errors = prdc_errors(real, fake, evidence.seed, NEAREST, evidence.device, SPACES[PRIMARY].standardise)
     return [
         Measurement(
             f"prdc/{name}",

@@ -211,6 +211,7 @@ _TABLE: dict[str, Metric] = {
         better="two-sided",
         least=200,
         cite=vendi.CITE,
+        gives=("vendi", "vendi_centred"),
     ),
     "entropy": Metric(
         entropy.entropy,
