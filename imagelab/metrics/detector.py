@@ -13,7 +13,9 @@ because differences that ten examples reveal are coarse ones.
 The error of the AUC is DeLong's, from the variance of each image's rank among the images of the other kind, times
 sqrt(1 + 4 A (1 - A)): folds share training images, so their errors are correlated, most of all where the sets do not
 differ. (Measured: claimed over true .89 to 1.13 for A from .5 to .98, n from 60 to 200, 8 and 60 dimensions; without
-the factor .72 at the null.)
+the factor .72 at the null.) The limits are those of log(A / (1 - A)); at A = 1 they are exact for a group of images
+that are always out of order (intervals.py). The ruler is taken as known: another unit changes only the penalty on the
+weights, and the interval holds without it.
 
 Lower is better; trust it from 200 images. At most 10,000 images a set are used. What it does not see: a set that lost
 variety although each image looks right; and it reports that images differ, not how.
@@ -34,6 +36,7 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
+from .intervals import area_limits
 from .spectrum import log_radial_powers
 
 __all__ = ["delong_variance", "detector", "placements", "separability", "starved_separability"]
@@ -170,7 +173,9 @@ def detector(evidence: Evidence) -> list[Measurement]:
 
 
 def _filled(form: Measurement, area: float, stderr: float) -> Measurement:
-    return replace(form, value=area, stderr=stderr or None)  # at an AUC of 1 the formula gives 0: the error is unknown
+    low, high = area_limits(area, stderr, min(form.n_real, form.n_fake))
+    # at an AUC of 1 the formula gives 0: the error is unknown, the limits are not
+    return replace(form, value=area, stderr=stderr or None, low=low, high=high)
 
 
 def _detail(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
+from .intervals import share_limits
 from .neighbours import crossings, nearest
 from .ruler import FAINT
 
@@ -31,6 +32,9 @@ CITE = "arXiv:2002.09797"
 NAMES = ("precision", "recall", "density", "coverage")
 NEAREST = 5
 PARTS = 5  # parts that a set is divided into for its error
+DEGREES = (
+    8  # degrees of freedom of the error: its own scatter over 100 sets of faces, PPCA and a VAE was that of 3 to 16
+)
 CUTS = 4  # divisions to average over: a spread of five numbers alone has a relative error of a third
 
 
@@ -131,6 +135,7 @@ def prdc(evidence: Evidence) -> list[Measurement]:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
     values = prdc_of(real, fake, NEAREST, evidence.device)
     errors = prdc_errors(real, fake, evidence.seed, NEAREST, evidence.device, SPACES[PRIMARY].standardise)
+    independent = min(evidence.real.independent, evidence.fake.independent)
     return [
         Measurement(
             f"prdc/{name}",
@@ -139,6 +144,9 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             n_real=len(real),
             n_fake=len(fake),
             stderr=error or None,  # all parts equal (all 0, or all 1): the error is unknown
+            df=DEGREES if error else None,
+            low=None if limits is None else limits[0],
+            high=None if limits is None else limits[1],
             better="higher",
             estimator=f"k = {NEAREST}, strict, standardised by the reference",
             feature_space=SPACES[PRIMARY].label,
@@ -146,4 +154,5 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             cite=CITE,
         )
         for name, value, error in zip(NAMES, values, errors or [None] * len(NAMES), strict=True)
+        for limits in [None if name == "density" else share_limits(value, error, independent, DEGREES)]
     ]

@@ -146,7 +146,7 @@ def _by_ruler(
     """Return the derivatives of the score by the zero point and by the log of the unit of each feature: float64 [D].
 
     With K = X^T X / N and S = d VS / d K, a symmetric matrix with the eigenvectors of K,
-    d VS = (2 / N) sum_i (S x_i - (x_i.S x_i) x_i) . dz_i / |z_i|; moving the zero point gives dz = -1, the unit dz = -z.
+    d VS = (2 / N) sum_i (S x_i - (x_i.S x_i) x_i) . dz_i / |z_i|. A moved zero point is dz = -1, a larger unit dz = -z.
     """
     present = shares > TINY
     shares, directions = shares[present], directions[:, present]
