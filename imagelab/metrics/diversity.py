@@ -26,6 +26,7 @@ import numpy as np
 from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
+from .intervals import share_limits
 from .jackknife import degrees, mean_and_error
 
 __all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "variance_and_error"]
@@ -162,6 +163,11 @@ def colour(evidence: Evidence) -> list[Measurement]:
         _, error = mean_and_error(influence, evidence.fake.groups)
         return replace(form, name=name, value=value, stderr=error, df=degrees(evidence.fake.independent), **other)
 
+    def limited(share: Measurement) -> Measurement:
+        # few images hold most of a share near 0: the limits are those of as many values as would scatter so much
+        low, high = share_limits(share.value or 0.0, share.stderr, evidence.fake.independent, share.df)
+        return replace(share, low=low, high=high)
+
     spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")
     length, mean = np.linalg.norm(vector, axis=1), vector.mean(axis=0)
     if length.mean() > 1e-9:  # one channel of one pixel one level off in a 64 px image: 1e-6
@@ -169,11 +175,11 @@ def colour(evidence: Evidence) -> list[Measurement]:
         together = float(np.linalg.norm(mean) / length.mean())
         influence = (along - together * length) / length.mean()
         estimator = "1 - |mean colour| / mean |colour|"
-        spread = measurement("hue_spread", 1.0 - together, influence, unit="", estimator=estimator)
+        spread = limited(measurement("hue_spread", 1.0 - together, influence, unit="", estimator=estimator))
     return [
         measurement("chroma", float(chroma.mean()), chroma),
         spread,
-        measurement("clipped", float(clipped.mean()), clipped, unit="share"),
+        limited(measurement("clipped", float(clipped.mean()), clipped, unit="share")),
     ]
 
 

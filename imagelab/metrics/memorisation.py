@@ -18,8 +18,8 @@ against held-out images is subtracted.
 Measured with 1,000 generated and training and 800 held-out faces, standard errors from 0 (share of planted copies):
 exact 5 % 5.6; blurred by .5 px 5 % 5.6 and 50 % 21; by 1 px 5 % 5.6; noise of 5 grey levels 5 % 5.6; JPEG 75 5 % 5.6;
 brighter by 10 grey levels 50 % 21; shifted by 1 and 2 px 50 % 20 and 8.8; mirrored 50 % 4.4. Real faces that nobody
-copied, 60 splits: 2 outside of 95 %, stated over true error 1.17. Images of a VAE (generations 1 and 5) and of PPCA that
-saw neither set, 12 splits each: root mean square .9, .9 and 0 standard errors from 0, largest 1.6.
+copied, 60 splits: 2 outside of 95 %, stated over true error 1.17. Images of a VAE (generations 1 and 5) and of PPCA
+that saw neither set, 12 splits each: root mean square .9, .9 and 0 standard errors from 0, largest 1.6.
 
 Errors. Generated images crowd around few training images (hubs), and a hub decides all their votes at once. Under the
 null that training and held-out images are exchangeable, the hub p with c_p votes is in the training set with
@@ -30,8 +30,8 @@ probability 1/2, so
 
 which is the permutation null of swapping random halves, in closed form. The error of authenticity takes all generated
 images whose hubs are each other's nearest neighbours as one block. Measured with n = 300 (faces, PPCA, a VAE after one
-and five generations; 100 splits each), stated over true error: closer_to_train .97 to 1.11 (a binomial error: .13 to 1),
-authenticity .89 to 1.02 (binomial: .53 to .78).
+and five generations; 100 splits each), stated over true error: closer_to_train .97 to 1.11, authenticity .89 to 1.02
+(a binomial error: .53 to .78).
 
 A collapsing model may copy less, not more; collapse and copying are different failures, and these metrics distinguish
 them. Not seen: a copied detail in a new image.

