@@ -87,6 +87,7 @@ class Data(Recipe, ABC):
         panel: the metrics that are taken by default, names of ``imagelab.metrics.METRICS``; this one suits any images.
         noun: what one image shows, for sentences: "image", "face".
         drawn: whether a program draws the images, so that they depict nobody and nothing that exists.
+        has_twins: whether every image has a twin without what is counted (:attr:`Sample.twins`).
     """
 
     panel: ClassVar[tuple[str, ...]] = (
@@ -106,6 +107,7 @@ class Data(Recipe, ABC):
     )
     noun: ClassVar[str] = "image"
     drawn: ClassVar[bool] = False
+    has_twins: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
 from .methods import curation, data_of, numbers, protocol
-from .numbers import too_few
+from .numbers import too_few, trainings
 from .palette import themes
 from .panels import panels
 from .run_view import Run, plain, read_run
@@ -119,6 +119,7 @@ def _context(run: Run) -> dict[str, Any]:
         "lines": [(line, run.label(line, 80)) for line in run.lines],
         **protocol(run),
         "sample": _sample(run),
+        "trainings": trainings(run),
         "caption": caption,
         "fit": lambda width: max(1, int(ROOM // width)),
     }
