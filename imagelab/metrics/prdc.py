@@ -19,10 +19,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import rng_at
+from ..seeds import seed_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
 from .intervals import share_limits
+from .jackknife import Blocks, group_labels
 from .neighbours import crossings, nearest
 from .ruler import FAINT
 
@@ -79,7 +80,13 @@ def prdc_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str = 
 
 
 def prdc_errors(
-    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu", own_ruler: bool = False
+    real: np.ndarray,
+    fake: np.ndarray,
+    seed: int,
+    k: int = NEAREST,
+    device: str = "cpu",
+    own_ruler: bool = False,
+    blocks: Blocks = (None, None),
 ) -> tuple[float, ...] | None:
     """Return the standard errors of :func:`prdc_of`, from the scatter between fifths of the images.
 
@@ -98,6 +105,7 @@ def prdc_errors(
         device: torch device of the matrix products.
         own_ruler: whether both sets are standardised by ``real``; then each fifth is standardised by its own real
             images, so that the ruler's error is part of the error.
+        blocks: see jackknife.py; whole blocks go into one part.
 
     Returns:
         four standard errors; None where a fifth of a set has fewer than 8 k images: with 4 k, at n = 100, the precision
@@ -109,10 +117,13 @@ def prdc_errors(
     """
     if min(len(real), len(fake)) < PARTS * SMALLEST * k:
         return None
-    rng, variances = rng_at(seed, "prdc"), []
-    for _ in range(CUTS):
-        cut = zip(*(np.array_split(rng.permutation(len(each)), PARTS) for each in (real, fake)), strict=True)
-        pairs = [(real[np.sort(rows)], fake[np.sort(others)]) for rows, others in cut]
+    variances = []
+    for cut in range(CUTS):
+        labels = group_labels(len(real), len(fake), seed_at(seed, "prdc", row=cut), PARTS, blocks)
+        sizes = [np.bincount(of, minlength=PARTS) for of in labels]
+        if min(size.min() for size in sizes) <= k:  # a few large blocks
+            return None
+        pairs = [(real[labels[0] == part], fake[labels[1] == part]) for part in range(PARTS)]
         if own_ruler:
             pairs = [(ours / unit, theirs / unit) for ours, theirs in pairs for unit in [_unit(ours)]]
         parts = np.array([prdc_of(*pair, k, device) for pair in pairs])
@@ -136,7 +147,8 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
     values = prdc_of(real, fake, NEAREST, evidence.device)
-    errors = prdc_errors(real, fake, evidence.seed, NEAREST, evidence.device, SPACES[PRIMARY].standardise)
+    own_ruler, device = SPACES[PRIMARY].standardise, evidence.device
+    errors = prdc_errors(real, fake, evidence.seed, NEAREST, device, own_ruler, evidence.blocks)
     independent = min(evidence.real.independent, evidence.fake.independent)
     return [
         Measurement(
