@@ -211,6 +211,7 @@ _TABLE: dict[str, Metric] = {
         better="two-sided",
         least=200,
         cite=vendi.CITE,
+        gives=("vendi", "vendi_centred"),
     ),
     "entropy": Metric(
         entropy.entropy,
@@ -251,13 +252,13 @@ _TABLE: dict[str, Metric] = {
         title="Memorisation",
         unit="share",
         what="Whether made images are copies: how many lie nearer to a training image than to an unseen one.",
-        blind="A copied detail in a new picture.",
+        blind="A copied detail in a new picture; a mirrored copy.",
         better="two-sided",
         least=200,
         cite=memorisation.CITE,
         but={
-            "memorisation/authenticity": Quantity(better="higher"),
             "memorisation/closer_to_train": Quantity(cite="arXiv:2004.05675"),
+            "memorisation/copies": Quantity(cite="arXiv:2004.05675"),
         },
         uses_training=True,
     ),
