@@ -13,6 +13,7 @@ from typing import Literal
 from ..families import Family
 from ..measurement import Measurement
 from . import (
+    clipped,
     detector,
     dinov2,
     diversity,
@@ -20,11 +21,16 @@ from . import (
     frechet,
     generalisation,
     kernel,
+    likelihood,
     memorisation,
     perceptual,
     prdc,
+    rbf,
+    rke,
+    shares,
     sliced,
     spectrum,
+    texture,
     vendi,
 )
 from .base import Evidence, Metric, Quantity
@@ -99,6 +105,7 @@ _TABLE: dict[str, Metric] = {
         cite=spectrum.CITE,
         gives=("band_power_red", "band_power_green", "band_power_blue"),
     ),
+    "texture": texture.ROW,
     "pixel_variance": Metric(
         diversity.pixel_variance,
         title="Pixel variance",
@@ -160,6 +167,7 @@ _TABLE: dict[str, Metric] = {
         cite="doi:10.1093/oxfordjournals.aje.a112510",
         suits="faces",
     ),
+    "shares": shares.ROW,
     "frechet": Metric(
         frechet.frechet,
         title="Fréchet distance (FD, not FID)",
@@ -181,6 +189,7 @@ _TABLE: dict[str, Metric] = {
         least=100,
         cite=kernel.CITE,
     ),
+    "kernel_rbf": rbf.ROW,
     "sliced_w2": Metric(
         sliced.sliced,
         title="Sliced Wasserstein distance (SW2, not MIND)",
@@ -213,6 +222,7 @@ _TABLE: dict[str, Metric] = {
         cite=vendi.CITE,
         gives=("vendi", "vendi_centred"),
     ),
+    "rke": rke.ROW,
     "entropy": Metric(
         entropy.entropy,
         title="Entropy",
@@ -236,6 +246,8 @@ _TABLE: dict[str, Metric] = {
         cite=prdc.CITE,
         but={"prdc/density": Quantity("")},
     ),
+    "clipped_density": clipped.ROW,
+    "likelihood": likelihood.ROW,
     "detector": Metric(
         detector.detector,
         title="Detector",
