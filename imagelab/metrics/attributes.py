@@ -25,12 +25,11 @@ References:
 
 from __future__ import annotations
 
-import math
-
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .attribute_probes import Probe, called, probed_sizes, shipped_probes
 from .base import Evidence
+from .shares import corrected, share_limits
 
 __all__ = ["CITE", "attribute_shares", "corrected_share", "drift_interval", "smallest_share"]
 
@@ -52,12 +51,7 @@ def corrected_share(found: int, n: int, probe: Probe) -> tuple[float, float]:
     """
     if not 0 <= found <= n or n < 1:
         raise ValueError(f"found: expected 0..n of n >= 1 faces, got {found} of {n}")
-    youden = probe.sensitivity.value + probe.specificity.value - 1
-    value = (found / n + probe.specificity.value - 1) / youden
-    likely = (found + 0.5) / (n + 1)  # an error above 0 also for 0 of n
-    variance = likely * (1 - likely) / n
-    variance += (value * probe.sensitivity.stderr) ** 2 + ((1 - value) * probe.specificity.stderr) ** 2
-    return value, math.sqrt(variance) / youden
+    return corrected(found, n, probe.sensitivity, probe.specificity)
 
 
 def smallest_share(probe: Probe, n: int, errors: float = 3.0) -> float:
@@ -117,6 +111,7 @@ def attribute_shares(evidence: Evidence) -> list[Measurement]:
 
 def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: str = "") -> Measurement:
     value, stderr = (None, None) if missing else corrected_share(found, n, probe)
+    low, high = (None, None) if missing else share_limits(found, n, probe.sensitivity, probe.specificity)
     errors = f"Se {probe.sensitivity.value:.3f}, Sp {probe.specificity.value:.4f}"
     return Measurement(
         name=f"tails/{probe.attribute}",
@@ -124,6 +119,8 @@ def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: st
         unit="share",
         n_fake=n,
         stderr=stderr,
+        low=low,
+        high=high,
         better="two-sided",
         estimator="" if missing else f"{instrument}, Rogan-Gladen, {errors}",
         missing=missing,

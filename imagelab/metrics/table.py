@@ -33,9 +33,9 @@ __all__ = ["METRICS", "row_of"]
 
 
 def _freckles(evidence: Evidence) -> list[Measurement]:
-    from . import freckles  # reads its calibration and scipy's filters, which nobody else needs
+    from . import freckle_metric  # reads its calibration and scipy's filters, which nobody else needs
 
-    return freckles.freckle_counts(evidence)
+    return freckle_metric.freckle_counts(evidence)
 
 
 def _tails(evidence: Evidence) -> list[Measurement]:
@@ -144,8 +144,11 @@ _TABLE: dict[str, Metric] = {
         but={
             "freckles/blank": Quantity(better="lower"),
             "freckles/contrast": Quantity("ln"),
-            "freckles/noise": Quantity("grey levels", "lower"),
+            "freckles/matched": Quantity("share of freckles"),
+            "freckles/matched_blank": Quantity(better="lower"),
+            "freckles/noise": Quantity("grey levels"),
             "freckles/prevalence": Quantity("share of faces"),
+            "freckles/twin": Quantity(better="lower"),
         },
         suits="faces",
     ),

@@ -104,8 +104,17 @@ def measure_shard(
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
         train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real)),
+        pairs=_pairs(real),
     )
     return measure_panel(evidence, experiment.panel)
+
+
+def _pairs(real: Path) -> tuple[ImageSet, ImageSet] | None:
+    """Return held-out faces and the same faces without freckles; None where generation 0 has no such faces."""
+    if not (real / "blank.npy").is_file():
+        return None
+    without = read_npy(real / "blank.npy")
+    return ImageSet(read_npy(real / "heldout.npy")[: len(without)], _features(real)), ImageSet(without)
 
 
 def _features(shard: Path) -> Path | None:
