@@ -32,19 +32,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..io.cache import cached
 from ..measurement import t95
-from .base import ImageSet
+from .base import Evidence, ImageSet
 from .freckle_calibration import Calibration, CardValue
 from .freckles import Corrected, corrected_count, counts, skin_tone
 from .jackknife import mean_and_error
-from .looks import Look, brought_to
+from .looks import Look, brought_to, look_of, readings_of
 
-__all__ = ["Matched", "Net", "matched_null", "net_count", "outside"]
+__all__ = ["Matched", "Net", "look_against_real", "matched_null", "net_count", "outside"]
 
 LEAST_SHARE = 0.1
 LEAST_PAIRS = 20
@@ -71,19 +72,31 @@ class Matched:
     missing: str = ""
 
 
-def outside(look: Look, calibration: Calibration) -> str:
-    """Return in words which properties of the images lie outside the range of the calibration, "" for none.
+def look_against_real(evidence: Evidence, calibration: Calibration) -> Look | None:
+    """Return the look of the images under test against the reference; None for a card of format 1, without ruler."""
+    if "sharpness by blur" not in calibration.tables:
+        return None
+    ruler = [(row["sigma"], row["value"]) for row in calibration.tables["sharpness by blur"]]
+    fake, real = (readings_of(each, calibration.skin) for each in (evidence.fake, evidence.real))
+    return look_of(fake, real, np.array(ruler))
 
-    A card without ranges (format 1) has no outside.
+
+def outside(look: Look, limits: Mapping[str, tuple[float, float]], what: str) -> str:
+    """Return in words which properties of the images lie outside the range of a calibration, "" for none.
+
+    Args:
+        look: of the images.
+        limits: (least, most) of each property of a look; blur and noise have no least.
+        what: whose range it is, in words.
     """
     units = {"blur": " px", "noise": " grey levels", "contrast": " of real", "saturation": " of real"}
     found = []
-    for name, (low, high) in calibration.limits().items():
+    for name, (low, high) in limits.items():
         value = getattr(look, name)
         if value > high or (value < low and name in ("contrast", "saturation")):
             stated = f"{value:.2f}" if math.isfinite(value) else f"more than {high:g}"
             found.append(f"{name} {stated}{units[name]} (calibrated {low:.2g} to {high:.3g})")
-    return f"outside the counter's calibration: {'; '.join(found)}" if found else ""
+    return f"outside {what}: {'; '.join(found)}" if found else ""
 
 
 def matched_null(pairs: tuple[ImageSet, ImageSet] | None, look: Look, calibration: Calibration, seed: int) -> Matched:

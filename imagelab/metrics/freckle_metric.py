@@ -50,7 +50,7 @@ from .freckles import (
     skin_tone,
 )
 from .jackknife import mean_and_error
-from .looks import Look, look_of, readings
+from .looks import Look
 
 __all__ = ["UNITS", "freckle_counts"]
 
@@ -89,8 +89,8 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     how = _estimators(card)
     spots, noise = count_with_noise(images, card)
     count, tone = np.array([len(each) for each in spots]), skin_tone(images, card)
-    look = _look(evidence, card)
-    beyond = "" if look is None else controls.outside(look, card)
+    look = controls.look_against_real(evidence, card)
+    beyond = "" if look is None else controls.outside(look, card.limits(), "the counter's calibration")
     matched = _matched(evidence, look, card)
     low, high = prevalence_limits(count, card)
     rows = {
@@ -107,15 +107,6 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     if beyond:
         rows |= {name: _row(name, n, missing=beyond) for name in ("corrected", "net", "prevalence")}
     return [replace(rows[name], estimator=how[name]) for name in UNITS]  # a missing one too: its floor has the same
-
-
-def _look(evidence: Evidence, card: Calibration) -> Look | None:
-    """Return the look of the images against real ones; None for a card of format 1, which has no ruler."""
-    if "sharpness by blur" not in card.tables:
-        return None
-    ruler = [(row["sigma"], row["value"]) for row in card.tables["sharpness by blur"]]
-    fake, real = (readings(each.images, card.skin) for each in (evidence.fake, evidence.real))
-    return look_of(fake, real, np.array(ruler))
 
 
 def _matched(evidence: Evidence, look: Look | None, card: Calibration) -> controls.Matched:

@@ -60,8 +60,9 @@ class Seen:
 def ladder() -> dict[str, Any]:
     """Return the shipped table.
 
-    Keys: ``about`` (version, seed, n), ``faces`` and ``textures``: measurement -> ``better``, ``base`` (the untouched
-    value), ``change`` (degradation -> z, rounded to .1; null where there is no value).
+    Keys: ``about`` (version, seed, n), and ``faces`` and ``textures`` with ``degradations`` (names) and
+    ``measurements``: name -> ``better``, ``base`` (the untouched value), ``change`` (z for each degradation, rounded to
+    .1 and at most 999; null where there is no value).
     """
     return json.loads(Path(__file__).with_name(_FILE).read_text(encoding="utf-8"))
 
@@ -77,14 +78,14 @@ def seen_by(name: str, data: str = "faces") -> Seen | None:
         >>> "blur 1 px" in seen_by("spectrum").sees
         True
     """
-    table = ladder()[data]
+    blows, table = ladder()[data]["degradations"], ladder()[data]["measurements"]
     mine = {name: table[name]} if name in table else {each: table[each] for each in table if row_of(each) == name}
     if not mine:
         return None
     most: dict[str, float] = {}
     wrong = []
     for each, row in mine.items():
-        for blow, z in row["change"].items():
+        for blow, z in zip(blows, row["change"], strict=True):
             most[blow] = max(most.get(blow, 0.0), abs(z or 0.0))
             better = {"lower": -1, "higher": 1}.get(row["better"], 0)
             if z is not None and z * better >= SEEN:
