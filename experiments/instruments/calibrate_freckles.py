@@ -22,6 +22,11 @@ errors of the truth in every bin from 0 to 17 freckles; --check gave the same by
 dark skin, hence the sum with luma; a fit without ghosts found .83 freckles on clean faces left on 128 linear axes, now
 .11. Still poor: recall .65 on skin of luma 40 to 110, .25 below; false freckles 1.4 a face after JPEG 75, 1.6 on
 birthmarks, .7 on scars, .62 on drawn ghosts of 512 axes.
+Seen 2026-11-29, ``--keep`` (the trees and every figure above are unchanged; new are the strata of skin and the tables
+by skin, image contrast and saturation): response .579 +- .006 on skin of luma below 90, .813 +- .005 up to 150, .914 +-
+.004 above, spread over the freckle rates natural, .3, .6 and 1: .026, .015, .002 (freckles_by_skin.py checks it on
+fresh faces). Image contrast .75 leaves recall .67, .5 leaves .10; saturation .75 leaves .72, .5 leaves .15. 337 s
+beside other work. At 128 px .595 +- .008, .812 +- .007, .881 +- .006, spread .036, .010, .004.
 Seen 2026-11-22, ``--size 128 --faces 700`` (what freckles-128.npz ships; countable freckles): precision .976 +- .004,
 recall .871 +- .009, correlation of counts .986, .113 +- .016 false freckles a face, .126 +- .017 under white noise of
 sd .02, but 2.5 on drawn ghosts of 512 axes. Eleven minutes next to other work, 275 core-seconds.

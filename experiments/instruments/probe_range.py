@@ -22,9 +22,9 @@ Seen 2026-11-29, sensitivity / specificity:
     grey hair    .96 / 1.000   .97 / .998    .96 / .998    .97 / .989    .95 / 1.000   .97 / .993    .96 / 1.000
     red hair     .95 / 1.000   .95 / 1.000   .94 / 1.000   .62 / 1.000   .95 / .993    .65 / 1.000   .95 / .999
 
-Beyond: at contrast .5 and at saturation .5 red hair is found on none of the faces that have it, vitiligo on .10 and .68,
-albinism on .16 and .20, lipstick on .77 and .42; grey hair has specificity .660 at contrast .5. At noise .05 lipstick
-has specificity .961, albinism sensitivity .66.
+Beyond: at contrast .5 and at saturation .5 red hair is found on none of the faces that have it, vitiligo on .10 and
+.68, albinism on .16 and .20, lipstick on .77 and .42; grey hair has specificity .660 at contrast .5. At noise .05
+lipstick has specificity .961, albinism sensitivity .66.
 """
 
 from __future__ import annotations

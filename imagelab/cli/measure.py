@@ -187,7 +187,7 @@ def catalogue_lines() -> Iterator[str]:
         yield f"    measures    {row.what}"
         yield f"    limits      {row.blind}"
         if seen := seen_by(name):
-            yield f"    tried       {seen.sentence()}"
+            yield f"    on faces    {seen.sentence()}"
         source = f"; {row.cite}" if row.cite else ""
         yield f"    needs       {row.least} images or more; {BETTER[row.better]}{source}"
         if name in left_out:

@@ -40,17 +40,21 @@ class Seen:
         sees: degradations seen by at least one of the measurements, the clearest first.
         misses: degradations that none of them sees.
         wrong: (measurement, degradation) pairs that are seen the wrong way.
+        silent: degradations under which none of them has a value with an error, such as those beyond a calibration.
     """
 
     sees: tuple[str, ...]
     misses: tuple[str, ...]
     wrong: tuple[tuple[str, str], ...]
+    silent: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return it in one line: what it sees, what it misses, and what it sees the wrong way."""
         parts = [f"sees {', '.join(self.sees)}" if self.sees else "sees none of the degradations tried"]
         if self.misses:
             parts.append(f"does not see {', '.join(self.misses)}")
+        if self.silent:
+            parts.append(f"gives no value under {', '.join(self.silent)}")
         if self.wrong:
             parts.append("sees the wrong way " + ", ".join(f"{blow} ({name})" for name, blow in self.wrong))
         return "; ".join(parts)
@@ -86,9 +90,12 @@ def seen_by(name: str, data: str = "faces") -> Seen | None:
     wrong = []
     for each, row in mine.items():
         for blow, z in zip(blows, row["change"], strict=True):
-            most[blow] = max(most.get(blow, 0.0), abs(z or 0.0))
+            if z is None:
+                continue
+            most[blow] = max(most.get(blow, 0.0), abs(z))
             better = {"lower": -1, "higher": 1}.get(row["better"], 0)
-            if z is not None and z * better >= SEEN:
+            if z * better >= SEEN:
                 wrong.append((each, blow))
     seen = sorted((blow for blow, z in most.items() if z >= SEEN), key=lambda blow: -most[blow])
-    return Seen(tuple(seen), tuple(blow for blow, z in most.items() if z < SEEN), tuple(wrong))
+    misses = (blow for blow in blows if most.get(blow, SEEN) < SEEN)
+    return Seen(tuple(seen), tuple(misses), tuple(wrong), tuple(blow for blow in blows if blow not in most))

@@ -137,7 +137,8 @@ _TABLE: dict[str, Metric] = {
         title="Freckles",
         unit="freckles/face",
         what="How many freckles a made face has left, counted by a counter that knows how many it misses and invents.",
-        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels.",
+        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels. Whether a "
+        "freckle that blur hides is there.",
         better="two-sided",
         least=200,
         cite="doi:10.1093/oxfordjournals.aje.a112510",
