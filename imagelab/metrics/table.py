@@ -39,9 +39,9 @@ __all__ = ["METRICS", "row_of"]
 
 
 def _freckles(evidence: Evidence) -> list[Measurement]:
-    from . import freckles  # reads its calibration and scipy's filters, which nobody else needs
+    from . import freckle_metric  # reads its calibration and scipy's filters, which nobody else needs
 
-    return freckles.freckle_counts(evidence)
+    return freckle_metric.freckle_counts(evidence)
 
 
 def _tails(evidence: Evidence) -> list[Measurement]:
@@ -144,15 +144,19 @@ _TABLE: dict[str, Metric] = {
         title="Freckles",
         unit="freckles/face",
         what="How many freckles a made face has left, counted by a counter that knows how many it misses and invents.",
-        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels.",
+        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels. Whether a "
+        "freckle that blur hides is there.",
         better="two-sided",
         least=200,
         cite="doi:10.1093/oxfordjournals.aje.a112510",
         but={
             "freckles/blank": Quantity(better="lower"),
             "freckles/contrast": Quantity("ln"),
-            "freckles/noise": Quantity("grey levels", "lower"),
+            "freckles/matched": Quantity("share of freckles"),
+            "freckles/matched_blank": Quantity(better="lower"),
+            "freckles/noise": Quantity("grey levels"),
             "freckles/prevalence": Quantity("share of faces"),
+            "freckles/twin": Quantity(better="lower"),
         },
         suits="faces",
     ),
@@ -220,6 +224,7 @@ _TABLE: dict[str, Metric] = {
         better="two-sided",
         least=200,
         cite=vendi.CITE,
+        gives=("vendi", "vendi_centred"),
     ),
     "rke": rke.ROW,
     "entropy": Metric(
@@ -263,13 +268,13 @@ _TABLE: dict[str, Metric] = {
         title="Memorisation",
         unit="share",
         what="Whether made images are copies: how many lie nearer to a training image than to an unseen one.",
-        blind="A copied detail in a new picture.",
+        blind="A copied detail in a new picture; a mirrored copy.",
         better="two-sided",
         least=200,
         cite=memorisation.CITE,
         but={
-            "memorisation/authenticity": Quantity(better="higher"),
             "memorisation/closer_to_train": Quantity(cite="arXiv:2004.05675"),
+            "memorisation/copies": Quantity(cite="arXiv:2004.05675"),
         },
         uses_training=True,
     ),

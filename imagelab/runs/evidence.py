@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..curation import Candidates, Kept
+from ..data.base import Sample
 from ..experiment import Experiment, ModelLine
 from ..families import kind_of
 from ..generators import Model, RunContext
 from ..io.chain import FEATURES
+from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
@@ -23,7 +25,10 @@ from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
 
-__all__ = ["copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks"]
+__all__ = ["copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
+
+GROUPS = "groups.npz"
+"""File of generation 0: which real images belong together, where the dataset knows it."""
 
 COPIED_BLANKS = "copied_blanks.npy"
 """File in a partial shard, there from the making of the shard to its measuring."""
@@ -126,15 +131,40 @@ def measure_shard(
         twin: the images of the blank twin at the same generation, uint8 [n,C,H,W], or None.
     """
     panel = [name for name in experiment.panel if line is None or not line.blank or name in COUNTED]
+    of_train, of_heldout = _groups(real)
     evidence = Evidence(
-        real=ImageSet(read_npy(real / "heldout.npy"), _features(real)),
-        fake=ImageSet(images, _features(shard)),
+        real=ImageSet(read_npy(real / "heldout.npy"), _features(real), groups=of_heldout),
+        fake=ImageSet(images, _features(shard), groups=of_train if shard == real else None),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
-        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real)),
+        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
+        pairs=_pairs(real),
+        twin=None if twin is None else ImageSet(twin),
     )
     return measure_panel(evidence, panel)
+
+
+def write_groups(shard: Path, train: Sample, heldout: Sample) -> None:
+    """Write which real images of generation 0 belong together, ``groups.npz``; nothing where all are independent."""
+    if train.groups is not None and heldout.groups is not None:
+        np.savez(shard / GROUPS, train=train.groups, heldout=heldout.groups)
+
+
+def _groups(real: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the groups of the training and of the held-out images, int64 [N] each; None where none are known."""
+    if not (real / GROUPS).exists():
+        return None, None
+    train, heldout = npz_columns(real / GROUPS, ("train", "heldout"), "the groups of real images")
+    return train, heldout
+
+
+def _pairs(real: Path) -> tuple[ImageSet, ImageSet] | None:
+    """Return held-out faces and the same faces without freckles; None where generation 0 has no such faces."""
+    if not (real / "blank.npy").is_file():
+        return None
+    without = read_npy(real / "blank.npy")
+    return ImageSet(read_npy(real / "heldout.npy")[: len(without)], _features(real)), ImageSet(without)
 
 
 def _features(shard: Path) -> Path | None:

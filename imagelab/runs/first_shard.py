@@ -8,7 +8,7 @@ from ..experiment import Experiment
 from ..generators import RunContext
 from ..pool import REAL, Pool
 from ..run_folder import RunFolder
-from .evidence import measure_shard
+from .evidence import measure_shard, write_groups
 from .shard_files import write_images, write_measurements, write_npy
 
 __all__ = ["first_shard"]
@@ -35,6 +35,7 @@ def first_shard(experiment: Experiment, folder: RunFolder, context: RunContext) 
     if blank is not None:
         write_npy(shard / "blank.npy", blank)
     np.savez(shard / "truth.npz", **real.attributes)  # pyright: ignore[reportArgumentType]
+    write_groups(shard, real, heldout)
     for name in ("probe.npy", "photocopy.npy"):
         write_npy(shard / name, heldout.examples(experiment.tracked))
 

@@ -54,7 +54,9 @@ def test_every_row_returns_complete_measurements_at_any_n(row, n_real, n_fake, s
     assert found
     for m in found:
         assert row_of(m.name) == row or m.name.startswith("lpips_diversity")
-        assert (m.generation, m.line) == (0, 0) and (m.n_fake == n_fake or m.name == "freckles/blank")
+        assert (m.generation, m.line) == (0, 0) and (
+            m.n_fake == n_fake or m.name in ("freckles/blank", "freckles/twin")
+        )
         assert m.value is not None or m.missing
         assert m.value is None or m.estimator
         assert Measurement.from_json(m.to_json()) == m
@@ -261,3 +263,26 @@ def test_a_damaged_row_of_a_record_is_refused(name: str):
     Metric.from_data(said)
     with pytest.raises(ValueError, match=name):
         Metric.from_data({**said, name: [5]})
+
+
+# -- images that belong together
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not METRICS[row].needs and row not in ("freckles", "tails")])
+def test_images_that_belong_together_have_a_larger_error_and_the_same_value(row, pictures):
+    """Twenty groups of six nearly equal pictures are not 120 pictures."""
+    noise = np.random.default_rng(0).integers(0, 3, (2, 120, 3, 32, 32), np.uint8)
+    groups = np.repeat(np.arange(20), 6)
+    real, fake = (np.repeat(pictures(20, 32, seed=s), 6, axis=0) // 2 + noise[s] for s in (0, 1))
+    train = ImageSet(pictures(40, 32, seed=5))
+    alone = measure_panel(Evidence(ImageSet(real), ImageSet(fake), train=train), [row])
+    sets = (ImageSet(each, groups=groups) for each in (real, fake))
+    together = measure_panel(Evidence(*sets, train=train), [row])
+    larger = []
+    for one, other in zip(alone, together, strict=True):
+        assert one.value == other.value or "corrected" in one.name
+        if one.stderr and other.stderr and "entropy" not in one.name:
+            assert other.stderr > 0.8 * one.stderr, one.name
+            larger.append(other.stderr > 1.4 * one.stderr)
+            assert other.df is not None or "detector" in other.name or "memorisation" in other.name
+    assert not larger or row in ("memorisation", "generalisation") or np.mean(larger) > 0.5
