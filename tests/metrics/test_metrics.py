@@ -280,9 +280,10 @@ def test_images_that_belong_together_have_a_larger_error_and_the_same_value(row,
     together = measure_panel(Evidence(*sets, train=train), [row])
     larger = []
     for one, other in zip(alone, together, strict=True):
-        assert one.value == other.value or "corrected" in one.name
+        # the corrected values come from the groups, and likelihood judges each image by densities without its block
+        assert one.value == other.value or "corrected" in one.name or row == "likelihood"
         if one.stderr and other.stderr and "entropy" not in one.name:
             assert other.stderr > 0.8 * one.stderr, one.name
             larger.append(other.stderr > 1.4 * one.stderr)
             assert other.df is not None or "detector" in other.name or "memorisation" in other.name
-    assert not larger or row in ("memorisation", "generalisation") or np.mean(larger) > 0.5
+    assert not larger or row in ("memorisation", "generalisation", "likelihood") or np.mean(larger) > 0.5
