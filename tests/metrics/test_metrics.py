@@ -272,8 +272,8 @@ def test_images_that_belong_together_have_a_larger_error_and_the_same_value(row,
     real, fake = (np.repeat(pictures(20, 32, seed=s), 6, axis=0) // 2 + noise[s] for s in (0, 1))
     train = ImageSet(pictures(40, 32, seed=5))
     alone = measure_panel(Evidence(ImageSet(real), ImageSet(fake), train=train), [row])
-    sets = (ImageSet(each, groups=groups) for each in (real, fake))
-    together = measure_panel(Evidence(*sets, train=train), [row])
+    grouped = Evidence(ImageSet(real, groups=groups), ImageSet(fake, groups=groups), train=train)
+    together = measure_panel(grouped, [row])
     larger = []
     for one, other in zip(alone, together, strict=True):
         assert one.value == other.value or "corrected" in one.name
