@@ -44,7 +44,9 @@ SEEN = 1000  # faces that a model is fitted to; no pool holds them
 ROWS = tuple(row for row, metric in METRICS.items() if not metric.needs)
 LEAST, MOST = 0.90, 0.98  # coverage that is asked for
 
-NARROW: dict[str, str] = {}
+NARROW: dict[str, str] = {
+    "clipped": "a handful of images holds most of the clipped values: .89 of faces at n = 300, .82 at n = 100",
+}
 """Measurements whose interval holds less often than asked, and why; by full name or by what precedes the slash."""
 
 _EQUAL = "between equal sets a distance is a sum of squares, and its error, taken at the value found, is too large"
@@ -54,6 +56,11 @@ WIDE: dict[str, str] = {
     "entropy": "its error is that of both sets, whose nearest neighbours left out together change more than new ones",
     "entropy_twins": "there are none: the limits are those of 0 of n",
     "memorisation/copies": "of images that are near nothing: the error of one vote",
+    **dict.fromkeys(
+        ("prdc/precision", "prdc/density", "prdc/coverage"),
+        "near 0 the numbers of a fifth of the images are larger, and scatter more, than those of all",
+    ),
+    **dict.fromkeys(("detector", "detector/spectrum+imagelab-ssl-v1"), "at an area of 1 only a limit can be stated"),
 }
 """Measurements whose interval holds more often than asked, and why."""
 
