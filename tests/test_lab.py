@@ -237,8 +237,10 @@ def test_the_blank_control_is_copied_from_its_original_by_every_model(tmp_path: 
     shown: list[np.ndarray] = []
 
     def look(evidence: Evidence) -> list[Measurement]:
-        assert evidence.blank is not None
+        assert evidence.blank is not None and evidence.pairs is not None
         shown.append(evidence.blank.images)
+        np.testing.assert_array_equal(evidence.pairs[0].images, evidence.real.images[:3])
+        np.testing.assert_array_equal(evidence.pairs[1].images, shown[0])  # of generation 0, before any copy
         return [Measurement("brightness", 0.0, estimator="none")]
 
     monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))

@@ -35,6 +35,7 @@ from ..io.own_code import load_file
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
+from ..metrics.ladder import seen_by
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
 
@@ -185,6 +186,8 @@ def catalogue_lines() -> Iterator[str]:
         yield f"{name}: {row.title}"
         yield f"    measures    {row.what}"
         yield f"    limits      {row.blind}"
+        if seen := seen_by(name):
+            yield f"    on faces    {seen.sentence()}"
         source = f"; {row.cite}" if row.cite else ""
         yield f"    needs       {row.least} images or more; {BETTER[row.better]}{source}"
         if name in left_out:

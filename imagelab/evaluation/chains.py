@@ -49,12 +49,41 @@ from typing import Any
 
 import numpy as np
 
+from ..generators import GENERATORS
 from ..measurement import Measurement, t95
 
-__all__ = ["loop_error", "over_chains", "pooled_spread", "repetition", "retraining_ratio", "retraining_table"]
+__all__ = [
+    "fitted_ratios",
+    "is_closed_form",
+    "loop_error",
+    "means_of_run",
+    "over_chains",
+    "pooled_spread",
+    "repetition",
+    "retraining_ratio",
+    "retraining_table",
+]
 
 ROUNDS = 15
 """Reweightings of the fit; it is converged to three digits after about five."""
+
+
+def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement]) -> list[Measurement]:
+    """Return the measurements of a run, one for each role: see :func:`over_chains`.
+
+    Args:
+        experiment: the settings in its config.json.
+        measured: every measurement of the run.
+    """
+    recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
+    replicates = experiment.get("replicates", 1)
+    return over_chains(measured, len(recipes), replicates, [is_closed_form(recipe) for recipe in recipes])
+
+
+def is_closed_form(recipe: Any) -> bool:
+    """Whether a recipe of ours, as plain settings, learns nothing by steps."""
+    kind = recipe.get("kind") if isinstance(recipe, Mapping) else None
+    return isinstance(kind, str) and kind in GENERATORS and not GENERATORS[kind].duration_settings
 
 
 def over_chains(
@@ -142,6 +171,17 @@ def pooled_spread(values: np.ndarray, errors: np.ndarray, generations: np.ndarra
     variance = np.einsum("ti,ij,tj->t", hat, covariance, hat)
     df = np.where(variance > 0, 2 * smooth**2 / np.maximum(variance, 1e-300), chains - 1.0)
     return errors * np.sqrt(smooth), np.maximum(df, 1.0)
+
+
+def fitted_ratios(squared: np.ndarray, generations: np.ndarray) -> np.ndarray:
+    """Return the ratios of training to images, the square root of equation (1) as fitted: float [T] -> float [T].
+
+    Args:
+        squared: float [T], variance between chains over the squared error of the images.
+        generations: int [T], counted from 1.
+    """
+    design = np.stack([np.ones(len(generations)), (generations - 1.0) ** 2], axis=1)
+    return np.sqrt(design @ _fit(design, squared)[0]) if squared.any() else np.zeros(len(generations))
 
 
 def _fit(design: np.ndarray, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,12 @@ this null model; only a share outside of its interval shows an effect of the gen
 
 What it does not see: an attribute that is still present but weakened (a face paint that has faded below the threshold
 counts as absent), artefacts unlike everything that the probes were fitted on, and anything but aligned faces of the
-Faces dataset. The error rates are those on renders: ``probes_card()`` has tables of the effect of blur, noise and
-ghosts on them. Trust it from about 1000 faces on, see :func:`smallest_share`. Freckles have their own counter
-(``freckles/prevalence``).
+Faces dataset. The error rates are those on sharp renders: ``probes_card()`` has tables of the effect of blur, noise and
+ghosts on them. Images beyond :data:`LIMITS` of blur, noise, contrast or saturation have no shares but a reason. Within
+them most error rates hold; these do not (experiments/instruments/probe_range.py): at contrast .75 red hair is found on
+.62 of the faces that have it and vitiligo on .70, at saturation .75 red hair on .65, at saturation 1.25 albinism on
+.38, at noise .035 lipstick is invented on .03 of the others. Trust it from about 1000 faces on, see
+:func:`smallest_share`. Freckles have their own counter (``freckles/prevalence``).
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
@@ -25,16 +28,20 @@ References:
 
 from __future__ import annotations
 
-import math
-
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .attribute_probes import Probe, called, probed_sizes, shipped_probes
 from .base import Evidence
+from .freckle_calibration import calibrated_sizes, shipped_calibration
+from .freckle_controls import look_against_real, outside
+from .rogan_gladen import corrected, share_limits
 
-__all__ = ["CITE", "attribute_shares", "corrected_share", "drift_interval", "smallest_share"]
+__all__ = ["CITE", "LIMITS", "attribute_shares", "corrected_share", "drift_interval", "smallest_share"]
 
 CITE = "doi:10.1093/oxfordjournals.aje.a112510"
+
+LIMITS = {"blur": (0.0, 1.5), "noise": (0.0, 9.5), "contrast": (0.75, 1.25), "saturation": (0.75, 1.25)}
+"""The range of images (looks.py) for which a share is given; see experiments/instruments/probe_range.py."""
 
 
 def corrected_share(found: int, n: int, probe: Probe) -> tuple[float, float]:
@@ -52,12 +59,7 @@ def corrected_share(found: int, n: int, probe: Probe) -> tuple[float, float]:
     """
     if not 0 <= found <= n or n < 1:
         raise ValueError(f"found: expected 0..n of n >= 1 faces, got {found} of {n}")
-    youden = probe.sensitivity.value + probe.specificity.value - 1
-    value = (found / n + probe.specificity.value - 1) / youden
-    likely = (found + 0.5) / (n + 1)  # an error above 0 also for 0 of n
-    variance = likely * (1 - likely) / n
-    variance += (value * probe.sensitivity.stderr) ** 2 + ((1 - value) * probe.specificity.stderr) ** 2
-    return value, math.sqrt(variance) / youden
+    return corrected(found, n, probe.sensitivity, probe.specificity)
 
 
 def smallest_share(probe: Probe, n: int, errors: float = 3.0) -> float:
@@ -101,7 +103,9 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
 def attribute_shares(evidence: Evidence) -> list[Measurement]:
     """Measure ``tails/<attribute>``, the corrected share of faces that have the attribute, for each probe.
 
-    For images of another size or without colour, the values are missing and the reason is given.
+    The interval is that of shares.py: binomial limits of q, Se and Sp. For images of another size or without colour,
+    and for images whose blur, noise, contrast or saturation lies outside :data:`LIMITS`, the values are missing and
+    the reason is given.
     """
     images = evidence.fake.images
     channels, size = images.shape[1], images.shape[-1]
@@ -111,12 +115,23 @@ def attribute_shares(evidence: Evidence) -> list[Measurement]:
         return [_row(probe, len(images), missing=why) for probe in shipped_probes().usable]
     probes = shipped_probes(size)
     name = f"probes-{size}@{probes.digest[:8]}"
+    if beyond := _outside(evidence, size):
+        return [_row(probe, len(images), name, missing=beyond) for probe in probes.usable]
     calls = called(images, probes, evidence.device)
     return [_row(probe, len(images), name, int(calls[probe.attribute].sum())) for probe in probes.usable]
 
 
+def _outside(evidence: Evidence, size: int) -> str:
+    """Return why these images lie outside the calibration of the probes, "" if they do not."""
+    if size not in calibrated_sizes():
+        return ""
+    look = look_against_real(evidence, shipped_calibration(size))
+    return "" if look is None else outside(look, LIMITS, "the probes' calibration")
+
+
 def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: str = "") -> Measurement:
     value, stderr = (None, None) if missing else corrected_share(found, n, probe)
+    low, high = (None, None) if missing else share_limits(found, n, probe.sensitivity, probe.specificity)
     errors = f"Se {probe.sensitivity.value:.3f}, Sp {probe.specificity.value:.4f}"
     return Measurement(
         name=f"tails/{probe.attribute}",
@@ -124,8 +139,10 @@ def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: st
         unit="share",
         n_fake=n,
         stderr=stderr,
+        low=low,
+        high=high,
         better="two-sided",
-        estimator="" if missing else f"{instrument}, Rogan-Gladen, {errors}",
+        estimator=f"{instrument}, Rogan-Gladen, {errors}" if instrument else "",
         missing=missing,
         cite=CITE,
     )

@@ -70,6 +70,10 @@ class Evidence:
         fake: the images under test (at generation 0: the real training images; that measurement is the floor).
         blank: real images that contain none of what is counted (freckle-free faces), copied by the model under test if
             the model can copy images; whatever a counter finds in them is false. None if there is no such control.
+        twin: images that the blank twin of this loop has generated at the same generation: a chain trained on the
+            freckle-free twins of the same faces. None where there is no such chain (generation 0 included).
+        pairs: real faces, and the same faces without freckles: one set each, row by row. They show what a counter finds
+            in images of a given blur, noise and colour. None where the dataset does not know them.
         seed: seed of any random choice inside an estimator.
         device: torch device for feature extraction.
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
@@ -82,6 +86,8 @@ class Evidence:
     seed: int = 0
     device: str = "cpu"
     train: ImageSet | None = None
+    twin: ImageSet | None = None
+    pairs: tuple[ImageSet, ImageSet] | None = None
 
     @property
     def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""Degradations that an image may have undergone before its freckles are counted; the counter is calibrated on them.
+"""Degradations of images: the freckle counter is calibrated on some, every metric is tried on all (ladder.py).
 
 Models do not only lose freckles. They blur, they add noise, and those that mix many faces leave ghosts: faint remains
 of other faces on the skin, as round and as dark as freckles. A counter that was not fitted on ghosts counts them as
@@ -17,7 +17,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-__all__ = ["Ghosts", "blurred", "compressed", "noised", "spoiled"]
+__all__ = ["Ghosts", "blurred", "compressed", "noised", "posterised", "shifted", "shrunk", "spoiled", "tinted", "toned"]
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
@@ -51,6 +53,42 @@ def compressed(images: np.ndarray, quality: int) -> np.ndarray:
         Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG", quality=quality)
         out[row] = np.asarray(Image.open(file)).transpose(2, 0, 1)
     return out
+
+
+def toned(images: np.ndarray, contrast: float = 1.0, saturation: float = 1.0) -> np.ndarray:
+    """Change the contrast about each image's mean luma, and the saturation about each pixel's luma.
+
+    Args:
+        images: uint8 [N,3,H,W].
+        contrast: factor, 1 for none.
+        saturation: factor, 1 for none, 0 for grey.
+    """
+    colour = images.astype(np.float32)
+    luma = (colour * _LUMA[:, None, None]).sum(axis=1, keepdims=True)
+    mean = luma.mean(axis=(2, 3), keepdims=True)
+    return _published(mean + np.float32(contrast) * ((luma - mean) + np.float32(saturation) * (colour - luma)))
+
+
+def tinted(images: np.ndarray, levels: tuple[float, float, float]) -> np.ndarray:
+    """Add a number of grey levels to red, green and blue."""
+    return _published(images + np.array(levels, np.float32)[:, None, None])
+
+
+def shrunk(images: np.ndarray, share: float) -> np.ndarray:
+    """Move every image to the mean of the set until this share of its distance is left."""
+    mean = images.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return _published(mean + np.float32(share) * (images - mean))
+
+
+def shifted(images: np.ndarray, px: int) -> np.ndarray:
+    """Move every image to the right by px >= 1 and repeat the left column at the edge."""
+    return np.concatenate([np.repeat(images[..., :1], px, axis=3), images[..., :-px]], axis=3)
+
+
+def posterised(images: np.ndarray, levels: int) -> np.ndarray:
+    """Round to so many equally spaced values from 0 to 255."""
+    step = np.float32(255 / (levels - 1))
+    return _published(np.rint(images / step) * step)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from .freckle_candidates import FEATURES, Optics
 __all__ = [
     "Calibration",
     "CardValue",
+    "Stratum",
     "Trees",
     "blur_ruler",
     "calibrated_sizes",
@@ -37,7 +38,8 @@ __all__ = [
     "shipped_calibration",
 ]
 
-FORMAT = 1
+FORMAT = 2
+"""Format 2 has the response by skin tone; a file of format 1 is read as one stratum for all skins."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,33 @@ class CardValue:
             (False, True)
         """
         return abs(self.value - other.value) > 4 * math.hypot(self.stderr, other.stderr) + slack
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """What the counter finds and invents on skin of one range of tones.
+
+    The counter's response hangs on the tone: a freckle on dark skin changes few grey levels. It does not hang on how
+    many of the faces are freckled, once the tone is given (card: "response by skin and freckle rate").
+
+    Attributes:
+        low: least median luma of the skin window, 0..256.
+        high: the median luma from which the next stratum begins.
+        false_spots: detections on a face without freckles.
+        response: additional detections for each countable freckle.
+        spread: standard deviation of the response over the freckle rates at which it was measured.
+    """
+
+    low: float
+    high: float
+    false_spots: CardValue
+    response: CardValue
+    spread: float = 0.0
+
+    @property
+    def response_error(self) -> float:
+        """Standard error of the response: of the faces of the calibration, and its spread over freckle rates."""
+        return math.hypot(self.response.stderr, self.spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +171,15 @@ class Trees:
         return 1 / (1 + np.exp(-log_odds))
 
 
+_RANGES = {
+    "blur": ("sharpness by blur", "sigma"),
+    "noise": ("noise as read", "value"),
+    "contrast": ("recall by image contrast", "contrast"),
+    "saturation": ("recall by saturation", "saturation"),
+}
+"""Which table and column of the card hold the range of a property of images."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A fitted counter with its known errors.
@@ -155,6 +193,7 @@ class Calibration:
         tables: rows by table name; each row is a plain dict with ``value``, ``stderr``, ``n`` and the condition that
             the row describes.
         origin: how it was made: renderer settings, seeds, numbers of faces, definitions.
+        strata: response and false freckles by skin tone, from dark to light; empty in files of format 1.
         digest: SHA-256 over all of the above.
     """
 
@@ -165,6 +204,7 @@ class Calibration:
     figures: Mapping[str, CardValue]
     tables: Mapping[str, list[dict[str, Any]]]
     origin: Mapping[str, Any]
+    strata: tuple[Stratum, ...] = ()
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -176,10 +216,27 @@ class Calibration:
         """Height and width in px of the faces it is calibrated for."""
         return self.optics.size
 
+    @property
+    def by_skin(self) -> tuple[Stratum, ...]:
+        """The strata; one for all skins where the file has none."""
+        return self.strata or (Stratum(0.0, 256.0, self.figures["false freckles"], self.figures["response"]),)
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Return the range of each property of images for which the card has figures; empty for format 1.
+
+        Keys: "blur" (px), "noise" (grey levels as read), "contrast" and "saturation" (ratios to real images).
+        """
+        ranges = {}
+        for name, (table, column) in _RANGES.items():
+            if table in self.tables:
+                marks = [row[column] for row in self.tables[table]]
+                ranges[name] = (min(marks), max(marks))
+        return ranges if len(ranges) == len(_RANGES) else {}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything as named arrays, the format of the file."""
         card = {
-            "format": FORMAT,
+            "format": FORMAT if self.strata else 1,
             "features": list(FEATURES),
             "optics": asdict(self.optics),
             "threshold": self.threshold,
@@ -187,6 +244,8 @@ class Calibration:
             "tables": dict(self.tables),
             "origin": dict(self.origin),
         }
+        if self.strata:
+            card["strata"] = [asdict(stratum) for stratum in self.strata]
         plain = {f"trees_{name}": np.asarray(value) for name, value in vars(self.trees).items()}
         return {**plain, "skin": self.skin, "card": packed_card(card)}
 
@@ -203,7 +262,7 @@ def read_calibration(path: Path) -> Calibration:
     """
     remake = "make it again with experiments/instruments/calibrate_freckles.py, or install the package again"
     arrays, card = read_sealed(path, "freckle calibration", remake)
-    if card["format"] != FORMAT or tuple(card["features"]) != FEATURES:
+    if card["format"] not in (1, FORMAT) or tuple(card["features"]) != FEATURES:
         raise ValueError(f"{path}: made for another version of the freckle counter; {remake}")
     trees = {name.removeprefix("trees_"): value for name, value in arrays.items() if name.startswith("trees_")}
     size = card["optics"]["size"]
@@ -217,6 +276,10 @@ def read_calibration(path: Path) -> Calibration:
         figures={name: CardValue(**figure) for name, figure in card["figures"].items()},
         tables=card["tables"],
         origin=card["origin"],
+        strata=tuple(
+            Stratum(**{**row, **{name: CardValue(**row[name]) for name in ("false_spots", "response")}})
+            for row in card.get("strata", [])
+        ),
     )
 
 
@@ -243,7 +306,8 @@ def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:
     """Return everything that is known about the counter, ready for JSON.
 
     Keys: ``size``, ``digest``, ``threshold``, ``skin_pixels``, ``figures`` (name -> value, stderr, n), ``tables``
-    (name -> rows with value, stderr, n and the condition of the row), ``origin`` (definitions, renderer, seeds).
+    (name -> rows with value, stderr, n and the condition of the row), ``strata`` (rows by skin tone, empty for old
+    files), ``origin`` (definitions, renderer, seeds).
     """
     calibration = calibration or shipped_calibration()
     return {
@@ -253,6 +317,7 @@ def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:
         "skin_pixels": int(calibration.skin.sum()),
         "figures": {name: asdict(figure) for name, figure in calibration.figures.items()},
         "tables": {name: [dict(row) for row in rows] for name, rows in calibration.tables.items()},
+        "strata": [asdict(stratum) for stratum in calibration.strata],
         "origin": dict(calibration.origin),
     }
 

@@ -13,6 +13,7 @@ from typing import Literal
 from ..families import Family
 from ..measurement import Measurement
 from . import (
+    clipped,
     detector,
     dinov2,
     diversity,
@@ -20,11 +21,16 @@ from . import (
     frechet,
     generalisation,
     kernel,
+    likelihood,
     memorisation,
     perceptual,
     prdc,
+    rbf,
+    rke,
+    shares,
     sliced,
     spectrum,
+    texture,
     vendi,
 )
 from .base import Evidence, Metric, Quantity
@@ -33,9 +39,9 @@ __all__ = ["METRICS", "row_of"]
 
 
 def _freckles(evidence: Evidence) -> list[Measurement]:
-    from . import freckles  # reads its calibration and scipy's filters, which nobody else needs
+    from . import freckle_metric  # reads its calibration and scipy's filters, which nobody else needs
 
-    return freckles.freckle_counts(evidence)
+    return freckle_metric.freckle_counts(evidence)
 
 
 def _tails(evidence: Evidence) -> list[Measurement]:
@@ -99,6 +105,7 @@ _TABLE: dict[str, Metric] = {
         cite=spectrum.CITE,
         gives=("band_power_red", "band_power_green", "band_power_blue"),
     ),
+    "texture": texture.ROW,
     "pixel_variance": Metric(
         diversity.pixel_variance,
         title="Pixel variance",
@@ -137,15 +144,19 @@ _TABLE: dict[str, Metric] = {
         title="Freckles",
         unit="freckles/face",
         what="How many freckles a made face has left, counted by a counter that knows how many it misses and invents.",
-        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels.",
+        blind="Freckles outside the middle of an aligned face, and those fainter than 6 of 255 grey levels. Whether a "
+        "freckle that blur hides is there.",
         better="two-sided",
         least=200,
         cite="doi:10.1093/oxfordjournals.aje.a112510",
         but={
             "freckles/blank": Quantity(better="lower"),
             "freckles/contrast": Quantity("ln"),
-            "freckles/noise": Quantity("grey levels", "lower"),
+            "freckles/matched": Quantity("share of freckles"),
+            "freckles/matched_blank": Quantity(better="lower"),
+            "freckles/noise": Quantity("grey levels"),
             "freckles/prevalence": Quantity("share of faces"),
+            "freckles/twin": Quantity(better="lower"),
         },
         suits="faces",
     ),
@@ -160,6 +171,7 @@ _TABLE: dict[str, Metric] = {
         cite="doi:10.1093/oxfordjournals.aje.a112510",
         suits="faces",
     ),
+    "shares": shares.ROW,
     "frechet": Metric(
         frechet.frechet,
         title="Fréchet distance (FD, not FID)",
@@ -181,6 +193,7 @@ _TABLE: dict[str, Metric] = {
         least=100,
         cite=kernel.CITE,
     ),
+    "kernel_rbf": rbf.ROW,
     "sliced_w2": Metric(
         sliced.sliced,
         title="Sliced Wasserstein distance (SW2, not MIND)",
@@ -213,6 +226,7 @@ _TABLE: dict[str, Metric] = {
         cite=vendi.CITE,
         gives=("vendi", "vendi_centred"),
     ),
+    "rke": rke.ROW,
     "entropy": Metric(
         entropy.entropy,
         title="Entropy",
@@ -236,6 +250,8 @@ _TABLE: dict[str, Metric] = {
         cite=prdc.CITE,
         but={"prdc/density": Quantity("")},
     ),
+    "clipped_density": clipped.ROW,
+    "likelihood": likelihood.ROW,
     "detector": Metric(
         detector.detector,
         title="Detector",

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..export.citations import bibtex, cited_by
 from ..measurement import Measurement
+from ..metrics.ladder import seen_by
 from .numbers import Z95, at_floor, interval, number
 from .run_view import Run, plain
 
@@ -17,6 +18,9 @@ __all__ = ["Table", "curation", "data_of", "flat", "numbers", "protocol", "table
 
 OWN_PLACE = ("data", "labels", "freckle_calibration")
 """Parts of provenance.json that the page shows in other places."""
+
+CARD_LISTS = ("figures", "tables", "strata")
+"""Parts of a calibration card that are shown as tables, or (strata) in the estimator of the corrected count."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ def protocol(run: Run) -> dict[str, Any]:
         "counts": flat(data.get("counts") or {}),
         "bad_files": _bad_files(data),
         "provenance": flat({key: value for key, value in run.provenance.items() if key not in OWN_PLACE}),
-        "calibration": flat({key: value for key, value in calibration.items() if key not in ("figures", "tables")}),
+        "calibration": flat(
+            {key: value for key, value in calibration.items() if key not in ("figures", "tables", "strata")}
+        ),
         "calibration_tables": tables(calibration),
         "training": _training(run),
         "truth": [(n.partition("/")[2], m) for n in run.names if n.startswith("truth/") and (m := run.real(n))],
@@ -125,8 +131,20 @@ def _training(run: Run) -> list[dict[str, Any]]:
 
 
 def _glossary(run: Run) -> list[dict[str, Any]]:
+    """Return each metric of the run with what it saw of the degradations tried, on images most like these."""
     taken = [run.row(name) for name in run.names]
-    return [{"name": name, "metric": row} for name, row in run.rows.items() if row in taken]
+    like = "faces" if _data_kind(run) == "faces" else "textures"
+    return [
+        {"name": name, "metric": row, "seen": None if name in run.own_rows else seen_by(name, like)}
+        for name, row in run.rows.items()
+        if row in taken
+    ]
+
+
+def _data_kind(run: Run) -> str:
+    """Return the kind of the run's dataset; "" where the settings do not name one."""
+    data = run.experiment.get("data")
+    return str(data.get("kind", "")) if isinstance(data, Mapping) else ""
 
 
 def _json(value: object) -> str:

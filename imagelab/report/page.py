@@ -29,7 +29,7 @@ from .palette import themes
 from .panels import panels
 from .run_view import Run, plain, read_run
 from .sampler_floor import sampler_law
-from .stage_bar import ribbons, thresholds
+from .stage_bar import ribbons, thresholds, unjudged
 from .survival import survival
 
 __all__ = ["ROOM", "environment", "write_report"]
@@ -105,6 +105,8 @@ def _context(run: Run) -> dict[str, Any]:
         "notes": _notes(run),
         "strips": strips,
         "ribbons": ribbons(run),
+        "qualities": ribbons(run, "quality"),
+        "unjudged": unjudged(run, "quality"),
         "thresholds": thresholds(),
         "survival": fates,
         "survival_svg": fates and Markup(fates.curve.svg),

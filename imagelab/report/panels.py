@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from ..evaluation.stages import RARE
+from ..evaluation.signals import RARE
 from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler
@@ -42,9 +42,13 @@ OPEN_PANELS = (
 TITLES = {
     "freckles/count": "Freckles counted, before correction",
     "freckles/corrected": "Freckles a face",
+    "freckles/net": "Freckles a face, net of what the model invents",
     "freckles/prevalence": "Faces with freckles",
     "freckles/contrast": "How dark the freckles are",
     "freckles/blank": "Freckles counted where there are none",
+    "freckles/twin": "Freckles counted on images of a model that never saw any",
+    "freckles/matched": "Share of freckles that images as unsharp as these would still show",
+    "freckles/matched_blank": "Freckles counted where there are none, on real faces as unsharp as these",
     "freckles/noise": "Noise in the images",
     "tails/rare": "The rare ones",
     "tails/hair": "Hair styles",
@@ -72,12 +76,18 @@ TITLES = {
 
 PANEL_TEXT = {
     "freckles/corrected": "Visible freckles per face, corrected for the counter’s misses and false detections.",
+    "freckles/net": "Freckles per face, without the spots that the model adds where there are none. The interval holds "
+    "both readings of blur: that freckles hidden by it are lost, and that they are there.",
     "freckles/count": "All spots that the counter finds, false detections included.",
     "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
     "freckles/contrast": "How much darker than the skin the detected freckles are: freckles can fade before they "
     "disappear.",
     "freckles/blank": "Spots counted on freckle-free faces that the model copied: false detections of the counter, and "
     "spots that the model adds.",
+    "freckles/twin": "Spots counted on images of the same loop trained on freckle-free faces: what the model adds.",
+    "freckles/matched": "Real faces were made as blurred, noisy and pale as the generated ones. This share of their "
+    "freckles is still found. If the count fell further, freckles were lost, not only sharpness.",
+    "freckles/matched_blank": "Spots counted on freckle-free real faces made as blurred, noisy and pale as these.",
     "freckles/noise": "Noise of the images outside the skin. Noise can be counted as freckles.",
     "tails/rare": "The share of faces with each rare attribute, corrected for the probes’ misses and false detections.",
     "band_power": "How much energy is left at each size of detail. Small numbers are coarse, large ones fine (cycles "

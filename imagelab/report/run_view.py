@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..data import DATASETS
-from ..evaluation.chains import over_chains
-from ..generators import GENERATORS
+from ..evaluation.chains import means_of_run
 from ..io.pictures import read_npy
 from ..io.untrusted import parsing
 from ..measurement import Measurement
@@ -278,13 +277,5 @@ def read_run(folder: Path) -> Run:
     if (0, REAL) not in shards:
         raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
     experiment, each = config["experiment"], tuple(store.measurements())
-    recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
-    closed = [_is_closed_form(recipe) for recipe in recipes]
-    merged = over_chains(each, len(recipes), experiment.get("replicates", 1), closed)
+    merged = means_of_run(experiment, each)
     return Run(folder, experiment, provenance, tuple(merged), shards, store, each)
-
-
-def _is_closed_form(recipe: Any) -> bool:
-    """Whether a recipe of ours, as plain settings, learns nothing by steps."""
-    kind = recipe.get("kind") if isinstance(recipe, Mapping) else None
-    return kind in GENERATORS and not GENERATORS[kind].duration_settings

@@ -225,7 +225,10 @@ def _stages(deck: Presentation, view: Run) -> None:
     from pptx.util import Inches
 
     slide = _slide(
-        deck, "Stages of collapse", " ".join(found[0].told[:2]), notes=[*found[0].told, *(r.alt for r in found)]
+        deck,
+        "Stages of collapse since generation 1",
+        " ".join(found[0].told[:2]),
+        notes=[*found[0].told, *(r.alt for r in found)],
     )
     steps = max(segment.last for ribbon in found for segment in ribbon.segments)
     start, room = LEFT + 2.4, WIDE - 2 * LEFT - 2.4

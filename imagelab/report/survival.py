@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from ..evaluation.chains import loop_error
-from ..evaluation.stages import RARE
+from ..evaluation.signals import RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg

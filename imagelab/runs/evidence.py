@@ -139,6 +139,8 @@ def measure_shard(
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
         train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
+        pairs=_pairs(real),
+        twin=None if twin is None else ImageSet(twin),
     )
     return measure_panel(evidence, panel)
 
@@ -155,6 +157,14 @@ def _groups(real: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
         return None, None
     train, heldout = npz_columns(real / GROUPS, ("train", "heldout"), "the groups of real images")
     return train, heldout
+
+
+def _pairs(real: Path) -> tuple[ImageSet, ImageSet] | None:
+    """Return held-out faces and the same faces without freckles; None where generation 0 has no such faces."""
+    if not (real / "blank.npy").is_file():
+        return None
+    without = read_npy(real / "blank.npy")
+    return ImageSet(read_npy(real / "heldout.npy")[: len(without)], _features(real)), ImageSet(without)
 
 
 def _features(shard: Path) -> Path | None:

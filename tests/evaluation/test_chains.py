@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from imagelab.evaluation.chains import (
+    fitted_ratios,
+    is_closed_form,
     loop_error,
     over_chains,
     pooled_spread,
@@ -129,3 +131,14 @@ def test_a_second_run_lies_in_the_interval_of_the_first_in_95_of_100_cases(kind:
         )
         inside += low <= values[3:, -1].mean() <= high
     assert 0.90 <= inside / repeats <= 0.99
+
+
+def test_fitted_ratios_follow_what_grows_with_the_generation_and_are_never_negative():
+    t = np.arange(1, 7)
+    np.testing.assert_allclose(fitted_ratios(1.2 + 0.3 * (t - 1.0) ** 2, t), np.sqrt(1.2 + 0.3 * (t - 1.0) ** 2))
+    assert (fitted_ratios(np.array([2.0, 1.0, 0.1, 0.05]), np.arange(1, 5)) >= 0).all()
+
+
+def test_what_is_a_closed_form_is_read_from_the_settings_alone():
+    assert is_closed_form({"kind": "gaussian"}) and not is_closed_form({"kind": "vae"})
+    assert not is_closed_form({"kind": "somebody's"}) and not is_closed_form(None)

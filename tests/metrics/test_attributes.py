@@ -13,6 +13,7 @@ from imagelab.measurement import Measurement
 from imagelab.metrics.attribute_probes import Probe, shipped_probes
 from imagelab.metrics.attributes import attribute_shares, corrected_share, drift_interval, smallest_share
 from imagelab.metrics.base import Evidence, ImageSet
+from imagelab.metrics.degradations import blurred, toned
 from imagelab.metrics.freckle_calibration import CardValue
 
 
@@ -134,5 +135,18 @@ def test_exactly_the_scores_above_the_threshold_are_counted(pictures, monkeypatc
     deaf = replace(strict, probes=tuple(replace(one, threshold=1e9) for one in strict.probes))
     monkeypatch.setattr("imagelab.metrics.attributes.shipped_probes", lambda size=64: deaf)
     monkeypatch.setattr("imagelab.metrics.attribute_probes.shipped_probes", lambda size=64: deaf)
-    for m, one in zip(tails(pictures(50)), deaf.usable, strict=True):
+    for m, one in zip(tails(blurred(pictures(50), 2.0)), deaf.usable, strict=True):
         assert m.value == corrected_share(0, 50, one)[0]
+
+
+@pytest.mark.parametrize("spoil", [lambda x: blurred(x, 3.0), lambda x: toned(x, 0.4), lambda x: toned(x, 1.0, 0.4)])
+def test_images_outside_the_calibration_have_no_shares_but_a_reason_and_an_estimator(spoil):
+    faces = Faces(size=64, cache=False).load("heldout", 40, seed=3).images
+    for m in attribute_shares(Evidence(ImageSet(faces), ImageSet(spoil(faces)))):
+        assert m.value is None and "outside the probes' calibration" in m.missing and "Rogan-Gladen" in m.estimator
+
+
+def test_every_share_has_exact_limits_that_contain_it():
+    for m in tails(Faces(size=64, cache=False).load("heldout", 40, seed=3).images):
+        assert m.value is not None and m.low is not None and m.high is not None
+        assert m.low <= m.value <= m.high and m.high > 0

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.metrics.degradations import Ghosts, blurred, compressed, noised, spoiled
+from imagelab.metrics.degradations import (
+    Ghosts,
+    blurred,
+    compressed,
+    noised,
+    posterised,
+    shifted,
+    shrunk,
+    spoiled,
+    tinted,
+    toned,
+)
 
 
 @pytest.fixture
@@ -62,3 +73,39 @@ def test_spoiling_depends_on_its_generator_alone(pictures):
     first, again = (spoiled(pictures, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, spoiled(pictures, np.random.default_rng(2)))
+
+
+def test_contrast_and_saturation_change_the_spread_of_luma_and_of_colour_and_keep_the_mean(pictures):
+    grey = np.array([0.299, 0.587, 0.114])
+    for contrast, saturation in ((0.5, 1.0), (1.0, 0.5), (1.1, 0.8), (1.0, 0.0)):
+        made = toned(pictures, contrast, saturation).astype(float)
+        luma, before = (np.tensordot(grey, each.astype(float), axes=([0], [1])) for each in (made, pictures))
+        assert luma.mean() == pytest.approx(before.mean(), abs=0.3)
+        assert luma.std(axis=(1, 2)).mean() == pytest.approx(contrast * before.std(axis=(1, 2)).mean(), rel=0.03)
+        colour, plain = made - luma[:, None], pictures - before[:, None]
+        assert colour.std() == pytest.approx(contrast * saturation * plain.std(), abs=0.4)
+
+
+def test_a_tint_adds_levels_to_each_colour_and_stops_at_the_ends():
+    made = tinted(np.full((1, 3, 2, 2), 250, np.uint8), (10.0, 0.0, -8.0))
+    assert made[0, :, 0, 0].tolist() == [255, 250, 242]
+
+
+def test_shrinking_keeps_the_mean_image_and_a_share_of_the_distance_from_it(pictures):
+    made = shrunk(pictures, 0.7).astype(float)
+    mean = pictures.mean(axis=0)
+    np.testing.assert_allclose(made.mean(axis=0), mean, atol=0.6)
+    np.testing.assert_allclose(made - mean, 0.7 * (pictures - mean), atol=0.6)
+
+
+def test_a_shift_moves_every_column_to_the_right(pictures):
+    made = shifted(pictures, 2)
+    np.testing.assert_array_equal(made[..., 2:], pictures[..., :-2])
+    np.testing.assert_array_equal(made[..., 0], pictures[..., 0])
+
+
+def test_posterised_images_have_so_many_levels_at_most_half_a_step_away(rng):
+    noise = rng.integers(0, 256, (2, 3, 32, 32)).astype(np.uint8)
+    made = posterised(noise, 5)
+    assert sorted(np.unique(made)) == [0, 64, 128, 191, 255]
+    assert np.abs(made.astype(int) - noise).max() <= 32

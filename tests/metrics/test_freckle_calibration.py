@@ -76,6 +76,35 @@ def test_a_calibration_is_equal_after_writing_and_reading(tmp_path: Path, rng):
     assert calibration_card(again) == calibration_card(calibration)
 
 
+def test_a_file_of_format_1_is_read_as_one_stratum_for_all_skins(tmp_path: Path):
+    tables = {name: rows for name, rows in shipped_calibration().tables.items() if "saturation" not in name}
+    old = replace(shipped_calibration(), strata=(), tables=tables)
+    assert '"format": 1' in str(old.arrays()["card"])
+    old.write(tmp_path / "old.npz")
+    again = read_calibration(tmp_path / "old.npz")
+    assert again.digest == old.digest and again.strata == () and again.limits() == {}
+    [all_skins] = again.by_skin
+    assert (all_skins.low, all_skins.high) == (0, 256)
+    assert all_skins.response == old.figures["response"] and all_skins.false_spots == old.figures["false freckles"]
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_shipped_strata_cover_all_skins_and_light_skin_responds_more(size):
+    strata = shipped_calibration(size).strata
+    assert strata[0].low == 0 and strata[-1].high == 256
+    for dark, light in pairwise(strata):
+        assert dark.high == light.low and light.response.value > dark.response.value + 4 * dark.response.stderr
+    assert all(one.response_error >= one.spread > 0 for one in strata)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_range_of_the_calibration_is_that_of_its_tables(size):
+    limits = shipped_calibration(size).limits()
+    assert set(limits) == {"blur", "noise", "contrast", "saturation"}
+    assert limits["blur"] == (0, 1.5 * size / 64) and limits["contrast"] == limits["saturation"] == (0.5, 1.25)
+    assert 10 < limits["noise"][1] < 11
+
+
 def test_a_damaged_calibration_is_refused_by_name(tmp_path: Path):
     path = tmp_path / "c.npz"
     shipped_calibration().write(path)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from imagelab.data.base import Sample
 from imagelab.data.faces import Faces
-from imagelab.measurement import Measurement
 from imagelab.metrics import freckles
-from imagelab.metrics.base import Evidence, ImageSet
-from imagelab.metrics.freckle_calibration import Calibration, CardValue, shipped_calibration
+from imagelab.metrics.freckle_calibration import Calibration, CardValue, Stratum, shipped_calibration
 from imagelab.metrics.freckle_candidates import Optics, find_candidates, log_light, noise_levels
 
 SKIN = np.array([225, 180, 150], float)
@@ -43,6 +43,18 @@ def striped(levels: np.ndarray, row: int, drop: np.ndarray) -> np.ndarray:
     return published(marked)
 
 
+def countable(sample: Sample, calibration: Calibration) -> np.ndarray:
+    """Return the true number of each face: inside the window, at least 6 levels darker than its twin; int [N]."""
+    assert sample.twins is not None and sample.freckles is not None
+    drop = np.tensordot([0.299, 0.587, 0.114], sample.twins.astype(float) - sample.images, axes=([0], [1]))
+    drop = ndimage.maximum_filter(drop, (0, 3, 3))
+    truth = []
+    for face, marks in enumerate(sample.freckles):
+        x, y = np.clip(np.rint(marks[:, :2]), 0, 63).astype(int).T
+        truth.append(int((calibration.skin[y, x] & (drop[face, y, x] >= 6)).sum()))
+    return np.array(truth)
+
+
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory):
     """Thirty freckled faces and their freckle-free versions."""
@@ -52,14 +64,6 @@ def faces(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
-
-
-def evidence(images: np.ndarray, blank: np.ndarray | None = None) -> Evidence:
-    return Evidence(ImageSet(images), ImageSet(images), None if blank is None else ImageSet(blank))
-
-
-def named(answers: list[Measurement]) -> dict[str, Measurement]:
-    return {answer.name: answer for answer in answers}
 
 
 # properties on painted skin
@@ -125,15 +129,13 @@ def test_freckled_faces_count_more_than_their_freckle_free_versions(faces):
 def test_the_corrected_count_agrees_with_the_truth_within_four_standard_errors(faces):
     """The true count follows the definition on the card: inside the window, at least 6 levels darker than without."""
     calibration = shipped_calibration()
-    grey = np.array([0.299, 0.587, 0.114])
-    drop = np.tensordot(grey, faces.twins.astype(float) - faces.images, axes=([0], [1]))
-    drop = ndimage.maximum_filter(drop, (0, 3, 3))
-    truth = []
-    for face, marks in enumerate(faces.freckles):
-        x, y = np.clip(np.rint(marks[:, :2]), 0, 63).astype(int).T
-        truth.append(int((calibration.skin[y, x] & (drop[face, y, x] >= 6)).sum()))
-    gap = freckles.counts(faces.images) - calibration.figures["response"].value * np.array(truth)
-    gap = gap - calibration.figures["false freckles"].value
+    truth, tone = countable(faces, calibration), freckles.skin_tone(faces.images, calibration)
+    index = np.searchsorted([each.high for each in calibration.strata], tone, side="right")
+    response = np.array([each.response.value for each in calibration.strata])[index]
+    false = np.array([each.false_spots.value for each in calibration.strata])[index]
+    gap = (freckles.counts(faces.images) - false) / response - truth
+    value, _ = freckles.corrected_count(freckles.counts(faces.images), tone)
+    assert value == pytest.approx(gap.mean() + truth.mean())
     assert abs(gap.mean()) < 4 * gap.std(ddof=1) / math.sqrt(len(gap)) + 0.5
 
 
@@ -221,34 +223,36 @@ def test_log_light_is_the_srgb_curve():
 
 
 def made_up(invented: CardValue, response: CardValue, sensitivity: CardValue, specificity: CardValue) -> Calibration:
-    figures = {
-        "false freckles": invented,
-        "response": response,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-    }
-    return replace(shipped_calibration(), figures=figures)
+    figures = {"sensitivity": sensitivity, "specificity": specificity}
+    return replace(shipped_calibration(), figures=figures, strata=(Stratum(0, 256, invented, response),))
 
 
+TONE = np.full(1000, 120.0)
 EXACT = made_up(CardValue(0.5, 0, 9), CardValue(0.8, 0, 9), CardValue(0.9, 0, 9), CardValue(0.95, 0, 9))
 
 
 def test_the_correction_inverts_the_errors_of_the_counter():
     count = np.array([0.5 + 0.8 * 7, 0.5 + 0.8 * 3])
-    value, error = freckles.corrected_count(count, EXACT)
+    value, error = freckles.corrected_count(count, TONE[:2], EXACT)
     assert value == pytest.approx(5.0)
     assert error == pytest.approx(2.0)  # half the spread of two faces, 4 freckles apart
 
 
 def test_a_count_below_the_false_ones_stays_negative():
-    assert freckles.corrected_count(np.zeros(10), EXACT)[0] == pytest.approx(-0.5 / 0.8)
+    assert freckles.corrected_count(np.zeros(10), TONE[:10], EXACT)[0] == pytest.approx(-0.5 / 0.8)
 
 
 def test_each_calibration_error_increases_the_error_of_the_correction():
     count = np.array([4, 6, 5, 7])
-    _, exact = freckles.corrected_count(count, EXACT)
-    for figures in ({"false freckles": CardValue(0.5, 0.3, 9)}, {"response": CardValue(0.8, 0.05, 9)}):
-        _, wider = freckles.corrected_count(count, replace(EXACT, figures={**EXACT.figures, **figures}))
+    _, exact = freckles.corrected_count(count, TONE[:4], EXACT)
+    errors: list[dict[str, Any]] = [
+        {"false_spots": CardValue(0.5, 0.3, 9)},
+        {"response": CardValue(0.8, 0.05, 9)},
+        {"spread": 0.05},
+    ]
+    for error in errors:
+        card = replace(EXACT, strata=(replace(EXACT.strata[0], **error),))
+        _, wider = freckles.corrected_count(count, TONE[:4], card)
         assert exact is not None and wider is not None and wider > exact
 
 
@@ -258,13 +262,54 @@ def test_the_error_of_the_corrected_count_is_the_spread_over_repeated_calibratio
     values, errors = [], []
     for _ in range(1000):
         count = rng.poisson(0.5 + 0.8 * 4, faces)
-        drawn = {"false freckles": replace(invented, value=rng.normal(0.5, 0.05))}
-        drawn["response"] = replace(response, value=rng.normal(0.8, 0.03))
-        card = replace(EXACT, figures={**EXACT.figures, **drawn})
-        value, error = freckles.corrected_count(count, card)
+        false, met = replace(invented, value=rng.normal(0.5, 0.05)), replace(response, value=rng.normal(0.8, 0.03))
+        value, error = freckles.corrected_count(
+            count, TONE[:faces], replace(EXACT, strata=(Stratum(0, 256, false, met),))
+        )
         values.append(value)
         errors.append(error)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.1)
+
+
+def test_each_face_is_corrected_by_the_response_of_its_own_skin():
+    """Half of the faces are dark and show half of their freckles; a card of one response would be wrong by 20 %."""
+    sure = CardValue(0.0, 0.0, 9)
+    strata = (Stratum(0, 90, sure, CardValue(0.5, 0.0, 9)), Stratum(90, 256, sure, CardValue(1.0, 0.0, 9)))
+    card = replace(EXACT, strata=strata)
+    tone = np.array([40.0, 89.9, 90.0, 200.0])
+    assert freckles.corrected_count(np.array([4, 4, 8, 8]), tone, card)[0] == pytest.approx(8)
+    parts = freckles.Corrected.of(np.array([4, 4, 8, 8]), tone, card).parts
+    np.testing.assert_allclose(parts, [4, 4])
+
+
+def test_a_card_without_strata_corrects_all_skins_alike():
+    card = replace(shipped_calibration(), strata=())
+    false, met = card.figures["false freckles"].value, card.figures["response"].value
+    value, _ = freckles.corrected_count(np.array([3, 5]), np.array([20.0, 220.0]), card)
+    assert value == pytest.approx((4 - false) / met)
+
+
+def test_the_corrected_count_follows_the_truth_on_dark_and_on_light_skin():
+    """Sixty faces a tone: the errors are large; the response of the shipped card differs by a factor of 1.6."""
+    card, sample = shipped_calibration(), Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 200, 11)
+    truth, tone = countable(sample, card), freckles.skin_tone(sample.images, card)
+    for stratum in (card.strata[0], card.strata[-1]):
+        rows = np.flatnonzero((tone >= stratum.low) & (tone < stratum.high))
+        found = freckles.counts(sample.images[rows], card)
+        value, _ = freckles.corrected_count(found, tone[rows], card)
+        gap = (found - stratum.false_spots.value) / stratum.response.value - truth[rows]
+        assert abs(value - truth[rows].mean()) < 3 * gap.std(ddof=1) / math.sqrt(len(rows)) + 0.05 * value
+        one = replace(card, strata=())
+        wrong, _ = freckles.corrected_count(found, tone[rows], one)
+        assert stratum.low > 0 or wrong < 0.8 * truth[rows].mean()
+
+
+def test_prevalence_limits_contain_the_value_and_do_not_end_at_it_without_detections():
+    count = np.where(np.arange(200) < 30, 5, 0)
+    low, high = freckles.prevalence_limits(count, EXACT)
+    assert low < freckles.prevalence(count, EXACT)[0] < high
+    none = np.zeros(200, int)
+    assert freckles.prevalence_limits(none, EXACT)[1] > freckles.prevalence(none, EXACT)[0]
 
 
 def test_prevalence_corrects_false_negatives_and_false_positives():
@@ -279,52 +324,6 @@ def test_prevalence_of_no_detection_is_below_zero_and_has_an_error():
     value, error = freckles.prevalence(np.zeros(50, int), EXACT)
     assert value == pytest.approx(-0.05 / 0.85)
     assert error > 0
-
-
-# the metric
-
-
-def test_the_metric_returns_its_six_names_and_the_digest_of_the_counter(faces):
-    answers = named(freckles.freckle_counts(evidence(faces.images, faces.twins)))
-    assert set(answers) == {f"freckles/{name}" for name in freckles._UNITS}
-    digest = shipped_calibration().digest[:8]
-    assert all(answer.value is not None and digest in answer.estimator for answer in answers.values())
-    assert all(answer.stderr is not None and answer.n_fake == 30 for answer in answers.values())
-    assert answers["freckles/count"].better == "two-sided"
-    assert answers["freckles/count"].unit == "freckles/face"
-    assert answers["freckles/blank"].value == freckles.counts(faces.twins).mean()
-
-
-def test_without_blanks_or_freckles_the_value_is_missing_with_its_reason():
-    bare = np.repeat(painted(SPOTS[:0], MELANIN), 3, axis=0)
-    answers = named(freckles.freckle_counts(evidence(bare)))
-    assert answers["freckles/blank"].value is None and "no freckle-free faces" in answers["freckles/blank"].missing
-    assert answers["freckles/contrast"].value is None and "no freckle was found" in answers["freckles/contrast"].missing
-    assert answers["freckles/count"].value == 0
-
-
-def test_contrast_of_fading_freckles_falls():
-    deep = named(freckles.freckle_counts(evidence(painted(SPOTS, 1.0 * MELANIN))))["freckles/contrast"].value
-    pale = named(freckles.freckle_counts(evidence(painted(SPOTS, 0.6 * MELANIN))))["freckles/contrast"].value
-    assert deep is not None and pale is not None and pale < 0.8 * deep
-
-
-@pytest.mark.parametrize("shape", [(2, 1, 64, 64), (2, 3, 32, 32), (2, 3, 64, 48)])
-def test_images_without_calibration_give_missing_values_not_errors(shape):
-    images = np.zeros(shape, np.uint8)
-    answers = freckles.freckle_counts(evidence(images))
-    assert len(answers) == len(freckles._UNITS)
-    for answer in answers:
-        assert answer.value is None
-        assert "calibrated for" in answer.missing and f"{shape[2]} x {shape[3]}" in answer.missing
-    with pytest.raises(ValueError, match="calibrated for"):
-        freckles.count_freckles(images)
-
-
-def test_one_face_has_a_count_but_no_error(faces):
-    answers = named(freckles.freckle_counts(evidence(faces.images[:1])))
-    assert answers["freckles/count"].value is not None
-    assert answers["freckles/count"].stderr is None and answers["freckles/corrected"].stderr is None
 
 
 def test_a_face_is_freckled_from_three_detections_on():

@@ -20,7 +20,7 @@ from PIL import Image
 from pptx import Presentation
 
 from imagelab.evaluation.chains import retraining_ratio
-from imagelab.evaluation.stages import signals
+from imagelab.evaluation.signals import signals
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.report import curves, write_comparison, write_report
@@ -416,7 +416,7 @@ def test_runs_side_by_side_keep_their_own_numbers_and_the_shorter_one_ends(make_
 def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=5)
     deck = deck_of(folder, out=tmp_path / "deck.pptx")
-    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse"]
+    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse since generation 1"]
     bars = [s for s in slide.shapes if s.shape_type == 1]
     segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
     assert len(segments) > 2
@@ -431,7 +431,7 @@ def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun,
 def test_the_bars_of_an_animation_are_as_long_as_what_is_left(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=3)
     (path,) = animate([folder], tmp_path / "loop.webp")
-    known = {signal.family: signal for signal in signals(read_run(folder).measurements)[::-1]}
+    known = {signal.family: signal for signal in signals(read_run(folder).measurements, verdict="quality")[::-1]}
     bars = [known[family] for family in ("tails", "detail", "diversity")]
     assert bars[0].title == "freckles"
     across = WIDTH - 2 * MARGIN
@@ -453,11 +453,12 @@ def test_a_page_shows_each_stage_as_wide_as_it_lasted(make_run: MakeRun):
     folder = make_run(generations=5)
     html = write_report(folder).read_text("utf-8")
     cells = re.findall(r'<span class="stage-(\d)" style="flex:(\d+)"><b>([^<]*)</b>', html)
-    segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
+    run = read_run(folder)
+    segments = [segment for ribbon in [*ribbons(run), *ribbons(run, "quality")] for segment in ribbon.segments]
     assert [(int(order), int(span), stage) for order, span, stage in cells] == [
         (s.order, s.last - s.first + 1, s.stage) for s in segments
     ]
-    assert sum(int(span) for _, span, _ in cells) == 2 * 5
+    assert sum(int(span) for _, span, _ in cells) == 2 * 2 * 5
 
 
 def test_small_plots_stand_four_in_a_row_with_their_axis_at_zero(make_run: MakeRun, drawn: list[Figure]):

@@ -9,6 +9,7 @@ import pytest
 from imagelab import Accumulate, Ddpm, Experiment, Faces, Gaussian, Mix, Replace
 from imagelab.curation import TopFraction
 from imagelab.generators.sampler_law import predicted_by_sampler
+from imagelab.measurement import Measurement
 from imagelab.runs.predictions import sampler_predictions
 
 REAL = np.random.default_rng(0).integers(0, 256, (12, 3, 16, 16), np.uint8)
