@@ -27,9 +27,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..measurement import Measurement
-from ..seeds import rng_at
+from ..seeds import seed_at
 from .base import Evidence, Metric, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair, restandardised
+from .jackknife import Blocks, group_labels
 from .neighbours import balls_holding, crossings, nearest
 
 __all__ = ["ROW", "clipped", "clipped_errors", "clipped_of", "equivalent_share", "expected_coverage"]
@@ -113,7 +114,12 @@ def clipped_of(real: np.ndarray, fake: np.ndarray, k: int = NEAREST, device: str
 
 
 def clipped_errors(
-    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEAREST, device: str = "cpu"
+    real: np.ndarray,
+    fake: np.ndarray,
+    seed: int,
+    k: int = NEAREST,
+    device: str = "cpu",
+    blocks: Blocks = (None, None),
 ) -> tuple[float, ...] | None:
     """Return the standard errors of :func:`clipped_of`, from the scatter between halves of the images.
 
@@ -129,16 +135,17 @@ def clipped_errors(
         seed: seed of the divisions.
         k: number of the neighbour that a ball reaches to.
         device: torch device of the matrix products.
+        blocks: see jackknife.py; whole blocks go into one half.
 
     Returns:
         two standard errors; None where a half of a set has fewer than 4 k images.
     """
     if min(len(real), len(fake)) < 2 * 4 * k:
         return None
-    rng, variances = rng_at(seed, "clipped"), []
-    for _ in range(CUTS):
-        cut = zip(*(np.array_split(rng.permutation(len(each)), 2) for each in (real, fake)), strict=True)
-        pairs = (restandardised(real[np.sort(rows)], fake[np.sort(others)]) for rows, others in cut)
+    variances = []
+    for cut in range(CUTS):
+        of_real, of_fake = group_labels(len(real), len(fake), seed_at(seed, "clipped", row=cut), 2, blocks)
+        pairs = (restandardised(real[of_real == half], fake[of_fake == half]) for half in (0, 1))
         try:
             parts = np.array([clipped_of(*pair, k, device) for pair in pairs])
         except ValueError:  # the real images of a half coincide
@@ -158,7 +165,7 @@ def clipped(evidence: Evidence) -> list[Measurement]:
         values = clipped_of(real, fake, NEAREST, evidence.device)
     except ValueError as error:
         raise NotMeasurable(str(error)) from error
-    errors = clipped_errors(real, fake, evidence.seed, NEAREST, evidence.device)
+    errors = clipped_errors(real, fake, evidence.seed, NEAREST, evidence.device, evidence.blocks)
     return [
         Measurement(
             f"clipped_{name}",

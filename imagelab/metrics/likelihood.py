@@ -37,7 +37,7 @@ from ..measurement import Measurement
 from .base import Evidence, Metric, NotMeasurable
 from .entropy import principal_plane
 from .features import PRIMARY, SPACES, feature_pair
-from .jackknife import group_labels, spread
+from .jackknife import Blocks, group_labels, spread
 
 __all__ = ["ROW", "Mixture", "heldout_likelihood", "likelihood"]
 
@@ -107,7 +107,9 @@ def _log_sum(terms: np.ndarray) -> np.ndarray:
     return peak + np.log(np.exp(terms - peak[:, None]).sum(axis=1))
 
 
-def heldout_likelihood(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[float, float, int]:
+def heldout_likelihood(
+    real: np.ndarray, fake: np.ndarray, seed: int, blocks: Blocks = (None, None)
+) -> tuple[float, float, int]:
     """Return the value of equation (1), its standard error by the delete-a-group jackknife, and its degrees of freedom.
 
     When a group is left out, the density of the generated images is fitted without it; that of the reference is kept,
@@ -117,8 +119,9 @@ def heldout_likelihood(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[f
         real: float64 [N,d], N >= 20.
         fake: float64 [M,d], M >= 20.
         seed: seed of the groups.
+        blocks: see jackknife.py; images of one block are judged by a density that was fitted without them all.
     """
-    of_real, of_fake = group_labels(len(real), len(fake), seed)
+    of_real, of_fake = group_labels(len(real), len(fake), seed, blocks=blocks)
     groups = int(of_real.max()) + 1
     ridge = RIDGE * float(real.var(axis=0).mean())
     own, left = np.empty(len(real)), np.empty(groups)
@@ -146,7 +149,7 @@ def likelihood(evidence: Evidence) -> list[Measurement]:
     real, fake = real @ plane, fake @ plane
     if np.linalg.matrix_rank(real - real.mean(axis=0)) < max(real.shape[1], 2):
         raise NotMeasurable(f"the reference images vary in fewer than {max(real.shape[1], 2)} directions")
-    value, stderr, df = heldout_likelihood(real, fake, evidence.seed)
+    value, stderr, df = heldout_likelihood(real, fake, evidence.seed, evidence.blocks)
     return [
         Measurement(
             f"likelihood/{PRIMARY}",

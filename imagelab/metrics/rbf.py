@@ -28,6 +28,7 @@ from ..measurement import Measurement
 from .base import Evidence, Metric
 from .distances import distance_form
 from .features import PRIMARY, feature_pair
+from .jackknife import Blocks, mean_and_error
 
 __all__ = ["ROW", "kernel_rbf", "median_distance", "rbf_distance"]
 
@@ -48,7 +49,9 @@ def median_distance(points: np.ndarray) -> float:
     return float(np.median(np.sqrt(_squares(some, some)[rows, columns])))
 
 
-def rbf_distance(real: np.ndarray, fake: np.ndarray, sigma: float | None = None) -> tuple[float, float | None]:
+def rbf_distance(
+    real: np.ndarray, fake: np.ndarray, sigma: float | None = None, blocks: Blocks = (None, None)
+) -> tuple[float, float | None]:
     """Return the unbiased MMD^2 of two sets of features and its standard error.
 
     Args:
@@ -56,6 +59,7 @@ def rbf_distance(real: np.ndarray, fake: np.ndarray, sigma: float | None = None)
         fake: float [M,D], M >= 2.
         sigma: width of the kernel, known exactly, in units that are known exactly, too; None for features that are
             standardised by ``real``: then it is :func:`median_distance` of ``real``, and the error includes the units.
+        blocks: see jackknife.py.
 
     Returns:
         (MMD^2, standard error); the error is None below three images a set.
@@ -82,8 +86,10 @@ def rbf_distance(real: np.ndarray, fake: np.ndarray, sigma: float | None = None)
         by_scale = by_scale - by_scale.mean()  # sigma follows a common scale
         of_real = of_real - (real**2 - 1.0) @ by_scale / 2.0
     of_fake = (m - 1) * (value - without_fake)
-    variance = of_real.var(ddof=1) / n + of_fake.var(ddof=1) / m
-    return float(value), float(np.sqrt(variance))
+    errors = [mean_and_error(each, own)[1] for each, own in zip((of_real, of_fake), blocks, strict=True)]
+    if errors[0] is None or errors[1] is None:  # one block: nothing to compare
+        return float(value), None
+    return float(value), float(np.hypot(errors[0], errors[1]))
 
 
 def _mmd(within_real, within_fake, across, n: int, m: int):
@@ -136,10 +142,11 @@ def kernel_rbf(evidence: Evidence) -> list[Measurement]:
     estimator = "1000 x unbiased MMD^2, RBF, sigma = median distance of the reference, all pairs"
     form = distance_form(evidence, PRIMARY, f"kernel_rbf/{PRIMARY}", estimator, CITE)
     try:
-        value, stderr = rbf_distance(real, fake)
+        value, stderr = rbf_distance(real, fake, blocks=evidence.blocks)
     except ValueError as error:
         return [replace(form, value=None, missing=str(error))]
-    return [replace(form, value=FACTOR * value, stderr=None if stderr is None else FACTOR * stderr)]
+    error = None if stderr is None else FACTOR * stderr
+    return [replace(form, value=FACTOR * value, stderr=error, df=evidence.degrees)]
 
 
 ROW = Metric(

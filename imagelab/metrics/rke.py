@@ -25,7 +25,7 @@ import numpy as np
 from ..measurement import Measurement
 from .base import Evidence, Metric, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair, restandardised
-from .jackknife import jackknife, leave_out
+from .jackknife import jackknife
 
 __all__ = ["ROW", "kinds", "rke"]
 
@@ -71,13 +71,12 @@ def rke(evidence: Evidence) -> list[Measurement]:
         return kinds(theirs) / kinds(ours)
 
     try:
-        result = jackknife(ratio, len(real), len(fake), evidence.seed)
+        result = jackknife(ratio, len(real), len(fake), evidence.seed, blocks=evidence.blocks)
     except ValueError as error:
         raise NotMeasurable(str(error)) from error
     if not 0.0 < result.value < np.inf:
         raise NotMeasurable("too few images for so many directions: the mean of the squares is not positive")
     stderr = result.stderr if result.stderr is not None and np.isfinite(result.stderr) else None
-    groups = len(leave_out(len(real), len(fake), evidence.seed))
     return [
         Measurement(
             f"rke/{PRIMARY}",
@@ -85,7 +84,7 @@ def rke(evidence: Evidence) -> list[Measurement]:
             n_real=len(real),
             n_fake=len(fake),
             stderr=stderr or None,
-            df=groups - 1 if stderr else None,
+            df=result.df if stderr else None,
             estimator="order 2, centred cosine kernel, all pairs of different images, ratio to the reference",
             feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,

@@ -174,7 +174,7 @@ def shares(evidence: Evidence) -> list[Measurement]:
         raise NotMeasurable("needs at least 4 images in each set")
     probes = shipped_probes(evidence.fake.images.shape[-1])
     real, fake = _calls(evidence.real, evidence.device), _calls(evidence.fake, evidence.device)
-    of_real, of_fake = group_labels(len(real), len(fake), evidence.seed)
+    of_real, of_fake = group_labels(len(real), len(fake), evidence.seed, blocks=evidence.blocks)
     parts = [(real[of_real != j], fake[of_fake != j]) for j in range(int(of_real.max()) + 1)]
     form = Measurement(
         "shares",

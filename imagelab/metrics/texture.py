@@ -28,7 +28,7 @@ import numpy as np
 from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet, Metric, NotMeasurable
-from .jackknife import mean_and_error
+from .jackknife import degrees, mean_and_error
 
 __all__ = ["ROW", "pyramid", "texture", "texture_statistics"]
 
@@ -108,10 +108,11 @@ def texture(evidence: Evidence) -> list[Measurement]:
     _, _, height, width = evidence.fake.images.shape
     if min(height, width) < SMALLEST + 4:
         raise NotMeasurable(f"needs images of at least {SMALLEST + 4} px a side, got {height} x {width}")
-    rows = []
+    rows, groups = [], evidence.fake.groups
     for name, values in _statistics(evidence.fake).items():
         kept = values[np.isfinite(values)]
-        value, stderr = mean_and_error(kept) if len(kept) else (None, None)
+        blocks = None if groups is None else groups[np.isfinite(values)]
+        value, stderr = mean_and_error(kept, blocks) if len(kept) else (None, None)
         rows.append(
             Measurement(
                 f"texture_{name}",
@@ -119,6 +120,7 @@ def texture(evidence: Evidence) -> list[Measurement]:
                 n_real=len(evidence.real),
                 n_fake=len(values),
                 stderr=stderr,
+                df=None if stderr is None else degrees(evidence.fake.independent),
                 estimator="luma, Laplacian pyramid, mean over images",
                 missing="" if len(kept) else "this band of every image is flat",
             )
