@@ -142,7 +142,7 @@ def starved_separability(
     averages = [np.mean(each, axis=0) for each in zip(*placed, strict=True)]
     scored = delong_variance(averages[0], averages[1], left)
     # areas.var also contains the noise of scoring each classifier on finitely many images: subtract it
-    own_noise = np.mean([delong_variance(*pair, left) for pair in placed]) - scored
+    own_noise = np.mean([delong_variance(ours, theirs, left) for ours, theirs in placed]) - scored
     from_training = max(areas.var(ddof=1) - max(own_noise, 0.0), 0.0)
     return float(areas.mean()), float(np.sqrt(from_training / fits + scored))
 

@@ -74,7 +74,12 @@ class Jackknifed:
 
 
 def jackknife(
-    statistic: Callable[[np.ndarray, np.ndarray], float], n_real: int, n_fake: int, seed: int, groups: int = GROUPS
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    n_real: int,
+    n_fake: int,
+    seed: int,
+    groups: int = GROUPS,
+    blocks: Blocks = (None, None),
 ) -> Jackknifed:
     """Return the statistic of two sets with its jackknifed standard error and bias correction.
 
@@ -87,6 +92,7 @@ def jackknife(
         n_fake: images in the fake set.
         seed: seed of the division into groups.
         groups: number of groups g, >= 2.
+        blocks: blocks of images that are left out together.
 
     Example:
         >>> x = np.arange(20.0)
@@ -95,7 +101,7 @@ def jackknife(
         (9.5, 1.0)
     """
     value = float(statistic(np.arange(n_real), np.arange(n_fake)))
-    left = leave_out(n_real, n_fake, seed, groups)
+    left = leave_out(n_real, n_fake, seed, groups, blocks)
     if not left or min(len(rows) for pair in left for rows in pair) < 2:  # too few rows for a spread
         return Jackknifed(value, None, None)
     return jackknifed(value, np.array([statistic(real, fake) for real, fake in left]))

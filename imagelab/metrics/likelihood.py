@@ -119,7 +119,7 @@ def heldout_likelihood(
         real: float64 [N,d], N >= 20.
         fake: float64 [M,d], M >= 20.
         seed: seed of the groups.
-        blocks: see jackknife.py.
+        blocks: see jackknife.py; images of one block are judged by a density that was fitted without them all.
     """
     of_real, of_fake = group_labels(len(real), len(fake), seed, blocks=blocks)
     groups = int(of_real.max()) + 1

@@ -56,7 +56,7 @@ from .intervals import share_limits
 from .jackknife import mean_and_error
 from .neighbours import nearest
 
-__all__ = ["Counted", "authenticity", "closer_to_train", "coarse", "copies", "memorisation"]
+__all__ = ["Counted", "authenticity", "closer_to_train", "coarse", "copied_share", "memorisation"]
 
 CITE = "arXiv:2102.08921"
 CELLS = 10  # cells a side of a coarse image
@@ -132,7 +132,7 @@ def authenticity(fake: np.ndarray, train: np.ndarray, device: str = "cpu", block
     return Counted(*mean_and_error(authentic, together), len(np.unique(together)))
 
 
-def copies(
+def copied_share(
     fake: np.ndarray,
     train: np.ndarray,
     heldout: np.ndarray,
@@ -273,7 +273,7 @@ def memorisation(evidence: Evidence) -> list[Measurement]:
     return [
         _filled(form, closer_to_train(*sets, evidence.seed, evidence.device, blocks)),
         _filled(authentic, authenticity(fake, train, evidence.device, known.groups)),
-        replace(copied, **_plain(copies(*pixels, evidence.device, blocks))),
+        replace(copied, **_plain(copied_share(*pixels, evidence.device, blocks))),
     ]
 
 

@@ -14,8 +14,7 @@ Its standard error is 2 sd(d_i) / sqrt(N), with d_i the mean distance of image i
 sd / sqrt(pairs) is about five times too small.
 
 The same formulas on imagelab's own encoder, with weight 1/L for each layer, give a distance called PD, never LPIPS: it
-was not fitted to human judgements. Both distances rise with noise as they do with variety; interpret them together
-with the spectrum and the images.
+was not fitted to human judgements. Both distances rise with noise as with variety; read them beside the spectrum.
 
 References:
     The unreasonable effectiveness of deep features as a perceptual metric (Zhang et al. 2018), arXiv:1801.03924.
@@ -117,6 +116,8 @@ def lpips_phi(model: Any, signed: Tensor) -> Tensor:
         [B,D] of the same dtype. Channels whose head weight is exactly zero (many, in AlexNet) are left out; this does
         not change the distance.
     """
+    import torch
+
     parts = []
     for activations, head in zip(model.net(model.scaling_layer(signed)), model.lins, strict=True):
         weight = head.model[-1].weight.flatten()
@@ -126,18 +127,12 @@ def lpips_phi(model: Any, signed: Tensor) -> Tensor:
             )
         used = weight > 0
         parts.append(_unit(activations, used) * (weight[used] / activations[0, 0].numel()).sqrt()[:, None, None])
-    return _flat(parts)
+    return torch.cat([part.flatten(1) for part in parts], 1)
 
 
 def _unit(activations: Tensor, used: Tensor | slice = slice(None)) -> Tensor:
     length = (activations * activations).sum(1, keepdim=True).sqrt()
     return activations[:, used] / (length + 1e-10)  # the same epsilon as the lpips package
-
-
-def _flat(parts: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat([part.flatten(1) for part in parts], 1)
 
 
 def _uniform_phi(maps: list[Tensor]) -> Tensor:
@@ -150,7 +145,7 @@ def _uniform_phi(maps: list[Tensor]) -> Tensor:
         length = torch.linalg.vector_norm(last, dim=3, keepdim=True)
         scale = (len(maps) * each[0, 0].numel()) ** -0.5
         parts.append(last * (scale / (length + 1e-10)))
-    return _flat(parts)
+    return torch.cat([part.flatten(1) for part in parts], 1)
 
 
 def _lpips(net: str, digest: str, smallest: int) -> Embedding:
@@ -252,16 +247,16 @@ def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "c
     value = ours.distance(theirs)
     if min(len(left), len(right)) < 2:
         return value, None
-    errors = [mean_and_error(one.distances(other))[1] for one, other in ((ours, theirs), (theirs, ours))]
-    return value, float(np.linalg.norm([error or 0.0 for error in errors]))
+    errors = [mean_and_error(one.distances(other))[1] or 0.0 for one, other in ((ours, theirs), (theirs, ours))]
+    return value, float(np.hypot(errors[0], errors[1]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Cloud:
     """A set of embedded images: mean phi (float64 [D]), all |phi|^2 (float64 [N]), and a second pass over phi.
 
-    Sums within a batch are float32, those over batches float64. The second pass uses float16, which needs half the
-    memory. It serves the standard errors only and changes those by less than 1 in 10,000.
+    Sums within a batch are float32, those over batches float64. The second pass uses float16 for half the memory; it
+    serves the standard errors only and changes those by less than 1 in 10,000.
     """
 
     mean: Tensor
@@ -272,8 +267,8 @@ class _Cloud:
     def of(cls, images: np.ndarray, name: str, device: str) -> _Cloud:
         import torch
 
-        # All that stays is allocated once. Small arrays that stay among the large ones that go would divide the free
-        # memory: the process grew by 3 MB a batch, to 2.9 GB for 20,000 images of 32 px.
+        # All that stays is allocated once: small arrays that stay among large ones that go would divide the free memory
+        # (the process grew by 3 MB a batch, to 2.9 GB for 20,000 images of 32 px).
         sums, squares, seen, done = [], np.empty(len(images)), 0, 0
         kept, size = None, BATCH
         for phi in embed(images, name, device):
@@ -372,10 +367,10 @@ def _held(phis: Iterator[Tensor]) -> Iterator[np.ndarray]:
 
 def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
     """Return the mean distance over all pairs of generated images in one space, as a measurement called ``name``."""
-    chosen = EMBEDDINGS[space]
+    chosen, made = EMBEDDINGS[space], evidence.fake
     value, stderr, missing = None, None, ""
     try:
-        value, stderr = mean_pairwise(evidence.fake.images, space, evidence.device, evidence.fake.groups)
+        value, stderr = mean_pairwise(made.images, space, evidence.device, made.groups)
     except NotMeasurable as reason:
         missing = str(reason)
     return [
@@ -383,9 +378,9 @@ def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
             name,
             value,
             n_real=len(evidence.real),
-            n_fake=len(evidence.fake),
+            n_fake=len(made),
             stderr=stderr,
-            df=None if stderr is None else degrees(evidence.fake.independent),
+            df=degrees(made.independent),
             better="two-sided",
             estimator=f"mean squared distance over all pairs, {chosen.weighting}",
             feature_space=chosen.label,

@@ -25,7 +25,7 @@ import numpy as np
 from ..measurement import Measurement
 from .base import Evidence, Metric, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair, restandardised
-from .jackknife import leave_out, spread
+from .jackknife import jackknife
 
 __all__ = ["ROW", "kinds", "rke"]
 
@@ -70,23 +70,21 @@ def rke(evidence: Evidence) -> list[Measurement]:
         ours, theirs = restandardised(real[rows], fake[others])
         return kinds(theirs) / kinds(ours)
 
-    parts = leave_out(len(real), len(fake), evidence.seed, blocks=evidence.blocks)
     try:
-        value = ratio(np.arange(len(real)), np.arange(len(fake)))
-        left = np.array([ratio(*part) for part in parts if min(map(len, part)) > 1])
+        result = jackknife(ratio, len(real), len(fake), evidence.seed, blocks=evidence.blocks)
     except ValueError as error:
         raise NotMeasurable(str(error)) from error
-    if not 0.0 < value < np.inf:
+    if not 0.0 < result.value < np.inf:
         raise NotMeasurable("too few images for so many directions: the mean of the squares is not positive")
-    stderr = float(spread(left)) if len(left) > 1 and np.isfinite(left).all() else None
+    stderr = result.stderr if result.stderr is not None and np.isfinite(result.stderr) else None
     return [
         Measurement(
             f"rke/{PRIMARY}",
-            value,
+            result.value,
             n_real=len(real),
             n_fake=len(fake),
             stderr=stderr or None,
-            df=len(left) - 1 if stderr else None,
+            df=result.df if stderr else None,
             estimator="order 2, centred cosine kernel, all pairs of different images, ratio to the reference",
             feature_space=SPACES[PRIMARY].label,
             seed=evidence.seed,

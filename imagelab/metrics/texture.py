@@ -111,8 +111,8 @@ def texture(evidence: Evidence) -> list[Measurement]:
     rows, groups = [], evidence.fake.groups
     for name, values in _statistics(evidence.fake).items():
         kept = values[np.isfinite(values)]
-        own = None if groups is None else groups[np.isfinite(values)]
-        value, stderr = mean_and_error(kept, own) if len(kept) else (None, None)
+        blocks = None if groups is None else groups[np.isfinite(values)]
+        value, stderr = mean_and_error(kept, blocks) if len(kept) else (None, None)
         rows.append(
             Measurement(
                 f"texture_{name}",

@@ -52,6 +52,16 @@ def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
     assert record["threads"]["torch"] == 2 and all(row["seconds"] >= 0 <= row["cpu_seconds"] for row in record["rows"])
 
 
+def test_the_coverage_of_some_rows_is_printed_and_written(tmp_path: Path) -> None:
+    words = ("--quick", "--rows", "tone", "vendi", "--kinds", "faces", "ppca", "--output", "coverage.json")
+    done = run("instruments/coverage.py", *words, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "coverage.json").read_text())
+    assert {(row["name"], row["kind"]) for row in record["rows"]} >= {("brightness", "ppca"), ("contrast", "faces")}
+    assert all(0 <= row["held"] <= 1 and row["repeats"] == 3 for row in record["rows"])
+    assert "| brightness | " in done.stdout
+
+
 def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path) -> None:
     done = run("studies/error_budget.py", "--quick", "--readme", home=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -13,10 +13,10 @@ from imagelab.metrics import METRICS, Evidence, ImageSet, NotMeasurable
 from imagelab.metrics.detector import detector, separability, starved_separability
 from imagelab.metrics.entropy import entropy, entropy_gap, knn_entropy, principal_plane
 from imagelab.metrics.features import PRIMARY, feature_pair
-from imagelab.metrics.jackknife import jackknife, leave_out
+from imagelab.metrics.jackknife import group_labels, jackknife, leave_out
 from imagelab.metrics.prdc import prdc, prdc_errors, prdc_of
 from imagelab.metrics.sliced import sliced_w2
-from imagelab.seeds import rng_at
+from imagelab.seeds import seed_at
 
 Pictures = Callable[..., np.ndarray]
 
@@ -26,7 +26,7 @@ def evidence_of() -> Callable[[Pictures, int], Evidence]:
     return lambda pictures, n: Evidence(ImageSet(pictures(n, 32, seed=1)), ImageSet(pictures(n, 32, seed=2)), seed=3)
 
 
-def test_the_jackknife_leaves_out_tenths():
+def test_the_jackknife_leaves_out_twentieths():
     asked: list[int] = []
 
     def statistic(real: np.ndarray, fake: np.ndarray) -> float:
@@ -34,18 +34,18 @@ def test_the_jackknife_leaves_out_tenths():
         return float(len(fake))
 
     jackknife(statistic, 40, 60, seed=0)
-    assert asked == [40] + [36] * 10
+    assert asked == [40] + [38] * 20
 
 
 def test_balls_reach_to_the_fifth_neighbour_and_errors_come_from_four_cuts_into_fifths(rng, pictures, evidence_of):
     evidence = evidence_of(pictures, 40)
     assert tuple(m.value for m in prdc(evidence)) == prdc_of(*feature_pair(evidence, PRIMARY), k=5)
-    real, fake = rng.standard_normal((2, 100, 8))
-    assert prdc_errors(real[:99], fake, 7) is None
-    source, variances = rng_at(7, "prdc"), []
-    for _ in range(4):
-        ours, theirs = (np.array_split(source.permutation(100), 5) for _ in range(2))
-        parts = np.array([prdc_of(real[a], fake[b], 5) for a, b in zip(ours, theirs, strict=True)])
+    real, fake = rng.standard_normal((2, 200, 8))
+    assert prdc_errors(real[:199], fake, 7) is None
+    variances = []
+    for cut in range(4):
+        ours, theirs = group_labels(200, 200, seed_at(7, "prdc", row=cut), 5)
+        parts = np.array([prdc_of(real[ours == part], fake[theirs == part], 5) for part in range(5)])
         variances.append(parts.var(axis=0, ddof=1) / 5)
     assert prdc_errors(real, fake, 7) == pytest.approx(np.sqrt(np.mean(variances, axis=0)))
 
@@ -60,9 +60,9 @@ def test_entropy_is_taken_in_ten_directions_with_twenty_groups_from_twenty_image
         entropy(evidence_of(pictures, 19))
     ours, theirs = rng.standard_normal((2, 60, 3))
     left = [knn_entropy(theirs[b]) - knn_entropy(ours[a]) for a, b in leave_out(60, 60, 5, 20)]
-    gap, error = entropy_gap(ours, theirs, 5)
-    assert gap == pytest.approx(knn_entropy(theirs) - knn_entropy(ours))
-    assert error == pytest.approx(np.sqrt(19 / 20 * np.sum((np.array(left) - np.mean(left)) ** 2)))
+    gap = entropy_gap(ours, theirs, 5)
+    assert gap.value == pytest.approx(knn_entropy(theirs) - knn_entropy(ours))
+    assert gap.stderr == pytest.approx(np.sqrt(19 / 20 * np.sum((np.array(left) - np.mean(left)) ** 2)))
 
 
 def test_the_detector_is_a_soft_regression_in_five_folds(rng):

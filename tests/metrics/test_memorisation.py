@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from imagelab import Faces
 from imagelab.metrics import memorisation as module
 from imagelab.metrics.base import ImageSet, NotMeasurable
-from imagelab.metrics.memorisation import authenticity, closer_to_train, coarse, copies, memorisation
+from imagelab.metrics.memorisation import authenticity, closer_to_train, coarse, copied_share, memorisation
 
 
 def test_copies_are_nearer_to_train_and_never_authentic(rng):
@@ -67,7 +67,7 @@ def test_rows_need_the_training_set(pictures, evidence):
     # another seed, so none of the 20 images is one of the 50
     assert (closer.n_real, authentic.n_real, closer.n_fake) == (30, 50, 20)
     assert (copied.n_real, copied.feature_space) == (50, "")
-    of_copies = memorisation(replace(plain, train=plain.fake))
+    of_copies: list[Any] = memorisation(replace(plain, train=plain.fake))
     assert [m.value for m in of_copies] == [1.0, 0.0, pytest.approx(1.0, abs=0.1)]
     assert of_copies[0].low < 0.9 and of_copies[1].high > 0.1  # one or none of 20 says little
 
@@ -111,10 +111,10 @@ def soft(images: np.ndarray) -> np.ndarray:
 )
 def test_planted_copies_are_found(share, change, faces):
     fake, train, heldout = faces[:300].copy(), faces[300:600], faces[600:]
-    none = copies(fake, train, heldout)
+    none = copied_share(fake, train, heldout)
     planted = int(share * 300)
     fake[:planted] = change(train[:planted])
-    found = copies(fake, train, heldout)
+    found = copied_share(fake, train, heldout)
     assert found.value > 2.5 * (found.stderr or 1) and abs(found.value - share) < 0.3 * share + 0.02
     assert abs(none.value) < 2 * (none.stderr or 0)
 
@@ -123,7 +123,7 @@ def test_faces_that_nobody_copied_raise_no_alarm(faces, rng):
     alarms, values, errors = 0, [], []
     for _ in range(40):
         order = rng.permutation(900)
-        found = copies(*(faces[order[k : k + 300]] for k in (0, 300, 600)))
+        found = copied_share(*(faces[order[k : k + 300]] for k in (0, 300, 600)))
         alarms += abs(found.value) > 1.96 * (found.stderr or 0)
         values.append(found.value)
         errors.append(found.stderr)

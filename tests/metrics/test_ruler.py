@@ -30,7 +30,8 @@ def standardised(real: np.ndarray, fake: np.ndarray) -> Sets:
 
 
 def by_hand(statistic: Callable[[np.ndarray, np.ndarray], float], raw: Sets, groups: int = 20) -> float:
-    found = jackknife(lambda r, f: statistic(*standardised(raw[0][r], raw[1][f])), *map(len, raw), 3, groups)
+    real, fake = raw
+    found = jackknife(lambda r, f: statistic(*standardised(real[r], fake[f])), len(real), len(fake), 3, groups)
     assert found.stderr is not None
     return found.stderr
 

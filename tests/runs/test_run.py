@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import imagelab
@@ -63,6 +64,20 @@ def test_a_run_gives_its_finished_folder(tmp_path: Path):
     assert missing_shards(experiment, folder) == ()
     assert folder.provenance["device"] == "cpu" and folder.provenance["data"]["counts"]["train"] == 24
     assert is_free(folder)
+
+
+def test_groups_of_real_images_are_written_and_count_in_the_errors(tmp_path: Path):
+    folder = imagelab.run(tiny(tmp_path, data=Textures(size=64, photos=("grass",)), images=90, heldout=60))
+    with np.load(folder.file(0, REAL, "groups.npz")) as stored:
+        groups = {name: len(np.unique(stored[name])) for name in stored.files}
+    assert groups["train"] <= 32 and groups["heldout"] <= 16
+    (floor,) = (m for m in folder.measurements() if (m.name, m.generation) == ("pixel_variance", 0))
+    assert floor.df == groups["heldout"] - 1 and (floor.n_real, floor.n_fake) == (60, 90)
+
+
+def test_no_groups_are_written_where_images_are_independent(tmp_path: Path):
+    folder = imagelab.run(tiny(tmp_path, data=Faces(size=32, cache=False), generations=1))
+    assert not folder.has_file(0, REAL, "groups.npz")
 
 
 def test_a_finished_run_is_returned_at_once_without_torch_and_without_an_event(tmp_path: Path):
