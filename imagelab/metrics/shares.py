@@ -23,7 +23,8 @@ those of Clopper and Pearson, but count half the probability of the observed num
     Clopper-Pearson                   .952 to .996    to .028           to .025
     Clopper-Pearson, mid-p (used)     .943 to .984    to .032           to .033
 
-Here "lost" is an interval that ends below the true share. Values and limits are not clipped to 0..1.
+Here "lost" is an interval that ends below the true share (experiments/instruments/share_coverage.py has the rows of the
+first and the last method). Values and limits are not clipped to 0..1.
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
