@@ -82,11 +82,9 @@ def main() -> None:
     for sensitivity, specificity in TESTS:
         for expected in EXPECTED:
             (lost, gained), (below, above) = misses(sensitivity, specificity, expected / N, repeats)
-            print(
-                f"{sensitivity[0]:.2f}  {specificity[0]:.4f}  {expected:5g}  "
-                f"{1 - lost - gained:.3f}   {lost:.3f} {gained:.3f}                     {1 - below - above:.3f}   {below:.3f} {above:.3f}",
-                flush=True,
-            )
+            limits = f"{1 - lost - gained:.3f}   {lost:.3f} {gained:.3f}"
+            errors = f"{1 - below - above:.3f}   {below:.3f} {above:.3f}"
+            print(f"{sensitivity[0]:.2f}  {specificity[0]:.4f}  {expected:5g}  {limits}{'':21s}{errors}", flush=True)
 
 
 if __name__ == "__main__":
