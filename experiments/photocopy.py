@@ -58,6 +58,8 @@ experiment = Experiment(
     generations=10,
     images=1000,
     heldout=800,
+    replicates=3,
+    blank_twins=1,
 )
 
 if __name__ == "__main__":

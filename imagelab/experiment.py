@@ -28,7 +28,7 @@ from .metrics import METRICS, Metric
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
-__all__ = ["Experiment", "Runtime", "explain", "flatten", "read_config", "signature_of"]
+__all__ = ["Experiment", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of"]
 
 
 MOST_FAULTS = 20  # of one experiment, named in a message
@@ -37,6 +37,31 @@ LONG = 600  # letters of one fault; what is ours in it is shorter
 FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
 """Settings by the name they had in version 0.1.0. It is still read, and signatures are taken under it, so that a run
 keeps its name."""
+
+
+LATER = (("warm_start", False), ("fresh_draws", 1), ("replicates", 1), ("blank_twins", 0))
+"""Settings that came after the first version, with the value under which a run is what it was before them."""
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """What a line of a run is for.
+
+    Attributes:
+        index: its number.
+        chain: which replicate it belongs to, from 0 on.
+        role: its place in the chain: 0 for the main model, 1... for the arms.
+        together: the lines of its chain, whose images a regime may mix: a tuple of numbers, one for each role.
+        twin: the blank twin with which its counts are compared, None where there is none.
+        blank: whether it is a blank twin itself.
+    """
+
+    index: int
+    chain: int
+    role: int
+    together: tuple[int, ...]
+    twin: int | None
+    blank: bool = False
 
 
 class Runtime(BaseModel):
@@ -49,6 +74,8 @@ class Runtime(BaseModel):
             one, else CPU.
         batch: images in a sampling batch. 0: as the run was begun; in a new run 256.
         threads: CPU threads for torch. 0: as the run was begun; in a new run OMP_NUM_THREADS, else 1.
+        workers: shards of a run that are worked on side by side, each in a process of its own, on a CPU. They change no
+            byte. None: from the command line as many as there are cores to use, from Python one.
         processes: how many processes (torchrun) a run may go on with that was begun with another number. 0: as begun.
         runs: folder in which run folders are made.
     """
@@ -58,6 +85,7 @@ class Runtime(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     batch: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
     runs: Path = Path("runs")
 
@@ -85,6 +113,11 @@ class Experiment(BaseModel):
             when the next one learns and never published (runs/training_set.py). 1: the published images alone, as
             loops are run.
             Large: no statistical error.
+        replicates: chains: how often every line is run, from other training and sampling seeds on the same data. Their
+            spread is the error of one training; one chain alone does not know it.
+        blank_twins: chains of the main model that begin, beside the others, from the same real images without what is
+            counted (faces without freckles). What a counter finds in their images, the loop has invented. At most
+            ``replicates``; for data that have such twins.
         seed: the run's seed; every random number follows from it.
         runtime: device and other matters that are not part of the question.
     """
@@ -105,6 +138,8 @@ class Experiment(BaseModel):
     curation: AnyCuration = KeepAll()
     warm_start: bool = False
     fresh_draws: Annotated[int, Field(ge=1)] = 1
+    replicates: Annotated[int, Field(ge=1, le=100)] = 1
+    blank_twins: Annotated[int, Field(ge=0, le=100)] = 0
     seed: Annotated[int, Field(ge=0)] = 0
     runtime: Runtime = Runtime()
 
@@ -139,13 +174,66 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _regime_suits_the_lines(self) -> Experiment:
         for generation in range(1, self.generations + 1):
-            self.regime.composition(generation, 0, self.images, len(self.lines))
+            self.regime.composition(generation, 0, self.images, len(self.roles))
+        return self
+
+    @model_validator(mode="after")
+    def _twins_can_be_run(self) -> Experiment:
+        if not self.blank_twins:
+            return self
+        if self.blank_twins > self.replicates:
+            raise ValueError(
+                f"blank_twins: expected at most one for each chain, {self.replicates}, got {self.blank_twins}"
+            )
+        if not self.data.has_twins:
+            raise ValueError(
+                f"blank_twins = {self.blank_twins}: data of the kind {kind_of(self.data)} have no twins without what "
+                "is counted. Use blank_twins = 0."
+            )
+        for generation in range(1, self.generations + 1):
+            alone = self.regime.composition(generation, 0, self.images, 1)
+            if alone != self.regime.composition(generation, 0, self.images, len(self.roles)):
+                raise ValueError(
+                    f"blank_twins = {self.blank_twins}: under {kind_of(self.regime)} the main model is trained on the "
+                    "images of other models, and the twin would not be the same loop. Use blank_twins = 0."
+                )
+            if any(part.new for part in alone):
+                raise ValueError(
+                    f"blank_twins = {self.blank_twins}: {kind_of(self.regime)} adds new real images, of which no twins "
+                    "are made. Use blank_twins = 0."
+                )
         return self
 
     @property
-    def lines(self) -> tuple[Generator, ...]:
-        """The generator of every line: the main model, then the arms."""
+    def roles(self) -> tuple[Generator, ...]:
+        """The generators of one chain: the main model, then the arms."""
         return (self.generator, *self.arms)
+
+    @property
+    def lines(self) -> tuple[Generator, ...]:
+        """The generator of every line: the roles of the first chain, of the second, ...; then the blank twins."""
+        return self.roles * self.replicates + (self.generator,) * self.blank_twins
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The lines in the order in which a generation is made: the blank twins, which the others look at, first."""
+        first = len(self.roles) * self.replicates
+        return (*range(first, len(self.lines)), *range(first))
+
+    def line(self, index: int) -> ModelLine:
+        """Return what a line is for, by its number in :attr:`lines`."""
+        roles, first = len(self.roles), len(self.roles) * self.replicates
+        if index >= first:
+            return ModelLine(index, index - first, 0, (index,), None, blank=True)
+        chain, role = divmod(index, roles)
+        twin = first + chain % self.blank_twins if self.blank_twins and role == 0 else None
+        return ModelLine(index, chain, role, tuple(range(chain * roles, (chain + 1) * roles)), twin)
+
+    def label(self, index: int) -> str:
+        """Return the name of a line for tables and plots, such as "VAE", "VAE, chain 2" or "VAE, blank twin"."""
+        here = self.line(index)
+        words = [self.lines[index].label, *(["blank twin"] if here.blank else [])]
+        return ", ".join([*words, *([f"chain {here.chain + 1}"] if here.chain else [])])
 
     @property
     def panel(self) -> tuple[str, ...]:
@@ -164,7 +252,7 @@ class Experiment(BaseModel):
         must not be measured half with one panel and half with another. A setting that came later is spelled out only
         where it is used, so that older runs keep their names.
         """
-        unused = {name for name, plain in (("warm_start", False), ("fresh_draws", 1)) if getattr(self, name) == plain}
+        unused = {name for name, plain in LATER if getattr(self, name) == plain}
         unused |= set() if self.curated else {"curation"}
         return {**self.model_dump(mode="json", exclude={"runtime"} | unused), "metrics": list(self.panel)}
 

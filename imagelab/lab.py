@@ -3,31 +3,35 @@
 Generation 0 of the archive is real images. Then, generation after generation, on every line: the regime picks a pool,
 the generator is fitted to those images, the model samples new ones from per-image seeds, the curation decides which are
 published, the metrics read them, and the shard is committed to the run folder. Everything else is recipes.
+
+A shard is worked on in three steps: :func:`make` (all but the measurements), :func:`assess`, :func:`commit`. This file
+takes them one after the other. runs/workers.py takes those of several shards side by side, with the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
-from .experiment import Experiment
+from .experiment import Experiment, ModelLine
 from .generators import RunContext, divergence_at
+from .io.measurements import read_measurements
 from .measurement import Measurement
-from .pool import REAL, Archive, Pool
+from .pool import REAL, TWINS, Archive, Pool
 from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit, sample
 from .runs.environment import made_with
-from .runs.evidence import curate, measure_shard, photocopy
-from .runs.predictions import Floors, predictions
-from .runs.shard_files import write_npy, write_shard
+from .runs.evidence import copied_blanks, curate, measure_shard, photocopy, take_blanks
+from .runs.first_shard import first_shard
+from .runs.predictions import predictions
+from .runs.shard_files import write_images, write_measurements, write_npy
 from .runs.training_set import training_images
 from .seeds import image_seeds, rng_at, seed_at
 
-__all__ = ["Shard", "run_generations"]
-
-BLANKS = 256  # freckle-free control faces copied through every model: enough for a rate known to about 0.05 a face
+__all__ = ["Shard", "assess", "commit", "make", "run_generations"]
 
 
 @dataclass(frozen=True)
@@ -56,57 +60,42 @@ def run_generations(experiment: Experiment, folder: RunFolder, context: RunConte
         Interrupted: if ``context.should_stop`` said so.
     """
     if not folder.has(0):
-        yield _generation_zero(experiment, folder, context)
-    floors = {m.name: m for m in folder.measurements() if m.generation == 0}
-    archive = folder.initial_archive()
-    rows = range(len(archive.real))
+        first_shard(experiment, folder, context)
+        yield commit(experiment, folder, context, 0, REAL)
     for generation in range(1, experiment.generations + 1):
-        for line in range(len(experiment.lines)):
+        for line in experiment.order:
             if not folder.has(generation, line):
-                yield _next_shard(experiment, folder, context, archive, floors, line)
-        made = {line: Pool.of(generation, line, rows) for line in range(len(experiment.lines))}
-        archive = archive.add(generation, made)
+                make(experiment, folder, context, generation, line)
+                assess(experiment, folder, context, generation, line)
+                yield commit(experiment, folder, context, generation, line)
 
 
-def _generation_zero(experiment: Experiment, folder: RunFolder, context: RunContext) -> Shard:
-    """Make generation 0: the real images, and the floor, real images measured against held-out real ones."""
-    seed, data = experiment.seed, experiment.data
-    there = data.available(seed)
-    n = min(experiment.images, there["train"] or experiment.images)
-    real = data.load("train", n, seed)
-    heldout = data.load("heldout", min(experiment.heldout, there["heldout"] or experiment.heldout), seed)
-    reserve = experiment.regime.reserve(n, experiment.generations, len(experiment.lines))
+def make(
+    experiment: Experiment,
+    folder: RunFolder,
+    context: RunContext,
+    generation: int,
+    line: int,
+    on_read: Callable[[], None] = lambda: None,
+) -> None:
+    """Make a shard, all but its measurements: pick the pool, fit, sample, curate, copy.
 
-    shard = folder.begin(0)
-    write_npy(shard / "heldout.npy", heldout.images)
-    if reserve:
-        write_npy(shard / "reserve.npy", data.load("reserve", reserve, seed).images)
-    blank = None if heldout.twins is None else heldout.twins[:BLANKS]
-    if blank is not None:
-        write_npy(shard / "blank.npy", blank)
-    np.savez(shard / "truth.npz", **real.attributes)  # pyright: ignore[reportArgumentType]
-    for name in ("probe.npy", "photocopy.npy"):
-        write_npy(shard / name, heldout.examples(experiment.tracked))
-
-    measured = measure_shard(experiment, shard, shard, real.images, blank, context)
-    measurements = real.truth() + [m.at(0, REAL, floor=m) for m in measured]
-    write_shard(shard, real.images, Pool.of(0, REAL, range(n)), measurements)
-    folder.commit(0, made_with=made_with(context))
-    return Shard(0, REAL, tuple(measurements))
-
-
-def _next_shard(
-    experiment: Experiment, folder: RunFolder, context: RunContext, archive: Archive, floors: Floors, line: int
-) -> Shard:
-    """Make one shard: pick the pool, fit, sample, curate, copy, measure, commit."""
-    generation, n = archive.generation + 1, len(archive.real)
-    seed, recipe = experiment.seed, experiment.lines[line]
-    pool = experiment.regime(archive, line, n, rng_at(seed, "pool", generation, line))
+    Args:
+        experiment: what to run.
+        folder: the shards before must be in it, finished or made.
+        context: device, batch, callbacks.
+        generation: of the shard, from 1 on.
+        line: of the shard.
+        on_read: called when everything that is read from other shards has been read.
+    """
+    here, archive = experiment.line(line), _archive(folder, experiment.line(line), generation)
+    n, seed, recipe = len(archive.real), experiment.seed, experiment.lines[line]
+    pool = experiment.regime(archive, here.role, n, rng_at(seed, "pool", generation, line))
     start = folder.checked(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
     seeds = image_seeds(seed, "sample", generation, line, range(experiment.curation.candidates(n)))
-
-    training = training_images(experiment, folder, pool, context)
+    training, copies = training_images(experiment, folder, pool, context), photocopy(folder, generation - 1, line)
     real, shard = folder.checked(0), folder.begin(generation, line)
+    on_read()
     with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
         logged = context.logged(log, checkpoint=shard / CHECKPOINT)
         model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
@@ -114,12 +103,42 @@ def _next_shard(
         candidates = sample(model, recipe, shard / "model", seeds, context)
     images = curate(experiment, real, shard, candidates, context, generation, line)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.tracked))))
-    blank = photocopy(model, folder, shard, generation, line)
+    if model.reconstructs:
+        write_npy(shard / "photocopy.npy", model.reconstruct(copies))
+    copied_blanks(model, folder, shard)
+    write_images(shard, images, pool)
+    folder.mark_made(generation, line)
 
-    measured = measure_shard(experiment, real, shard, images, blank, context)
+
+def assess(experiment: Experiment, folder: RunFolder, context: RunContext, generation: int, line: int) -> None:
+    """Measure a shard that was made, and write its measurements. Its twin, where it has one, must be finished."""
+    here, shard, real = experiment.line(line), folder.partial(generation, line), folder.checked(0)
+    floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}
+    images = np.array(folder.images(generation, line))
+    twin = None if here.twin is None else np.array(folder.images(generation, here.twin))
+    measured = measure_shard(experiment, real, shard, images, take_blanks(shard), context, here, twin)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
-    measurements += predictions(experiment, real, generation, line, n, floors)
-    write_shard(shard, images, pool, measurements)
-    made_from = [(0, REAL), (generation - 1, line), *pool.shards()]
+    write_measurements(shard, measurements + predictions(experiment, real, generation, here, len(images), floors))
+
+
+def commit(experiment: Experiment, folder: RunFolder, context: RunContext, generation: int, line: int) -> Shard:
+    """Make a measured shard part of the run."""
+    made_from: list[tuple[int, int]] = []
+    if generation:
+        twin = experiment.line(line).twin
+        made_from = [(0, REAL), (generation - 1, line), *folder.pool(generation, line).shards()]
+        made_from += [] if twin is None else [(generation, twin)]
     folder.commit(generation, line, made_from, made_with(context))
-    return Shard(generation, line, tuple(measurements))
+    return Shard(generation, line, tuple(read_measurements(folder.file(generation, line, "metrics.jsonl"))))
+
+
+def _archive(folder: RunFolder, here: ModelLine, generation: int) -> Archive:
+    """Return what a line may be trained on: the real images, or their twins, and the images of its chain so far.
+
+    The lines of the chain are numbered from 0 on in it, as a regime knows them.
+    """
+    initial = folder.initial_archive()
+    n = len(initial.real)
+    real = Pool.of(0, TWINS, range(n)) if here.blank else initial.real
+    made = {(t, k): Pool.of(t, line, range(n)) for t in range(1, generation) for k, line in enumerate(here.together)}
+    return Archive(real, initial.reserve, MappingProxyType(made))

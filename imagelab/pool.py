@@ -15,13 +15,16 @@ from types import MappingProxyType
 
 import numpy as np
 
-__all__ = ["REAL", "RESERVE", "Archive", "Pool"]
+__all__ = ["REAL", "RESERVE", "TWINS", "Archive", "Pool"]
 
 REAL = -1
 """The line of the real training images, generation 0."""
 
 RESERVE = -2
 """The line of real images that no model has seen yet, generation 0; regimes with new data use each of them once."""
+
+TWINS = -3
+"""The line of the twins of the real training images, generation 0: the same without what is counted (freckles)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +130,7 @@ class Archive:
         return len({line for _, line in self.made})
 
     def shard(self, generation: int, line: int) -> Pool:
-        """Return all images at an address: (0, REAL), (0, RESERVE), or the shard of a generation and line."""
+        """Return all images at an address: (0, RESERVE), another line of generation 0, or a generation's shard."""
         if generation == 0:
             return self.reserve if line == RESERVE else self.real
         return self.made[generation, line]

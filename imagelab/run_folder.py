@@ -8,8 +8,8 @@ Opening a run also repairs what a kill has left, so a kill at any moment loses n
 
     runs/photocopy-1a2b3c4d/
       config.json  provenance.json  seals.json  metrics.jsonl
-      gen-000/            manifest.json images.npy heldout.npy [reserve.npy blank.npy] probe.npy truth.npz pool.npz
-                          features/ grid.png
+      gen-000/            manifest.json images.npy heldout.npy [reserve.npy twins.npy blank.npy] probe.npy truth.npz
+                          pool.npz [groups.npz] features/ grid.png
       gen-001/            manifest.json images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/
                           train.jsonl [curation.json curation.npz]
       gen-001-line-1/     the same for the second line (an arm, or another breeding model)
@@ -43,7 +43,7 @@ from .io.pictures import read_npy
 from .io.run_records import CONFIG, PROVENANCE, is_sealed, stored_config, stored_provenance, write_record
 from .io.untrusted import quoted, regular, shown
 from .measurement import Measurement
-from .pool import REAL, RESERVE, Archive, Pool
+from .pool import REAL, RESERVE, TWINS, Archive, Pool
 
 __all__ = ["CHECKPOINT", "SCHEMA", "RunFolder"]
 
@@ -65,6 +65,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self._checked = CheckedFiles()
+        self._made: set[tuple[int, int]] = set()
         self._still_locked = lambda: None
 
     @classmethod
@@ -180,7 +181,7 @@ class RunFolder:
         Raises:
             ValueError: if something else has its name, such as a link.
         """
-        partial = self._partial(generation, line)
+        partial = self.partial(generation, line)
         if os.path.lexists(partial) and not is_folder(partial):
             raise ValueError(f"{shown(partial)}: is a link or a file; expected a folder or nothing. Remove it.")
         partial.mkdir(exist_ok=True)
@@ -206,7 +207,7 @@ class RunFolder:
             made_from: the shards whose images or model it was made from.
             made_with: see :class:`~imagelab.io.manifest.Manifest`.
         """
-        partial, final = self._partial(generation, line), self.shard_path(generation, line)
+        partial, final = self.partial(generation, line), self.shard_path(generation, line)
         (partial / CHECKPOINT).unlink(missing_ok=True)
         sweep(partial)
         sources = {self.shard_path(*shard) for shard in made_from} - {final}
@@ -220,14 +221,24 @@ class RunFolder:
             _LOG.warning("%s was empty; it was made again", shown(final))
             final.rmdir()
         partial.rename(final)
+        self._made.discard((generation, line))
         sync(self.path)
         for name in files:
             self._checked.add(final / name)
         self.mend()
 
-    def _partial(self, generation: int, line: int) -> Path:
+    def partial(self, generation: int, line: int) -> Path:
+        """Where a shard lies until it is committed."""
         final = self.shard_path(generation, line)
         return final.with_name(final.name + ".partial")
+
+    def mark_made(self, generation: int, line: int) -> None:
+        """Say that a partial shard lacks only its measurements: this process may read its files now."""
+        self._made.add((generation, line))
+
+    def is_made(self, generation: int, line: int) -> bool:
+        """Whether a shard is partial and may be read."""
+        return (generation, line) in self._made
 
     # -- reading
 
@@ -254,6 +265,8 @@ class RunFolder:
         Raises:
             ValueError: naming the file, if it is missing, was changed, or is no regular file.
         """
+        if self.is_made(generation, line):
+            return self.partial(generation, line) / name
         folder = self.shard_path(generation, line)
         known = self._checked.knows(folder / name)
         return self._checked.path(folder, name, None if known else self.manifest(generation, line))
@@ -276,14 +289,11 @@ class RunFolder:
 
     def images(self, generation: int, line: int = 0) -> np.ndarray:
         """Return a shard's images, uint8 [N,C,H,W], read from disk as they are touched."""
-        name = "reserve.npy" if line == RESERVE else "images.npy"
+        name = {RESERVE: "reserve.npy", TWINS: "twins.npy"}.get(line, "images.npy")
         return read_npy(self.file(generation, line, name), mmap=True)
 
     def candidates(self, generation: int, line: int = 0) -> np.ndarray:
-        """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row.
-
-        Candidate r was drawn from the seed at (run seed, "sample", generation, line, r).
-        """
+        """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row."""
         if not self.has_file(generation, line, "curation.npz"):
             return np.arange(len(self.images(generation, line)))
         path = self.file(generation, line, "curation.npz")
@@ -365,11 +375,7 @@ class RunFolder:
     # -- measurements
 
     def measurements(self) -> list[Measurement]:
-        """Return every measurement of the run, in the order of its shards.
-
-        Raises:
-            ValueError: naming the file and line that is not a measurement.
-        """
+        """Return every measurement of the run, in the order of its shards; ValueError for what is none."""
         if self._whole_metrics() is None:
             path = self.path / "metrics.jsonl"
             return read_measurements(path) if os.path.lexists(path) else []
@@ -379,11 +385,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing.
-
-        Raises:
-            ValueError: if another process holds it.
-        """
+        """Hold the run for writing; ValueError if another process holds it."""
         with held_alone(self.path / "run.lock", shown(self.path), "is writing this run") as check:
             self._still_locked = check
             try:

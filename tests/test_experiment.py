@@ -221,6 +221,8 @@ CHANGES: dict[str, object] = {
     "warm_start": True,
     "fresh_draws": 2,
     "curation": TopFraction(),
+    "replicates": 2,
+    "blank_twins": 1,
     "seed": 1,
 }
 """Another value of every setting that is part of the question."""

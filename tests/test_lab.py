@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagelab import lab
 from imagelab.data import Faces, Folder, Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, Interrupted, RunContext, Vae
@@ -15,9 +14,10 @@ from imagelab.io.pictures import read_npy
 from imagelab.lab import run_generations
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS, Evidence
-from imagelab.pool import REAL, RESERVE, Pool
+from imagelab.pool import REAL, RESERVE, TWINS, Pool
 from imagelab.regimes import REGIMES, Accumulate, Breed, Fresh, Mix, Replace, Schedule
 from imagelab.run_folder import RunFolder
+from imagelab.runs import first_shard
 from imagelab.seeds import image_seeds, rng_at, seed_at
 
 PANEL = ("pixel_variance", "hf_ratio", "kernel")
@@ -244,7 +244,7 @@ def test_the_blank_control_is_copied_from_its_original_by_every_model(tmp_path: 
         return [Measurement("brightness", 0.0, estimator="none")]
 
     monkeypatch.setitem(METRICS._ours, "tone", replace(METRICS["tone"], measure=look))
-    monkeypatch.setattr(lab, "BLANKS", 3)
+    monkeypatch.setattr(first_shard, "BLANKS", 3)
     experiment = tiny(tmp_path, data=Faces(size=32), images=6, heldout=5, metrics=("tone",))
     folder = carry_out(experiment)
     blank = read_npy(folder.shard_path(0) / "blank.npy")
@@ -280,3 +280,67 @@ def test_the_folder_holds_what_every_number_of_the_experiment_asked_for(tmp_path
         known = [m for m in here if not m.name.startswith("truth/")]
         assert {m.name.split("/")[0] for m in known} == set(PANEL)
         assert {(m.n_real, m.n_fake) for m in known} == {(9, 20)}
+
+
+# -- chains and blank twins
+
+
+def test_chains_share_the_real_images_and_differ_in_what_they_draw_and_the_first_is_a_run_alone(tmp_path: Path):
+    arms = (Gaussian(components=2),)
+    alone, folder = carry_out(tiny(tmp_path / "a", arms=arms)), carry_out(tiny(tmp_path / "b", arms=arms, replicates=3))
+    assert folder.shards() == [(0, REAL), *((g, line) for g in (1, 2) for line in range(6))]
+    for line in (0, 1):
+        first, *others = (folder.images(2, line + 2 * chain) for chain in range(3))
+        np.testing.assert_array_equal(first, alone.images(2, line))
+        assert all((first != other).any() for other in others)
+        assert folder.pool(2, line + 4).shards() == [(1, line + 4)]
+
+
+def test_under_breed_a_chain_is_trained_on_its_own_lines(tmp_path: Path):
+    folder = carry_out(tiny(tmp_path, arms=(Gaussian(components=2),), replicates=2, regime=Breed(real_fraction=0.25)))
+    assert folder.pool(2, 1).shards() == [(0, REAL), (1, 0), (1, 1)]
+    assert folder.pool(2, 2).shards() == [(0, REAL), (1, 2), (1, 3)]
+
+
+def test_a_blank_twin_begins_from_the_twins_of_the_same_rows_and_is_only_counted_in(tmp_path: Path):
+    faces = Faces(size=64, freckle_rate=1.0)
+    experiment = tiny(tmp_path, data=faces, images=16, replicates=2, blank_twins=1, metrics=("freckles", "tone"))
+    folder = carry_out(experiment)
+    twins, real = folder.images(0, TWINS), folder.images(0, REAL)
+    np.testing.assert_array_equal(twins, faces.load("train", 16, 0).twins)
+    assert (twins != real).any()
+    np.testing.assert_array_equal(folder.pool(1, 2).row, folder.pool(1, 0).row)
+    assert folder.pool(1, 2).shards() == [(0, TWINS)] and folder.pool(2, 2).shards() == [(1, 2)]
+    assert experiment.line(2).blank and [experiment.line(line).twin for line in (0, 1, 2)] == [2, 2, None]
+    fitted = Gaussian(components=8).fit(np.array(twins), seed_at(0, "train", 1, 2), RunContext())
+    np.testing.assert_array_equal(folder.images(1, 2), fitted.sample(image_seeds(0, "sample", 1, 2, range(16))))
+    names = {m.name.partition("/")[0] for m in folder.measurements() if m.line == 2 and not m.predicted}
+    assert names == {"freckles"}
+    assert (1, 2) in folder.origin(1, 0)[0] and (1, 2) in folder.origin(1, 1)[0]
+
+
+def test_lines_are_named_by_chain_and_twin():
+    experiment = Experiment(arms=(Gaussian(components=2),), replicates=2, blank_twins=2)
+    vae = experiment.generator.label
+    names = [vae, "PPCA, k = 2", f"{vae}, chain 2", "PPCA, k = 2, chain 2"]
+    assert [experiment.label(line) for line in range(6)] == [
+        *names,
+        f"{vae}, blank twin",
+        f"{vae}, blank twin, chain 2",
+    ]
+    assert experiment.order == (4, 5, 0, 1, 2, 3)
+    assert [experiment.line(line).twin for line in range(6)] == [4, None, 5, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": Textures(size=16), "blank_twins": 1}, "data of the kind textures have no twins"),
+        ({"replicates": 2, "blank_twins": 3}, "expected at most one for each chain, 2, got 3"),
+        ({"regime": Breed(), "arms": (Gaussian(),), "blank_twins": 1}, "under breed the main model is trained on the"),
+        ({"regime": Fresh(real_fraction=0.5), "blank_twins": 1}, "fresh adds new real images, of which no twins"),
+    ],
+)
+def test_blank_twins_that_would_be_another_loop_are_refused(changes: dict, words: str):
+    with pytest.raises(ValueError, match=words):
+        Experiment(**changes)

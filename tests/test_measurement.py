@@ -89,7 +89,7 @@ def test_the_interval_of_the_images_is_students_or_the_exact_one():
 
 
 def test_half_an_interval_is_refused():
-    with pytest.raises(ValueError, match="expected low and high together, got 0.5 and None"):
+    with pytest.raises(ValueError, match=r"expected low and high together, got 0\.5 and None"):
         Measurement("a", 1.0, low=0.5)
 
 

@@ -14,7 +14,7 @@ from imagelab.io.pictures import read_rgb
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL, RESERVE, Archive, Pool
 from imagelab.run_folder import CHECKPOINT, SCHEMA, RunFolder
-from imagelab.runs.shard_files import write_npy, write_shard
+from imagelab.runs.shard_files import write_images, write_measurements, write_npy
 
 CONFIG = {"schema": SCHEMA, "signature": "12345678", "experiment": {"name": "x"}}
 
@@ -23,7 +23,8 @@ def finish(folder: RunFolder, generation: int, line: int = 0, n: int = 4) -> np.
     images = np.full((n, 3, 8, 8), 10 * generation + max(line, 0), np.uint8)
     shard = folder.begin(generation, line)
     measured = [Measurement("m", float(generation)).at(generation, line)]
-    write_shard(shard, images, Pool.of(max(generation - 1, 0), REAL, range(n)), measured)
+    write_images(shard, images, Pool.of(max(generation - 1, 0), REAL, range(n)))
+    write_measurements(shard, measured)
     folder.commit(generation, line)
     return images
 
@@ -164,7 +165,8 @@ def test_the_archive_begins_with_the_real_set_and_the_reserve(folder: RunFolder,
     shard = folder.begin(0)
     if reserve:
         write_npy(shard / "reserve.npy", np.zeros((reserve, 3, 8, 8), np.uint8))
-    write_shard(shard, np.zeros((5, 3, 8, 8), np.uint8), Pool.of(0, REAL, range(5)), [])
+    write_images(shard, np.zeros((5, 3, 8, 8), np.uint8), Pool.of(0, REAL, range(5)))
+    write_measurements(shard, [])
     folder.commit(0)
     assert folder.initial_archive() == Archive(Pool.of(0, REAL, range(5)), Pool.of(0, RESERVE, range(reserve)))
     assert folder.initial_archive().generation == 0
@@ -180,7 +182,7 @@ def test_the_grid_shows_64_images_eight_in_a_row_enlarged_to_128_pixels(
     tmp_path: Path, side: int, count: int, size: int
 ):
     images = np.random.default_rng(0).integers(0, 256, (count, 3, side, side), np.uint8)
-    write_shard(tmp_path, images, Pool.of(0, REAL, range(count)), [])
+    write_images(tmp_path, images, Pool.of(0, REAL, range(count)))
     written = read_rgb(tmp_path / "grid.png").transpose(1, 2, 0)
     np.testing.assert_array_equal(written, tile(images[:64], columns=8, scale=size // side))
 

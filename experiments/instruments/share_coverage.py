@@ -4,7 +4,7 @@ Question:   shares of attributes are corrected for misses and false positives (R
             hold the true share where few images have the property, or does it end below it, so that it reads "lost"?
 Command:    python experiments/instruments/share_coverage.py [--repeats 1000]
 Hardware:   1 shared CPU core, no GPU: 9 s of CPU time.
-Expected:   imagelab.metrics.shares.share_limits covers 93 to 99 %, misses 5 % at most on either side, from n p = .5 on.
+Expected:   imagelab.metrics.rogan_gladen.corrected_limits covers 93 to 99 %, misses 5 % at most on either side, from n p = .5 on.
 Refuted by: a row beyond that. The interval value +- 1.96 errors is printed beside it.
 
 Images, Se and Sp are drawn anew in every repeat; n 1,000.
@@ -43,7 +43,7 @@ import math
 import numpy as np
 
 from imagelab.metrics.freckle_calibration import CardValue
-from imagelab.metrics.shares import corrected, share_limits
+from imagelab.metrics.rogan_gladen import corrected, corrected_limits
 from imagelab.seeds import rng_at
 
 SEED, N = 31, 1000
@@ -68,7 +68,7 @@ def misses(sensitivity: tuple[float, int], specificity: tuple[float, int], share
         there = rng.binomial(N, share)
         found = int(rng.binomial(there, sensitivity[0]) + rng.binomial(N - there, 1 - specificity[0]))
         value, error = corrected(found, N, met, spared)
-        ends = share_limits(found, N, met, spared), (value - 1.96 * error, value + 1.96 * error)
+        ends = corrected_limits(found, N, met, spared), (value - 1.96 * error, value + 1.96 * error)
         counted += [(high < share, low > share) for low, high in ends]
     return counted / repeats
 

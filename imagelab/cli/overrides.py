@@ -24,6 +24,7 @@ from ..io.untrusted import regular
 from ..regimes import REGIMES
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
+from ..runs.quick import quick_look
 from .console import UsageError, out, pages, settled
 from .experiments import runnable
 
@@ -38,6 +39,7 @@ FAMILIES: dict[str, Family[Any]] = {
 }
 ALIASES = {"--on-bad": "--data.on-bad"}
 NO_ARMS = "--no-arms"
+QUICK = "--quick"
 ISOLATE = "--isolate"
 PLUGINS = "--plugins"
 
@@ -111,7 +113,8 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     words = [ALIASES.get(head, head) + eq + tail for head, eq, tail in (word.partition("=") for word in words)]
     words = _with_kinds(words)
     arms = () if NO_ARMS in words else experiment.arms
-    words = [word for word in words if word != NO_ARMS]
+    quick = QUICK in words
+    words = [word for word in words if word not in (NO_ARMS, QUICK)]
     isolating = any(word.partition("=")[0] == ISOLATE for word in words)
     left, words = taken(words, ISOLATE)
     fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
@@ -126,6 +129,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     kinds = "; ".join(f"--{family}.kind {' | '.join(table)}" for family, table in FAMILIES.items())
     take.__doc__ = (
         f"Settings of this experiment. Another kind brings its own settings: {kinds}. --no-arms: no controls. "
+        f"{QUICK}: a first look, in about a minute for the shipped VAE: fewer images and generations, one training. "
         f"Of your own: --regime.kind package.module:Class, or {PLUGINS} FILE --regime.kind NAME. "
         f"{ISOLATE} {' | '.join(ERRORS)}: keep one of the three errors, switch off the others, and print how."
     )
@@ -137,6 +141,7 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     if not found:  # --help was asked for and printed
         sys.exit(0)
     asked = Experiment(**{**found[0].model_dump(), "arms": arms})
+    asked = quick_look(asked) if quick else asked
     return _alone(asked, left) if isolating else asked
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from ..evaluation.stages import RARE
+from ..evaluation.signals import RARE
 from ..io.disk import storing
 from ..pool import REAL
 from ..run_folder import RunFolder

@@ -51,7 +51,7 @@ class Session:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self._bar = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err)
         self._task = self._bar.add_task("preparing the data", total=None, start=False)
-        self._done = 0.0
+        self._done = self._shown = 0.0
 
     def __enter__(self) -> Session:
         for number in SIGNALS:
@@ -87,6 +87,7 @@ class Session:
                     on_event=self._show,
                     should_stop=lambda: self.stopping,
                     group=self.group,
+                    workers=0,
                 )
         except (Interrupted, KeyboardInterrupt):
             command = resume_command(folder.path, self.group.size)
@@ -119,15 +120,17 @@ class Session:
             self._bar.start_task(self._task)
         elif isinstance(event, TrainRecord):
             share = event.images_seen / max(event.images_total, 1)
-            self._bar.update(self._task, completed=self._done + 0.9 * share)
+            self._shown = max(self._shown, self._done + 0.9 * share)  # several shards may be in work
+            self._bar.update(self._task, completed=self._shown)
         elif isinstance(event, Shard):
             self._shard_done(event)
 
     def _shard_done(self, shard: Shard) -> None:
         self._done += 1
+        self._shown = max(self._shown, self._done)
         last = self.experiment.generations
-        label = self.experiment.lines[shard.line].label if shard.line >= 0 else "real images"
-        self._bar.update(self._task, description=f"generation {shard.generation} of {last}", completed=self._done)
+        label = self.experiment.label(shard.line) if shard.line >= 0 else "real images"
+        self._bar.update(self._task, description=f"generation {shard.generation} of {last}", completed=self._shown)
         if not self.err.is_terminal:
             self.out.print(f"generation {shard.generation} of {last}: {label} done", markup=False)
 

@@ -1,18 +1,21 @@
-"""``imagelab watch RUN``: the stage of a run, which measurements moved first, and an exit code for cluster jobs."""
+"""``imagelab watch RUN``: the stages of a run, which measurements moved first, and an exit code for cluster jobs."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from ..evaluation.stages import Move, StageHistory, first_moves, stages_of, warning
+from ..evaluation.chains import means_of_run
+from ..evaluation.moves import Move, first_moves, warning
+from ..evaluation.signals import Verdict
+from ..evaluation.stages import StageHistory, stages_of
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out
@@ -24,12 +27,16 @@ PAST = 3
 
 Stage = Literal["tails fading", "homogenising", "collapsed"]
 
+COMPARED = {"loop": "generation 1", "quality": "real images"}
+"""Verdict -> what the generations are compared with."""
+
 
 def watch(
     run: Path,
     /,
     *,
     past: Stage | None = None,
+    verdict: Verdict = "loop",
     line: int = 0,
     follow: Annotated[bool, Parameter(negative="")] = False,
     every: float = 10.0,
@@ -37,8 +44,11 @@ def watch(
 ) -> int:
     """Report the stage of collapse of a run and which measurements moved first.
 
-    Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 without usable measurements, 2 for a
-    wrong command.
+    There are two verdicts: on the loop, which compares with generation 1, and on the quality of the images, which
+    compares with real images. A weak first model has a poor quality without any loop.
+
+    Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 if there are no usable measurements or,
+    with a chosen stage, too few images for a verdict, 2 for a wrong command.
 
     Parameters
     ----------
@@ -46,6 +56,8 @@ def watch(
         The run folder, finished or not.
     past
         The stage at which to exit with 3: "tails fading", "homogenising" or "collapsed".
+    verdict
+        Which verdict the table shows and --past uses: "loop" (since generation 1) or "quality" (against real images).
     line
         Which model: 0 is the main one, control models follow.
     follow
@@ -60,15 +72,32 @@ def watch(
         raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
     if every <= 0:
         raise UsageError(f"--every: expected seconds above 0, got {every:g}")
-    measured = _wait(folder, line, past, every) if follow else folder.measurements()
-    found, moves = stages_of(measured, line), first_moves(measured, line)
+    measured = _wait(folder, line, past, every, verdict) if follow else _measured(folder)
+    both = {each: stages_of(measured, line, each) for each in get_args(Verdict)}
+    found, moves = both[verdict], first_moves(measured, line)
     if json_:
-        out.print(_as_json(folder, found, moves), markup=False)
+        out.print(_as_json(folder, both, verdict, moves), markup=False)
     else:
-        _show(folder, found, moves, measured)
-    if not found.signals:
+        _show(folder, both, verdict, measured, line)
+        for sentence in warning(both["loop"], moves) if found.signals else ():
+            out.print(sentence, markup=False)
+    if not found.signals and (past or not found.refused) and not _is_start(both, verdict, _newest(measured, line)):
         return 1
     return PAST if past and found.reached(past) else 0
+
+
+def _measured(folder: RunFolder) -> list[Measurement]:
+    """Return one measurement for each role, the mean over the chains of the run."""
+    return means_of_run(folder.config["experiment"], folder.measurements())
+
+
+def _newest(measured: Sequence[Measurement], line: int) -> int:
+    return max((m.generation for m in measured if m.line == line and not m.predicted), default=0)
+
+
+def _is_start(both: Mapping[Verdict, StageHistory], verdict: Verdict, newest: int) -> bool:
+    """Whether the loop cannot be judged only because generation 1, with which it is compared, is the last one yet."""
+    return verdict == "loop" and newest == 1 and bool(both["quality"].signals)
 
 
 def _lines(folder: RunFolder) -> int:
@@ -83,14 +112,19 @@ def _planned(folder: RunFolder) -> int:
 
 
 def _wait(
-    folder: RunFolder, line: int, past: str | None, every: float, sleep: Callable[[float], None] = time.sleep
+    folder: RunFolder,
+    line: int,
+    past: str | None,
+    every: float,
+    verdict: Verdict = "loop",
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Measurement]:
     """Check every ``every`` seconds; return the measurements at the chosen stage or after the last generation."""
     planned, seen = _planned(folder), 0
     while True:
-        measured = folder.measurements()
-        found = stages_of(measured, line)
-        newest = max(found.stages)
+        measured = _measured(folder)
+        found = stages_of(measured, line, verdict)
+        newest = _newest(measured, line)
         if newest > seen:
             out.print(f"generation {newest}: {found.last}", markup=False)
             seen = newest
@@ -99,11 +133,22 @@ def _wait(
         sleep(every)
 
 
-def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measured: list[Measurement]) -> None:
-    made, planned = max(found.stages), _planned(folder)
-    out.print(f"{folder.path.name}: {made} of {planned} generations, stage: {found.last}", markup=False)
+def _show(
+    folder: RunFolder,
+    both: Mapping[Verdict, StageHistory],
+    verdict: Verdict,
+    measured: Sequence[Measurement],
+    line: int,
+) -> None:
+    found, made, planned = both[verdict], _newest(measured, line), _planned(folder)
+    stages = "; ".join(f"{name} (against {COMPARED[name]}): {_stage(each)}" for name, each in both.items())
+    out.print(f"{folder.path.name}: {made} of {planned} generations; {stages}", markup=False)
+    if found.refused:
+        out.print(found.refused, markup=False)
     if not found.signals:
-        out.print(_nothing(measured), markup=False)
+        if not found.refused:
+            start = "Only generation 1 is measured yet, with which the later ones are compared."
+            out.print(start if _is_start(both, verdict, made) else _nothing(measured), markup=False)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("gen.", justify="right")
@@ -111,16 +156,20 @@ def _show(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...], measu
     for signal in found.signals:
         table.add_column(signal.title, justify="right")
     for generation, stage in found.stages.items():
-        if generation:
-            lost = [signal.lost.get(generation) for signal in found.signals]
+        lost = [signal.lost.get(generation) for signal in found.signals]
+        if any(share is not None for share in lost):
             table.add_row(str(generation), stage, *("–" if share is None else f"{share:+.0%}" for share in lost))
     out.print(table)
-    out.print("(share lost relative to real images; a minus means more than in real images)", markup=False)
-    for sentence in warning(found, moves):
-        out.print(sentence, markup=False)
+    out.print(f"(share lost relative to {COMPARED[verdict]}; a minus means more than there)", markup=False)
+    if found.one_training:
+        out.print("(one training: how far another one would differ is estimated from other runs)", markup=False)
 
 
-def _nothing(measurements: list[Measurement]) -> str:
+def _stage(found: StageHistory) -> str:
+    return found.last if found.signals else "not judged"
+
+
+def _nothing(measurements: Sequence[Measurement]) -> str:
     made = {m.name.partition("/")[0] for m in measurements if m.generation > 0}
     if not made:
         return "No generation is measured yet."
@@ -130,14 +179,25 @@ def _nothing(measurements: list[Measurement]) -> str:
     )
 
 
-def _as_json(folder: RunFolder, found: StageHistory, moves: tuple[Move, ...]) -> str:
+def _as_json(folder: RunFolder, both: Mapping[Verdict, StageHistory], verdict: Verdict, moves: tuple[Move, ...]) -> str:
+    found = both[verdict]
     result = {
         "run": folder.path.name,
-        "stage": found.last,
+        "verdict": verdict,
+        "stage": _stage(found),
+        **{name: _stage(each) for name, each in both.items()},
         "stages": {str(generation): stage for generation, stage in found.stages.items()},
         "since": dict(found.since),
+        "refused": found.refused,
+        "one_training": found.one_training,
         "signals": [
-            {"name": s.key, "family": s.family, "lost": {str(g): v for g, v in s.lost.items()}} for s in found.signals
+            {
+                "name": s.key,
+                "family": s.family,
+                "lost": {str(g): v for g, v in s.lost.items()},
+                "error": {str(g): v for g, v in s.error.items()},
+            }
+            for s in found.signals
         ],
         "moves": [asdict(move) for move in moves],
     }

@@ -37,6 +37,8 @@ class Sample:
         sources: where each image came from (a file name, a renderer address), N entries or none.
         freckles: per image float32 [K,5]: x px, y px, radius px, contrast, visible 0/1; None where unknown.
         twins: uint8 [N,C,H,W], the same images without freckles, where the dataset can make them.
+        groups: int64 [N], one number for images that belong together (crops of one part of a photograph, pictures of
+            one person): they are not independent, and errors are taken over groups. None if all are independent.
     """
 
     images: np.ndarray
@@ -44,6 +46,7 @@ class Sample:
     sources: tuple[str, ...] = ()
     freckles: tuple[np.ndarray, ...] | None = None
     twins: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check the form of the images and the lengths of what belongs to them."""
@@ -53,6 +56,8 @@ class Sample:
                 raise ValueError(f"attribute {name!r}: expected bool [{n}], got {column.dtype} {column.shape}")
         if self.sources and len(self.sources) != n:
             raise ValueError(f"sources: expected {n} entries or none, got {len(self.sources)}")
+        if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype != np.int64):
+            raise ValueError(f"groups: expected int64 [{n}], got {self.groups.dtype} {self.groups.shape}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,6 +92,7 @@ class Data(Recipe, ABC):
         panel: the metrics that are taken by default, names of ``imagelab.metrics.METRICS``; this one suits any images.
         noun: what one image shows, for sentences: "image", "face".
         drawn: whether a program draws the images, so that they depict nobody and nothing that exists.
+        has_twins: whether every image has a twin without what is counted (:attr:`Sample.twins`).
     """
 
     panel: ClassVar[tuple[str, ...]] = (
@@ -106,6 +112,7 @@ class Data(Recipe, ABC):
     )
     noun: ClassVar[str] = "image"
     drawn: ClassVar[bool] = False
+    has_twins: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -62,6 +62,7 @@ class Faces(Data):
 
     noun: ClassVar[str] = "face"
     drawn: ClassVar[bool] = True
+    has_twins: ClassVar[bool] = True
 
     kind: Literal["faces"] = "faces"
     size: int = 64

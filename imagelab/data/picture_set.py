@@ -150,7 +150,9 @@ class PictureSet(Data, ABC):
             )
         chosen = rows[:n]
         columns = {name: column[pictures.rows[chosen]] for name, column in catalogue.attributes.items()}
-        return Sample(pictures.images[chosen], columns, sources=tuple(pictures.names[row] for row in chosen))
+        sources = tuple(pictures.names[row] for row in chosen)
+        groups = None if catalogue.groups is None else catalogue.groups[pictures.rows[chosen]].astype(np.int64)
+        return Sample(pictures.images[chosen], columns, sources, groups=groups)
 
     def card(self) -> str:
         """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""

@@ -5,7 +5,8 @@ hard test of fine detail, because nearly all of it is fine detail.
 
 Each photograph is divided by ROWS into a train, a heldout and a reserve region, and every crop is inside one region. So
 no pixel is in two splits, which a split of overlapping crops could not guarantee. The disadvantage is that the crops of
-a region overlap one another; the effective sample size is the number of disjoint crops.
+a region overlap one another; the effective sample size is the number of disjoint crops. Crops of one cell of a region
+form a group (``Sample.groups``), as many groups as there are disjoint crops, and errors are taken over groups.
 """
 
 from __future__ import annotations
@@ -178,10 +179,11 @@ class Textures(Data):
                 f"{self.size} px, got n = {n}; use more photos, a smaller size, or a larger {split} region"
             )
         chosen = [self._crops(name, split, -(-n // len(self.photos)), seed) for name in self.photos]
-        images, sources = zip(*(chosen[i % len(chosen)][i // len(chosen)] for i in range(n)), strict=True)
+        images, sources, cells = zip(*(chosen[i % len(chosen)][i // len(chosen)] for i in range(n)), strict=True)
         which = np.arange(n) % len(self.photos)
         attributes = {f"photo/{name}": which == i for i, name in enumerate(self.photos)}
-        return Sample(np.stack(images), attributes, sources)
+        _, groups = np.unique(np.stack([which, cells]), axis=1, return_inverse=True)
+        return Sample(np.stack(images), attributes, sources, groups=groups.reshape(-1).astype(np.int64))
 
     def card(self) -> str:
         """Return one paragraph: the photographs, their licences, and the number of independent crops."""
@@ -210,18 +212,25 @@ class Textures(Data):
         top, left, bottom, right = self.region(name, split)
         return max(bottom - top - self.size + 1, 0) * max(right - left - self.size + 1, 0)
 
-    def _crops(self, name: PhotoName, split: Split, n: int, seed: int) -> list[tuple[np.ndarray, str]]:
-        """Return the first n crops of one photograph: (uint8 [3,size,size], their position as text)."""
+    def _crops(self, name: PhotoName, split: Split, n: int, seed: int) -> list[tuple[np.ndarray, str, int]]:
+        """Return the first n crops of one photograph: (uint8 [3,size,size], their position as text, their cell).
+
+        The positions of a split are divided evenly into as many cells as there are disjoint crops.
+        """
         pixels = _read_photograph(name)
-        top, left, _, right = self.region(name, split)
+        top, left, bottom, right = self.region(name, split)
+        high, wide = bottom - top - self.size + 1, right - left - self.size + 1
+        down, across = (bottom - top) // self.size, (right - left) // self.size
         rng = rng_at(seed, f"textures/{split}/{name}")
         places = rng.permutation(self._places(name, split))[:n]
         mirrored = rng.random(self._places(name, split))[:n] < 0.5 if self.mirror else np.zeros(n, bool)
-        rows, columns = np.divmod(places, right - left - self.size + 1)
+        rows, columns = np.divmod(places, wide)
+        cells = rows * down // high * across + columns * across // wide
         crops = []
-        for y, x, flip in zip(rows + top, columns + left, mirrored, strict=True):
+        for y, x, flip, cell in zip(rows + top, columns + left, mirrored, cells, strict=True):
             crop = pixels[:, y : y + self.size, x : x + self.size]
-            crops.append((crop[:, :, ::-1] if flip else crop, f"{name} y={y} x={x}{' mirrored' if flip else ''}"))
+            place = f"{name} y={y} x={x}{' mirrored' if flip else ''}"
+            crops.append((crop[:, :, ::-1] if flip else crop, place, int(cell)))
         return crops
 
 

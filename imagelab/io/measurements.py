@@ -53,6 +53,7 @@ def mend_copy(path: Path, whole: str) -> None:
             os.fsync(file.fileno())
         sync(path.parent)
         return
-    if present and not whole.startswith(present.rpartition("\n")[0]):
+    lines = (present or "").rpartition("\n")[0].splitlines()  # shards of one generation may be finished in any order
+    if not set(lines) <= set(whole.splitlines()):
         _LOG.warning("%s: differed from the files that it is a copy of; it was written again", shown(path))
     write_atomic(path, whole)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..images import check_images
 from ..measurement import Direction, Measurement
+from .jackknife import degrees
 
 __all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable", "Quantity"]
 
@@ -34,18 +35,30 @@ class ImageSet:
         images: uint8 [N,C,H,W].
         cache: folder where features are kept between processes, None for memory only.
         memory: features by space key, filled as metrics ask (see metrics/features.py).
+        groups: int64 [N], images that belong together have one number (crops of one photograph, pictures of one
+            person): errors are taken over groups. None if all images are independent.
     """
 
     images: np.ndarray
     cache: Path | None = None
     memory: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check the form once, when the set is made."""
         check_images(self.images)
+        if self.groups is not None and (self.groups.shape != (len(self.images),) or self.groups.dtype != np.int64):
+            raise ValueError(
+                f"groups: expected int64 [{len(self.images)}], got {self.groups.dtype} {self.groups.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def independent(self) -> int:
+        """The number of independent groups of images: N where no image belongs to another."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,16 @@ class Evidence:
     train: ImageSet | None = None
     twin: ImageSet | None = None
     pairs: tuple[ImageSet, ImageSet] | None = None
+
+    @property
+    def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The groups of the reference and of the images under test, as the jackknife takes them."""
+        return self.real.groups, self.fake.groups
+
+    @property
+    def degrees(self) -> float | None:
+        """Degrees of freedom of an error that both sets contribute to; None for many (see jackknife.py)."""
+        return degrees(self.real.independent, self.fake.independent)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ because differences that ten examples reveal are coarse ones.
 The error of the AUC is DeLong's, from the variance of each image's rank among the images of the other kind, times
 sqrt(1 + 4 A (1 - A)): folds share training images, so their errors are correlated, most of all where the sets do not
 differ. (Measured: claimed over true .89 to 1.13 for A from .5 to .98, n from 60 to 200, 8 and 60 dimensions; without
-the factor .72 at the null.)
+the factor .72 at the null.) The limits are those of log(A / (1 - A)); at A = 1 they are exact for a group of images
+that are always out of order (intervals.py). The ruler is taken as known: another unit changes only the penalty on the
+weights, and the interval holds without it.
 
 Lower is better; trust it from 200 images. At most 10,000 images a set are used. What it does not see: a set that lost
 variety although each image looks right; and it reports that images differ, not how.
@@ -34,6 +36,8 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
+from .intervals import area_limits
+from .jackknife import Blocks, mean_and_error
 from .spectrum import log_radial_powers
 
 __all__ = ["delong_variance", "detector", "placements", "separability", "starved_separability"]
@@ -68,18 +72,26 @@ def placements(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return 1.0 - (rank[:n] - rankdata(real)) / m, (rank[n:] - rankdata(fake)) / n
 
 
-def delong_variance(real: np.ndarray, fake: np.ndarray) -> float:
-    """Return DeLong's variance of an AUC for a given classifier, from the placements [N] and [M]; N, M >= 2."""
-    return float(real.var(ddof=1) / len(real) + fake.var(ddof=1) / len(fake))
+def delong_variance(real: np.ndarray, fake: np.ndarray, blocks: Blocks = (None, None)) -> float:
+    """Return DeLong's variance of an AUC for a given classifier, from the placements [N] and [M]; N, M >= 2.
+
+    Args:
+        real: float [N].
+        fake: float [M].
+        blocks: see jackknife.py; a single block has no variance of its own.
+    """
+    errors = [mean_and_error(each, own)[1] for each, own in zip((real, fake), blocks, strict=True)]
+    return float(sum((error or 0.0) ** 2 for error in errors))
 
 
-def separability(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[float, float]:
+def separability(real: np.ndarray, fake: np.ndarray, seed: int, blocks: Blocks = (None, None)) -> tuple[float, float]:
     """Return the cross-validated AUC of a linear classifier between two sets of features, and its standard error.
 
     Args:
         real: float [N,D], standardised; N >= 10.
         fake: float [M,D], standardised; M >= 10.
         seed: seed of the folds.
+        blocks: see jackknife.py. They count in the error only: images of one block may stand in two folds.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
@@ -92,12 +104,15 @@ def separability(real: np.ndarray, fake: np.ndarray, seed: int) -> tuple[float, 
         classifier = LogisticRegression(C=SOFT, class_weight="balanced", max_iter=300)
         score = classifier.fit(features[train], made[train]).decision_function(features[test])
         pair = placements(score[made[test] == 0], score[made[test] == 1])
-        results.append((pair[1].mean(), delong_variance(*pair)))
+        rows = test[made[test] == 0], test[made[test] == 1] - len(real)
+        results.append((pair[1].mean(), delong_variance(*pair, _some(blocks, rows))))
     area, variance = np.mean(results, axis=0)
     return float(area), float(np.sqrt(variance / FOLDS * (1.0 + 4.0 * area * (1.0 - area))))
 
 
-def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: int = STARVED) -> tuple[float, float]:
+def starved_separability(
+    real: np.ndarray, fake: np.ndarray, seed: int, images: int = STARVED, blocks: Blocks = (None, None)
+) -> tuple[float, float]:
     """Return the mean AUC of linear classifiers that were trained on few images, and its standard error.
 
     At most half of each set is used for training, each image in one classifier; the other images are scored. Training
@@ -108,11 +123,13 @@ def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: 
         fake: float [M,D], standardised; M >= 4 images.
         seed: seed of the halves and of the training sets.
         images: images of each kind that a classifier is trained on.
+        blocks: as in :func:`separability`.
     """
     from sklearn.linear_model import LogisticRegression
 
     rng = rng_at(seed, "detector starved")
-    real, fake = (each[rng.permutation(len(each))] for each in (real, fake))
+    orders = rng.permutation(len(real)), rng.permutation(len(fake))
+    real, fake = real[orders[0]], fake[orders[1]]
     fits = min(FITS, len(real) // (2 * images), len(fake) // (2 * images))
     unseen = real[fits * images :], fake[fits * images :]
     placed = []
@@ -121,11 +138,19 @@ def starved_separability(real: np.ndarray, fake: np.ndarray, seed: int, images: 
         classifier = LogisticRegression(C=SOFT, max_iter=300).fit(training, np.repeat([0, 1], images))
         placed.append(placements(*(classifier.decision_function(each) for each in unseen)))
     areas = np.array([of_fake.mean() for _, of_fake in placed])
-    scored = delong_variance(*(np.mean(each, axis=0) for each in zip(*placed, strict=True)))
+    left = _some(blocks, (orders[0][fits * images :], orders[1][fits * images :]))
+    averages = [np.mean(each, axis=0) for each in zip(*placed, strict=True)]
+    scored = delong_variance(averages[0], averages[1], left)
     # areas.var also contains the noise of scoring each classifier on finitely many images: subtract it
-    own_noise = np.mean([delong_variance(*pair) for pair in placed]) - scored
+    own_noise = np.mean([delong_variance(*pair, left) for pair in placed]) - scored
     from_training = max(areas.var(ddof=1) - max(own_noise, 0.0), 0.0)
     return float(areas.mean()), float(np.sqrt(from_training / fits + scored))
+
+
+def _some(blocks: Blocks, rows: tuple[np.ndarray, np.ndarray]) -> Blocks:
+    """Return the blocks of some rows of each set."""
+    ours, theirs = (None if own is None else own[chosen] for own, chosen in zip(blocks, rows, strict=True))
+    return ours, theirs
 
 
 def detector(evidence: Evidence) -> list[Measurement]:
@@ -140,7 +165,7 @@ def detector(evidence: Evidence) -> list[Measurement]:
         raise NotMeasurable(f"needs at least {MIN_IMAGES} images in each set, to learn and to be tested")
     rng = rng_at(evidence.seed, "detector")
     rows = [np.sort(rng.permutation(len(each))[:MAX_IMAGES]) for each in (real, fake)]
-    plain = real[rows[0]], fake[rows[1]]
+    plain, blocks = (real[rows[0]], fake[rows[1]]), _some(evidence.blocks, (rows[0], rows[1]))
     detail = _detail(evidence)
     both = np.hstack([plain[0], detail[0][rows[0]]]), np.hstack([plain[1], detail[1][rows[1]]])
     form = Measurement(
@@ -161,16 +186,18 @@ def detector(evidence: Evidence) -> list[Measurement]:
     how = f"logistic regression on {STARVED} images of each kind, mean of up to {FITS} lessons"
     starved = replace(form, name=f"detector_starved/{PRIMARY}", estimator=f"{how}, standardised by the reference")
     full = [
-        _filled(form, *separability(*plain, evidence.seed)),
-        _filled(with_spectrum, *separability(*both, evidence.seed)),
+        _filled(form, *separability(*plain, evidence.seed, blocks)),
+        _filled(with_spectrum, *separability(*both, evidence.seed, blocks)),
     ]
     if min(len(each) for each in plain) < 4 * STARVED:
         return [*full, replace(starved, value=None, missing=f"needs at least {4 * STARVED} images in each set")]
-    return [*full, _filled(starved, *starved_separability(*plain, evidence.seed))]
+    return [*full, _filled(starved, *starved_separability(*plain, evidence.seed, blocks=blocks))]
 
 
 def _filled(form: Measurement, area: float, stderr: float) -> Measurement:
-    return replace(form, value=area, stderr=stderr or None)  # at an AUC of 1 the formula gives 0: the error is unknown
+    low, high = area_limits(area, stderr, min(form.n_real, form.n_fake))
+    # at an AUC of 1 the formula gives 0: the error is unknown, the limits are not
+    return replace(form, value=area, stderr=stderr or None, low=low, high=high)
 
 
 def _detail(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:

@@ -54,10 +54,10 @@ def jackknifed_rows(
         result = measured(*feature_pair(evidence, space))
     except NotMeasurable as error:
         return [replace(each, value=None, missing=str(error)) for each in (plain, corrected)]
-    plain = replace(plain, value=result.value, stderr=result.stderr)
+    plain = replace(plain, value=result.value, stderr=result.stderr, df=result.df)
     if result.corrected is None:
         return [plain, replace(corrected, value=None, missing="needs at least 3 images in each set")]
-    return [plain, replace(corrected, value=result.corrected, stderr=result.stderr)]
+    return [plain, replace(corrected, value=result.corrected, stderr=result.stderr, df=result.df)]
 
 
 def training_features(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -26,7 +26,8 @@ import numpy as np
 from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
-from .jackknife import mean_and_error
+from .intervals import share_limits
+from .jackknife import degrees, mean_and_error
 
 __all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "variance_and_error"]
 
@@ -37,11 +38,12 @@ ZERO_VARIANCE = 1e-15
 4096 px, give about 4e-15."""
 
 
-def variance_and_error(images: np.ndarray) -> tuple[float, float | None]:
+def variance_and_error(images: np.ndarray, blocks: np.ndarray | None = None) -> tuple[float, float | None]:
     """Return the mean over pixels of the variance over images, and its standard error.
 
     Args:
         images: uint8 [N,C,H,W], N >= 2.
+        blocks: the block of each image, int64 [N]; None if all are independent.
 
     Returns:
         (variance in squared units of 0..1, standard error). The error is computed from each image's influence, its mean
@@ -59,7 +61,8 @@ def variance_and_error(images: np.ndarray) -> tuple[float, float | None]:
         gap = (images[first : first + BLOCK] - mean).reshape(len(images[first : first + BLOCK]), -1)
         distance[first : first + BLOCK] = np.einsum("nd,nd->n", gap, gap) / gap.shape[1] / 255.0**2
     variance = float(distance.sum() / (n - 1))
-    return variance, float(distance.std(ddof=1) / np.sqrt(n) * n / (n - 1)) if n > 2 else None
+    error = mean_and_error(distance, blocks)[1]
+    return variance, None if n < 3 or error is None else error * n / (n - 1)
 
 
 def pixel_variance(evidence: Evidence) -> list[Measurement]:
@@ -77,14 +80,14 @@ def pixel_variance(evidence: Evidence) -> list[Measurement]:
     raw = replace(form, name="pixel_variance/raw", unit="squared, pixels 0..1")
     if min(len(evidence.real), len(evidence.fake)) < 2:
         return [replace(each, value=None, missing="needs at least 2 images in each set") for each in (form, raw)]
-    real, fake = variance_and_error(evidence.real.images), variance_and_error(evidence.fake.images)
-    raw = replace(raw, value=fake[0], stderr=fake[1])
+    real, fake = (variance_and_error(each.images, each.groups) for each in (evidence.real, evidence.fake))
+    raw = replace(raw, value=fake[0], stderr=fake[1], df=degrees(evidence.fake.independent))
     if real[0] < ZERO_VARIANCE:
         return [replace(form, value=None, missing="the reference images are all the same"), raw]
     ratio, error = fake[0] / real[0], None
     if real[1] is not None and fake[1] is not None:
         error = float(np.hypot(fake[1] / real[0], ratio * real[1] / real[0]))
-    return [replace(form, value=ratio, stderr=error), raw]
+    return [replace(form, value=ratio, stderr=error, df=evidence.degrees), raw]
 
 
 def image_tone(image_set: ImageSet) -> dict[str, np.ndarray]:
@@ -108,7 +111,7 @@ def tone(evidence: Evidence) -> list[Measurement]:
     measurements = []
     n = len(evidence.fake)
     for name, values in image_tone(evidence.fake).items():
-        mean, error = mean_and_error(values)
+        mean, error = mean_and_error(values, evidence.fake.groups)
         measurements.append(
             Measurement(
                 name,
@@ -117,6 +120,7 @@ def tone(evidence: Evidence) -> list[Measurement]:
                 n_real=len(evidence.real),
                 n_fake=n,
                 stderr=error,
+                df=degrees(evidence.fake.independent),
                 better="two-sided",
                 estimator="mean over images",
                 cite="doi:10.1117/12.477378" if name == "colourfulness" else "",
@@ -156,8 +160,13 @@ def colour(evidence: Evidence) -> list[Measurement]:
     )
 
     def measurement(name: str, value: float, influence: np.ndarray, **other: str) -> Measurement:
-        _, error = mean_and_error(influence)
-        return replace(form, name=name, value=value, stderr=error, **other)
+        _, error = mean_and_error(influence, evidence.fake.groups)
+        return replace(form, name=name, value=value, stderr=error, df=degrees(evidence.fake.independent), **other)
+
+    def limited(share: Measurement) -> Measurement:
+        # few images hold most of a share near 0: the limits are those of as many values as would scatter so much
+        low, high = share_limits(share.value or 0.0, share.stderr, evidence.fake.independent, share.df)
+        return replace(share, low=low, high=high)
 
     spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")
     length, mean = np.linalg.norm(vector, axis=1), vector.mean(axis=0)
@@ -166,11 +175,11 @@ def colour(evidence: Evidence) -> list[Measurement]:
         together = float(np.linalg.norm(mean) / length.mean())
         influence = (along - together * length) / length.mean()
         estimator = "1 - |mean colour| / mean |colour|"
-        spread = measurement("hue_spread", 1.0 - together, influence, unit="", estimator=estimator)
+        spread = limited(measurement("hue_spread", 1.0 - together, influence, unit="", estimator=estimator))
     return [
         measurement("chroma", float(chroma.mean()), chroma),
         spread,
-        measurement("clipped", float(clipped.mean()), clipped, unit="share"),
+        limited(measurement("clipped", float(clipped.mean()), clipped, unit="share")),
     ]
 
 

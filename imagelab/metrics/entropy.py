@@ -35,7 +35,8 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
-from .jackknife import leave_out, spread
+from .intervals import wilson
+from .jackknife import Blocks, Jackknifed, jackknifed, leave_out
 from .neighbours import nearest
 
 __all__ = ["entropy", "entropy_gap", "entropy_of_distances", "knn_entropy", "principal_plane"]
@@ -79,24 +80,29 @@ def knn_entropy(points: np.ndarray, k: int = NEIGHBOUR) -> float:
     return entropy_of_distances(distances, k, points.shape[1]) if distances.min() > 0 else -np.inf
 
 
-def entropy_gap(real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEIGHBOUR) -> tuple[float, float]:
+def entropy_gap(
+    real: np.ndarray, fake: np.ndarray, seed: int, k: int = NEIGHBOUR, blocks: Blocks = (None, None)
+) -> Jackknifed:
     """Return H(fake) - H(real) of two sets of one size, and its standard error by the delete-a-group jackknife.
+
+    The plane and its units are taken as known: they are the same for both sets, and the interval holds with them.
 
     Args:
         real: float [N,D], N >= 20, no exact copies within the set.
         fake: float [N,D], likewise.
         seed: seed of the groups.
         k: number of the neighbour.
+        blocks: see jackknife.py.
     """
     n, d = real.shape
     # One search serves all leave-outs: each needs only the first of these neighbours that is not left out.
     neighbours = [nearest(each, each, KNOWN + k - 1, exclude_self=True) for each in (real, fake)]
     whole = [entropy_of_distances(distances[:, k - 1], k, d) for _, distances in neighbours]
     left = []
-    for pair in leave_out(n, n, seed, PARTS):
+    for pair in leave_out(n, n, seed, PARTS, blocks):
         parts = [_kth_among(rows, *each, k) for rows, each in zip(pair, neighbours, strict=True)]
         left.append(entropy_of_distances(parts[1], k, d) - entropy_of_distances(parts[0], k, d))
-    return whole[1] - whole[0], float(spread(np.array(left)))
+    return jackknifed(whole[1] - whole[0], np.array(left))
 
 
 def _kth_among(rows: np.ndarray, index: np.ndarray, distances: np.ndarray, k: int) -> np.ndarray:
@@ -125,7 +131,9 @@ def entropy(evidence: Evidence) -> list[Measurement]:
         raise NotMeasurable(f"needs at least {MIN_IMAGES} images in each set")
     plane = principal_plane(real)
     n, rng = min(len(real), len(fake), MAX_IMAGES), rng_at(evidence.seed, "entropy")
-    real, fake = (each[np.sort(rng.permutation(len(each))[:n])] @ plane for each in (real, fake))
+    rows = [np.sort(rng.permutation(len(each))[:n]) for each in (real, fake)]
+    blocks = [None if own is None else own[chosen] for own, chosen in zip(evidence.blocks, rows, strict=True)]
+    real, fake = real[rows[0]] @ plane, fake[rows[1]] @ plane
     form = Measurement(
         f"entropy/{PRIMARY}",
         0.0,
@@ -141,12 +149,15 @@ def entropy(evidence: Evidence) -> list[Measurement]:
     )
     ours, theirs = _twins(fake), _twins(real)
     softened = (ours + 2.0) / (n + 4.0)  # Agresti and Coull: an error above 0 also for 0 of n
+    low, high = wilson(ours / n, n / 2.0)  # twins come in pairs, so that half as many decide
     twins = replace(
         form,
         name=f"entropy_twins/{PRIMARY}",
         value=ours / n,
         unit="share",
         stderr=float(np.sqrt(softened * (1.0 - softened) / (n + 4.0))),
+        low=low,
+        high=high,
         better="lower",
         estimator=f"share with a twin in the set, in {plane.shape[1]} principal directions of the reference",
     )
@@ -154,8 +165,8 @@ def entropy(evidence: Evidence) -> list[Measurement]:
         whose, count = ("generated", ours) if ours else ("reference", theirs)
         reason = f"minus infinity: {count} of {n} {whose} images have an exact twin in their set"
         return [replace(form, value=None, missing=reason), twins]
-    value, stderr = entropy_gap(real, fake, evidence.seed)
-    return [replace(form, value=value, stderr=stderr), twins]
+    gap = entropy_gap(real, fake, evidence.seed, blocks=(blocks[0], blocks[1]))
+    return [replace(form, value=gap.value, stderr=gap.stderr, df=gap.df), twins]
 
 
 def _twins(points: np.ndarray) -> int:

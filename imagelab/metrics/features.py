@@ -38,6 +38,7 @@ __all__ = [
     "feature_pair",
     "features",
     "full_precision",
+    "restandardised",
 ]
 
 VERSION = 1  # increase it whenever the numbers of any space change
@@ -178,6 +179,21 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
     if not alive.any():
         raise NotMeasurable("no feature varies over the reference images: they are all the same")
     return (real[:, alive] - mean[alive]) / spread[alive], (fake[:, alive] - mean[alive]) / spread[alive]
+
+
+def restandardised(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a part of both sets, standardised by that part of the reference.
+
+    An error that leaves out images calls it, so that the unit of every feature, which the reference sets, is part of
+    the error.
+
+    Args:
+        real: float64 [N,D], some of the reference features of :func:`feature_pair`, N >= 2.
+        fake: float64 [M,D], some of the other ones.
+    """
+    mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
+    spread = np.where(spread > DEAD, spread, 1.0)  # a channel that varies in the images left out only keeps its unit
+    return (real - mean) / spread, (fake - mean) / spread
 
 
 def batches(images: np.ndarray, device: str, size: int = BATCH) -> Iterator[Tensor]:

@@ -12,8 +12,16 @@ means,
 
     A^T A = A_1^T A_1 + A_2^T A_2 + n_1 n_2 / (n_1 + n_2) (mu_1 - mu_2)(mu_1 - mu_2)^T.         (2)
 
-So a factor of it is A_1, A_2 and one row of the gap, stacked; and the jackknife merges groups instead of reading the
-features again.
+So a factor of it is A_1, A_2 and one row of the gap, stacked. The jackknife subtracts a group's part from the
+covariance instead of reading the others again, and uses
+
+    Tr (S_1 S_2)^(1/2) = sum of the square roots of the eigenvalues of R S_2 R^T,  R^T R = S_1,     (3)
+
+which is as exact as an error needs (1e-8 of the largest eigenvalue for each direction without variance) and cheaper.
+
+The distance is in units of the reference's own spread. This ruler has an error, too: with the ruler taken as known, 128
+features and n = 300, the interval of PPCA images held 77 % of the time, and with each group left out before
+standardising 97 % (60 repeats).
 
 The plain value is biased upwards by about c/n (``frechet_floor`` computes the bias for Gaussians). Therefore a
 jackknifed value is also reported, and values of different n should not be compared. Lower is better. Trust it from
@@ -29,9 +37,9 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -40,9 +48,10 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence
 from .distances import distance_form, jackknifed_rows
-from .features import DISTANCE_SPACES
+from .features import DISTANCE_SPACES, SPACES
 from .inception import NAME as INCEPTION
-from .jackknife import GROUPS, Jackknifed, group_labels, jackknifed
+from .jackknife import GROUPS, Blocks, Jackknifed, group_labels, jackknifed
+from .ruler import rulers_without
 
 __all__ = [
     "FittedGaussian",
@@ -100,6 +109,10 @@ class FittedGaussian:
         return float(gap + np.sum(ours**2) + np.sum(theirs**2) - 2.0 * overlap)
 
 
+def _merged(parts: Iterable[FittedGaussian]) -> FittedGaussian:
+    return reduce(lambda one, other: one.merge(other), parts)
+
+
 def _packed(rows: np.ndarray) -> np.ndarray:
     """Return at most D rows with the same rows^T rows."""
     return rows if len(rows) <= rows.shape[1] else np.asarray(np.linalg.qr(rows, mode="r"))
@@ -127,18 +140,29 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     return FittedGaussian.of(real).distance(FittedGaussian.of(fake))
 
 
-def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int = GROUPS) -> Jackknifed:
+def frechet_jackknife(
+    real: np.ndarray,
+    fake: np.ndarray,
+    seed: int,
+    groups: int = GROUPS,
+    own_ruler: bool = False,
+    blocks: Blocks = (None, None),
+) -> Jackknifed:
     """Return the distance with its standard error and without its 1/n bias, reading each feature once.
 
-    Measured over 150 repeats on Gaussians of 10 and 60 dimensions, n = 300 and 400: the stated error is .9 times the
-    spread for distributions that clearly differ, and 1.3 times for equal or nearly equal ones, where it is
-    conservative. The corrected value has half the scatter of :func:`frechet_infinity`, with an equally small bias.
+    Measured over 150 repeats on Gaussians of 10 and 60 dimensions, n = 300 and 400, with a known ruler: the stated
+    error is .9 times the spread for distributions that clearly differ, and 1.3 times for equal or nearly equal ones,
+    where it is conservative. The corrected value has half the scatter of :func:`frechet_infinity`, with an equally
+    small bias.
 
     Args:
         real: float [N,D], N >= 2.
         fake: float [M,D], M >= 2.
         seed: seed of the groups.
         groups: number of groups, >= 2.
+        own_ruler: whether both sets are standardised by ``real``; then each group is left out before standardising
+            (ruler.py, equation 1), which here is a division of the columns of both factors.
+        blocks: see jackknife.py.
 
     Returns:
         The same as :func:`~.jackknife.jackknife` of :func:`frechet_distance`, up to rounding.
@@ -147,38 +171,83 @@ def frechet_jackknife(real: np.ndarray, fake: np.ndarray, seed: int, groups: int
         ValueError: for sets of fewer than two, or of different D, or fewer than two groups.
     """
     _check(real, fake)
-    labels = group_labels(len(real), len(fake), seed, groups)
-    g = int(labels[0].max()) + 1
-    reals, fakes = (
-        [FittedGaussian.of(x[of == j]) for j in range(g)] for x, of in zip((real, fake), labels, strict=True)
-    )
-    value = _merged(reals).distance(_merged(fakes))
+    labels = group_labels(len(real), len(fake), seed, groups, blocks)
+    wholes = FittedGaussian.of(real), FittedGaussian.of(fake)
+    value = wholes[0].distance(wholes[1])
     if min(len(of) - np.bincount(of).max() for of in labels) < 2:  # too few rows for a spread
         return Jackknifed(value, None, None)
-    left = zip(_left_out(reals), _left_out(fakes), strict=True)
-    return jackknifed(value, np.array([one.distance(other) for one, other in left]))
+    parts = [_Parts(x, whole, of) for x, whole, of in zip((real, fake), wholes, labels, strict=True)]
+    left, units = np.empty(int(labels[0].max()) + 1), None
+    if own_ruler:
+        units = rulers_without(real, labels[0]).spread
+    for j in range(len(left)):
+        left[j] = parts[0].without(j).distance(parts[1].without(j), None if units is None else units[j])
+    # the rounding of equation (3) is larger than that of (1), and the same in all of them
+    left += value - parts[0].without(None).distance(parts[1].without(None), None)
+    return jackknifed(value, left)
 
 
-def _merged(parts: Iterable[FittedGaussian]) -> FittedGaussian:
-    return reduce(lambda one, other: one.merge(other), parts)
+@dataclass(frozen=True, eq=False)
+class _Covariance:
+    """A set of features without one group: mean [D], covariance [D,D], and its root [K,D] where K < D are left."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    rows: np.ndarray | None = None
+
+    def distance(self, other: _Covariance, unit: np.ndarray | None) -> float:
+        """Return the distance by equation (3), of the features divided by ``unit`` [D] if given."""
+        one, two = (other, self) if self.rows is None and other.rows is not None else (self, other)
+        gap, ours, theirs = one.mean - two.mean, one.covariance, two.covariance
+        root = _root(ours) if one.rows is None else one.rows
+        if unit is not None:
+            square = np.outer(unit, unit)
+            gap, root, ours, theirs = gap / unit, root / unit, ours / square, theirs / square
+        squares = np.linalg.eigvalsh(root @ theirs @ root.T)
+        return float(gap @ gap + np.trace(ours) + np.trace(theirs) - 2.0 * np.sqrt(squares.clip(0.0)).sum())
 
 
-def _left_out(parts: Sequence[FittedGaussian], outside: tuple[FittedGaussian, ...] = ()) -> Iterator[FittedGaussian]:
-    """Yield, for each part, all other parts and ``outside`` merged.
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The features [N,D] of a set, its Gaussian, and the group of each row; from these follow all leave-outs."""
 
-    Divide and conquer: each half in turn is divided further, with the other half merged into ``outside``. So g parts
-    need about g log2(g) merges instead of g^2.
-    """
-    if len(parts) == 1:
-        yield outside[0]
-        return
-    half = len(parts) // 2
-    for inner, other in ((parts[:half], parts[half:]), (parts[half:], parts[:half])):
-        yield from _left_out(inner, (_merged((*outside, *other)),))
+    features: np.ndarray
+    whole: FittedGaussian
+    labels: np.ndarray
+
+    @cached_property
+    def scatter(self) -> np.ndarray:
+        return self.whole.factor.T @ self.whole.factor
+
+    def without(self, group: int | None) -> _Covariance:
+        """Return the moments without a group; of all images for None."""
+        gone = self._centred(np.zeros(len(self.labels), bool) if group is None else self.labels == group)
+        n = self.whole.n - len(gone)
+        shift = -gone.sum(axis=0) / n
+        covariance = (self.scatter - gone.T @ gone - n * np.outer(shift, shift)) / (n - 1)
+        if n > len(shift):
+            return _Covariance(self.whole.mean + shift, covariance)
+        kept = np.ones(len(self.labels), bool) if group is None else self.labels != group
+        return _Covariance(self.whole.mean + shift, covariance, (self._centred(kept) - shift) / np.sqrt(n - 1))
+
+    def _centred(self, rows: np.ndarray) -> np.ndarray:
+        return self.features[rows].astype(np.float64) - self.whole.mean
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return R with R^T R = covariance, by Cholesky; by its eigenvectors where it is singular."""
+    try:
+        return np.linalg.cholesky(covariance).T
+    except np.linalg.LinAlgError:
+        shares, directions = np.linalg.eigh(covariance)
+        return np.sqrt(shares.clip(0.0))[:, None] * directions.T
 
 
 def frechet_infinity(real: np.ndarray, fake: np.ndarray, seed: int, points: int = 10) -> float:
-    """Return the Fréchet distance extrapolated to infinitely many images.
+    """Return the Fréchet distance extrapolated to infinitely many images, without an error.
+
+    The error of :func:`frechet_jackknife` does not belong to it: this value scatters 1.4 times as much as that error
+    says (Gaussians of 10 dimensions, n = 300, 200 repeats: an interval with it holds 82 to 84 %).
 
     The distance of growing random parts of both sets, from a fifth of the images to all, is fitted by a line in
     1/fraction; its value at 0 is the result.
@@ -258,7 +327,12 @@ def _check(real: np.ndarray, fake: np.ndarray) -> None:
 def frechet_rows(evidence: Evidence, space: str, name: str, cite: str = CITE) -> list[Measurement]:
     """Return the plain distance in one space under ``name``, and the jackknifed one under its ``_corrected`` name."""
     form = distance_form(evidence, space, name, "nuclear norm, float64", cite)
-    return jackknifed_rows(evidence, space, form, lambda real, fake: frechet_jackknife(real, fake, evidence.seed))
+    own = SPACES[space].standardise
+
+    def measured(real: np.ndarray, fake: np.ndarray) -> Jackknifed:
+        return frechet_jackknife(real, fake, evidence.seed, own_ruler=own, blocks=evidence.blocks)
+
+    return jackknifed_rows(evidence, space, form, measured)
 
 
 def frechet(evidence: Evidence) -> list[Measurement]:

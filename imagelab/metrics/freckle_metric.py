@@ -5,7 +5,7 @@
                             (freckles.py);
     freckles/net            net of what the model invents: detected, less detected on a control without freckles, over
                             the response (freckle_controls.py);
-    freckles/prevalence     share of freckled faces, corrected (Rogan, Gladen 1978), with limits (shares.py);
+    freckles/prevalence     share of freckled faces, corrected (Rogan, Gladen 1978), with limits (rogan_gladen.py);
     freckles/contrast       mean contrast of the detections: freckles fade before they are missed;
     freckles/blank          detections on copies of freckle-free faces by the model under test;
     freckles/twin           detections on images of the blank twin of this loop. Where it has a value, it is the control

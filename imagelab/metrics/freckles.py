@@ -47,7 +47,7 @@ from .freckle_calibration import (
 )
 from .freckle_candidates import find_candidates
 from .jackknife import mean_and_error
-from .shares import corrected, share_limits
+from .rogan_gladen import corrected, corrected_limits
 
 __all__ = [
     "FRECKLED",
@@ -227,8 +227,8 @@ def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tup
 
 
 def prevalence_limits(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float]:
-    """Return the 95 % limits of :func:`prevalence`, see :func:`~imagelab.metrics.shares.share_limits`."""
-    return share_limits(*_called(count), *_errors(calibration))
+    """Return the 95 % limits of :func:`prevalence`, see :func:`~imagelab.metrics.rogan_gladen.corrected_limits`."""
+    return corrected_limits(*_called(count), *_errors(calibration))
 
 
 def _called(count: np.ndarray) -> tuple[int, int]:

@@ -3,8 +3,14 @@
 Both sets are divided at random into g groups. The statistic is computed g times, each time with one group left out of
 each set. From the values theta_(-j) follow
 
-    standard error   sqrt((g - 1) / g * sum_j (theta_(-j) - mean)^2)                           (1)
-    corrected value  g theta - (g - 1) mean,  which removes a bias that is proportional to 1/n.   (2)
+    standard error   sqrt((g - 1) / g * sum_j (theta_(-j) - mean)^2),  with g - 1 degrees of freedom    (1)
+    corrected value  g theta - (g - 1) mean,  which removes a bias that is proportional to 1/n.         (2)
+
+With g = 20 the interval is value +- t stderr, t = 2.09 for 19 degrees of freedom. (The normal 1.96 on ten groups holds
+91.8 % where 95 % is said.)
+
+Images that belong together (crops of one photograph, pictures of one person) are not independent. They share a block
+number, whole blocks are left out, and the error of a mean is that of the sums of the blocks (equation 3).
 
 Do not use a bootstrap with replacement for distances between distributions: its repeated rows add the bias of a small
 sample a second time (a Fréchet distance of .05: plain .0996, bootstrap .149, jackknife .048).
@@ -16,16 +22,33 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..seeds import rng_at
 
-__all__ = ["GROUPS", "Jackknifed", "group_labels", "jackknife", "jackknifed", "leave_out", "mean_and_error", "spread"]
+__all__ = [
+    "GROUPS",
+    "Blocks",
+    "Jackknifed",
+    "degrees",
+    "group_labels",
+    "jackknife",
+    "jackknifed",
+    "leave_out",
+    "mean_and_error",
+    "spread",
+]
 
-GROUPS = 10
-"""Number of groups of a set: the standard error itself then has a relative error of about a quarter."""
+GROUPS = 20
+"""Number of groups of a set: the standard error itself then has a relative error of about a sixth."""
+
+MANY = 200
+"""From this number of independent images on, Student's t is the normal distribution: 1.972 against 1.960."""
+
+Blocks = tuple[np.ndarray | None, np.ndarray | None]
+"""For the real and the fake set, the block of each image, int64 [N]; None where all images are independent."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +59,18 @@ class Jackknifed:
         value: the statistic of all images.
         stderr: its standard error, equation (1); None if a set is too small.
         corrected: the value without its 1/n bias, equation (2); None if a set is too small.
+        df: degrees of freedom of the standard error, g - 1; None without an error.
     """
 
     value: float
     stderr: float | None
     corrected: float | None
+    df: float | None = None
 
     def times(self, factor: float) -> Jackknifed:
         """Return the same in other units: everything multiplied by the factor."""
-        scaled = (None if each is None else factor * each for each in (self.stderr, self.corrected))
-        return Jackknifed(factor * self.value, *scaled)
+        scaled = [None if each is None else factor * each for each in (self.stderr, self.corrected)]
+        return replace(self, value=factor * self.value, stderr=scaled[0], corrected=scaled[1])
 
 
 def jackknife(
@@ -84,33 +109,46 @@ def jackknifed(value: float, left: np.ndarray) -> Jackknifed:
         left: float [g], the statistic without group j; g >= 2.
     """
     g = len(left)
-    return Jackknifed(value, float(spread(left)), float(g * value - (g - 1) * left.mean()))
+    return Jackknifed(value, float(spread(left)), float(g * value - (g - 1) * left.mean()), g - 1)
 
 
-def leave_out(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> list[tuple[np.ndarray, np.ndarray]]:
+def leave_out(
+    n_real: int, n_fake: int, seed: int, groups: int = GROUPS, blocks: Blocks = (None, None)
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return, for each group, the rows of both sets without that group; an empty list if a set has fewer than two rows.
 
     Raises:
         ValueError: for fewer than two groups.
     """
-    of_real, of_fake = group_labels(n_real, n_fake, seed, groups)
+    of_real, of_fake = group_labels(n_real, n_fake, seed, groups, blocks)
     g = int(of_real.max(initial=-1)) + 1
     return [(np.flatnonzero(of_real != j), np.flatnonzero(of_fake != j)) for j in range(g)] if g > 1 else []
 
 
-def group_labels(n_real: int, n_fake: int, seed: int, groups: int = GROUPS) -> tuple[np.ndarray, np.ndarray]:
-    """Return the group 0..g-1 of each row of each set: int64 [n_real] and [n_fake], g = min(groups, sizes).
+def group_labels(
+    n_real: int, n_fake: int, seed: int, groups: int = GROUPS, blocks: Blocks = (None, None)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group 0..g-1 of each row of each set: int64 [n_real] and [n_fake].
+
+    g is the smallest of ``groups`` and the numbers of independent blocks of the two sets.
 
     Raises:
         ValueError: for fewer than two groups.
     """
     if groups < 2:
         raise ValueError(f"jackknife: expected at least 2 groups, got {groups}")
-    g, rng = min(groups, n_real, n_fake), rng_at(seed, "jackknife")
-    labels = [np.zeros(n, np.int64) for n in (n_real, n_fake)]
-    for each in labels:
-        for j, rows in enumerate(np.array_split(rng.permutation(len(each)), max(g, 1))):
-            each[rows] = j
+    rng = rng_at(seed, "jackknife")
+    units = [
+        np.arange(n) if own is None else np.unique(own, return_inverse=True)[1]
+        for n, own in zip((n_real, n_fake), blocks, strict=True)
+    ]
+    counts = [int(unit.max(initial=-1)) + 1 for unit in units]
+    labels, g = [], min(groups, *counts)
+    for unit, count in zip(units, counts, strict=True):
+        of_unit = np.zeros(count, np.int64)
+        for j, rows in enumerate(np.array_split(rng.permutation(count), max(g, 1))):
+            of_unit[rows] = j
+        labels.append(of_unit[unit])
     return labels[0], labels[1]
 
 
@@ -120,12 +158,43 @@ def spread(values: np.ndarray) -> np.ndarray:
     return np.sqrt((g - 1) / g * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
 
 
-def mean_and_error(values: np.ndarray) -> tuple[float, float | None]:
-    """Return the mean of independent values [N] and its standard error s / sqrt(N), None for a single value.
+def mean_and_error(values: np.ndarray, blocks: np.ndarray | None = None) -> tuple[float, float | None]:
+    """Return the mean of values [N] and its standard error, None for a single value or a single block.
+
+    For independent values the error is s / sqrt(N). For N values in B blocks, with r_b the sum of value - mean over
+    block b,
+
+        stderr^2 = B / (B - 1) sum_b r_b^2 / N^2.                                               (3)
+
+    Args:
+        values: float [N].
+        blocks: the block of each value, int64 [N]; None if each value is a block of its own.
 
     Example:
         >>> mean_and_error(np.array([1.0, 3.0])), mean_and_error(np.array([2.0]))
         ((2.0, 1.0), (2.0, None))
+        >>> mean_and_error(np.array([1.0, 1.0, 3.0, 3.0]), np.array([7, 7, 8, 8]))
+        (2.0, 1.0)
+
+    References:
+        A robust variance estimator for cluster-correlated data (Williams 2000), doi:10.1111/j.0006-341X.2000.00645.x.
     """
-    n = len(values)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    n, mean = len(values), float(values.mean())
+    if blocks is None:
+        return mean, float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    sums = np.bincount(np.unique(blocks, return_inverse=True)[1], weights=values - mean)
+    b = len(sums)
+    return mean, float(np.sqrt(b / (b - 1) * np.sum(sums**2)) / n) if b > 1 else None
+
+
+def degrees(*counts: int) -> float | None:
+    """Return the degrees of freedom of an error that was taken from sets of so many independent images.
+
+    One less than the smallest count, which is on the safe side; None from 200 on (see ``MANY``).
+
+    Example:
+        >>> degrees(50, 1000), degrees(1000)
+        (49, None)
+    """
+    least = min(counts)
+    return None if least >= MANY else max(least - 1, 1)

@@ -36,6 +36,7 @@ from ..measurement import Measurement
 from . import random_features, ssl_encoder
 from .base import Evidence, NotMeasurable
 from .features import batches, full_precision
+from .jackknife import degrees, mean_and_error
 from .neighbours import nearest_in_blocks
 from .weights import locate
 
@@ -202,13 +203,16 @@ def embed(images: np.ndarray, name: str, device: str = "cpu") -> Iterator[Tensor
         yield embedded  # outside of full_precision(): it must not change the caller's torch settings between batches
 
 
-def mean_pairwise(images: np.ndarray, name: str, device: str = "cpu") -> tuple[float, float | None]:
+def mean_pairwise(
+    images: np.ndarray, name: str, device: str = "cpu", blocks: np.ndarray | None = None
+) -> tuple[float, float | None]:
     """Return the mean distance over all pairs of images, equation (2), and its standard error; memory independent of N.
 
     Args:
         images: uint8 [N,C,H,W], N >= 2, or a memory map of them.
         name: a key of ``EMBEDDINGS``.
         device: torch device.
+        blocks: the block of each image, int64 [N]; None if all are independent.
 
     Returns:
         (mean LPIPS or PD, standard error); the error is None for two images.
@@ -220,8 +224,9 @@ def mean_pairwise(images: np.ndarray, name: str, device: str = "cpu") -> tuple[f
     if n < 2:
         raise NotMeasurable("needs at least 2 images")
     cloud = _Cloud.of(images, name, device)
-    value, scatter = cloud.distance(cloud) * n / (n - 1), cloud.scatter(cloud) * n / (n - 1)
-    return value, float(2.0 * scatter / np.sqrt(n)) if n > 2 else None
+    error = mean_and_error(cloud.distances(cloud), blocks)[1]
+    value = cloud.distance(cloud) * n / (n - 1)
+    return value, None if n < 3 or error is None else 2.0 * error * n / (n - 1)
 
 
 def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "cpu") -> tuple[float, float | None]:
@@ -247,7 +252,8 @@ def mean_across(left: np.ndarray, right: np.ndarray, name: str, device: str = "c
     value = ours.distance(theirs)
     if min(len(left), len(right)) < 2:
         return value, None
-    return value, float(np.hypot(ours.scatter(theirs) / len(left) ** 0.5, theirs.scatter(ours) / len(right) ** 0.5))
+    errors = [mean_and_error(one.distances(other))[1] for one, other in ((ours, theirs), (theirs, ours))]
+    return value, float(np.linalg.norm([error or 0.0 for error in errors]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,14 +301,14 @@ class _Cloud:
         """
         return float(self.squares.mean() + other.squares.mean() - 2.0 * (self.mean @ other.mean))
 
-    def scatter(self, other: _Cloud) -> float:
-        """Return the standard deviation over these images of their mean distance to all of another set; N >= 2."""
+    def distances(self, other: _Cloud) -> np.ndarray:
+        """Return the mean distance of each of these images to all of another set, up to a constant: float64 [N]."""
         mean = other.mean.float()
         along, done = np.empty(len(self.squares), np.float32), 0
         for phi in self.again():
             along[done : done + len(phi)] = (phi.half().float() @ mean).cpu().numpy()
             done += len(phi)
-        return float((self.squares - 2.0 * along).std(ddof=1))
+        return self.squares - 2.0 * along
 
 
 def pairwise(left: Tensor, right: Tensor) -> Tensor:
@@ -369,7 +375,7 @@ def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
     chosen = EMBEDDINGS[space]
     value, stderr, missing = None, None, ""
     try:
-        value, stderr = mean_pairwise(evidence.fake.images, space, evidence.device)
+        value, stderr = mean_pairwise(evidence.fake.images, space, evidence.device, evidence.fake.groups)
     except NotMeasurable as reason:
         missing = str(reason)
     return [
@@ -379,6 +385,7 @@ def diversity(evidence: Evidence, space: str, name: str) -> list[Measurement]:
             n_real=len(evidence.real),
             n_fake=len(evidence.fake),
             stderr=stderr,
+            df=None if stderr is None else degrees(evidence.fake.independent),
             better="two-sided",
             estimator=f"mean squared distance over all pairs, {chosen.weighting}",
             feature_space=chosen.label,

@@ -1,125 +1,261 @@
-"""The share of images that have a property, from a test that is sometimes wrong: Rogan and Gladen, with limits.
+"""All attributes together: is any group of people lost, which is lost most, and how unequal are the losses?
 
-Of n images a share q tests positive. With sensitivity Se and specificity Sp, known from images that have the property
-and from images that do not, the share that has it is
+``tails`` measures each attribute by itself. A distance between whole images hardly changes if a group is lost, and
+among 24 attributes one looks lost by chance. Here the probes (attribute_probes.py) are applied to the reference, too,
+and the two sets are compared by what the probes say, so that an error of a probe is the same on both sides.
 
-    p = (q + Sp - 1) / (Se + Sp - 1).                                                          (1)
+    shares/distance     squared Mahalanobis distance between the mean vectors of all attributes (Hotelling's T^2 divided
+                        by its sample size), minus its expectation for equal distributions; 0 for equal ones
+    shares/p            p value of that test by permutation: of all random divisions of the two sets, the share with a
+                        distance at least as large
+    shares/lost         how many attributes are significantly rarer than among the reference images: Fisher's exact
+                        test of each, one-sided, corrected for their number by Holm's method, level 5 %
+    shares/worst        the smallest share kept, min over attributes of p(generated) / p(reference), each corrected for
+                        false positives; of those that at least 50 reference images are called to have
+    shares/disparity    Gini coefficient of the shares kept by the same attributes: 0 if all lose or keep alike
 
-A standard error says little where few images test positive: of none, the interval p +- 1.96 errors ends below a small
-true share, and the property is called lost. So each of q, Se and Sp gets binomial limits of its own, and the three are
-combined as distances from p, in squares (method of variance estimates recovery):
-
-    low  = p - sqrt((p - p(q-))^2 + (p - p(Se*))^2 + (p - p(Sp-))^2),
-    high = p + sqrt((p(q+) - p)^2 + (p(Se*) - p)^2 + (p(Sp+) - p)^2),                          (2)
-
-where each term replaces one of the three by the limit of it that moves p in that direction. The binomial limits are
-those of Clopper and Pearson, but count half the probability of the observed number (mid-p). Nominal 95 %, four tests
-(Se .83 to .98 from 150 to 1,500 images, Sp .99 to .9998 from 2,500 to 4,000), n 500 and 1,000, n p from .5 to 300,
-4,000 repeats each:
-
-    limits of q, Se, Sp               covers          misses as "lost"  misses as "gained"
-    p +- 1.96 errors                  .788 to 1.000   to .211           to .029
-    Wilson                            .946 to .984    to .028           to .049
-    Clopper-Pearson                   .952 to .996    to .028           to .025
-    Clopper-Pearson, mid-p (used)     .943 to .984    to .032           to .033
-
-Here "lost" is an interval that ends below the true share (experiments/instruments/share_coverage.py has the rows of the
-first and the last method). Values and limits are not clipped to 0..1.
+The minimum and the Gini coefficient of real against real are not 1 and 0: chance makes them unequal, so compare them
+with their floor. (Faces draws every attribute at its exact rate, so two sets of them differ less than chance allows:
+the p value of real against real is large.) It does not see attributes without a probe. Trust it from about 1,000 faces
+on.
 
 References:
+    The generalization of Student's ratio (Hotelling 1931), doi:10.1214/aoms/1177732979.
+    A simple sequentially rejective multiple test procedure (Holm 1979), Scand. J. Statist. 6, 65-70.
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
-    doi:10.1093/oxfordjournals.aje.a112510.
-    The use of confidence or fiducial limits illustrated in the case of the binomial (Clopper, Pearson 1934),
-    doi:10.1093/biomet/26.4.404.
-    Probable inference, the law of succession, and statistical inference (Wilson 1927),
-    doi:10.1080/01621459.1927.10502953.
+        doi:10.1093/oxfordjournals.aje.a112510.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from .freckle_calibration import CardValue
+import numpy as np
 
-__all__ = ["binomial_limits", "corrected", "share_limits"]
+from ..measurement import Measurement
+from ..seeds import rng_at
+from .base import Evidence, ImageSet, Metric, NotMeasurable, Quantity
+from .jackknife import group_labels, spread
+
+__all__ = ["ROW", "gini", "kept_shares", "lost_attributes", "permutation_p", "share_distance", "shares"]
+
+CITE = "doi:10.1214/aoms/1177732979"
+LEVEL = 0.05  # of all tests together
+COMMON = 50  # reference images that must have an attribute for its kept share: a relative error of some 20 %
+PERMUTATIONS = 999
+RIDGE = 1e-9  # added to the covariance: attributes that no image has do not vary
 
 
-def corrected(found: int, n: int, sensitivity: CardValue, specificity: CardValue) -> tuple[float, float]:
-    """Return the share by equation (1) and its standard error (delta method; errors of q, Se and Sp).
+def share_distance(real: np.ndarray, fake: np.ndarray) -> float:
+    """Return the squared Mahalanobis distance of the mean vectors without its bias: 0 in expectation for equal ones.
 
     Args:
-        found: images that test positive, 0..n.
-        n: images tested, at least 1.
-        sensitivity: Se with its standard error.
-        specificity: Sp with its standard error.
+        real: float or bool [N,K], N >= 2.
+        fake: float or bool [M,K], M >= 2.
     """
-    youden = sensitivity.value + specificity.value - 1
-    value = (found / n + specificity.value - 1) / youden
-    likely = (found + 0.5) / (n + 1)  # an error above 0 also for 0 of n
-    variance = likely * (1 - likely) / n
-    variance += (value * sensitivity.stderr) ** 2 + ((1 - value) * specificity.stderr) ** 2
-    return value, math.sqrt(variance) / youden
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    n, m = len(real), len(fake)
+    gap, inverse, rank = fake.mean(axis=0) - real.mean(axis=0), *_inverse(real, fake)
+    # E[d' S^-1 d] = K (1/n + 1/m) v / (v - K - 1) for normal vectors, S with v = n + m - 2 degrees of freedom
+    v = n + m - 2
+    bias = rank * (1.0 / n + 1.0 / m) * (v / (v - rank - 1) if v > rank + 1 else 1.0)
+    return float(gap @ inverse @ gap - bias)
 
 
-def share_limits(found: int, n: int, sensitivity: CardValue, specificity: CardValue) -> tuple[float, float]:
-    """Return the 95 % limits of the share by equation (2).
+def _inverse(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the inverse of the pooled covariance within the sets, and its rank; directions without variance give 0."""
+    within = sum((each - each.mean(axis=0)).T @ (each - each.mean(axis=0)) for each in (real, fake))
+    values, directions = np.linalg.eigh(within / (len(real) + len(fake) - 2))
+    kept = values > RIDGE
+    return (directions[:, kept] / values[kept]) @ directions[:, kept].T, int(kept.sum())
+
+
+def permutation_p(real: np.ndarray, fake: np.ndarray, seed: int, permutations: int = PERMUTATIONS) -> float:
+    """Return the p value of equal mean vectors: exact for any distribution, 1/(permutations + 1) at the least.
+
+    The covariance is that of both sets together, the same for all divisions, so only means are computed anew.
 
     Args:
-        found: images that test positive, 0..n.
-        n: images tested, at least 1.
-        sensitivity: Se and the number of images with the property that it is known from.
-        specificity: Sp and the number of images without it.
+        real: float or bool [N,K].
+        fake: float or bool [M,K].
+        seed: seed of the permutations.
+        permutations: their number.
+    """
+    both, n = np.concatenate([real, fake]).astype(np.float64), len(real)
+    centred = both - both.mean(axis=0)
+    values, directions = np.linalg.eigh(centred.T @ centred / (len(both) - 1))
+    kept = values > RIDGE
+    whitened = centred @ (directions[:, kept] / np.sqrt(values[kept]))
+    rng = rng_at(seed, "shares/permutations")
+    chosen = np.zeros((permutations + 1, len(both)))
+    chosen[0, n:] = 1.0
+    for row in chosen[1:]:
+        row[rng.permutation(len(both))[: len(fake)]] = 1.0
+    # both means follow from one sum, because the whole sum is 0: the statistic grows with the length of that sum
+    lengths = np.sum((chosen @ whitened) ** 2, axis=1)
+    return float(np.mean(lengths >= lengths[0] * (1 - 1e-9)))
+
+
+def lost_attributes(real: np.ndarray, fake: np.ndarray, level: float = LEVEL) -> np.ndarray:
+    """Return which attributes are rarer in the second set, by Fisher's exact test with Holm's correction: bool [K].
+
+    Args:
+        real: bool [N,K].
+        fake: bool [M,K].
+        level: probability that any attribute is named where none was lost.
+    """
+    from scipy.stats import hypergeom
+
+    have = real.sum(axis=0) + fake.sum(axis=0)
+    p = hypergeom.cdf(fake.sum(axis=0), len(real) + len(fake), have, len(fake))
+    order, lost = np.argsort(p), np.zeros(len(p), bool)
+    for rank, column in enumerate(order):
+        if p[column] > level / (len(p) - rank):
+            break
+        lost[column] = True
+    return lost
+
+
+def kept_shares(real: np.ndarray, fake: np.ndarray, specificity: np.ndarray) -> np.ndarray:
+    """Return the share of each attribute that is kept: float64 [K], 1 for all.
+
+    (q' + Sp - 1) / (q + Sp - 1), with q the shares that are called positive; the sensitivity cancels. A negative share,
+    which chance makes of 0, is 0.
+
+    Args:
+        real: bool [N,K], whose every corrected share is above 0.
+        fake: bool [M,K].
+        specificity: of the probes, float [K].
+    """
+    before, after = (each.mean(axis=0) + specificity - 1.0 for each in (real, fake))
+    return np.maximum(after, 0.0) / before
+
+
+def gini(values: np.ndarray) -> float:
+    """Return the Gini coefficient of values >= 0: 0 if all are equal, (K - 1) / K if one has all; 0 if all are 0.
 
     Example:
-        >>> sensitivity, specificity = CardValue(0.9, 0.03, 100), CardValue(0.998, 0.0007, 4000)
-        >>> [round(limit, 4) for limit in share_limits(3, 1000, sensitivity, specificity)]
-        [-0.0019, 0.0073]
+        >>> gini(np.array([1.0, 1.0, 1.0])), round(gini(np.array([0.0, 0.0, 1.0])), 3)
+        (0.0, 0.667)
     """
-    share = found / n
-    met, spared = sensitivity.value, specificity.value
-
-    def p(q: float, se: float, sp: float) -> float:
-        return (q + sp - 1) / (se + sp - 1)
-
-    value = p(share, met, spared)
-    ends = [p(q, met, spared) for q in binomial_limits(found, n)], [], []
-    ends[1].extend(p(share, se, spared) for se in _limits(sensitivity))
-    ends[2].extend(p(share, met, sp) for sp in _limits(specificity))
-    low = value - math.hypot(*(value - min(value, *pair) for pair in ends))
-    high = value + math.hypot(*(max(value, *pair) - value for pair in ends))
-    return low, high
+    total = values.sum()
+    return float(np.abs(values[:, None] - values).sum() / (2 * len(values) * total)) if total > 0 else 0.0
 
 
-def _limits(figure: CardValue) -> tuple[float, float]:
-    return binomial_limits(round(figure.value * figure.n), figure.n)
+def _calls(image_set: ImageSet, device: str) -> np.ndarray:
+    """Return what the probes say of each image, bool [N,K], kept in the set's memory."""
+    from .attribute_probes import called, shipped_probes
+
+    slot = "attribute calls"
+    if slot not in image_set.memory:
+        probes = shipped_probes(image_set.images.shape[-1])
+        found = called(image_set.images, probes, device)
+        image_set.memory[slot] = np.stack([found[probe.attribute] for probe in probes.usable], axis=1)
+    return image_set.memory[slot]
 
 
-def binomial_limits(found: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the mid-p limits of a binomial share.
+def shares(evidence: Evidence) -> list[Measurement]:
+    """Return ``shares/distance``, ``shares/p``, ``shares/lost``, ``shares/worst`` and ``shares/disparity``.
 
-    The low one solves P(X > found) + P(X = found) / 2 = (1 - level) / 2, the high one the same for X < found; 0 and 1
-    where none or all are found.
-
-    Args:
-        found: 0..n.
-        n: at least 1.
-        level: probability inside, 0 < level < 1.
-
-    Example:
-        >>> [round(float(limit), 4) for limit in binomial_limits(3, 100)]
-        [0.0077, 0.0795]
+    Raises:
+        NotMeasurable: for images that the probes cannot read, or fewer than two a set.
     """
-    from scipy.optimize import brentq
-    from scipy.special import bdtr, bdtrc
+    from .attribute_probes import probed_sizes, shipped_probes
 
-    tail, end = (1 - level) / 2, found / n
+    for each in (evidence.real, evidence.fake):
+        _, channels, height, width = each.images.shape
+        if channels != 3 or height != width or width not in probed_sizes():
+            sizes = " or ".join(map(str, probed_sizes()))
+            raise NotMeasurable(
+                f"attributes are probed on RGB faces of {sizes} px, not on {channels} x {height} x {width}"
+            )
+    if min(len(evidence.real), len(evidence.fake)) < 4:
+        raise NotMeasurable("needs at least 4 images in each set")
+    probes = shipped_probes(evidence.fake.images.shape[-1])
+    real, fake = _calls(evidence.real, evidence.device), _calls(evidence.fake, evidence.device)
+    of_real, of_fake = group_labels(len(real), len(fake), evidence.seed)
+    parts = [(real[of_real != j], fake[of_fake != j]) for j in range(int(of_real.max()) + 1)]
+    form = Measurement(
+        "shares",
+        0.0,
+        n_real=len(real),
+        n_fake=len(fake),
+        estimator=f"probes-{probes.size}@{probes.digest[:8]}: ",
+        seed=evidence.seed,
+    )
+    specificity = np.array([probe.specificity.value for probe in probes.usable])
+    return [*_joint(form, real, fake, parts), *_unequal(form, real, fake, parts, specificity)]
 
-    def above(p: float) -> float:
-        return (bdtrc(found - 1, n, p) + bdtrc(found, n, p)) / 2 - tail
 
-    def below(p: float) -> float:
-        return ((bdtr(found - 1, n, p) if found else 0.0) + bdtr(found, n, p)) / 2 - tail
+Parts = Sequence[tuple[np.ndarray, np.ndarray]]
+"""Both sets without each group of images in turn."""
 
-    low = 0.0 if found == 0 else float(brentq(above, 0.0, end, xtol=1e-12))  # pyright: ignore[reportArgumentType]
-    high = 1.0 if found == n else float(brentq(below, end, 1.0, xtol=1e-12))  # pyright: ignore[reportArgumentType]
-    return low, high
+
+def _joint(form: Measurement, real: np.ndarray, fake: np.ndarray, parts: Parts) -> list[Measurement]:
+    """The tests of all attributes together, and of each with correction for their number."""
+    left = np.array([share_distance(*part) for part in parts])
+    lost = float(lost_attributes(real, fake).sum())
+    return [
+        replace(
+            form,
+            name="shares/distance",
+            value=share_distance(real, fake),
+            stderr=float(spread(left)) or None,
+            df=len(parts) - 1,
+            estimator=f"{form.estimator}Hotelling, without its bias",
+        ),
+        replace(
+            form,
+            name="shares/p",
+            value=permutation_p(real, fake, form.seed or 0),
+            better="none",
+            estimator=f"{form.estimator}Hotelling, {PERMUTATIONS} permutations",
+        ),
+        replace(
+            form,
+            name="shares/lost",
+            value=lost,
+            unit="attributes",
+            estimator=f"{form.estimator}Fisher, Holm, level {LEVEL:g}, {real.shape[1]} attributes",
+        ),
+    ]
+
+
+def _unequal(
+    form: Measurement, real: np.ndarray, fake: np.ndarray, parts: Parts, specificity: np.ndarray
+) -> list[Measurement]:
+    """The smallest of the shares kept, and how unequal they are."""
+    common = real.sum(axis=0) >= COMMON
+    names: dict[str, Callable[[np.ndarray], float]] = {"worst": lambda kept: float(kept.min()), "disparity": gini}
+    form = replace(form, estimator=f"{form.estimator}attributes of at least {COMMON} reference images, Rogan-Gladen")
+    if common.sum() < 2:
+        why = f"fewer than two attributes are called on at least {COMMON} reference images"
+        return [replace(form, name=f"shares/{name}", value=None, missing=why) for name in names]
+    kept = [kept_shares(a[:, common], b[:, common], specificity[common]) for a, b in [(real, fake), *parts]]
+    rows = []
+    for name, of in names.items():
+        whole, *left = map(of, kept)
+        error = float(spread(np.array(left))) or None
+        rows.append(replace(form, name=f"shares/{name}", value=whole, stderr=error, df=len(parts) - 1))
+    return rows
+
+
+ROW = Metric(
+    shares,
+    title="All attributes together",
+    unit="",
+    what="Whether the made faces have all attributes as often as real ones do: a joint test, the group that lost most, "
+    "and how unequal the losses are.",
+    blind="Attributes without a probe; of real against real the worst share is below 1, so read it by its floor.",
+    better="lower",
+    least=1000,
+    cite=CITE,
+    but={
+        "shares/p": Quantity(better="none"),
+        "shares/lost": Quantity("attributes"),
+        "shares/worst": Quantity("share", "higher"),
+        "shares/disparity": Quantity("Gini coefficient"),
+    },
+    suits="faces",
+)

@@ -9,8 +9,8 @@ Along a line u, |u| = 1, both sets are sorted. The cost of transporting one to t
 It does not assume Gaussians, so unlike the Fréchet distance it detects skewness, tails and clusters, and it needs no
 D x D matrix. Sets of different size are compared by their quantile functions; nothing is left out. The plain value is
 above zero for equal distributions, by about c/n. Therefore a jackknifed value is also reported, and only values of
-equal n should be compared. The error combines that of the jackknife and that of the random lines; between equal
-distributions it is about 1.5 times too large.
+equal n should be compared. The error combines that of the jackknife, with the reference as the unit (ruler.py), and
+that of the random lines; between equal distributions it is about 1.5 times too large.
 
 Lower is better, >= 0, in squared units of the features; trust it from some hundred images. It does not see what
 the features do not, nor a change in few of many dimensions: a random line is nearly orthogonal to them.
@@ -24,6 +24,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,9 +32,10 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence
 from .distances import distance_form, jackknifed_rows
-from .features import PRIMARY
+from .features import PRIMARY, SPACES
 from .inception import NAME as INCEPTION
-from .jackknife import Jackknifed, leave_out, spread
+from .jackknife import Blocks, Jackknifed, group_labels, jackknifed, spread
+from .ruler import rulers_without
 
 __all__ = ["mind", "sliced", "sliced_w2", "sliced_w2_and_error", "wasserstein_1d"]
 
@@ -92,12 +94,19 @@ def sliced_w2(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = D
         9.0
     """
     _check(real, fake, directions)
-    rows = (wasserstein_1d(np.sort(r), np.sort(f)) for r, f in _projected(real, fake, seed, directions))
+    rows = (wasserstein_1d(np.sort(r), np.sort(f)) for _, r, f in _projected(real, fake, seed, directions))
     return float(np.concatenate(list(rows)).mean())
 
 
-def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, directions: int = DIRECTIONS) -> Jackknifed:
-    """Return the sliced distance, its error (of both sets and of the lines) and its jackknifed value (ten groups).
+def sliced_w2_and_error(
+    real: np.ndarray,
+    fake: np.ndarray,
+    seed: int,
+    directions: int = DIRECTIONS,
+    own_ruler: bool = False,
+    blocks: Blocks = (None, None),
+) -> Jackknifed:
+    """Return the sliced distance, its error (of both sets and of the lines) and its jackknifed value.
 
     Each set is sorted once a line; a set without a group of images keeps that order and needs no second sort.
 
@@ -106,33 +115,62 @@ def sliced_w2_and_error(real: np.ndarray, fake: np.ndarray, seed: int, direction
         fake: float [M,D].
         seed: seed of the lines and of the groups.
         directions: number of lines, >= 2.
+        own_ruler: whether both sets are standardised by ``real``; then the ruler's error is added to first order
+            (ruler.py, equation 2); a common shift of both sets does not change the distance.
+        blocks: see jackknife.py.
 
     Raises:
         ValueError: as in :func:`sliced_w2`.
     """
     _check(real, fake, directions)
-    kept = [_masks(pair, len(real), len(fake)) for pair in leave_out(len(real), len(fake), seed)]
+    labels = group_labels(len(real), len(fake), seed, blocks=blocks)
+    g = int(min(of.max() for of in labels)) + 1
+    kept = [tuple(of != j for of in labels) for j in range(g)] if g > 1 else []
     if any(mask.sum() < 2 for pair in kept for mask in pair):
         kept = []
-    whole, left = [], []
-    for r, f in _projected(real, fake, seed, directions):
-        by_real, by_fake = r.argsort(axis=1), f.argsort(axis=1)
-        r, f = np.take_along_axis(r, by_real, 1), np.take_along_axis(f, by_fake, 1)
+    sets = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    whole, left, of_unit = [], np.zeros(len(kept)), np.zeros(real.shape[1])
+    for lines, *projected in _projected(*sets, seed, directions):
+        order = [each.argsort(axis=1) for each in projected]
+        r, f = (np.take_along_axis(each, by, 1) for each, by in zip(projected, order, strict=True))
         whole.append(wasserstein_1d(r, f))
-        for mask_r, mask_f in kept:
-            parts = (
-                each[mask[by]].reshape(len(each), -1) for each, mask, by in ((r, mask_r, by_real), (f, mask_f, by_fake))
-            )
-            left.append(wasserstein_1d(*parts).sum())
-    lines = np.concatenate(whole)
-    value = float(lines.mean())
+        for j, masks in enumerate(kept):
+            parts = (each[mask[by]].reshape(len(each), -1) for each, mask, by in zip((r, f), masks, order, strict=True))
+            left[j] += wasserstein_1d(*parts).sum()
+        if own_ruler and kept:
+            of_unit += _by_ruler((r, f), order, sets, lines)
+    distances = np.concatenate(whole)
+    value = float(distances.mean())
     if not kept:
         return Jackknifed(value, None, None)
-    g = len(kept)
-    values = np.reshape(left, (-1, g)).sum(axis=0) / len(lines)
-    of_lines = lines.std(ddof=1) / np.sqrt(len(lines)) if len(lines) > 1 else 0.0
-    stderr = float(np.hypot(spread(values), of_lines))
-    return Jackknifed(value, stderr or None, float(g * value - (g - 1) * values.mean()))
+    left /= len(distances)
+    if own_ruler:
+        left += np.log(rulers_without(real, labels[0]).spread) @ of_unit / len(distances)
+    found = jackknifed(value, left)
+    of_lines = distances.std(ddof=1) / np.sqrt(len(distances)) if len(distances) > 1 else 0.0
+    return replace(found, stderr=float(np.hypot(spread(left), of_lines)) or None)
+
+
+def _by_ruler(
+    ranked: tuple[np.ndarray, np.ndarray],
+    order: list[np.ndarray],
+    sets: tuple[np.ndarray, np.ndarray],
+    lines: np.ndarray,
+) -> np.ndarray:
+    """Return the derivative of the distances, summed over these lines, by the log of the unit of each feature [D].
+
+    With gaps c between the matched points of both sets, d W2^2(u) / d log s_d = -2 u_d mean of c (x_d - y_d).
+    """
+    (r, f), (n, m) = ranked, (ranked[0].shape[1], ranked[1].shape[1])
+    i, j, share = _coupling(n, m)
+    gaps = (r[:, i] - f[:, j]) * share
+    pulls = []
+    for rank, size, by in ((i, n, order[0]), (j, m, order[1])):
+        of_rank = np.add.reduceat(gaps, np.searchsorted(rank, np.arange(size)), axis=1)
+        of_row = np.empty_like(of_rank)
+        np.put_along_axis(of_row, by, of_rank, 1)
+        pulls.append(of_row)
+    return -2.0 * np.einsum("ld,ld->d", lines, pulls[0] @ sets[0] - pulls[1] @ sets[1])
 
 
 def _check(real: np.ndarray, fake: np.ndarray, directions: int) -> None:
@@ -142,17 +180,10 @@ def _check(real: np.ndarray, fake: np.ndarray, directions: int) -> None:
         raise ValueError(f"sliced_w2: expected at least 1 line, got {directions}")
 
 
-def _masks(pair: tuple[np.ndarray, np.ndarray], n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    masks = np.zeros(n, bool), np.zeros(m, bool)
-    for mask, rows in zip(masks, pair, strict=True):
-        mask[rows] = True
-    return masks
-
-
 def _projected(
     real: np.ndarray, fake: np.ndarray, seed: int, directions: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield both sets projected onto blocks of lines: float64 [L,N] and [L,M].
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield blocks of lines, float64 [L,D], and both sets projected onto them: float64 [L,N] and [L,M].
 
     Line i is the same for any number of lines.
     """
@@ -161,7 +192,7 @@ def _projected(
     for first in range(0, directions, BLOCK):
         lines = rng.standard_normal((min(BLOCK, directions - first), real.shape[1]))
         lines /= np.linalg.norm(lines, axis=1, keepdims=True)
-        yield lines @ real.T, lines @ fake.T
+        yield lines, lines @ real.T, lines @ fake.T
 
 
 def _rows(evidence: Evidence, space: str, name: str, directions: int, factor: str) -> list[Measurement]:
@@ -169,7 +200,8 @@ def _rows(evidence: Evidence, space: str, name: str, directions: int, factor: st
     estimator = f"{factor}{' x ' if factor else ''}sliced W2^2, {directions} lines"
 
     def measured(real: np.ndarray, fake: np.ndarray) -> Jackknifed:
-        result = sliced_w2_and_error(real, fake, evidence.seed, directions)
+        own = SPACES[space].standardise
+        result = sliced_w2_and_error(real, fake, evidence.seed, directions, own, evidence.blocks)
         return result.times(3.0 * real.shape[1]) if factor else result
 
     return jackknifed_rows(evidence, space, distance_form(evidence, space, name, estimator, CITE), measured)

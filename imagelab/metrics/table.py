@@ -13,6 +13,7 @@ from typing import Literal
 from ..families import Family
 from ..measurement import Measurement
 from . import (
+    clipped,
     detector,
     dinov2,
     diversity,
@@ -20,11 +21,16 @@ from . import (
     frechet,
     generalisation,
     kernel,
+    likelihood,
     memorisation,
     perceptual,
     prdc,
+    rbf,
+    rke,
+    shares,
     sliced,
     spectrum,
+    texture,
     vendi,
 )
 from .base import Evidence, Metric, Quantity
@@ -99,6 +105,7 @@ _TABLE: dict[str, Metric] = {
         cite=spectrum.CITE,
         gives=("band_power_red", "band_power_green", "band_power_blue"),
     ),
+    "texture": texture.ROW,
     "pixel_variance": Metric(
         diversity.pixel_variance,
         title="Pixel variance",
@@ -164,6 +171,7 @@ _TABLE: dict[str, Metric] = {
         cite="doi:10.1093/oxfordjournals.aje.a112510",
         suits="faces",
     ),
+    "shares": shares.ROW,
     "frechet": Metric(
         frechet.frechet,
         title="Fréchet distance (FD, not FID)",
@@ -185,6 +193,7 @@ _TABLE: dict[str, Metric] = {
         least=100,
         cite=kernel.CITE,
     ),
+    "kernel_rbf": rbf.ROW,
     "sliced_w2": Metric(
         sliced.sliced,
         title="Sliced Wasserstein distance (SW2, not MIND)",
@@ -215,7 +224,9 @@ _TABLE: dict[str, Metric] = {
         better="two-sided",
         least=200,
         cite=vendi.CITE,
+        gives=("vendi", "vendi_centred"),
     ),
+    "rke": rke.ROW,
     "entropy": Metric(
         entropy.entropy,
         title="Entropy",
@@ -239,6 +250,8 @@ _TABLE: dict[str, Metric] = {
         cite=prdc.CITE,
         but={"prdc/density": Quantity("")},
     ),
+    "clipped_density": clipped.ROW,
+    "likelihood": likelihood.ROW,
     "detector": Metric(
         detector.detector,
         title="Detector",
@@ -255,13 +268,13 @@ _TABLE: dict[str, Metric] = {
         title="Memorisation",
         unit="share",
         what="Whether made images are copies: how many lie nearer to a training image than to an unseen one.",
-        blind="A copied detail in a new picture.",
+        blind="A copied detail in a new picture; a mirrored copy.",
         better="two-sided",
         least=200,
         cite=memorisation.CITE,
         but={
-            "memorisation/authenticity": Quantity(better="higher"),
             "memorisation/closer_to_train": Quantity(cite="arXiv:2004.05675"),
+            "memorisation/copies": Quantity(cite="arXiv:2004.05675"),
         },
         uses_training=True,
     ),

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..evaluation.stages import Signal, signals
+from ..evaluation.signals import Signal, signals
 from ..images import tile
 from ..io.atomic import written_whole
 from .grids import INK, MUTED, write_line, writing
@@ -113,7 +113,7 @@ def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Ani
         hint = f" Try --which {other}." if max(view.pictures(other), default=0) else ""
         raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
     known = sorted(
-        signals(view.measurements), key=lambda signal: signal.title != "freckles"
+        signals(view.measurements, verdict="quality"), key=lambda signal: signal.title != "freckles"
     )  # freckles first, if measured
     bars = [next((signal for signal in known if signal.family == family), None) for family in SHOWN]
     return AnimatedPanel(label, pictures, tuple(bar for bar in bars if bar is not None))

@@ -17,7 +17,7 @@ import numpy as np
 from ..io.untrusted import parsing
 from ..measurement import Measurement
 from .curves import INK, MUTED, Curve, end_labels, line_colour, new_axes, themed_svg
-from .numbers import Z95
+from .numbers import Z95, half_interval
 from .run_view import Run
 
 __all__ = ["BlurReading", "Ruler", "ruler"]
@@ -85,7 +85,7 @@ def _read(marks: np.ndarray, real: Measurement, m: Measurement) -> BlurReading:
     top, bottom = m.value or 0.0, real.value or 1.0
     share = top / bottom
     own = float(np.interp(-share, -marks[:, 1], marks[:, 2]))
-    error = Z95 * math.hypot((m.stderr or 0.0) / bottom, share * (real.stderr or 0.0) / bottom, own)
+    error = math.hypot((half_interval(m) or 0.0) / bottom, Z95 * share * (real.stderr or 0.0) / bottom, Z95 * own)
     return BlurReading(m, _sigma(marks, share), _sigma(marks, share + error), _sigma(marks, share - error))
 
 

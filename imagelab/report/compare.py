@@ -1,4 +1,4 @@
-"""The comparison page: groups of runs side by side, repeats with intervals, differences with tests.
+"""The comparison page: groups of runs side by side, repeats with intervals, differences with tests by seed.
 
 The page has the parts of a run's page: one strip and one curve per group, and one table. Settings that all runs share
 are listed once; the settings in which they differ are the labels of the groups.
@@ -24,7 +24,17 @@ from .palette import themes
 from .panels import PANEL_TEXT, Panel, family_of, open_families, title_of
 from .run_view import Run, plain
 from .stage_bar import Ribbon, ribbons
-from .statistics import Difference, Estimate, Group, differences, estimate, group_runs, same_data, shared_names
+from .statistics import (
+    Difference,
+    Estimate,
+    Group,
+    differences,
+    estimate,
+    group_runs,
+    outcomes,
+    same_data,
+    shared_names,
+)
 
 __all__ = ["write_comparison"]
 
@@ -66,7 +76,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     shown = open_families(groups[0].runs[0])
     names = [name for name in shared_names(groups) if family_of(name) in shown]
     chosen = _chosen(groups[0].runs[0], names)
-    tested = differences(groups, chosen, last) if last else []
+    declared = outcomes(names)
+    tested = differences(groups, list(dict.fromkeys([*declared, *chosen])), last) if last else []
     context = {
         "title": "Side by side: " + " · ".join(group.label for group in groups),
         "sentence": _sentence(groups, names, last),
@@ -74,6 +85,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
         "panels": [_panel(groups, name) for name in chosen],
         "table": _table(groups, names, last),
         "differences": [(d, _amount(d)) for d in tested],
+        "outcomes": [title_of(groups[0].runs[0], name) for name in declared],
         "last": last,
         "shared": flat({key: value for key, value in shared.items() if value is not None}),
         "runs": [
@@ -98,9 +110,7 @@ def _shown(group: Group) -> Shown:
     height, width = next(iter(pictures.values())).shape[2:]
     rows, columns = page_rows(pictures, min(COLUMNS, max(1, ROOM // (width + 2))))
     seeds = ", ".join(plain(seed, 12) for seed in group.seeds)
-    made_of = (
-        f"{len(group.runs)} run{'s' if len(group.runs) > 1 else ''}, seed{'s' if len(group.runs) > 1 else ''} {seeds}"
-    )
+    made_of = f"{_run_count(group)}, seed{'s' if len(group.runs) > 1 else ''} {seeds}"
     found = ribbons(run)
     return Shown(group.label, made_of, rows, columns, columns * (width + 2) - 2, height, found[0] if found else None)
 
@@ -134,7 +144,8 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
         y = np.array([e.value for e in rows])
         half = np.array([e.half or 0.0 for e in rows])
         colour = curves.line_colour(order)
-        axes.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
+        if all(e.holds in ("runs", "trainings") for e in rows[1 if floors else 0 :]):
+            axes.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
         axes.plot(
             x, y, color=colour, marker=curves.MARKERS[order], markersize=4.5, linewidth=2.0, zorder=4 - 0.1 * order
         )
@@ -144,16 +155,29 @@ def _panel(groups: Sequence[Group], name: str) -> Panel:
         axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
     curves.end_labels(axes, ends)
     title = title_of(groups[0].runs[0], name)
-    repeated = min(len(group.runs) for group in groups) > 1
-    small = "shaded: 95 % intervals " + (
-        "between repeats with different seeds" if repeated else "of the measurement alone, where a group has one run"
-    )
+    small = _shading([e for group in groups if (e := estimate(group, name, group.last))])
     key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
     row = groups[0].runs[0].row(name)
     what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (row.what if row else "")
     return Panel(
         title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(last_values)}."
     )
+
+
+def _shading(ends: Sequence[Estimate]) -> str:
+    """Say what the shaded intervals of a figure hold."""
+    words = {
+        "runs": "between runs with different seeds",
+        "trainings": "between the trainings of one run, where a group has one run",
+    }
+    held = [words[holds] for holds in words if any(end.holds == holds for end in ends)]
+    alone = any(end.holds not in words for end in ends)
+    shaded = f"shaded: 95 % intervals {'; '.join(held)}" if held else ""
+    return "; ".join(filter(None, [shaded, "no interval for one run of one training" if alone else ""]))
+
+
+def _run_count(group: Group) -> str:
+    return f"{len(group.runs)} runs" if len(group.runs) > 1 else "one run"
 
 
 def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[tuple[str, str, list[str]]]:
@@ -181,7 +205,10 @@ def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
     run = groups[0].runs[0]
     order = open_families(run)
     name = min(_chosen(run, names) or names, key=lambda n: order.index(family_of(n)))
-    parts = [f"{_said(estimate(group, name, last))} ({group.label})" for group in groups]
+    parts = [
+        f"{_said(estimate(group, name, last))} ({group.label}{', one run' if len(group.runs) == 1 else ''})"
+        for group in groups
+    ]
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
     real, title = run.real(name), title_of(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"

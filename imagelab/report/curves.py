@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..evaluation.chains import repetition
 from ..measurement import Measurement
-from .numbers import Z95, at_floor, is_distance, power_of_ten
+from .numbers import at_floor, half_interval, is_distance, power_of_ten
 from .palette import FAMILY
 from .run_view import Run, plain
 
@@ -188,11 +189,13 @@ def _points(run: Run, name: str, line: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _band(axes: Axes, run: Run, name: str, line: int, colour: str) -> None:
     real = run.real(name)
-    known = [m for m in [*([real] if real else []), *run.series(name, line)] if m.stderr is not None]
-    if known:
-        x, y = [m.generation for m in known], np.array([m.value for m in known], float)
-        half = Z95 * np.array([m.stderr for m in known], float)
-        axes.fill_between(x, y - half, y + half, color=colour, alpha=0.18, linewidth=0)
+    known = [(m.generation, repetition(m)) for m in [*([real] if real else []), *run.series(name, line)]]
+    x, ends = [t for t, each in known if each], np.array([each for _, each in known if each], float)
+    if len(x):
+        axes.fill_between(x, ends[:, 0], ends[:, 1], color=colour, alpha=0.18, linewidth=0)
+    for chain in run.chains(name, line):
+        values = [float(m.value or 0) for m in chain]
+        axes.plot([m.generation for m in chain], values, color=colour, linewidth=0.7, alpha=0.55)
 
 
 def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
@@ -221,7 +224,7 @@ def _floor(axes: Axes, run: Run, name: str) -> tuple[float, str, str] | None:
         return None
     axes.axhline(real.value, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
     if real.stderr is not None:
-        half = Z95 * real.stderr
+        half = half_interval(real) or 0.0
         axes.axhspan(real.value - half, real.value + half, color=INK, alpha=0.10, linewidth=0)
     return real.value, "real vs real" if is_distance(real) else "real", INK
 

@@ -1,7 +1,7 @@
 """The headline of a run and the key figures below it, as sentences made from the measurements.
 
 A headline gives the value measured in the last generation and the value measured in real images, each with its 95 %
-interval (1.96 standard errors). A second sentence says whether chance alone could explain the difference. The headline
+interval (see numbers.py). A second sentence says whether chance alone could explain the difference. The headline
 uses the first of these measurements that the run has: freckles, the finest detail, a distance.
 """
 
@@ -11,8 +11,9 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..evaluation.chains import loop_error
 from ..measurement import Measurement
-from .numbers import NBSP, Z95, interval, is_distance, number, too_few
+from .numbers import NBSP, Z95, half_interval, interval, is_distance, number, too_few
 from .run_view import Run, plain
 
 __all__ = [
@@ -117,7 +118,7 @@ def _freckles(run: Run) -> Headline | None:
         return None
     noun = _noun(run)
     drawn = f"{interval(last)} freckles {_a(noun)}"
-    if last.value is not None and last.value <= Z95 * (last.stderr or 0.0):
+    if last.value is not None and last.value <= (half_interval(last) or 0.0):
         drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
     elif _drowned(run, 0):
         drawn = f"no freckles that can be distinguished from its own artefacts ({interval(last)} {_a(noun)})"
@@ -131,7 +132,7 @@ def _drowned(run: Run, line: int) -> bool:
     raw, blank = run.at("freckles/count", run.last, line), run.at("freckles/blank", run.last, line)
     if raw is None or blank is None or raw.value is None or blank.value is None:
         return False
-    return raw.value - blank.value <= Z95 * math.hypot(raw.stderr or 0.0, blank.stderr or 0.0)
+    return raw.value - blank.value <= math.hypot(half_interval(raw) or 0.0, half_interval(blank) or 0.0)
 
 
 def _control(run: Run) -> str:
@@ -199,9 +200,10 @@ def _a(noun: str) -> str:
 
 def _chance(last: Measurement, real: Measurement) -> str:
     """Say whether the difference is larger than its own 95 % error."""
-    if last.value is None or real.value is None or last.stderr is None or real.stderr is None:
+    loop = loop_error(last)
+    if last.value is None or real.value is None or loop is None or real.stderr is None:
         return "No standard error is known, so chance is not ruled out."
-    error = math.hypot(last.stderr, real.stderr)
+    error = math.hypot(loop[0], real.stderr)
     if error == 0:
         return ""
     z = abs(last.value - real.value) / error
@@ -271,6 +273,6 @@ def _percent(m: Measurement) -> str:
     """Return a log-ratio x in dB as a share of the real energy, 100 · 10^(x / 10) %, interval by the delta method."""
     assert m.value is not None
     share = 100 * 10 ** (m.value / 10)
-    half = None if m.stderr is None else Z95 * m.stderr * share * math.log(10) / 10
-    text = number(share, half)
+    half = half_interval(m)
+    text = number(share, None if half is None else half * share * math.log(10) / 10)
     return f"{text}{NBSP}%"

@@ -1,17 +1,31 @@
 """Formatted numbers, and properties of a measurement: its 95 % interval, too few images, below the rounding noise.
 
-An interval extends 1.96 standard errors to either side.
+The interval of a generated set is that of a repetition: another run of the same experiment, with as many other
+trainings, has its value there with 95 % probability (evaluation/chains.py). That of real images holds other images.
 """
 
 from __future__ import annotations
 
 import math
 
+from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from ..metrics.spectrum import AT_FLOOR
 from .run_view import Run
 
-__all__ = ["NBSP", "SUPERSCRIPTS", "Z95", "at_floor", "interval", "is_distance", "number", "power_of_ten", "too_few"]
+__all__ = [
+    "NBSP",
+    "SUPERSCRIPTS",
+    "Z95",
+    "at_floor",
+    "half_interval",
+    "interval",
+    "is_distance",
+    "number",
+    "power_of_ten",
+    "too_few",
+    "trainings",
+]
 
 
 Z95 = 1.96
@@ -66,7 +80,26 @@ def power_of_ten(exponent: int) -> str:
 def interval(m: Measurement) -> str:
     """Return a measurement as "value ± half of its 95 % interval", or the value alone if its error is unknown."""
     assert m.value is not None
-    return number(m.value, None if m.stderr is None else Z95 * m.stderr)
+    return number(m.value, half_interval(m))
+
+
+def half_interval(m: Measurement) -> float | None:
+    """Return half the width of a measurement's 95 % interval, see above; None if its error is unknown."""
+    ends = repetition(m)
+    return None if ends is None else (ends[1] - ends[0]) / 2
+
+
+def trainings(run: Run) -> str:
+    """Return of how many trainings a run's figures are, and which interval they have, as one sentence."""
+    if run.replicates > 1:
+        return (
+            f"Each figure of a model is the mean of {run.replicates} trainings; ± is half the width of the 95 % "
+            f"interval in which another run with {run.replicates} other trainings would find it."
+        )
+    return (
+        "Each figure of a model is of one training; ± is half the width of a 95 % interval for another training, "
+        "estimated from how much trainings of other runs differed."
+    )
 
 
 def is_distance(m: Measurement) -> bool:

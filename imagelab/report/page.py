@@ -24,12 +24,12 @@ from . import curves
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import facts, headline
 from .methods import curation, data_of, numbers, protocol
-from .numbers import too_few
+from .numbers import too_few, trainings
 from .palette import themes
 from .panels import panels
 from .run_view import Run, plain, read_run
 from .sampler_floor import sampler_law
-from .stage_bar import ribbons, thresholds
+from .stage_bar import ribbons, thresholds, unjudged
 from .survival import survival
 
 __all__ = ["ROOM", "environment", "write_report"]
@@ -105,6 +105,8 @@ def _context(run: Run) -> dict[str, Any]:
         "notes": _notes(run),
         "strips": strips,
         "ribbons": ribbons(run),
+        "qualities": ribbons(run, "quality"),
+        "unjudged": unjudged(run, "quality"),
         "thresholds": thresholds(),
         "survival": fates,
         "survival_svg": fates and Markup(fates.curve.svg),
@@ -119,6 +121,7 @@ def _context(run: Run) -> dict[str, Any]:
         "lines": [(line, run.label(line, 80)) for line in run.lines],
         **protocol(run),
         "sample": _sample(run),
+        "trainings": trainings(run),
         "caption": caption,
         "fit": lambda width: max(1, int(ROOM // width)),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from ..evaluation.stages import RARE
+from ..evaluation.signals import RARE
 from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler

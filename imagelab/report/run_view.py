@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..data import DATASETS
+from ..evaluation.chains import means_of_run
 from ..io.pictures import read_npy
 from ..io.untrusted import parsing
 from ..measurement import Measurement
@@ -68,8 +69,10 @@ class Run:
         folder: the run folder; its name is the run's name.
         experiment: the resolved experiment of config.json.
         provenance: versions, device, data card, labels: provenance.json.
-        measurements: all lines of metrics.jsonl; if a value was measured twice, the later one.
+        measurements: one for each role (line of the first chain), name and generation: where the run has several
+            chains, the mean over them (evaluation/chains.py).
         shards: (generation, line) of complete generations; real images are (0, REAL).
+        each: every measurement of every line as it stands in metrics.jsonl.
         store: the run folder, whose files are compared with their manifests when they are read.
     """
 
@@ -79,6 +82,28 @@ class Run:
     measurements: tuple[Measurement, ...]
     shards: tuple[tuple[int, int], ...]
     store: RunFolder
+    each: tuple[Measurement, ...] = ()
+
+    @property
+    def replicates(self) -> int:
+        """The number of chains: of trainings that every figure is the mean of."""
+        chains = self.experiment.get("replicates", 1)
+        return chains if isinstance(chains, int) else 1
+
+    @property
+    def roles(self) -> int:
+        """The number of lines of one chain: the main model and its arms."""
+        return 1 + len(self.experiment.get("arms") or ())
+
+    def chains(self, name: str, line: int) -> list[list[Measurement]]:
+        """Return the single trainings behind :meth:`series`, oldest generation first; nothing where there is one."""
+        if self.replicates == 1:
+            return []
+        lines = range(line, self.replicates * self.roles, self.roles)
+        found = [
+            m for m in self.each if m.name == name and m.generation > 0 and m.value is not None and not m.predicted
+        ]
+        return [sorted((m for m in found if m.line == each), key=lambda m: m.generation) for each in lines]
 
     @property
     def own(self) -> tuple[Mapping[str, Any], ...]:
@@ -143,9 +168,9 @@ class Run:
 
     @cached_property
     def lines(self) -> tuple[int, ...]:
-        """The lines (one model per generation each), the main line (0) first."""
+        """The lines of the first chain (one model per generation each), the main line (0) first."""
         made = {line for _, line in self.shards} | {m.line for m in self.measurements if m.generation > 0}
-        return tuple(sorted(line for line in made if line >= 0))
+        return tuple(sorted(line for line in made if 0 <= line < self.roles))
 
     def label(self, line: int, limit: int = 40) -> str:
         """Return the label of a line, such as "VAE" or "PPCA, k = 128"."""
@@ -251,5 +276,6 @@ def read_run(folder: Path) -> Run:
     shards = tuple(store.shards())
     if (0, REAL) not in shards:
         raise ValueError(f"{folder}: expected the real images in gen-000/, found no such folder. Start the run again.")
-    latest = {(m.name, m.generation, m.line, m.predicted): m for m in store.measurements()}
-    return Run(folder, config["experiment"], provenance, tuple(latest.values()), shards, store)
+    experiment, each = config["experiment"], tuple(store.measurements())
+    merged = means_of_run(experiment, each)
+    return Run(folder, experiment, provenance, tuple(merged), shards, store, each)

@@ -19,7 +19,7 @@ from ..io.disk import storing
 from .animate import animate
 from .grids import draw_slides
 from .headline import finest_band, freckle_name, headline
-from .numbers import Z95, is_distance
+from .numbers import half_interval, is_distance, trainings
 from .palette import LIGHT
 from .print_sheets import Sheet, write_sheet
 from .run_view import Run, plain, read_run
@@ -132,10 +132,8 @@ def _inner(path: Path) -> Path:
 def _caveats(view: Run) -> list[str]:
     n = view.provenance.get("n") or view.experiment.get("images")
     return [
-        f"{n} images per generation, seed {plain(view.experiment.get('seed', '?'))}, one run: repeat it with other "
-        "seeds before you make a general claim.",
-        "± is half the width of a 95 % interval (1.96 standard errors). “Real” means generation 0, the images with "
-        "which the run began.",
+        f"{n} images per generation, seed {plain(view.experiment.get('seed', '?'))}. {trainings(view)}",
+        "“Real” means generation 0, the images with which the run began.",
         f"Run {view.name}, imagelab {plain(view.provenance.get('imagelab', ''))}.",
     ]
 
@@ -173,7 +171,8 @@ def _chart_slide(deck: Presentation, view: Run, name: str, title: str, caption: 
     for line in view.lines:
         m = view.at(name, view.last, line)
         if m is not None and m.value is not None:
-            half = f" ± {Z95 * m.stderr:.3g}" if m.stderr is not None else ""
+            width = half_interval(m)
+            half = f" ± {width:.3g}" if width is not None else ""
             notes.append(f"{view.label(line)}, generation {view.last}: {m.value:.4g}{half} (n = {m.n_fake}).")
     slide = _slide(deck, title, caption, notes=[*notes, *_caveats(view)])
     _line_chart(slide, [str(g) for g in view.generations], columns, last.unit)
@@ -226,7 +225,10 @@ def _stages(deck: Presentation, view: Run) -> None:
     from pptx.util import Inches
 
     slide = _slide(
-        deck, "Stages of collapse", " ".join(found[0].told[:2]), notes=[*found[0].told, *(r.alt for r in found)]
+        deck,
+        "Stages of collapse since generation 1",
+        " ".join(found[0].told[:2]),
+        notes=[*found[0].told, *(r.alt for r in found)],
     )
     steps = max(segment.last for ribbon in found for segment in ribbon.segments)
     start, room = LEFT + 2.4, WIDE - 2 * LEFT - 2.4

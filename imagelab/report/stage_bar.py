@@ -1,14 +1,20 @@
-"""The stage ribbon: the stage of collapse of each model in every generation, and the measurements that moved first."""
+"""The stage ribbon: the stage of collapse of each model in every generation, and the measurements that moved first.
+
+There are two ribbons for each model: one of the loop, compared with generation 1, and one of the quality of its images,
+compared with real ones.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..evaluation.stages import FAMILIES, STAGES, first_moves, stages_of, warning
+from ..evaluation.moves import first_moves, warning
+from ..evaluation.signals import Verdict
+from ..evaluation.stages import FAMILIES, STAGES, StageHistory, stages_of
 from .run_view import Run
 
-__all__ = ["Ribbon", "Segment", "ribbons", "thresholds"]
+__all__ = ["Ribbon", "Segment", "ribbons", "thresholds", "unjudged"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Ribbon:
     Attributes:
         label: the name of the model.
         segments: its stages in the order of generations.
-        told: sentences that report which measurements moved first.
+        told: sentences that report which measurements moved first, and what was not judged.
         alt: the stages as text, for readers who cannot see the ribbon.
     """
 
@@ -50,11 +56,17 @@ class Ribbon:
     alt: str
 
 
-def ribbons(run: Run) -> list[Ribbon]:
-    """Return the ribbon of every line whose measurements determine a stage; none before generation 1."""
+def ribbons(run: Run, verdict: Verdict = "loop") -> list[Ribbon]:
+    """Return the ribbon of every line whose measurements determine a stage.
+
+    Args:
+        run: the run.
+        verdict: "loop" for the stages compared with generation 1, which begin at generation 2; "quality" for those
+            compared with real images.
+    """
     found = []
     for line in run.lines:
-        judged = stages_of(run.measurements, line)
+        judged = stages_of(run.measurements, line, verdict)
         made = [(generation, stage) for generation, stage in judged.stages.items() if generation > 0]
         if not judged.signals or not made:
             continue
@@ -63,10 +75,24 @@ def ribbons(run: Run) -> list[Ribbon]:
             for stage, group in groupby(made, key=lambda pair: pair[1])
             for rows in [list(group)]
         )
-        told = tuple(warning(judged, first_moves(run.measurements, line)))
         spoken = "; ".join(f"{s.stage}, generation {s.first}" + (f" to {s.last}" * (s.span > 1)) for s in segments)
-        found.append(Ribbon(run.label(line, 40), segments, told, f"{run.label(line, 40)}: {spoken}."))
+        found.append(
+            Ribbon(run.label(line, 40), segments, _told(run, line, judged), f"{run.label(line, 40)}: {spoken}.")
+        )
     return found
+
+
+def _told(run: Run, line: int, judged: StageHistory) -> tuple[str, ...]:
+    told = warning(judged, first_moves(run.measurements, line)) if judged.verdict == "loop" else []
+    if judged.one_training:
+        told.append("One training: how far another one would differ is estimated from other runs.")
+    return tuple([*told, judged.refused] if judged.refused else told)
+
+
+def unjudged(run: Run, verdict: Verdict = "loop") -> str:
+    """Return the reason why no stage of the main line can be given although signals were measured; "" for none."""
+    judged = stages_of(run.measurements, 0, verdict)
+    return "" if judged.signals else judged.refused
 
 
 def thresholds() -> list[tuple[str, str]]:

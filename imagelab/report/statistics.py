@@ -1,12 +1,18 @@
 """Groups of runs: their common settings, their different settings, and tests of the differences in their results.
 
 Runs that differ only in their seed are repeats of one experiment and form a group. The value of a group is the mean
-over its repeats, with Student's interval between the repeats; this interval includes all variation that comes from the
-seed. A single run has only the error of its measurement; its interval does not include the variation between trainings.
-Differences are tested with Welch's t test between repeats. The p values are corrected for the number of tests (Holm),
-because among many tests some differ by chance.
+over its runs, with Student's interval between the runs; this interval includes all variation that comes from the seed.
+One run is no group, and is called "one run": its interval is that of its own trainings, where it has several, else of
+another training as the runs behind a table of retraining ratios differed (evaluation/chains.py).
+
+Two groups are compared on the outcomes of :data:`OUTCOMES`, which are declared here, before any result is known; all
+other measurements are descriptive. Runs of one seed begin with the same data. So two groups that share seeds are
+compared by the differences within each seed (paired t test), which removes what the data of a seed do to both. Groups
+that share fewer than two seeds are compared by Welch's t test between runs; two single runs by the errors between their
+trainings. The p values are corrected for the number of tests (Holm), because among many tests some differ by chance.
 
 References:
+    The probable error of a mean (Student 1908), doi:10.1093/biomet/6.1.1: the paired test.
     The generalization of "Student's" problem when several different population variances are involved (Welch 1947),
         doi:10.1093/biomet/34.1-2.28.
     A simple sequentially rejective multiple test procedure (Holm 1979), Scand. J. Statist. 6, 65-70.
@@ -16,19 +22,35 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ..evaluation.chains import loop_error
+from ..evaluation.significance import holm, improbable, joined, replicated, sigmas
 from ..experiment import flatten
-from ..measurement import Measurement
-from .numbers import Z95
+from ..measurement import Measurement, t95
 from .run_view import Run, plain, read_run
 
-__all__ = ["Difference", "Estimate", "Group", "differences", "estimate", "group_runs", "same_data", "shared_names"]
+__all__ = [
+    "OUTCOMES",
+    "Difference",
+    "Estimate",
+    "Group",
+    "differences",
+    "estimate",
+    "group_runs",
+    "outcomes",
+    "same_data",
+    "shared_names",
+]
+
+OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
+"""The outcomes that are tested: freckles, the finest octave, a distance, a diversity; the others are descriptive."""
 
 SET_ASIDE = ("name", "title", "seed")
 """Settings in which the runs of one group may differ."""
@@ -64,17 +86,17 @@ class Estimate:
     """The value of a group.
 
     Attributes:
-        value: the mean over its repeats.
+        value: the mean over its runs.
         half: half the width of its 95 % interval, None if unknown.
-        repeats: the number of repeats.
-        between: True if the interval includes the variation between seeds, False if it is only the error of one
-            measurement.
+        runs: the number of runs.
+        holds: what the interval includes: the variation between "runs" of different seeds; between the "trainings" of
+            one run; between trainings of other runs, from a "table"; or only other "images", of real ones.
     """
 
     value: float
     half: float | None
-    repeats: int
-    between: bool
+    runs: int
+    holds: Literal["runs", "trainings", "table", "images"]
 
 
 @dataclass(frozen=True)
@@ -84,26 +106,31 @@ class Difference:
     Attributes:
         name: the measurement.
         group: the label of the group.
-        value: the value of the group minus that of the first group.
-        half: half the width of its 95 % interval, None if unknown.
-        p: the p value of Welch's test between repeats, corrected by Holm's method; None if a group has fewer than two
-            repeats.
+        value: the value of the group minus that of the first group; of paired groups, in the seeds that both have.
+        half: half the width of its 95 % interval, None where nothing was repeated.
+        how: what the interval and the test rest on, in a few words; "" where nothing was repeated.
+        outcome: whether it is one of the declared outcomes, which are tested.
+        p: the p value, corrected by Holm's method for the number of tests; None for no test.
     """
 
     name: str
     group: str
     value: float
     half: float | None
+    how: str
+    outcome: bool
     p: float | None
 
     @property
     def words(self) -> str:
         """The result of the test as text."""
+        if not self.how:
+            return "one run, not tested: repeat it with other seeds"
         if self.p is None:
-            return "not tested: repeat it with other seeds"
+            return f"descriptive, not tested ({self.how})"
         if self.p < 0.001:
-            return "differ, p < 0.001"
-        return f"{'differ' if self.p < 0.05 else 'no significant difference'}, p = {self.p:.3f}"
+            return f"differ, p < 0.001 ({self.how})"
+        return f"{'differ' if self.p < 0.05 else 'no significant difference'}, p = {self.p:.3f} ({self.how})"
 
 
 def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
@@ -215,70 +242,108 @@ def _comparable(rows: Sequence[Measurement]) -> bool:
     return True
 
 
+def outcomes(names: Sequence[str]) -> list[str]:
+    """Return the declared outcomes among these measurements: of each of :data:`OUTCOMES` one, in its order.
+
+    Of the band powers it is the finest octave, of others the first space.
+
+    Args:
+        names: measurements that the groups share.
+    """
+    found = []
+    for stem in OUTCOMES:
+        own = [name for name in names if name == stem or name.startswith(f"{stem}/")]
+        if stem == "band_power":
+            edges = {tuple(map(int, name[11:].split("-"))): name for name in own if re.fullmatch(r"\d+-\d+", name[11:])}
+            own = [edges[max(edges)]] if edges else []
+        found += own[:1]
+    return found
+
+
 def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimate | None:
     """Return the value of a group in a measurement, None if a run lacks it; generation 0 is real against real."""
-    rows = [run.real(name) if generation == 0 else run.at(name, generation, line) for run in group.runs]
+    rows = [_row(run, name, generation, line) for run in group.runs]
     values = [m.value for m in rows if m is not None and m.value is not None]
     if len(values) < len(rows):
         return None
     if len(values) > 1:
-        from scipy.stats import t
+        value, half, _ = _students(values)
+        return Estimate(value, half, len(values), "runs")
+    (m,) = rows
+    assert m is not None
+    error = loop_error(m)
+    half = None if error is None else t95(error[1]) * error[0]
+    holds = "trainings" if replicated(m) else "images" if m.between is None else "table"
+    return Estimate(values[0], half, 1, holds)
 
-        half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-        return Estimate(float(np.mean(values)), half, len(values), True)
-    error = rows[0].stderr if rows[0] is not None else None
-    return Estimate(values[0], None if error is None else Z95 * error, 1, False)
+
+def _row(run: Run, name: str, generation: int, line: int = 0) -> Measurement | None:
+    return run.real(name) if generation == 0 else run.at(name, generation, line)
 
 
 def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:
-    """Return the difference of every other group from the first in every measurement; all p values are corrected."""
-    raw: list[tuple[Difference, float | None]] = []
-    for name in names:
-        first = estimate(groups[0], name, generation)
-        for group in groups[1:]:
-            other = estimate(group, name, generation)
-            if first is None or other is None:
-                continue
-            known = first.half is not None and other.half is not None
-            half = math.hypot(first.half or 0.0, other.half or 0.0) if known else None
-            p, own = _welch(groups[0], group, name, generation)
-            raw.append((Difference(name, group.label, other.value - first.value, own or half, None), p))
-    corrected = _holm([p for _, p in raw if p is not None])
-    ranks = iter(corrected)
-    return [difference if p is None else Difference(*_fields(difference), p=next(ranks)) for difference, p in raw]
+    """Return the difference of every other group from the first in every measurement, the declared outcomes first.
 
-
-def _fields(difference: Difference) -> tuple[str, str, float, float | None]:
-    return difference.name, difference.group, difference.value, difference.half
-
-
-def _welch(left: Group, right: Group, name: str, generation: int) -> tuple[float | None, float | None]:
-    """Return the p value and the half width of the 95 % interval of the difference; None with too few repeats."""
-    samples = []
-    for group in (left, right):
-        rows = [run.real(name) if generation == 0 else run.at(name, generation) for run in group.runs]
-        samples.append([m.value for m in rows if m is not None and m.value is not None])
-    if min(len(sample) for sample in samples) < 2:
-        return None, None
-    if max(np.var(sample) for sample in samples) == 0:
-        return (1.0 if np.mean(samples[0]) == np.mean(samples[1]) else 0.0), 0.0
-    from scipy.stats import ttest_ind
-
-    tested: Any = ttest_ind(samples[1], samples[0], equal_var=False)
-    low, high = tested.confidence_interval(0.95)
-    return float(tested.pvalue), float(high - low) / 2
-
-
-def _holm(values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number by Holm's method, in the order given.
-
-    Example:
-        >>> _holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
+    Args:
+        groups: two or more.
+        names: measurements that they share.
+        generation: which.
     """
-    order = sorted(range(len(values)), key=lambda index: values[index])
-    corrected, worst = [0.0] * len(values), 0.0  # worst: the largest so far; corrected p values never decrease
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(values) - rank) * values[index]))
-        corrected[index] = worst
-    return corrected
+    primary, found = outcomes(names), []
+    for name in [*primary, *(name for name in names if name not in primary)]:
+        for group in groups[1:]:
+            tested = _compared(groups[0], group, name, generation)
+            if tested is not None:
+                value, half, p, how = tested
+                found.append(Difference(name, group.label, value, half, how, name in primary, p))
+    ranks = iter(holm([each.p for each in found if each.outcome and each.p is not None]))
+    return [replace(each, p=next(ranks) if each.outcome and each.p is not None else None) for each in found]
+
+
+def _compared(
+    left: Group, right: Group, name: str, generation: int
+) -> tuple[float, float | None, float | None, str] | None:
+    """Return (difference, half width of its 95 % interval, p value, what both rest on); None if a run lacks it."""
+    rows = [[_row(run, name, generation) for run in group.runs] for group in (left, right)]
+    if any(m is None or m.value is None for each in rows for m in each):
+        return None
+    values = [np.array([m.value for m in each if m is not None]) for each in rows]
+    pairs = _pairs(left, right)
+    if len(pairs) > 1:
+        apart = [float(values[1][j] - values[0][i]) for i, j in pairs]
+        return *_students(apart), f"paired by seed, {len(pairs)} pairs"
+    value = float(values[1].mean() - values[0].mean())
+    if min(map(len, values)) > 1:
+        return value, *_welch(*values), f"unpaired, {len(values[0])} and {len(values[1])} runs"
+    single = [m for each in rows for m in each if m is not None]
+    errors = [error for m in single if replicated(m) and (error := loop_error(m)) is not None]
+    if len(single) == 2 and len(errors) == 2:
+        error, df = joined(errors)
+        chains = " and ".join(str(m.chains) for m in single)
+        return (
+            value,
+            t95(df) * error,
+            2 * improbable(sigmas(abs(value), error, df)),
+            f"{chains} trainings of one run each",
+        )
+    return value, None, None, ""
+
+
+def _pairs(left: Group, right: Group) -> list[tuple[int, int]]:
+    """Return the positions of the runs of one seed in both groups."""
+    seeds = [list(map(str, group.seeds)) for group in (left, right)]
+    both = [seed for seed in dict.fromkeys(seeds[0]) if seeds[0].count(seed) == seeds[1].count(seed) == 1]
+    return [(seeds[0].index(seed), seeds[1].index(seed)) for seed in both]
+
+
+def _students(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of two or more values, half the width of its 95 % interval, and the p value of no difference."""
+    mean, error, df = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1
+    return mean, t95(df) * error, 2 * improbable(sigmas(abs(mean), error, df))
+
+
+def _welch(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Return half the width of the 95 % interval of the difference, and the p value, of two samples of two or more."""
+    spreads = [(float(np.std(each, ddof=1)) / math.sqrt(len(each)), float(len(each) - 1)) for each in (left, right)]
+    error, df = joined(spreads)
+    return t95(df) * error, 2 * improbable(sigmas(abs(float(right.mean() - left.mean())), error, df))

@@ -15,11 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
-from ..evaluation.stages import RARE
+from ..evaluation.chains import loop_error
+from ..evaluation.signals import RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
-from .numbers import Z95, number
+from .numbers import Z95, half_interval, number
 from .run_view import Run, plain
 
 __all__ = ["AttributeTrend", "Survival", "survival"]
@@ -139,12 +140,12 @@ def _fate(run: Run, name: str, line: int, bands: np.ndarray) -> AttributeTrend:
     real, last = run.real(name), run.at(name, run.last, line)
     assert real is not None and last is not None
     low, high = (float(edge) for edge in bands[-1])
-    error = Z95 * (last.stderr or 0.0)
+    error = half_interval(last) or 0.0
     beyond = "lost" if _value(last) + error < low else "gained" if _value(last) - error > high else ""
     extinct = None
     for generation in reversed(run.generations[1:]):
         m = run.at(name, generation, line)
-        if m is None or _value(m) > Z95 * (m.stderr or 0.0):
+        if m is None or _value(m) > (half_interval(m) or 0.0):
             break
         extinct = generation
     return AttributeTrend(name.partition("/")[2].replace("_", " "), real, last, (low, high), beyond, extinct)
@@ -156,7 +157,7 @@ def _kept(run: Run, names: list[str], line: int) -> tuple[float, float]:
     whole = sum(_value(real) for real, _ in pairs)
     share = sum(_value(last) for _, last in pairs) / whole
     spread = sum(
-        ((last.stderr or 0.0) if last else 0.0) ** 2 + (share * ((real.stderr or 0.0) if real else 0.0)) ** 2
+        ((loop_error(last) or (0.0,))[0] if last else 0.0) ** 2 + (share * ((real.stderr or 0.0) if real else 0.0)) ** 2
         for real, last in pairs
     )
     return share, math.sqrt(spread) / whole
@@ -181,7 +182,7 @@ def _draw(run: Run, line: int, bands: dict[str, np.ndarray]) -> Curve:
         real = run.real(name)
         measured = [*([real] if real else []), *run.series(name, line)]
         x, y = [m.generation for m in measured], np.array([100 * _value(m) for m in measured])
-        half = np.array([100 * Z95 * (m.stderr or 0.0) for m in measured])
+        half = np.array([100 * (half_interval(m) or 0.0) for m in measured])
         axes.errorbar(x, y, half, color=line_colour(0), linewidth=1.8, elinewidth=0.9, marker="o", markersize=3)
         axes.set_title(plain(name.partition("/")[2].replace("_", " "), 24), fontsize=10, loc="left", color=INK)
         axes.set_xlim(-0.3, run.last + 0.3)

@@ -132,7 +132,7 @@ def _origin(stem: RunFolder, at: int) -> dict[str, Any]:
 def _reserve(stem: RunFolder, experiment: Experiment) -> dict[str, np.ndarray | None]:
     """Return reserve.npy with the new real images, if the branch needs more or fewer of them than its stem."""
     initial_archive = stem.initial_archive()
-    stored, n, lines = len(initial_archive.reserve), len(initial_archive.real), len(experiment.lines)
+    stored, n, lines = len(initial_archive.reserve), len(initial_archive.real), len(experiment.roles)
     needed = experiment.regime.reserve(n, experiment.generations, lines)
     if stored == needed:
         return {}

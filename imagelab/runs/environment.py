@@ -64,7 +64,7 @@ def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -
             "bad_files": [asdict(bad) for bad in experiment.data.bad_files()],
         },
         "n": sizes["train"],
-        "labels": {str(line): recipe.label for line, recipe in enumerate(experiment.lines)},
+        "labels": {str(line): experiment.label(line) for line in range(len(experiment.lines))},
     }
     if experiment.own_code:
         record["own"] = [_own(code) for code in experiment.own_code]

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..curation import Candidates, Kept
-from ..experiment import Experiment
+from ..data.base import Sample
+from ..experiment import Experiment, ModelLine
 from ..families import kind_of
 from ..generators import Model, RunContext
 from ..io.chain import FEATURES
+from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
@@ -23,7 +25,16 @@ from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
 
-__all__ = ["curate", "measure_shard", "photocopy"]
+__all__ = ["copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
+
+GROUPS = "groups.npz"
+"""File of generation 0: which real images belong together, where the dataset knows it."""
+
+COPIED_BLANKS = "copied_blanks.npy"
+"""File in a partial shard, there from the making of the shard to its measuring."""
+
+COUNTED = ("freckles",)
+"""The metrics that are taken of a blank twin's images: those that count."""
 
 
 def curate(
@@ -68,26 +79,46 @@ def _write_decision(experiment: Experiment, shard: Path, kept: Kept, candidates:
     np.savez(shard / "curation.npz", rows=kept.rows.astype(np.int64), scores=np.asarray(kept.scores, np.float64))
 
 
-def photocopy(model: Model, folder: RunFolder, shard: Path, generation: int, line: int) -> np.ndarray | None:
-    """Copy the photocopies of the generation before once more, and return the blank control copied by this model.
+def photocopy(folder: RunFolder, generation: int, line: int) -> np.ndarray:
+    """Return the photocopies that a line has reached, uint8 [P,C,H,W]; the real ones where it has made none.
 
-    Returns:
-        uint8 [N,C,H,W], the model's copies of the freckle-free faces; None where the model cannot copy images, or the
-        dataset has no such faces.
+    Each model copies those of the model before it once more.
     """
-    if not model.reconstructs:
+    there = folder.is_made(generation, line) or folder.has_file(generation, line, "photocopy.npy")
+    path = folder.file(generation, line, "photocopy.npy") if there else None
+    return read_npy(path if path is not None and path.exists() else folder.file(0, REAL, "photocopy.npy"))
+
+
+def copied_blanks(model: Model, folder: RunFolder, shard: Path) -> None:
+    """Write the blank control, real images without what is counted, as this model copies it, until it is measured.
+
+    Nothing is written where the model cannot copy images, or the dataset has no such images.
+    """
+    if model.reconstructs and folder.has_file(0, REAL, "blank.npy"):
+        write_npy(shard / COPIED_BLANKS, model.reconstruct(read_npy(folder.file(0, REAL, "blank.npy"))))
+
+
+def take_blanks(shard: Path) -> np.ndarray | None:
+    """Return what :func:`copied_blanks` wrote, uint8 [B,C,H,W], and remove the file; None where there is none."""
+    path = shard / COPIED_BLANKS
+    if not path.exists():
         return None
-    original = folder.file(generation - 1, line, "photocopy.npy")
-    write_npy(shard / "photocopy.npy", model.reconstruct(read_npy(original)))
-    if not folder.has_file(0, REAL, "blank.npy"):
-        return None
-    return model.reconstruct(read_npy(folder.file(0, REAL, "blank.npy")))
+    images = read_npy(path)
+    path.unlink()
+    return images
 
 
 def measure_shard(
-    experiment: Experiment, real: Path, shard: Path, images: np.ndarray, blank: np.ndarray | None, context: RunContext
+    experiment: Experiment,
+    real: Path,
+    shard: Path,
+    images: np.ndarray,
+    blank: np.ndarray | None,
+    context: RunContext,
+    line: ModelLine | None = None,
+    twin: np.ndarray | None = None,
 ) -> list[Measurement]:
-    """Take the run's panel of metrics: these images against the held-out real ones.
+    """Take the run's panel of metrics: these images against the held-out real ones. Of a blank twin, count only.
 
     Args:
         experiment: its panel and seed.
@@ -96,17 +127,36 @@ def measure_shard(
         images: uint8 [N,C,H,W].
         blank: the model's copies of freckle-free faces, uint8 [B,C,H,W], or None.
         context: device for features.
+        line: the line of the images, None for real ones.
+        twin: the images of the blank twin at the same generation, uint8 [n,C,H,W], or None.
     """
+    panel = [name for name in experiment.panel if line is None or not line.blank or name in COUNTED]
+    of_train, of_heldout = _groups(real)
     evidence = Evidence(
-        real=ImageSet(read_npy(real / "heldout.npy"), _features(real)),
-        fake=ImageSet(images, _features(shard)),
+        real=ImageSet(read_npy(real / "heldout.npy"), _features(real), groups=of_heldout),
+        fake=ImageSet(images, _features(shard), groups=of_train if shard == real else None),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
-        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real)),
+        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
         pairs=_pairs(real),
+        twin=None if twin is None else ImageSet(twin),
     )
-    return measure_panel(evidence, experiment.panel)
+    return measure_panel(evidence, panel)
+
+
+def write_groups(shard: Path, train: Sample, heldout: Sample) -> None:
+    """Write which real images of generation 0 belong together, ``groups.npz``; nothing where all are independent."""
+    if train.groups is not None and heldout.groups is not None:
+        np.savez(shard / GROUPS, train=train.groups, heldout=heldout.groups)
+
+
+def _groups(real: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the groups of the training and of the held-out images, int64 [N] each; None where none are known."""
+    if not (real / GROUPS).exists():
+        return None, None
+    train, heldout = npz_columns(real / GROUPS, ("train", "heldout"), "the groups of real images")
+    return train, heldout
 
 
 def _pairs(real: Path) -> tuple[ImageSet, ImageSet] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..experiment import Experiment
+from ..experiment import Experiment, ModelLine
 from ..generators.sampler_law import predicted_by_sampler
 from ..io.pictures import read_npy
 from ..measurement import Measurement
@@ -19,7 +19,7 @@ Floors = Mapping[str, Measurement]
 
 
 def predictions(
-    experiment: Experiment, real: Path, generation: int, line: int, n: int, floors: Floors
+    experiment: Experiment, real: Path, generation: int, line: ModelLine, n: int, floors: Floors
 ) -> list[Measurement]:
     """Return all that theory predicts for one shard.
 
@@ -27,15 +27,17 @@ def predictions(
         experiment: its regime, generators and curation.
         real: the shard of generation 0.
         generation: from 1 on.
-        line: the model of that generation.
+        line: the model of that generation; of a blank twin nothing is predicted.
         n: images in a shard.
         floors: what generation 0 measured.
     """
+    if line.blank:
+        return []
     laws = regime_predictions(experiment, generation, n, floors)
-    return [m.at(generation, line) for m in laws] + sampler_predictions(experiment, real, generation, line)
+    return [m.at(generation, line.index) for m in laws] + sampler_predictions(experiment, real, generation, line)
 
 
-def sampler_predictions(experiment: Experiment, real: Path, generation: int, line: int) -> list[Measurement]:
+def sampler_predictions(experiment: Experiment, real: Path, generation: int, line: ModelLine) -> list[Measurement]:
     """Return what the sampler of a line explains of its generation: measurements ``sampler_floor/KK``, predicted.
 
     At generation 1 this is the law of one pass. Later it is known only where every model of the line was trained on the
@@ -53,11 +55,11 @@ def sampler_predictions(experiment: Experiment, real: Path, generation: int, lin
     if experiment.curated:
         return []
     images = read_npy(real / "images.npy", mmap=True)
-    lines = len(experiment.lines)
-    pools = [experiment.regime.composition(t, line, len(images), lines) for t in range(2, generation + 1)]
-    alone = all(part.shards == (last_shard(t, line),) for t, parts in enumerate(pools, 2) for part in parts)
-    predicted = predicted_by_sampler(experiment.lines[line], images, generation) if alone else []
-    return [m.at(generation, line) for m in predicted]
+    lines = len(experiment.roles)
+    pools = [experiment.regime.composition(t, line.role, len(images), lines) for t in range(2, generation + 1)]
+    alone = all(part.shards == (last_shard(t, line.role),) for t, parts in enumerate(pools, 2) for part in parts)
+    predicted = predicted_by_sampler(experiment.lines[line.index], images, generation) if alone else []
+    return [m.at(generation, line.index) for m in predicted]
 
 
 def regime_predictions(experiment: Experiment, generation: int, n: int, floors: Floors) -> list[Measurement]:
@@ -67,7 +69,7 @@ def regime_predictions(experiment: Experiment, generation: int, n: int, floors: 
     """
     if experiment.curated:
         return []
-    laws = experiment.regime.predictions(generation, n, len(experiment.lines), experiment.fresh_draws)
+    laws = experiment.regime.predictions(generation, n, len(experiment.roles), experiment.fresh_draws)
     return [_on_the_scale_of(law, floors.get(law.name)) for law in laws]
 
 

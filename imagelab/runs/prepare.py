@@ -29,7 +29,7 @@ def split_sizes(experiment: Experiment) -> dict[str, int]:
             raise ValueError(
                 f"the dataset gives {sizes[split]} {split} images; at least {least} are needed. Add images."
             )
-    needed = experiment.regime.reserve(sizes["train"], experiment.generations, len(experiment.lines))
+    needed = experiment.regime.reserve(sizes["train"], experiment.generations, len(experiment.roles))
     held = there["reserve"]
     if held is not None and needed > held:
         raise ValueError(

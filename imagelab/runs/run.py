@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from ..experiment import Experiment
 from ..generators import Diverged, Interrupted, RunContext, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
-from ..lab import Shard, run_generations
+from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
 from .environment import provenance
 from .preflight import preflight
 from .prepare import open_run
 from .settings import Settings, choose_settings
 from .threads import limited, usable_cores, waiting, warnings
+from .workers import choose_workers, run_side_by_side
 
 __all__ = ["Begun", "Event", "Note", "Phase", "missing_shards", "run", "steps"]
 
@@ -63,6 +64,7 @@ def run(
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
     group: ProcessGroup = SINGLE_PROCESS,
+    workers: int = 1,
 ) -> RunFolder:
     """Run an experiment, or what is left of it, and return its folder. Nothing that is there is made again.
 
@@ -72,6 +74,8 @@ def run(
         on_event: called with every event.
         should_stop: asked between steps of a training and between shards; True saves the work and raises Interrupted.
         group: the processes that share the trainings.
+        workers: shards that are worked on side by side where ``experiment.runtime`` gives no number; 0: as many as
+            there are cores. More than one fork this process.
 
     Returns:
         The finished run. No report is written; ``imagelab.report.write_report(folder.path)`` does that.
@@ -91,7 +95,7 @@ def run(
         [(0, -1), (1, 0)]
     """
     folder = folder or open_run(experiment)
-    for _ in steps(experiment, folder=folder, on_event=on_event, should_stop=should_stop, group=group):
+    for _ in steps(experiment, folder=folder, on_event=on_event, should_stop=should_stop, group=group, workers=workers):
         pass
     return folder
 
@@ -103,6 +107,7 @@ def steps(
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
     group: ProcessGroup = SINGLE_PROCESS,
+    workers: int = 1,
 ) -> Generator[Shard, None, None]:
     """Run an experiment and yield each shard when it is finished; arguments and errors as for :func:`run`.
 
@@ -119,16 +124,19 @@ def steps(
     with folder.lock(), limited(settings.threads):
         folder.mend()
         context = RunContext(settings.device, settings.batch, on_record=on_event, should_stop=should_stop, group=group)
+        asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
+        together = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
         record = provenance(experiment, folder, context)
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
         if (1, 0) in missing:
             on_event(Phase("trying models and metrics"))
-            preflight(experiment, context)
+            with limited(1):  # a process that has computed with several threads cannot be forked safely
+                preflight(experiment, context)
         on_event(Phase("generation 0"))
         left = len(missing)
         try:
-            for shard in run_generations(experiment, folder, context):
+            for shard in run_side_by_side(experiment, folder, context, together):
                 left -= 1
                 on_event(shard)
                 yield shard

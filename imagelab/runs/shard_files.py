@@ -11,7 +11,7 @@ from ..io.pictures import write_png
 from ..measurement import Measurement
 from ..pool import Pool
 
-__all__ = ["write_npy", "write_shard"]
+__all__ = ["write_images", "write_measurements", "write_npy"]
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
@@ -20,9 +20,13 @@ def write_npy(path: Path, array: np.ndarray) -> None:
         np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def write_shard(shard: Path, images: np.ndarray, pool: Pool, measurements: list[Measurement]) -> None:
-    """Write what every shard holds into its partial folder: images, ledger, measurements and a grid for the eye."""
+def write_images(shard: Path, images: np.ndarray, pool: Pool) -> None:
+    """Write what every shard holds into its partial folder, but for the measurements: images, ledger, a grid."""
     write_npy(shard / "images.npy", images)
     np.savez(shard / "pool.npz", generation=pool.generation, line=pool.line, row=pool.row)
-    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")
     write_png(shard / "grid.png", tile(images[:64], columns=8, scale=max(1, 128 // images.shape[3])))
+
+
+def write_measurements(shard: Path, measurements: list[Measurement]) -> None:
+    """Write a shard's measurements into its partial folder."""
+    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in measurements), encoding="utf-8")

@@ -279,7 +279,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
         raise fault
 
     with monkeypatch.context() as patched:
-        patched.setattr(imagelab.lab, "write_shard", full)
+        patched.setattr(imagelab.lab, "write_images", full)
         assert command("run", "tiny.py") == 1
     assert "disk is full" in capsys.readouterr().err
     assert not list(here.rglob("*.partial"))

@@ -8,7 +8,7 @@ import pytest
 from imagelab.cli.entry import main
 from imagelab.pool import Pool
 from imagelab.run_folder import RunFolder
-from imagelab.runs.shard_files import write_shard
+from imagelab.runs.shard_files import write_images, write_measurements
 
 
 @pytest.fixture
@@ -17,7 +17,8 @@ def run(tmp_path: Path) -> Path:
     folder = RunFolder.create(tmp_path / "a-run", {"schema": 1, "signature": "0" * 8, "experiment": experiment})
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8)
     for generation in range(2):
-        write_shard(folder.begin(generation), images, Pool.of(0, -1, range(4)), [])
+        write_images(shard := folder.begin(generation), images, Pool.of(0, -1, range(4)))
+        write_measurements(shard, [])
         folder.commit(generation)
     return folder.path
 

@@ -17,7 +17,7 @@ from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS
 from imagelab.pool import REAL, Pool
 from imagelab.run_folder import RunFolder
-from imagelab.runs.shard_files import write_npy, write_shard
+from imagelab.runs.shard_files import write_images, write_measurements, write_npy
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ def test_a_generation_of_a_run_is_measured_and_compared_with_its_own_numbers(
         if place == (0, REAL):
             write_npy(shard / "heldout.npy", rng.integers(0, 256, (8, 3, 16, 16), np.uint8))
         earlier = [Measurement("brightness", 0.9, "of full scale", *place, stderr=0.01)]
-        write_shard(shard, rng.integers(0, 256, (6, 3, 16, 16), np.uint8), Pool.of(0, REAL, range(2)), earlier)
+        write_images(shard, rng.integers(0, 256, (6, 3, 16, 16), np.uint8), Pool.of(0, REAL, range(2)))
+        write_measurements(shard, earlier)
         folder.commit(*place)
     words = ("tiny-1a2b3c4d@heldout", "tiny-1a2b3c4d@1", "--metrics", "tone", "--train", "tiny-1a2b3c4d@0")
     assert command(*words, "--against", "tiny-1a2b3c4d@1", "-o", "kept.jsonl") == 0

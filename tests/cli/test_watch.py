@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,28 @@ from imagelab.pool import REAL
 from imagelab.run_folder import RunFolder
 
 
-def make_run(path: Path, variances: list[float], planned: int | None = None, name: str = "pixel_variance") -> RunFolder:
-    experiment = {"generations": planned or len(variances), "arms": [{"kind": "gaussian"}]}
+def make_run(
+    path: Path,
+    variances: list[float],
+    planned: int | None = None,
+    name: str = "pixel_variance",
+    n: int = 1000,
+    spread: float | None = None,
+) -> RunFolder:
+    arms = [{"kind": "gaussian"}]
+    experiment = {"generations": planned or len(variances), "arms": arms, "replicates": 1 if spread is None else 3}
     folder = RunFolder.create(path, {"schema": 1, "signature": "0" * 8, "experiment": experiment})
-    add(folder, 0, Measurement(name, 1.0, line=REAL, stderr=0.01, n_fake=100))
+    add(folder, 0, Measurement(name, 1.0, line=REAL, stderr=0.01, n_fake=n))
     for generation, value in enumerate(variances, 1):
-        add(folder, generation, Measurement(name, value, generation=generation, stderr=0.01, n_fake=100))
+        m = Measurement(name, value, generation=generation, stderr=0.01, n_fake=n)
+        chains = enumerate((0.0,) if spread is None else (-spread, 0.0, spread))
+        add(folder, generation, *(replace(m, value=value + apart, line=2 * k) for k, apart in chains))
     return folder
 
 
-def add(folder: RunFolder, generation: int, m: Measurement) -> None:
+def add(folder: RunFolder, generation: int, *rows: Measurement) -> None:
     shard = folder.begin(generation)
-    (shard / "metrics.jsonl").write_text(m.to_json() + "\n")
+    (shard / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in rows))
     folder.commit(generation)
 
 
@@ -35,20 +46,49 @@ def exit_code(*words: object) -> int:
 
 
 def test_a_job_can_stop_itself_by_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = make_run(tmp_path / "a-run", [0.95, 0.8, 0.65]).path
+    run = make_run(tmp_path / "a-run", [0.5, 0.42, 0.33]).path
     assert exit_code("watch", run) == 0
     assert exit_code("watch", run, "--past", "collapsed") == 0
     assert exit_code("watch", run, "--past", "homogenising") == 3
     said = capsys.readouterr().out
-    assert "3 of 3 generations, stage: homogenising" in said and "+35%" in said
-    assert "First to move beyond generation 1: variance, in generation 2." in said
-    assert "1 generation before the stage “homogenising”" in said
+    assert "3 of 3 generations; loop (against generation 1): homogenising; quality (against real" in said
+    assert "+34%" in said and "one training" in said and "needs replicates" in said
+
+
+def test_a_weak_first_model_stops_no_job_unless_its_quality_is_asked_for(tmp_path: Path):
+    run = make_run(tmp_path / "a-run", [0.5, 0.5, 0.51]).path
+    assert exit_code("watch", run, "--past", "tails fading") == 0
+    assert exit_code("watch", run, "--past", "tails fading", "--verdict", "quality") == 3
+
+
+def test_a_run_of_too_few_images_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path / "a-run", [0.9, 0.2], n=50).path
+    assert exit_code("watch", run, "--past", "tails fading") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "loop (against generation 1): not judged" in said and "measured on 50 images" in said
+    assert exit_code("watch", run) == 0
+
+
+def test_a_run_of_one_generation_has_nothing_to_compare_with_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path / "a-run", [0.2], planned=4).path
+    assert exit_code("watch", run, "--past", "tails fading") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Only generation 1 is measured yet" in said and "quality (against real images): collapsed" in said
+
+
+def test_the_order_of_moves_is_said_where_several_trainings_show_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path / "a-run", [1.0, 0.8, 0.6], spread=0.01).path
+    assert exit_code("watch", run) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "First to move beyond generation 1: variance, in generation 2." in said and "one training" not in said
 
 
 def test_json_is_one_object_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert exit_code("watch", make_run(tmp_path / "a-run", [0.2]).path, "--json") == 0
+    run = make_run(tmp_path / "a-run", [0.2, 0.2]).path
+    assert exit_code("watch", run, "--json", "--verdict", "quality") == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["stage"] == "collapsed" and said["since"]["collapsed"] == 1
+    assert said["stage"] == said["quality"] == "collapsed" and said["since"]["collapsed"] == 1
+    assert said["loop"] == "healthy" and said["one_training"] and said["signals"][0]["error"]["1"] > 0
 
 
 def test_following_ends_when_the_stage_is_reached_or_the_run_is_done(tmp_path: Path):
@@ -58,11 +98,12 @@ def test_following_ends_when_the_stage_is_reached_or_the_run_is_done(tmp_path: P
     def sleep(seconds: float) -> None:
         looks.append(seconds)
         generation = len(looks) + 1
-        add(folder, generation, Measurement("pixel_variance", 0.95 - 0.2 * len(looks), generation=generation))
+        value = 0.95 - 0.2 * len(looks)
+        add(folder, generation, Measurement("pixel_variance", value, generation=generation, stderr=0.01, n_fake=1000))
 
-    assert stages_of(_wait(folder, 0, "homogenising", 2.5, sleep)).last == "homogenising"
+    assert stages_of(_wait(folder, 0, "homogenising", 2.5, sleep=sleep)).last == "homogenising"
     assert looks == [2.5, 2.5]
-    assert max(m.generation for m in _wait(folder, 0, None, 1.0, sleep)) == 9
+    assert max(m.generation for m in _wait(folder, 0, None, 1.0, sleep=sleep)) == 9
 
 
 def test_a_run_that_tells_no_stage_says_what_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

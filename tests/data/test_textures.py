@@ -163,3 +163,16 @@ def test_photographs_are_read_without_any_network(monkeypatch: pytest.MonkeyPatc
     textures._read_photograph.cache_clear()
     images = Textures(size=64).load("train", 6, 0).images
     assert len({hashlib.sha256(image.tobytes()).hexdigest() for image in images}) == 6
+
+
+def test_crops_of_one_cell_of_a_region_form_a_group_and_there_are_as_many_as_disjoint_crops() -> None:
+    recipe = Textures(size=64, photos=("grass", "brick"), mirror=False)
+    sample = recipe.load("train", 1200, 3)
+    assert sample.groups is not None and len(np.unique(sample.groups)) == recipe.disjoint_crops("train") == 64
+    places = [dict(part.split("=") for part in source.split()[1:]) for source in sample.sources]
+    for group in np.unique(sample.groups):
+        rows = np.flatnonzero(sample.groups == group)
+        assert len({sample.sources[row].split()[0] for row in rows}) == 1
+        for axis in "yx":
+            where = [int(places[row][axis]) for row in rows]
+            assert max(where) - min(where) < 64  # so that any two crops of a group share pixels

@@ -22,7 +22,7 @@ from imagelab.io.resample import squared
 from imagelab.metrics import ImageSet
 from imagelab.pool import REAL, Pool
 from imagelab.run_folder import RunFolder
-from imagelab.runs.shard_files import write_npy, write_shard
+from imagelab.runs.shard_files import write_images, write_measurements, write_npy
 
 
 @pytest.fixture
@@ -143,7 +143,8 @@ def run(tmp_path: Path, pictures: np.ndarray) -> Path:
         shard = folder.begin(*place)
         if place == (0, REAL):
             write_npy(shard / "heldout.npy", pictures[4:6])
-        write_shard(shard, pictures[rows], Pool.of(0, REAL, range(2)), [])
+        write_images(shard, pictures[rows], Pool.of(0, REAL, range(2)))
+        write_measurements(shard, [])
         folder.commit(*place)
     return folder.path
 

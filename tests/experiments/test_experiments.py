@@ -87,3 +87,46 @@ def test_the_three_errors_are_told_apart_in_one_table(tmp_path: Path) -> None:
     table = done.stdout.split("left on", 1)[1]
     for arm in ("none", "statistical", "expressivity", "approximation", "4 x longer", "all"):
         assert sum(line.startswith(arm) and line.count(" -> ") == 3 for line in table.splitlines()) == 1, done.stdout
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> list[Path]:
+    """Two small runs of three chains each, with other seeds."""
+    from imagelab import Experiment, Gaussian, Runtime, Textures
+    from imagelab import run as carry_out
+
+    runs = Runtime(device="cpu", runs=tmp_path / "runs")
+    asked = [
+        Experiment(
+            name=f"seed-{seed}",
+            data=Textures(size=16),
+            generator=Gaussian(components=6),
+            generations=2,
+            images=40,
+            heldout=30,
+            tracked=2,
+            replicates=3,
+            metrics=("pixel_variance", "tone", "spectrum"),
+            seed=seed,
+            runtime=runs,
+        )
+        for seed in (0, 1)
+    ]
+    return [carry_out(each).path for each in asked]
+
+
+def test_figures_of_one_run_are_looked_up_in_the_intervals_of_the_other(repeated: list[Path], tmp_path: Path) -> None:
+    done = run("studies/repetitions.py", *map(str, repeated), "--generation", "2", home=tmp_path)
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[1:]}
+    assert int(rows["all"][0]) == sum(int(row[0]) for name, row in rows.items() if name != "all")
+    assert rows["pixel_variance"][0] == "4" and "radial_power" not in rows  # two figures (ratio, raw), both ways
+    assert float(rows["all"][1]) >= float(rows["all"][3]) and done.returncode == (float(rows["all"][1]) < 90)
+    alone = run("studies/repetitions.py", str(repeated[0]), home=tmp_path)
+    assert alone.returncode == 2 and "expected two runs or more, got 1" in alone.stderr
+
+
+def test_retraining_ratios_are_written_as_the_table_that_is_shipped(repeated: list[Path], tmp_path: Path) -> None:
+    done = run("studies/retraining.py", *map(str, repeated), "--output", "table.json", home=tmp_path)
+    assert done.returncode == 2  # a closed form alone: nothing was trained
+    words = "expected trained models in the runs, found closed forms only"
+    assert words in done.stderr, done.stderr

@@ -72,13 +72,13 @@ def test_a_distant_origin_loses_no_precision(rng):
 
 
 @pytest.mark.parametrize(("n", "m", "dimensions"), [(300, 200, 7), (30, 25, 60), (300, 40, 60), (13, 400, 20)])
-def test_the_jackknife_merges_to_what_leaving_groups_out_gives(n, m, dimensions, rng):
+def test_the_jackknife_equals_leaving_groups_out(n, m, dimensions, rng):
     scale = np.exp(-np.arange(dimensions) / 5)  # down to 1e-5 and below: small variances must not be lost to rounding
     x, y = 3 + scale * rng.standard_normal((n, dimensions)), scale * rng.standard_t(4, (m, dimensions))
     brute = jackknife(lambda r, f: frechet_distance(x[r], y[f]), n, m, seed=3)
     merged = frechet_jackknife(x, y, seed=3)
     assert merged.value == pytest.approx(brute.value, rel=1e-12)
-    assert merged.stderr == pytest.approx(brute.stderr, rel=1e-9)
+    assert merged.stderr == pytest.approx(brute.stderr, rel=1e-7)  # roots of eigenvalues: 1e-8 of the largest
     assert merged.corrected == pytest.approx(brute.corrected, rel=1e-9)
     assert frechet_jackknife(x, y, seed=3, groups=4).stderr != merged.stderr != frechet_jackknife(x, y, seed=2).stderr
 

@@ -49,17 +49,18 @@ def test_noise_scores_above_one(judged, rng):
     assert judged(rng.integers(0, 256, (30, 3, 32, 32), np.uint8))["generalisation"].value > 2
 
 
-def test_the_error_is_the_spread_over_repeats_for_the_given_training_images(rng, monkeypatch, pictures, evidence):
-    train = rng.standard_normal((100, 6))
+def test_the_error_is_the_spread_over_repeats_of_all_three_sets(rng, monkeypatch, pictures, evidence):
     base = replace(evidence(pictures(2, 32), pictures(2, 32)), train=ImageSet(pictures(2, 32)))
     found = []
     for _ in range(100):
-        sets = iter([(rng.standard_normal((80, 6)), 0.8 * rng.standard_normal((60, 6))), (None, train)])
+        sets = iter(
+            [(rng.standard_normal((80, 6)), 0.8 * rng.standard_normal((60, 6))), (None, rng.standard_normal((100, 6)))]
+        )
         monkeypatch.setattr(distances, "feature_pair", lambda evidence, space, sets=sets: next(sets))
         found.append([(m.value, m.stderr) for m in generalisation(base)])
     values, errors = np.moveaxis(np.array(found, float), 2, 0)
     ratio = np.sqrt(np.mean(errors**2, axis=0)) / values.std(axis=0, ddof=1)
-    assert (ratio > 0.75).all() and (ratio < 1.35).all()
+    assert (ratio > 0.75).all() and (ratio < [1.35, 1.7]).all()  # of the distance on the safe side
 
 
 def test_rows_report_what_they_were_measured_against(judged, pictures, evidence):

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.metrics.jackknife import Jackknifed, jackknife, jackknifed, leave_out
+from imagelab.metrics.jackknife import (
+    Jackknifed,
+    degrees,
+    group_labels,
+    jackknife,
+    jackknifed,
+    leave_out,
+    mean_and_error,
+)
 
 
 def test_a_squared_mean_loses_its_bias():
@@ -71,3 +79,37 @@ def test_error_and_correction_are_tukeys():
     left = np.array([1.0, 2.0, 4.0, 5.0])
     found = jackknifed(3.5, left)
     assert found.stderr == pytest.approx(np.sqrt(3 / 4 * (4 + 1 + 1 + 4))) and found.corrected == 4 * 3.5 - 3 * 3.0
+
+
+# -- blocks of images that belong together
+
+
+def test_whole_blocks_are_left_out_and_their_number_bounds_the_groups():
+    blocks = np.repeat(np.arange(12) * 7, 5), None
+    of_real, of_fake = group_labels(60, 40, 3, blocks=blocks)
+    assert of_real.max() == of_fake.max() == 11
+    for block in np.unique(blocks[0]):
+        assert len(set(of_real[blocks[0] == block])) == 1
+    assert len(leave_out(60, 40, 3, blocks=blocks)) == 12
+
+
+def test_the_error_of_a_mean_of_blocks_is_the_spread_over_repeats(rng):
+    blocks = np.repeat(np.arange(40), 10)
+    found = [
+        mean_and_error(rng.standard_normal(40)[blocks] + 0.3 * rng.standard_normal(400), blocks) for _ in range(300)
+    ]
+    means, errors = np.array(found, float).T
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(means.std(), rel=0.15)
+    plain = mean_and_error(rng.standard_normal(40)[blocks], None)[1]
+    assert plain is not None and plain < 0.5 * errors.mean()
+
+
+def test_blocks_of_one_image_are_no_blocks(rng):
+    values = rng.standard_normal(30)
+    assert mean_and_error(values, rng.permutation(30)) == pytest.approx(mean_and_error(values), rel=1e-12)
+    assert mean_and_error(values, np.zeros(30, np.int64))[1] is None  # one block says nothing of others
+
+
+def test_degrees_of_freedom_are_those_of_the_smaller_set_and_are_not_said_of_many():
+    assert (degrees(50, 30), degrees(30), degrees(200, 500), degrees(199, 500)) == (29, 29, None, 198)
+    assert jackknife(lambda r, f: float(len(f)), 40, 40, 0).df == 19

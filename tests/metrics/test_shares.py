@@ -1,63 +1,104 @@
-"""Shares from a test with errors: limits that cover, on both sides, where few are found."""
-
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import fisher_exact
 
-from imagelab.metrics.freckle_calibration import CardValue
-from imagelab.metrics.shares import binomial_limits, corrected, share_limits
+from imagelab.data.faces import Faces
+from imagelab.metrics import Evidence, ImageSet, NotMeasurable, measure_panel
+from imagelab.metrics.shares import gini, kept_shares, lost_attributes, permutation_p, share_distance, shares
 
-
-def card(value: float, n: int) -> CardValue:
-    likely = (value * n + 0.5) / (n + 1)
-    return CardValue(value, math.sqrt(likely * (1 - likely) / n), n)
+RATES = np.array([0.5, 0.3, 0.2, 0.1, 0.1, 0.05, 0.02, 0.01])
 
 
-def test_binomial_limits_leave_the_stated_tail_on_either_side():
-    for found, n in ((1, 20), (7, 50), (49, 50), (300, 10_000)):
-        low, high = binomial_limits(found, n)
-        assert binom.sf(found, n, low) + binom.pmf(found, n, low) / 2 == pytest.approx(0.025, rel=1e-4)
-        assert binom.cdf(found - 1, n, high) + binom.pmf(found, n, high) / 2 == pytest.approx(0.025, rel=1e-4)
+def draw(rng: np.random.Generator, n: int = 500, rates: np.ndarray = RATES) -> np.ndarray:
+    return rng.random((n, len(rates))) < rates
 
 
-@pytest.mark.parametrize("n", [1, 30, 1000])
-def test_none_and_all_have_limits_at_the_ends(n):
-    assert binomial_limits(0, n)[0] == 0 and binomial_limits(n, n)[1] == 1
-    assert binomial_limits(0, n)[1] == pytest.approx(1 - 0.05 ** (1 / n), rel=1e-6)
-    assert binomial_limits(n, n)[0] == pytest.approx(0.05 ** (1 / n), rel=1e-6)
+def test_the_distance_of_equal_distributions_is_zero_on_average(rng):
+    values = [share_distance(draw(rng), draw(rng)) for _ in range(200)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(200)
 
 
-@pytest.mark.parametrize("found", [0, 1, 5, 400])
-def test_the_limits_contain_the_value_and_widen_with_less_calibration(found):
-    value, _ = corrected(found, 1000, card(0.9, 150), card(0.998, 4000))
-    low, high = share_limits(found, 1000, card(0.9, 150), card(0.998, 4000))
-    assert low <= value <= high
-    wide = share_limits(found, 1000, card(0.9, 20), card(0.998, 500))
-    assert wide[0] <= low and high <= wide[1]
+def test_the_distance_is_the_squared_gap_in_units_of_the_spread(rng):
+    real, fake = rng.standard_normal((2, 20_000, 3))
+    fake[:, 0] += 0.5
+    assert share_distance(real, fake) == pytest.approx(0.25, abs=0.03)
+    mix = rng.standard_normal((3, 3))
+    assert share_distance(real @ mix, fake @ mix) == pytest.approx(share_distance(real, fake))
+    constant = np.c_[real, np.ones(20_000)], np.c_[fake, np.ones(20_000)]
+    assert share_distance(*constant) == pytest.approx(share_distance(real, fake), rel=1e-3)
 
 
-def test_with_many_found_the_limits_are_those_of_the_standard_error():
-    value, error = corrected(4000, 10_000, card(0.9, 20_000), card(0.99, 20_000))
-    low, high = share_limits(4000, 10_000, card(0.9, 20_000), card(0.99, 20_000))
-    assert (low, high) == pytest.approx((value - 1.96 * error, value + 1.96 * error), abs=0.02 * error)
+def test_the_p_value_is_uniform_for_equal_sets_and_small_for_a_lost_group(rng):
+    null = [permutation_p(draw(rng, 200), draw(rng, 200), seed, 99) for seed in range(200)]
+    assert 0.01 <= np.mean(np.array(null) <= 0.05) <= 0.1 and 0.4 < np.mean(null) < 0.6
+    lost = RATES.copy()
+    lost[3] = 0.01
+    assert permutation_p(draw(rng), draw(rng, rates=lost), 0) == pytest.approx(0.001)
 
 
-@pytest.mark.parametrize("expected", [0.5, 1.5, 5, 50])
-@pytest.mark.parametrize(("sensitivity", "specificity"), [((0.97, 300), (0.9998, 4000)), ((0.83, 150), (0.996, 4000))])
-def test_limits_cover_a_rare_share_and_do_not_call_it_lost(expected, sensitivity, specificity):
-    """Se, Sp and the images are drawn 600 times; a coverage of .95 is then known to .009."""
-    rng, n, repeats, lost, gained = np.random.default_rng(2), 1000, 600, 0, 0
-    share = expected / n
-    for _ in range(repeats):
-        met = rng.binomial(sensitivity[1], sensitivity[0]) / sensitivity[1]
-        spared = rng.binomial(specificity[1], specificity[0]) / specificity[1]
-        there = rng.binomial(n, share)
-        found = rng.binomial(there, sensitivity[0]) + rng.binomial(n - there, 1 - specificity[0])
-        low, high = share_limits(int(found), n, card(met, sensitivity[1]), card(spared, specificity[1]))
-        lost, gained = lost + (high < share), gained + (low > share)
-    assert lost / repeats < 0.05 and gained / repeats < 0.05
-    assert 1 - (lost + gained) / repeats > 0.92
+def test_each_attribute_is_tested_by_fishers_exact_test(rng):
+    real, fake = draw(rng, 60), draw(rng, 50, 0.3 * RATES)
+    p = [
+        fisher_exact([[b.sum(), 50 - b.sum()], [a.sum(), 60 - a.sum()]], alternative="less")[1]
+        for a, b in zip(real.T, fake.T, strict=True)
+    ]
+    order = np.argsort(p)
+    wanted = np.zeros(8, bool)
+    for rank, column in enumerate(order):
+        if p[column] > 0.05 / (8 - rank):
+            break
+        wanted[column] = True
+    assert wanted.any() and (lost_attributes(real, fake) == wanted).all()
+
+
+def test_attributes_are_rarely_called_lost_where_none_is_and_gains_never_are(rng):
+    assert sum(lost_attributes(draw(rng, 300), draw(rng, 300)).any() for _ in range(200)) <= 0.05 * 200 + 6
+    assert not lost_attributes(draw(rng), draw(rng, rates=np.minimum(3 * RATES, 1.0))).any()
+
+
+def test_kept_shares_are_corrected_for_false_positives():
+    real, fake = np.zeros((1000, 2), bool), np.zeros((1000, 2), bool)
+    real[:110, 0], fake[:60, 0] = True, True  # ten of a thousand are false on both sides
+    real[:100, 1], fake[:1, 1] = True, True
+    assert kept_shares(real, fake, np.array([0.99, 0.998])) == pytest.approx([0.5, 0.0])
+
+
+def test_the_gini_coefficient_is_that_of_the_lorenz_curve(rng):
+    values = rng.random(40)
+    ranked = np.sort(values)
+    curve = np.concatenate([[0.0], ranked.cumsum() / ranked.sum()])
+    assert gini(values) == pytest.approx(1 - np.sum((curve[1:] + curve[:-1]) / 40))
+    assert gini(np.zeros(3)) == 0.0 and gini(3 * values) == pytest.approx(gini(values))
+
+
+@pytest.fixture(scope="module")
+def faces() -> tuple[Any, ImageSet]:
+    drawn = Faces(size=64, cache=False)
+    return drawn.load("train", 560, 3), ImageSet(drawn.load("heldout", 560, 3).images)
+
+
+def test_a_lost_minority_is_found_and_real_faces_are_not(faces):
+    sample, heldout = faces
+    kept = ~(sample.attributes["glasses"] | sample.attributes["headscarf"] | sample.attributes["beard"])
+    whole, lost = (
+        {m.name: m for m in measure_panel(Evidence(heldout, ImageSet(images)), ["shares"])}
+        for images in (sample.images, sample.images[kept])
+    )
+    assert whole["shares/lost"].value == 0 and (whole["shares/p"].value or 0) > 0.01
+    assert (lost["shares/lost"].value or 0) >= 2 and lost["shares/p"].value == pytest.approx(0.001)
+    for name, direction in (("distance", 2), ("worst", -2), ("disparity", 1.5)):
+        before, after = whole[f"shares/{name}"], lost[f"shares/{name}"]
+        z = ((after.value or 0) - (before.value or 0)) / np.hypot(before.stderr or 0, after.stderr or 0)
+        assert direction * z > 3, name
+    assert (lost["shares/worst"].value or 0) < 0.15
+
+
+def test_images_that_the_probes_cannot_read_are_not_measured(pictures, evidence: Any):
+    with pytest.raises(NotMeasurable, match="RGB faces of 64 px"):
+        shares(evidence(pictures(8, 32), pictures(8, 32)))
+    few = {m.name: m for m in shares(evidence(pictures(30, 64), pictures(30, 64, seed=2)))}
+    assert "at least 50 reference images" in few["shares/worst"].missing and few["shares/p"].value is not None

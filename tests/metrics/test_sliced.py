@@ -9,6 +9,7 @@ from scipy.stats import wasserstein_distance
 from imagelab.metrics import distances
 from imagelab.metrics import sliced as module
 from imagelab.metrics.features import PRIMARY
+from imagelab.metrics.jackknife import leave_out
 from imagelab.metrics.sliced import mind, sliced, sliced_w2, sliced_w2_and_error, wasserstein_1d
 
 
@@ -55,8 +56,8 @@ def test_value_and_error_agree_with_the_plain_function_and_with_leaving_out_by_h
     x, y = rng.standard_normal((23, 3)), 0.5 + rng.standard_normal((31, 3))
     found = sliced_w2_and_error(x, y, seed=3, directions=20)
     assert found.value == pytest.approx(sliced_w2(x, y, seed=3, directions=20), rel=1e-12)
-    left = [sliced_w2(x[r], y[f], seed=3, directions=20) for r, f in module.leave_out(23, 31, 3)]
-    assert found.corrected == pytest.approx(10 * found.value - 9 * np.mean(left), rel=1e-9)
+    left = [sliced_w2(x[r], y[f], seed=3, directions=20) for r, f in leave_out(23, 31, 3)]
+    assert found.corrected == pytest.approx(20 * found.value - 19 * np.mean(left), rel=1e-9)
 
 
 def test_blocks_of_lines_change_nothing(rng, monkeypatch):

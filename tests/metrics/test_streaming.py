@@ -29,8 +29,8 @@ instruments = {
     "frechet": lambda x, y: frechet_jackknife(x, y, seed=0),
     "kernel": kernel.kernel_distance,
     "prdc": prdc_of,
-    "authenticity": lambda x, y: authenticity(y, x),
-    "closer_to_train": lambda x, y: closer_to_train(y, x, x[::-1], seed=0),
+    "authenticity": lambda x, y: authenticity(y, x).value,
+    "closer_to_train": lambda x, y: closer_to_train(y, x, x[::-1], seed=0).value,
     "diversity": lambda x, y: perceptual.mean_pairwise(x, "imagelab-ssl-v1"),
 }
 sets = {name: draw(40_000, 160) if name == "frechet" else draw(5000, 8) for name in instruments}

@@ -63,19 +63,20 @@ def test_it_stays_within_the_number_of_images_and_of_dimensions(rng):
 @pytest.mark.parametrize("n", [60, 300])
 def test_the_error_is_the_spread_over_repeats(n, rng):
     mix = rng.standard_normal((15, 15))
-    found = np.array([score_and_error(rng.standard_normal((n, 15)) @ mix, seed) for seed in range(120)])
-    assert 0.75 < np.sqrt(np.mean(found[:, 1] ** 2)) / found[:, 0].std(ddof=1) < 1.35
+    found = [score_and_error(rng.standard_normal((n, 15)) @ mix, seed) for seed in range(120)]
+    values, errors = np.array([(each.value, each.stderr) for each in found], float).T
+    assert 0.75 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.35
 
 
 def test_the_error_follows_the_seed_and_the_score_does_not(rng):
     x = rng.standard_normal((40, 4))
     found = [score_and_error(x, seed) for seed in range(3)]
-    assert len({value for value, _ in found}) == 1 and len({error for _, error in found}) == 3
-    assert score_and_error(x, 0, order=2.0)[1] != found[0][1]
+    assert len({each.value for each in found}) == 1 and len({each.stderr for each in found}) == 3
+    assert score_and_error(x, 0, order=2.0).stderr != found[0].stderr
 
 
 def test_two_images_have_no_error_and_bad_input_has_no_score(rng):
-    assert score_and_error(rng.standard_normal((2, 3)), 0)[1] is None
+    assert score_and_error(rng.standard_normal((2, 3)), 0).stderr is None
     with pytest.raises(ValueError, match="length 0"):
         vendi_score(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="N >= 1"):
@@ -108,6 +109,20 @@ def test_images_that_are_the_mean_image_have_no_direction(pictures, evidence, mo
 @pytest.mark.parametrize(("n", "d"), [(3, 4), (40, 6), (25, 60)])
 def test_the_error_is_the_jackknife_of_the_score(n, d, rng):
     features = rng.standard_normal((n, d)) + 0.5
-    score, error = score_and_error(features, seed=4)
+    found = score_and_error(features, seed=4)
     plain = jackknife(lambda _, rows: vendi_score(features[rows]), n, n, seed=4)
-    assert (score, error) == (pytest.approx(plain.value), pytest.approx(plain.stderr, rel=1e-6))
+    assert (found.value, found.stderr) == (pytest.approx(plain.value), pytest.approx(plain.stderr, rel=1e-6))
+    assert found.df == plain.df == min(n, 20) - 1
+
+
+def test_the_score_about_the_own_mean_does_not_see_a_shift_and_sees_lost_variety(rng):
+    features = rng.standard_normal((60, 5))
+    here, moved = (score_and_error(x, 0, centred=True).value for x in (features, features + 3.0))
+    assert moved == pytest.approx(here, rel=1e-9) and score_and_error(features + 3.0, 0).value < here / 2
+    assert score_and_error(features * [1, 1, 0.1, 0.1, 0.1], 0, centred=True).value < here - 1
+
+
+def test_both_scores_are_reported_with_their_zero_point(pictures, evidence):
+    found = vendi(evidence(pictures(30, 32), pictures(30, 32, seed=2)))
+    assert [m.name for m in found] == [f"vendi/{PRIMARY}", f"vendi_centred/{PRIMARY}"]
+    assert "own mean" in found[1].estimator and all(m.stderr and m.df == 19 for m in found)

@@ -27,7 +27,9 @@ def test_one_page_shows_every_group_with_its_curves_and_ribbon(make_run: MakeRun
 def test_the_headline_gives_every_group_its_value(make_run: MakeRun, tmp_path: Path):
     html = write_comparison(two(make_run), tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
     (heading,) = re.findall(r"<h1>(.*?)</h1>", html)
-    assert re.search(r"freckles a face: [\d.]+ ± [\d.]+ \(replace\), [\d.]+ ± [\d.]+ \(mix\); real images", heading)
+    assert re.search(
+        r"freckles a face: [\d.]+ ± [\d.]+ \(replace, one run\), [\d.]+ ± [\d.]+ \(mix, one run\); real", heading
+    )
 
 
 def test_single_runs_carry_a_warning_and_repeats_do_not(make_run: MakeRun, tmp_path: Path):
@@ -61,3 +63,17 @@ def test_groups_that_began_with_different_images_share_no_line_of_real_images(ma
     assert re.search(r"Side by side: faces[^·]* · textures", apart)
     assert ">real</text>" in same and "The dashed line" in same and "; real images" in same
     assert ">real</text>" not in apart and "real images of its own" in apart and "; real images" not in apart
+
+
+def test_a_single_run_is_called_one_run_and_has_no_shaded_interval(make_run: MakeRun, tmp_path: Path):
+    alone = write_comparison(two(make_run), tmp_path / "alone.html").read_text("utf-8")
+    assert alone.count("(one run, seed 0)") == 2 and "no interval for one run of one training" in alone
+    assert "one run, not tested" in alone and "shaded: 95 %" not in alone
+    repeats = [
+        make_run(f"{kind}{seed}-00000000", experiment={"regime": {"kind": kind}, "seed": seed})
+        for kind in ("replace", "mix")
+        for seed in (0, 1)
+    ]
+    repeated = write_comparison(repeats, tmp_path / "repeated.html").read_text("utf-8")
+    assert "(2 runs, seeds 0, 1)" in repeated and "shaded: 95 % intervals between runs" in repeated
+    assert "paired by seed, 2 pairs" in repeated and "(one run" not in repeated

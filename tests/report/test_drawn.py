@@ -19,7 +19,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from pptx import Presentation
 
-from imagelab.evaluation.stages import signals
+from imagelab.evaluation.chains import retraining_ratio
+from imagelab.evaluation.signals import signals
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.report import curves, write_comparison, write_report
@@ -88,9 +89,15 @@ def values(rows: Sequence[Measurement]) -> list[tuple[float, float]]:
     return [(m.generation, m.value) for m in rows if m.value is not None]
 
 
+def half_of(m: Measurement) -> float:
+    """Half the width of the interval of a repetition; of real images, that of other images."""
+    assert m.stderr is not None
+    return Z * m.stderr if m.between is None else Z * 2**0.5 * math.hypot(m.between / m.chains**0.5, m.stderr)
+
+
 def intervals(rows: Sequence[Measurement]) -> dict[float, Any]:
     """Generation -> the ends of the 95 % interval."""
-    known = [(m.generation, m.value, Z * m.stderr) for m in rows if m.value is not None and m.stderr is not None]
+    known = [(m.generation, m.value, half_of(m)) for m in rows if m.value is not None and m.stderr is not None]
     return {generation: pytest.approx((value - half, value + half), rel=1e-3) for generation, value, half in known}
 
 
@@ -242,18 +249,22 @@ def test_small_plots_show_percent_with_intervals_over_the_drift_of_chance(
         own = [series[0], *(value / (1 + line) for value in series[1:])]
         assert points(curve) == [(g, pytest.approx(100 * value)) for g, value in enumerate(own)]
         ends = [segment[:, 1] for segment in stalks.get_segments()]
-        for value, (low, high) in zip(own, ends, strict=True):
-            assert (low, high) == pytest.approx((100 * (value - Z * 0.002), 100 * (value + Z * 0.002)), rel=1e-3)
+        for generation, (value, (low, high)) in enumerate(zip(own, ends, strict=True)):
+            m = run.at(f"tails/{name}", generation, line)
+            half = Z * 0.002 if m is None else half_of(m)
+            assert (low, high) == pytest.approx((100 * (value - half), 100 * (value + half)), rel=1e-3)
 
 
 def test_a_share_is_lost_beyond_chance_by_its_own_95_percent_error(make_run: MakeRun):
     start, n = 0.04, 1000
     low, high = (float(edge) for edge in wright_fisher_bands(start, n, 1)[-1])
+    between = 0.01 * retraining_ratio("tails/scarf", 1)
+    half = half_of(Measurement("tails/scarf", 0.0, generation=1, stderr=0.01, between=between))
     for share, error, beyond in (
-        (low - 0.0205, 0.01, "lost"),
-        (low - 0.0190, 0.01, ""),
-        (high + 0.0205, 0.01, "gained"),
-        (high + 0.0190, 0.01, ""),
+        (low - 1.03 * half, 0.01, "lost"),
+        (low - 0.97 * half, 0.01, ""),
+        (high + 1.03 * half, 0.01, "gained"),
+        (high + 0.97 * half, 0.01, ""),
     ):
         name = f"r{share:.6f}-00000000"
         found = survival(with_shares(make_run(name, generations=1), {"scarf": (start, share)}, n, error))
@@ -267,7 +278,8 @@ def test_the_rare_together_are_held_against_95_percent_of_drift(make_run: MakeRu
     variance = (0.04 * 0.96 + 0.02 * 0.98) * (1 - (1 - 1 / 400) ** 2)
     half = Z * math.sqrt(variance) / 0.06
     assert found.chance == pytest.approx((1 - half, 1 + half), rel=1e-3)
-    assert found.rare == pytest.approx((1.0, math.sqrt(4 * 0.001**2) / 0.06))
+    loop = 0.001**2 * (1 + retraining_ratio("tails/scarf", 2) ** 2)
+    assert found.rare == pytest.approx((1.0, math.sqrt(2 * loop + 2 * 0.001**2) / 0.06))
 
 
 def test_the_blur_ruler_is_drawn_with_its_band_and_every_generation_on_it(make_run: MakeRun, drawn: list[Figure]):
@@ -305,7 +317,7 @@ def test_a_reading_on_the_ruler_has_the_errors_of_both_counts_and_of_the_ruler(m
     assert found is not None and real is not None and made is not None
     assert real.value and real.stderr and made.value and made.stderr
     share = made.value / real.value
-    half = Z * math.hypot(made.stderr / real.value, share * real.stderr / real.value, 0.03)
+    half = math.hypot(half_of(made) / real.value, Z * share * real.stderr / real.value, Z * 0.03)
     (reading,) = found.readings
     ends = [2 * (1 - share), 2 * (1 - share - half), 2 * (1 - share + half)]
     assert [reading.sigma, reading.low, reading.high] == pytest.approx(ends, rel=1e-3)
@@ -387,7 +399,7 @@ def test_the_notes_of_a_chart_give_the_last_value_with_its_95_percent_error(make
     for line in (0, 1):
         last = run.at("freckles/corrected", 2, line)
         assert last is not None and last.stderr is not None
-        words = f"generation 2: {last.value:.4g} ± {1.96 * last.stderr:.3g} (n = 2048)"
+        words = f"generation 2: {last.value:.4g} ± {half_of(last):.3g} (n = 2048)"
         assert any(words in slide.notes_slide.notes_text_frame.text for slide in deck.slides)
 
 
@@ -404,7 +416,7 @@ def test_runs_side_by_side_keep_their_own_numbers_and_the_shorter_one_ends(make_
 def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=5)
     deck = deck_of(folder, out=tmp_path / "deck.pptx")
-    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse"]
+    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse since generation 1"]
     bars = [s for s in slide.shapes if s.shape_type == 1]
     segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
     assert len(segments) > 2
@@ -419,7 +431,7 @@ def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun,
 def test_the_bars_of_an_animation_are_as_long_as_what_is_left(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=3)
     (path,) = animate([folder], tmp_path / "loop.webp")
-    known = {signal.family: signal for signal in signals(read_run(folder).measurements)[::-1]}
+    known = {signal.family: signal for signal in signals(read_run(folder).measurements, verdict="quality")[::-1]}
     bars = [known[family] for family in ("tails", "detail", "diversity")]
     assert bars[0].title == "freckles"
     across = WIDTH - 2 * MARGIN
@@ -441,11 +453,12 @@ def test_a_page_shows_each_stage_as_wide_as_it_lasted(make_run: MakeRun):
     folder = make_run(generations=5)
     html = write_report(folder).read_text("utf-8")
     cells = re.findall(r'<span class="stage-(\d)" style="flex:(\d+)"><b>([^<]*)</b>', html)
-    segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
+    run = read_run(folder)
+    segments = [segment for ribbon in [*ribbons(run), *ribbons(run, "quality")] for segment in ribbon.segments]
     assert [(int(order), int(span), stage) for order, span, stage in cells] == [
         (s.order, s.last - s.first + 1, s.stage) for s in segments
     ]
-    assert sum(int(span) for _, span, _ in cells) == 2 * 5
+    assert sum(int(span) for _, span, _ in cells) == 2 * 2 * 5
 
 
 def test_small_plots_stand_four_in_a_row_with_their_axis_at_zero(make_run: MakeRun, drawn: list[Figure]):

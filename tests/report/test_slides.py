@@ -57,7 +57,7 @@ def test_every_slide_has_notes_and_a_title(make_run: MakeRun, tmp_path: Path):
     deck = deck_of(make_run(generations=2), out=tmp_path / "deck.pptx")
     for slide in deck.slides:
         assert slide.shapes.title.text_frame.text and slide.notes_slide.notes_text_frame.text
-    assert "repeat it with other seeds" in deck.slides[0].notes_slide.notes_text_frame.text
+    assert "is of one training" in deck.slides[0].notes_slide.notes_text_frame.text
 
 
 def test_several_runs_are_also_shown_side_by_side(make_run: MakeRun, tmp_path: Path):

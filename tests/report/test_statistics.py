@@ -1,28 +1,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import t, ttest_ind, ttest_rel
 
+from imagelab.evaluation.chains import retraining_ratio
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
-from imagelab.report.statistics import differences, estimate, group_runs, shared_names
+from imagelab.report.statistics import Group, differences, estimate, group_runs, outcomes, shared_names
 
 MakeRun = Callable[..., Path]
 
+NUMBERS = count()
+"""Of the runs of this file: a test makes several of one name."""
+
 
 def run_with(
-    make_run: MakeRun, name: str, value: float, seed: int = 0, regime: str = "replace", space: str = "a"
+    make_run: MakeRun,
+    name: str,
+    value: float,
+    seed: int = 0,
+    regime: str = "replace",
+    space: str = "a",
+    measured: str = "own",
 ) -> Path:
-    """Return a run of one generation with a single measurement, "own"."""
-    run = make_run(f"{name}-00000000", generations=1, experiment={"seed": seed, "regime": {"kind": regime}})
+    """Return a run of one generation with a single measurement."""
+    number = next(NUMBERS)
+    run = make_run(f"{name}-{number:08d}", generations=1, experiment={"seed": seed, "regime": {"kind": regime}})
     rows = [
-        Measurement("own", 1.0, line=REAL, stderr=0.5, feature_space=space),
-        Measurement("own", value, generation=1, stderr=0.5, feature_space=space),
+        Measurement(measured, 1.0, line=REAL, stderr=0.5, feature_space=space),
+        Measurement(measured, value, generation=1, stderr=0.5, feature_space=space),
     ]
     (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in rows))
     return run
@@ -47,39 +59,99 @@ def test_repeats_have_students_interval_and_a_single_run_its_own_error(make_run:
     values = [1.0, 2.0, 4.0]
     (group,), _ = group_runs([run_with(make_run, f"r{k}", value, k) for k, value in enumerate(values)])
     found = estimate(group, "own", 1)
-    assert found is not None and found.between and found.repeats == 3
+    assert found is not None and found.holds == "runs" and found.runs == 3
     assert found.value == pytest.approx(np.mean(values))
     assert found.half == pytest.approx(4.302652729911275 * np.std(values, ddof=1) / 3**0.5)
     groups, _ = group_runs([run_with(make_run, "s", 2.0), run_with(make_run, "t", 2.0, 0, "mix")])
     alone = estimate(groups[0], "own", 1)
-    assert alone is not None and alone.half == pytest.approx(1.96 * 0.5) and not alone.between
+    assert alone is not None and alone.holds == "table"
+    assert alone.half == pytest.approx(1.959964 * 0.5 * (1 + retraining_ratio("own", 1) ** 2) ** 0.5)
+    real = estimate(groups[0], "own", 0)
+    assert real is not None and real.holds == "images" and real.half == pytest.approx(1.959964 * 0.5)
 
 
-def test_a_difference_is_tested_between_repeats(make_run: MakeRun):
+def pair(make_run: MakeRun, left: list[float], right: list[float], seeds: range, name: str = "vendi/a") -> list[Group]:
+    """Two groups of runs, "replace" with seeds 0, 1, ... and "mix" with these seeds."""
+    runs = [run_with(make_run, f"l{k}", v, k, measured=name) for k, v in enumerate(left)]
+    runs += [run_with(make_run, f"m{k}", v, k, "mix", measured=name) for k, v in zip(seeds, right, strict=True)]
+    return group_runs(runs)[0]
+
+
+def test_runs_that_share_their_seeds_are_compared_within_each_seed(make_run: MakeRun):
+    left, right = [1.0, 2.0, 4.0], [1.4, 2.5, 4.6]
+    (found,) = differences(pair(make_run, left, right, range(3)), ["vendi/a"], 1)
+    tested: Any = ttest_rel(right, left)
+    assert found.value == pytest.approx(0.5) and found.p == pytest.approx(float(tested.pvalue))
+    assert found.half == pytest.approx(float(tested.confidence_interval().high) - 0.5)
+    assert found.words == f"differ, p = {found.p:.3f} (paired by seed, 3 pairs)"
+
+
+def test_a_seed_that_one_group_lacks_is_left_out_of_the_pairs(make_run: MakeRun):
+    groups = pair(make_run, [1.0, 2.0, 9.0], [1.4, 2.6], range(2))
+    (found,) = differences(groups, ["vendi/a"], 1)
+    assert found.value == pytest.approx(0.5) and found.how == "paired by seed, 2 pairs"
+
+
+def test_runs_of_other_seeds_are_compared_unpaired(make_run: MakeRun):
     left, right = [1.0, 1.2, 0.9], [3.0, 3.3, 2.9]
-    runs = [run_with(make_run, f"l{k}", v, k) for k, v in enumerate(left)]
-    runs += [run_with(make_run, f"m{k}", v, k, "mix") for k, v in enumerate(right)]
-    groups, _ = group_runs(runs)
-    (found,) = differences(groups, ["own"], 1)
+    (found,) = differences(pair(make_run, left, right, range(5, 8)), ["vendi/a"], 1)
     tested: Any = ttest_ind(right, left, equal_var=False)
-    assert found.value == pytest.approx(np.mean(right) - np.mean(left))
-    assert found.p == pytest.approx(float(tested.pvalue)) and found.words.startswith("differ")
+    low, high = tested.confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(right) - np.mean(left)) and found.how == "unpaired, 3 and 3 runs"
+    assert found.p == pytest.approx(float(tested.pvalue)) and found.half == pytest.approx((high - low) / 2)
 
 
-def test_many_comparisons_are_corrected_for_their_number(make_run: MakeRun):
-    runs = [run_with(make_run, f"l{k}", v, k) for k, v in enumerate([1.0, 1.2, 0.9])]
-    runs += [run_with(make_run, f"m{k}", v, k, "mix") for k, v in enumerate([1.5, 1.4, 1.7])]
-    runs += [run_with(make_run, f"a{k}", v, k, "accumulate") for k, v in enumerate([1.5, 1.4, 1.7])]
-    groups, _ = group_runs(runs)
-    alone, together = differences(groups[:2], ["own"], 1), differences(groups, ["own"], 1)
+def test_tests_of_declared_outcomes_are_corrected_for_their_number(make_run: MakeRun):
+    groups = pair(make_run, [1.0, 1.2, 0.9], [1.5, 1.4, 1.7], range(3))
+    third = [run_with(make_run, f"a{k}", v, k, "accumulate", measured="vendi/a") for k, v in enumerate([1.5, 1.4, 1.7])]
+    runs = [run.folder for group in groups for run in group.runs]
+    alone, together = differences(groups, ["vendi/a"], 1), differences(group_runs([*runs, *third])[0], ["vendi/a"], 1)
     assert alone[0].p is not None and together[0].p == pytest.approx(2 * alone[0].p)
 
 
-def test_single_runs_are_not_tested(make_run: MakeRun):
-    groups, _ = group_runs([run_with(make_run, "l", 1.0), run_with(make_run, "m", 2.0, 0, "mix")])
-    (found,) = differences(groups, ["own"], 1)
-    assert found.p is None and "repeat it with other seeds" in found.words
-    assert found.half == pytest.approx(1.96 * 0.5 * 2**0.5)
+def test_what_was_not_declared_is_described_and_not_tested(make_run: MakeRun):
+    (found,) = differences(pair(make_run, [1.0, 2.0], [5.0, 6.1], range(2), "own"), ["own"], 1)
+    assert found.p is None and found.half is not None and not found.outcome
+    assert found.words == "descriptive, not tested (paired by seed, 2 pairs)"
+
+
+def test_the_declared_outcomes_come_first_and_are_one_of_each_kind():
+    names = ["own", "vendi/a", "vendi/b", "band_power/1-2", "band_power/16-32", "band_power/8-16", "band_power/corners"]
+    assert outcomes([*names, "freckles/count", "frechet/a", "frechet_corrected/a"]) == [
+        "band_power/16-32",
+        "frechet_corrected/a",
+        "vendi/a",
+    ]
+    assert outcomes(["freckles/corrected"]) == ["freckles/corrected"] and outcomes(["band_power/corners"]) == []
+
+
+def test_single_runs_are_neither_tested_nor_given_an_interval_of_their_difference(make_run: MakeRun):
+    groups = pair(make_run, [1.0], [2.0], range(1))
+    (found,) = differences(groups, ["vendi/a"], 1)
+    assert found.p is None and found.half is None and found.value == 1.0
+    assert found.words == "one run, not tested: repeat it with other seeds"
+
+
+def test_single_runs_of_several_trainings_are_compared_by_the_spread_of_their_trainings(make_run: MakeRun):
+    folders = []
+    for kind, values in (("replace", (1.0, 1.2, 1.4)), ("mix", (2.0, 2.1, 2.5))):
+        run = make_run(f"{kind}-00000000", generations=1, experiment={"regime": {"kind": kind}, "replicates": 3})
+        rows = [Measurement("vendi/a", v, generation=1, line=2 * k, stderr=0.3) for k, v in enumerate(values)]
+        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in rows))
+        folders.append(run)
+    groups, _ = group_runs(folders)
+    (found,), alone = differences(groups, ["vendi/a"], 1), estimate(groups[0], "vendi/a", 1)
+    spreads = [np.std(values, ddof=1) for values in ((1.0, 1.2, 1.4), (2.0, 2.1, 2.5))]
+    error = (2 * 0.3**2 + sum(spread**2 for spread in spreads) / 3) ** 0.5
+    df = error**4 / sum((spread**2 / 3) ** 2 / 2 for spread in spreads)
+    assert found.value == pytest.approx(1.0) and found.how == "3 and 3 trainings of one run each"
+    assert found.p == pytest.approx(2 * t.sf(1 / error, df)) and found.half == pytest.approx(t.ppf(0.975, df) * error)
+    assert alone is not None and alone.holds == "trainings" and alone.value == pytest.approx(1.2)
+
+
+def test_runs_of_one_value_have_no_spread(make_run: MakeRun):
+    equal, apart = (differences(pair(make_run, [1.0, 1.0], [v, v], range(2)), ["vendi/a"], 1) for v in (1.0, 2.0))
+    assert (equal[0].p, equal[0].half, apart[0].p, apart[0].half) == (1.0, 0.0, 0.0, 0.0)
 
 
 def test_other_instruments_are_not_compared(make_run: MakeRun):

@@ -1,0 +1,96 @@
+"""How much more do trainings differ than images drawn? Writes the table that widens the intervals of a single training.
+
+Question:   by how much is the standard deviation of a figure from one training to another larger than its standard
+            error over the images, for each measurement and generation?
+Command:    python experiments/studies/retraining.py RUN [RUN ...] [--output imagelab/evaluation/retraining.json]
+            The runs need two chains or more (--replicates), the same data and sizes.
+Hardware:   seconds; it reads measurements only.
+Expected:   ratios near 1 at generation 1, and 2 to 3 at generation 5 for what a trained model loses.
+Refuted by: ratios that do not grow: then one training tells what the loop does.
+
+For each measurement of the main model the squared ratio, chain variance over squared error, is averaged over the runs
+and fitted by a + b (t - 1)^2 (evaluation/chains.py); "other" is the upper quartile over all measurements. Arms that are
+closed forms give "closed_form", which is the same quartile of theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagelab.evaluation.chains import fitted_ratios, is_closed_form
+from imagelab.run_folder import RunFolder
+
+LEFT_OUT = ("radial_power", "spectrum", "truth", "band_headroom")
+
+Ratios = dict[str, dict[int, list[float]]]
+"""Squared ratios by measurement and generation, one of each run and role."""
+
+
+def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str]:
+    """Return the squared ratios of a run, of trained models and of closed forms, and the run in words."""
+    folder = RunFolder.open(path)
+    experiment: dict[str, Any] = folder.config["experiment"]
+    recipes, chains = [experiment["generator"], *experiment["arms"]], experiment.get("replicates", 1)
+    if chains < 2:
+        raise ValueError(f"{path}: expected a run of two chains or more, got {chains}. Make it with --replicates 3.")
+    found: tuple[Ratios, Ratios] = ({}, {})
+    rows: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
+    for m in folder.measurements():
+        of_a_chain = m.generation > 0 and 0 <= m.line < chains * len(recipes)
+        if of_a_chain and not m.predicted and m.value is not None and m.stderr:
+            rows.setdefault((m.name, m.line % len(recipes), m.generation), []).append((m.value, m.stderr))
+    for (name, role, generation), pairs in rows.items():
+        if len(pairs) == chains and name.partition("/")[0] not in LEFT_OUT:
+            values, errors = np.array(pairs).T
+            ratio = float(values.var(ddof=1) / np.mean(errors**2))
+            kept = found[1] if is_closed_form(recipes[role]) else found[0]
+            kept.setdefault(name, {}).setdefault(generation, []).append(ratio)
+    n, seed = experiment["images"], experiment["seed"]
+    return (
+        *found,
+        f"{experiment['name']}, {chains} chains, {n} images, {experiment['generations']} generations, seed {seed}",
+    )
+
+
+def table(parts: list[Ratios]) -> dict[str, list[float]]:
+    """Return measurement -> ratio at generations 1, 2, ..., and "other" for those that are not listed."""
+    ratios: dict[str, list[float]] = {}
+    for name in sorted({name for part in parts for name in part}):
+        found: dict[int, list[float]] = {}
+        for part in parts:
+            for generation, values in part.get(name, {}).items():
+                found.setdefault(generation, []).extend(values)
+        generations = np.array(sorted(found))
+        fitted = fitted_ratios(np.array([np.mean(found[t]) for t in generations]), generations)
+        ratios[name] = [round(float(each), 2) for each in fitted]
+    longest = max(map(len, ratios.values()))
+    whole = np.array([each for each in ratios.values() if len(each) == longest])
+    return {"other": [round(float(each), 2) for each in np.quantile(whole, 0.75, axis=0)], **ratios}
+
+
+def main() -> None:
+    """Write or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--output", type=Path, default=None)
+    asked = parser.parse_args()
+    trained, closed, origins = zip(*(squared_ratios(path) for path in asked.runs), strict=True)
+    if not any(trained):
+        parser.error("expected trained models in the runs, found closed forms only")
+    written = {"origin": list(origins), "closed_form": {"other": [1.0]}, "trained": table(list(trained))}
+    if any(closed):
+        written["closed_form"] = {"other": table(list(closed))["other"]}
+    text = json.dumps(written, indent=1) + "\n"
+    if asked.output is None:
+        print(text, end="")
+    else:
+        asked.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
