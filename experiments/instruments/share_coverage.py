@@ -4,7 +4,8 @@ Question:   shares of attributes are corrected for misses and false positives (R
             hold the true share where few images have the property, or does it end below it, so that it reads "lost"?
 Command:    python experiments/instruments/share_coverage.py [--repeats 1000]
 Hardware:   1 shared CPU core, no GPU: 9 s of CPU time.
-Expected:   imagelab.metrics.rogan_gladen.corrected_limits covers 93 to 99 %, misses 5 % at most on either side, from n p = .5 on.
+Expected:   imagelab.metrics.rogan_gladen.corrected_limits covers 93 to 99 %, misses 5 % at most on either side, from
+            n p = .5 on.
 Refuted by: a row beyond that. The interval value +- 1.96 errors is printed beside it.
 
 Images, Se and Sp are drawn anew in every repeat; n 1,000.

@@ -103,9 +103,9 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
 def attribute_shares(evidence: Evidence) -> list[Measurement]:
     """Measure ``tails/<attribute>``, the corrected share of faces that have the attribute, for each probe.
 
-    The interval is that of rogan_gladen.py: binomial limits of q, Se and Sp. For images of another size or without colour,
-    and for images whose blur, noise, contrast or saturation lies outside :data:`LIMITS`, the values are missing and
-    the reason is given.
+    The interval is that of rogan_gladen.py: binomial limits of q, Se and Sp. For images of another size or without
+    colour, and for images whose blur, noise, contrast or saturation lies outside :data:`LIMITS`, the values are missing
+    and the reason is given.
     """
     images = evidence.fake.images
     channels, size = images.shape[1], images.shape[-1]
