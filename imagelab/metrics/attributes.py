@@ -34,7 +34,7 @@ from .attribute_probes import Probe, called, probed_sizes, shipped_probes
 from .base import Evidence
 from .freckle_calibration import calibrated_sizes, shipped_calibration
 from .freckle_controls import look_against_real, outside
-from .rogan_gladen import corrected, share_limits
+from .rogan_gladen import corrected, corrected_limits
 
 __all__ = ["CITE", "LIMITS", "attribute_shares", "corrected_share", "drift_interval", "smallest_share"]
 
@@ -103,9 +103,9 @@ def drift_interval(p0: float, n: int, generation: int, level: float = 0.95) -> t
 def attribute_shares(evidence: Evidence) -> list[Measurement]:
     """Measure ``tails/<attribute>``, the corrected share of faces that have the attribute, for each probe.
 
-    The interval is that of shares.py: binomial limits of q, Se and Sp. For images of another size or without colour,
-    and for images whose blur, noise, contrast or saturation lies outside :data:`LIMITS`, the values are missing and
-    the reason is given.
+    The interval is that of rogan_gladen.py: binomial limits of q, Se and Sp. For images of another size or without
+    colour, and for images whose blur, noise, contrast or saturation lies outside :data:`LIMITS`, the values are missing
+    and the reason is given.
     """
     images = evidence.fake.images
     channels, size = images.shape[1], images.shape[-1]
@@ -131,7 +131,7 @@ def _outside(evidence: Evidence, size: int) -> str:
 
 def _row(probe: Probe, n: int, instrument: str = "", found: int = 0, missing: str = "") -> Measurement:
     value, stderr = (None, None) if missing else corrected_share(found, n, probe)
-    low, high = (None, None) if missing else share_limits(found, n, probe.sensitivity, probe.specificity)
+    low, high = (None, None) if missing else corrected_limits(found, n, probe.sensitivity, probe.specificity)
     errors = f"Se {probe.sensitivity.value:.3f}, Sp {probe.specificity.value:.4f}"
     return Measurement(
         name=f"tails/{probe.attribute}",

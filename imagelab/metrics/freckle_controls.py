@@ -43,7 +43,7 @@ from .base import Evidence, ImageSet
 from .freckle_calibration import Calibration, CardValue
 from .freckles import Corrected, corrected_count, counts, skin_tone
 from .jackknife import mean_and_error
-from .looks import Look, brought_to, look_of, readings_of
+from .looks import Appearance, brought_to, look_of, readings_of
 
 __all__ = ["Matched", "Net", "look_against_real", "matched_null", "net_count", "outside"]
 
@@ -72,7 +72,7 @@ class Matched:
     missing: str = ""
 
 
-def look_against_real(evidence: Evidence, calibration: Calibration) -> Look | None:
+def look_against_real(evidence: Evidence, calibration: Calibration) -> Appearance | None:
     """Return the look of the images under test against the reference; None for a card of format 1, without ruler."""
     if "sharpness by blur" not in calibration.tables:
         return None
@@ -81,7 +81,7 @@ def look_against_real(evidence: Evidence, calibration: Calibration) -> Look | No
     return look_of(fake, real, np.array(ruler))
 
 
-def outside(look: Look, limits: Mapping[str, tuple[float, float]], what: str) -> str:
+def outside(look: Appearance, limits: Mapping[str, tuple[float, float]], what: str) -> str:
     """Return in words which properties of the images lie outside the range of a calibration, "" for none.
 
     Args:
@@ -99,7 +99,9 @@ def outside(look: Look, limits: Mapping[str, tuple[float, float]], what: str) ->
     return f"outside {what}: {'; '.join(found)}" if found else ""
 
 
-def matched_null(pairs: tuple[ImageSet, ImageSet] | None, look: Look, calibration: Calibration, seed: int) -> Matched:
+def matched_null(
+    pairs: tuple[ImageSet, ImageSet] | None, look: Appearance, calibration: Calibration, seed: int
+) -> Matched:
     """Bring real faces and their twins to a look, count both, and compare with the counts before.
 
     Args:

@@ -5,7 +5,7 @@
                             (freckles.py);
     freckles/net            net of what the model invents: detected, less detected on a control without freckles, over
                             the response (freckle_controls.py);
-    freckles/prevalence     share of freckled faces, corrected (Rogan, Gladen 1978), with limits (shares.py);
+    freckles/prevalence     share of freckled faces, corrected (Rogan, Gladen 1978), with limits (rogan_gladen.py);
     freckles/contrast       mean contrast of the detections: freckles fade before they are missed;
     freckles/blank          detections on copies of freckle-free faces by the model under test;
     freckles/twin           detections on images of the blank twin of this loop. Where it has a value, it is the control
@@ -46,11 +46,11 @@ from .freckles import (
     counts,
     prevalence,
     prevalence_limits,
-    refusal,
     skin_tone,
+    uncountable,
 )
 from .jackknife import mean_and_error
-from .looks import Look
+from .looks import Appearance
 
 __all__ = ["UNITS", "freckle_counts"]
 
@@ -83,7 +83,7 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     """
     images = evidence.fake.images
     n = len(images)
-    if why := refusal(images, None):
+    if why := uncountable(images, None):
         return [_row(name, n, missing=why) for name in UNITS]
     card = shipped_calibration(images.shape[-1])
     how = _estimators(card)
@@ -109,7 +109,7 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     return [replace(rows[name], estimator=how[name]) for name in UNITS]  # a missing one too: its floor has the same
 
 
-def _matched(evidence: Evidence, look: Look | None, card: Calibration) -> controls.Matched:
+def _matched(evidence: Evidence, look: Appearance | None, card: Calibration) -> controls.Matched:
     if look is None:
         return controls.Matched(missing="the calibration has no ruler of sharpness")
     if not math.isfinite(look.blur):
@@ -130,7 +130,7 @@ def _net(
     control, n = evidence.blank if evidence.twin is None else evidence.twin, len(counted[0])
     if control is None:
         return _row("net", n, missing="no control without freckles: neither a blank twin of the loop nor copied blanks")
-    if why := refusal(control.images, card):
+    if why := uncountable(control.images, card):
         return _row("net", n, missing=why)
     against = counts(control.images, card), skin_tone(control.images, card)
     net = controls.net_count(counted, against, evidence.twin is None, matched, card)
@@ -142,7 +142,7 @@ def _control(name: str, control: ImageSet | None, card: Calibration) -> Measurem
     if control is None:
         return _row(name, 0, missing=_NO_CONTROL[name])
     n = len(control)
-    if why := refusal(control.images, card):
+    if why := uncountable(control.images, card):
         return _row(name, n, missing=why)
     return _row(name, n, *mean_and_error(counts(control.images, card)))
 

@@ -47,7 +47,7 @@ from .freckle_calibration import (
 )
 from .freckle_candidates import find_candidates
 from .jackknife import mean_and_error
-from .rogan_gladen import corrected, share_limits
+from .rogan_gladen import corrected, corrected_limits
 
 __all__ = [
     "FRECKLED",
@@ -60,8 +60,8 @@ __all__ = [
     "counts",
     "prevalence",
     "prevalence_limits",
-    "refusal",
     "skin_tone",
+    "uncountable",
 ]
 
 FRECKLED = 3
@@ -85,12 +85,12 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
         ValueError: if the images are not RGB of the size that the counter is calibrated for.
     """
     check_images(images)
-    if why := refusal(images, calibration):
+    if why := uncountable(images, calibration):
         raise ValueError(why)
     return count_with_noise(images, calibration or shipped_calibration(images.shape[-1]))[0]
 
 
-def refusal(images: np.ndarray, calibration: Calibration | None) -> str:
+def uncountable(images: np.ndarray, calibration: Calibration | None) -> str:
     """Return why these images cannot be counted, "" if they can.
 
     Args:
@@ -111,7 +111,7 @@ def count_with_noise(images: np.ndarray, calibration: Calibration) -> tuple[list
     """Return the freckles of each face as :func:`count_freckles` does, and the noise of each image.
 
     Args:
-        images: uint8 [N,3,size,size] that :func:`refusal` does not refuse.
+        images: uint8 [N,3,size,size] that :func:`uncountable` does not refuse.
         calibration: the calibrated counter.
 
     Returns:
@@ -227,8 +227,8 @@ def prevalence(count: np.ndarray, calibration: Calibration | None = None) -> tup
 
 
 def prevalence_limits(count: np.ndarray, calibration: Calibration | None = None) -> tuple[float, float]:
-    """Return the 95 % limits of :func:`prevalence`, see :func:`~imagelab.metrics.shares.share_limits`."""
-    return share_limits(*_called(count), *_errors(calibration))
+    """Return the 95 % limits of :func:`prevalence`, see :func:`~imagelab.metrics.rogan_gladen.corrected_limits`."""
+    return corrected_limits(*_called(count), *_errors(calibration))
 
 
 def _called(count: np.ndarray) -> tuple[int, int]:

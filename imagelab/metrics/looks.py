@@ -33,7 +33,7 @@ from .base import ImageSet
 from .degradations import blurred, noised, toned
 from .freckle_candidates import noise_levels
 
-__all__ = ["MOST", "Look", "Readings", "brought_to", "look_of", "readings", "readings_of"]
+__all__ = ["MOST", "Appearance", "Readings", "brought_to", "look_of", "readings", "readings_of"]
 
 MOST = 256
 """Images of a set that are read: their sharpness is then known to about 1 %."""
@@ -70,7 +70,7 @@ class Readings:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """The look of images against real ones.
 
     Attributes:
@@ -123,7 +123,7 @@ def _cells(field: np.ndarray, side: int) -> np.ndarray:
     return field.reshape(n, channels, height // side, side, width // side, side).mean(axis=(3, 5))
 
 
-def look_of(fake: Readings, real: Readings, ruler: np.ndarray) -> Look:
+def look_of(fake: Readings, real: Readings, ruler: np.ndarray) -> Appearance:
     """Return the look of images against real ones.
 
     Args:
@@ -136,11 +136,11 @@ def look_of(fake: Readings, real: Readings, ruler: np.ndarray) -> Look:
     saturation = _ratio(fake.chroma, real.chroma)
     noise = float(fake.noise.mean())
     if sharp <= 0 or made <= 0:
-        return Look(0.0, noise, contrast, saturation)
+        return Appearance(0.0, noise, contrast, saturation)
     left = made / sharp
     error = left * float(np.hypot(made_error / made, sharp_error / sharp))
     high, low = _sigma(ruler, left - error), _sigma(ruler, left + error)
-    return Look(_sigma(ruler, left), noise, contrast, saturation, (high - low) / 2 if np.isfinite(high) else 0.0)
+    return Appearance(_sigma(ruler, left), noise, contrast, saturation, (high - low) / 2 if np.isfinite(high) else 0.0)
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> float:
@@ -154,7 +154,7 @@ def _sigma(ruler: np.ndarray, left: float) -> float:
     return float("inf") if left < shares[-1] else float(np.interp(-left, -shares, ruler[:, 0]))
 
 
-def brought_to(look: Look, images: np.ndarray, skin: np.ndarray, seed: int) -> np.ndarray:
+def brought_to(look: Appearance, images: np.ndarray, skin: np.ndarray, seed: int) -> np.ndarray:
     """Return real images brought to a look: blurred, then contrast and saturation changed, then noise added.
 
     White noise is added until the mean reading is that of the look; images that read higher already get none. The
@@ -171,9 +171,6 @@ def brought_to(look: Look, images: np.ndarray, skin: np.ndarray, seed: int) -> n
     if look.noise <= own:
         return plain
     wanted = float(np.sqrt(look.noise**2 - own**2))
-    sd = wanted
-    for _ in range(2):
-        grainy = noised(plain, sd / 255, rng_at(seed, "look"))
-        read = float(noise_levels(grainy[:MOST], skin).mean())
-        sd *= wanted / max(float(np.sqrt(max(read**2 - own**2, 0.0))), wanted / 2)
-    return grainy
+    read = float(noise_levels(noised(plain[:MOST], wanted / 255, rng_at(seed, "look")), skin).mean())
+    sd = wanted * wanted / max(float(np.sqrt(max(read**2 - own**2, 0.0))), wanted / 2)
+    return noised(plain, sd / 255, rng_at(seed, "look"))

@@ -23,7 +23,8 @@ those of Clopper and Pearson, but count half the probability of the observed num
     Clopper-Pearson                   .952 to .996    to .028           to .025
     Clopper-Pearson, mid-p (used)     .943 to .984    to .032           to .033
 
-Here "lost" is an interval that ends below the true share. Values and limits are not clipped to 0..1.
+Here "lost" is an interval that ends below the true share (experiments/instruments/share_coverage.py has the rows of the
+first and the last method). Values and limits are not clipped to 0..1.
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),
@@ -40,7 +41,7 @@ import math
 
 from .freckle_calibration import CardValue
 
-__all__ = ["binomial_limits", "corrected", "share_limits"]
+__all__ = ["binomial_limits", "corrected", "corrected_limits"]
 
 
 def corrected(found: int, n: int, sensitivity: CardValue, specificity: CardValue) -> tuple[float, float]:
@@ -60,7 +61,7 @@ def corrected(found: int, n: int, sensitivity: CardValue, specificity: CardValue
     return value, math.sqrt(variance) / youden
 
 
-def share_limits(found: int, n: int, sensitivity: CardValue, specificity: CardValue) -> tuple[float, float]:
+def corrected_limits(found: int, n: int, sensitivity: CardValue, specificity: CardValue) -> tuple[float, float]:
     """Return the 95 % limits of the share by equation (2).
 
     Args:
@@ -71,7 +72,7 @@ def share_limits(found: int, n: int, sensitivity: CardValue, specificity: CardVa
 
     Example:
         >>> sensitivity, specificity = CardValue(0.9, 0.03, 100), CardValue(0.998, 0.0007, 4000)
-        >>> [round(limit, 4) for limit in share_limits(3, 1000, sensitivity, specificity)]
+        >>> [round(limit, 4) for limit in corrected_limits(3, 1000, sensitivity, specificity)]
         [-0.0019, 0.0073]
     """
     share = found / n

@@ -95,6 +95,8 @@ def test_lost_sharpness_is_told_from_lost_freckles(faces, spoil):
     truth = value(taken(faces.images, faces, faces.twins)["net"])
     assert interval(hidden["net"])[0] < truth < interval(hidden["net"])[1]
     assert interval(lost["net"])[1] < truth
+    by_twin = taken(spoil(faces.images), faces, twin=spoil(faces.twins))["net"]
+    assert value(by_twin) < 0.85 * truth < truth < interval(by_twin)[1]
 
 
 def test_the_matched_null_agrees_with_the_same_damage_done_to_other_faces(faces):

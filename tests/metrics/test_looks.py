@@ -8,7 +8,7 @@ import pytest
 from imagelab.data.faces import Faces
 from imagelab.metrics.degradations import blurred, noised, toned
 from imagelab.metrics.freckle_calibration import shipped_calibration
-from imagelab.metrics.looks import Look, brought_to, look_of, readings
+from imagelab.metrics.looks import Appearance, brought_to, look_of, readings
 
 SKIN = shipped_calibration().skin
 RULER = np.array([(row["sigma"], row["value"]) for row in shipped_calibration().tables["sharpness by blur"]])
@@ -19,7 +19,7 @@ def faces():
     return Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 60, 7)
 
 
-def look(fake: np.ndarray, real: np.ndarray) -> Look:
+def look(fake: np.ndarray, real: np.ndarray) -> Appearance:
     return look_of(readings(fake, SKIN), readings(real, SKIN), RULER)
 
 
@@ -52,9 +52,10 @@ def test_lost_freckles_are_not_read_as_blur(faces):
     assert look(faces.twins, faces.images).blur < 0.35
 
 
-@pytest.mark.parametrize(
-    "wanted", [Look(0.8, 0.0, 1.0, 1.0), Look(0.0, 6.0, 1.0, 1.0), Look(0.0, 0.0, 0.8, 0.6), Look(0.6, 8.0, 0.9, 1.1)]
-)
+LOOKS = [(0.8, 0.0, 1.0, 1.0), (0.0, 6.0, 1.0, 1.0), (0.0, 0.0, 0.8, 0.6), (0.6, 8.0, 0.9, 1.1)]
+
+
+@pytest.mark.parametrize("wanted", [Appearance(*each) for each in LOOKS])
 def test_faces_brought_to_a_look_have_it(faces, wanted):
     found = look(brought_to(wanted, faces.images, SKIN, 3), faces.images)
     assert found.blur == pytest.approx(wanted.blur, abs=0.1)
@@ -65,7 +66,7 @@ def test_faces_brought_to_a_look_have_it(faces, wanted):
 
 
 def test_a_face_and_its_twin_get_the_same_noise(faces):
-    wanted = Look(0.0, 10.0, 1.0, 1.0)
+    wanted = Appearance(0.0, 10.0, 1.0, 1.0)
     one, two = (brought_to(wanted, images, SKIN, 3).astype(int) for images in (faces.images, faces.twins))
     same = (faces.images == faces.twins).all(axis=1)
     gap = np.abs(one - two).max(axis=1)[same]
@@ -74,4 +75,4 @@ def test_a_face_and_its_twin_get_the_same_noise(faces):
 
 def test_flat_images_have_a_look():
     flat = np.full((3, 3, 64, 64), 90, np.uint8)
-    assert look(flat, flat) == Look(0.0, 0.0, 1.0, 1.0)
+    assert look(flat, flat) == Appearance(0.0, 0.0, 1.0, 1.0)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from imagelab.metrics.freckle_calibration import CardValue
-from imagelab.metrics.rogan_gladen import binomial_limits, corrected, share_limits
+from imagelab.metrics.rogan_gladen import binomial_limits, corrected, corrected_limits
 
 
 def card(value: float, n: int) -> CardValue:
@@ -34,15 +34,15 @@ def test_none_and_all_have_limits_at_the_ends(n):
 @pytest.mark.parametrize("found", [0, 1, 5, 400])
 def test_the_limits_contain_the_value_and_widen_with_less_calibration(found):
     value, _ = corrected(found, 1000, card(0.9, 150), card(0.998, 4000))
-    low, high = share_limits(found, 1000, card(0.9, 150), card(0.998, 4000))
+    low, high = corrected_limits(found, 1000, card(0.9, 150), card(0.998, 4000))
     assert low <= value <= high
-    wide = share_limits(found, 1000, card(0.9, 20), card(0.998, 500))
+    wide = corrected_limits(found, 1000, card(0.9, 20), card(0.998, 500))
     assert wide[0] <= low and high <= wide[1]
 
 
 def test_with_many_found_the_limits_are_those_of_the_standard_error():
     value, error = corrected(4000, 10_000, card(0.9, 20_000), card(0.99, 20_000))
-    low, high = share_limits(4000, 10_000, card(0.9, 20_000), card(0.99, 20_000))
+    low, high = corrected_limits(4000, 10_000, card(0.9, 20_000), card(0.99, 20_000))
     assert (low, high) == pytest.approx((value - 1.96 * error, value + 1.96 * error), abs=0.02 * error)
 
 
@@ -57,7 +57,7 @@ def test_limits_cover_a_rare_share_and_do_not_call_it_lost(expected, sensitivity
         spared = rng.binomial(specificity[1], specificity[0]) / specificity[1]
         there = rng.binomial(n, share)
         found = rng.binomial(there, sensitivity[0]) + rng.binomial(n - there, 1 - specificity[0])
-        low, high = share_limits(int(found), n, card(met, sensitivity[1]), card(spared, specificity[1]))
+        low, high = corrected_limits(int(found), n, card(met, sensitivity[1]), card(spared, specificity[1]))
         lost, gained = lost + (high < share), gained + (low > share)
     assert lost / repeats < 0.05 and gained / repeats < 0.05
     assert 1 - (lost + gained) / repeats > 0.92
