@@ -17,8 +17,15 @@ trainings, so its alarms are fewer. The VAE loops are Fresh(real_fraction=1.0): 
 Seen 2026-11-29, two x86-64 cores shared with other jobs ("before": the rule until this day, one generation beyond the
 threshold by two standard errors against real images, on the same measurements):
                              verdict   runs   ever  at the last   clearest signal at the alarm          ever, before
-@TABLE@
-With 0 alarms of 300 runs the rate is below 1.0 % with 95 % confidence. So stages.FEWEST is @FEWEST@.
+  real faces, n = 100        loop       300      9            5   Vendi 5, freckles 4                   -
+                             quality    300     13            6   Vendi 8, freckles 5                   69
+  real faces, n = 200        loop       300      4            1   freckles 4                            -
+                             quality    300      1            0   freckles 1                            9
+  real faces, n = 300        loop       300      0            0                                         -
+                             quality    300      0            0                                         1
+  real faces, n = 1000       loop        60      0            0                                         -
+                             quality     60      0            0                                         0
+With 0 alarms of 300 runs the rate is below 1.0 % with 95 % confidence; 4 of 300 are 1.3 %. So stages.FEWEST is 300.
   VAE on new faces, n = 200  loop         4      0            0   (4 lines of 5 generations)
                              quality      4      4            4
   VAE on new faces, n = 300  loop         8      0            0   (two seeds, 4 lines of 5 generations)
