@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,7 +89,7 @@ def rbf_distance(
     of_fake = (m - 1) * (value - without_fake)
     errors = [mean_and_error(each, own)[1] for each, own in zip((of_real, of_fake), blocks, strict=True)]
     known = [error for error in errors if error is not None]
-    return float(value), float(np.hypot(*known)) if len(known) == 2 else None
+    return float(value), math.hypot(*known) if len(known) == 2 else None
 
 
 def _mmd(within_real, within_fake, across, n: int, m: int):
