@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,10 +60,10 @@ def rbf_distance(
         fake: float [M,D], M >= 2.
         sigma: width of the kernel, known exactly, in units that are known exactly, too; None for features that are
             standardised by ``real``: then it is :func:`median_distance` of ``real``, and the error includes the units.
-        blocks: see jackknife.py.
+        blocks: see jackknife.py; the influences of the images of a block are added up.
 
     Returns:
-        (MMD^2, standard error); the error is None below three images a set.
+        (MMD^2, standard error); the error is None below three images a set, or with a single block.
 
     Raises:
         ValueError: for a sigma that is not positive, or real images that all coincide.
@@ -87,9 +88,8 @@ def rbf_distance(
         of_real = of_real - (real**2 - 1.0) @ by_scale / 2.0
     of_fake = (m - 1) * (value - without_fake)
     errors = [mean_and_error(each, own)[1] for each, own in zip((of_real, of_fake), blocks, strict=True)]
-    if errors[0] is None or errors[1] is None:  # one block: nothing to compare
-        return float(value), None
-    return float(value), float(np.hypot(errors[0], errors[1]))
+    known = [error for error in errors if error is not None]
+    return float(value), math.hypot(*known) if len(known) == 2 else None
 
 
 def _mmd(within_real, within_fake, across, n: int, m: int):
@@ -145,8 +145,9 @@ def kernel_rbf(evidence: Evidence) -> list[Measurement]:
         value, stderr = rbf_distance(real, fake, blocks=evidence.blocks)
     except ValueError as error:
         return [replace(form, value=None, missing=str(error))]
-    error = None if stderr is None else FACTOR * stderr
-    return [replace(form, value=FACTOR * value, stderr=error, df=evidence.degrees)]
+    if stderr is None:
+        return [replace(form, value=FACTOR * value)]
+    return [replace(form, value=FACTOR * value, stderr=FACTOR * stderr, df=evidence.degrees)]
 
 
 ROW = Metric(

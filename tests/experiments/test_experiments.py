@@ -140,3 +140,10 @@ def test_retraining_ratios_are_written_as_the_table_that_is_shipped(repeated: li
     assert done.returncode == 2  # a closed form alone: nothing was trained
     words = "expected trained models in the runs, found closed forms only"
     assert words in done.stderr, done.stderr
+
+
+def test_false_alarms_are_counted_for_both_verdicts(tmp_path: Path) -> None:
+    done = run("instruments/false_alarms.py", "--quick", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[5:9] for row in rows] == [["loop", "2", "0", "0"], ["quality", "2", "0", "0"]]
