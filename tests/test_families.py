@@ -300,7 +300,7 @@ def test_a_metric_may_not_take_the_measurements_of_another(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "signature"),
     [
-        ("photocopy", "12d6f703"),
+        ("photocopy", "PENDING0"),
         ("photocopy_cascade", "1f691f3e"),
         ("photocopy_ddpm", "c100120a"),
         ("smoke", "90bdf051"),

@@ -48,8 +48,8 @@ FAMILIES: dict[str, dict[str, float]] = {
 }
 """Share lost at which a signal of a family enters a stage."""
 
-FEWEST = 200
-"""Images that a signal must be measured on to be judged."""
+FEWEST = 300
+"""Images that a signal must be measured on to be judged: with fewer, false alarms exceed 1 % of the runs."""
 
 LEAVE = 0.6  # of the threshold: below it a stage may be left
 CALM_GENERATIONS = 2  # consecutive generations below it before the stage is left

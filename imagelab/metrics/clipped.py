@@ -148,7 +148,7 @@ def clipped_errors(
         pairs = (restandardised(real[of_real == half], fake[of_fake == half]) for half in (0, 1))
         try:
             parts = np.array([clipped_of(*pair, k, device) for pair in pairs])
-        except ValueError:  # the real images of a half coincide
+        except ValueError:  # the real images of a half coincide, or a few large blocks leave a half too small
             return None
         variances.append(parts.var(axis=0, ddof=1) / 2)
     return tuple(np.sqrt(np.mean(variances, axis=0)).tolist())

@@ -21,10 +21,14 @@ from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Generator, RunContext
 from ..generators.base import SINGLE_PROCESS
+from ..io.measurements import read_measurements
+from ..io.untrusted import quoted, shown
 from ..metrics import Evidence, ImageSet, measure_panel
+from ..pool import REAL
+from ..run_folder import RunFolder
 from ..seeds import image_seeds, rng_at
 
-__all__ = ["preflight", "rehearsal"]
+__all__ = ["check_instruments", "preflight", "rehearsal"]
 
 NOISE_IMAGES = 12  # images of noise: the fewest that a feature space can be standardised by, and two
 
@@ -58,6 +62,36 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
         candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"))
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
+
+
+def check_instruments(experiment: Experiment, folder: RunFolder, context: RunContext) -> None:
+    """Raise ValueError where this version measures in another way than the run's real images were measured.
+
+    Args:
+        experiment: the run's.
+        folder: with generation 0.
+        context: its device.
+    """
+    floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}
+    noise = rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
+    real, fake = (ImageSet(images) for images in noise)
+    twins = folder.has_file(0, REAL, "blank.npy")  # as when generation 0 was measured
+    evidence = Evidence(
+        real, fake, real if twins else None, device=context.device, pairs=(real, fake) if twins else None
+    )
+    for m in measure_panel(evidence, experiment.panel):
+        before = floors.get(m.name)
+        if m.value is None or before is None or before.value is None:
+            continue
+        changed = [part for part in ("estimator", "feature_space") if getattr(m, part) != getattr(before, part)]
+        if changed:
+            was, is_now = getattr(before, changed[0]), getattr(m, changed[0])
+            raise ValueError(
+                f"{shown(folder.path)}: {m.name} of its real images was measured as {quoted(was, 120)}, and this "
+                f"version measures it as {quoted(is_now, 120)}. One run is measured in one way: go on with the version "
+                f"of imagelab in its provenance.json, or begin anew: imagelab run {shown(folder.path)}/config.json "
+                "--name OTHER"
+            )
 
 
 def rehearsal(recipe: Generator) -> Any:

@@ -21,7 +21,7 @@ from ..generators.base import SINGLE_PROCESS, ProcessGroup
 from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
 from .environment import provenance
-from .preflight import preflight
+from .preflight import check_instruments, preflight
 from .prepare import open_run
 from .settings import Settings, choose_settings
 from .threads import limited, usable_cores, waiting, warnings
@@ -133,6 +133,9 @@ def steps(
             on_event(Phase("trying models and metrics"))
             with limited(1):  # a process that has computed with several threads cannot be forked safely
                 preflight(experiment, context)
+        if folder.has(0):
+            with limited(1):
+                check_instruments(experiment, folder, context)
         on_event(Phase("generation 0"))
         left = len(missing)
         try:

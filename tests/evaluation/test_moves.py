@@ -130,3 +130,9 @@ def test_few_trainings_need_a_clearer_change():
         [replace(m, between=0.1, between_df=df, chains=3) if m.generation else m for m in rows] for df in (60, 2)
     )
     assert first_moves(several)[0].from_first == 2 and first_moves(few)[0].from_first is None
+
+
+def test_one_generation_ahead_of_a_stage_is_no_lead():
+    ahead, far = (series("pixel_variance", 1.0, [1.0, 0.9, *slow, 0.65, 0.65]) for slow in ([], [0.9]))
+    assert len(warning(stages_of(ahead), first_moves(ahead))) == 1
+    assert "That was 2 generations before" in warning(stages_of(far), first_moves(far))[1]

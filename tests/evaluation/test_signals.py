@@ -95,3 +95,9 @@ def test_a_signal_knows_its_smallest_number_of_images():
     rows = series("vendi", 1.0, [0.9, 0.8])
     (signal,) = signals([*rows[:2], replace(rows[2], n_fake=77)], verdict="quality")
     assert signal.images == 77 and signal.sigmas(9) == -math.inf
+
+
+def test_an_attribute_that_was_not_measured_at_the_start_is_left_out():
+    late = [m for m in series("tails/hat", 0.03, [0.03, 0.01], 0.001) if m.generation != 1]
+    (rare,) = signals([*series("tails/scar", 0.04, [0.04, 0.02], 0.001), *late])
+    assert rare.lost == {2: pytest.approx(0.5)}

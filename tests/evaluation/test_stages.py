@@ -208,6 +208,12 @@ def test_a_stage_is_left_only_below_six_tenths_of_its_threshold(share: float, st
     assert quality(series("pixel_variance", 1.0, values, error=0.0)).last == stage
 
 
+def test_a_loss_that_chance_explains_keeps_no_stage():
+    rows = series("pixel_variance", 1.0, [0.6, 0.8, 0.8], error=0.01)
+    unsure = [replace(m, stderr=0.15) if m.generation > 1 else m for m in rows]
+    assert quality(rows).last == "homogenising" and quality(unsure).last == "healthy"
+
+
 def test_one_calm_generation_is_not_enough_and_the_count_begins_again_after_a_relapse():
     gone, calm = 0.6, 1.0
     found = quality(series("pixel_variance", 1.0, [gone, calm, gone, calm, calm, calm], error=0.0))

@@ -102,7 +102,7 @@ def test_errors_are_those_of_repeated_samples(rng):
         errors.append(clipped_errors(x, y, seed))
     ratio = np.mean(np.array(errors) ** 2, axis=0) ** 0.5 / np.std(values, axis=0, ddof=1)
     assert (ratio > 0.65).all() and (ratio < 1.6).all()
-    assert clipped_errors(x[:39], y, 0) is None
+    assert clipped_errors(*two(rng, 39, 8), seed=0) is None
 
 
 def test_reference_images_that_coincide_are_refused(rng):

@@ -72,3 +72,12 @@ def test_copies_and_flat_sets_are_measured_or_refused(pictures, evidence: Any):
     assert m.value is not None and m.value < -100
     with pytest.raises(NotMeasurable, match="at least 20 images"):
         likelihood(evidence(pictures(60, 32, seed=1), pictures(19, 32)))
+
+
+def test_the_error_holds_the_choice_of_the_reference_images(rng):
+    found = []
+    for seed in range(40):
+        real, fake = rng.standard_normal((200, 4)), rng.standard_normal((1500, 4)) + 0.7
+        found.append(heldout_likelihood(real, fake, seed)[:2])
+    values, errors = np.array(found).T
+    assert 0.8 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.7

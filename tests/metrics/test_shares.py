@@ -43,10 +43,10 @@ def test_the_p_value_is_uniform_for_equal_sets_and_small_for_a_lost_group(rng):
 def test_each_attribute_is_tested_by_fishers_exact_test(rng):
     real, fake = draw(rng, 60), draw(rng, 50, 0.3 * RATES)
     p = [
-        fisher_exact([[b.sum(), 50 - b.sum()], [a.sum(), 60 - a.sum()]], alternative="less")[1]
+        float(fisher_exact([[b.sum(), 50 - b.sum()], [a.sum(), 60 - a.sum()]], alternative="less").pvalue)  # type: ignore[attr-defined]
         for a, b in zip(real.T, fake.T, strict=True)
     ]
-    order = np.argsort(p)
+    order = sorted(range(8), key=p.__getitem__)
     wanted = np.zeros(8, bool)
     for rank, column in enumerate(order):
         if p[column] > 0.05 / (8 - rank):

@@ -38,10 +38,11 @@ def test_white_gaussian_noise_has_no_kurtosis_and_scales_that_hardly_go_together
 def test_sparse_spots_have_a_high_kurtosis_and_stand_at_every_scale(rng):
     image = np.zeros((200, 64, 64))
     for each in image:
-        row, column = rng.integers(8, 50, 2)
-        each[row : row + 6, column : column + 6] = 5.0
+        for row, column in rng.integers(4, 60, (12, 2)):
+            each[row : row + 2, column : column + 2] = 5.0
     found = texture_statistics(as_images(image))
-    assert found["kurtosis/1"].mean() > 10 and found["scales/1-2"].mean() > 0.5
+    assert found["kurtosis/1"].mean() > 10
+    assert found["scales/1-2"].mean() > 0.7  # .4 if the two bands are compared two pixels apart
 
 
 def test_contrast_and_brightness_do_not_matter(rng):

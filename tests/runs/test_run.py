@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import imagelab
 from imagelab import Experiment, Faces, Gaussian, Runtime, Textures, Vae
 from imagelab.generators import Diverged, Interrupted, TrainRecord
 from imagelab.lab import Shard
+from imagelab.measurement import Measurement
+from imagelab.metrics import METRICS, Evidence
 from imagelab.pool import REAL
 from imagelab.run_folder import CHECKPOINT, RunFolder
 from imagelab.runs.run import Begun, Event, Note, Phase, missing_shards, run, steps
@@ -252,4 +256,32 @@ def test_a_divergence_names_the_run_the_generation_and_the_model(tmp_path: Path)
 def test_nothing_else_carries_its_own_copy_of_the_loop():
     files = [path for room in ("imagelab", "experiments") for path in (ROOT / room).rglob("*.py")]
     users = {path.relative_to(ROOT).as_posix() for path in files if "run_generations(" in path.read_text("utf-8")}
-    assert users == {"imagelab/lab.py", "imagelab/runs/run.py"}
+    assert users == {"imagelab/lab.py", "imagelab/runs/workers.py"}
+
+
+def test_a_run_whose_real_images_were_measured_in_another_way_is_refused_before_any_training(tmp_path: Path):
+    experiment = tiny(tmp_path, metrics=("hf_ratio",))
+    folder = run(experiment)
+    before = digests(folder)
+    shutil.rmtree(folder.shard_path(2))
+    (folder.path / "seals.json").unlink()
+    measure = METRICS["hf_ratio"].measure
+
+    def otherwise(evidence: Evidence) -> list[Measurement]:
+        return [replace(m, estimator="in another way") for m in measure(evidence)]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(METRICS._ours, "hf_ratio", replace(METRICS["hf_ratio"], measure=otherwise))
+        with pytest.raises(ValueError, match=r"hf_ratio of its real .* measures it as in another way.*begin anew"):
+            run(experiment)
+    assert digests(run(experiment)) == before
+
+
+def test_faces_with_their_blank_control_go_on_with_the_instruments_they_began_with(tmp_path: Path):
+    experiment = tiny(tmp_path, data=Faces(size=64, freckle_rate=1.0), images=16, blank_twins=1, metrics=("freckles",))
+    folder = run(experiment)
+    before = digests(folder)
+    for line in (0, 1):
+        shutil.rmtree(folder.shard_path(2, line))
+    (folder.path / "seals.json").unlink()
+    assert digests(run(experiment)) == before
