@@ -24,7 +24,7 @@ from .pool import REAL, TWINS, Archive, Pool
 from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit, sample
 from .runs.environment import made_with
-from .runs.evidence import copied_blanks, curate, measure_shard, photocopy, take_blanks
+from .runs.evidence import blank_twin, copied_blanks, curate, measure_shard, photocopy, take_blanks
 from .runs.first_shard import first_shard
 from .runs.predictions import predictions
 from .runs.shard_files import write_images, write_measurements, write_npy
@@ -115,7 +115,7 @@ def assess(experiment: Experiment, folder: RunFolder, context: RunContext, gener
     here, shard, real = experiment.line(line), folder.partial(generation, line), folder.checked(0)
     floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}
     images = np.array(folder.images(generation, line))
-    twin = None if here.twin is None else np.array(folder.images(generation, here.twin))
+    twin = None if here.twin is None else blank_twin(folder, generation, here.twin)
     measured = measure_shard(experiment, real, shard, images, take_blanks(shard), context, here, twin)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
     write_measurements(shard, measurements + predictions(experiment, real, generation, here, len(images), floors))

@@ -61,7 +61,7 @@ and (ratio), with the range over bands, colours, attributes or spaces:
     generalisation_distance  .96      (1.21)         .95      (1.03)         .96      (1.07)
 
 As expected but for what NARROW and WIDE name, and for probes of rare attributes ("tails": 1 or 2 of 300 faces). Before
-this version (same sets and repeats, imagelab-ssl-v1, the ruler taken as known, ten groups and 1.96) FD held .95, .55 and
+this version (same sets and repeats, imagelab-ssl-v1, the ruler taken as known, ten groups, 1.96) FD held .95, .55 and
 .94; KD .95, .48, .91; sliced W2 .94, .80, .91; Vendi .94, .73, .92. Instruments newer than this table are not in it.
 """
 

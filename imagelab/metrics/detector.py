@@ -36,7 +36,7 @@ from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
-from .intervals import area_limits
+from .intervals import area_interval
 from .jackknife import Blocks, mean_and_error
 from .spectrum import log_radial_powers
 
@@ -195,7 +195,7 @@ def detector(evidence: Evidence) -> list[Measurement]:
 
 
 def _filled(form: Measurement, area: float, stderr: float) -> Measurement:
-    low, high = area_limits(area, stderr, min(form.n_real, form.n_fake))
+    low, high = area_interval(area, stderr, min(form.n_real, form.n_fake))
     # at an AUC of 1 the formula gives 0: the error is unknown, the limits are not
     return replace(form, value=area, stderr=stderr or None, low=low, high=high)
 

@@ -26,7 +26,7 @@ import numpy as np
 from ..images import luma
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
-from .intervals import share_limits
+from .intervals import share_interval
 from .jackknife import degrees, mean_and_error
 
 __all__ = ["colour", "image_colour", "image_tone", "pixel_variance", "tone", "variance_and_error"]
@@ -165,7 +165,7 @@ def colour(evidence: Evidence) -> list[Measurement]:
 
     def limited(share: Measurement) -> Measurement:
         # few images hold most of a share near 0: the limits are those of as many values as would scatter so much
-        low, high = share_limits(share.value or 0.0, share.stderr, evidence.fake.independent, share.df)
+        low, high = share_interval(share.value or 0.0, share.stderr, evidence.fake.independent, share.df)
         return replace(share, low=low, high=high)
 
     spread = replace(form, name="hue_spread", unit="", value=None, missing="the images are grey: they have no hue")

@@ -162,11 +162,12 @@ class Trees:
         offset = np.arange(len(features)) * width
         log_odds = np.full(len(features), self.base)
         column = self.feature.astype(np.int64)
+        children = np.stack([self.right, self.left], axis=1).ravel().astype(np.int64)
         for root in self.first:
             node = np.full(len(features), root, np.int64)
             for _ in range(self.depth):  # a leaf is its own child: a row that has reached one stays there
                 goes_left = flat.take(offset + column.take(node)) <= self.threshold.take(node)
-                node = np.where(goes_left, self.left.take(node), self.right.take(node))
+                node = children.take(2 * node + goes_left)
             log_odds += self.value.take(node)
         return 1 / (1 + np.exp(-log_odds))
 

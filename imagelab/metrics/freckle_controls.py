@@ -45,7 +45,7 @@ from .freckles import Corrected, corrected_count, counts, skin_tone
 from .jackknife import mean_and_error
 from .looks import Appearance, brought_to, look_of, readings_of
 
-__all__ = ["Matched", "Net", "look_against_real", "matched_null", "net_count", "outside"]
+__all__ = ["Matched", "Net", "counted", "look_against_real", "matched_null", "net_count", "outside"]
 
 LEAST_SHARE = 0.1
 LEAST_PAIRS = 20
@@ -126,6 +126,29 @@ def matched_null(
     false = CardValue.mean(bare.astype(np.float64))
     weighted = CardValue.mean(_over_response(bare, tone, calibration))
     return Matched(CardValue(share.value, error, len(differ)), false, weighted)
+
+
+def counted(images: ImageSet, calibration: Calibration) -> np.ndarray:
+    """Return the raw number of freckles found on each face of a control: uint8 [N,3,size,size] -> int64 [N].
+
+    It is kept in the memory of the set, and on disk where the set keeps features: a blank twin is the control of every
+    chain of a loop.
+    """
+    slot = f"freckles-{calibration.digest[:8]}"
+    if slot not in images.memory:
+        if images.cache is None:
+            images.memory[slot] = counts(images.images, calibration)
+        else:
+            address = hashlib.sha256(calibration.digest.encode())
+            address.update(np.ascontiguousarray(images.images).data)
+            found = cached(
+                images.cache,
+                f"freckles-{address.hexdigest()[:16]}",
+                {"count": (len(images),)},
+                lambda: {"count": counts(images.images, calibration)},
+            )
+            images.memory[slot] = found["count"]
+    return images.memory[slot]
 
 
 def _found_before(pairs: tuple[ImageSet, ImageSet], rows: np.ndarray, calibration: Calibration) -> np.ndarray:

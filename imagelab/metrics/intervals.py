@@ -21,7 +21,7 @@ import math
 
 from ..measurement import t95
 
-__all__ = ["area_limits", "share_limits", "wilson"]
+__all__ = ["area_interval", "share_interval", "wilson"]
 
 Limits = tuple[float, float]
 
@@ -44,7 +44,7 @@ def wilson(share: float, n: float, df: float | None = None) -> Limits:
     return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)
 
 
-def share_limits(share: float, stderr: float | None, n: float, df: float | None = None) -> Limits:
+def share_interval(share: float, stderr: float | None, n: float, df: float | None = None) -> Limits:
     """Return 95 % limits of a share with a known standard error.
 
     Args:
@@ -57,7 +57,7 @@ def share_limits(share: float, stderr: float | None, n: float, df: float | None 
     return wilson(share, variance / stderr**2 if stderr and variance else n, df)
 
 
-def area_limits(area: float, stderr: float | None, n: int) -> Limits:
+def area_interval(area: float, stderr: float | None, n: int) -> Limits:
     """Return 95 % limits of an area under a ROC curve.
 
     Where all pairs are in order no error is known. Then a share q of images that are always out of order would stay
@@ -69,7 +69,7 @@ def area_limits(area: float, stderr: float | None, n: int) -> Limits:
         n: images of the smaller set.
 
     Example:
-        >>> [round(each, 3) for each in (*area_limits(0.98, 0.01, 200), *area_limits(1.0, None, 200))]
+        >>> [round(each, 3) for each in (*area_interval(0.98, 0.01, 200), *area_interval(1.0, None, 200))]
         [0.947, 0.993, 0.982, 1.0]
     """
     if not stderr or not 0.0 < area < 1.0:

@@ -52,7 +52,7 @@ from ..seeds import rng_at
 from .base import Evidence
 from .distances import training_features
 from .features import PRIMARY, SPACES
-from .intervals import share_limits
+from .intervals import share_interval
 from .jackknife import mean_and_error
 from .neighbours import nearest
 
@@ -282,5 +282,5 @@ def _plain(counted: Counted) -> dict[str, float | None]:
 
 
 def _filled(form: Measurement, counted: Counted) -> Measurement:
-    low, high = share_limits(counted.value, counted.stderr, counted.independent)
+    low, high = share_interval(counted.value, counted.stderr, counted.independent)
     return replace(form, value=counted.value, stderr=counted.stderr, low=low, high=high)

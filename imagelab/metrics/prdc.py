@@ -22,7 +22,7 @@ from ..measurement import Measurement
 from ..seeds import seed_at
 from .base import Evidence, NotMeasurable
 from .features import PRIMARY, SPACES, feature_pair
-from .intervals import share_limits
+from .intervals import share_interval
 from .jackknife import Blocks, group_labels
 from .neighbours import crossings, nearest
 from .ruler import FAINT
@@ -168,5 +168,5 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             cite=CITE,
         )
         for name, value, error in zip(NAMES, values, errors or [None] * len(NAMES), strict=True)
-        for limits in [share_limits(value, error, independent, DEGREES) if errors and name != "density" else None]
+        for limits in [share_interval(value, error, independent, DEGREES) if errors and name != "density" else None]
     ]

@@ -25,7 +25,7 @@ from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
 
-__all__ = ["copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
+__all__ = ["blank_twin", "copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
 
 GROUPS = "groups.npz"
 """File of generation 0: which real images belong together, where the dataset knows it."""
@@ -108,6 +108,11 @@ def take_blanks(shard: Path) -> np.ndarray | None:
     return images
 
 
+def blank_twin(folder: RunFolder, generation: int, line: int) -> ImageSet:
+    """Return the images of a finished blank twin; what is counted in them is kept for every chain."""
+    return ImageSet(np.array(folder.images(generation, line)), _features(folder.shard_path(generation, line)))
+
+
 def measure_shard(
     experiment: Experiment,
     real: Path,
@@ -116,7 +121,7 @@ def measure_shard(
     blank: np.ndarray | None,
     context: RunContext,
     line: ModelLine | None = None,
-    twin: np.ndarray | None = None,
+    twin: ImageSet | None = None,
 ) -> list[Measurement]:
     """Take the run's panel of metrics: these images against the held-out real ones. Of a blank twin, count only.
 
@@ -128,7 +133,7 @@ def measure_shard(
         blank: the model's copies of freckle-free faces, uint8 [B,C,H,W], or None.
         context: device for features.
         line: the line of the images, None for real ones.
-        twin: the images of the blank twin at the same generation, uint8 [n,C,H,W], or None.
+        twin: the images of the blank twin at the same generation, or None.
     """
     panel = [name for name in experiment.panel if line is None or not line.blank or name in COUNTED]
     of_train, of_heldout = _groups(real)
@@ -140,7 +145,7 @@ def measure_shard(
         device=context.device,
         train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
         pairs=_pairs(real),
-        twin=None if twin is None else ImageSet(twin),
+        twin=twin,
     )
     return measure_panel(evidence, panel)
 
