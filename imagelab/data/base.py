@@ -109,6 +109,11 @@ class Data(Recipe, ABC):
         "entropy",
         "prdc",
         "detector",
+        "clipped_density",
+        "rke",
+        "kernel_rbf",
+        "likelihood",
+        "texture",
     )
     noun: ClassVar[str] = "image"
     drawn: ClassVar[bool] = False

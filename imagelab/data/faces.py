@@ -76,6 +76,7 @@ class Faces(Data):
         *Data.panel,
         "freckles",
         "tails",
+        "shares",
         "memorisation",
         "generalisation",
     )
