@@ -67,7 +67,7 @@ def rows(runs: list[Figures]) -> Iterator[tuple[str, int, int, int]]:
 
 def main() -> None:
     """Print the table; exit with 1 if fewer than 90 % of all figures lie in the intervals of the other runs."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--generation", type=int, default=10)
     asked = parser.parse_args()

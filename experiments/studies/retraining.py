@@ -75,7 +75,7 @@ def table(parts: list[Ratios]) -> dict[str, list[float]]:
 
 def main() -> None:
     """Write or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--output", type=Path, default=None)
     asked = parser.parse_args()

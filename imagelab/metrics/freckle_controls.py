@@ -45,7 +45,7 @@ from .freckles import Corrected, corrected_count, counts, skin_tone
 from .jackknife import mean_and_error
 from .looks import Appearance, brought_to, look_of, readings_of
 
-__all__ = ["Matched", "Net", "counted", "look_against_real", "matched_null", "net_count", "outside"]
+__all__ = ["Matched", "Net", "counted_control", "look_against_real", "matched_null", "net_count", "outside"]
 
 LEAST_SHARE = 0.1
 LEAST_PAIRS = 20
@@ -128,7 +128,7 @@ def matched_null(
     return Matched(CardValue(share.value, error, len(differ)), false, weighted)
 
 
-def counted(images: ImageSet, calibration: Calibration) -> np.ndarray:
+def counted_control(images: ImageSet, calibration: Calibration) -> np.ndarray:
     """Return the raw number of freckles found on each face of a control: uint8 [N,3,size,size] -> int64 [N].
 
     It is kept in the memory of the set, and on disk where the set keeps features: a blank twin is the control of every

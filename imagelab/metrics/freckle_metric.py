@@ -131,7 +131,7 @@ def _net(
         return _row("net", n, missing="no control without freckles: neither a blank twin of the loop nor copied blanks")
     if why := uncountable(control.images, card):
         return _row("net", n, missing=why)
-    against = controls.counted(control, card), skin_tone(control.images, card)
+    against = controls.counted_control(control, card), skin_tone(control.images, card)
     net = controls.net_count(counted, against, evidence.twin is None, matched, card)
     return _row("net", n, net.value, net.stderr, low=net.low, high=net.high, missing=net.missing)
 
@@ -143,7 +143,7 @@ def _control(name: str, control: ImageSet | None, card: Calibration) -> Measurem
     n = len(control)
     if why := uncountable(control.images, card):
         return _row(name, n, missing=why)
-    return _row(name, n, *mean_and_error(controls.counted(control, card)))
+    return _row(name, n, *mean_and_error(controls.counted_control(control, card)))
 
 
 def _contrast(spots: list[np.ndarray]) -> Measurement:

@@ -50,9 +50,11 @@ def share_interval(share: float, stderr: float | None, n: float, df: float | Non
     Args:
         share: 0..1.
         stderr: its standard error; None or 0 where all images agree.
-        n: independent images, the effective number where no error is known.
+        n: independent images, the effective number where no error is known; with 0 nothing is known of the share.
         df: degrees of freedom of the error.
     """
+    if n <= 0:
+        return 0.0, 1.0
     variance = share * (1.0 - share)
     return wilson(share, variance / stderr**2 if stderr and variance else n, df)
 

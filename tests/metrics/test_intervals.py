@@ -34,3 +34,7 @@ def test_the_limits_of_an_area_stay_within_it_and_say_something_at_one():
     # of 100 images none was out of order; 3.6 % that always are would be overlooked once in forty times
     assert area_interval(1.0, None, 100) == (pytest.approx(0.964, abs=0.001), 1.0)
     assert area_interval(0.0, None, 100) == (0.0, pytest.approx(0.036, abs=0.001))
+
+
+def test_of_no_independent_image_nothing_is_known():
+    assert share_interval(0.0, None, 0) == (0.0, 1.0)
