@@ -215,7 +215,8 @@ def repetition(m: Measurement) -> tuple[float, float] | None:
     """Return where the same figure of a second run lies with 95 % probability, equation (3).
 
     The second run has as many chains, other seeds of training and sampling, and may have other real images. Real images
-    and predictions have no training: for them it is the interval of the images.
+    and predictions have no training: for them it is the interval of the images. Exact limits of the images, and those
+    that hold a systematic error, stay inside it.
     """
     error = loop_error(m)
     if error is None or m.value is None:
@@ -223,7 +224,10 @@ def repetition(m: Measurement) -> tuple[float, float] | None:
     if m.between is None:
         return m.interval
     half = t95(error[1]) * math.sqrt(2.0) * error[0]
-    return m.value - half, m.value + half
+    low, high = m.value - half, m.value + half
+    if m.low is None or m.high is None:
+        return low, high
+    return min(low, m.low), max(high, m.high)
 
 
 @cache

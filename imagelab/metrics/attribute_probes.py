@@ -13,6 +13,7 @@ figures stay on the card for reference.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images import check_images
+from ..io.cache import cached
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
+from .base import ImageSet
 from .blocks import in_blocks
 from .features import batches
 from .freckle_calibration import CardValue
@@ -30,7 +33,17 @@ from .freckle_calibration import CardValue
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Probe", "Probes", "called", "probed_sizes", "probes_card", "read_probes", "scores", "shipped_probes"]
+__all__ = [
+    "Probe",
+    "Probes",
+    "called",
+    "calls_of",
+    "probed_sizes",
+    "probes_card",
+    "read_probes",
+    "scores",
+    "shipped_probes",
+]
 
 FORMAT = 1
 LEAST_SENSITIVITY, LEAST_SPECIFICITY = 0.8, 0.995
@@ -192,6 +205,30 @@ def called(images: np.ndarray, probes: Probes | None = None, device: str = "cpu"
     odds = scores(images, chosen, device)
     columns = zip(chosen.probes, odds.T, strict=True)
     return {probe.attribute: column >= probe.threshold for probe, column in columns if probe.usable}
+
+
+def calls_of(image_set: ImageSet, device: str = "cpu") -> np.ndarray:
+    """Return which faces of a set are classified as having each usable attribute: bool [N,K], columns as ``usable``.
+
+    It is kept in the set's memory, and on disk where the set keeps features, as several metrics ask for it.
+    """
+    probes = shipped_probes(image_set.images.shape[-1])
+    slot = f"probes-{probes.digest[:8]} {device.partition(':')[0]}"
+
+    def found() -> np.ndarray:
+        calls = called(image_set.images, probes, device)
+        return np.stack([calls[probe.attribute] for probe in probes.usable], axis=1)
+
+    if slot not in image_set.memory:
+        if image_set.cache is None:
+            image_set.memory[slot] = found()
+        else:
+            address = hashlib.sha256(slot.encode())
+            address.update(np.ascontiguousarray(image_set.images).data)
+            expected = {"calls": (len(image_set), len(probes.usable))}
+            name = f"probes-{address.hexdigest()[:16]}"
+            image_set.memory[slot] = cached(image_set.cache, name, expected, lambda: {"calls": found()})["calls"]
+    return image_set.memory[slot]
 
 
 def probes_card(probes: Probes | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 What is rare is lost first: an attribute that occurs in 1 of 200 images only has to be absent from one sample by
 chance, and no later generation can learn it. Real images have attribute labels; generated ones do not. So classifiers,
-here called probes (attribute_probes.py), predict the attributes. Their result q, the share of faces classified as
+here  probes (attribute_probes.py), predict the attributes. Their result q, the share of faces classified as
 positive, is corrected for missed and for false positives (Rogan, Gladen 1978):
 
     p = (q + Sp - 1) / (Se + Sp - 1).                                                          (1)
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
-from .attribute_probes import Probe, called, probed_sizes, shipped_probes
+from .attribute_probes import Probe, calls_of, probed_sizes, shipped_probes
 from .base import Evidence
 from .freckle_calibration import calibrated_sizes, shipped_calibration
 from .freckle_controls import look_against_real, outside
@@ -117,8 +117,8 @@ def attribute_shares(evidence: Evidence) -> list[Measurement]:
     name = f"probes-{size}@{probes.digest[:8]}"
     if beyond := _outside(evidence, size):
         return [_row(probe, len(images), name, missing=beyond) for probe in probes.usable]
-    calls = called(images, probes, evidence.device)
-    return [_row(probe, len(images), name, int(calls[probe.attribute].sum())) for probe in probes.usable]
+    found = calls_of(evidence.fake, evidence.device).sum(axis=0)
+    return [_row(probe, len(images), name, int(count)) for probe, count in zip(probes.usable, found, strict=True)]
 
 
 def _outside(evidence: Evidence, size: int) -> str:

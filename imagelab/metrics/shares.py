@@ -35,7 +35,7 @@ import numpy as np
 
 from ..measurement import Measurement
 from ..seeds import rng_at
-from .base import Evidence, ImageSet, Metric, NotMeasurable, Quantity
+from .base import Evidence, Metric, NotMeasurable, Quantity
 from .jackknife import group_labels, spread
 
 __all__ = ["ROW", "gini", "kept_shares", "lost_attributes", "permutation_p", "share_distance", "shares"]
@@ -143,25 +143,13 @@ def gini(values: np.ndarray) -> float:
     return float(np.abs(values[:, None] - values).sum() / (2 * len(values) * total)) if total > 0 else 0.0
 
 
-def _calls(image_set: ImageSet, device: str) -> np.ndarray:
-    """Return what the probes say of each image, bool [N,K], kept in the set's memory."""
-    from .attribute_probes import called, shipped_probes
-
-    slot = "attribute calls"
-    if slot not in image_set.memory:
-        probes = shipped_probes(image_set.images.shape[-1])
-        found = called(image_set.images, probes, device)
-        image_set.memory[slot] = np.stack([found[probe.attribute] for probe in probes.usable], axis=1)
-    return image_set.memory[slot]
-
-
 def shares(evidence: Evidence) -> list[Measurement]:
     """Return ``shares/distance``, ``shares/p``, ``shares/lost``, ``shares/worst`` and ``shares/disparity``.
 
     Raises:
         NotMeasurable: for images that the probes cannot read, or fewer than two a set.
     """
-    from .attribute_probes import probed_sizes, shipped_probes
+    from .attribute_probes import calls_of, probed_sizes, shipped_probes
 
     for each in (evidence.real, evidence.fake):
         _, channels, height, width = each.images.shape
@@ -173,7 +161,7 @@ def shares(evidence: Evidence) -> list[Measurement]:
     if min(len(evidence.real), len(evidence.fake)) < 4:
         raise NotMeasurable("needs at least 4 images in each set")
     probes = shipped_probes(evidence.fake.images.shape[-1])
-    real, fake = _calls(evidence.real, evidence.device), _calls(evidence.fake, evidence.device)
+    real, fake = calls_of(evidence.real, evidence.device), calls_of(evidence.fake, evidence.device)
     of_real, of_fake = group_labels(len(real), len(fake), evidence.seed, blocks=evidence.blocks)
     parts = [(real[of_real != j], fake[of_fake != j]) for j in range(int(of_real.max()) + 1)]
     form = Measurement(

@@ -123,7 +123,7 @@ def _freckles(run: Run) -> Headline | None:
     elif _drowned(run, 0):
         drawn = f"no freckles that can be distinguished from its own artefacts ({interval(last)} {_a(noun)})"
     sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
-    remarks = [_control(run), _chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
+    remarks = [_control(run), _net(run), _chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
     return Headline(sentence, tuple(filter(None, remarks)))
 
 
@@ -143,6 +143,15 @@ def _control(run: Run) -> str:
     model, noun = run.model(0), _noun(run)
     drawn = f"{interval(raw)} freckles {_a(noun)} on the {noun}s that the {model} draws"
     return f"Before correction, the counter finds {drawn}, and {interval(blank)} on freckle-free copies by the {model}."
+
+
+def _net(run: Run) -> str:
+    """Report the count net of what the loop invents, with the interval that holds what blur may hide."""
+    net, twin = run.at("freckles/net", run.last), run.at("freckles/twin", run.last)
+    if net is None:
+        return ""
+    control = "copies of freckle-free faces" if twin is None else "a twin of this loop that never saw a freckle"
+    return f"Net of what {control} show{'' if twin is None else 's'}, it is {interval(net)}; blur may hide more."
 
 
 def _detail(run: Run) -> Headline | None:

@@ -33,6 +33,9 @@ Z95 = 1.96
 
 NBSP = "\u00a0"
 
+UNEVEN = 1.25
+"""From this ratio of its sides on, an interval is written with its two ends."""
+
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -78,8 +81,17 @@ def power_of_ten(exponent: int) -> str:
 
 
 def interval(m: Measurement) -> str:
-    """Return a measurement as "value ± half of its 95 % interval", or the value alone if its error is unknown."""
+    """Return a measurement with its 95 % interval as text, or its value alone if its error is unknown.
+
+    The form is "value ± half of the interval"; where one side is longer by more than a quarter, "value (low to high)".
+    """
     assert m.value is not None
+    ends = repetition(m)
+    if ends is not None:
+        sides = sorted((m.value - ends[0], ends[1] - m.value))
+        if sides[1] > UNEVEN * sides[0]:
+            digits = number(m.value, sides[1] / 2).partition(NBSP)[0]
+            return f"{digits} ({number(ends[0])} to {number(ends[1])})"
     return number(m.value, half_interval(m))
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..evaluation.chains import loop_error
+from ..evaluation.chains import loop_error, repetition
 from ..evaluation.signals import RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
@@ -182,11 +182,20 @@ def _draw(run: Run, line: int, bands: dict[str, np.ndarray]) -> Curve:
         real = run.real(name)
         measured = [*([real] if real else []), *run.series(name, line)]
         x, y = [m.generation for m in measured], np.array([100 * _value(m) for m in measured])
-        half = np.array([100 * (half_interval(m) or 0.0) for m in measured])
-        axes.errorbar(x, y, half, color=line_colour(0), linewidth=1.8, elinewidth=0.9, marker="o", markersize=3)
+        ends = np.array([repetition(m) or (_value(m), _value(m)) for m in measured]) * 100
+        axes.errorbar(
+            x,
+            y,
+            np.maximum([y - ends[:, 0], ends[:, 1] - y], 0.0),
+            color=line_colour(0),
+            linewidth=1.8,
+            elinewidth=0.9,
+            marker="o",
+            markersize=3,
+        )
         axes.set_title(plain(name.partition("/")[2].replace("_", " "), 24), fontsize=10, loc="left", color=INK)
         axes.set_xlim(-0.3, run.last + 0.3)
-        axes.set_ylim(min(0.0, float((y - half).min())), None)
+        axes.set_ylim(min(0.0, float(ends[:, 0].min())), None)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
         axes.tick_params(colors=MUTED, labelsize=9, length=2)
