@@ -9,8 +9,9 @@ Expected:   ratios near 1 at generation 1, and 2 to 3 at generation 5 for what a
 Refuted by: ratios that do not grow: then one training tells what the loop does.
 
 For each measurement of the main model the squared ratio, chain variance over squared error, is averaged over the runs
-and fitted by a + b (t - 1)^2 (evaluation/chains.py); "other" is the upper quartile over all measurements. Arms that are
-closed forms give "closed_form", which is the same quartile of theirs.
+and fitted by a + b (t - 1)^2 (evaluation/chains.py). Few chains know a variance badly: each fitted value is averaged
+with the median over all measurements, weights d and 4, where d is the degrees of freedom of the runs. "other" is the
+upper quartile. Arms that are closed forms give "closed_form", the same quartile of theirs.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from imagelab.run_folder import RunFolder
 
 LEFT_OUT = ("radial_power", "spectrum", "truth", "band_headroom")
 
+PRIOR = 4
+"""Degrees of freedom that the median of all measurements counts for."""
+
 Ratios = dict[str, dict[int, list[float]]]
 """Squared ratios by measurement and generation, one of each run and role."""
 
 
-def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str]:
-    """Return the squared ratios of a run, of trained models and of closed forms, and the run in words."""
+def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str, int]:
+    """Return the squared ratios of a run, of trained models and of closed forms, it in words, and its degrees of freedom."""
     folder = RunFolder.open(path)
     experiment: dict[str, Any] = folder.config["experiment"]
     recipes, chains = [experiment["generator"], *experiment["arms"]], experiment.get("replicates", 1)
@@ -54,12 +58,18 @@ def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str]:
     return (
         *found,
         f"{experiment['name']}, {chains} chains, {n} images, {experiment['generations']} generations, seed {seed}",
+        chains - 1,
     )
 
 
-def table(parts: list[Ratios]) -> dict[str, list[float]]:
-    """Return measurement -> ratio at generations 1, 2, ..., and "other" for those that are not listed."""
-    ratios: dict[str, list[float]] = {}
+def table(parts: list[Ratios], freedom: int) -> dict[str, list[float]]:
+    """Return measurement -> ratio at generations 1, 2, ..., and "other" for those that are not listed.
+
+    Args:
+        parts: squared ratios of each run.
+        freedom: degrees of freedom of all runs together.
+    """
+    ratios: dict[str, np.ndarray] = {}
     for name in sorted({name for part in parts for name in part}):
         found: dict[int, list[float]] = {}
         for part in parts:
@@ -67,10 +77,16 @@ def table(parts: list[Ratios]) -> dict[str, list[float]]:
                 found.setdefault(generation, []).extend(values)
         generations = np.array(sorted(found))
         fitted = fitted_ratios(np.array([np.mean(found[t]) for t in generations]), generations)
-        ratios[name] = [round(float(each), 2) for each in fitted]
+        ratios[name] = fitted**2
     longest = max(map(len, ratios.values()))
     whole = np.array([each for each in ratios.values() if len(each) == longest])
-    return {"other": [round(float(each), 2) for each in np.quantile(whole, 0.75, axis=0)], **ratios}
+    median = np.median(whole, axis=0)
+    shrunk = {
+        name: np.sqrt((freedom * each + PRIOR * median[: len(each)]) / (freedom + PRIOR))
+        for name, each in ratios.items()
+    }
+    other = np.sqrt(np.quantile(whole, 0.75, axis=0))
+    return {name: [round(float(x), 2) for x in each] for name, each in {"other": other, **shrunk}.items()}
 
 
 def main() -> None:
@@ -79,12 +95,12 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--output", type=Path, default=None)
     asked = parser.parse_args()
-    trained, closed, origins = zip(*(squared_ratios(path) for path in asked.runs), strict=True)
+    trained, closed, origins, degrees = zip(*(squared_ratios(path) for path in asked.runs), strict=True)
     if not any(trained):
         parser.error("expected trained models in the runs, found closed forms only")
-    written = {"origin": list(origins), "closed_form": {"other": [1.0]}, "trained": table(list(trained))}
+    written = {"origin": list(origins), "closed_form": {"other": [1.0]}, "trained": table(list(trained), sum(degrees))}
     if any(closed):
-        written["closed_form"] = {"other": table(list(closed))["other"]}
+        written["closed_form"] = {"other": table(list(closed), sum(degrees))["other"]}
     text = json.dumps(written, indent=1) + "\n"
     if asked.output is None:
         print(text, end="")

@@ -10,9 +10,10 @@ regime. One measurement has two errors, and they answer two questions.
 generations are taken together. With s_t^2 the variance over the R chains at generation t, and e_t the error of the
 images,
 
-    E s_t^2 / e_t^2 = a + b (t - 1)^2,   a, b >= 0.                                            (1)
+    E s_t^2 / e_t^2 = a + b (t - 1)^2,   a >= .25, b >= 0.                                     (1)
 
-a is what two trainings differ by at the first generation in units of e_t. b is the variance of a slope of its own that
+a is what two trainings differ by at the first generation in units of e_t; it has a lower limit, because trainings draw
+other images. b is the variance of a slope of its own that
 each chain has: what a chain has lost or gained is carried on to its next models. The fit is weighted least squares,
 weights 1 / (a + b (t - 1)^2)^2. Under (1) the deviations of a chain have the covariance
 S_tu = a [t = u] + b (t - 1)(u - 1), the covariance of s_t^2 and s_u^2 is 2 S_tu^2 / (R - 1), and the degrees of freedom
@@ -63,6 +64,12 @@ __all__ = [
     "retraining_ratio",
     "retraining_table",
 ]
+
+LEAST = 0.25
+"""Least a of equation (1)."""
+
+SAME = 1e-9
+"""Relative difference up to which chains have the same value."""
 
 ROUNDS = 15
 """Reweightings of the fit; it is converged to three digits after about five."""
@@ -119,9 +126,11 @@ def over_chains(
 def _with_spread(name: str, role: int, rows: Mapping[int, list[Measurement]], closed: bool) -> list[Measurement]:
     """Return the means over the chains of one quantity of one role, generation by generation."""
     means = {t: _mean([m for m in found if m.value is not None] or found[:1], role) for t, found in rows.items()}
+    values = {t: [m.value for m in found if m.value is not None] for t, found in sorted(rows.items())}
+    same = [t for t, each in values.items() if len(each) > 1 and np.ptp(each) <= SAME * abs(max(each, key=abs))]
+    means |= {t: replace(means[t], chains=1) for t in same}  # the chains share it: a blank twin, or none is left
     full = [t for t, m in sorted(means.items()) if m.chains > 1 and m.value is not None]
-    values = {t: [m.value for m in rows[t] if m.value is not None] for t in full}
-    most = max((len(each) for each in values.values()), default=0)
+    most = max((len(values[t]) for t in full), default=0)
     whole = [t for t in full if len(values[t]) == most]
     if whole:
         errors = np.array([means[t].stderr or 0.0 for t in whole])
@@ -170,7 +179,7 @@ def pooled_spread(values: np.ndarray, errors: np.ndarray, generations: np.ndarra
     smooth = design @ fitted
     variance = np.einsum("ti,ij,tj->t", hat, covariance, hat)
     df = np.where(variance > 0, 2 * smooth**2 / np.maximum(variance, 1e-300), chains - 1.0)
-    return errors * np.sqrt(smooth), np.maximum(df, 1.0)
+    return errors * np.sqrt(smooth), np.clip(df, 1.0, (chains - 1.0) * len(steps))
 
 
 def fitted_ratios(squared: np.ndarray, generations: np.ndarray) -> np.ndarray:
@@ -181,19 +190,21 @@ def fitted_ratios(squared: np.ndarray, generations: np.ndarray) -> np.ndarray:
         generations: int [T], counted from 1.
     """
     design = np.stack([np.ones(len(generations)), (generations - 1.0) ** 2], axis=1)
-    return np.sqrt(design @ _fit(design, squared)[0]) if squared.any() else np.zeros(len(generations))
+    return np.sqrt(design @ _fit(design, squared)[0])
 
 
 def _fit(design: np.ndarray, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients [2], none below 0, and the matrix [T,T] that gives the fitted values from the ratios."""
     from scipy.optimize import nnls
 
-    fitted = np.array([ratios.mean(), 0.0])
+    least = np.array([LEAST, 0.0])
+    fitted = np.array([max(float(ratios.mean()), LEAST), 0.0])
     for _ in range(ROUNDS):
-        weights = 1 / np.maximum(design @ fitted, 1e-3 * ratios.mean())
-        fitted, _ = nnls(design * weights[:, None], ratios * weights)
-    used = design[:, fitted > 0] if (fitted > 0).any() else design[:, :1]
-    weighted = used.T / np.maximum(design @ fitted, 1e-9 * ratios.mean()) ** 2
+        weights = 1 / (design @ fitted)
+        fitted = least + nnls(design * weights[:, None], (ratios - LEAST) * weights)[0]
+    free = fitted > least
+    used = design[:, free] if free.any() else design[:, :1]
+    weighted = used.T / (design @ fitted) ** 2
     return fitted, used @ np.linalg.pinv(weighted @ used) @ weighted
 
 
@@ -203,9 +214,9 @@ def loop_error(m: Measurement) -> tuple[float, float | None] | None:
     Returns:
         The error and its degrees of freedom (None for many); None where no error is known.
     """
-    if m.value is None or m.stderr is None:
+    if m.value is None or (m.stderr is None and (m.between is None or m.chains == 1)):
         return None
-    training, images = (m.between or 0.0) ** 2 / m.chains, m.stderr**2
+    training, images = (m.between or 0.0) ** 2 / m.chains, (m.stderr or 0.0) ** 2
     parts = [(training, m.between_df), (images, m.df)]
     lost = sum(part**2 / df for part, df in parts if df is not None)
     return math.sqrt(training + images), ((training + images) ** 2 / lost if lost else None)

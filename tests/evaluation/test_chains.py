@@ -98,7 +98,7 @@ def test_real_images_keep_the_interval_of_the_images():
 def test_without_slopes_generations_are_pooled_and_with_slopes_alone_they_are_not():
     rng, t = np.random.default_rng(0), np.arange(1, 11)
     noise = [pooled_spread(rng.normal(size=(3, 10)), np.ones(10), t)[1].mean() for _ in range(40)]
-    slopes = [pooled_spread(rng.normal(size=(3, 1)) * (t - 1.0), np.ones(10), t)[1][1:].mean() for _ in range(40)]
+    slopes = [pooled_spread(rng.normal(size=(3, 1)) * (t - 1.0), np.full(10, 1e-3), t)[1][1:].mean() for _ in range(40)]
     assert np.median(noise) > 8 and max(slopes) < 2.01
 
 
@@ -142,3 +142,29 @@ def test_fitted_ratios_follow_what_grows_with_the_generation_and_are_never_negat
 def test_what_is_a_closed_form_is_read_from_the_settings_alone():
     assert is_closed_form({"kind": "gaussian"}) and not is_closed_form({"kind": "vae"})
     assert not is_closed_form({"kind": "somebody's"}) and not is_closed_form(None)
+
+
+def test_chains_that_share_a_value_are_one_training():
+    found = over_chains([row("a", 1, line, 0.25) for line in range(3)], 1, 3)
+    assert (found[0].value, found[0].chains) == (0.25, 1)
+    assert found[0].between == pytest.approx(0.1 * retraining_ratio("a", 1))
+
+
+def test_a_value_without_an_error_of_its_own_has_the_error_of_its_trainings():
+    found = over_chains([row("a", 1, line, value, stderr=None) for line, value in enumerate((1.0, 2.0, 6.0))], 1, 3)
+    spread = float(np.std([1, 2, 6], ddof=1))
+    assert loop_error(found[0]) == (pytest.approx(spread / 3**0.5), pytest.approx(2.0))
+    assert repetition(found[0]) == pytest.approx(
+        (3 - t95(2) * spread * (2 / 3) ** 0.5, 3 + t95(2) * spread * (2 / 3) ** 0.5)
+    )
+
+
+def test_trainings_differ_at_least_by_a_part_of_the_error_of_their_images():
+    spread, _ = pooled_spread(np.array([[1.0, 1.0], [1.0, 1.001], [1.0, 1.0]]), np.array([0.2, 0.2]), np.array([1, 2]))
+    np.testing.assert_allclose(spread, 0.1, rtol=1e-3)
+
+
+def test_exact_limits_stay_inside_the_interval_of_a_repetition():
+    m = Measurement("a", 0.0, generation=1, stderr=0.001, low=0.0, high=0.05, between=0.001, chains=1)
+    low, high = cast("tuple[float, float]", repetition(m))
+    assert low < 0 and high == 0.05
