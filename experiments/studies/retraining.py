@@ -36,7 +36,7 @@ Ratios = dict[str, dict[int, list[float]]]
 
 
 def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str, int]:
-    """Return the squared ratios of a run, of trained models and of closed forms, it in words, and its degrees of freedom."""
+    """Return the squared ratios of a run (of trained models, of closed forms), its words, its degrees of freedom."""
     folder = RunFolder.open(path)
     experiment: dict[str, Any] = folder.config["experiment"]
     recipes, chains = [experiment["generator"], *experiment["arms"]], experiment.get("replicates", 1)
@@ -54,12 +54,8 @@ def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str, int]:
             ratio = float(values.var(ddof=1) / np.mean(errors**2))
             kept = found[1] if is_closed_form(recipes[role]) else found[0]
             kept.setdefault(name, {}).setdefault(generation, []).append(ratio)
-    n, seed = experiment["images"], experiment["seed"]
-    return (
-        *found,
-        f"{experiment['name']}, {chains} chains, {n} images, {experiment['generations']} generations, seed {seed}",
-        chains - 1,
-    )
+    sizes = f"{chains} chains, {experiment['images']} images, {experiment['generations']} generations"
+    return *found, f"{experiment['name']}, {sizes}, seed {experiment['seed']}", chains - 1
 
 
 def table(parts: list[Ratios], freedom: int) -> dict[str, list[float]]:
