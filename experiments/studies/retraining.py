@@ -51,6 +51,8 @@ def squared_ratios(path: Path) -> tuple[Ratios, Ratios, str, int]:
     for (name, role, generation), pairs in rows.items():
         if len(pairs) == chains and name.partition("/")[0] not in LEFT_OUT:
             values, errors = np.array(pairs).T
+            if np.ptp(values) == 0:  # shared by the chains, such as what is counted in the blank twin
+                continue
             ratio = float(values.var(ddof=1) / np.mean(errors**2))
             kept = found[1] if is_closed_form(recipes[role]) else found[0]
             kept.setdefault(name, {}).setdefault(generation, []).append(ratio)
