@@ -68,8 +68,8 @@ __all__ = [
 LEAST = 0.25
 """Least a of equation (1)."""
 
-SAME = 1e-9
-"""Relative difference up to which chains have the same value."""
+OF_THE_TWIN = "freckles/twin"
+"""What is counted in the blank twin: where a run has one, it is one training, and every chain has the same value."""
 
 ROUNDS = 15
 """Reweightings of the fit; it is converged to three digits after about five."""
@@ -83,7 +83,9 @@ def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement])
         measured: every measurement of the run.
     """
     recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
-    replicates = experiment.get("replicates", 1)
+    replicates, first = experiment.get("replicates", 1), len(recipes)
+    if experiment.get("blank_twins") == 1:
+        measured = [m for m in measured if m.name != OF_THE_TWIN or m.line < first]
     return over_chains(measured, len(recipes), replicates, [is_closed_form(recipe) for recipe in recipes])
 
 
@@ -127,8 +129,6 @@ def _with_spread(name: str, role: int, rows: Mapping[int, list[Measurement]], cl
     """Return the means over the chains of one quantity of one role, generation by generation."""
     means = {t: _mean([m for m in found if m.value is not None] or found[:1], role) for t, found in rows.items()}
     values = {t: [m.value for m in found if m.value is not None] for t, found in sorted(rows.items())}
-    same = [t for t, each in values.items() if len(each) > 1 and np.ptp(each) <= SAME * abs(max(each, key=abs))]
-    means |= {t: replace(means[t], chains=1) for t in same}  # the chains share it: a blank twin, or none is left
     full = [t for t, m in sorted(means.items()) if m.chains > 1 and m.value is not None]
     most = max((len(values[t]) for t in full), default=0)
     whole = [t for t in full if len(values[t]) == most]

@@ -151,7 +151,7 @@ def _net(run: Run) -> str:
     if net is None:
         return ""
     control = "copies of freckle-free faces" if twin is None else "a twin of this loop that never saw a freckle"
-    return f"Net of what {control} show{'' if twin is None else 's'}, it is {interval(net)}; blur may hide more."
+    return f"Net of what {control} show{'' if twin is None else 's'}, it is {interval(net)}; this interval holds what blur may hide."
 
 
 def _detail(run: Run) -> Headline | None:

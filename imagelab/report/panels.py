@@ -19,6 +19,7 @@ __all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "
 
 OPEN_PANELS = (
     "freckles/corrected",
+    "freckles/net",
     "freckles/count",
     "freckles/prevalence",
     "band_power",

@@ -10,6 +10,7 @@ from imagelab.evaluation.chains import (
     fitted_ratios,
     is_closed_form,
     loop_error,
+    means_of_run,
     over_chains,
     pooled_spread,
     repetition,
@@ -144,10 +145,12 @@ def test_what_is_a_closed_form_is_read_from_the_settings_alone():
     assert not is_closed_form({"kind": "somebody's"}) and not is_closed_form(None)
 
 
-def test_chains_that_share_a_value_are_one_training():
-    found = over_chains([row("a", 1, line, 0.25) for line in range(3)], 1, 3)
-    assert (found[0].value, found[0].chains) == (0.25, 1)
-    assert found[0].between == pytest.approx(0.1 * retraining_ratio("a", 1))
+def test_what_is_counted_in_the_one_blank_twin_of_three_chains_is_one_training():
+    settings = {"generator": {"kind": "vae"}, "arms": [], "replicates": 3, "blank_twins": 1}
+    rows = [row(name, 1, line, 0.25) for name in ("freckles/twin", "a") for line in range(3)]
+    found = {m.name: m for m in means_of_run(settings, rows)}
+    assert (found["freckles/twin"].value, found["freckles/twin"].chains, found["a"].chains) == (0.25, 1, 3)
+    assert found["freckles/twin"].between == pytest.approx(0.1 * retraining_ratio("freckles/twin", 1))
 
 
 def test_a_value_without_an_error_of_its_own_has_the_error_of_its_trainings():
