@@ -150,8 +150,8 @@ def _net(run: Run) -> str:
     net, twin = run.at("freckles/net", run.last), run.at("freckles/twin", run.last)
     if net is None:
         return ""
-    control = "copies of freckle-free faces" if twin is None else "a twin of this loop that never saw a freckle"
-    return f"Net of what {control} show{'' if twin is None else 's'}, it is {interval(net)}; this interval holds what blur may hide."
+    shown = "copies of freckle-free faces show" if twin is None else "a twin of this loop without freckles shows"
+    return f"Net of what {shown}, it is {interval(net)}; this interval holds what blur may hide."
 
 
 def _detail(run: Run) -> Headline | None:
