@@ -12,10 +12,10 @@ Refuted by: a count that stays within its errors; or a count that the blank cont
             copied by the same model): then the counter sees the noise of the model, not freckles.
 
 Three chains run the whole loop from other training and sampling seeds on the same real faces. A fourth chain of the
-VAE, the blank twin, begins from the freckle-free twins of the same faces: what the counter finds in its faces, the loop
-has invented. The detail map of the VAE is small (8 channels, beta 0.3) and its training is short (12,000 images seen), to
-save minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images. It draws faces of
-single persons, not blurred averages, and it stays close to its training images: see "copies".
+VAE, the blank twin, begins from the freckle-free twins of the same faces: what the counter finds in its faces, the
+loop has invented. The detail map of the VAE is small (8 channels, beta 0.3) and its training is short (12,000 images
+seen), to save minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images. It draws
+faces of single persons, not blurred averages, and it stays close to its training images: see "copies".
 
 Seen 2026-11-29, two x86-64 cores beside other work, 12 min 3 s from the start of Python to the report, 1.05 GB at most
 in each of three processes. n = 1,000 images a generation, 800 held out, seed 0, mean of three chains; +- is half of the
@@ -47,8 +47,8 @@ of them. The blank twin of the loop shows fewer spots (.25) than copies of freck
 has seen freckles seems to put some on copies, so copies overstate what is invented. The twin itself is one training.
 One face in six of generation 1 is a copy or near-copy of a training face; this prior draws near its training codes.
 Stages (imagelab watch), against generation 1: tails fading from generation 3, homogenising from 5. First to move are
-FD, KD, fine detail, recall, diversity and Vendi, within one generation of each other, so their order is not known; freckles
-and rare attributes follow.
+FD, KD, fine detail, recall, diversity and Vendi, within one generation of each other, so their order is not known;
+freckles and rare attributes follow.
 Detail, fidelity and variety go first here, and what is rare goes with them: 34 of 1,000 real faces have a headscarf, at
 generation 10 none. PPCA loses its freckles at once, because it cannot represent dots that are elsewhere on every face,
 and it hardly changes after that: its loss comes from limited capacity, the loss of the VAE from the loop.
