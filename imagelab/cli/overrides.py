@@ -40,6 +40,7 @@ FAMILIES: dict[str, Family[Any]] = {
 ALIASES = {"--on-bad": "--data.on-bad"}
 NO_ARMS = "--no-arms"
 QUICK = "--quick"
+TWINS = "--blank-twins"
 ISOLATE = "--isolate"
 PLUGINS = "--plugins"
 
@@ -120,6 +121,9 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     fields: dict[str, Any] = {"arms": (Annotated[Any, Parameter(parse=False)], arms)}
     for family in FAMILIES:
         fields[family] = _offered(words, family, FAMILIES[family], getattr(experiment, family))
+    twins = 0 if any(word.partition("=")[0] == TWINS for word in words) else experiment.blank_twins
+    if twins:  # other data, or another regime, may have none
+        experiment = experiment.model_copy(update={"blank_twins": 0})
     concrete = settled(experiment, **fields)
     found: list[BaseModel] = []
 
@@ -141,8 +145,21 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     if not found:  # --help was asked for and printed
         sys.exit(0)
     asked = Experiment(**{**found[0].model_dump(), "arms": arms})
-    asked = quick_look(asked) if quick else asked
+    asked = quick_look(asked) if quick else _with_twins(asked, twins)
     return _alone(asked, left) if isolating else asked
+
+
+def _with_twins(asked: Experiment, twins: int) -> Experiment:
+    """Return the experiment with the blank twins of its file, or without them where these settings have none."""
+    if not twins:
+        return asked
+    settings = {name: getattr(asked, name) for name in Experiment.model_fields}
+    try:
+        return Experiment(**{**settings, "blank_twins": min(twins, asked.replicates)})
+    except ValidationError as error:
+        if not is_worker():
+            out.print(f"no blank twin is run: {explain(error).removeprefix('experiment: ')}", markup=False)
+        return asked
 
 
 def _alone(experiment: Experiment, error: str) -> Experiment:

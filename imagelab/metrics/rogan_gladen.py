@@ -73,7 +73,7 @@ def corrected_limits(found: int, n: int, sensitivity: CardValue, specificity: Ca
     Example:
         >>> sensitivity, specificity = CardValue(0.9, 0.03, 100), CardValue(0.998, 0.0007, 4000)
         >>> [round(limit, 4) for limit in corrected_limits(3, 1000, sensitivity, specificity)]
-        [-0.0019, 0.0073]
+        [-0.0021, 0.007]
     """
     share = found / n
     met, spared = sensitivity.value, specificity.value

@@ -27,8 +27,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Literal
 
-import torch
-
 from ..experiment import Experiment
 from ..generators import Diverged, Interrupted, RunContext, TrainRecord
 from ..lab import Shard, assess, commit, make, run_generations
@@ -127,6 +125,8 @@ class _Schedule:
 
     def shards(self) -> Iterator[Shard]:
         """Yield each shard as it is committed; raise what a step raised when the others have ended."""
+        import torch
+
         if (0, REAL) not in self.committed and torch.get_num_threads() == 1:
             # not in a worker: what this process loads for it, every worker has
             first_shard(self.experiment, self.folder, self.context)

@@ -117,6 +117,24 @@ def test_arms_can_be_left_out():
     assert parse(Experiment(arms=(Gaussian(),)), ["--no-arms"], "test").arms == ()
 
 
+def test_the_blank_twins_of_a_file_are_run_where_the_settings_have_some(capsys: pytest.CaptureFixture[str]):
+    whole = Experiment(replicates=3, blank_twins=2)
+    assert parse(whole, ["--generations", "3"], "test").blank_twins == 2 and not capsys.readouterr().out
+    assert parse(whole, ["--replicates", "1"], "test").blank_twins == 1
+    assert parse(whole, ["--data.kind", "textures"], "test").blank_twins == 0
+    assert "no blank twin is run: " in (said := capsys.readouterr().out) and "textures have no twins" in said
+    assert parse(whole, ["--regime.kind", "fresh"], "test").blank_twins == 0
+    with pytest.raises(Exception, match="have no twins"):
+        parse(whole, ["--data.kind", "textures", "--blank-twins", "1"], "test")
+
+
+def test_a_quick_look_is_asked_for_by_one_word():
+    look = parse(
+        Experiment(name="long", replicates=3, blank_twins=1, generations=10), ["--quick", "--seed", "4"], "test"
+    )
+    assert (look.name, look.replicates, look.blank_twins, look.generations, look.seed) == ("long-quick", 1, 0, 3, 4)
+
+
 def test_every_shipped_experiment_is_an_experiment():
     files = [path for path in (ROOT / "experiments").glob("*.py") if "launch(experiment)" in path.read_text()]
     assert {"photocopy", "photocopy_ddpm", "textures", "smoke"} <= {path.stem for path in files}
