@@ -12,6 +12,9 @@ Refuted by: less than 90 %. An interval of the images alone (one training) holds
 A figure is one measurement of one model at one generation. Spectra by frequency and what the dataset says of itself
 are left out; so are figures without an error. Figures of one run are not independent of each other, so the percentage
 is known to a few points only, however many figures there are.
+
+Seen 2026-11-29, photocopy (three chains, 1,000 images, two x86-64 cores) with the seeds 0 and 1, generation 5: of 376
+figures 97.1 % lie in the interval of a repetition, 81.4 % in that of the images.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def figures(path: Path, generation: int) -> Figures:
     return {
         (m.name, m.line): m
         for m in found
-        if m.generation == generation and not m.predicted and m.between is not None and m.value is not None
+        if m.generation == generation and not m.predicted and m.between is not None and m.stderr is not None
         if m.name.partition("/")[0] not in LEFT_OUT
     }
 

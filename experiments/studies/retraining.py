@@ -12,6 +12,9 @@ For each measurement of the main model the squared ratio, chain variance over sq
 and fitted by a + b (t - 1)^2 (evaluation/chains.py). Few chains know a variance badly: each fitted value is averaged
 with the median over all measurements, weights d and 4, where d is the degrees of freedom of the runs. "other" is the
 upper quartile. Arms that are closed forms give "closed_form", the same quartile of theirs.
+
+Seen 2026-11-29, photocopy, seed 0, three chains of 1,000 images (so with two degrees of freedom for each measurement;
+the table is a first one), ratio at generations 1, 5 and 10: upper quartile 1.2, 2.0, 3.6; closed form 1.2, 1.4, 1.9.
 """
 
 from __future__ import annotations
@@ -99,7 +102,9 @@ def main() -> None:
     written = {"origin": list(origins), "closed_form": {"other": [1.0]}, "trained": table(list(trained), sum(degrees))}
     if any(closed):
         written["closed_form"] = {"other": table(list(closed), sum(degrees))["other"]}
-    text = json.dumps(written, indent=1) + "\n"
+    rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in written["trained"].items())
+    start = json.dumps({**written, "trained": 0}).removesuffix("0}")
+    text = f"{start}{{\n{rows}\n}}}}\n"
     if asked.output is None:
         print(text, end="")
     else:

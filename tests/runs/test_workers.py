@@ -17,13 +17,14 @@ from imagelab.data import Textures
 from imagelab.experiment import Experiment, Runtime
 from imagelab.generators import Gaussian, Generator, Interrupted, RunContext, Vae
 from imagelab.generators.base import Model
-from imagelab.lab import Shard
+from imagelab.lab import Shard, assess
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS, Evidence
 from imagelab.pool import REAL
 from imagelab.regimes import Accumulate, Breed
 from imagelab.run_folder import RunFolder
 from imagelab.runs import run as carried
+from imagelab.runs import workers
 from imagelab.runs.workers import LostWorker, choose_workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forks, which are used on Linux only")
@@ -75,6 +76,22 @@ def test_shards_are_committed_when_those_of_the_generation_before_are(tmp_path: 
     assert done[0] == (0, REAL) and sorted(done) == folder.shards()
     made_from, _ = folder.origin(2, 3)
     assert made_from == [(0, REAL), (1, 3)]
+
+
+def test_a_shard_that_is_measured_early_waits_for_the_one_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    done: list[tuple[int, int]] = []
+
+    def slowly(experiment: Experiment, folder: RunFolder, context: RunContext, generation: int, line: int) -> None:
+        time.sleep(3.0 if generation == 1 else 0.0)
+        assess(experiment, folder, context, generation, line)
+
+    monkeypatch.setattr(workers, "assess", slowly)
+    experiment = asked(tmp_path, 3, generator=Gaussian(components=4), arms=(), replicates=1, generations=2)
+    events = carried.steps(experiment, workers=3)
+    done.extend((shard.generation, shard.line) for shard in events)
+    assert done == [(0, REAL), (1, 0), (2, 0)]
 
 
 def test_what_a_worker_logs_and_trains_is_heard_here(tmp_path: Path):
