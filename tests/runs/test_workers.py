@@ -161,6 +161,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
     (tmp_path / "long.py").write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, str(tmp_path / "long.py"), str(tmp_path / "runs")])
     deadline = time.monotonic() + 120
+    children: list[str] = []
     try:
         while len(list((tmp_path / "runs").rglob("*.partial/train.jsonl"))) < 2:
             assert time.monotonic() < deadline and process.poll() is None
@@ -170,9 +171,14 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path):
     finally:
         process.kill()
         process.wait()
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    try:
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    except AssertionError:
+        for child in children:  # they would go on for ever
+            os.kill(int(child), signal.SIGKILL)
+        raise
 
 
 @pytest.mark.parametrize(
