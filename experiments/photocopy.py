@@ -4,8 +4,8 @@ Question:   when every model is trained only on the output of the previous model
             vanish? How much of the same loss does a closed-form Gaussian (PPCA) show under the same regime?
 Command:    imagelab run photocopy          (in a checkout also: python experiments/photocopy.py)
             your own pictures: imagelab run photocopy --data.kind folder --data.path DIR
-Hardware:   two CPU cores, eight to twelve minutes from the start of Python to the report; no GPU, no download. With
-            --quick, a first look in 45 s (one run on two quiet cores).
+Hardware:   two CPU cores, about twelve minutes beside other work from the start of Python to the report; no GPU, no
+            download. With --quick, a first look in 45 s (one run on two quiet cores).
 Expected:   the count of freckles falls in each generation by far more than its errors, the faces become more alike,
             and real faces against held-out real faces stay at the floor.
 Refuted by: a count that stays within its errors; or a count that the blank control reaches as well (freckle-free faces
