@@ -233,7 +233,7 @@ class RunFolder:
         return final.with_name(final.name + ".partial")
 
     def mark_made(self, generation: int, line: int) -> None:
-        """Say that a partial shard lacks only its measurements: this process may read its files now."""
+        """Let the files of a partial shard, which lacks only its measurements, be read in this process."""
         self._made.add((generation, line))
 
     def is_made(self, generation: int, line: int) -> bool:
@@ -273,6 +273,8 @@ class RunFolder:
 
     def has_file(self, generation: int, line: int, name: str) -> bool:
         """Whether the shard was written with a file of this name."""
+        if self.is_made(generation, line):
+            return (self.partial(generation, line) / name).exists()
         manifest = self.manifest(generation, line)
         return (self.shard_path(generation, line) / name).exists() if manifest is None else name in manifest.files
 
@@ -296,8 +298,7 @@ class RunFolder:
         """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row."""
         if not self.has_file(generation, line, "curation.npz"):
             return np.arange(len(self.images(generation, line)))
-        path = self.file(generation, line, "curation.npz")
-        return npz_columns(path, ("rows",), "a whole decision of a curation")[0]
+        return npz_columns(self.file(generation, line, "curation.npz"), ("rows",), "a whole decision of a curation")[0]
 
     def gather(self, pool: Pool) -> np.ndarray:
         """Return the images that a pool names, in its order: uint8 [N,C,H,W]."""

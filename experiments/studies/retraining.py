@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from repetitions import LEFT_OUT
 
 from imagelab.evaluation.chains import fitted_ratios, is_closed_form
 from imagelab.run_folder import RunFolder
-
-LEFT_OUT = ("radial_power", "spectrum", "truth", "band_headroom")
 
 PRIOR = 4
 """Degrees of freedom that the median of all measurements counts for."""

@@ -83,10 +83,10 @@ def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement])
         measured: every measurement of the run.
     """
     recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
-    replicates, first = experiment.get("replicates", 1), len(recipes)
+    roles = len(recipes)
     if experiment.get("blank_twins") == 1:
-        measured = [m for m in measured if m.name != OF_THE_TWIN or m.line < first]
-    return over_chains(measured, len(recipes), replicates, [is_closed_form(recipe) for recipe in recipes])
+        measured = [m for m in measured if m.name != OF_THE_TWIN or m.line < roles]
+    return over_chains(measured, roles, experiment.get("replicates", 1), [is_closed_form(each) for each in recipes])
 
 
 def is_closed_form(recipe: Any) -> bool:

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images import check_images
-from ..io.cache import cached
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 from .base import ImageSet
 from .blocks import in_blocks
@@ -219,16 +218,10 @@ def calls_of(image_set: ImageSet, device: str = "cpu") -> np.ndarray:
         calls = called(image_set.images, probes, device)
         return np.stack([calls[probe.attribute] for probe in probes.usable], axis=1)
 
-    if slot not in image_set.memory:
-        if image_set.cache is None:
-            image_set.memory[slot] = found()
-        else:
-            address = hashlib.sha256(slot.encode())
-            address.update(np.ascontiguousarray(image_set.images).data)
-            expected = {"calls": (len(image_set), len(probes.usable))}
-            name = f"probes-{address.hexdigest()[:16]}"
-            image_set.memory[slot] = cached(image_set.cache, name, expected, lambda: {"calls": found()})["calls"]
-    return image_set.memory[slot]
+    def name() -> str:
+        return f"probes-{hashlib.sha256(f'{slot} {image_set.digest}'.encode()).hexdigest()[:16]}"
+
+    return image_set.kept(slot, name, "calls", (len(image_set), len(probes.usable)), found)
 
 
 def probes_card(probes: Probes | None = None) -> dict[str, Any]:

@@ -7,9 +7,11 @@ the floor, which is the same metric of real images against held-out ones.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -17,8 +19,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..images import check_images
+from ..io.cache import cached
 from ..measurement import Direction, Measurement
 from .jackknife import degrees
+
+DIGEST_BLOCK = 256  # images hashed at a time
 
 __all__ = ["Evidence", "ImageSet", "Metric", "NotMeasurable", "Quantity"]
 
@@ -54,6 +59,33 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the images' bytes, read block by block, so that a memory map is never copied as a whole."""
+        total = hashlib.sha256()
+        for first in range(0, len(self.images), DIGEST_BLOCK):
+            total.update(np.ascontiguousarray(self.images[first : first + DIGEST_BLOCK]).data)
+        return total.hexdigest()
+
+    def kept(
+        self, slot: str, name: Callable[[], str], array: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Return what is computed of these images: from memory, else from the cache folder, else made and kept there.
+
+        Args:
+            slot: its key in ``memory``.
+            name: gives the name of its file in the cache folder, a content address; asked only where there is one.
+            array: its name in that file.
+            shape: of a complete array, -1 for any length.
+            make: computes it.
+        """
+        if slot not in self.memory:
+            if self.cache is None:
+                self.memory[slot] = make()
+            else:
+                self.memory[slot] = cached(self.cache, name(), {array: shape}, lambda: {array: make()})[array]
+        return self.memory[slot]
 
     @property
     def independent(self) -> int:

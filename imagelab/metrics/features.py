@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..io.cache import cached
 from . import dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
 
@@ -132,18 +131,13 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
     chosen = SPACES[space]
     kind = device.partition(":")[0]
     slot = f"features {chosen.label} {kind}"
-    if slot not in image_set.memory:
-        if image_set.cache is None:
-            image_set.memory[slot] = _extract(image_set.images, chosen, device)
-        else:
-            arrays = cached(
-                image_set.cache,
-                _cache_name(image_set, chosen, kind),
-                {"features": (len(image_set), -1)},
-                lambda: {"features": _extract(image_set.images, chosen, device)},
-            )
-            image_set.memory[slot] = arrays["features"]
-    return image_set.memory[slot]
+    return image_set.kept(
+        slot,
+        lambda: _cache_name(image_set, chosen, kind),
+        "features",
+        (len(image_set), -1),
+        lambda: _extract(image_set.images, chosen, device),
+    )
 
 
 def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray]:
@@ -234,14 +228,5 @@ def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
 
 
 def _cache_name(image_set: ImageSet, space: Space, kind: str) -> str:
-    images = image_set.images
-    parts = [VERSION, _digest(images), images.shape, space.name, space.digest(), space.resize, kind]
+    parts = [VERSION, image_set.digest, image_set.images.shape, space.name, space.digest(), space.resize, kind]
     return f"{space.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
-
-
-def _digest(images: np.ndarray) -> str:
-    """Return the SHA-256 of the images' bytes, read block by block, so that a memory map is never copied as a whole."""
-    total = hashlib.sha256()
-    for first in range(0, len(images), BATCH):
-        total.update(np.ascontiguousarray(images[first : first + BATCH]).data)
-    return total.hexdigest()

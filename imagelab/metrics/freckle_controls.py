@@ -37,7 +37,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.cache import cached
 from ..measurement import t95
 from .base import Evidence, ImageSet
 from .freckle_calibration import Calibration, CardValue
@@ -134,37 +133,27 @@ def counted_control(images: ImageSet, calibration: Calibration) -> np.ndarray:
     It is kept in the memory of the set, and on disk where the set keeps features: a blank twin is the control of every
     chain of a loop.
     """
-    slot = f"freckles-{calibration.digest[:8]}"
-    if slot not in images.memory:
-        if images.cache is None:
-            images.memory[slot] = counts(images.images, calibration)
-        else:
-            address = hashlib.sha256(calibration.digest.encode())
-            address.update(np.ascontiguousarray(images.images).data)
-            found = cached(
-                images.cache,
-                f"freckles-{address.hexdigest()[:16]}",
-                {"count": (len(images),)},
-                lambda: {"count": counts(images.images, calibration)},
-            )
-            images.memory[slot] = found["count"]
-    return images.memory[slot]
+    slot = f"freckles {calibration.digest}"
+    return images.kept(
+        slot, lambda: _address(calibration, images), "count", (len(images),), lambda: counts(images.images, calibration)
+    )
+
+
+def _address(calibration: Calibration, *sets: ImageSet) -> str:
+    """Return the name under which what is counted in these sets is kept on disk."""
+    parts = " ".join([calibration.digest, *(images.digest for images in sets)])
+    return f"freckles-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
 
 
 def _found_before(pairs: tuple[ImageSet, ImageSet], rows: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Return c - b of the pairs as they are, float64; kept where the pairs keep features, as generations share it."""
 
-    def found() -> dict[str, np.ndarray]:
+    def found() -> np.ndarray:
         full, bare = (counts(images.images[rows], calibration) for images in pairs)
-        return {"found": (full - bare).astype(np.float64)}
+        return (full - bare).astype(np.float64)
 
-    if pairs[0].cache is None:
-        return found()["found"]
-    address = hashlib.sha256(calibration.digest.encode())
-    for images in pairs:
-        address.update(np.ascontiguousarray(images.images).data)
-    name = f"freckles-{address.hexdigest()[:16]}"
-    return cached(pairs[0].cache, name, {"found": (len(rows),)}, found)["found"]
+    slot = f"freckles found {calibration.digest} {pairs[1].digest}"
+    return pairs[0].kept(slot, lambda: _address(calibration, *pairs), "found", (len(rows),), found)
 
 
 def _over_response(count: np.ndarray, tone: np.ndarray, calibration: Calibration) -> np.ndarray:

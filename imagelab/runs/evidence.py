@@ -84,9 +84,8 @@ def photocopy(folder: RunFolder, generation: int, line: int) -> np.ndarray:
 
     Each model copies those of the model before it once more.
     """
-    there = folder.is_made(generation, line) or folder.has_file(generation, line, "photocopy.npy")
-    path = folder.file(generation, line, "photocopy.npy") if there else None
-    return read_npy(path if path is not None and path.exists() else folder.file(0, REAL, "photocopy.npy"))
+    there = folder.has_file(generation, line, "photocopy.npy")
+    return read_npy(folder.file(*((generation, line) if there else (0, REAL)), "photocopy.npy"))
 
 
 def copied_blanks(model: Model, folder: RunFolder, shard: Path) -> None:

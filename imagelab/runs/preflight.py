@@ -43,7 +43,7 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
     Raises:
         ValueError: naming the generator, the metrics or the curation, what went wrong and what to change.
     """
-    noise = rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
+    noise = _noise(experiment)
     alone = replace(
         context,
         batch=2,
@@ -73,8 +73,7 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
         context: its device.
     """
     floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}
-    noise = rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
-    real, fake = (ImageSet(images) for images in noise)
+    real, fake = (ImageSet(images) for images in _noise(experiment))
     twins = folder.has_file(0, REAL, "blank.npy")  # as when generation 0 was measured
     evidence = Evidence(
         real, fake, real if twins else None, device=context.device, pairs=(real, fake) if twins else None
@@ -92,6 +91,11 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
                 f"of imagelab in its provenance.json, or begin anew: imagelab run {shown(folder.path)}/config.json "
                 "--name OTHER"
             )
+
+
+def _noise(experiment: Experiment) -> np.ndarray:
+    """Return two sets of images of noise in the form of the experiment's data, uint8 [2,N,C,H,W]."""
+    return rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
 
 
 def rehearsal(recipe: Generator) -> Any:

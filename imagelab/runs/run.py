@@ -125,7 +125,7 @@ def steps(
         folder.mend()
         context = RunContext(settings.device, settings.batch, on_record=on_event, should_stop=should_stop, group=group)
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
-        together = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
+        side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
         record = provenance(experiment, folder, context)
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
@@ -139,7 +139,7 @@ def steps(
         on_event(Phase("generation 0"))
         left = len(missing)
         try:
-            for shard in run_side_by_side(experiment, folder, context, together):
+            for shard in run_side_by_side(experiment, folder, context, side_by_side):
                 left -= 1
                 on_event(shard)
                 yield shard

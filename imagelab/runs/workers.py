@@ -159,9 +159,8 @@ class _Schedule:
     def _committed(self) -> Iterator[Shard]:
         """Commit what is measured and whose predecessors are committed, unless a worker still reads its files."""
         for generation, line in sorted(self.measured):
-            together = (REAL,) if generation <= 1 else self.experiment.line(line).together
-            before = {(max(generation - 1, 0), each) for each in together} if generation else set()
-            if before <= self.committed and not self._is_read(generation, line):
+            together = self._together(line) if generation > 1 else (REAL,) if generation else ()
+            if {(generation - 1, each) for each in together} <= self.committed and not self._is_read(generation, line):
                 self.measured.remove((generation, line))
                 shard = commit(self.experiment, self.folder, self.context, generation, line)
                 self.committed.add((generation, line))

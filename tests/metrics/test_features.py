@@ -72,7 +72,7 @@ def test_strides_do_not_change_the_cache_and_the_set_is_never_copied_as_a_whole(
 
     large = np.arange(10_000 * 192, dtype=np.uint32).astype(np.uint8).reshape(10_000, 3, 8, 8)[::-1]  # 1.9 MB
     tracemalloc.start()
-    digest = module._digest(large)
+    digest = ImageSet(large).digest
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert digest == hashlib.sha256(large.tobytes()).hexdigest()
