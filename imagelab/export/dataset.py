@@ -30,7 +30,7 @@ from ..families import kind_of
 from ..io.atomic import folder_made_whole
 from ..io.catalogue import Split
 from ..io.disk import storing
-from .cards import code, prose, scalar
+from .cards import code, prose, scalar, size_category
 
 __all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_paths"]
 
@@ -133,7 +133,6 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
 
 
 def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
-    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (math.inf, "100K<n<1M"))
     licence = licence_of(kind_of(data))
     return [
         "---",
@@ -142,7 +141,7 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
         *(["license_name: see-card"] if licence == "other" else []),
         "task_categories:",
         "- unconditional-image-generation",
-        f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
+        f"size_categories:\n- {size_category(total)}",
         f"tags:\n- imagelab\n- {scalar(kind_of(data))}",
         "configs:",
         "- config_name: default",
