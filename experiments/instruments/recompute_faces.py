@@ -98,9 +98,13 @@ def _spots(images: np.ndarray, skin: np.ndarray, optics: dict[str, Any]) -> tupl
     place = [at[axis] + _parabola(response, at, axis) for axis in (1, 2)]
     near = [_window(f, at, optics["near"]) for f in (chroma, density)]
     far = [_window(f, at, optics["far"]) for f in (chroma, density)]
-    slope = [ndimage.gaussian_gradient_magnitude(f, (0, *2 * (optics["slope"],)), mode="nearest")[at] for f in (chroma, density)]
+    slope = [
+        ndimage.gaussian_gradient_magnitude(f, (0, *2 * (optics["slope"],)), mode="nearest")[at]
+        for f in (chroma, density)
+    ]
     second = ndimage.correlate1d(ndimage.correlate1d(density, [1, -2, 1], axis=1), [1, -2, 1], axis=2)
-    rough = ndimage.uniform_filter(np.abs(second), (1, *2 * (2 * optics["far"] + 1,)))[at]
+    width = 2 * optics["far"] + 1
+    rough = ndimage.uniform_filter1d(ndimage.uniform_filter1d(np.abs(second), width, axis=2), width, axis=1)[at]
     table = [
         response[at],
         spots[0][0],
@@ -128,7 +132,11 @@ def _spots(images: np.ndarray, skin: np.ndarray, optics: dict[str, Any]) -> tupl
 
 def _hessian(f: np.ndarray, s: float) -> list[np.ndarray]:
     """Return the second derivatives xx, xy, yy of each smoothed image."""
-    return [ndimage.gaussian_filter(f, (0, s, s), (0, *order), mode="nearest") for order in ((0, 2), (1, 1), (2, 0))]
+    found = []
+    for down, across in ((0, 2), (1, 1), (2, 0)):
+        half = ndimage.gaussian_filter1d(f, s, axis=1, order=down, mode="nearest")
+        found.append(ndimage.gaussian_filter1d(half, s, axis=2, order=across, mode="nearest"))
+    return found
 
 
 def _round(bend: list[np.ndarray], s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -229,7 +237,9 @@ def _controls(case: Case, own: tuple[np.ndarray, np.ndarray], card: dict[str, An
         rows = np.flatnonzero((faces != case.blank.images).any((1, 2, 3)))
     if rows is not None and len(rows) >= 20 and case.blank is not None:
         missing = False
-        shown = [Shard(brought_to(look, each, case)) for each in (case.blank.images, case.real.images[: len(case.blank)])]
+        shown = [
+            Shard(brought_to(look, each, case)) for each in (case.blank.images, case.real.images[: len(case.blank)])
+        ]
         bare, full = counted(shown[0], case)[0], counted(Shard(shown[1].images[rows]), case)[0]
         before = counted(Shard(case.real.images[: len(case.blank)][rows]), case)[0]
         before = before - counted(Shard(case.blank.images[rows]), case)[0]
@@ -323,8 +333,10 @@ def _readings(shard: Shard, case: Case) -> tuple[np.ndarray, ...]:
         grey = np.tensordot([0.299, 0.587, 0.114], images, axes=(0, 1))
         soft = [ndimage.gaussian_filter(grey, (0, s * k, s * k), mode="nearest", truncate=3.0) for s in (1, 2, 4)]
         cell, colour = round(4 * k), images - grey[:, None]
-        cells = ndimage.uniform_filter(colour, (0, 0, cell, cell), origin=(0, 0, -(cell // 2), -(cell // 2)))
-        cells = cells[:, :, ::cell, ::cell][:, :, : images.shape[2] // cell, : images.shape[3] // cell]
+        cells = np.add.reduceat(
+            np.add.reduceat(colour, np.arange(0, len(skin), cell), 2), np.arange(0, len(skin), cell), 3
+        )
+        cells /= cell**2
         shard.memory["look"] = (
             ((soft[0] - soft[1]) ** 2)[:, ~skin].mean(1),
             ((soft[1] - soft[2]) ** 2)[:, ~skin].mean(1),
@@ -339,7 +351,9 @@ def brought_to(look: dict[str, float], images: np.ndarray, case: Case) -> np.nda
     """Return images with the blur, contrast, saturation and noise of a look, rounded to bytes after each step."""
     skin, pixels = counter(case)[0]["skin"], images
     if look["blur"]:
-        pixels = _bytes(ndimage.gaussian_filter(pixels.astype(np.float32), (0, 0, *2 * (look["blur"],)), mode="nearest"))
+        pixels = _bytes(
+            ndimage.gaussian_filter(pixels.astype(np.float32), (0, 0, *2 * (look["blur"],)), mode="nearest")
+        )
     contrast, colour = look["contrast"], pixels.astype(np.float32)
     grey = np.einsum("c,nchw->nhw", np.array([0.299, 0.587, 0.114], np.float32), colour)[:, None]
     mean = grey.mean((2, 3), keepdims=True)
@@ -372,7 +386,10 @@ def calls(shard: Shard, case: Case) -> tuple[np.ndarray, list[dict[str, Any]]]:
     good = [p["sensitivity"]["value"] >= 0.8 and p["specificity"]["value"] >= 0.995 for p in card["probes"]]
     probes = [probe for probe, kept in zip(card["probes"], good, strict=True) if kept]
     if "calls" not in shard.memory:
-        odds, tensors = [], {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if v.dtype == np.float16}
+        odds, tensors = (
+            [],
+            {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if v.dtype == np.float16},
+        )
         with torch.inference_mode():
             for start in range(0, len(shard), 50):
                 x = torch.from_numpy(shard.images[start : start + 50]).float() / 255 - 0.5
@@ -417,8 +434,10 @@ def _together(case: Case, real: np.ndarray, fake: np.ndarray, specificity: np.nd
     chance = sorted(
         stats.hypergeom.cdf(b, len(both), a + b, len(fake)) for a, b in zip(real.sum(0), fake.sum(0), strict=True)
     )
-    passed = [p <= 0.05 / (len(chance) - rank) for rank, p in enumerate(chance)]
-    found["shares/lost"] = Found(float(passed.index(False) if False in passed else len(passed)))
+    lost = 0  # Holm: the smallest is compared with the strictest level, until one does not pass
+    while lost < len(chance) and chance[lost] <= 0.05 / (len(chance) - lost):
+        lost += 1
+    found["shares/lost"] = Found(float(lost))
     common = real.sum(0) >= 50
     if common.sum() >= 2:
         kept = [_kept(a[:, common], b[:, common], specificity[common]) for a, b in [(real, fake), *parts]]

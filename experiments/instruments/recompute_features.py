@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
 from recompute_pixels import (
-
     GROUPS,
     Case,
     Found,
@@ -28,7 +28,7 @@ from recompute_pixels import (
     standard_error,
     wilson,
 )
-from scipy import optimize, special, stats
+from scipy import optimize, special
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
@@ -84,7 +84,9 @@ def features(shard: Shard, space: str, case: Case) -> np.ndarray:
                     hidden = functional.linear(whole, w["hidden.weight"], w["hidden.bias"]).relu()
                     readings = functional.linear(hidden, w["readings.weight"], w["readings.bias"])
                     whole = torch.cat([*moments[:2], identity, readings], 1)
-                    unit = [m / (m.norm(dim=1, keepdim=True) + 1e-10) / math.sqrt(4 * m[0, 0].numel()) for m in maps[1:]]
+                    unit = [
+                        m / (m.norm(dim=1, keepdim=True) + 1e-10) / math.sqrt(4 * m[0, 0].numel()) for m in maps[1:]
+                    ]
                     phi.append(torch.cat([u.flatten(1) for u in unit], 1).float())
                 parts.append(whole)
         shard.memory[space] = torch.cat(parts).numpy()
@@ -171,8 +173,14 @@ def kernels(case: Case, space: str) -> dict[str, Found]:
     found = {f"kernel/{space}": _mmd(case, real, fake, lambda x, y: (x @ y.T / real.shape[1] + 1) ** 3, True)}
     if space == SSL:
         some = real[:: -(-len(real) // 2000)]
-        width = np.median(cdist(some, some)[np.triu_indices(len(some), 1)])
-        rbf = _mmd(case, real, fake, lambda x, y: torch.exp(-(torch.cdist(x, y, compute_mode=EXACT) ** 2) / (2 * width**2)), False)
+        width = float(np.median(cdist(some, some)[np.triu_indices(len(some), 1)]))
+        rbf = _mmd(
+            case,
+            real,
+            fake,
+            lambda x, y: torch.exp(-(torch.cdist(x, y, compute_mode=EXACT) ** 2) / (2 * width**2)),
+            False,
+        )
         found[f"kernel_rbf/{space}"] = Found(1000 * rbf.value, 1000 * (rbf.stderr or 0))
     return found
 
@@ -204,8 +212,9 @@ def _mmd(case: Case, real: np.ndarray, fake: np.ndarray, kernel: Kernel, cubic: 
     else:
         of_zero, of_unit = _gaussian_slopes(real, fake, (xx, yy, xy))
     influence = real @ of_zero + (real**2 - 1) @ of_unit / 2
-    errors = standard_error((n - 1) * less_x - influence, case.real.groups), standard_error(
-        (m - 1) * less_y, case.fake.groups
+    errors = (
+        standard_error((n - 1) * less_x - influence, case.real.groups),
+        standard_error((m - 1) * less_y, case.fake.groups),
     )
     return Found(float(value), math.hypot(errors[0] or 0, errors[1] or 0))
 
@@ -411,6 +420,12 @@ def entropy(case: Case) -> dict[str, Found]:
     return found
 
 
+def _log_normal(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    gap = x - mean
+    mahalanobis = np.einsum("nd,nd->n", gap, np.linalg.solve(covariance, gap.T).T)
+    return -0.5 * (mahalanobis + np.linalg.slogdet(2 * math.pi * covariance)[1])
+
+
 def likelihood(case: Case) -> dict[str, Found]:
     """Held-out likelihood of the reference under four Gaussians, against the reference's own."""
     real, fake = standardised(case, SSL)
@@ -421,7 +436,7 @@ def likelihood(case: Case) -> dict[str, Found]:
     ridge = 1e-3 * float(real.var(0).mean()) * np.eye(10)
 
     def log_parts(x: np.ndarray, fitted: list[tuple[float, np.ndarray, np.ndarray]]) -> np.ndarray:
-        return np.stack([math.log(w) + stats.multivariate_normal(mean, cov).logpdf(x) for w, mean, cov in fitted], 1)
+        return np.stack([math.log(w) + _log_normal(x, mean, cov) for w, mean, cov in fitted], 1)
 
     def weighted(x: np.ndarray, share: np.ndarray) -> list[tuple[float, np.ndarray, np.ndarray]]:
         total = share.sum(0) + 1e-9
@@ -440,14 +455,12 @@ def likelihood(case: Case) -> dict[str, Found]:
         return fitted
 
     def density(x: np.ndarray, fitted: list[tuple[float, np.ndarray, np.ndarray]]) -> np.ndarray:
-        return special.logsumexp(log_parts(x, fitted), axis=1)
+        return np.asarray(special.logsumexp(log_parts(x, fitted), axis=1))
 
     own = np.empty(len(real))
     for j in range(labels[0].max() + 1):
         own[labels[0] == j] = density(real[labels[0] == j], fit(real[labels[0] != j]))
-    left = [
-        (density(real, fit(fake[labels[1] != j])) - own)[labels[0] != j].mean() for j in range(labels[0].max() + 1)
-    ]
+    left = [(density(real, fit(fake[labels[1] != j])) - own)[labels[0] != j].mean() for j in range(labels[0].max() + 1)]
     return {f"likelihood/{SSL}": Found(float((density(real, fit(fake)) - own).mean()), jackknifed(np.array(left)))}
 
 
@@ -500,7 +513,7 @@ def _log_powers(shard: Shard) -> np.ndarray:
     half = min(shard.images.shape[2:]) // 2
     edges = [*range(1, half + 2), len(count)]
     noise = rounding_power(shard.images.shape[1:])
-    parts = [power[:, a:b].sum(1) / count[a:b].sum() + noise for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [power[:, a:b].sum(1) / count[a:b].sum() + noise for a, b in pairwise(edges)]
     return np.log(np.stack(parts, 1))
 
 
@@ -645,5 +658,3 @@ def _generalisation(case: Case, heldout: np.ndarray, fake: np.ndarray, train: np
         f"generalisation/{SSL}": Found(ratio, error((1 / means[1], -ratio / means[1]))),
         f"generalisation_distance/{SSL}": Found(means[0], error((1.0, 0.0))),
     }
-
-

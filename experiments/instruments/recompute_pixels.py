@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def spectral(case: Case) -> dict[str, Found]:
     """Band powers, headroom, slope, distance, share of fine detail, rounding floor."""
     half = min(case.fake.images.shape[2:]) // 2
     edges = [2**k for k in range(20) if 2**k < half] + [half]
-    names = [f"{a}-{b}" for a, b in zip(edges, edges[1:], strict=False)] + ["corners"]
+    names = [f"{a}-{b}" for a, b in pairwise(edges)] + ["corners"]
     found: dict[str, Found] = {}
     for colour, channel in {"": None, "_red": 0, "_green": 1, "_blue": 2}.items():
         if channel is not None and case.fake.images.shape[1] != 3:
@@ -173,9 +174,7 @@ def spectral(case: Case) -> dict[str, Found]:
         for name in names:
             band = _ring_range(name, half, ours.shape[1] - 1)
             a, b = ours[:, band].sum(1), theirs[:, band].sum(1)
-            errors = [
-                (standard_error(x, s.groups) or 0) / x.mean() for x, s in ((a, case.fake), (b, case.real))
-            ]
+            errors = [(standard_error(x, s.groups) or 0) / x.mean() for x, s in ((a, case.fake), (b, case.real))]
             value = 10 * math.log10(a.mean() / b.mean())
             found[f"band_power{colour}/{name}"] = Found(value, DB * math.hypot(*errors))
             if channel is None:
@@ -280,8 +279,9 @@ def texture(case: Case) -> dict[str, Found]:
     taps = np.array([1, 4, 6, 4, 1]) / 16
     image, bands = luma(case.fake.images), []
     while len(bands) < 3 and min(image.shape[1:]) >= 10:
-        soft = sum(t * image[:, k : image.shape[1] - 4 + k] for k, t in enumerate(taps))
-        soft = sum(t * soft[:, :, k : image.shape[2] - 4 + k] for k, t in enumerate(taps))
+        rows = np.stack([image[:, k : image.shape[1] - 4 + k] for k in range(5)])
+        soft = np.tensordot(taps, rows, 1)
+        soft = np.tensordot(taps, np.stack([soft[:, :, k : image.shape[2] - 4 + k] for k in range(5)]), 1)
         bands.append(image[:, 2:-2, 2:-2] - soft)
         image = soft[:, ::2, ::2]
     found = {}
@@ -289,7 +289,7 @@ def texture(case: Case) -> dict[str, Found]:
         flat = band.reshape(len(band), -1)
         each = (flat**4).mean(1) / (flat**2).mean(1) ** 2 - 3
         found[f"texture_kurtosis/{level}"] = _mean(each, case.fake.groups)
-    for level, (fine, coarse) in enumerate(zip(bands, bands[1:], strict=False), 1):
+    for level, (fine, coarse) in enumerate(pairwise(bands), 1):
         high, wide = (min(coarse.shape[k], (fine.shape[k] - 4) // 2) for k in (1, 2))
         near = np.abs(fine[:, 4 : 4 + 2 * high, 4 : 4 + 2 * wide])
         near = (near[:, ::2] + near[:, 1::2]) / 2

@@ -182,7 +182,7 @@ def small_run(runs: Path, **settings: Any) -> RunFolder:
     return opened
 
 
-TINY: dict[str, Any] = {"channels": (8, 16), "images_seen": 0}
+TINY: dict[str, Any] = {"channels": (8, 16), "blocks": 1, "attention": False, "images_seen": 0, "steps": 2}
 MODELS: dict[str, tuple[Any, str]] = {
     "vae": (Vae(latent=4, width=8, details=1, images_seen=8, batch=4, crop=8), "imagelab"),
     "gaussian": (Gaussian(components=2), "imagelab"),
