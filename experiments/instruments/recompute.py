@@ -185,7 +185,7 @@ def printed_numbers(text: str, run: Run) -> list[Printed]:
     for fact in page.facts:
         found += _of_fact(fact, run)
     for sentence in page.headline:
-        found += _of_sentence(sentence, run)
+        found += _of_sentence(sentence, run, page.headline)
     return [each for each in found if each.text]
 
 
@@ -242,9 +242,9 @@ SENTENCES = (
     (r"the count is (V) \(real", "freckles/corrected", 0, ""),
     (r"\(real \w+: (V)[,)]", "freckles/corrected", REAL, ""),
     (r"Net of what .*?, it is (V);", "freckles/net", 0, ""),
-    (r"draws (V) freckles a", "freckles/corrected", 0, ""),
-    (r"no freckles [^(]*\((V) an? ", "freckles/corrected", 0, ""),
-    (r"; the real \w+ had (V)\.", "freckles/corrected", REAL, ""),
+    (r"draws (V) freckles a", "drawn", 0, ""),
+    (r"no freckles [^(]*\((V) an? ", "drawn", 0, ""),
+    (r"; the real \w+ had (V)\.", "drawn", REAL, ""),
     (r"(?:keeps|draws) (V) % of the energy", "detail", 0, "percent"),
     (r"first training it was (V) %\.", "detail", 1, "percent"),
     (r"That is (V) dB at", "detail", 0, ""),
@@ -257,8 +257,8 @@ SENTENCES = (
 images), its form; V is a number with its interval."""
 
 
-def _of_sentence(sentence: str, run: Run) -> Iterator[Printed]:
-    known = {"distance": "Distance from real", "detail": "Energy of the finest detail"}
+def _of_sentence(sentence: str, run: Run, page_sentences: Sequence[str]) -> Iterator[Printed]:
+    known = {"distance": "Distance from real", "detail": "Energy of the finest detail", "drawn": "Freckles a face"}
     rest = sentence
     for pattern, what, whose, form in SENTENCES:
         for match in re.finditer(pattern.replace("V", VALUE), sentence):
@@ -269,8 +269,9 @@ def _of_sentence(sentence: str, run: Run) -> Iterator[Printed]:
             rest = rest.replace(match[1], "", 1)
     for arm, match in enumerate(re.finditer(rf" gives ({VALUE})", sentence), 1):
         label = "Energy of the finest detail" if " dB" in sentence else "Distance from real"
-        old = "Before correction" in sentence
-        name = f"freckles/{'corrected' if old else 'count'}" if "freckles" in sentence else run.named(label)
+        old = "Before correction" in sentence or "counter" not in " ".join(page_sentences)
+        counted = run.named("Freckles a face") if old else "freckles/count"
+        name = counted if "freckles" in sentence else run.named(label)
         yield Printed("Headline", name, run.last, arm, match[1])
         rest = rest.replace(match[1], "", 1)
     for match in re.finditer(VALUE, rest):
