@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "(uint8, row by row, channels last); `attributes`, as the dataset states them; `freckles` if known, a list of "
         "x, y and radius (pixels), contrast, visible (1 or 0).",
         "",
-        *_table(samples),
+        *_table(samples, data.exact_rates),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -152,18 +152,21 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
     ]
 
 
-def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
+def _table(samples: Mapping[Split, Sample], exact: Collection[str]) -> Iterator[str]:
     if not any(sample.attributes for sample in samples.values()):
         return
     yield "## How often each attribute occurs"
     yield ""
-    yield "The interval is a 95 % Wilson interval of the underlying rate, as if images were drawn at random."
+    yield "The interval is a 95 % Wilson interval of the underlying rate, as if images were drawn at random." + (
+        " Exact: so many by design; chance decides which images have the attribute, not how many." if exact else ""
+    )
     yield ""
     yield "| attribute | split | images | share | interval |"
     yield "|---|---|---|---|---|"
     for split, sample in samples.items():
         for name, k, n, low, high in prevalences(sample.attributes):
-            yield f"| {prose(name)} | {FOLDERS[split]} | {k} | {k / n:.4f} | {low:.4f} to {high:.4f} |"
+            interval = "exact" if name in exact else f"{low:.4f} to {high:.4f}"
+            yield f"| {prose(name)} | {FOLDERS[split]} | {k} | {k / n:.4f} | {interval} |"
 
 
 def _write_split(folder: Path, sample: Sample) -> None:
