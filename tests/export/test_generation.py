@@ -20,7 +20,7 @@ import yaml
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from imagelab import Ddpm, Experiment, Faces, Gaussian, Vae
+from imagelab import Ddpm, Experiment, Faces, Gaussian, Runtime, Vae
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
 from imagelab.io.disk import NotStored
@@ -173,7 +173,7 @@ def small_run(runs: Path, **settings: Any) -> RunFolder:
     """Carry out one generation of four images on 32 px faces."""
     settings = {"data": Faces(size=32, cache=False), "images": 4, "heldout": 4, "tracked": 1, **settings}
     experiment = Experiment(
-        name="small", generations=1, metrics=("pixel_variance",), runtime={"runs": runs}, **settings
+        name="small", generations=1, metrics=("pixel_variance",), runtime=Runtime(runs=runs), **settings
     )
     opened = open_run(experiment)
     opened.write_provenance(provenance(experiment, opened, RunContext()))
