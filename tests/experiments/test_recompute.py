@@ -78,6 +78,7 @@ runpy.run_path({str(HOME / "recompute.py")!r}, run_name="__main__")
     assert done.returncode == 0 and "8 of 8 numbers agree" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_every_number_of_a_tiny_run_agrees(tiny: Path):
     done = recompute(tiny, "--count", "0")
     assert done.returncode == 0, done.stdout + done.stderr

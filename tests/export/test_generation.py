@@ -191,6 +191,7 @@ MODELS: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_code_on_the_card_of_a_model_opens_it_and_draws(name: str, tmp_path: Path):
     recipe, library = MODELS[name]
