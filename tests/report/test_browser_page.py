@@ -303,3 +303,13 @@ def test_the_page_says_what_it_is_to_whoever_shares_it(open_page: OpenPage, page
     assert meta["description"] == meta["og:description"] == heading and shape[0] >= 400
     assert re.search(r"measured 20\d\d-\d\d-\d\d", foot) and re.search(r"\b[0-9a-f]{16}\b", foot)
     assert json.dumps(run.name)[1:-1] in foot
+
+
+@pytest.mark.parametrize("anchor", ["say", "numbers"])
+def test_a_part_of_the_page_that_an_address_names_is_not_under_the_slider(
+    open_page: OpenPage, page: Path, anchor: str
+) -> None:
+    with open_page(page, at=f"#{anchor}") as visit:
+        title = visit.tab.locator(f"#{anchor} h2").bounding_box()
+        bar = visit.tab.locator("#chosen").bounding_box()
+        assert bar["y"] + bar["height"] <= title["y"] < 500
