@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from pptx import Presentation
 
-from imagelab.evaluation.chains import retraining_ratio
+from imagelab.evaluation.chains import repetition, retraining_ratio
 from imagelab.evaluation.signals import signals
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
@@ -271,17 +271,6 @@ def test_a_share_is_lost_beyond_chance_by_its_own_95_percent_error(make_run: Mak
         assert found is not None and found.fates[0].beyond == beyond
 
 
-def test_the_rare_together_are_held_against_95_percent_of_drift(make_run: MakeRun):
-    shares = {"scarf": (0.04, 0.04, 0.04), "patch": (0.02, 0.02, 0.02)}
-    found = survival(with_shares(make_run(generations=2), shares, 400, 0.001))
-    assert found is not None
-    variance = (0.04 * 0.96 + 0.02 * 0.98) * (1 - (1 - 1 / 400) ** 2)
-    half = Z * math.sqrt(variance) / 0.06
-    assert found.chance == pytest.approx((1 - half, 1 + half), rel=1e-3)
-    loop = 0.001**2 * (1 + retraining_ratio("tails/scarf", 2) ** 2)
-    assert found.rare == pytest.approx((1.0, math.sqrt(2 * loop + 2 * 0.001**2) / 0.06))
-
-
 def test_the_blur_ruler_is_drawn_with_its_band_and_every_generation_on_it(make_run: MakeRun, drawn: list[Figure]):
     table = [(0, 1.0), (0.5, 0.6), (1.5, 0.3)]
     rows = [{"sigma": sigma, "value": value, "stderr": 0.02, "n": 900} for sigma, value in table]
@@ -461,10 +450,42 @@ def test_a_page_shows_each_stage_as_wide_as_it_lasted(make_run: MakeRun):
     assert sum(int(span) for _, span, _ in cells) == 2 * 2 * 5
 
 
-def test_small_plots_stand_four_in_a_row_with_their_axis_at_zero(make_run: MakeRun, drawn: list[Figure]):
-    shares = {f"attribute_{k}": (0.04 - 0.005 * k, 0.03, 0.02) for k in range(5)}
+@pytest.mark.parametrize(("count", "columns"), [(2, 2), (4, 4), (5, 3), (7, 4), (8, 4), (9, 3)])
+def test_small_plots_leave_few_places_empty_and_have_their_axis_at_zero(
+    count: int, columns: int, make_run: MakeRun, drawn: list[Figure]
+):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03, 0.02) for k in range(count)}
     assert survival(with_shares(make_run(generations=2), shares, 500, 0.002)) is not None
     places = [axes.get_subplotspec() for axes in drawn[0].axes]
     found = [(place.rowspan.start, place.colspan.start) for place in places if place is not None]
-    assert found == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
+    assert found == [divmod(order, columns) for order in range(count)]
     assert all(level(axes.lines[-1]) == [0, 0] for axes in drawn[0].axes)
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"),
+    [(1, [0, 1]), (5, [0, 1, 2, 3, 4, 5]), (7, [0, 3, 5, 7]), (10, [0, 2, 4, 6, 8, 10]), (13, [0, 5, 9, 13])],
+)
+def test_the_last_generation_has_a_tick(last: int, ticks: list[int], make_run: MakeRun, drawn: list[Figure]):
+    shares = {"scarf": (0.04, *[0.03] * last)}
+    assert survival(with_shares(make_run(generations=last), shares, 500, 0.002)) is not None
+    assert list(drawn[0].axes[0].get_xticks()) == ticks
+
+
+def test_the_plots_of_a_row_have_one_scale_in_percent(make_run: MakeRun, drawn: list[Figure]):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03 / (1 + k), 0.02) for k in range(6)}
+    run = with_shares(make_run(generations=2), shares, 500, 0.002)
+    assert survival(run) is not None
+    drawn[0].canvas.draw()
+    upper, lower = drawn[0].axes[:3], drawn[0].axes[3:]
+    for row in (upper, lower):
+        assert len({axes.get_ylim() for axes in row}) == 1
+        labels = [label.get_text() for label in row[0].get_yticklabels()]
+        assert "0 %" in labels and all(re.fullmatch(r"−?[\d.]+ %", label) for label in labels)
+    for axes, name in zip(drawn[0].axes, shares, strict=True):
+        ends = [end for m in (run.real(f"tails/{name}"), *run.series(f"tails/{name}")) if m for end in half_ends(m)]
+        assert axes.get_ylim()[0] <= 100 * min(ends) and axes.get_ylim()[1] >= 100 * max(ends)
+
+
+def half_ends(m: Measurement) -> tuple[float, float]:
+    return repetition(m) or (m.value or 0.0, m.value or 0.0)
