@@ -17,7 +17,8 @@ from PIL import Image
 
 from ..images import tile
 from ..io.atomic import write_atomic, written_whole
-from .lettering import FONT, LINE, fitted_lines, text_width, wrapped
+from .lettering import FONT, LINE, Measure, dotted_width, fitted_lines, wrapped
+from .numbers import NBSP
 from .palette import LIGHT
 from .run_view import Run, plain
 
@@ -147,7 +148,9 @@ def sheet_figure(sheet: Sheet, run: Run, width: float, dpi: int) -> Figure:
 
 
 def _note(sheet: Sheet, run: Run, scale: int) -> str:
-    enlarged = f"Every pixel enlarged {scale} × {scale}, nothing smoothed." if scale > 1 else "Original pixels."
+    enlarged = (
+        f"Every pixel enlarged {scale}{NBSP}×{NBSP}{scale}, nothing smoothed." if scale > 1 else "Original pixels."
+    )
     return f"{sheet.note}{enlarged} All images except real ones are synthetic. {plain(run.name, 60)}, imagelab."
 
 
@@ -155,7 +158,7 @@ def _room(sheet: Sheet, dots: int, dpi: int) -> int:
     """Return how many dots the pictures may be wide: what the longest word of a caption leaves, within CAPTIONS."""
     words = [(word, ROWS[0][0]) for row in sheet.rows for word in plain(row.caption, LETTERS).split(" ")]
     words += [(word, ROWS[0][1]) for row in sheet.rows for word in plain(row.aside, LETTERS).split(" ")]
-    wide, longest = dots / dpi * POINTS, max(text_width(*word) for word in words)
+    wide, longest = dots / dpi * POINTS, max(dotted_width(dpi)(*word, False) for word in words)
     captions = min(max(EDGE + longest + NEXT, CAPTIONS[0] * wide), CAPTIONS[1] * wide)
     return dots - round((captions + EDGE) * dpi / POINTS)
 
@@ -178,12 +181,13 @@ def _figure(sheet: Sheet, pictures: _Pictures, dots: int, dpi: int, note: str) -
     from matplotlib.figure import Figure
 
     unit, (high, wide) = dpi / POINTS, pictures.bands[0].shape[:2]  # unit: dots a point
+    measure = dotted_width(dpi)
     across, left = dots / unit - 2 * EDGE, dots - wide - round(EDGE * unit)
-    size, lines = fitted_lines(plain(sheet.title, LETTERS), TITLES, across, TITLES[0] * LINE, bold=True)
+    size, lines = fitted_lines(plain(sheet.title, LETTERS), TITLES, across, TITLES[0] * LINE, True, measure)
     title = _Writing(lines, EDGE, EDGE, size, {"weight": "bold"})
-    heads = _heads(sheet, left / unit, wide / unit, title.y + title.height + EDGE)
+    heads = _heads(sheet, left / unit, wide / unit, title.y + title.height + EDGE, measure)
     bottom = max((head.y + head.height for head in heads), default=title.y + title.height + EDGE)
-    captions, block = _captions(sheet, left / unit - NEXT - EDGE, (high + pictures.gap) / unit - 1)
+    captions, block = _captions(sheet, left / unit - NEXT - EDGE, (high + pictures.gap) / unit - 1, measure)
     over = max(0.0, (block - high / unit) / 2)  # what the captions need above and below their rows
     top = round((bottom + over + EDGE / 2) * unit)
     pitch = max(high + pictures.gap, round((block + 2) * unit))
@@ -194,7 +198,7 @@ def _figure(sheet: Sheet, pictures: _Pictures, dots: int, dpi: int, note: str) -
         for lines, y, size, style in pieces
     ]
     foot = (top + len(pixels)) / unit + over + EDGE
-    said = _Writing(wrapped(plain(note, 2000), NOTES, across), EDGE, foot, NOTES, {"color": LIGHT.muted})
+    said = _Writing(wrapped(note, NOTES, across, False, measure), EDGE, foot, NOTES, {"color": LIGHT.muted})
     height = round((said.y + said.height + EDGE) * unit)
     figure = Figure(figsize=(dots / dpi, height / dpi), dpi=dpi)
     axes = figure.add_axes((left / dots, 1 - (top + len(pixels)) / height, wide / dots, len(pixels) / height))
@@ -208,14 +212,14 @@ def _figure(sheet: Sheet, pictures: _Pictures, dots: int, dpi: int, note: str) -
     return figure
 
 
-def _heads(sheet: Sheet, left: float, wide: float, top: float) -> list[_Writing]:
+def _heads(sheet: Sheet, left: float, wide: float, top: float, measure: Measure) -> list[_Writing]:
     """Return the heads of the columns, all of one size, their last lines at one height."""
     if not sheet.heads:
         return []
     column = wide / len(sheet.heads)
     heads = [plain(head, LETTERS) for head in sheet.heads]
-    size = min(fitted_lines(head, HEADS, column - 3, 3 * HEADS[0] * LINE)[0] for head in heads)
-    broken = [wrapped(head, size, column - 3) for head in heads]
+    size = min(fitted_lines(head, HEADS, column - 3, 3 * HEADS[0] * LINE, False, measure)[0] for head in heads)
+    broken = [wrapped(head, size, column - 3, False, measure) for head in heads]
     most = max(map(len, broken))
     style = {"ha": "center"}
     return [
@@ -228,25 +232,31 @@ _Piece = tuple[Sequence[str], float, float, dict[str, Any]]
 """Lines, distance of their upper edge from the middle of the row in points, size, style."""
 
 
-def _captions(sheet: Sheet, room: float, pitch: float) -> tuple[list[list[_Piece]], float]:
+def _captions(sheet: Sheet, room: float, pitch: float, measure: Measure) -> tuple[list[list[_Piece]], float]:
     """Return the captions of the rows, of the largest size that fits, and the height of the highest in points."""
     texts = [(plain(row.caption, LETTERS), plain(row.aside, LETTERS)) for row in sheet.rows]
 
     words = [(order, word) for pair in texts for order, text in enumerate(pair) for word in text.split(" ")]
 
     def fits(sizes: tuple[float, float]) -> bool:
-        return all(text_width(word, sizes[order]) <= room for order, word in words) and highest(sizes) <= pitch
+        return all(measure(word, sizes[order], False) <= room for order, word in words) and highest(sizes) <= pitch
 
     def highest(sizes: tuple[float, float]) -> float:
         return max(
-            sum(len(wrapped(text, size, room)) * size * LINE for text, size in zip(pair, sizes, strict=True) if text)
+            sum(
+                len(wrapped(text, size, room, False, measure)) * size * LINE
+                for text, size in zip(pair, sizes, strict=True)
+                if text
+            )
             for pair in texts
         )
 
     sizes = next((each for each in ROWS if fits(each)), ROWS[-1])
     found: list[list[_Piece]] = []
     for pair in texts:
-        broken = [wrapped(text, size, room) if text else [] for text, size in zip(pair, sizes, strict=True)]
+        broken = [
+            wrapped(text, size, room, False, measure) if text else [] for text, size in zip(pair, sizes, strict=True)
+        ]
         heights = [len(lines) * size * LINE for lines, size in zip(broken, sizes, strict=True)]
         top, right = -sum(heights) / 2, {"ha": "right"}
         styles = [(top, right), (top + heights[0], {**right, "color": LIGHT.muted})]

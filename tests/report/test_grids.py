@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,66 +103,42 @@ def test_steps_are_equal_after_the_first_model_and_never_more_than_asked_for() -
             assert len(set(np.diff(shown[2:]))) <= 1
 
 
-def words_drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """Return a list that will hold every text drawn with Pillow, and its box: left, top, right, bottom."""
-    found: list[tuple[str, tuple[float, float, float, float]]] = []
-    plain = ImageDraw.ImageDraw.text
-
-    def text(self: ImageDraw.ImageDraw, at: tuple[float, float], said: str, *rest: Any, **named: Any) -> None:
-        font, anchor = rest[1] if len(rest) > 1 else named["font"], rest[2] if len(rest) > 2 else named.get("anchor")
-        found.append((said, self.textbbox(at, said, font=font, anchor=anchor)))
-        plain(self, at, said, *rest, **named)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
-    return found
-
-
-def apart(boxes: Sequence[tuple[float, float, float, float]]) -> bool:
-    pairs = itertools.combinations(boxes, 2)
-    return all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for a, b in pairs)
-
-
 @pytest.mark.parametrize("label", ["VAE", "a model with a rather long name, which somebody has given it"])
 @pytest.mark.parametrize("generations", [2, 100])
 def test_no_text_leaves_a_slide_is_cut_or_meets_another(
-    label: str, generations: int, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    label: str, generations: int, make_run: MakeRun, tmp_path: Path, drawn_text: Any
 ) -> None:
     run = read_run(make_run("photocopy-" + "many-words-" * 8, generations=generations, labels=(label,)))
     for kind in ("tracked", "photocopy"):
-        found = words_drawn(monkeypatch)
+        drawn_text.clear()
         title = f"{run.model(0)}, a photocopy of a photocopy: each generation copies the copies before it"
-        _slide(
-            run, run.pictures(kind), tmp_path / f"{kind}.png", title, "each column has one seed; real images have none"
-        )
-        monkeypatch.undo()
-        said = " ".join(text for text, _ in found)
-        assert "all rows except the first are synthetic images" in said and run.name in said.replace("- ", "-")
-        assert run.model(0) in said and "copies before it" in said
-        assert all(min(x0, y0) > 0 and x1 < 1920 and y1 < 1080 for _, (x0, y0, x1, y1) in found)
-        assert apart([box for _, box in found])
+        aside = "each column has one seed; real images have none"
+        _slide(run, run.pictures(kind), tmp_path / f"{kind}.png", title, aside)
+        words = drawn_text.words.replace("- ", "-")
+        assert "all rows except the first are synthetic images" in words and aside in words and run.name in words
+        assert run.model(0) in words and "copies before it" in words
+        assert drawn_text.inside(1920, 1080) and drawn_text.apart()
 
 
-def test_text_that_is_too_long_for_its_line_is_smaller_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_is_too_long_for_its_line_is_smaller_and_whole(drawn_text: Any) -> None:
     draw = ImageDraw.Draw(Image.new("RGB", (300, 60), "white"))
-    text, found = "All images except real ones are synthetic.", words_drawn(monkeypatch)
+    text = "All images except real ones are synthetic."
     assert write_line(draw, (4, 4), text, 24, (0, 0, 0), 290) <= 4 + 29
-    assert " ".join(said for said, _ in found) == text
-    assert all(box[2] <= 294 for _, box in found) and apart([box for _, box in found])
+    assert drawn_text.words == text and drawn_text.inside(295, 60) and drawn_text.apart()
 
 
 def test_slides_state_what_the_counter_finds_in_their_pictures(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, tmp_path: Path, drawn_text: Any
 ) -> None:
     faces = Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 6, 7).images
     card = {"freckle_calibration": {"digest": shipped_calibration(64).digest}}
-    path = make_run(generations=2, faces=faces, provenance=card)
-    found = words_drawn(monkeypatch)
-    write_grids(path, tmp_path)
-    said = [text for text, _ in found if text.endswith("freckles a picture")]
+    run = read_run(make_run(generations=2, faces=faces, provenance=card))
+    _slide(run, run.pictures("photocopy"), tmp_path / "slide.png", "Copies")
     shown = 5  # of 64 px, enlarged four times, in a row of three
-    wanted = {g: counts(np.load(path / f"gen-{g:03d}" / "photocopy.npy")[:shown]).mean() for g in range(3)}
-    assert all(f"{mean:.1f} freckles a picture" in said for mean in wanted.values()) and wanted[0] > wanted[2]
-    assert apart([box for _, box in found[: len(found) // 3]])
+    wanted = [counts(run.pictures("photocopy")[g][:shown]).mean() for g in range(3)]
+    said = [text for text, _ in drawn_text if text.endswith("freckles a picture")]
+    assert said == [f"{mean:.1f} freckles a picture" for mean in wanted] and wanted[0] > wanted[2]
+    assert "in the pictures shown" in drawn_text.words and drawn_text.apart()
 
 
 def test_gaps_between_pictures_are_transparent_and_pictures_are_not() -> None:

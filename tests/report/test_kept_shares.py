@@ -12,7 +12,7 @@ from imagelab.report.kept_shares import Kept, kept_together
 
 
 def shares_of(
-    values: Sequence[float], errors: Sequence[float], generation: int = 0, chains: int = 1, n: int = 1000
+    values: Sequence[float] | np.ndarray, errors: Sequence[float], generation: int = 0, chains: int = 1, n: int = 1000
 ) -> list[Measurement]:
     """Return one measurement an attribute; generated ones differ between trainings as much as between images."""
     made = generation > 0

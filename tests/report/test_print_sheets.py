@@ -113,13 +113,13 @@ class Extents(Artist):
 
     def __init__(self, figure: Figure):
         super().__init__()
-        self.figure, self.boxes, self.size = figure, [], (0.0, 0.0)
+        self.sheet, self.size = figure, (0.0, 0.0)
+        self.boxes: list[tuple[str, Any]] = []
 
     def draw(self, renderer: Any) -> None:
-        assert isinstance(self.figure, Figure)
-        self.boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in self.figure.texts]
-        self.size = self.figure.bbox.width, self.figure.bbox.height
-        pictures = self.figure.axes[0].get_position()
+        self.boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in self.sheet.texts]
+        self.size = self.sheet.bbox.width, self.sheet.bbox.height
+        pictures = self.sheet.axes[0].get_position()
         self.boxes.append(("pictures", pictures.transformed(Affine2D().scale(*self.size))))
 
 
@@ -128,10 +128,10 @@ WORD = "Donaudampfschifffahrtsgesellschaftskapitänswitwe"
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-@pytest.mark.parametrize("width", [88, 120, 170])
+@pytest.mark.parametrize(("width", "dpi"), [(88, 300), (120, 300), (170, 300), (170, 110), (210, 200)])
 @pytest.mark.parametrize("names", ["short", "long"])
 def test_no_text_leaves_a_sheet_or_meets_another(
-    suffix: str, width: int, names: str, make_run: MakeRun, tmp_path: Path
+    suffix: str, width: int, dpi: int, names: str, make_run: MakeRun, tmp_path: Path
 ):
     run = read_run(make_run("photocopy-1a2b3c4d" + "-run" * 10 * (names == "long"), generations=12))
     faces = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64), np.uint8)
@@ -141,13 +141,13 @@ def test_no_text_leaves_a_sheet_or_meets_another(
     sheet = Sheet(
         f"{LONG if names == 'long' else 'VAE'}: the photocopies that changed most", rows, heads, "Aside. " * 20, ""
     )
-    figure = sheet_figure(sheet, run, width, 300)
+    figure = sheet_figure(sheet, run, width, dpi)
     figure.add_artist(extents := Extents(figure))
-    figure.savefig(tmp_path / f"sheet.{suffix}", format=suffix, dpi=300)
+    figure.savefig(tmp_path / f"sheet.{suffix}", format=suffix, dpi=dpi)
     high, wide = extents.size[1], extents.size[0]
     assert wide > 200 and len(extents.boxes) > 1 + 7 + 8 + 1
     for text, box in extents.boxes:
-        assert box.x0 >= 0.004 * wide and box.x1 <= 0.996 * wide and box.y0 > 0 and box.y1 < high, text
+        assert box.x0 >= 0.006 * wide and box.x1 <= 0.994 * wide and box.y0 > 0 and box.y1 < high, text
     for (text, one), (other, two) in itertools.combinations(extents.boxes, 2):
         free = one.x1 <= two.x0 or two.x1 <= one.x0 or one.y1 <= two.y0 or two.y1 <= one.y0
         assert free, f"{text!r} meets {other!r}"
@@ -183,7 +183,11 @@ def test_beside_each_file_lies_its_description(make_run: MakeRun, tmp_path: Path
     for suffix in ("png", "svg", "pdf"):
         path = write_sheet(make_sheet(run, "photocopy"), tmp_path / f"grid-{suffix}.{suffix}", run)
         told = path.with_suffix(".txt").read_text()
-        assert "Rows from top to bottom: real; generation 1" in told and "nothing smoothed" in told
+        assert (
+            "Rows from top to bottom: real; generation 1" in told
+            and "nothing smoothed" in told
+            and "12\u00a0×\u00a012" in told
+        )
     assert (tmp_path / "grid-pdf.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / "grid-svg.svg").read_text()
     assert not list(tmp_path.glob("*.partial"))
