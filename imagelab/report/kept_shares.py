@@ -32,13 +32,13 @@ from ..evaluation.chains import loop_error
 from ..evaluation.significance import joined
 from ..measurement import Measurement, t95
 
-__all__ = ["Kept", "kept_together"]
+__all__ = ["KeptShares", "kept_together"]
 
 DRAWS, SEED = 4000, 20260
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptShares:
     """What several attributes keep together.
 
     Attributes:
@@ -69,7 +69,7 @@ class Kept:
 
 def kept_together(
     made: Sequence[Measurement], real: Sequence[Measurement], known: Sequence[float | None], generation: int
-) -> Kept:
+) -> KeptShares:
     """Return what attributes keep together.
 
     Args:
@@ -93,7 +93,7 @@ def kept_together(
     low, high = value - half, value + half + float(bias.sum()) / whole
     spread = np.array([m.stderr or 0.0 for m in real])
     chance = _chance(starts, spread, max(made[0].n_fake, 2), generation, max(m.chains for m in made))
-    return Kept(value, min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0), chance, len(made))
+    return KeptShares(value, min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0), chance, len(made))
 
 
 def _minimum(gaps: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -168,7 +168,7 @@ def rare_sheet(
     cells = np.stack([[_dimmed(*images[g]) for g in generations] for images in found.values()])
     if wide:
         rows = tuple(SheetRow(caption(g), cells[:, k]) for k, g in enumerate(generations))
-        heads = tuple(f"{attribute_words(a)} ({date})" if date else attribute_words(a) for a, date in dates.items())
+        heads = tuple(f"{attribute_words(a)}: {date}" if date else attribute_words(a) for a, date in dates.items())
         return Sheet(title, rows, heads, note, alt)
     rows = tuple(SheetRow(attribute_words(a), cells[k], date) for k, (a, date) in enumerate(dates.items()))
     return Sheet(title, rows, tuple("real" if g == 0 else f"gen. {g}" for g in generations), note, alt)

@@ -32,7 +32,7 @@ from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .attribute_names import attribute_words
 from .curves import Curve
-from .kept_shares import Kept, kept_together
+from .kept_shares import KeptShares, kept_together
 from .run_view import Run, plain
 from .small_multiples import small_multiples
 
@@ -108,8 +108,8 @@ class Survival:
     """
 
     fates: tuple[AttributeTrend, ...]
-    rare: Kept
-    common: Kept | None
+    rare: KeptShares
+    common: KeptShares | None
     halved: tuple[str, ...]
     gained: tuple[str, ...]
     n: int
@@ -240,7 +240,7 @@ def _fate(run: Run, name: str, line: int, band: Sequence[float]) -> AttributeTre
     return AttributeTrend(plain(attribute_words(name), 60), real, last, drift, beyond, _extinct(series))
 
 
-def _kept(run: Run, names: Sequence[str], line: int, generation: int) -> Kept:
+def _kept(run: Run, names: Sequence[str], line: int, generation: int) -> KeptShares:
     made = [m for name in names if (m := run.at(name, generation, line)) is not None]
     real = [m for name in names if (m := run.real(name)) is not None]
     known = [run.real(f"truth/{name.partition('/')[2]}") for name in names]

@@ -8,7 +8,7 @@ import pytest
 
 from imagelab.evaluation.chains import repetition
 from imagelab.measurement import Measurement
-from imagelab.report.kept_shares import Kept, kept_together
+from imagelab.report.kept_shares import KeptShares, kept_together
 
 
 def shares_of(
@@ -31,7 +31,7 @@ def shares_of(
     ]
 
 
-def kept(made: Sequence[float], real: Sequence[float], error: float = 0.002, known: bool = True) -> Kept:
+def kept(made: Sequence[float], real: Sequence[float], error: float = 0.002, known: bool = True) -> KeptShares:
     errors = [error] * len(real)
     start = [float(value) for value in real] if known else [None] * len(real)
     return kept_together(shares_of(made, errors, 1), shares_of(real, errors), start, 1)

@@ -87,7 +87,7 @@ def test_rare_dates_an_attribute_by_its_share_in_all_images_and_not_by_the_colum
     assert sheet.rows[0].images[2].mean() > sheet.rows[0].images[1].mean() + 40  # faded
     assert "scar: not measurable from gen. 2 on" in sheet.alt and "among all 2,048 images" in sheet.note
     wide = rare_sheet(read_run(path), shown, wide=True)
-    assert wide.heads == ("scar (not measurable from gen. 2 on)", "bindi (measurable in gen. 4)")
+    assert wide.heads == ("scar: not measurable from gen. 2 on", "bindi: measurable in gen. 4")
 
 
 def test_rare_gives_no_date_where_no_share_was_measured(make_run: MakeRun):
@@ -129,23 +129,22 @@ WORD = "Donaudampfschifffahrtsgesellschaftskapitänswitwe"
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 @pytest.mark.parametrize(("width", "dpi"), [(88, 300), (120, 300), (170, 300), (170, 110), (210, 200)])
-@pytest.mark.parametrize("names", ["short", "long"])
+@pytest.mark.parametrize("names", ["short", "long", "long, no heads"])
 def test_no_text_leaves_a_sheet_or_meets_another(
     suffix: str, width: int, dpi: int, names: str, make_run: MakeRun, tmp_path: Path
 ):
-    run = read_run(make_run("photocopy-1a2b3c4d" + "-run" * 10 * (names == "long"), generations=12))
+    long = names != "short"
+    run = read_run(make_run("photocopy-1a2b3c4d" + "-run" * 10 * (long), generations=12))
     faces = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64), np.uint8)
-    caption = f"generation 10{f' {WORD} {LONG}' if names == 'long' else ''}"
+    caption = f"generation 10{f' {WORD} {LONG}' if long else ''}"
     rows = tuple(SheetRow(caption, faces, "not measurable from gen. 10 on") for _ in range(4))
-    heads = tuple(f"gen. {k}{f' {WORD}' if names == 'long' and k == 3 else ''}" for k in range(7))
-    sheet = Sheet(
-        f"{LONG if names == 'long' else 'VAE'}: the photocopies that changed most", rows, heads, "Aside. " * 20, ""
-    )
+    heads = tuple(f"gen. {k}{f' {WORD}' if long and k == 3 else ''}" for k in range(7) if "no heads" not in names)
+    sheet = Sheet(f"{LONG if long else 'VAE'}: the photocopies that changed most", rows, heads, "Aside. " * 20, "")
     figure = sheet_figure(sheet, run, width, dpi)
     figure.add_artist(extents := Extents(figure))
     figure.savefig(tmp_path / f"sheet.{suffix}", format=suffix, dpi=dpi)
     high, wide = extents.size[1], extents.size[0]
-    assert wide > 200 and len(extents.boxes) > 1 + 7 + 8 + 1
+    assert wide > 200 and len(extents.boxes) > 1 + len(heads) + 8 + 1
     for text, box in extents.boxes:
         assert box.x0 >= 0.006 * wide and box.x1 <= 0.994 * wide and box.y0 > 0 and box.y1 < high, text
     for (text, one), (other, two) in itertools.combinations(extents.boxes, 2):

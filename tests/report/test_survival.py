@@ -103,7 +103,7 @@ def test_what_cannot_be_measured_in_real_images_is_not_counted_as_gone(make_run:
 
 
 def test_a_loss_that_chance_would_not_let_show_is_not_counted_as_a_test(make_run: MakeRun):
-    shares = {"scarf": (0.04, 0.0, 0.0, 0.0), "patch": (0.003, 0.0, 0.0, 0.0)}
+    shares = {"scarf": (0.04, 0.0, 0.0, 0.0), "patch": (0.01, 0.0, 0.0, 0.0)}
     found = survival(with_tails(make_run(generations=3), shares, n=1000))
     assert found is not None
     assert [(fate.testable, fate.beyond) for fate in found.fates] == [(True, "lost"), (False, "")]
@@ -111,7 +111,7 @@ def test_a_loss_that_chance_would_not_let_show_is_not_counted_as_a_test(make_run
     assert "Tested one by one, 1 of these fell further than chance explains (by chance, 0.03 or fewer would)" in (
         found.sentence
     )
-    rare = survival(with_tails(make_run("rare-00000000", generations=3), {"patch": (0.003, 0.0, 0.0, 0.0)}, n=1000))
+    rare = survival(with_tails(make_run("rare-00000000", generations=3), {"patch": (0.01, 0.0, 0.0, 0.0)}, n=1000))
     assert rare is not None and "no loss can be attributed to the model" in rare.sentence
 
 
