@@ -18,7 +18,7 @@ from ..io.atomic import written_whole
 from ..io.disk import storing
 from .animate import animate
 from .grids import draw_slides
-from .headline import finest_band, freckle_name, headline
+from .headline import COUNT, finest_band, headline
 from .numbers import half_interval, is_distance, trainings
 from .palette import LIGHT
 from .print_sheets import Sheet, write_sheet
@@ -141,7 +141,7 @@ def _caveats(view: Run) -> list[str]:
 def _charts(view: Run) -> list[tuple[str, str, str]]:
     """Return (measurement, title, sentence under it) of the charts of a deck, for those that were measured."""
     charts = [
-        (freckle_name(view), "Freckles a face", "Corrected for the counter’s misses and false detections."),
+        (COUNT if view.real(COUNT) else None, "Freckles found a face", "What the counter finds, not corrected."),
         (finest_band(view), "The finest detail", "Energy of the finest octave against real images, in decibels."),
         ("pixel_variance", "Variety", "How much images differ from each other, relative to real images."),
     ]
@@ -265,7 +265,9 @@ def _method(deck: Presentation, view: Run) -> None:
 
 def _beside(deck: Presentation, views: Sequence[Run]) -> None:
     """Add one chart for each main measurement that all runs have."""
-    shared = [name for name in (freckle_name(views[0]), finest_band(views[0]), "pixel_variance") if name]
+    shared = [
+        name for name in (COUNT if views[0].real(COUNT) else None, finest_band(views[0]), "pixel_variance") if name
+    ]
     for name in shared:
         if not all(view.at(name, view.last) for view in views):
             continue

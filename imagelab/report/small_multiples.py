@@ -10,9 +10,10 @@ import numpy as np
 
 from ..evaluation.chains import repetition
 from .attribute_names import attribute_words
-from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
+from .curves import Curve, Plotted, line_colour
 from .numbers import number
 from .run_view import Run, plain
+from .svg import INK, MUTED, RULE, plot_frame, themed_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,9 @@ def small_multiples(run: Run, line: int, bands: Mapping[str, np.ndarray]) -> Cur
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g} %".replace("-", "−")))
         if order >= len(bands) - columns:
             axes.set_xlabel("generation (0 = real images)", color=MUTED, fontsize=9)
-    return Curve(themed_svg(figure, "survival"), _told(run, line, list(bands)))
+    frames = tuple(map(plot_frame, figure.axes))
+    plotted = tuple(Plotted(plain(attribute_words(name), 28), name, line, "line-0") for name in bands)
+    return Curve(themed_svg(figure, "survival"), _told(run, line, list(bands)), frames, plotted)
 
 
 def _columns(plots: int) -> int:

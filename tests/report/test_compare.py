@@ -19,7 +19,7 @@ def test_one_page_shows_every_group_with_its_curves_and_ribbon(make_run: MakeRun
     page = write_comparison(two(make_run), tmp_path / "page.html")
     html = page.read_text("utf-8")
     assert "Side by side: replace · mix" in html and html.count('class="ribbon"') == 2
-    assert html.count("<figure><h3>") >= 5 and "Freckles a face" in html
+    assert html.count('<figure class="chart"><h3>') >= 5 and "Freckles found a face" in html
     assert not re.search(r'(?:src|href)="(?!data:|#)', html)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -28,7 +28,7 @@ def test_the_headline_gives_every_group_its_value(make_run: MakeRun, tmp_path: P
     html = write_comparison(two(make_run), tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
     (heading,) = re.findall(r"<h1>(.*?)</h1>", html)
     assert re.search(
-        r"freckles a face: [\d.]+ ± [\d.]+ \(replace, one run\), [\d.]+ ± [\d.]+ \(mix, one run\); real", heading
+        r"freckles found a face: [\d.]+ ± [\d.]+ \(replace, one run\), [\d.]+ ± [\d.]+ \(mix, one run\); real", heading
     )
 
 

@@ -38,7 +38,7 @@ def test_the_deck_is_sixteen_by_nine_and_begins_with_the_headline(make_run: Make
 def test_charts_can_be_edited_and_hold_the_numbers_of_metrics_jsonl(make_run: MakeRun, tmp_path: Path):
     run = make_run(generations=3)
     lines = [Measurement.from_json(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    told = {m.generation: m.value for m in lines if m.name == "freckles/corrected" and m.line in (-1, 0)}
+    told = {m.generation: m.value for m in lines if m.name == "freckles/count" and m.line in (-1, 0)}
     chart = charts(deck_of(run, out=tmp_path / "deck.pptx"))[0]
     assert list(chart.plots[0].categories) == ["0", "1", "2", "3"]
     series = {s.name: list(s.values) for s in chart.series}
