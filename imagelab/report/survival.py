@@ -127,8 +127,8 @@ class Survival:
         text = (
             f"Rare attributes are those that fewer than {100 * RARE:g} % of real images have. Of "
             f"{_count(len(self.fates), 'rare attribute')}, {len(seen) or 'none'} can be distinguished from zero in "
-            f"real images; {gone or 'none'} of these cannot be in generation {self.generation}. A rare attribute can "
-            "disappear by chance: "
+            f"real images; {gone or 'none'} of these cannot be in generation {self.generation} (95 %, for other images "
+            "of the same models). A rare attribute can disappear by chance: "
         )
         if not could:
             return text + "alone, it could remove each of them, so no loss can be attributed to the model."

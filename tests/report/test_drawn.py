@@ -447,14 +447,14 @@ def test_the_bars_of_an_animation_are_as_long_as_what_is_left(make_run: MakeRun,
     bars = [known[family] for family in ("tails", "detail", "diversity")]
     assert bars[0].title == "freckles"
     across = WIDTH - 2 * MARGIN
-    start, length = MARGIN + 170, across - 170 - 78
+    start, length = MARGIN + 140, across - 140 - 70
     accent = np.array([int(LIGHT.accent[k : k + 2], 16) for k in (1, 3, 5)])
     with Image.open(path) as film:
         for generation in range(4):
             film.seek(generation)
             pixels = np.asarray(film.convert("RGB")).astype(int)
             for order, signal in enumerate(bars):
-                row = pixels[HEIGHT - FOOT - (3 - order) * BAR + 14]
+                row = pixels[HEIGHT - FOOT - (3 - order) * BAR + 8]  # above the line of its interval
                 full, empty = (np.flatnonzero((row == colour).all(1)) for colour in (accent, np.array(TRACK)))
                 share = 1.0 - signal.lost[generation] if generation else 1.0
                 assert full[0] == start and len(full) == round(length * min(share, 1.0)) + 1

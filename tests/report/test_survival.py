@@ -153,7 +153,7 @@ def test_a_generation_outside_the_calibration_ends_the_section_and_is_named(make
         file.write(Measurement("tails/patch", None, "share", n_fake=2000, missing=why).at(3, 0).to_json() + "\n")
     run = with_tails(path, {"patch": (0.02, 0.02, 0.01)})
     found = survival(run)
-    assert found is not None and found.generation == 2 and "in generation 2." in found.sentence
+    assert found is not None and found.generation == 2 and "in generation 2 (95 %" in found.sentence
     assert found.limits == f"From generation 3 on there is no share: {why}."
 
 
