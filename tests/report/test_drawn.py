@@ -510,5 +510,16 @@ def test_the_plots_of_a_row_have_one_scale_in_percent(make_run: MakeRun, drawn: 
         assert axes.get_ylim()[0] <= 100 * min(ends) and axes.get_ylim()[1] >= 100 * max(ends)
 
 
+def test_every_small_plot_knows_where_its_generations_are(make_run: MakeRun, drawn: list[Figure]):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03, 0.02) for k in range(5)}
+    found = survival(with_shares(make_run(generations=2), shares, 500, 0.002))
+    assert found is not None and [each.name for each in found.curve.plotted] == [f"tails/{name}" for name in shares]
+    unit = 72 / drawn[0].dpi
+    for frame, axes in zip(found.curve.frames, drawn[0].axes, strict=True):
+        for generation in (0, 2):
+            x = axes.transData.transform((generation, 0))[0] * unit
+            assert frame.start + generation * frame.step == pytest.approx(x, abs=0.01)
+
+
 def half_ends(m: Measurement) -> tuple[float, float]:
     return repetition(m) or (m.value or 0.0, m.value or 0.0)
