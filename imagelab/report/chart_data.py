@@ -23,6 +23,9 @@ from .run_view import Run, plain
 
 __all__ = ["COLUMNS", "csv_text", "page_data"]
 
+FEW = 3
+"""Pictures at the top of the page on a narrow screen."""
+
 COLUMNS = (
     "measurement",
     "title",
@@ -45,7 +48,7 @@ def page_data(run: Run, charts: Mapping[str, Panel], facts: Sequence[Fact], hero
     Keys: ``run``, ``last``; ``models``: line -> label; ``rows``: measurement -> ``title``, ``unit``, ``n``, ``real``
     (numbers of images), ``trainings`` and ``lines``: line -> rows of [generation, value, low, high, text]; ``charts``:
     key -> ``title``, ``frames`` and ``series`` ([label, measurement, line, colour]); ``facts``: ``value``, ``beside``,
-    ``note``; ``hero``: ``counts`` and ``spots`` of the pictures at the top, by generation.
+    ``note``; ``hero``: of the pictures at the top, by generation, ``counts`` (``few``: on a narrow screen), ``spots``.
 
     Args:
         run: the run.
@@ -82,6 +85,7 @@ def _hero(hero: Pictured | None, shown: int) -> dict[str, Any] | None:
         return None
     return {
         "counts": {generation: hero.words(generation, shown) for generation in hero.spots},
+        "few": {generation: hero.words(generation, min(shown, FEW)) for generation in hero.spots},
         "spots": {
             generation: [[[round(float(v), 1) for v in spot[:2]] for spot in each] for each in pictures]
             for generation, pictures in hero.spots.items()

@@ -25,6 +25,7 @@ __all__ = ["Curve", "Plotted", "bands_curve", "end_labels", "line_colour", "line
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
 CONTROL = "without freckles"  # the label of the count where there are none
+EDGE = 3.0  # pixels between the label of an axis and the edge of the figure, at least
 NAMES = 10.5  # points: size of the letters that label a curve
 
 
@@ -237,8 +238,9 @@ def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool
 def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write the label of each curve at its end; labels are moved apart so that none covers another.
 
-    Long labels make the axes narrower.
+    Long labels make the axes narrower, and so do long numbers on the axis.
     """
+    _make_room_on_the_left(axes)
     x, room = axes.get_xlim()[1], 17 if axes.get_position().width < 0.7 else 20
     ends = [(y, plain(text, room), colour) for y, text, colour in ends]
     _make_room(axes, [text for _, text, _ in ends])
@@ -265,6 +267,18 @@ def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             fontsize=NAMES,
             parse_math=False,
         )
+
+
+def _make_room_on_the_left(axes: Axes) -> None:
+    """Move the left end of the axes if their label would begin outside the figure, because its numbers are long."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    box = axes.yaxis.get_tightbbox()
+    outside = (EDGE - box.x0) / figure.bbox.width if box is not None else 0.0
+    if outside > 0:
+        place = axes.get_position()
+        axes.set_position((place.x0 + outside, place.y0, place.width - outside, place.height))
 
 
 def _make_room(axes: Axes, texts: Sequence[str]) -> None:

@@ -72,7 +72,7 @@
     var key = figure.dataset.chart, chart = lab.data.charts[key];
     if (!chart) return;
     var plot = figure.querySelector(".plot"), drawn = plot.querySelector("svg");
-    var readout = figure.querySelector(".readout"), tools = figure.querySelector(".tools");
+    var readout = figure.querySelector("dl.readout"), tools = figure.querySelector(".tools");
     var rules = chart.frames.map(function (frame) {
       var rule = document.createElementNS(SVG, "line");
       rule.setAttribute("class", "rule");
@@ -88,7 +88,7 @@
         rule.setAttribute("x2", x);
       });
       if (!readout) return;
-      readout.querySelector(".at").textContent = generation === 0 ? "real images" : lab.name(generation);
+      readout.previousElementSibling.textContent = generation === 0 ? "real images" : lab.name(generation);
       readout.querySelectorAll("dd").forEach(function (cell, order) {
         var found = value(chart.series[order][1], chart.series[order][2], generation);
         cell.textContent = found ? found[4] : "–";

@@ -27,7 +27,10 @@
     image.src = row.src;
     image.alt = row.alt;
     who.textContent = lab.name(Number(shown));
-    if (count && hero) count.textContent = hero.counts[shown];
+    if (count && hero) {
+      count.textContent = hero.counts[shown];
+      document.getElementById("flip-few").textContent = hero.few[shown];
+    }
     mark(Number(shown));
   });
   // A circle around each spot that the counter counted.
