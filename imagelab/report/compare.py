@@ -18,13 +18,13 @@ from ..io.atomic import write_atomic
 from .compare_panels import chosen_measurements, group_panel
 from .compare_points import point_plot
 from .grids import Row, caption, page_rows
-from .groups import MOST_GROUPS, Group, group_runs, same_data, shared_names
+from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
 from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
 from .panels import family_of, open_families
-from .run_view import Run, plain
+from .run_view import plain
 from .stage_bar import Ribbon, ribbons
 from .statistics import Difference, differences, estimate, outcomes
 from .wording import wording
@@ -32,6 +32,9 @@ from .wording import wording
 __all__ = ["compared_sentence", "write_comparison"]
 
 COLUMNS = 8
+NET = (
+    "freckles/net"  # where every run has it, it is what the head line gives: spots that the model adds are no freckles
+)
 NARROW = 4  # pictures of a strip on the screen of a phone
 FEW = 4  # up to this number of runs, the page explains why an interval is wide
 
@@ -133,7 +136,7 @@ def _first(names: Sequence[str], preferred: Sequence[str]) -> list[str]:
 
 def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool]:
     """Return the groups with their pictures, of as many columns each, and whether they began with the same pictures."""
-    runs = [_pictured_run(groups, group) for group in groups]
+    runs = pictured_runs(groups)
     kind = "photocopy" if all(run.pictures("photocopy") for run in runs) else "tracked"
     pictures = [run.pictures(kind) for run in runs]
     sizes = [next(iter(each.values())).shape[2:] for each in pictures]
@@ -148,12 +151,6 @@ def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool]:
         ribbon = found[0] if found else None
         shown.append(Shown(group.label, group.made_of, run.name, rows, columns, wide, height, ribbon))
     return shown, alike
-
-
-def _pictured_run(groups: Sequence[Group], group: Group) -> Run:
-    """Return the run of a group whose pictures are shown: of a seed that all groups have, else its first."""
-    shared = set.intersection(*(set(map(str, each.seeds)) for each in groups))
-    return next((run for run, seed in zip(group.runs, group.seeds, strict=True) if str(seed) in shared), group.runs[0])
 
 
 def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[TableRow]:
@@ -188,7 +185,8 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
     run = groups[0].runs[0]
     order = open_families(run)
     name = min(chosen_measurements(run, names) or names, key=lambda n: order.index(family_of(n)))
-    parts = [f"{_said(group, name, last)} ({group.label}, {_evidence(group)})" for group in groups]
+    name = NET if name.startswith("freckles/") and NET in names else name
+    parts = [f"{group.label} ({_evidence(group)}) {_said(group, name, last)}" for group in groups]
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
     real, words = run.real(name), wording(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"

@@ -13,13 +13,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from . import curves
 from .groups import Group
 from .numbers import number
 from .run_view import Run, plain
-from .statistics import possible
+from .statistics import possible_repetition
 from .wording import Wording, wording
 
 __all__ = ["PointPlot", "as_island", "point_plot"]
@@ -116,15 +115,6 @@ def _row(run: Run, name: str, generation: int) -> Measurement | None:
     return run.real(name) if generation == 0 else run.at(name, generation)
 
 
-def _ends(m: Measurement) -> tuple[float, float] | None:
-    """Return the interval of a repetition of the run, no further than what is possible."""
-    ends = repetition(m)
-    if ends is None:
-        return None
-    low, high = possible(m)
-    return min(max(ends[0], low), high), min(max(ends[1], low), high)
-
-
 def _run(order: int, label: str, run: Run, names: Sequence[str], last: int) -> dict[str, Any]:
     """Return one run: measurement by measurement and generation by generation [value, low, high], or null."""
     values = []
@@ -136,7 +126,7 @@ def _run(order: int, label: str, run: Run, names: Sequence[str], last: int) -> d
 
 
 def _three(m: Measurement) -> list[float | None]:
-    ends = _ends(m)
+    ends = possible_repetition(m)
     return [None if each is None else float(f"{each:.{DIGITS}g}") for each in (m.value, *(ends or (None, None)))]
 
 
@@ -144,14 +134,16 @@ def _text(run: Run, name: str, generation: int) -> str:
     m = _row(run, name, generation)
     if m is None or m.value is None:
         return "–"
-    ends = _ends(m)
+    ends = possible_repetition(m)
     return number(m.value) + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
 
 
 def _drawn(groups: Sequence[Group], x: tuple[str, Wording], y: tuple[str, Wording], last: int) -> str:
     """Return the plot as an SVG: a point with error bars for each run, in the colour and marker of its group."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = curves.new_axes(plain(y[1].title, 60), last, size=(7.2, 4.2))
-    axes.xaxis.get_major_locator().set_params(integer=False)  # pyright: ignore[reportAttributeAccessIssue]
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
     axes.set_xlabel(plain(x[1].title, 70), color=curves.MUTED, fontsize=10)
     axes.set_xlim(auto=True)
     ends = []

@@ -15,7 +15,7 @@ from ..experiment import flatten
 from ..measurement import Measurement
 from .run_view import Run, plain, read_run
 
-__all__ = ["MOST_GROUPS", "Group", "group_runs", "same_data", "shared_names"]
+__all__ = ["MOST_GROUPS", "Group", "group_runs", "pictured_runs", "same_data", "shared_names"]
 
 MOST_GROUPS = 6
 """The largest number of groups of a page or deck: as many as there are colours and markers."""
@@ -167,3 +167,12 @@ def _comparable(rows: Sequence[Measurement]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def pictured_runs(groups: Sequence[Group]) -> list[Run]:
+    """Return the run of each group whose pictures are shown: of a seed that all groups have, else its first."""
+    shared = set.intersection(*(set(map(str, group.seeds)) for group in groups))
+    return [
+        next((run for run, seed in zip(group.runs, group.seeds, strict=True) if str(seed) in shared), group.runs[0])
+        for group in groups
+    ]

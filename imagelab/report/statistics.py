@@ -28,14 +28,23 @@ from typing import Literal
 
 import numpy as np
 
-from ..evaluation.chains import loop_error
+from ..evaluation.chains import loop_error, repetition
 from ..evaluation.significance import holm, improbable, joined, replicated, sigmas
 from ..measurement import Measurement, t95
 from .groups import Group
 from .numbers import NBSP, number
 from .run_view import Run
 
-__all__ = ["OUTCOMES", "Difference", "Estimate", "differences", "estimate", "outcomes", "possible"]
+__all__ = [
+    "OUTCOMES",
+    "Difference",
+    "Estimate",
+    "differences",
+    "estimate",
+    "outcomes",
+    "possible",
+    "possible_repetition",
+]
 
 OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
 """The outcomes that are tested: freckles, the finest octave, a distance, a diversity; the others are descriptive."""
@@ -199,6 +208,15 @@ def possible(m: Measurement) -> tuple[float, float]:
 
 def _row(run: Run, name: str, generation: int, line: int = 0) -> Measurement | None:
     return run.real(name) if generation == 0 else run.at(name, generation, line)
+
+
+def possible_repetition(m: Measurement) -> tuple[float, float] | None:
+    """Return the 95 % interval of another run like that of a measurement, no further than what is possible."""
+    ends = repetition(m)
+    if ends is None:
+        return None
+    low, high = possible(m)
+    return min(max(ends[0], low), high), min(max(ends[1], low), high)
 
 
 def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:

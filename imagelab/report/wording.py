@@ -24,8 +24,8 @@ MEMBERS = {
     "prdc/density": ("Density", "how many real images each generated one resembles; real images have about 1"),
     "prdc/coverage": ("Coverage", "the share of real images that some generated image resembles"),
     "freckles/corrected": (
-        "Visible freckles a face",
-        "corrected for the counter’s misses and false detections, not for spots that the model adds",
+        "Freckles a face, corrected for the counter’s errors",
+        "corrected for misses and false detections as on real faces, not for spots that the model adds",
     ),
     "freckles/net": (
         "Freckles a face, net of spots that the model adds",
