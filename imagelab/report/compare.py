@@ -99,7 +99,7 @@ def _context(groups: Sequence[Group], shared: Mapping[str, Any]) -> dict[str, An
     names = [name for name in shared_names(groups) if family_of(name) in families]
     chosen, declared = chosen_measurements(run, names), outcomes(shared_names(groups))
     tested = differences(groups, list(dict.fromkeys([*declared, *chosen])), last) if last else []
-    shown, alike = _shown(groups)
+    shown, copies, alike = _shown(groups)
     sentence, meaning = compared_sentence(groups, names, last)
     return {
         "title": "Side by side: " + " · ".join(group.label for group in groups),
@@ -107,8 +107,11 @@ def _context(groups: Sequence[Group], shared: Mapping[str, Any]) -> dict[str, An
         "meaning": meaning,
         "groups": shown,
         "alike": alike,
+        "copies": copies,
         "panels": [group_panel(groups, name) for name in chosen],
-        "points": point_plot(groups, _first(names, [*declared, *chosen]), last),
+        "points": point_plot(
+            groups, _first(names, [*(name for name in [NET] if name in names), *declared, *chosen]), last
+        ),
         "table": _table(groups, names, last),
         "differences": [(d, wording(run, d.name).title, _amount(d)) for d in tested],
         "tests": max((d.tests for d in tested if d.outcome and d.p is not None), default=0),
@@ -134,8 +137,8 @@ def _first(names: Sequence[str], preferred: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys([*preferred, *names]) if name not in repeats]
 
 
-def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool]:
-    """Return the groups with their pictures, of as many columns each, and whether they began with the same pictures."""
+def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool, bool]:
+    """Return the groups with as many pictures each, whether these are copies, and whether all copy the same ones."""
     runs = pictured_runs(groups)
     kind = "photocopy" if all(run.pictures("photocopy") for run in runs) else "tracked"
     pictures = [run.pictures(kind) for run in runs]
@@ -150,7 +153,7 @@ def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool]:
         wide = columns * (width + 2) - 2
         ribbon = found[0] if found else None
         shown.append(Shown(group.label, group.made_of, run.name, rows, columns, wide, height, ribbon))
-    return shown, alike
+    return shown, kind == "photocopy", alike
 
 
 def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[TableRow]:
@@ -192,7 +195,7 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
     kind = "two real sets" if real and is_distance(real) else "real images"
     values = ", ".join(parts) + (f"; {kind} {floor.said}" if floor else "")
     after = f"after {last} generation{'s' if last > 1 else ''}"
-    return f"{words.phrase} {after}: {values}.", f"{words.title}: {words.meaning}." if words.meaning else ""
+    return f"{words.phrase}, {after}: {values}.", f"{words.title}: {words.meaning}." if words.meaning else ""
 
 
 def _evidence(group: Group) -> str:

@@ -86,7 +86,7 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
     members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in alike.values()]
     labels = _labels([{key: settings[own[0]].get(key) for key in different} for own in members])
     groups = [
-        Group(plain(label or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
+        Group(plain(label or _plainest(different) or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
         for label, own in zip(labels, members, strict=True)
     ]
     return _numbered(groups), shared
@@ -101,14 +101,33 @@ def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 
     If the labels are too long, settings of a recipe whose kind differs are left out, and so are the metrics, provided
     that the labels remain different. Two kinds of data or model have different settings anyway, so naming these would
-    add nothing to the kind.
+    add nothing to the kind. Labels that are still too long name only the settings that are needed to tell them apart.
     """
     labels = [_label(own) for own in groups]
     if max(map(len, labels)) <= BRIEF:
         return labels
     kinds = {key for own in groups for key in own if key.endswith("kind")}
     brief = [_label({key: own[key] for key in own if key in kinds or _stands_alone(key, kinds)}) for own in groups]
-    return brief if len(set(brief)) == len(brief) else labels
+    if len(set(brief)) == len(brief) and max(map(len, brief)) <= BRIEF:
+        return brief
+    return _fewest(groups, kinds)
+
+
+def _fewest(groups: Sequence[Mapping[str, Any]], kinds: set[str]) -> list[str]:
+    """Return labels of the kinds and of as few other settings, in their order, as set the groups apart."""
+    used = set(kinds)
+
+    def labels() -> list[str]:
+        return [_label({key: own[key] for key in own if key in used}) for own in groups]
+
+    for key in sorted({key for own in groups for key in own} - kinds):
+        before = len(set(labels()))
+        if before == len(groups):
+            break
+        used.add(key)
+        if len(set(labels())) == before:
+            used.remove(key)
+    return labels()
 
 
 def _stands_alone(key: str, kinds: set[str]) -> bool:
@@ -125,6 +144,12 @@ def _label(own: Mapping[str, Any]) -> str:
         if not key.endswith("kind") and value is not None and value is not False
     ]
     return ", ".join([*kinds, *rest])
+
+
+def _plainest(different: Sequence[str]) -> str:
+    """Return the label of a group that has none of the settings in which the groups differ; "" for one group alone."""
+    names = ", ".join(key.rpartition(".")[2].replace("_", " ") for key in different)
+    return f"without {names}" if names else ""
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .numbers import number
+from .numbers import NBSP, number
 from .palette import LIGHT
 from .run_view import plain
 from .slide_parts import BOTTOM, FACE, LEFT, ROOM_WIDE, add_table, describe, new_slide, rgb
@@ -276,4 +276,10 @@ def _cell(line: ChartLine, generation: int) -> str:
     ends = line.ends[generation] if generation < len(line.ends) else None
     if value is None:
         return "–"
-    return number(value) if ends is None else number(value, (ends[1] - ends[0]) / 2)
+    if ends is None:
+        return number(value)
+    half = (ends[1] - ends[0]) / 2
+    if abs(ends[1] + ends[0] - 2 * value) < 0.25 * half:
+        return number(value, half)
+    low, middle, high = (number(each, half / 2).partition(NBSP)[0] for each in (ends[0], value, ends[1]))
+    return f"{middle} ({low}–{high})" if ends[0] >= 0 else f"{middle} ({low} to {high})"

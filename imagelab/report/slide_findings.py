@@ -68,7 +68,7 @@ def _bars(view: Run) -> str:
 def what_is_shown(view: Run, name: str) -> str:
     """Return what a chart of a measurement shows, as one sentence."""
     if name == "freckles/net":
-        return "Spots found minus those also found where there are none, corrected for misses."
+        return "Spots found minus those found where there are none; bars also hold what blur may hide."
     if name == "freckles/corrected":
         return "Corrected for the counter’s misses and false detections, not for spots that the model adds."
     if name == "freckles/count":
@@ -88,7 +88,7 @@ def _freckle_caption(view: Run, name: str) -> str:
     if twin or view.at("freckles/blank", view.last):
         told.append(f"Also found where there are none: counted {where}.")
     if name == "freckles/net":
-        told.append("Net: found minus these, corrected for misses.")
+        told.append("Net: found minus these; its bars also hold what blur may hide.")
     elif name == "freckles/corrected":
         told.append("Corrected: for the counter’s misses and false detections, not for spots that the model adds.")
     return " ".join(told)

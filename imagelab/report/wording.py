@@ -28,10 +28,11 @@ MEMBERS = {
         "corrected for misses and false detections as on real faces, not for spots that the model adds",
     ),
     "freckles/net": (
-        "Freckles a face, net of spots that the model adds",
-        "the interval holds what blur may hide",
+        "Net freckles a face",
+        "spots found minus those that the model adds where there are none, corrected for misses; the interval holds "
+        "what blur may hide",
     ),
-    "freckles/count": ("Spots counted as freckles, a face", "not corrected; false detections are included"),
+    "freckles/count": ("Spots counted a face", "not corrected; false detections are included"),
     "pixel_variance": ("Pixel variance", "how much images differ from each other; real images have 1"),
 }
 """Name -> (title, meaning) of measurements whose title on a page is that of a family, or says less."""

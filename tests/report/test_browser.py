@@ -132,7 +132,7 @@ def test_no_page_is_wider_than_its_window_folds_open_or_shut(browser: Any, page:
 def test_the_slider_moves_the_picture_by_mouse_and_by_arrow_keys(browser: Any, page: Path) -> None:
     with Visit(browser, page) as visit:
         picture = visit.tab.locator("#flip-image, #many img.now").first
-        slider = visit.tab.locator("input[type=range]")
+        slider = visit.tab.locator("#flip-range, #many-range")
         last, word = picture.get_attribute("src"), slider.input_value()
         slider.focus()
         visit.tab.keyboard.press("ArrowLeft")

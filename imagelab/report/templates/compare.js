@@ -49,6 +49,10 @@
         side.dataset.label = strips[side.dataset.group].dataset.label;
         if (said.length) said[k].textContent = side.dataset.label;
       });
+      var reals = sides.map(function (side) { return nearest(strips[side.dataset.group], 0).src; });
+      wipe.querySelectorAll("[data-alike]").forEach(function (words) {
+        words.hidden = (words.dataset.alike === "yes") !== (wipe.dataset.copies === "yes" && reals[0] === reals[1]);
+      });
       show();
     };
     picks.forEach(function (pick) { pick.addEventListener("change", choose); });

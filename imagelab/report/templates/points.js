@@ -5,6 +5,7 @@
   var data = JSON.parse(island.textContent);
   var across = document.getElementById("points-x"), up = document.getElementById("points-y");
   var path = document.getElementById("points-path"), told = document.getElementById("points-told");
+  var head = document.getElementById("points-up");
   var plot = document.getElementById("points-plot"), body = home.querySelector("tbody");
   var heads = home.querySelectorAll("thead th");
   var NS = "http://www.w3.org/2000/svg", shapes = [
@@ -34,7 +35,7 @@
   function ticks(low, high, most) {
     var step = Math.pow(10, Math.floor(Math.log10((high - low) / most))), found = [];
     [1, 2, 5, 10].some(function (k) { if ((high - low) / (step * k) <= most) { step *= k; return true; } });
-    for (var k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
+    for (var k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step + 0);
     return found;
   }
   function span(name) {
@@ -105,9 +106,10 @@
       });
     });
     make("text", {x: (box.left + box.right) / 2, y: high - 8, "text-anchor": "middle", "class": "name"}, svg,
-      cutTo(data.names[x].title, box.right - box.left));
+      cutTo(data.names[x].title + " \u2192", box.right - box.left));
     plot.replaceChildren(svg);
-    document.getElementById("points-up").textContent = "Upwards: " + data.names[y].title + ". Across: " + data.names[x].title + ".";
+    head.textContent = "\u2191 " + data.names[y].title;
+    head.hidden = false;
   }
   function cutTo(text, room) {
     var most = Math.floor(room / 7.2);
