@@ -257,7 +257,7 @@ def data_slides(deck: Presentation, charts: Sequence[SlideChart], notes: Sequenc
         slide, top = new_slide(deck, f"All numbers of the charts{several}", caption, notes)
         head = ["", *("real" if generation == 0 else f"gen. {generation}" for generation in shown)]
         cells = [[f"{chart.name}: {line.label}", *(_cell(line, g) for g in shown)] for chart, line in part]
-        add_table(slide, head, cells, top, first=3.4, row=min(0.5, (BOTTOM + 0.3 - top) / (len(cells) + 1)))
+        add_table(slide, head, cells, top, first=3.2, row=min(0.5, (BOTTOM + 0.3 - top) / (len(cells) + 1)))
         for chart, _ in part:
             found.setdefault(chart.title, slide)
     return found
@@ -281,5 +281,5 @@ def _cell(line: ChartLine, generation: int) -> str:
     half = (ends[1] - ends[0]) / 2
     if abs(ends[1] + ends[0] - 2 * value) < 0.25 * half:
         return number(value, half)
-    low, middle, high = (number(each, half / 2).partition(NBSP)[0] for each in (ends[0], value, ends[1]))
+    low, middle, high = (number(each, half).partition(NBSP)[0] for each in (ends[0], value, ends[1]))
     return f"{middle} ({low}–{high})" if ends[0] >= 0 else f"{middle} ({low} to {high})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..measurement import Measurement
 from .headline import finest_band
-from .numbers import interval, is_distance, number, trainings
+from .numbers import interval, is_distance, trainings
 from .run_view import Run, plain
 from .slide_charts import ChartLine, Role, SlideChart, generation_word
 from .statistics import possible_repetition
@@ -185,6 +185,6 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
 
 
 def brief_number(value: float) -> str:
-    """Return a number for a title: whole from 20 on, else one decimal, three digits below 1."""
-    text = f"{value:,.0f}" if abs(value) >= 20 else f"{value:.1f}" if abs(value) >= 0.95 else number(value)
-    return text.replace("-", "−")
+    """Return a number for a title: whole from 20 on, one decimal from 1 on, two below."""
+    digits = 0 if abs(value) >= 20 else 1 if abs(value) >= 0.95 else 2
+    return f"{value:,.{digits}f}".replace("-", "−")

@@ -133,17 +133,15 @@ def test_a_caption_names_repeats_and_kind_of_interval_group_by_group(make_run: M
     small = group_panel(groups, "freckles/corrected").small
     assert (
         "replace: 2 runs of one training each, shaded: 95 % interval between its runs, 12.7 standard errors wide each "
-        "way; mix: one run of 3 trainings, shaded: 95 % interval between its trainings; accumulate: one run of one "
-        "training, no interval drawn"
+        "way; mix, replicates 3: one run of 3 trainings, shaded: 95 % interval between its trainings; accumulate: one "
+        "run of one training, no interval drawn"
     ) in small
 
 
 def test_only_groups_with_repeats_of_their_own_are_shaded(make_run: MakeRun):
     groups, _ = group_runs(mixed(make_run))
     svg = str(group_panel(groups, "freckles/corrected").svg)
-    shaded = [
-        k for k in range(3) if re.search(rf'<path d="[^"]+"[^>]*style="fill: var\(--line-{k}\); fill-opacity: 0', svg)
-    ]
+    shaded = [k for k in range(3) if re.search(rf'<use [^>]*style="fill: var\(--line-{k}\); fill-opacity: 0', svg)]
     assert shaded == [0, 1]
 
 

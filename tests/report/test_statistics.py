@@ -276,3 +276,8 @@ def test_a_group_says_how_many_runs_and_trainings_it_is_made_of(make_run: MakeRu
         "3 runs of one training each, seeds 0, 1, 2",
         "one run of 3 trainings, seed 0",
     ]
+
+
+def test_a_group_without_the_settings_of_the_others_is_called_so(make_run: MakeRun):
+    groups, _ = group_runs([make_run("one-00000000"), make_run("two-00000000", experiment={"replicates": 3})])
+    assert [group.label for group in groups] == ["without replicates", "replicates 3"]
