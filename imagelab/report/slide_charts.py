@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .numbers import NBSP, number
 from .palette import LIGHT
 from .run_view import plain
-from .slide_parts import BOTTOM, FACE, LEFT, ROOM_WIDE, add_table, describe, new_slide, rgb
+from .slide_parts import BOTTOM, FACE, LEAST, LEFT, LINE, ROOM_WIDE, add_table, describe, new_slide, rgb, text_lines
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChartLine", "Role", "SlideChart", "add_chart", "data_slides", "generation_word"]
 
-SHOWN = 7  # generations of the tables
-TABLE_ROWS = 13  # rows of a table on one slide
+SHOWN = 6  # generations of the tables
+LABELS, ROW, TABLE_HIGH = 3.1, 0.37, 5.0  # inches: labels and least height of the rows of a table, height of all rows
 C = "http://schemas.openxmlformats.org/drawingml/2006/chart"
 WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -243,32 +243,48 @@ def data_slides(deck: Presentation, charts: Sequence[SlideChart], notes: Sequenc
         notes: for the speaker.
     """
     rows = [(chart, line) for chart in charts for line in chart.lines if line.role != "real" and any(line.values)]
-    last = max((len(line.values) - 1 for _, line in rows), default=0)
-    shown = _spread(last)
+    shown = _shown_generations([line for _, line in rows])
+    pages = _pages([f"{chart.name}: {line.label}" for chart, line in rows])
     found: dict[str, Slide] = {}
-    for start in range(0, len(rows), TABLE_ROWS):
-        part = rows[start : start + TABLE_ROWS]
+    for number_of, (first, last) in enumerate(pages, 1):
+        part = rows[first:last]
         images = sorted({line.images for _, line in part if line.images})
         caption = (
             f"Value and 95 % interval; {' or '.join(f'{n:,}' for n in images)} images a generation. "
             "All generations: in each chart, Edit data."
         )
-        several = f", part {start // TABLE_ROWS + 1}" if len(rows) > TABLE_ROWS else ""
+        several = f", part {number_of} of {len(pages)}" if len(pages) > 1 else ""
         slide, top = new_slide(deck, f"All numbers of the charts{several}", caption, notes)
         head = ["", *("real" if generation == 0 else f"gen. {generation}" for generation in shown)]
         cells = [[f"{chart.name}: {line.label}", *(_cell(line, g) for g in shown)] for chart, line in part]
-        add_table(slide, head, cells, top, first=3.2, row=min(0.5, (BOTTOM + 0.3 - top) / (len(cells) + 1)))
+        add_table(slide, head, cells, top, LABELS, ROW)
         for chart, _ in part:
             found.setdefault(chart.title, slide)
     return found
 
 
-def _spread(last: int) -> list[int]:
-    """Return at most SHOWN generations from 0 to the last, the early ones in equal steps."""
+def _pages(labels: Sequence[str]) -> list[tuple[int, int]]:
+    """Return (first row, row after the last) of each slide of a table; the slides are about equally high."""
+    heights = [max(ROW, text_lines(label, LEAST, LABELS - 0.06) * LEAST * LINE + 0.06) for label in labels]
+    count = max(1, math.ceil(sum(heights) / TABLE_HIGH))
+    pages, first, used = [], 0, 0.0
+    for row, high in enumerate(heights):
+        if used and used + high > min(TABLE_HIGH, sum(heights) / count + ROW):
+            pages.append((first, row))
+            first, used = row, 0.0
+        used += high
+    return [*pages, (first, len(labels))]
+
+
+def _shown_generations(lines: Sequence[ChartLine]) -> list[int]:
+    """Return about SHOWN generations: real images, the first, the last of every line, and some between."""
+    lasts = sorted({len(line.values) - 1 for line in lines})
+    last = lasts[-1] if lasts else 0
     if last < SHOWN:
         return list(range(last + 1))
     step = -(-last // (SHOWN - 2))
-    return sorted({0, 1, *range(step, last, step), last})
+    between = [generation for generation in range(step, last, step) if last - generation > step // 2]
+    return sorted({0, 1, *between, lasts[0], last})
 
 
 def _cell(line: ChartLine, generation: int) -> str:

@@ -86,9 +86,9 @@ def _freckle_caption(view: Run, name: str) -> str:
     where = "in a loop that never saw freckles" if twin else "in copies of faces without freckles"
     told = ["Found: all spots counted."]
     if twin or view.at("freckles/blank", view.last):
-        told.append(f"Also found where there are none: counted {where}.")
+        told.append(f"Found where none are: counted {where}.")
     if name == "freckles/net":
-        told.append("Net: found minus these; its bars also hold what blur may hide.")
+        told.append("Net: the difference; its bars also hold what blur may hide.")
     elif name == "freckles/corrected":
         told.append("Corrected: for the counter’s misses and false detections, not for spots that the model adds.")
     return " ".join(told)
@@ -108,7 +108,7 @@ def _freckle_lines(view: Run, name: str) -> list[ChartLine]:
         lines.append(_line(view, "freckles/count", 0, f"found, {model}", "control"))
     control = "freckles/twin" if view.at("freckles/twin", view.last) else "freckles/blank"
     if view.series(control):
-        lines.append(_line(view, control, 0, "found where there are none", "blank"))
+        lines.append(_line(view, control, 0, "found where none are", "blank"))
     return [*lines, *_real(view, name)]
 
 

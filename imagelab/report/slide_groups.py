@@ -30,6 +30,7 @@ __all__ = ["tell_groups"]
 
 NAMED = 3  # up to this number of groups a title names the value of each
 FILM_RUNS = 4
+LONGEST_TITLE, LONGEST_CAPTION = 160, 230  # letters
 
 
 def tell_groups(deck: Presentation, folders: Sequence[Path], scratch: Path) -> str:
@@ -53,12 +54,12 @@ def tell_groups(deck: Presentation, folders: Sequence[Path], scratch: Path) -> s
     _opening(deck, groups, names, last, notes)
     if len(views) <= FILM_RUNS and all(max(view.pictures("photocopy"), default=0) for view in views):
         labelled = [(group.label, view) for group, view in zip(groups, views, strict=True)]
-        add_film(deck, views, scratch, film_title(labelled), notes)
+        add_film(deck, views, scratch, film_title(labelled), notes, [plain(group.label, 24) for group in groups])
     charts = _charts(groups, names, notes) if last else []
     places = add_charts(deck, charts)
     found = [(group.label, ribbon[0]) for group, view in zip(groups, views, strict=True) if (ribbon := ribbons(view))]
     if found:
-        told = [f"{label}: {plain(ribbon.told[0], 200)}" for label, ribbon in found if ribbon.told]
+        told = [f"{label}: {plain(ribbon.told[0], 280)}" for label, ribbon in found if ribbon.told]
         same = {ribbon.told[:1] for _, ribbon in found}
         told = [plain(found[0][1].told[0], 200)] if len(same) == 1 and told else told
         add_stages(deck, found, told, [*told, *(ribbon.alt for _, ribbon in found), *notes])
@@ -76,7 +77,12 @@ def _opening(
     """Add the values of the groups and, below, one row of pictures for each."""
     families = open_families(groups[0].runs[0])
     sentence, meaning = compared_sentence(groups, [name for name in names if family_of(name) in families], last)
-    slide, top = new_slide(deck, sentence, "", [meaning, *notes])
+    first = next((pair for pair in main_measurements(groups[0].runs[0]).items() if pair[1] in names), None)
+    title = sentence
+    if len(sentence) > LONGEST_TITLE and first and last:
+        found = _finding(first[0], groups, first[1])
+        title = f"{_counted(groups).capitalize()}: {found[:1].lower()}{found[1:]}"
+    slide, top = new_slide(deck, title, "", [sentence, meaning, *notes])
     views = pictured_runs(groups)
     kind = "photocopy" if all(view.pictures("photocopy") for view in views) else "tracked"
     pictures = [view.pictures(kind) for view in views]
@@ -111,7 +117,10 @@ def _charts(groups: Sequence[Group], names: Sequence[str], notes: Sequence[str])
         words, what = wording(run, name), what_is_shown(run, name)
         bars = shading(groups, name).replace("shaded: 95 % interval", "bars: 95 % interval")
         bars = bars.replace("no interval drawn", "no bars")
-        caption = plain(f"{what} {bars[:1].upper()}{bars[1:]}.", 330)
+        caption = f"{what} {bars[:1].upper()}{bars[1:]}."
+        if len(caption) > LONGEST_CAPTION:
+            repeated = sum(any(line.ends) for line in lines)
+            caption = f"{what} Bars: 95 % interval between runs or trainings, for {repeated} of {len(groups)} groups."
         charts.append(
             SlideChart(
                 _finding(role, groups, name),
@@ -130,7 +139,7 @@ def _line(group: Group, name: str) -> ChartLine:
     values = tuple(None if each is None else each.value for each in found)
     ends = tuple(each.ends if each is not None and each.repeated else None for each in found)
     images = next((each.images for each in found[1:] if each is not None), 0)
-    return ChartLine(plain(group.label, 30), values, ends, images)
+    return ChartLine(plain(group.label, 28), values, ends, images)
 
 
 def _finding(role: str, groups: Sequence[Group], name: str) -> str:
@@ -203,7 +212,6 @@ def _cell(found: Difference | None) -> str:
 
 
 def _method(deck: Presentation, groups: Sequence[Group], shared: dict[str, Any], notes: Sequence[str]) -> None:
-    runs = sum(len(group.runs) for group in groups)
     points = [
         *(f"{group.label}: {group.made_of}." for group in groups),
         "Runs that differ in their seed alone are repeats. The value of a group is the mean of its runs.",
@@ -212,7 +220,13 @@ def _method(deck: Presentation, groups: Sequence[Group], shared: dict[str, Any],
         "Pictures are of one run of each group. All images except those of generation 0 are synthetic.",
     ]
     settings = "; ".join(f"{key}: {value}" for key, value in flat({k: v for k, v in shared.items() if v is not None}))
-    title = f"How it was measured: {generation_word(runs)} runs in {generation_word(len(groups))} group"
-    title += "s" if len(groups) > 1 else ""
-    slide, top = new_slide(deck, title, "", [*notes, plain(f"What all runs share: {settings}", 3000)])
+    slide, top = new_slide(
+        deck, f"How it was measured: {_counted(groups)}", "", [*notes, plain(f"What all runs share: {settings}", 3000)]
+    )
     add_bullets(slide, points, top + 0.1, 20 if len(groups) < 5 else 18, 0.15)
+
+
+def _counted(groups: Sequence[Group]) -> str:
+    """Return the numbers of runs and groups as words."""
+    runs = sum(len(group.runs) for group in groups)
+    return f"{generation_word(runs)} runs in {generation_word(len(groups))} group{'s' if len(groups) > 1 else ''}"

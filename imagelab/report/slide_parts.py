@@ -30,6 +30,7 @@ __all__ = [
     "HIGH",
     "LEAST",
     "LEFT",
+    "LINE",
     "ROOM_WIDE",
     "WIDE",
     "add_bullets",
@@ -289,7 +290,7 @@ def add_table(
         rows: the cells of each row, as text.
         top: where it begins, in inches.
         first: the width of the first column.
-        row: the height of a row.
+        row: the least height of a row.
     """
     from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
     from pptx.util import Inches, Pt
@@ -302,7 +303,10 @@ def add_table(
     for k, column in enumerate(table.columns):
         column.width = Inches(other if k else first)
     for y, cells in enumerate([head, *rows]):
-        table.rows[y].height = Inches(row)
+        lines = max(
+            text_lines(joined_numbers(cells[0]), LEAST, first - 0.06), *(1 + words.count("\n") for words in cells)
+        )
+        table.rows[y].height = Inches(max(row, lines * LEAST * LINE + 0.06))
         for x, words in enumerate(cells):
             cell = table.cell(y, x)
             cell.fill.solid()

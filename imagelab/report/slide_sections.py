@@ -37,7 +37,14 @@ __all__ = ["add_charts", "add_film", "add_links", "add_stages", "film_title"]
 NAMED = 3  # up to this number of bars, the title names the stage of each
 
 
-def add_film(deck: Presentation, views: Sequence[Run], scratch: Path, title: str, notes: Sequence[str]) -> None:
+def add_film(
+    deck: Presentation,
+    views: Sequence[Run],
+    scratch: Path,
+    title: str,
+    notes: Sequence[str],
+    labels: Sequence[str] = (),
+) -> None:
     """Add the animated photocopies of one run, or of several side by side.
 
     Args:
@@ -46,8 +53,9 @@ def add_film(deck: Presentation, views: Sequence[Run], scratch: Path, title: str
         scratch: a folder for the picture.
         title: of the slide.
         notes: for the speaker.
+        labels: a name for each of several runs.
     """
-    film = animate([view.folder for view in views], scratch / "film.gif", seconds=0.6)[0]
+    film = animate([view.folder for view in views], scratch / "film.gif", seconds=0.6, labels=labels)[0]
     spoken = [
         "The animation plays in slide show mode, one frame per generation. A GIF has 256 colours per frame; "
         "lossless pictures are in the report folder of the run. The bars are of newly drawn images, not of these.",

@@ -208,7 +208,7 @@ def test_the_freckle_slide_shows_what_is_found_also_where_there_are_none(make_ru
         == "Freckles: 5.0 in real faces, 2.5 after the first training, 0.00 after ten"
     )
     names = [series.name for shape in slide.shapes if shape.has_chart for series in shape.chart.series]
-    assert names == ["net, VAE", "net, PPCA", "found, VAE", "found where there are none", "real"]
+    assert names == ["net, VAE", "net, PPCA", "found, VAE", "found where none are", "real"]
     assert "Found: all spots counted." in texts(slide) and "in a loop that never saw freckles" in texts(slide)
 
 
@@ -257,6 +257,9 @@ def boxes(slide: Any) -> Iterator[tuple[str, float, float, float, float]]:
 def test_every_shape_lies_on_its_slide_and_none_covers_another(any_deck: Any):
     for slide in any_deck.slides:
         found = list(boxes(slide))
+        for shape in slide.shapes:
+            if shape.has_table:
+                assert Emu(shape.top + sum(row.height for row in shape.table.rows)).inches <= 7.3
         for name, left, top, right, bottom in found:
             assert left >= 0.1 and top >= 0.1 and right <= 13.25 and bottom <= 7.45, (texts(slide)[:60], name)
         for one, two in combinations(found, 2):
@@ -329,7 +332,7 @@ def test_the_table_of_numbers_gives_value_interval_and_number_of_images(make_run
     rows = [[cell.text_frame.text.replace("\u00a0", " ") for cell in row.cells] for row in table.rows]
     assert rows[0] == ["", "real", "gen. 1", "gen. 2", "gen. 3"]
     (variance,) = [row for row in rows if row[0] == "Variance: VAE"]
-    assert variance[1].startswith("1.00 ± 0.0") and variance[4].startswith("0.91 ± 0.0")
+    assert variance[1].startswith("1.00") and variance[4].startswith("0.91 ± 0.0")
     assert "2,048 images a generation" in texts(last)
 
 
