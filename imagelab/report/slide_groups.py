@@ -86,7 +86,6 @@ def _opening(
     views = pictured_runs(groups)
     kind = "photocopy" if all(view.pictures("photocopy") for view in views) else "tracked"
     pictures = [view.pictures(kind) for view in views]
-    shapes = {next(iter(each.values())).shape[1:] for each in pictures}
     rows = [
         (f"{group.label}, generation {max(each)}", each[max(each)])
         for group, each in zip(groups, pictures, strict=True)
@@ -94,8 +93,6 @@ def _opening(
     reals = [each[min(each)] for each in pictures]
     if kind == "photocopy" and all(np.array_equal(real, reals[0]) for real in reals):
         rows.insert(0, ("real", reals[0]))
-    if len(shapes) > 1:
-        rows = rows[:1]
     picture_rows(slide, rows, f"Rows of pictures: {'; '.join(label for label, _ in rows)}.", top)
 
 

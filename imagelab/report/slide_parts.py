@@ -235,7 +235,7 @@ def picture_rows(
 
     Args:
         slide: the slide.
-        rows: (caption, uint8 [K,C,H,W]) of each row, of one size and number.
+        rows: (caption, uint8 [K,C,H,W]) of each row; smaller pictures are enlarged to the size of the largest.
         alt: alternative text of the whole.
         top: where it begins, in inches.
         heads: a caption above each column; empty for none. With heads, the columns spread over the slide.
@@ -248,7 +248,7 @@ def picture_rows(
     columns = min(columns, *(len(images) for _, images in rows))
     room = ROOM_WIDE - label
     head = 2 * LEAST * LINE + 0.05 if heads else 0.0
-    high, wide = rows[0][1].shape[2:]
+    high, wide = max((images.shape[2:] for _, images in rows), key=max)
     down = min((BOTTOM + 0.3 - top - head) / len(rows), MOST_HIGH)
     if not heads:  # fewer pictures, as large as the rows allow
         columns = min(columns, max(LEAST_COLUMNS, int(room / (down * wide / high))))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imagelab.measurement import Measurement
@@ -243,3 +244,16 @@ def test_three_groups_can_be_chosen_for_the_divider_and_two_need_no_choice(make_
 def test_repeats_of_one_group_have_no_divider(make_run: MakeRun, tmp_path: Path):
     html = write_comparison(seeds_of(make_run, "replace", range(2)), tmp_path / "page.html").read_text("utf-8")
     assert 'id="wipe"' not in html and 'id="many"' in html
+
+
+def test_runs_that_have_only_begun_make_a_page(make_run: MakeRun, tmp_path: Path):
+    runs = [make_run(f"r{k}-00000000", generations=0, experiment={"images": 10 + k}) for k in range(2)]
+    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
+    assert "no measurement in common" in html and 'id="points"' not in html and 'id="many"' in html
+
+
+def test_pictures_of_different_sizes_stand_side_by_side(make_run: MakeRun, tmp_path: Path):
+    large = np.random.default_rng(2).integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
+    runs = [make_run("a-00000000", 2), make_run("b-00000000", 2, faces=large, experiment={"images": 9})]
+    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
+    assert 'data-alike="yes" hidden' in html and html.count('class="now"') == 2

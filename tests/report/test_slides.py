@@ -383,6 +383,18 @@ def test_runs_that_have_only_begun_make_a_deck_together(make_run: MakeRun, tmp_p
     assert "no measurement in common" in texts(deck.slides[0]) and not charts(deck)
 
 
+def test_groups_with_pictures_of_different_sizes_stand_in_one_deck(make_run: MakeRun, tmp_path: Path):
+    large = np.random.default_rng(2).integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
+    grey = np.random.default_rng(3).integers(0, 256, (8, 1, 16, 16), dtype=np.uint8)
+    runs = [
+        make_run("a-00000000", 2),
+        make_run("b-00000000", 2, faces=large, experiment={"regime": {"kind": "mix"}}),
+        make_run("c-00000000", 2, faces=grey, experiment={"regime": {"kind": "accumulate"}}),
+    ]
+    deck = deck_of(*runs, out=tmp_path / "deck.pptx")
+    assert len(re.findall("generation 2", texts(deck.slides[0]))) == 3
+
+
 @pytest.mark.parametrize(("count", "word"), [(1, "one"), (12, "twelve"), (13, "13"), (1000, "1,000")])
 def test_small_numbers_are_words_in_titles(count: int, word: str):
     assert generation_word(count) == word
