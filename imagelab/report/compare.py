@@ -36,6 +36,7 @@ NET = (
     "freckles/net"  # where every run has it, it is what the head line gives: spots that the model adds are no freckles
 )
 NARROW = 4  # pictures of a strip on the screen of a phone
+LONGEST = 120  # letters of the values in the head line; of more, the lowest and the highest are given
 FEW = 4  # up to this number of runs, the page explains why an interval is wide
 
 
@@ -189,11 +190,16 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
     order = open_families(run)
     name = min(chosen_measurements(run, names) or names, key=lambda n: order.index(family_of(n)))
     name = NET if name.startswith("freckles/") and NET in names else name
-    parts = [f"{group.label} ({_evidence(group)}) {_said(group, name, last)}" for group in groups]
+    found = [(group, each) for group in groups if (each := estimate(group, name, last)) is not None]
+    values = ", ".join(f"{group.label} ({_evidence(group)}) {each.said}" for group, each in found)
+    if len(values) > LONGEST:
+        ends = [pick(found, key=lambda pair: pair[1].value) for pick in (min, max)]
+        values = " to ".join(f"{each.said} in {group.label} ({_evidence(group)})" for group, each in ends)
+        values = f"from {values}, the lowest and the highest of {len(found)} groups"
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
     real, words = run.real(name), wording(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"
-    values = ", ".join(parts) + (f"; {kind} {floor.said}" if floor else "")
+    values += f"; {kind} {floor.said}" if floor else ""
     after = f"after {last} generation{'s' if last > 1 else ''}"
     return f"{words.phrase}, {after}: {values}.", f"{words.title}: {words.meaning}." if words.meaning else ""
 

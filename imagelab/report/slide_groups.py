@@ -30,7 +30,7 @@ __all__ = ["tell_groups"]
 
 NAMED = 3  # up to this number of groups a title names the value of each
 FILM_RUNS = 4
-LONGEST_TITLE, LONGEST_CAPTION = 160, 230  # letters
+LONGEST_CAPTION = 230  # letters
 
 
 def tell_groups(deck: Presentation, folders: Sequence[Path], scratch: Path) -> str:
@@ -77,12 +77,7 @@ def _opening(
     """Add the values of the groups and, below, one row of pictures for each."""
     families = open_families(groups[0].runs[0])
     sentence, meaning = compared_sentence(groups, [name for name in names if family_of(name) in families], last)
-    first = next((pair for pair in main_measurements(groups[0].runs[0]).items() if pair[1] in names), None)
-    title = sentence
-    if len(sentence) > LONGEST_TITLE and first and last:
-        found = _finding(first[0], groups, first[1])
-        title = f"{_counted(groups).capitalize()}: {found[:1].lower()}{found[1:]}"
-    slide, top = new_slide(deck, title, "", [sentence, meaning, *notes])
+    slide, top = new_slide(deck, sentence, "", [meaning, *notes])
     views = pictured_runs(groups)
     kind = "photocopy" if all(view.pictures("photocopy") for view in views) else "tracked"
     pictures = [view.pictures(kind) for view in views]

@@ -257,3 +257,20 @@ def test_pictures_of_different_sizes_stand_side_by_side(make_run: MakeRun, tmp_p
     runs = [make_run("a-00000000", 2), make_run("b-00000000", 2, faces=large, experiment={"images": 9})]
     html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
     assert 'data-alike="yes" hidden' in html and html.count('class="now"') == 2
+
+
+def test_of_many_groups_the_head_line_gives_the_lowest_and_the_highest(make_run: MakeRun, tmp_path: Path):
+    runs = [
+        make_run(f"r{k}-00000000", experiment={"regime": {"kind": "mix", "real_fraction": k / 10}}) for k in range(6)
+    ]
+    for k, run in enumerate(runs):
+        rows = [Measurement.from_json(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        moved = [m if m.value is None else replace(m, value=m.value * (1 + k)) for m in rows]
+        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in moved))
+    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
+    (heading,) = re.findall(r"<h1>(.*?)</h1>", html)
+    assert re.search(
+        r": from [\d.]+ ± [\d.]+ in real fraction 0 \(one run\) to [\d.]+ ± [\d.]+ in real fraction 0.5 \(one run\), "
+        r"the lowest and the highest of 6 groups; real images ",
+        heading,
+    )
