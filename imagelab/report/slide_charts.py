@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .numbers import NBSP, number
 from .palette import LIGHT
 from .run_view import plain
-from .slide_parts import BOTTOM, FACE, LEAST, LEFT, LINE, ROOM_WIDE, add_table, describe, new_slide, rgb, text_lines
+from .slide_parts import BOTTOM, FACE, LEAST, LEFT, LINE, ROOM_WIDE, add_table, lines_of_text, new_slide, rgb, set_alt
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation
@@ -113,7 +113,7 @@ def add_chart(slide: Slide, chart: SlideChart, top: float) -> None:
         order += line.role == "line"
     native.part.chart_workbook.update_from_xlsx_blob(_workbook(chart, generations))
     described = "; ".join(f"{line.label}: {_first_last(line)}" for line in chart.lines)
-    describe(frame, f"Line chart over generations. {described}.")
+    set_alt(frame, f"Line chart over generations. {described}.")
 
 
 def _scale(axis: Any, chart: SlideChart) -> None:
@@ -265,7 +265,7 @@ def data_slides(deck: Presentation, charts: Sequence[SlideChart], notes: Sequenc
 
 def _pages(labels: Sequence[str]) -> list[tuple[int, int]]:
     """Return (first row, row after the last) of each slide of a table; the slides are about equally high."""
-    heights = [max(ROW, text_lines(label, LEAST, LABELS - 0.06) * LEAST * LINE + 0.06) for label in labels]
+    heights = [max(ROW, lines_of_text(label, LEAST, LABELS - 0.06) * LEAST * LINE + 0.06) for label in labels]
     count = max(1, math.ceil(sum(heights) / TABLE_HIGH))
     pages, first, used = [], 0, 0.0
     for row, high in enumerate(heights):

@@ -38,13 +38,13 @@ __all__ = [
     "add_picture",
     "add_table",
     "add_text",
-    "describe",
     "fill_text",
     "joined_numbers",
+    "lines_of_text",
     "new_slide",
     "picture_rows",
     "rgb",
-    "text_lines",
+    "set_alt",
 ]
 
 WIDE, HIGH = 13.333, 7.5  # inches, 16:9
@@ -81,14 +81,14 @@ def new_slide(deck: Presentation, title: str, caption: str, notes: Sequence[str]
         if shape != slide.shapes.title:
             shape.element.getparent().remove(shape.element)
     whole, size = joined_numbers(plain(title, 400)), TITLE + 4
-    if text_lines(whole, size, ROOM_WIDE, bold=True) > 1:
+    if lines_of_text(whole, size, ROOM_WIDE, bold=True) > 1:
         size = TITLE
     short = whole
-    while text_lines(short, size, ROOM_WIDE, bold=True) > TITLE_LINES:
+    while lines_of_text(short, size, ROOM_WIDE, bold=True) > TITLE_LINES:
         short = short.removesuffix("…")[:-8].rstrip() + "…"
     head = slide.shapes.title
     assert head is not None
-    high = text_lines(short, size, ROOM_WIDE, bold=True) * size * LINE
+    high = lines_of_text(short, size, ROOM_WIDE, bold=True) * size * LINE
     wide = _balanced(short, size)
     head.left, head.top, head.width, head.height = (Inches(x) for x in (LEFT, TOP, wide, high))
     head.text_frame.auto_size = MSO_AUTO_SIZE.NONE
@@ -108,13 +108,13 @@ def joined_numbers(text: str) -> str:
 
 def _balanced(text: str, size: int) -> float:
     """Return the width, in inches, at which the lines of a title are about equally long; all of it for one line."""
-    lines, wide = text_lines(text, size, ROOM_WIDE, bold=True), ROOM_WIDE
-    while lines > 1 and wide > 0.6 * ROOM_WIDE and text_lines(text, size, wide - 0.2, bold=True) == lines:
+    lines, wide = lines_of_text(text, size, ROOM_WIDE, bold=True), ROOM_WIDE
+    while lines > 1 and wide > 0.6 * ROOM_WIDE and lines_of_text(text, size, wide - 0.2, bold=True) == lines:
         wide -= 0.2
     return min(ROOM_WIDE, wide + 0.2) if lines > 1 else ROOM_WIDE
 
 
-def text_lines(text: str, size: float, room: float, bold: bool = False) -> int:
+def lines_of_text(text: str, size: float, room: float, bold: bool = False) -> int:
     """Return how many lines a text takes.
 
     Args:
@@ -165,7 +165,7 @@ def add_text(
 
     if size < LEAST:
         raise ValueError(f"slides: expected letters of at least {LEAST} points, got {size}")
-    high = text_lines(joined_numbers(plain(text, 600)), size, wide) * size * LINE if high is None else high
+    high = lines_of_text(joined_numbers(plain(text, 600)), size, wide) * size * LINE if high is None else high
     box = slide.shapes.add_textbox(Inches(x), Inches(y), Inches(wide), Inches(high))
     box.text_frame.auto_size = MSO_AUTO_SIZE.NONE
     fill_text(box.text_frame, text, size, colour, align=align)
@@ -175,7 +175,7 @@ def add_text(
 def add_bullets(slide: Slide, points: Sequence[str], y: float, size: int = 20, gap: float = 0.2) -> float:
     """Add paragraphs below each other and return the height where they end; what does not fit is left out."""
     for point in points:
-        if y + text_lines(joined_numbers(plain(point, 600)), size, ROOM_WIDE) * size * LINE > BOTTOM:
+        if y + lines_of_text(joined_numbers(plain(point, 600)), size, ROOM_WIDE) * size * LINE > BOTTOM:
             break
         y += add_text(slide, point, LEFT, y, ROOM_WIDE, size) + gap
     return y
@@ -204,7 +204,7 @@ def rgb(colour: str) -> RGBColor:
     return RGBColor.from_string(colour.removeprefix("#"))
 
 
-def describe(shape: Any, alt: str) -> None:
+def set_alt(shape: Any, alt: str) -> None:
     """Set the alternative text of a picture or chart."""
     shape._element.xpath(".//p:cNvPr")[0].set("descr", plain(alt, 600))
 
@@ -219,7 +219,7 @@ def add_picture(slide: Slide, path: Path, alt: str, top: float) -> None:
     high = BOTTOM + 0.3 - top
     wide = min(ROOM_WIDE, high * shape)
     place = Inches((WIDE - wide) / 2), Inches(top + (high - wide / shape) / 2), Inches(wide)
-    describe(slide.shapes.add_picture(io.BytesIO(path.read_bytes()), *place), alt)
+    set_alt(slide.shapes.add_picture(io.BytesIO(path.read_bytes()), *place), alt)
 
 
 def picture_rows(
@@ -269,7 +269,7 @@ def picture_rows(
     picture = slide.shapes.add_picture(
         io.BytesIO(file.getvalue()), Inches(left), Inches(top + head), Inches(canvas.width * inch)
     )
-    describe(picture, alt)
+    set_alt(picture, alt)
     for order, words in enumerate(heads[:columns]):
         middle = left + (order * step_x + wide * scale / 2) * inch
         add_text(slide, words, middle - across * 0.49, top, across * 0.98, LEAST, LIGHT.ink, head, "center")
@@ -304,7 +304,7 @@ def add_table(
         column.width = Inches(other if k else first)
     for y, cells in enumerate([head, *rows]):
         lines = max(
-            text_lines(joined_numbers(cells[0]), LEAST, first - 0.06), *(1 + words.count("\n") for words in cells)
+            lines_of_text(joined_numbers(cells[0]), LEAST, first - 0.06), *(1 + words.count("\n") for words in cells)
         )
         table.rows[y].height = Inches(max(row, lines * LEAST * LINE + 0.06))
         for x, words in enumerate(cells):
@@ -320,7 +320,7 @@ def add_table(
                 for run in paragraph.runs:
                     run.font.size, run.font.name, run.font.bold = Pt(LEAST), FACE, y == 0
                     run.font.color.rgb = rgb(LIGHT.ink)
-    describe(frame, f"Table of {len(rows)} rows: {', '.join(head)}.")
+    set_alt(frame, f"Table of {len(rows)} rows: {', '.join(head)}.")
 
 
 def add_link(slide: Slide, words: str, target: Slide) -> None:

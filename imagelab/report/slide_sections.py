@@ -22,9 +22,9 @@ from .slide_parts import (
     add_picture,
     add_text,
     fill_text,
+    lines_of_text,
     new_slide,
     rgb,
-    text_lines,
 )
 from .stage_bar import Ribbon
 
@@ -131,7 +131,7 @@ def add_stages(
             box.fill.fore_color.rgb = rgb(LIGHT.stages[segment.order])
             span = f"{segment.first}–{segment.last}" if segment.span > 1 else str(segment.first)
             for text in (f"{segment.stage} {span}", span):
-                if text_lines(text, LEAST, wide - 0.1) == 1 and len(text) * 0.085 < wide:
+                if lines_of_text(text, LEAST, wide - 0.1) == 1 and len(text) * 0.085 < wide:
                     fill_text(box.text_frame, text, LEAST, LIGHT.on_stages[segment.order], align="center")
                     break
     add_bullets(slide, list(told), top + 0.1 + len(found) * pitch + 0.25, 18)

@@ -21,7 +21,7 @@ from imagelab.report.headline import headline
 from imagelab.report.print_sheets import Sheet, SheetRow
 from imagelab.report.run_view import read_run
 from imagelab.report.slide_charts import generation_word
-from imagelab.report.slide_parts import ROOM_WIDE, text_lines
+from imagelab.report.slide_parts import ROOM_WIDE, lines_of_text
 from imagelab.report.slides import write_slides
 from imagelab.report.statistics import estimate, possible_repetition
 
@@ -251,7 +251,8 @@ def test_one_run_makes_at_most_ten_slides_and_six_at_most_twelve(any_deck: Any, 
 def boxes(slide: Any) -> Iterator[tuple[str, float, float, float, float]]:
     """Yield (name, left, top, right, bottom) of every shape of a slide, in inches."""
     for s in slide.shapes:
-        yield s.name, *(Emu(v).inches for v in (s.left, s.top, s.left + s.width, s.top + s.height))
+        left, top, wide, high = (Emu(v).inches for v in (s.left, s.top, s.width, s.height))
+        yield s.name, left, top, left + wide, top + high
 
 
 def test_every_shape_lies_on_its_slide_and_none_covers_another(any_deck: Any):
@@ -299,7 +300,7 @@ def test_no_text_is_higher_than_its_box(any_deck: Any):
         for shape in slide.shapes:
             if shape.has_text_frame and shape.text_frame.text:
                 run = shape.text_frame.paragraphs[0].runs[0]
-                lines = text_lines(run.text, run.font.size.pt, Emu(shape.width).inches, bool(run.font.bold))
+                lines = lines_of_text(run.text, run.font.size.pt, Emu(shape.width).inches, bool(run.font.bold))
                 assert lines * run.font.size.pt * 1.2 / 72 <= Emu(shape.height).inches + 0.02, (run.text, shape.name)
 
 
@@ -307,7 +308,7 @@ def test_the_numbers_of_a_table_stay_on_one_line(any_deck: Any):
     for slide in any_deck.slides:
         for p, wide, name in paragraphs(slide):
             if name.startswith("Table") and p.text and re.match(r"[\d−+]", p.text):
-                assert text_lines(p.text, 14, wide) == 1, p.text
+                assert lines_of_text(p.text, 14, wide) == 1, p.text
 
 
 def test_a_click_leads_from_every_chart_to_its_numbers(any_deck: Any):
@@ -401,9 +402,9 @@ def test_small_numbers_are_words_in_titles(count: int, word: str):
 
 
 def test_lines_of_a_text_are_counted_by_the_widths_of_its_letters():
-    assert text_lines("short", 28, ROOM_WIDE) == 1
-    assert text_lines("word " * 60, 28, ROOM_WIDE) == 5
-    assert text_lines("i" * 100, 28, ROOM_WIDE) < text_lines("W" * 100, 28, ROOM_WIDE)
+    assert lines_of_text("short", 28, ROOM_WIDE) == 1
+    assert lines_of_text("word " * 60, 28, ROOM_WIDE) == 5
+    assert lines_of_text("i" * 100, 28, ROOM_WIDE) < lines_of_text("W" * 100, 28, ROOM_WIDE)
 
 
 def test_a_hostile_title_stays_text(make_run: MakeRun, tmp_path: Path):

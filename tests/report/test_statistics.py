@@ -242,11 +242,12 @@ def share_run(
     value: float,
     seed: int = 0,
     regime: str = "replace",
-    **ends: float,
+    low: float | None = None,
+    high: float | None = None,
 ) -> Path:
     """Return a run of one generation with one measurement of a unit, and perhaps a recorded interval."""
     run = run_with(make_run, name, value, seed, regime)
-    m = Measurement(measured, value, unit, generation=1, stderr=0.05, **ends)
+    m = Measurement(measured, value, unit, generation=1, stderr=0.05, low=low, high=high)
     (run / "metrics.jsonl").write_text(m.to_json() + "\n")
     return run
 
