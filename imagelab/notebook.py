@@ -20,7 +20,8 @@ from typing import Any, Literal
 from .experiment import Experiment
 from .report import curves
 from .report.grids import caption, page_rows
-from .report.headline import facts, headline
+from .report.headline import headline
+from .report.key_figures import facts
 from .report.palette import LIGHT, style
 from .report.print_sheets import make_sheet, sheet_figure
 from .report.run_view import Run, read_run
@@ -112,10 +113,9 @@ class RunFigures:
                 f'<img alt="{words}" src="{row.uri}" style="image-rendering:pixelated;width:560px"></div>'
             )
         for fact in facts(view):
-            beside = "; ".join(f"{who} {value}" for who, value in fact.beside)
-            parts.append(
-                f"<div><b>{html.escape(fact.label)}</b>: {html.escape(fact.value)} ({html.escape(beside)})</div>"
-            )
+            beside = "; ".join(f"{who} {values.get(view.last, '–')}" for who, values in fact.beside)
+            value = html.escape(fact.value[view.last])
+            parts.append(f"<div><b>{html.escape(fact.label)}</b>: {value} ({html.escape(beside)})</div>")
         return "\n".join(parts)
 
 

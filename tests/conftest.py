@@ -49,3 +49,13 @@ def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in families.FAMILIES.values():
         monkeypatch.setattr(family, "_added", {})
         monkeypatch.setattr(family, "sources", {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly which tests were left out because something is not installed on this machine."""
+    left: dict[str, int] = {}
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        left[reason] = left.get(reason, 0) + 1
+    for reason, count in sorted(left.items()):
+        terminalreporter.write_line(f"NOT RUN: {count} tests, {reason.removeprefix('Skipped: ')}", yellow=True)

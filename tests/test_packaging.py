@@ -118,7 +118,7 @@ def test_the_doctor_names_only_packages_that_we_depend_on():
 
 
 def test_all_is_every_feature_and_no_tool():
-    tools = {"all", "browser", "dev", "docs", "oracles", "test"}
+    tools = {"all", "dev", "docs", "oracles", "test"}
     (line,) = EXTRAS["all"]
     found = parsed(line)
     assert found is not None and found[0] == DISTRIBUTION

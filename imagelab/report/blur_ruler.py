@@ -16,9 +16,10 @@ import numpy as np
 
 from ..io.untrusted import parsing
 from ..measurement import Measurement
-from .curves import INK, MUTED, Curve, end_labels, line_colour, new_axes, themed_svg
+from .curves import Curve, end_labels, line_colour, new_axes
 from .numbers import Z95, half_interval
 from .run_view import Run
+from .svg import INK, MUTED, themed_svg
 
 __all__ = ["BlurReading", "Ruler", "ruler"]
 

@@ -19,6 +19,7 @@ from .compare_panels import chosen_measurements, group_panel
 from .compare_points import point_plot
 from .grids import Row, caption, page_rows
 from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
+from .headline import COUNT
 from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
@@ -29,12 +30,10 @@ from .stage_bar import Ribbon, ribbons
 from .statistics import Difference, differences, estimate, outcomes
 from .wording import wording
 
-__all__ = ["compared_sentence", "write_comparison"]
+__all__ = ["compared_sentence", "invented", "write_comparison"]
 
 COLUMNS = 8
-NET = (
-    "freckles/net"  # where every run has it, it is what the head line gives: spots that the model adds are no freckles
-)
+CONTROLS = ("freckles/twin", "freckles/blank")  # what is found where there are no freckles
 NARROW = 4  # pictures of a strip on the screen of a phone
 LONGEST = 120  # letters of the values in the head line; of more, the lowest and the highest are given
 FEW = 4  # up to this number of runs, the page explains why an interval is wide
@@ -101,7 +100,7 @@ def _context(groups: Sequence[Group], shared: Mapping[str, Any]) -> dict[str, An
     chosen, declared = chosen_measurements(run, names), outcomes(shared_names(groups))
     tested = differences(groups, list(dict.fromkeys([*declared, *chosen])), last) if last else []
     shown, copies, alike = _shown(groups)
-    sentence, meaning = compared_sentence(groups, names, last)
+    sentence, meaning = compared_sentence(groups, shared_names(groups), last)
     return {
         "title": "Side by side: " + " · ".join(group.label for group in groups),
         "sentence": sentence,
@@ -110,9 +109,7 @@ def _context(groups: Sequence[Group], shared: Mapping[str, Any]) -> dict[str, An
         "alike": alike,
         "copies": copies,
         "panels": [group_panel(groups, name) for name in chosen],
-        "points": point_plot(
-            groups, _first(names, [*(name for name in [NET] if name in names), *declared, *chosen]), last
-        ),
+        "points": point_plot(groups, _first(names, [*declared, *chosen]), last),
         "table": _table(groups, names, last),
         "differences": [(d, wording(run, d.name).title, _amount(d)) for d in tested],
         "tests": max((d.tests for d in tested if d.outcome and d.p is not None), default=0),
@@ -184,12 +181,15 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
         names: measurements that every run has.
         last: the generation.
     """
-    if last == 0 or not names:
+    if last == 0:
         return "These runs have no measurement in common that can be compared.", ""
     run = groups[0].runs[0]
     order = open_families(run)
-    name = min(chosen_measurements(run, names) or names, key=lambda n: order.index(family_of(n)))
-    name = NET if name.startswith("freckles/") and NET in names else name
+    names = [name for name in names if family_of(name) in order or name in CONTROLS]
+    shown = [name for name in names if family_of(name) in order]
+    if not shown:
+        return "These runs have no measurement in common that can be compared.", ""
+    name = min(chosen_measurements(run, shown) or shown, key=lambda n: order.index(family_of(n)))
     found = [(group, each) for group in groups if (each := estimate(group, name, last)) is not None]
     values = ", ".join(f"{group.label} ({_evidence(group)}) {each.said}" for group, each in found)
     if len(values) > LONGEST:
@@ -201,7 +201,30 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
     kind = "two real sets" if real and is_distance(real) else "real images"
     values += f"; {kind} {floor.said}" if floor else ""
     after = f"after {last} generation{'s' if last > 1 else ''}"
-    return f"{words.phrase}, {after}: {values}.", f"{words.title}: {words.meaning}." if words.meaning else ""
+    meaning = f"{words.title}: {words.meaning}." if words.meaning else ""
+    aside = invented(groups, names, last) if name == COUNT else ""
+    return f"{words.phrase}, {after}: {values}.", " ".join(filter(None, [meaning, aside]))
+
+
+def invented(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
+    """Return how many freckles are also found where there are none, and what is left without them; "" if not known.
+
+    Args:
+        groups: the groups.
+        names: measurements that every run has.
+        last: the generation.
+    """
+    told = []
+    for name, words in (
+        ("freckles/twin", "Found in a loop that never saw freckles"),
+        ("freckles/blank", "Found where there are none, on copies of faces without freckles"),
+        ("freckles/net", "Net of what the model adds, holding what blur may hide"),
+    ):
+        known = name in names and not (name == "freckles/blank" and told)
+        found = [f"{each.said} ({group.label})" for group in groups if known and (each := estimate(group, name, last))]
+        if len(found) == len(groups):
+            told.append(f"{words}: {', '.join(found)}.")
+    return " ".join(told)
 
 
 def _evidence(group: Group) -> str:

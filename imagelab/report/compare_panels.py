@@ -17,6 +17,7 @@ from .numbers import is_distance
 from .panels import Panel, family_of, open_families
 from .run_view import Run, plain
 from .statistics import Estimate, estimate
+from .svg import INK, themed_svg
 from .wording import TELLING, wording
 
 if TYPE_CHECKING:
@@ -77,15 +78,15 @@ def group_panel(groups: Sequence[Group], name: str) -> Panel:
     curves.end_labels(axes, ends)
     shown = _of_family(name, [each for each in run.names if run.series(each)])
     small = "; ".join(filter(None, [f"{name} in metrics.jsonl", shown, shading(groups, name)]))
-    svg = curves.themed_svg(figure, "compare-" + re.sub(r"[^0-9A-Za-z]", "-", name))
+    svg = themed_svg(figure, "compare-" + re.sub(r"[^0-9A-Za-z]", "-", name))
     meaning = f"{words.meaning[:1].upper()}{words.meaning[1:]}." if words.meaning else ""
     return Panel(words.title, meaning, small, Markup(svg), f"{words.title}. {'; '.join(told)}.")
 
 
 def _real(axes: Axes, floors: Sequence[Measurement]) -> tuple[float, str, str]:
     level = float(np.mean([m.value for m in floors if m.value is not None]))
-    axes.axhline(level, color=curves.INK, linewidth=1.2, linestyle=(0, (5, 3)))
-    return level, "real vs real" if is_distance(floors[0]) else "real", curves.INK
+    axes.axhline(level, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
+    return level, "real vs real" if is_distance(floors[0]) else "real", INK
 
 
 def _of_family(name: str, names: Sequence[str]) -> str:

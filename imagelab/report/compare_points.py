@@ -19,6 +19,7 @@ from .groups import Group
 from .numbers import number
 from .run_view import Run, plain
 from .statistics import possible_repetition
+from .svg import MUTED, themed_svg
 from .wording import Wording, wording
 
 __all__ = ["PointPlot", "as_island", "point_plot"]
@@ -144,7 +145,7 @@ def _drawn(groups: Sequence[Group], x: tuple[str, Wording], y: tuple[str, Wordin
 
     figure, axes = curves.new_axes(plain(y[1].title, 60), last, size=(7.2, 4.2))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8))
-    axes.set_xlabel(plain(x[1].title, 70), color=curves.MUTED, fontsize=10)
+    axes.set_xlabel(plain(x[1].title, 70), color=MUTED, fontsize=10)
     axes.set_xlim(auto=True)
     ends = []
     for order, group in enumerate(groups):
@@ -168,4 +169,4 @@ def _drawn(groups: Sequence[Group], x: tuple[str, Wording], y: tuple[str, Wordin
             ends.append((up, group.label, colour))
     axes.autoscale()
     curves.end_labels(axes, list({label: (up, label, colour) for up, label, colour in ends}.values()))
-    return curves.themed_svg(figure, "compare-points")
+    return themed_svg(figure, "compare-points")

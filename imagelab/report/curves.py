@@ -1,16 +1,8 @@
-"""Curves and spectra as inline SVG that follows the page's light or dark theme.
-
-Matplotlib draws with placeholder colours. These are then replaced in the SVG by CSS variables and ``currentColor``, so
-the same figure works in both themes, on screen and in print. Text stays text. The bytes depend on the numbers alone:
-the hash salt is fixed, there is no date, and ids begin with the name of the figure, so that they are unique on a page.
-"""
+"""Curves over the generations: every measurement of a run, with its intervals, its floor, theory and controls."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +10,57 @@ import numpy as np
 
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
-from .numbers import at_floor, half_interval, is_distance, power_of_ten
+from ..pool import REAL
+from .numbers import at_floor, half_interval, is_distance
 from .palette import FAMILY
 from .run_view import Run, plain
+from .svg import INK, MUTED, PAPER, RULE, PlotFrame, plot_frame, themed_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "bands_curve", "end_labels", "line_colour", "lines", "new_axes", "spectra_curve", "themed_svg"]
+__all__ = ["Curve", "Plotted", "bands_curve", "end_labels", "line_colour", "lines", "new_axes"]
 
-INK, MUTED, RULE, PAPER = "#0a0b0c", "#0a0b1c", "#0a0b2c", "#0a0b3c"
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
+CONTROL = "without freckles"  # the label of the count where there are none
+EDGE = 3.0  # pixels between the label of an axis and the edge of the figure, at least
 NAMES = 10.5  # points: size of the letters that label a curve
 
 
 @dataclass(frozen=True)
+class Plotted:
+    """One curve of a figure: what its values are.
+
+    Attributes:
+        label: its name in the figure.
+        name: the measurement.
+        line: the line of the run, -1 for real images.
+        colour: the CSS variable of its colour, without the dashes before it.
+    """
+
+    label: str
+    name: str
+    line: int
+    colour: str
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One finished figure: inline SVG, and a sentence for readers who cannot see it."""
+    """One finished figure.
+
+    Attributes:
+        svg: inline SVG.
+        alt: a sentence for readers who cannot see it.
+        frames: where the generations lie, one for each plot of the figure; empty where x is something else.
+        plotted: the curves, in the order in which they are read.
+    """
 
     svg: str
     alt: str
+    frames: tuple[PlotFrame, ...] = ()
+    plotted: tuple[Plotted, ...] = ()
 
 
 def line_colour(line: int) -> str:
@@ -47,14 +68,9 @@ def line_colour(line: int) -> str:
     return f"#0c0d{min(line, 5):02x}"
 
 
-def _band_colour(order: int, count: int) -> str:
-    """Return the colour of one curve of a family: ``count`` curves use the whole range, coarse to fine."""
-    step = round(order * (FAMILY - 1) / max(count - 1, 1))
-    return f"#0d0d{step:02x}"
-
-
-def _step_colour(step: int) -> str:
-    return f"#0e{step // 256:02x}{step % 256:02x}"
+def _band_step(order: int, count: int) -> int:
+    """Return the step in the range of a family's colours: ``count`` curves use the whole range, coarse to fine."""
+    return round(order * (FAMILY - 1) / max(count - 1, 1))
 
 
 def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | None = None) -> Curve | None:
@@ -87,9 +103,15 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
     if control and run.series(control):
         x, y = _points(run, control, 0)
         axes.plot(x, y, color=MUTED, linestyle=":", marker="x", markersize=5, linewidth=1.5)
-        ends.append((float(y[-1]), "blank control", MUTED))
+        ends.append((float(y[-1]), CONTROL, MUTED))
     _finish(axes, run, [end for end in ends if end])
-    return Curve(themed_svg(figure, key), _tell(run, name, shown, ylabel))
+    plotted = [Plotted(run.label(line, 40), name, line, f"line-{min(line, 5)}") for line in shown]
+    if control and run.series(control):
+        plotted.append(Plotted(CONTROL, control, 0, "muted"))
+    real = run.real(name)
+    if real is not None and real.value is not None:
+        plotted.append(Plotted("two real sets" if is_distance(real) else "real images", name, REAL, "ink"))
+    return Curve(themed_svg(figure, key), _tell(run, name, shown, ylabel), (plot_frame(axes),), tuple(plotted))
 
 
 def bands_curve(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve | None:
@@ -100,60 +122,22 @@ def bands_curve(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve 
     figure, axes = new_axes(ylabel, run.last)
     if key.startswith("curve-band_power"):
         axes.axhline(0, color=MUTED, linewidth=1.2, linestyle=(0, (5, 3)))
-    ends = []
+    ends, plotted = [], []
     for order, name in enumerate(names):
-        colour = _band_colour(order, len(names))
+        step = _band_step(order, len(names))
+        colour = f"#0d0d{step:02x}"
         x, y = _points(run, name, 0)
         _band(axes, run, name, 0, colour)
         _marked(axes, x, y, colour, order, 1.8)
         low = [m for m in run.series(name) if at_floor(run, m)]
         axes.plot([m.generation for m in low], [float(m.value or 0) for m in low], **_open(order, colour))
         ends.append((float(y[-1]), _part(name), colour))
+        plotted.append(Plotted(_part(name), name, 0, f"band-{step}"))
     _finish(axes, run, ends, zero=False)
     last = run.series(names[-1])[-1]
     alt = f"{len(names)} {'curve' if len(names) == 1 else 'curves'} over the generations; {ylabel}. "
-    return Curve(
-        themed_svg(figure, key), alt + f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
-    )
-
-
-def spectra_curve(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None = None) -> Curve | None:
-    """Draw the radial power spectrum of every generation of the main line on logarithmic axes.
-
-    The spectrum of real images has the colour of the text.
-
-    Args:
-        run: the run.
-        key: a word that is unique on the page.
-        predicted: generation -> power by cycles per image, from 0 on; drawn dashed.
-    """
-    names = sorted((n for n in run.names if re.fullmatch(r"radial_power/\d+", n)), key=lambda n: int(n.split("/")[1]))
-    if not names or not any(run.real(name) or run.series(name) for name in names):
-        return None
-    figure, axes = new_axes("power", run.last, size=(7.2, 4.2))
-    ends = []
-    for generation in run.generations:
-        found = [run.real(n) if generation == 0 else run.at(n, generation) for n in names]
-        points = [(int(m.name.split("/")[1]), m.value) for m in found if m and m.value and m.value > 0]
-        if not points:
-            continue
-        x, y = zip(*points, strict=True)
-        colour = INK if generation == 0 else _step_colour(generation)
-        axes.plot(x, y, color=colour, linewidth=2.4 if generation == 0 else 1.5, zorder=4 if generation == 0 else 3)
-        if generation in (0, 1, run.last) or generation == run.last // 2:
-            ends.append((float(y[-1]), "real" if generation == 0 else f"gen. {generation}", colour))
-    for generation, power in (predicted or {}).items():
-        colour, finest = _step_colour(generation), min(len(power) - 1, len(names))
-        axes.plot(range(1, finest + 1), power[1 : finest + 1], color=colour, linewidth=1.6, linestyle=(0, (4, 2)))
-        ends.append((float(power[finest]), f"perfect net, gen. {generation}", colour))
-    _logarithmic(axes, int(names[-1].split("/")[1]))
-    _rounding(axes, run)
-    end_labels(axes, ends)
-    count = len(run.generations)
-    alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
-    ends_at = [(g, run.at(names[-1], g) if g else run.real(names[-1])) for g in (0, 1, run.last)]
-    ends_as = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
-    return Curve(themed_svg(figure, key), f"{alt} Power of the finest detail: {'; '.join(ends_as)}.")
+    alt += f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
+    return Curve(themed_svg(figure, key), alt, (plot_frame(axes),), tuple(plotted))
 
 
 def new_axes(ylabel: str, last: int, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
@@ -188,11 +172,16 @@ def _points(run: Run, name: str, line: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _band(axes: Axes, run: Run, name: str, line: int, colour: str) -> None:
+    """Draw the intervals of one curve; where one is unknown the band is broken, one that stands alone is a bar."""
     real = run.real(name)
-    known = [(m.generation, repetition(m)) for m in [*([real] if real else []), *run.series(name, line)]]
-    x, ends = [t for t, each in known if each], np.array([each for _, each in known if each], float)
-    if len(x):
-        axes.fill_between(x, ends[:, 0], ends[:, 1], color=colour, alpha=0.18, linewidth=0)
+    found = {m.generation: repetition(m) for m in [*([real] if real else []), *run.series(name, line)]}
+    x = np.arange(max(found, default=0) + 1)
+    ends = np.array([found.get(int(t)) or (np.nan, np.nan) for t in x], float)
+    known = np.isfinite(ends[:, 0])
+    axes.fill_between(x, ends[:, 0], ends[:, 1], where=known, color=colour, alpha=0.18, linewidth=0)
+    beside = np.concatenate(([False], known[:-1])) | np.concatenate((known[1:], [False]))
+    for t in x[known & ~beside]:
+        axes.vlines(t, *ends[t], color=colour, alpha=0.35, linewidth=3)
     for chain in run.chains(name, line):
         values = [float(m.value or 0) for m in chain]
         axes.plot([m.generation for m in chain], values, color=colour, linewidth=0.7, alpha=0.55)
@@ -239,27 +228,6 @@ def _theory(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str
     return y[-1], "theory" if line == 0 else f"theory, {run.model(line)}", MUTED
 
 
-def _logarithmic(axes: Axes, finest: int) -> None:
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    octaves = [2**k for k in range(finest.bit_length())]
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlim(1, max(finest, 2))
-    axes.set_xticks(octaves, [str(octave) for octave in octaves])
-    axes.set_xlabel("detail: cycles per image, from coarse to fine")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda power, _: power_of_ten(round(np.log10(power)))))
-
-
-def _rounding(axes: Axes, run: Run) -> None:
-    """Mark the power that rounding to 8 bits adds at every frequency; power below it cannot be measured."""
-    floor = run.real("spectrum/floor")
-    if floor is not None and floor.value:
-        axes.axhline(floor.value, color=MUTED, linewidth=1, linestyle=":")
-        axes.text(1.1, floor.value, "8-bit rounding", color=MUTED, fontsize=9.5, va="bottom")
-
-
 def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool = True) -> None:
     if zero and all(y >= 0 for y, _, _ in ends):  # the error band of a count may reach below 0, its axis need not
         high = axes.get_ylim()[1]
@@ -270,8 +238,9 @@ def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool
 def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write the label of each curve at its end; labels are moved apart so that none covers another.
 
-    Long labels make the axes narrower.
+    Long labels make the axes narrower, and so do long numbers on the axis.
     """
+    _make_room_on_the_left(axes)
     x, room = axes.get_xlim()[1], 17 if axes.get_position().width < 0.7 else 20
     ends = [(y, plain(text, room), colour) for y, text, colour in ends]
     _make_room(axes, [text for _, text, _ in ends])
@@ -298,6 +267,18 @@ def end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             fontsize=NAMES,
             parse_math=False,
         )
+
+
+def _make_room_on_the_left(axes: Axes) -> None:
+    """Move the left end of the axes if their label would begin outside the figure, because its numbers are long."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    box = axes.yaxis.get_tightbbox()
+    outside = (EDGE - box.x0) / figure.bbox.width if box is not None else 0.0
+    if outside > 0:
+        place = axes.get_position()
+        axes.set_position((place.x0 + outside, place.y0, place.width - outside, place.height))
 
 
 def _make_room(axes: Axes, texts: Sequence[str]) -> None:
@@ -332,47 +313,3 @@ def _tell(run: Run, name: str, shown: list[int], ylabel: str) -> str:
 
 def _said(m: Measurement) -> str:
     return f"{m.value:.3g} in generation {m.generation}"
-
-
-def themed_svg(figure: Figure, key: str) -> str:
-    """Return the figure as an HTML fragment: no fixed size, themed colours, unique ids, no external reference."""
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": key,
-        "font.family": "sans-serif",
-        "text.parse_math": False,
-    }
-    with rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = (
-        re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", svg[: svg.index(">")]) + svg[svg.index(">") :]
-    )
-    svg = re.sub(r'(?<=\sid=")|(?<=url\(#)|(?<=xlink:href="#)', f"{key}-", svg).replace("xlink:href", "href")
-    svg = re.sub(
-        r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg
-    )  # the typeface of the page, not that of matplotlib
-    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
-    return _themed(svg).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
-
-
-def _themed(svg: str) -> str:
-    for colour, variable in (
-        (INK, "currentColor"),
-        (MUTED, "var(--muted)"),
-        (RULE, "var(--rule)"),
-        (PAPER, "var(--paper)"),
-    ):
-        svg = svg.replace(colour, variable)
-    svg = re.sub(r"#0c0d([0-9a-f]{2})", lambda m: f"var(--line-{int(m[1], 16)})", svg)
-    svg = re.sub(r"#0d0d([0-9a-f]{2})", lambda m: f"var(--band-{int(m[1], 16)})", svg)
-    svg = re.sub(r"#0e([0-9a-f]{4})", lambda m: f"var(--step-{int(m[1], 16)})", svg)
-    # A colour that is clear as a line may be too pale for letters: they mix it half and half with the text colour.
-    pale = r"(<text style=\"[^\"]*fill: )(var\(--(?:band|step)-\d+\))"
-    return re.sub(pale, r"\1color-mix(in srgb, \2 50%, currentColor)", svg)

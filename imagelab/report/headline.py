@@ -1,53 +1,53 @@
-"""The headline of a run and the key figures below it, as sentences made from the measurements.
+"""The headline of a run, as sentences made from the measurements.
 
-A headline gives the value measured in the last generation and the value measured in real images, each with its 95 %
-interval (see numbers.py). A second sentence says whether chance alone could explain the difference. The headline
-uses the first of these measurements that the run has: freckles, the finest detail, a distance.
+A headline gives the values of the last generation, of the first, whose model was trained on real images, and of real
+images, each with its 95 % interval (numbers.py). So the loss of the first training is not charged to the loop. It says
+what is measured: of freckles, what the counter finds, and how many it also finds where there are none; the corrected
+counts follow with their conditions. It reports the first of freckles, finest detail and distance whose difference from
+real images is beyond chance.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..evaluation.chains import loop_error
 from ..measurement import Measurement
-from .numbers import NBSP, Z95, half_interval, interval, is_distance, number, too_few
+from .numbers import NBSP, Z95, half_interval, interval, number
 from .run_view import Run, plain
+from .yardstick import as_blur
 
 __all__ = [
-    "Fact",
+    "COUNT",
     "Headline",
-    "facts",
+    "data_kind",
     "finest_band",
     "headline",
+    "noun_of",
+    "percent",
+    "side_of",
+    "sigmas_from_real",
 ]
+
+COUNT = "freckles/count"
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The main result of a run in one sentence, and the remarks that qualify it."""
+    """The main result of a run.
+
+    Attributes:
+        sentence: one or two sentences: the last generation, the first, and real images.
+        remarks: what qualifies it.
+        telling: whether it is a loss that chance cannot explain.
+    """
 
     sentence: str
     remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One figure under the headline: its label, its last value, and the values to compare it with.
-
-    Attributes:
-        label: what is counted.
-        value: the value of the main line in the last generation.
-        beside: pairs (name, value) to compare it with, such as real images and control models.
-        note: a remark in small print.
-    """
-
-    label: str
-    value: str
-    beside: tuple[tuple[str, str], ...]
-    note: str
+    telling: bool = False
 
 
 def finest_band(run: Run) -> str | None:
@@ -66,16 +66,22 @@ def finest_band(run: Run) -> str | None:
 
 
 def headline(run: Run) -> Headline:
-    """Return the headline from the first that was measured: freckles, detail, a distance, any metric; else say so."""
+    """Return the first result of freckles, detail and distance that chance cannot explain, else the first measured.
+
+    A gain of energy is not such a result, because noise is fine detail too.
+    """
     if run.last == 0:
         return Headline("No generation is finished yet.", ("Below are the real images with which this run begins.",))
-    for write in (_freckles, _detail, _distance, _any_metric):
-        written = write(run)
-        if written is not None:
-            return written
-    return Headline(
-        f"{_after(run)}, there are images, but no measurement to report.",
-        ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
+    written = [result for write in (_freckles, _detail, _distance, _any_metric) if (result := write(run))]
+    for result in written:
+        if result.telling:
+            return result
+    return next(
+        iter(written),
+        Headline(
+            f"{_after(run)}, there are images, but no measurement to report.",
+            ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
+        ),
     )
 
 
@@ -98,51 +104,99 @@ def _fed(run: Run, regime: object, last: int) -> str:
     return f"{_fed(run, stages[0], until)} to generation {until} and then {_fed(run, stages[1], last)}"
 
 
-def _noun(run: Run) -> str:
+def noun_of(run: Run) -> str:
+    """Return what one image of the run's data shows, such as "face"."""
     data = run.experiment.get("data")
     return run.said("data", data.get("kind") if isinstance(data, dict) else "", "noun", "image")
 
 
-def freckle_name(run: Run) -> str | None:
-    """Return the name of the freckle count to report: the corrected one where real and last images both have it."""
-    for name in ("freckles/corrected", "freckles/count"):
-        if run.real(name) and run.at(name, run.last):
-            return name
-    return None
+def data_kind(run: Run) -> str:
+    """Return the kind of the run's dataset; "" where the settings do not name one."""
+    data = run.experiment.get("data")
+    return str(data.get("kind", "")) if isinstance(data, Mapping) else ""
+
+
+def percent(m: Measurement) -> str:
+    """Return a log-ratio x in dB as a share of the real energy, 100 · 10^(x / 10) %, interval by the delta method."""
+    assert m.value is not None
+    share = 100 * 10 ** (m.value / 10)
+    half = half_interval(m)
+    text = number(share, None if half is None else half * share * math.log(10) / 10)
+    return f"{text}{NBSP}%"
 
 
 def _freckles(run: Run) -> Headline | None:
-    name = freckle_name(run)
-    real, last = (run.real(name), run.at(name, run.last)) if name else (None, None)
-    if name is None or real is None or last is None or not real.value:
+    """Say what the counter finds, and how much of it the counter also finds where there are no freckles."""
+    real, last = run.real(COUNT), run.at(COUNT, run.last)
+    if real is None or last is None or not real.value:
         return None
-    noun = _noun(run)
-    drawn = f"{interval(last)} freckles {_a(noun)}"
-    if last.value is not None and last.value <= (half_interval(last) or 0.0):
-        drawn = f"no freckles beyond counting error ({interval(last)} {_a(noun)})"
-    elif _drowned(run, 0):
-        drawn = f"no freckles that can be distinguished from its own artefacts ({interval(last)} {_a(noun)})"
-    sentence = f"{_after(run)}, the {run.model(0)} draws {drawn}; the real {noun}s had {interval(real)}."
-    remarks = [_control(run), _net(run), _chance(last, real), _arms(run, name, f"freckles {_a(noun)}")]
-    return Headline(sentence, tuple(filter(None, remarks)))
+    noun, model = noun_of(run), run.model(0)
+    found = f"{interval(last)} freckles {_a(noun)}"
+    if (blank := _blank(run, 0)) is not None and _drowned(run, 0):
+        found += f", no more than on {noun}s without freckles ({interval(blank)}),"
+    sentence = f"{_after(run)}, the counter finds {found} on the {noun}s that the {model} draws"
+    remarks = [
+        _control(run),
+        _corrected(run),
+        _net(run),
+        _chance(run, COUNT),
+        _arms(run, COUNT, f"freckles {_a(noun)}"),
+    ]
+    return Headline(
+        _with_start(run, COUNT, sentence, interval, "it found", f"real {noun}s"),
+        tuple(filter(None, remarks)),
+        _beyond_chance(run, COUNT),
+    )
+
+
+def _with_start(run: Run, name: str, sentence: str, say: Callable[[Measurement], str], verb: str, real: str) -> str:
+    """Add the values of the first generation, which the loop did not change, and of real images."""
+    first, floor = run.at(name, 1) if run.last > 1 else None, run.real(name)
+    parts = [
+        f"after the first training {verb} {say(first)}" if first else "",
+        f"on {real} {say(floor)}" if floor and real else "",
+    ]
+    return "; ".join(filter(None, [sentence, ", ".join(filter(None, parts))])) + "."
 
 
 def _drowned(run: Run, line: int) -> bool:
-    """Whether the count on the images of a line is no higher than on freckle-free copies: then it counts artefacts."""
-    raw, blank = run.at("freckles/count", run.last, line), run.at("freckles/blank", run.last, line)
+    """Whether the count on the images of a line is no higher than where there are no freckles."""
+    raw, blank = run.at(COUNT, run.last, line), _blank(run, line)
     if raw is None or blank is None or raw.value is None or blank.value is None:
         return False
     return raw.value - blank.value <= math.hypot(half_interval(raw) or 0.0, half_interval(blank) or 0.0)
 
 
+def _blank(run: Run, line: int) -> Measurement | None:
+    """Return the count where there are no freckles: on a twin of the loop, else on freckle-free copies."""
+    return run.at("freckles/twin", run.last, line) or run.at("freckles/blank", run.last, line)
+
+
 def _control(run: Run) -> str:
-    """Report the count before correction, and the count on faces without freckles."""
-    raw, blank = run.at("freckles/count", run.last), run.at("freckles/blank", run.last)
-    if raw is None or blank is None:
+    """Report how much of the count is also found where there are no freckles."""
+    raw, twin, blank = (run.at(f"freckles/{part}", run.last) for part in ("count", "twin", "blank"))
+    if raw is None or raw.value is None or (twin is None and blank is None):
         return ""
-    model, noun = run.model(0), _noun(run)
-    drawn = f"{interval(raw)} freckles {_a(noun)} on the {noun}s that the {model} draws"
-    return f"Before correction, the counter finds {drawn}, and {interval(blank)} on freckle-free copies by the {model}."
+    model, noun = run.model(0), noun_of(run)
+    parts = []
+    if twin is not None:
+        parts.append(f"{interval(twin)} on the {noun}s of the same loop trained on {noun}s without freckles")
+    if blank is not None:
+        parts.append(f"{interval(blank)} on freckle-free {noun}s copied by the {model}")
+    return f"It also finds {', and '.join(parts)}."
+
+
+def _corrected(run: Run) -> str:
+    """Report the corrected count and its condition."""
+    last, real = run.at("freckles/corrected", run.last), run.real("freckles/corrected")
+    if last is None or real is None:
+        return ""
+    known = run.real("truth/freckles")
+    drawn = f", drawn with {number(known.value)}" if known is not None and known.value is not None else ""
+    return (
+        f"Corrected for what the counter misses and invents on sharp images, the count is {interval(last)} (real "
+        f"{noun_of(run)}s: {interval(real)}{drawn})."
+    )
 
 
 def _net(run: Run) -> str:
@@ -150,8 +204,8 @@ def _net(run: Run) -> str:
     net, twin = run.at("freckles/net", run.last), run.at("freckles/twin", run.last)
     if net is None:
         return ""
-    shown = "copies of freckle-free faces show" if twin is None else "a twin of this loop without freckles shows"
-    return f"Net of what {shown}, it is {interval(net)}; this interval holds what blur may hide."
+    shown = "on freckle-free copies" if twin is None else "in the loop without freckles"
+    return f"Net of what it finds {shown}, it is {interval(net)}; this interval holds what blur may hide."
 
 
 def _detail(run: Run) -> Headline | None:
@@ -159,31 +213,52 @@ def _detail(run: Run) -> Headline | None:
     last = run.at(name, run.last) if name else None
     if name is None or last is None or last.value is None:
         return None
-    band, noun = name.rpartition("/")[2].replace("-", "–"), _noun(run)
+    band, noun = name.rpartition("/")[2].replace("-", "–"), noun_of(run)
     verb = "draws" if last.value > 0 else "keeps"
-    claim = f"the {run.model(0)} {verb} {_percent(last)} of the energy that real {noun}s have in their finest detail"
+    claim = f"the {run.model(0)} {verb} {percent(last)} of the energy that real {noun}s have in their finest detail"
     remarks = [f"That is {interval(last)} dB at {band} cycles per image."]
     if last.value > 0:
         remarks.append("More is not better: noise is fine detail too.")
     real = run.real(name)
     if real is not None:
         remarks.append(f"Real images against other real images give {interval(real)} dB.")
-        remarks.append(_chance(last, real))
+        remarks.append(_chance(run, name))
     remarks.append(_arms(run, name, "dB"))
-    return Headline(f"{_after(run)}, {claim}.", tuple(filter(None, remarks)))
+    return Headline(
+        _with_start(run, name, f"{_after(run)}, {claim}", percent, "it was", ""),
+        tuple(filter(None, remarks)),
+        last.value < 0 and _beyond_chance(run, name),
+    )
 
 
 def _distance(run: Run) -> Headline | None:
     for name in run.names:
         last, real = run.at(name, run.last), run.real(name)
         if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
-            sentence = (
-                f"{_after(run)}, the distance of the {run.model(0)}’s {_noun(run)}s from real ones is "
-                f"{interval(last)}; between two sets of real {_noun(run)}s it is {interval(real)}."
+            noun = noun_of(run)
+            sentence = f"{_after(run)}, the distance of the {run.model(0)}’s {noun}s from real ones is {interval(last)}"
+            blur = as_blur(last, data_kind(run), side_of(run))
+            remarks = (
+                f"That is as far from real as {blur}." if blur else "",
+                f"Measured as {name}.",
+                _chance(run, name),
+                _arms(run, name, ""),
             )
-            remarks = (f"Measured as {name}.", _chance(last, real), _arms(run, name, ""))
-            return Headline(sentence, tuple(filter(None, remarks)))
+            return Headline(
+                _with_start(run, name, sentence, interval, "it was", "").removesuffix(".")
+                + f"; between two sets of real {noun}s it is {interval(real)}.",
+                tuple(filter(None, remarks)),
+                last.value is not None
+                and real.value is not None
+                and last.value > real.value
+                and _beyond_chance(run, name),
+            )
     return None
+
+
+def side_of(run: Run) -> int:
+    """Return the height of the run's images in px; 0 where no picture was kept."""
+    return next((images.shape[2] for images in run.pictures("tracked").values()), 0)
 
 
 def _any_metric(run: Run) -> Headline | None:
@@ -195,11 +270,11 @@ def _any_metric(run: Run) -> Headline | None:
             continue
         unit = f" {last.unit}" if last.unit else ""
         sentence = (
-            f"{_after(run)}, the {run.model(0)}’s {_noun(run)}s have the value {interval(last)}{unit} in the metric "
-            f"“{plain(row.title, 60)}”; real {_noun(run)}s have {interval(real)}."
+            f"{_after(run)}, the {run.model(0)}’s {noun_of(run)}s have the value {interval(last)}{unit} in the metric "
+            f"“{plain(row.title, 60)}”; real {noun_of(run)}s have {interval(real)}."
         )
-        remarks = (plain(row.what, 200), f"Measured as {name}.", _chance(last, real), _arms(run, name, last.unit))
-        return Headline(sentence, tuple(filter(None, remarks)))
+        remarks = (plain(row.what, 200), f"Measured as {name}.", _chance(run, name), _arms(run, name, last.unit))
+        return Headline(sentence, tuple(filter(None, remarks)), _beyond_chance(run, name))
     return None
 
 
@@ -207,15 +282,28 @@ def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-def _chance(last: Measurement, real: Measurement) -> str:
-    """Say whether the difference is larger than its own 95 % error."""
-    loop = loop_error(last)
-    if last.value is None or real.value is None or loop is None or real.stderr is None:
-        return "No standard error is known, so chance is not ruled out."
+def sigmas_from_real(run: Run, name: str) -> float | None:
+    """Return the difference of the last generation from real images in standard errors of both; None if unknown."""
+    last, real = run.at(name, run.last), run.real(name)
+    loop = loop_error(last) if last else None
+    if last is None or real is None or loop is None or real.stderr is None or last.value is None or real.value is None:
+        return None
     error = math.hypot(loop[0], real.stderr)
-    if error == 0:
+    return abs(last.value - real.value) / error if error else math.inf
+
+
+def _beyond_chance(run: Run, name: str) -> bool:
+    z = sigmas_from_real(run, name)
+    return z is not None and z >= Z95
+
+
+def _chance(run: Run, name: str) -> str:
+    """Say whether the difference is larger than its own 95 % error."""
+    z = sigmas_from_real(run, name)
+    if z is None:
+        return "No standard error is known, so chance is not ruled out."
+    if math.isinf(z):
         return ""
-    z = abs(last.value - real.value) / error
     if z < Z95:
         return f"The difference from real is {z:.1f} standard errors: chance alone could explain it."
     return (
@@ -231,57 +319,10 @@ def _arms(run: Run, name: str, unit: str) -> str:
     for line in run.lines[1:]:
         m = run.at(name, run.last, line)
         if m is not None:
-            doubt = ", no more than its artefacts do" if name.startswith("freckles") and _drowned(run, line) else ""
+            doubt = (
+                f", no more than on {noun_of(run)}s without freckles"
+                if name.startswith("freckles") and _drowned(run, line)
+                else ""
+            )
             values.append(f"{run.model(line)} gives {interval(m)} {unit}".strip() + doubt)
     return f"Under the same regime, {'; '.join(values)}." if values else ""
-
-
-def facts(run: Run) -> list[Fact]:
-    """Return up to four key figures: freckles, finest detail, diversity, distance from real images."""
-    if run.last == 0:
-        return []
-    candidates = [
-        (freckle_name(run), "Freckles a face"),
-        (finest_band(run), "Finest detail left"),
-        (_first(run, "perceptual_diversity", "lpips_diversity", "pixel_variance"), "Diversity"),
-        (_first(run, "frechet", "fid", "kernel", "kid"), "Distance from real"),
-    ]
-    return [_fact(run, name, label) for name, label in candidates if name and run.at(name, run.last)]
-
-
-def _first(run: Run, *families: str) -> str | None:
-    """Return the first measurement of these families that the last generation has, or None.
-
-    A measurement on enough images comes before one on too few.
-    """
-    named = [name for family in families for name in run.names if name.split("/")[0] == family]
-    present = [name for name in named if run.at(name, run.last)]
-    return min(present, key=lambda name: any(too_few(run, m) for m in run.series(name)), default=None)
-
-
-def _fact(run: Run, name: str, label: str) -> Fact:
-    say = _percent if name.startswith("band_power/") else interval
-    last, real = run.at(name, run.last), run.real(name)
-    assert last is not None
-    beside = [("two real sets" if is_distance(real) else "real", say(real))] if real else []
-    for line in run.lines[1:3]:
-        arm = run.at(name, run.last, line)
-        if arm is not None:
-            beside.append((run.label(line, 20), say(arm)))
-    note = name
-    if name.startswith("freckles"):
-        blank = run.at("freckles/blank", run.last)
-        note = f"on freckle-free copies the counter finds {interval(blank)}" if blank else ""
-    if say is _percent:
-        band = name.rpartition("/")[2].replace("-", "–")
-        note = f"energy at {band} cycles per image: {interval(last)} dB"
-    return Fact(label, say(last), tuple(beside), note)
-
-
-def _percent(m: Measurement) -> str:
-    """Return a log-ratio x in dB as a share of the real energy, 100 · 10^(x / 10) %, interval by the delta method."""
-    assert m.value is not None
-    share = 100 * 10 ** (m.value / 10)
-    half = half_interval(m)
-    text = number(share, None if half is None else half * share * math.log(10) / 10)
-    return f"{text}{NBSP}%"

@@ -11,7 +11,9 @@ from typing import Any
 from ..export.citations import bibtex, cited_by
 from ..measurement import Measurement
 from ..metrics.ladder import seen_by
+from .headline import data_kind, sigmas_from_real
 from .numbers import Z95, at_floor, interval, number
+from .panels import title_of
 from .run_view import Run, plain
 
 __all__ = ["Table", "curation", "data_of", "flat", "numbers", "protocol", "tables"]
@@ -98,6 +100,8 @@ def numbers(run: Run) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": plain(name),
+                "title": title_of(run, name),
+                "far": _far(run, name),
                 "unit": plain(some.unit),
                 "real": _cell(run, real),
                 "first": _cell(run, run.at(name, 1)),
@@ -107,6 +111,12 @@ def numbers(run: Run) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _far(run: Run, name: str) -> str:
+    """Return how many standard errors the last generation is from real images, as text; "" if it is unknown."""
+    z = sigmas_from_real(run, name)
+    return "" if z is None else f"{min(z, 1e6):.3g}"
 
 
 def _cell(run: Run, m: Measurement | None) -> str:
@@ -133,18 +143,12 @@ def _training(run: Run) -> list[dict[str, Any]]:
 def _glossary(run: Run) -> list[dict[str, Any]]:
     """Return each metric of the run with what it saw of the degradations tried, on images most like these."""
     taken = [run.row(name) for name in run.names]
-    like = "faces" if _data_kind(run) == "faces" else "textures"
+    like = "faces" if data_kind(run) == "faces" else "textures"
     return [
         {"name": name, "metric": row, "seen": None if name in run.own_rows else seen_by(name, like)}
         for name, row in run.rows.items()
         if row in taken
     ]
-
-
-def _data_kind(run: Run) -> str:
-    """Return the kind of the run's dataset; "" where the settings do not name one."""
-    data = run.experiment.get("data")
-    return str(data.get("kind", "")) if isinstance(data, Mapping) else ""
 
 
 def _json(value: object) -> str:

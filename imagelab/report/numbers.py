@@ -90,8 +90,10 @@ def interval(m: Measurement) -> str:
     if ends is not None:
         sides = sorted((m.value - ends[0], ends[1] - m.value))
         if sides[1] > UNEVEN * sides[0]:
-            digits = number(m.value, sides[1] / 2).partition(NBSP)[0]
-            return f"{digits} ({number(ends[0])} to {number(ends[1])})"
+            value, low, high = (number(each, sides[1] / 2) for each in (m.value, *ends))
+            if "(" not in value + low + high:  # no powers of ten
+                value, low, high = (each.partition(NBSP)[0] for each in (value, low, high))
+                return f"{value} ({low} to {high})"
     return number(m.value, half_interval(m))
 
 

@@ -1,13 +1,14 @@
 """The report page: one self-contained HTML file that explains a run to a reader and documents it for a referee.
 
 The page loads nothing from the network or from other files: pictures are data URIs and curves are inline SVG. It can
-be read without its scripts. The templates escape all values, so HTML in a name is shown as text. The same run gives
-the same bytes.
+be read without its scripts, which move the chosen generation through pictures, figures and curves, and hand out each
+curve as CSV, SVG or a page of its own. The templates escape all values, so HTML in a name is shown as text. The same
+run gives the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,25 @@ from markupsafe import Markup
 from ..io.atomic import made_through_links, write_atomic
 from ..io.disk import storing
 from ..io.untrusted import shown
+from ..pool import REAL
 from ..runs.check import made_otherwise
-from . import curves
+from .chart_data import csv_text, page_data
+from .curves import Curve
 from .grids import Row, caption, draw_slides, page_rows
-from .headline import facts, headline
+from .headline import headline
+from .key_figures import facts
 from .methods import curation, data_of, numbers, protocol
-from .numbers import too_few, trainings
+from .numbers import interval, too_few, trainings
 from .palette import themes
-from .panels import panels
+from .panels import Panel, panels
+from .pictured import Pictured, pictured
+from .quotes import quotes
 from .run_view import Run, plain, read_run
 from .sampler_floor import sampler_law
+from .share_card import card_picture, data_stamp, icon
+from .spectra import spectra_curve
 from .stage_bar import ribbons, thresholds, unjudged
-from .survival import survival
+from .survival import Survival, survival
 
 __all__ = ["ROOM", "environment", "write_report"]
 
@@ -41,7 +49,20 @@ FLIPPED = 5  # pictures shown large above the strip: enough to compare, few enou
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of pictures: each row is a generation, each column shows one picture in all generations."""
+    """A strip of pictures: each row is a generation, each column shows one picture in all generations.
+
+    Attributes:
+        line: whose pictures.
+        key: its id on the page.
+        title: its title.
+        text: what it shows.
+        rows: its rows.
+        columns: pictures per row.
+        width: of a row in original px.
+        height: of a row in original px.
+        alt: what its pictures are, for readers who cannot see them.
+        found: the freckles found in these pictures; None if they were not counted.
+    """
 
     line: int
     key: str
@@ -52,10 +73,11 @@ class Strip:
     width: int
     height: int
     alt: str
+    found: Pictured | None
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a run, finished or not: index.html and, in the same folder, the slides.
+    """Write the report of a run, finished or not: index.html and, in the same folder, slides (PNG) and numbers.csv.
 
     Args:
         run: the run folder.
@@ -77,44 +99,52 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         html = environment().get_template("page.html").render(**_context(view))
         draw_slides(view, folder)
+        write_atomic(folder / "numbers.csv", csv_text(view).encode("utf-8", "replace").decode("utf-8"))
         write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
 
 def environment() -> jinja2.Environment:
     """Return the jinja2 environment of the templates; it escapes all values that they print."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["icon"] = icon()
+    return made
 
 
 def _context(run: Run) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
     sampler = sampler_law(run)
-    spectra = curves.spectra_curve(run, "spectra", sampler.power if sampler else None)
+    spectra = spectra_curve(run, "spectra", sampler.power if sampler else None)
     fates = survival(run)
+    figures, told = facts(run), headline(run)
+    hero = strips[0] if strips and len(strips[0].rows) > 1 else None
+    shown = min(FLIPPED, hero.columns) if hero else 0
     return {
         "run": run,
-        "headline": headline(run),
-        "facts": facts(run),
+        "headline": told,
+        "facts": figures,
         "notes": _notes(run),
         "strips": strips,
+        "hero": hero,
+        "shown": shown,
         "ribbons": ribbons(run),
         "qualities": ribbons(run, "quality"),
         "unjudged": unjudged(run, "quality"),
         "thresholds": thresholds(),
         "survival": fates,
-        "survival_svg": fates and Markup(fates.curve.svg),
-        "flipped": FLIPPED,
+        "survival_panel": fates and _survival_panel(run, fates),
+        "quotes": quotes(run),
         "loupe": _loupe(run),
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
-        "spectra": spectra and {"svg": Markup(spectra.svg), "alt": spectra.alt},
+        "spectra": spectra and _spectra_panel(spectra),
         "sampler": sampler,
         "themes": themes(max(run.last, 1)),
         "table": numbers(run),
@@ -124,7 +154,40 @@ def _context(run: Run) -> dict[str, Any]:
         "trainings": trainings(run),
         "caption": caption,
         "fit": lambda width: max(1, int(ROOM // width)),
+        "card_picture": card_picture(run),
+        "stamp": data_stamp(run),
+        "readout": lambda panel: _readout(run, panel),
+        "data": Markup(page_data(run, _charts(drawn, fates, run), figures, hero.found if hero else None, shown)),
     }
+
+
+def _charts(drawn: Sequence[tuple[bool, Panel]], fates: Survival | None, run: Run) -> dict[str, Panel]:
+    """Return the figures that follow the chosen generation, by their key."""
+    found = [panel for _, panel in drawn if panel.frames]
+    if fates is not None and fates.curve.frames:
+        found.append(_survival_panel(run, fates))
+    return {panel.key: panel for panel in found}
+
+
+def _survival_panel(run: Run, fates: Survival) -> Panel:
+    curve = fates.curve
+    what = f"Share of the images with each attribute, {run.model(0)}."
+    return Panel(
+        "Who disappears", what, "", Markup(curve.svg), curve.alt, "who-disappears", curve.frames, curve.plotted
+    )
+
+
+def _spectra_panel(curve: Curve) -> Panel:
+    return Panel("Detail by size", "", "", Markup(curve.svg), curve.alt, "spectra")
+
+
+def _readout(run: Run, panel: Panel) -> list[tuple[str, str, str]]:
+    """Return (colour variable, label, value as text) of each curve of a figure in the last generation."""
+    rows = []
+    for each in panel.plotted:
+        m = run.real(each.name) if each.line == REAL else run.at(each.name, run.last, each.line)
+        rows.append((each.colour, each.label, interval(m) if m is not None else "–"))
+    return rows
 
 
 def _notes(run: Run) -> list[str]:
@@ -148,38 +211,41 @@ def _notes(run: Run) -> list[str]:
 
 
 def _strips(run: Run) -> list[Strip]:
-    first = (
-        "; if enough faces are known to have freckles, only such faces are shown" if run.real("truth/freckled") else ""
-    )
+    first, chosen = "", ""
+    if run.real("truth/freckled"):
+        first, chosen = "Faces with freckles were chosen for it. ", ", chosen for their freckles"
     strips = []
     for line in run.lines or (0,):
         label = run.model(line)
         copies, tracked = run.pictures("photocopy", line), run.pictures("tracked", line)
         if copies:
             text = (
-                f"The {label} of each generation made its row from the row above, so no new information enters. "
-                f"The pictures were not selected by how they change{first}."
+                f"{first}The {label} of each generation made its row from the row above, so no new information enters. "
+                "The pictures were not selected by how they change."
             )
             title = f"A photocopy of a photocopy: {label}"
-            strips.append(_strip(line, "copies", title, text, copies, "copied again and again"))
+            strips.append(_strip(run, line, "copies", title, text, copies, "copied again and again"))
         if max(tracked, default=0) == 0 and not copies:
             if tracked and line == 0:
                 text = "The run begins with these images. Each finished generation will be shown below them."
-                strips.append(_strip(line, "tracked", "The real images", text, tracked, ""))
+                strips.append(_strip(run, line, "tracked", "The real images", text, tracked, ""))
         elif tracked and (line == 0 or not copies):
             text = (
                 f"Images that the {label} of each generation draws from the same random seeds, one seed per column. "
-                "The real row shows real images; they do not correspond to the images below them."
+                f"The real row shows real images{chosen}; they do not correspond to the images below them."
             )
             title = f"Drawn from scratch: {label}"
-            strips.append(_strip(line, "tracked", title, text, tracked, "drawn from the same seeds"))
+            strips.append(_strip(run, line, "tracked", title, text, tracked, "drawn from the same seeds"))
     return strips
 
 
-def _strip(line: int, kind: str, title: str, text: str, pictures: Mapping[int, np.ndarray], alt: str) -> Strip:
+def _strip(
+    run: Run, line: int, kind: str, title: str, text: str, pictures: Mapping[int, np.ndarray], alt: str
+) -> Strip:
     height, width = next(iter(pictures.values())).shape[2:]
     rows, columns = page_rows(pictures, min(8, max(1, ROOM // (width + 2))))
-    return Strip(line, f"{kind}-{line}", title, text, rows, columns, columns * (width + 2) - 2, height, alt)
+    whole = columns * (width + 2) - 2
+    return Strip(line, f"{kind}-{line}", title, text, rows, columns, whole, height, alt, pictured(run, pictures))
 
 
 def _loupe(run: Run) -> dict[str, Any]:

@@ -12,15 +12,17 @@ from ..evaluation.signals import RARE
 from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler
+from .curves import Plotted
 from .numbers import at_floor
 from .run_view import Run, plain
+from .svg import PlotFrame
 
 __all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "panels", "title_of"]
 
 OPEN_PANELS = (
-    "freckles/corrected",
-    "freckles/net",
     "freckles/count",
+    "freckles/net",
+    "freckles/corrected",
     "freckles/prevalence",
     "band_power",
     "hf_ratio",
@@ -41,8 +43,8 @@ OPEN_PANELS = (
 """Measurements whose curves are visible at once, in this order; the others are in a section that opens on a click."""
 
 TITLES = {
-    "freckles/count": "Freckles counted, before correction",
-    "freckles/corrected": "Freckles a face",
+    "freckles/count": "Freckles found a face",
+    "freckles/corrected": "Freckles a face, corrected as if the images were sharp",
     "freckles/net": "Freckles a face, net of what the model invents",
     "freckles/prevalence": "Faces with freckles",
     "freckles/contrast": "How dark the freckles are",
@@ -76,10 +78,12 @@ TITLES = {
 """Titles of measurements; a measurement that is not here has the title of its row of METRICS."""
 
 PANEL_TEXT = {
-    "freckles/corrected": "Visible freckles per face, corrected for the counter’s misses and false detections.",
+    "freckles/corrected": "Freckles per face, corrected for what the counter misses and invents on sharp real "
+    "images. On images that are blurred or have artefacts of their own it misses and invents more.",
     "freckles/net": "Freckles per face, without the spots that the model adds where there are none. The interval holds "
     "both readings of blur: that freckles hidden by it are lost, and that they are there.",
-    "freckles/count": "All spots that the counter finds, false detections included.",
+    "freckles/count": "All spots that the counter finds, false detections included, as a mean over all faces, "
+    "freckled or not. The dotted curve is what it finds where there are none.",
     "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
     "freckles/contrast": "How much darker than the skin the detected freckles are: freckles can fade before they "
     "disappear.",
@@ -138,13 +142,29 @@ BANDED = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of a page: its title, what it shows, its small print, its inline SVG and its alternative text."""
+    """One figure of a page.
+
+    Attributes:
+        title: its title.
+        what: what it shows.
+        small: its small print.
+        svg: inline SVG.
+        alt: its alternative text.
+        key: its name in the address of the page, "" for none.
+        source: where it is found in the data.
+        frames: where the generations lie in it.
+        plotted: its curves.
+    """
 
     title: str
     what: str
     small: str
     svg: Markup
     alt: str
+    key: str = ""
+    frames: tuple[PlotFrame, ...] = ()
+    plotted: tuple[Plotted, ...] = ()
+    source: str = ""
 
 
 def panels(run: Run) -> list[tuple[bool, Panel]]:
@@ -175,7 +195,7 @@ def _ruler(run: Run, read: Ruler) -> Panel:
         "are counted as well."
     )
     small = "before correction; the share left under blur is from the counter’s calibration; shaded: 95 % interval"
-    return Panel("How much blur would hide as many", what, small, Markup(read.curve.svg), read.curve.alt)
+    return Panel("How much blur would hide as many", what, small, Markup(read.curve.svg), read.curve.alt, "blur-ruler")
 
 
 def _is_control(key: str, groups: Mapping[str, list[str]]) -> bool:
@@ -223,12 +243,28 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     else:
         m = run.series(names[0])[0]
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
-        control = "freckles/blank" if key == "freckles/count" else None
+        control = _control_of(run) if key == "freckles/count" else None
         curve = curves.lines(run, names, identity, plain(axis, 44), control)
     row = run.row(names[0])
     what = PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or (row.what if row else "")
     what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
-    return curve and Panel(title, what, _small(run, key, names), Markup(curve.svg), curve.alt)
+    slug = re.sub(r"\W+", "-", plain(key, 60)).strip("-")
+    return curve and Panel(
+        title,
+        what,
+        _small(run, key, names),
+        Markup(curve.svg),
+        curve.alt,
+        slug,
+        curve.frames,
+        curve.plotted,
+        _source(run, key, names),
+    )
+
+
+def _control_of(run: Run) -> str:
+    """Return what is counted where there are no freckles: on a twin of the loop, else on freckle-free copies."""
+    return "freckles/twin" if run.series("freckles/twin") else "freckles/blank"
 
 
 def _title(run: Run, name: str, key: str) -> str:
@@ -243,22 +279,27 @@ def _title(run: Run, name: str, key: str) -> str:
     return plain(row.title if not part or part == PRIMARY or row.needs else f"{row.title}: {part}", 70)
 
 
+def _source(run: Run, key: str, names: list[str]) -> str:
+    """Return where a curve is found in the data: the measurement, and the feature space it is taken in."""
+    name = plain(key.split("/")[0] + "/…" if key in BANDED else names[0], 60)
+    space = plain(run.series(names[0])[0].feature_space, 60)
+    return f"{name} in metrics.jsonl" + (f", features of {space}" if space else "")
+
+
 def _small(run: Run, key: str, names: list[str]) -> str:
-    """Return the small print of a curve: measurement, numbers of images, feature space, repeats, theory."""
+    """Return the small print of a curve: numbers of images, repeats, theory."""
     m = run.series(names[0])[0]
-    pieces = [
-        f"{plain(key.split('/')[0] + '/…' if key in BANDED else names[0], 60)} in metrics.jsonl",
-        f"n = {m.n_fake:,} generated" + (f" against {m.n_real:,} real" if m.n_real else ""),
-        plain(m.feature_space, 60),
-    ]
+    pieces = [f"n = {m.n_fake:,} generated" + (f" against {m.n_real:,} real" if m.n_real else "")]
     if any(at_floor(run, m) for name in names for m in run.series(name)):
         pieces.append(
             "open markers: less than 6 dB above the rounding noise of 8-bit images; such a ratio has no meaning"
         )
     if len(names) > 1 and key not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with different random features")
-    if names[0] == "freckles/count" and run.series("freckles/blank"):
-        pieces.append("dotted: the count on freckle-free faces that the model copied; they contain no freckles")
+    if names[0] == "freckles/count" and run.series(_control_of(run)):
+        twin = "on the faces of the same loop trained on faces without freckles"
+        copies = "on freckle-free faces that the model copied"
+        pieces.append(f"dotted: the count {twin if run.series('freckles/twin') else copies}")
     theory = run.series(names[0], predicted=True)
     if theory:
         pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))

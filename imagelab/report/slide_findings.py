@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..measurement import Measurement
-from .headline import finest_band
+from .headline import COUNT, finest_band, noun_of
 from .numbers import interval, is_distance, trainings
 from .run_view import Run, plain
 from .slide_charts import ChartLine, Role, SlideChart, generation_word
@@ -30,7 +30,7 @@ def caveats(view: Run) -> list[str]:
 
 def main_measurements(view: Run) -> dict[str, str]:
     """Return role -> measurement of the charts of a deck, those that were measured: freckles, detail, ..."""
-    freckles = next((n for n in ("freckles/net", "freckles/corrected", "freckles/count") if _both(view, n)), None)
+    freckles = next((n for n in (COUNT, "freckles/net", "freckles/corrected") if _both(view, n)), None)
     distances = [n for n in view.names if n.startswith(("frechet/", "fid")) and view.at(n, view.last)]
     found = {
         "freckles": freckles,
@@ -68,10 +68,10 @@ def _bars(view: Run) -> str:
 def what_is_shown(view: Run, name: str) -> str:
     """Return what a chart of a measurement shows, as one sentence."""
     if name == "freckles/net":
-        return "Spots found minus those found where there are none; bars also hold what blur may hide."
+        return "Spots found minus those found where none are; bars also hold what blur may hide."
     if name == "freckles/corrected":
         return "Corrected for the counter’s misses and false detections, not for spots that the model adds."
-    if name == "freckles/count":
+    if name == COUNT:
         return "All spots that the counter finds, not corrected."
     if octave(name):
         return f"Energy at {octave(name)}: 0 dB as in real images, −3 dB half of it."
@@ -81,34 +81,38 @@ def what_is_shown(view: Run, name: str) -> str:
     return "How much images differ from each other, relative to real images."
 
 
+def _control(view: Run) -> str | None:
+    """Return what is counted where there are no freckles: in a twin of the loop, else on freckle-free copies."""
+    return next((name for name in ("freckles/twin", "freckles/blank") if view.at(name, view.last)), None)
+
+
 def _freckle_caption(view: Run, name: str) -> str:
-    twin = view.at("freckles/twin", view.last) is not None
-    where = "in a loop that never saw freckles" if twin else "in copies of faces without freckles"
-    told = ["Found: all spots counted."]
-    if twin or view.at("freckles/blank", view.last):
-        told.append(f"Found where none are: counted {where}.")
-    if name == "freckles/net":
-        told.append("Net: the difference; its bars also hold what blur may hide.")
-    elif name == "freckles/corrected":
-        told.append("Corrected: for the counter’s misses and false detections, not for spots that the model adds.")
+    if name != COUNT:
+        return what_is_shown(view, name)
+    told = ["Found: all spots counted, not corrected."]
+    control = _control(view)
+    if control:
+        where = "in a loop that never saw freckles" if control == "freckles/twin" else "on copies of faces without any"
+        told.append(f"Found where none are: {where}.")
+    if view.series("freckles/net"):
+        told.append("Net: corrected for these and for misses; its bars hold what blur may hide.")
     return " ".join(told)
 
 
 def _freckle_lines(view: Run, name: str) -> list[ChartLine]:
-    """Return what the counter finds, what it also finds where there are none, and what is left of the difference."""
-    word = {"freckles/net": "net", "freckles/corrected": "corrected", "freckles/count": "found"}[name]
-    model = view.model(0)
+    """Return what the counter finds, what it finds where there are none, and what is left net of that."""
+    word = {"freckles/net": "net", "freckles/corrected": "corrected", COUNT: "found"}[name]
+    model, control = view.model(0), _control(view)
     lines = [_line(view, name, 0, f"{word}, {model}")]
     lines += [
         _line(view, name, arm, f"{word}, {view.model(arm)}")
         for arm in view.lines[1:MOST_ARMS]
         if view.series(name, arm)
     ]
-    if name != "freckles/count" and view.series("freckles/count"):
-        lines.append(_line(view, "freckles/count", 0, f"found, {model}", "control"))
-    control = "freckles/twin" if view.at("freckles/twin", view.last) else "freckles/blank"
-    if view.series(control):
+    if name == COUNT and control:
         lines.append(_line(view, control, 0, "found where none are", "blank"))
+    if name == COUNT and view.series("freckles/net"):
+        lines.append(_line(view, "freckles/net", 0, f"net, {model}", "control"))
     return [*lines, *_real(view, name)]
 
 
@@ -162,8 +166,7 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
     """
     real, first, last = (None if m is None else m.value for m in rows)
     assert last is not None
-    kind = (view.experiment.get("data") or {}).get("kind")
-    noun = view.said("data", kind, "noun", "image")
+    noun = noun_of(view)
     say = (lambda value: share_of_real(role, value)) if role in ("detail", "variety") else brief_number
     steps = [f"{say(first)} after the first training"] if first is not None else []
     if view.last > 1:
@@ -176,11 +179,14 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
     if role in ("detail", "variety"):
         steps[0] = steps[0].replace(" after", " of real after", 1)
     head = {
-        "freckles": {"freckles/net": "Freckles", "freckles/corrected": "Freckles"}.get(name, "Spots found"),
+        "freckles": {COUNT: "Freckles found", "freckles/net": "Net freckles"}.get(name, "Corrected freckles"),
         "detail": "Energy of the finest detail",
         "variety": "Pixel variance",
         "distance": wording(view, name).title.partition(" (")[0],
     }[role]
+    control = view.at(_control(view) or "", view.last) if name == COUNT else None
+    if control is not None and control.value is not None:
+        steps[-1] += f"; {brief_number(control.value)} where none are"
     return f"{head}: {', '.join(filter(None, [start, *steps]))}"
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .compare import compared_sentence
+from .compare import compared_sentence, invented
 from .compare_panels import shading
 from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
+from .headline import COUNT
 from .methods import flat
 from .numbers import is_distance, number
-from .panels import family_of, open_families
 from .run_view import plain
 from .slide_charts import ChartLine, SlideChart, data_slides, generation_word
 from .slide_findings import brief_number, main_measurements, share_of_real, what_is_shown
@@ -75,8 +75,7 @@ def _opening(
     deck: Presentation, groups: Sequence[Group], names: Sequence[str], last: int, notes: Sequence[str]
 ) -> None:
     """Add the values of the groups and, below, one row of pictures for each."""
-    families = open_families(groups[0].runs[0])
-    sentence, meaning = compared_sentence(groups, [name for name in names if family_of(name) in families], last)
+    sentence, meaning = compared_sentence(groups, names, last)
     slide, top = new_slide(deck, sentence, "", [meaning, *notes])
     views = pictured_runs(groups)
     kind = "photocopy" if all(view.pictures("photocopy") for view in views) else "tracked"
@@ -107,6 +106,7 @@ def _charts(groups: Sequence[Group], names: Sequence[str], notes: Sequence[str])
             lines.append(ChartLine(word, (value,) * count, (None,) * count, real.n_fake, "real"))
         short = {"freckles": "Freckles", "detail": "Finest detail", "variety": "Variance", "distance": "Distance"}[role]
         words, what = wording(run, name), what_is_shown(run, name)
+        aside = invented(groups, names, min(group.last for group in groups)) if name == COUNT else ""
         bars = shading(groups, name).replace("shaded: 95 % interval", "bars: 95 % interval")
         bars = bars.replace("no interval drawn", "no bars")
         caption = f"{what} {bars[:1].upper()}{bars[1:]}."
@@ -120,7 +120,7 @@ def _charts(groups: Sequence[Group], names: Sequence[str], notes: Sequence[str])
                 words.axis,
                 short,
                 tuple(lines),
-                tuple([f"{name}: {what} {bars}.", *notes]),
+                tuple([f"{name}: {what} {bars}.", aside, *notes]),
             )
         )
     return charts
@@ -145,7 +145,7 @@ def _finding(role: str, groups: Sequence[Group], name: str) -> str:
         return share_of_real(role, each.value) if role in ("detail", "variety") else brief_number(each.value)
 
     head = {
-        "freckles": "Freckles a face",
+        "freckles": wording(run, name).title,
         "detail": "Energy of the finest detail, of real",
         "variety": "Pixel variance, of real",
         "distance": wording(run, name).title.partition(" (")[0],

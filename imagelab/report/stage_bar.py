@@ -17,6 +17,9 @@ from .run_view import Run
 __all__ = ["Ribbon", "Segment", "ribbons", "thresholds", "unjudged"]
 
 
+TIGHT = 0.14  # share of the ribbon below which the name of a stage does not fit
+
+
 @dataclass(frozen=True)
 class Segment:
     """Consecutive generations with the same stage.
@@ -54,6 +57,12 @@ class Ribbon:
     segments: tuple[Segment, ...]
     told: tuple[str, ...]
     alt: str
+
+    @property
+    def tight(self) -> bool:
+        """Whether a segment is too short for its name, so that the stages must be listed below."""
+        whole = sum(segment.span for segment in self.segments)
+        return any(segment.span / whole < TIGHT for segment in self.segments)
 
 
 def ribbons(run: Run, verdict: Verdict = "loop") -> list[Ribbon]:

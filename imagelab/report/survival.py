@@ -19,9 +19,10 @@ from ..evaluation.chains import loop_error, repetition
 from ..evaluation.signals import RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
-from .curves import INK, MUTED, RULE, Curve, line_colour, themed_svg
+from .curves import Curve, line_colour
 from .numbers import Z95, half_interval, number
 from .run_view import Run, plain
+from .svg import INK, MUTED, RULE, themed_svg
 
 __all__ = ["AttributeTrend", "Survival", "survival"]
 

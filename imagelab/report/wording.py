@@ -32,7 +32,10 @@ MEMBERS = {
         "spots found minus those that the model adds where there are none, corrected for misses; the interval holds "
         "what blur may hide",
     ),
-    "freckles/count": ("Spots counted a face", "not corrected; false detections are included"),
+    "freckles/count": (
+        "Freckles found a face",
+        "all spots that the counter finds, not corrected, as a mean over all faces, freckled or not",
+    ),
     "pixel_variance": ("Pixel variance", "how much images differ from each other; real images have 1"),
 }
 """Name -> (title, meaning) of measurements whose title on a page is that of a family, or says less."""
@@ -62,7 +65,7 @@ class Wording:
     @property
     def phrase(self) -> str:
         """Title and unit; the unit is left out where the title holds it."""
-        known = not self.unit or self.unit.partition(",")[0].lower() in self.title.lower()
+        known = set(self.unit.partition(",")[0].lower().split()) <= set(self.title.lower().split())
         return self.title if known else f"{self.title} ({self.unit})"
 
     @property

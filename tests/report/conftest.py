@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
-from collections.abc import Callable, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +134,56 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return run
 
     return make
+
+
+def _chromium() -> str | None:
+    return os.environ.get("IMAGELAB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def _no_browser() -> str:
+    """Why no page can be opened in a browser here; "" if one can. A chromium that was named is never skipped."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed: pip install 'imagelab-collapse[test]'"
+    return "" if _chromium() else "no chromium was found: apt-get install chromium, or name one in IMAGELAB_CHROMIUM"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if why := _no_browser():
+        pytest.skip(f"browser: {why}")
+    playwright: Any = importlib.import_module("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page opened in a window of a given width, with the errors and requests of the browser."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", at: str = "", **more: Any):
+        size = {"width": width, "height": 900}
+        self.context: Any = browser.new_context(viewport=size, color_scheme=scheme, **more)
+        self.tab: Any = self.context.new_page()
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.tab.on("console", lambda message: self.complaints.append(message.text))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.goto(path.as_uri() + at, wait_until="load")
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Callable[..., Visit]:
+    """Return a function that opens a page: path, width, scheme ("light", "dark"), at (the end of its address)."""
+
+    def visit(path: Path, width: int = 1280, scheme: str = "light", at: str = "", **more: Any) -> Visit:
+        return Visit(browser, path, width, scheme, at, **more)
+
+    return visit

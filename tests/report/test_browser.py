@@ -1,16 +1,13 @@
 """The pages as a reader sees them: opened from a file in a real browser.
 
-To run: ``pip install -e ".[test,browser]"``, have a chromium (``apt-get install chromium``, or name one in
-``IMAGELAB_CHROMIUM``), then ``pytest -m browser``. Every other run of the tests leaves these out.
+They run wherever a chromium is found (``apt-get install chromium``, or name one in ``IMAGELAB_CHROMIUM``); where none
+is, the end of the test report says what was left out.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from imagelab.report import write_comparison, write_report
 
 pytestmark = pytest.mark.browser
 MakeRun = Callable[..., Path]
+OpenPage = Callable[..., Any]
 
 WIDTHS = (380, 1280)
 READABLE = 4.5  # WCAG 2.2, 1.4.3: contrast of text with what lies behind it
@@ -54,18 +52,6 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = os.environ.get("IMAGELAB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.fail("no chromium: install one (apt-get install chromium) or name it in IMAGELAB_CHROMIUM")
-    playwright: Any = importlib.import_module("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page_of_a_run(make_run: MakeRun) -> Path:
     """The page of ten generations of eight faces of 64 px, with a control model and every kind of figure."""
@@ -91,29 +77,8 @@ def _noise(count: int, side: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
 
 
-class Visit:
-    """A page opened in a window of a given width, with the errors and requests of the browser."""
-
-    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", **settings: Any):
-        size = {"width": width, "height": 900}
-        self.context: Any = browser.new_context(viewport=size, color_scheme=scheme, **settings)
-        self.tab: Any = self.context.new_page()
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.tab.on("console", lambda message: self.complaints.append(message.text))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("request", lambda request: self.asked.append(request.url))
-        self.tab.goto(path.as_uri(), wait_until="load")
-
-    def __enter__(self) -> Visit:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
-
-
-def test_nothing_is_fetched_and_nothing_goes_wrong(browser: Any, page: Path) -> None:
-    with Visit(browser, page) as visit:
+def test_nothing_is_fetched_and_nothing_goes_wrong(open_page: OpenPage, page: Path) -> None:
+    with open_page(page) as visit:
         for summary in visit.tab.locator("summary").all():
             if summary.is_visible():
                 summary.click()
@@ -122,17 +87,17 @@ def test_nothing_is_fetched_and_nothing_goes_wrong(browser: Any, page: Path) -> 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_is_wider_than_its_window_folds_open_or_shut(browser: Any, page: Path, width: int) -> None:
-    with Visit(browser, page, width) as visit:
+def test_no_page_is_wider_than_its_window_folds_open_or_shut(open_page: OpenPage, page: Path, width: int) -> None:
+    with open_page(page, width) as visit:
         for act in ("", "document.querySelectorAll('details').forEach(d => d.open = true)"):
             visit.tab.evaluate(act)
             assert visit.tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_slider_moves_the_picture_by_mouse_and_by_arrow_keys(browser: Any, page: Path) -> None:
-    with Visit(browser, page) as visit:
+def test_the_slider_moves_the_picture_by_mouse_and_by_arrow_keys(open_page: OpenPage, page: Path) -> None:
+    with open_page(page) as visit:
         picture = visit.tab.locator("#flip-image, #many img.now").first
-        slider = visit.tab.locator("#flip-range, #many-range")
+        slider = visit.tab.locator("#generation, #many-range").first
         last, word = picture.get_attribute("src"), slider.input_value()
         slider.focus()
         visit.tab.keyboard.press("ArrowLeft")
@@ -148,16 +113,16 @@ def test_the_slider_moves_the_picture_by_mouse_and_by_arrow_keys(browser: Any, p
         assert picture.get_attribute("src") == last
 
 
-def lens(visit: Visit, order: int) -> str:
+def lens(visit: Any, order: int) -> str:
     return visit.tab.locator("#loupe canvas").nth(order).evaluate("canvas => canvas.toDataURL()")
 
 
-def test_the_loupe_follows_pointer_keys_and_slider(browser: Any, page_of_a_run: Path) -> None:
-    with Visit(browser, page_of_a_run) as visit:
+def test_the_loupe_follows_pointer_keys_and_slider(open_page: OpenPage, page_of_a_run: Path) -> None:
+    with open_page(page_of_a_run) as visit:
         loupe = visit.tab.locator("#loupe")
         first = lens(visit, 0), lens(visit, 1)
         assert loupe.is_visible() and first[0] != first[1]
-        visit.tab.locator("#flip-range").focus()
+        visit.tab.locator("#generation").focus()
         visit.tab.keyboard.press("Home")
         assert (lens(visit, 0), lens(visit, 1)) == (first[0], first[0])
         frame = visit.tab.locator("#flip .frame").last
@@ -176,8 +141,8 @@ def test_the_loupe_follows_pointer_keys_and_slider(browser: Any, page_of_a_run: 
         assert label == "Picture 5, enlarged: real"
 
 
-def test_a_tap_moves_the_loupe_on_a_phone(browser: Any, page_of_a_run: Path) -> None:
-    with Visit(browser, page_of_a_run, 380, has_touch=True, is_mobile=True) as visit:
+def test_a_tap_moves_the_loupe_on_a_phone(open_page: OpenPage, page_of_a_run: Path) -> None:
+    with open_page(page_of_a_run, 380, has_touch=True, is_mobile=True) as visit:
         frame = visit.tab.locator("#flip .frame").first
         box = frame.bounding_box()
         frame.tap(position={"x": box["width"] * 0.9, "y": box["height"] * 0.5})
@@ -185,41 +150,43 @@ def test_a_tap_moves_the_loupe_on_a_phone(browser: Any, page_of_a_run: Path) -> 
         assert label == "Picture 3, enlarged: real"
 
 
-def test_without_scripts_all_is_there_but_slider_and_loupe(browser: Any, page: Path) -> None:
-    with Visit(browser, page, java_script_enabled=False) as visit:
+def test_without_scripts_all_is_there_but_slider_and_loupe(open_page: OpenPage, page: Path) -> None:
+    with open_page(page, java_script_enabled=False) as visit:
         assert visit.tab.locator("h1").is_visible()
-        assert not visit.tab.locator("input[type=range]").is_visible()
+        assert visit.tab.locator("input:visible, button:visible, .tools:visible").count() == 0
         assert visit.tab.locator("#loupe:visible").count() == 0
         assert visit.tab.locator(".strip img").count() > 3
 
 
-def test_ten_generations_open_in_under_a_second_and_weigh_under_5_megabytes(browser: Any, page_of_a_run: Path) -> None:
-    assert page_of_a_run.stat().st_size < 5_000_000
+def test_ten_generations_open_in_under_a_second_and_weigh_under_4_megabytes(
+    open_page: OpenPage, page_of_a_run: Path
+) -> None:
+    assert page_of_a_run.stat().st_size < 4_000_000
     took = []
     for _ in range(3):
-        with Visit(browser, page_of_a_run) as visit:
+        with open_page(page_of_a_run) as visit:
             took.append(visit.tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
     assert 0 < min(took) < 1000, took
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_stands_out_from_its_ground(browser: Any, page: Path, scheme: str) -> None:
-    with Visit(browser, page, scheme=scheme) as visit:
+def test_all_text_stands_out_from_its_ground(open_page: OpenPage, page: Path, scheme: str) -> None:
+    with open_page(page, scheme=scheme) as visit:
         visit.tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         found = visit.tab.evaluate(CONTRASTS)
     assert len(found) > 100
     assert not (pale := [row for row in found if row[0] < READABLE]), pale
 
 
-def test_what_a_figure_says_can_be_found_by_the_browser(browser: Any, page: Path) -> None:
-    with Visit(browser, page) as visit:
+def test_what_a_figure_says_can_be_found_by_the_browser(open_page: OpenPage, page: Path) -> None:
+    with open_page(page) as visit:
         for words in ("generation (0 = real images)", "Protocol", "VAE"):
             assert visit.tab.evaluate("words => window.find(words)", words), words
 
 
-def test_a_print_cuts_no_figure_in_two(browser: Any, page: Path, tmp_path: Path) -> None:
+def test_a_print_cuts_no_figure_in_two(open_page: OpenPage, page: Path, tmp_path: Path) -> None:
     pdf = tmp_path / "page.pdf"
-    with Visit(browser, page) as visit:
+    with open_page(page) as visit:
         visit.tab.pdf(path=pdf, format="A4", print_background=True)
         visit.tab.emulate_media(media="print")
         visit.tab.set_viewport_size({"width": 718, "height": 1050})  # A4 at 96 dpi less 1 cm margins
@@ -233,8 +200,8 @@ def test_a_print_cuts_no_figure_in_two(browser: Any, page: Path, tmp_path: Path)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) > 1
 
 
-def test_the_loupe_outlives_a_moment_without_layout(browser: Any, page_of_a_run: Path) -> None:
-    with Visit(browser, page_of_a_run) as visit:
+def test_the_loupe_outlives_a_moment_without_layout(open_page: OpenPage, page_of_a_run: Path) -> None:
+    with open_page(page_of_a_run) as visit:
         for show in ("none", ""):
             visit.tab.evaluate(f"document.body.style.display = '{show}'; window.dispatchEvent(new Event('resize'))")
         left = visit.tab.locator(".mark").first.evaluate("mark => parseFloat(mark.style.left)")

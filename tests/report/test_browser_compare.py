@@ -1,12 +1,11 @@
 """The comparison page as a reader sees it: the divider, the plot of all runs, narrow screens, an accessibility audit.
 
-See test_browser.py for what these tests need. The audit needs axe-core too: ``IMAGELAB_AXE`` names its ``axe.min.js``
-(``npm pack axe-core``).
+See test_browser.py for what these tests need.
 """
 
 from __future__ import annotations
 
-import os
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import pytest
 
 from imagelab.report import write_comparison
 
-from .test_browser import CONTRASTS, READABLE, Visit
-from .test_browser import browser as browser
+from .test_browser import CONTRASTS, READABLE
 
 pytestmark = pytest.mark.browser
 MakeRun = Callable[..., Path]
+OpenPage = Callable[..., Any]
 
 WIDTHS = (320, 380, 1280)
 OPEN = "document.querySelectorAll('details').forEach(d => d.open = true)"
@@ -71,7 +70,7 @@ def three(make_run: MakeRun, tmp_path: Path) -> Path:
     return side_by_side(make_run, tmp_path, ("replace", "accumulate", "mix"))
 
 
-def divider_of(visit: Visit) -> tuple[float, str]:
+def divider_of(visit: Any) -> tuple[float, str]:
     """Return where the divider stands, in percent of the strip, and what a screen reader says of it."""
     at = visit.tab.locator(".wipe-frame").evaluate(
         "e => { const r = e.querySelector('.wipe-rule').getBoundingClientRect(), b = e.getBoundingClientRect();"
@@ -80,7 +79,7 @@ def divider_of(visit: Visit) -> tuple[float, str]:
     return at, visit.tab.locator("#wipe-range").get_attribute("aria-valuetext")
 
 
-def pixel(visit: Visit, share: float) -> tuple[int, ...]:
+def pixel(visit: Any, share: float) -> tuple[int, ...]:
     """Return the mean colour of a narrow stripe of the strip with the divider, at a share of its width."""
     from io import BytesIO
 
@@ -92,8 +91,8 @@ def pixel(visit: Visit, share: float) -> tuple[int, ...]:
     return tuple(stripe.mean(axis=(0, 1)).round().astype(int))
 
 
-def test_the_divider_shows_one_group_left_and_the_other_right(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair) as visit:
+def test_the_divider_shows_one_group_left_and_the_other_right(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair) as visit:
         divider = visit.tab.locator("#wipe-range")
         divider.focus()
         visit.tab.keyboard.press("Home")
@@ -105,8 +104,8 @@ def test_the_divider_shows_one_group_left_and_the_other_right(browser: Any, pair
         assert pixel(visit, 0.1) == left[0] and pixel(visit, 0.9) == right[1]
 
 
-def test_the_divider_moves_by_keys_pointer_and_range(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair) as visit:
+def test_the_divider_moves_by_keys_pointer_and_range(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair) as visit:
         assert divider_of(visit) == (pytest.approx(50, abs=1), "replace on the left 50 %, accumulate on the right 50 %")
         visit.tab.locator("#wipe-range").focus()
         for _ in range(3):
@@ -124,16 +123,16 @@ def test_the_divider_moves_by_keys_pointer_and_range(browser: Any, pair: Path) -
         assert divider_of(visit)[0] == pytest.approx(100, abs=1)
 
 
-def test_a_tap_moves_the_divider_on_a_phone(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair, 380, has_touch=True, is_mobile=True) as visit:
+def test_a_tap_moves_the_divider_on_a_phone(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair, 380, has_touch=True, is_mobile=True) as visit:
         frame = visit.tab.locator(".wipe-frame")
         box = frame.bounding_box()
         frame.tap(position={"x": box["width"] * 0.25, "y": box["height"] * 0.5})
         assert divider_of(visit)[0] == pytest.approx(25, abs=1)
 
 
-def test_one_slider_moves_both_sides_and_all_strips(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair) as visit:
+def test_one_slider_moves_both_sides_and_all_strips(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair) as visit:
         pictures = visit.tab.locator(".wipe-frame img, #many img.now")
         before = [picture.get_attribute("src") for picture in pictures.all()]
         visit.tab.locator("#many-range").focus()
@@ -150,8 +149,8 @@ def test_one_slider_moves_both_sides_and_all_strips(browser: Any, pair: Path) ->
         assert len(real) == 1
 
 
-def test_of_three_groups_two_are_chosen(browser: Any, three: Path) -> None:
-    with Visit(browser, three) as visit:
+def test_of_three_groups_two_are_chosen(open_page: OpenPage, three: Path) -> None:
+    with open_page(three) as visit:
         sides = visit.tab.locator(".wipe-frame img")
         visit.tab.locator("#wipe select").nth(1).select_option(label="mix")
         strip = visit.tab.locator("figure.strip").nth(2).locator("img").last
@@ -159,19 +158,19 @@ def test_of_three_groups_two_are_chosen(browser: Any, three: Path) -> None:
         assert divider_of(visit)[1] == "replace on the left 50 %, mix on the right 50 %"
 
 
-def test_the_caption_says_whether_columns_can_be_compared(browser: Any, make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_caption_says_whether_columns_correspond(open_page: OpenPage, make_run: MakeRun, tmp_path: Path) -> None:
     faces = np.random.default_rng(5).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
     same = [make_run("a-00000000", 2), make_run("b-00000000", 2, experiment={"regime": {"kind": "mix"}})]
     other = make_run("c-00000000", 2, faces=faces, experiment={"regime": {"kind": "accumulate"}})
-    with Visit(browser, write_comparison([*same, other], tmp_path / "page.html")) as visit:
+    with open_page(write_comparison([*same, other], tmp_path / "page.html")) as visit:
         caption = visit.tab.locator("#wipe figcaption")
         assert "Both copy the same real images" in caption.inner_text()
         visit.tab.locator("#wipe select").nth(1).select_option(label="accumulate")
         assert "do not correspond" in caption.inner_text() and "Both copy" not in caption.inner_text()
 
 
-def test_other_measurements_can_be_put_on_the_axes(browser: Any, three: Path) -> None:
-    with Visit(browser, three) as visit:
+def test_other_measurements_can_be_put_on_the_axes(open_page: OpenPage, three: Path) -> None:
+    with open_page(three) as visit:
         plot = visit.tab.locator("#points-plot svg")
         assert plot.count() == 1 and visit.tab.locator("#points-plot .point").count() == 3
         first, name = plot.inner_html(), plot.get_attribute("aria-label")
@@ -185,8 +184,8 @@ def test_other_measurements_can_be_put_on_the_axes(browser: Any, three: Path) ->
         assert cells[:3] == ["replace", "replace-00000000", "0"] and cells[3].startswith("0.88 (")
 
 
-def test_a_point_tells_its_values_to_keyboard_and_pointer(browser: Any, three: Path) -> None:
-    with Visit(browser, three) as visit:
+def test_a_point_tells_its_values_to_keyboard_and_pointer(open_page: OpenPage, three: Path) -> None:
+    with open_page(three) as visit:
         told = visit.tab.locator("#points-told")
         assert told.inner_text().startswith("Point at a run")
         visit.tab.locator("#points-path").focus()
@@ -203,8 +202,8 @@ def test_a_point_tells_its_values_to_keyboard_and_pointer(browser: Any, three: P
         assert visit.tab.locator("#points-told").inner_text().startswith("mix, seed 0")
 
 
-def test_the_path_leads_from_real_images_to_the_point(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair) as visit:
+def test_the_path_leads_from_real_images_to_the_point(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair) as visit:
         assert visit.tab.locator("#points-plot .way").count() == 0
         visit.tab.locator("#points-path").check()
         steps = visit.tab.locator("#points-plot .way").first.get_attribute("points").split(" ")
@@ -212,8 +211,8 @@ def test_the_path_leads_from_real_images_to_the_point(browser: Any, pair: Path) 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_leaves_the_page_and_no_label_covers_another(browser: Any, three: Path, width: int) -> None:
-    with Visit(browser, three, width) as visit:
+def test_nothing_leaves_the_page_and_no_label_covers_another(open_page: OpenPage, three: Path, width: int) -> None:
+    with open_page(three, width) as visit:
         visit.tab.evaluate(OPEN)
         for box in ("#points-path",):
             visit.tab.locator(box).check()
@@ -226,16 +225,16 @@ def test_nothing_leaves_the_page_and_no_label_covers_another(browser: Any, three
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_of_a_comparison_stands_out_from_its_ground(browser: Any, three: Path, scheme: str) -> None:
-    with Visit(browser, three, scheme=scheme) as visit:
+def test_all_text_of_a_comparison_stands_out_from_its_ground(open_page: OpenPage, three: Path, scheme: str) -> None:
+    with open_page(three, scheme=scheme) as visit:
         visit.tab.evaluate(OPEN)
         found = visit.tab.evaluate(CONTRASTS)
     assert len(found) > 100
     assert not (pale := [row for row in found if row[0] < READABLE]), pale
 
 
-def test_nothing_is_fetched_whatever_is_chosen(browser: Any, three: Path) -> None:
-    with Visit(browser, three) as visit:
+def test_nothing_is_fetched_whatever_is_chosen(open_page: OpenPage, three: Path) -> None:
+    with open_page(three) as visit:
         for chosen in visit.tab.locator("select").all():
             chosen.select_option(index=1)
         visit.tab.locator("#points-path").check()
@@ -243,8 +242,8 @@ def test_nothing_is_fetched_whatever_is_chosen(browser: Any, three: Path) -> Non
         assert [url[:60] for url in visit.asked if not url.startswith("data:")] == [three.as_uri()[:60]]
 
 
-def test_without_scripts_strips_plot_and_table_remain(browser: Any, pair: Path) -> None:
-    with Visit(browser, pair, java_script_enabled=False) as visit:
+def test_without_scripts_strips_plot_and_table_remain(open_page: OpenPage, pair: Path) -> None:
+    with open_page(pair, java_script_enabled=False) as visit:
         assert not visit.tab.locator("#wipe").is_visible()
         assert visit.tab.locator("#many img.now").count() == 2
         assert visit.tab.locator("#points-plot svg").is_visible()
@@ -253,15 +252,12 @@ def test_without_scripts_strips_plot_and_table_remain(browser: Any, pair: Path) 
         assert visit.tab.locator("#points tbody tr").count() == 2
 
 
-@pytest.mark.skipif("IMAGELAB_AXE" not in os.environ, reason="IMAGELAB_AXE does not name an axe.min.js")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_an_audit_finds_no_barrier(browser: Any, three: Path, width: int, scheme: str) -> None:
-    with Visit(browser, three, width, scheme) as visit:
+def test_axe_finds_nothing_on_a_comparison(open_page: OpenPage, three: Path, width: int, scheme: str) -> None:
+    axe: Any = importlib.import_module("axe_playwright_python.sync_playwright").Axe()
+    with open_page(three, width, scheme) as visit:
         visit.tab.evaluate(OPEN)
         visit.tab.locator("#points-path").check()
-        visit.tab.add_script_tag(path=os.environ["IMAGELAB_AXE"])
-        found = visit.tab.evaluate(
-            "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 90))]))"
-        )
-    assert found == []
+        found = axe.run(visit.tab).response["violations"]
+    assert [(each["id"], [node["html"][:90] for node in each["nodes"]]) for each in found] == []

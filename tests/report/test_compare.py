@@ -38,7 +38,7 @@ def test_one_page_shows_every_group_with_its_curves_and_ribbon(make_run: MakeRun
     page = write_comparison(two(make_run), tmp_path / "page.html")
     html = page.read_text("utf-8")
     assert "Side by side: replace · mix" in html and html.count('class="ribbon"') == 2
-    assert html.count("<figure><h3>") >= 5 and "Freckles a face" in html
+    assert html.count('<figure class="chart"><h3>') >= 5 and "Freckles found a face" in html
     assert not re.search(r'(?:src|href)="(?!data:|#)', html)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -46,9 +46,10 @@ def test_one_page_shows_every_group_with_its_curves_and_ribbon(make_run: MakeRun
 def test_the_headline_gives_every_group_its_value(make_run: MakeRun, tmp_path: Path):
     html = write_comparison(two(make_run), tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
     (heading,) = re.findall(r"<h1>(.*?)</h1>", html)
-    assert heading.startswith("Freckles a face, corrected for the counter’s errors, after 3 generations: ")
+    assert heading.startswith("Freckles found a face, after 3 generations: ")
     assert re.search(r"replace \(one run\) [\d.]+ ± [\d.]+, mix \(one run\) [\d.]+ ± [\d.]+; real images 6", heading)
-    assert "not for spots that the model adds" in html
+    assert "not corrected, as a mean over all faces" in html
+    assert "Found where there are none, on copies of faces without freckles: 0." in html
 
 
 def test_the_headline_of_an_energy_names_its_band_and_unit(make_run: MakeRun, tmp_path: Path):
@@ -59,14 +60,16 @@ def test_the_headline_of_an_energy_names_its_band_and_unit(make_run: MakeRun, tm
     assert "0 dB is as much as in real images" in html
 
 
-def test_net_freckles_head_the_page_where_every_run_has_them(make_run: MakeRun, tmp_path: Path):
+def test_what_is_net_of_the_spots_that_models_add_stands_below_the_headline(make_run: MakeRun, tmp_path: Path):
     runs = two(make_run)
     for run in runs:
         rows = [Measurement.from_json(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        net = [replace(m, name="freckles/net") for m in rows if m.name == "freckles/corrected"]
-        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in [*rows, *net]))
-    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
-    assert "<h1>Net freckles a face, after 3 generations: " in html
+        counted = [m for m in rows if m.name == "freckles/corrected"]
+        more = [replace(m, name=f"freckles/{name}") for name in ("net", "twin") for m in counted]
+        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in [*rows, *more]))
+    html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8").replace("\u00a0", " ")
+    assert re.search(r"never saw freckles: 0.8 .{,20}\(replace\), 0.8 .{,20}\(mix\)\. Net of", html)
+    assert "Found where there are none" not in html
 
 
 def test_single_runs_carry_a_warning_and_repeats_do_not(make_run: MakeRun, tmp_path: Path):

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from imagelab.measurement import Measurement
 from imagelab.report import curves
 from imagelab.report.run_view import read_run
+from imagelab.report.spectra import spectra_curve
 
 MakeRun = Callable[..., Path]
 
@@ -27,7 +28,7 @@ def test_labels_are_text_and_name_lines_floor_and_control(make_run: MakeRun) -> 
     figure = curves.lines(read_run(make_run()), ["freckles/corrected"], "a", "freckles", "freckles/blank")
     assert figure is not None
     words = set(ElementTree.fromstring(figure.svg).itertext())
-    assert {"VAE", "PPCA, k = 128", "real", "blank control"} <= words
+    assert {"VAE", "PPCA, k = 128", "real", "without freckles"} <= words
 
 
 def test_theory_is_drawn_once_and_dashed(make_run: MakeRun) -> None:
@@ -40,7 +41,7 @@ def test_nothing_is_drawn_of_what_was_never_measured(make_run: MakeRun) -> None:
     run = read_run(make_run(keep=lambda m: m.name == "hf_ratio"))
     assert curves.lines(run, ["freckles/count"], "a", "freckles") is None
     assert curves.bands_curve(run, ["band_power/1-2"], "a", "dB") is None
-    assert curves.spectra_curve(run, "a") is None
+    assert spectra_curve(run, "a") is None
 
 
 def test_the_description_says_the_last_value_of_every_line(make_run: MakeRun) -> None:
@@ -53,7 +54,7 @@ def test_the_description_says_the_last_value_of_every_line(make_run: MakeRun) ->
 
 
 def test_spectra_show_every_generation_and_the_rounding_floor(make_run: MakeRun) -> None:
-    figure = curves.spectra_curve(read_run(make_run(generations=3)), "a")
+    figure = spectra_curve(read_run(make_run(generations=3)), "a")
     assert figure is not None
     for step in (1, 2, 3):
         assert f"var(--step-{step})" in figure.svg

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from imagelab.report.blur_ruler import ruler
 from imagelab.report.palette import LIGHT
 from imagelab.report.run_view import Run, read_run
 from imagelab.report.slides import write_slides
+from imagelab.report.spectra import spectra_curve
 from imagelab.report.stage_bar import ribbons
 from imagelab.report.survival import survival
 from imagelab.theory import wright_fisher_bands
@@ -116,6 +118,27 @@ def test_every_line_is_drawn_through_its_own_values_with_its_95_percent_band(mak
     assert axes.get_ylabel() == "freckles" and "generation" in axes.get_xlabel()
 
 
+def test_where_an_error_is_missing_the_band_is_broken(make_run: MakeRun, drawn: list[Figure]):
+    run = read_run(make_run(generations=5))
+    unknown = {1, 3}
+    rows = tuple(replace(m, stderr=None, between=None) if m.generation in unknown else m for m in run.measurements)
+    curves.lines(replace(run, measurements=rows), ["freckles/corrected"], "a", "freckles")
+    (axes,) = drawn[0].axes
+    (band,) = [
+        each for each in axes.collections if isinstance(each, PolyCollection) and _is(each, curves.line_colour(0))
+    ]
+    ends = [np.asarray(path.vertices)[:, 0] for path in band.get_paths()]
+    spans = [(x.min(), x.max()) for x in ends if x.max() > x.min()]
+    assert spans == [(4.0, 5.0)]
+    bars = [each for each in axes.collections if isinstance(each, LineCollection) and _is(each, curves.line_colour(0))]
+    assert sorted(float(np.asarray(path.vertices)[0, 0]) for each in bars for path in each.get_paths()) == [0.0, 2.0]
+
+
+def _is(drawn_area: PolyCollection | LineCollection, colour: str) -> bool:
+    own = drawn_area.get_edgecolor() if isinstance(drawn_area, LineCollection) else drawn_area.get_facecolor()
+    return same_color(np.asarray(own)[0][:3], colour)
+
+
 def test_the_floor_is_the_real_value_and_its_interval(make_run: MakeRun, drawn: list[Figure]):
     run = read_run(make_run(generations=2))
     curves.lines(run, ["frechet/randconv-s0"], "a", "distance")
@@ -170,7 +193,7 @@ def test_a_family_is_drawn_curve_by_curve_with_bands_and_open_markers_where_roun
 def test_a_spectrum_is_drawn_at_its_frequencies_with_prediction_and_rounding(make_run: MakeRun, drawn: list[Figure]):
     run = read_run(make_run(generations=2))
     predicted = np.linspace(3, 1, 20)
-    curves.spectra_curve(run, "a", {1: predicted})
+    spectra_curve(run, "a", {1: predicted})
     (axes,) = drawn[0].axes
     real, first, second, dashed, rounding = axes.lines
     names = [f"radial_power/{radius:02d}" for radius in range(1, 17)]
@@ -377,7 +400,7 @@ def test_every_chart_of_a_deck_holds_every_line_and_the_real_value(make_run: Mak
     run = read_run(folder)
     found = charts(deck_of(folder, out=tmp_path / "deck.pptx"))
     names = {
-        "Freckles a face": "freckles/corrected",
+        "Freckles found a face": "freckles/count",
         "The finest detail": "band_power/8-16",
         "Variety": "pixel_variance",
         "Distance from real": "frechet/randconv-s0",
@@ -397,7 +420,7 @@ def test_the_notes_of_a_chart_give_the_last_value_with_its_95_percent_error(make
     run = read_run(folder)
     deck = deck_of(folder, out=tmp_path / "deck.pptx")
     for line in (0, 1):
-        last = run.at("freckles/corrected", 2, line)
+        last = run.at("freckles/count", 2, line)
         assert last is not None and last.stderr is not None
         words = f"generation 2: {last.value:.4g} ± {half_of(last):.3g} (n = 2048)"
         assert any(words in slide.notes_slide.notes_text_frame.text for slide in deck.slides)

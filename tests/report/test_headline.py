@@ -10,7 +10,8 @@ import pytest
 from imagelab.measurement import Measurement
 from imagelab.metrics import Metric
 from imagelab.regimes import REGIMES, Fresh, Mix, Regime, Replace, Schedule
-from imagelab.report.headline import facts, finest_band, headline
+from imagelab.report.headline import finest_band, headline
+from imagelab.report.key_figures import facts
 from imagelab.report.numbers import interval, number, too_few
 from imagelab.report.run_view import Run, read_run
 
@@ -66,7 +67,7 @@ def test_one_generation_is_never_said_to_have_fed_on_its_own_output(make_run: Ma
 
 
 def test_a_change_within_its_error_is_said_to_be_chance(make_run: MakeRun) -> None:
-    run = read_run(make_run(generations=1))
+    run = read_run(make_run(generations=1, keep=lambda m: m.name.startswith("freckles")))
     wide = tuple(replace(m, stderr=50.0) if m.name.startswith("freckles") else m for m in run.measurements)
     assert "chance alone could explain it" in " ".join(headline(replace(run, measurements=wide)).remarks)
     assert "chance alone could explain it" not in " ".join(headline(run).remarks)
@@ -98,14 +99,19 @@ def test_corners_of_the_spectrum_are_not_the_finest_octave(make_run: MakeRun) ->
 
 
 def test_facts_end_with_the_last_generation_and_hold_real_beside_it(make_run: MakeRun) -> None:
-    found = facts(read_run(make_run(generations=3)))
+    run = read_run(make_run(generations=3))
+    found = facts(run)
     assert [fact.label for fact in found] == [
-        "Freckles a face",
-        "Finest detail left",
-        "Diversity",
+        "Freckles found a face",
+        "Energy of the finest detail",
+        "Variety",
         "Distance from real",
     ]
-    assert all(len(fact.beside) == 2 for fact in found)
+    for fact in found:
+        assert list(fact.value) == list(run.generations) and fact.beside[0][1][3] == fact.value[0]
+        assert [who for who, _ in fact.beside][-1] == "PPCA, k = 128"
+    last = run.at("freckles/count", 3)
+    assert last is not None and found[0].value[3] == interval(last)
 
 
 def test_a_sentence_says_vae_where_the_label_says_more(make_run: MakeRun) -> None:
@@ -118,13 +124,13 @@ def test_a_sentence_says_vae_where_the_label_says_more(make_run: MakeRun) -> Non
 def test_a_distance_on_too_few_images_gives_way_to_one_that_can_be_trusted(make_run: MakeRun) -> None:
     run = read_run(make_run(generations=2))
     few = replace(run, measurements=tuple(replace(m, n_fake=300) for m in run.measurements))
-    assert [fact.note for fact in facts(run)][-1] == "frechet/randconv-s0"
-    assert [fact.note for fact in facts(few)][-1] == "kernel/randconv-s0"
+    assert facts(run)[-1].name == "frechet/randconv-s0"
+    assert facts(few)[-1].name == "kernel/randconv-s0"
 
 
-def test_a_count_that_the_blank_control_matches_is_called_artefacts(make_run: MakeRun) -> None:
+def test_a_count_that_the_blank_control_matches_is_said_to_be_no_more(make_run: MakeRun) -> None:
     run = read_run(make_run(generations=2))
-    assert "artefacts" not in headline(run).sentence
+    assert "no more than" not in headline(run).sentence
 
     def drowned(line: int) -> str:
         noisy = [
@@ -134,8 +140,9 @@ def test_a_count_that_the_blank_control_matches_is_called_artefacts(make_run: Ma
         told = headline(replace(run, measurements=tuple(noisy)))
         return told.sentence + " ".join(told.remarks)
 
-    assert "draws no freckles that can be distinguished from its own artefacts (1.6 ± 0.3 a face)" in spoken(drowned(0))
-    assert "PPCA gives 5.8 ± 0.6 freckles a face, no more than its artefacts do" in spoken(drowned(1))
+    words = "finds 1.8 ± 0.5 freckles a face, no more than on faces without freckles (9.00 ± 0.12), on the faces"
+    assert words in spoken(drowned(0))
+    assert "PPCA gives 6.3 ± 0.5 freckles a face, no more than on faces without freckles" in spoken(drowned(1))
 
 
 def spoken(text: str) -> str:
@@ -150,7 +157,7 @@ def text_of(view: Run, **values: tuple[float, float]) -> str:
 
     def changed(m: Measurement) -> Measurement:
         part = m.name.removeprefix("freckles/") if m.name.startswith("freckles/") else ""
-        key = "real" if part == "corrected" and m.generation == 0 else part if m.generation == view.last else ""
+        key = "real" if part == "count" and m.generation == 0 else part if m.generation == view.last else ""
         if key not in values or m.line > 0:
             return m
         value, error = values[key]
@@ -162,26 +169,19 @@ def text_of(view: Run, **values: tuple[float, float]) -> str:
 
 @pytest.mark.parametrize(("errors", "chance"), [(1.9, True), (2.0, False)])
 def test_chance_is_ruled_out_by_the_errors_of_both_values_together(errors: float, chance: bool, make_run: MakeRun):
-    view = read_run(make_run(generations=2))
-    said = text_of(view, real=(9.0, 0.3), corrected=(9.0 - 0.5 * errors, 0.4))
+    view = read_run(make_run(generations=2, keep=lambda m: m.name.startswith("freckles")))
+    said = text_of(view, real=(9.0, 0.3), count=(9.0 - 0.5 * errors, 0.4))
     assert ("chance alone could explain it" in said) == chance
     assert f"The difference from real is {errors:.{1 if chance else 0}f} standard errors" in said
 
 
-@pytest.mark.parametrize(("errors", "none"), [(1.9, True), (2.0, False)])
-def test_a_count_within_its_error_of_nothing_is_called_none(errors: float, none: bool, make_run: MakeRun):
-    view = read_run(make_run(generations=2))
-    said = text_of(view, corrected=(0.2 * errors, 0.2), count=(9.0, 0.1), blank=(0.1, 0.1))
-    assert ("no freckles beyond counting error" in said) == none
-
-
-@pytest.mark.parametrize(("errors", "artefacts"), [(1.9, True), (2.0, False)])
-def test_a_raw_count_within_its_error_of_the_blank_control_is_called_artefacts(
-    errors: float, artefacts: bool, make_run: MakeRun
+@pytest.mark.parametrize(("errors", "drowned"), [(1.9, True), (2.0, False)])
+def test_a_count_within_the_errors_of_the_blank_control_is_no_more_than_it(
+    errors: float, drowned: bool, make_run: MakeRun
 ):
     view = read_run(make_run(generations=2))
-    said = text_of(view, corrected=(5.0, 0.1), count=(1.0 + 0.5 * errors, 0.3), blank=(1.0, 0.4))
-    assert ("no freckles that can be distinguished from its own artefacts" in said) == artefacts
+    said = text_of(view, count=(1.0 + 0.5 * errors, 0.3), blank=(1.0, 0.4))
+    assert ("no more than on faces without freckles" in said) == drowned
 
 
 def test_the_interval_of_real_images_is_1_96_standard_errors_wide_to_either_side():
@@ -211,15 +211,15 @@ def test_a_measurement_is_on_too_few_images_below_what_its_row_trusts(make_run: 
 
 def test_an_arm_above_its_artefacts_gets_no_remark_about_them(make_run: MakeRun):
     found = headline(read_run(make_run(generations=2)))
-    assert "PPCA gives" in " ".join(found.remarks) and "artefacts" not in " ".join(found.remarks)
+    assert "PPCA gives" in " ".join(found.remarks) and "no more than" not in " ".join(found.remarks)
 
 
 def test_what_was_not_measured_is_left_out_of_remarks_and_figures(make_run: MakeRun):
     without_control = read_run(make_run("a-00000000", keep=lambda m: m.name != "freckles/blank"))
     assert "freckle-free" not in " ".join(headline(without_control).remarks)
-    assert facts(without_control)[0].note == ""
+    assert [who for who, _ in facts(without_control)[0].beside] == ["real images", "PPCA, k = 128"]
     without_arm = read_run(make_run("b-00000000", keep=lambda m: m.line <= 0))
-    assert all([who for who, _ in fact.beside] == [fact.beside[0][0]] for fact in facts(without_arm))
+    assert not any("PPCA" in who for fact in facts(without_arm) for who, _ in fact.beside)
 
 
 def test_numbers_up_to_nine_million_are_written_out():
@@ -231,7 +231,7 @@ def test_numbers_up_to_nine_million_are_written_out():
     ("errors", "words"), [(999.6, "is 1,000 standard"), (999.0, "is 999 standard"), (2000.0, "is over 1,000")]
 )
 def test_a_difference_beyond_a_thousand_errors_is_not_counted_further(errors: float, words: str, make_run: MakeRun):
-    said = text_of(read_run(make_run(generations=2)), real=(9.0, 0.003), corrected=(9.0 + 0.005 * errors, 0.004))
+    said = text_of(read_run(make_run(generations=2)), real=(9.0, 0.003), count=(9.0 + 0.005 * errors, 0.004))
     assert words in said
 
 
@@ -247,3 +247,50 @@ def test_a_run_with_other_metrics_alone_reports_the_first_and_those_of_ones_own_
     end = "0.400 ± 0.020 of full scale in the metric “Saturation”; real faces have 0.500 ± 0.020."
     assert spoken(found.sentence).endswith(end)
     assert found.remarks[0] == "How strong."
+
+
+def test_the_headline_tells_what_is_found_before_and_after_the_loop_and_where_there_is_nothing(make_run: MakeRun):
+    run = read_run(make_run(generations=3))
+    told = headline(run)
+    first, last, real = run.at("freckles/count", 1), run.at("freckles/count", 3), run.real("freckles/count")
+    assert first and last and real
+    assert f"the counter finds {interval(last)} freckles a face on the faces that the VAE draws" in told.sentence
+    assert told.sentence.endswith(
+        f"; after the first training it found {interval(first)}, on real faces {interval(real)}."
+    )
+    blank = run.at("freckles/blank", 3)
+    assert blank and f"It also finds {interval(blank)} on freckle-free faces copied by the VAE." in told.remarks
+    twin = replace(blank, name="freckles/twin", value=0.77)
+    with_twin = headline(replace(run, measurements=(*run.measurements, twin)))
+    assert "0.77" in with_twin.remarks[0] and "the same loop trained on faces without freckles" in with_twin.remarks[0]
+
+
+def test_a_measurement_within_chance_never_heads_a_page_while_another_is_beyond_it(make_run: MakeRun):
+    run = read_run(make_run(generations=3, keep=lambda m: m.name.startswith(("freckles", "band_power", "frechet"))))
+    assert "the counter finds" in headline(run).sentence
+
+    def same(*families: str) -> Run:
+        def changed(m: Measurement) -> Measurement:
+            real = run.real(m.name)
+            hit = m.generation == 3 and m.name.startswith(families) and real is not None
+            return replace(m, value=real.value) if hit and real is not None else m
+
+        return replace(run, measurements=tuple(map(changed, run.measurements)))
+
+    assert "finest detail" in headline(same("freckles")).sentence
+    found = headline(same("freckles", "band_power"))
+    assert "the distance of the VAE’s faces" in found.sentence and found.telling
+    nothing = headline(same("freckles", "band_power", "frechet"))
+    assert "the counter finds" in nothing.sentence and "chance alone could explain it" in " ".join(nothing.remarks)
+
+
+def test_gained_energy_does_not_head_a_page_while_a_distance_is_beyond_chance(make_run: MakeRun):
+    run = read_run(make_run(keep=lambda m: m.name.startswith(("band_power", "frechet"))))
+    louder = (replace(m, value=9.0) if m.name == "band_power/8-16" and m.generation else m for m in run.measurements)
+    assert "the distance of the VAE’s faces" in headline(replace(run, measurements=tuple(louder))).sentence
+
+
+def test_an_interval_with_uneven_sides_is_written_with_its_two_ends_and_no_more_digits_than_they_have():
+    uneven = Measurement("m", 1.7, stderr=0.2, low=1.36, high=2.65)
+    assert interval(uneven) == "1.7 (1.4 to 2.6)"
+    assert interval(replace(uneven, value=0.6, low=-0.193, high=3.01)) == "0.6 (−0.2 to 3.0)"

@@ -71,7 +71,7 @@ def test_every_figure_names_its_measurement(make_run: MakeRun) -> None:
     run = make_run()
     text = write_report(run).read_text()
     for name in ("freckles/corrected", "hf_ratio", "pixel_variance", "frechet/randconv-s0", "band_power/…"):
-        assert f"({name} in metrics.jsonl;" in text
+        assert f"<code>{name} in metrics.jsonl" in text
 
 
 def test_a_band_that_drowned_in_rounding_is_marked(make_run: MakeRun) -> None:

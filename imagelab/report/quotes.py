@@ -1,0 +1,131 @@
+"""How to say it: sentences about a run that may be quoted as they stand, and sentences that the run does not support.
+
+Whoever writes about a run needs a sentence that is short and right. The cleared ones name the model, the number of
+trainings, the first generation and real images, so that no part of the loss is charged to the wrong cause. The others
+are what such runs are most often quoted for; each stands with the reason why this run does not show it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..evaluation.moves import first_moves
+from ..measurement import Measurement
+from .headline import COUNT, finest_band, noun_of, percent
+from .numbers import interval
+from .run_view import Run
+
+__all__ = ["Quotes", "quotes"]
+
+RARE_SHARE = "tails/rare"
+"""The signal of all rare attributes together, see evaluation/signals.py."""
+
+
+@dataclass(frozen=True)
+class Quotes:
+    """Sentences about a run.
+
+    Attributes:
+        cleared: may be quoted as they stand; at most two.
+        unsupported: (sentence, reason) pairs that must not be said of this run.
+    """
+
+    cleared: tuple[str, ...]
+    unsupported: tuple[tuple[str, str], ...]
+
+
+def quotes(run: Run) -> Quotes | None:
+    """Return the sentences of a run; None before two generations are finished, when no loop was closed."""
+    if run.last < 2:
+        return None
+    cleared = tuple(sentence for write in (_counted, _detail, _spread) if (sentence := write(run)))[:2]
+    return Quotes(cleared, tuple(filter(None, (_other_models(run), _one_training(run), _rare_first(run)))))
+
+
+def _setting(run: Run) -> str:
+    trainings = f"{run.replicates} trainings of a" if run.replicates > 1 else "one training of a"
+    side = next((images.shape[2] for images in run.pictures("tracked").values()), 0)
+    size = f" for images of {side} px" if side else ""
+    return f"{trainings} small {run.model(0)}{size}"
+
+
+def _ends(run: Run, name: str | None) -> tuple[Measurement, Measurement, Measurement] | None:
+    """Return (real images, generation 1, last generation) of a measurement that has all three."""
+    if name is None:
+        return None
+    found = run.real(name), run.at(name, 1), run.at(name, run.last)
+    return found if all(found) else None  # pyright: ignore[reportReturnType]
+
+
+def _counted(run: Run) -> str:
+    ends = _ends(run, COUNT)
+    if ends is None:
+        return ""
+    real, first, last = ends
+    noun = noun_of(run)
+    return (
+        f"In {_setting(run)}, the counter found {interval(first)} freckles a {noun} after the first training and "
+        f"{interval(last)} after {run.last} generations, each trained on what the one before had made; real {noun}s "
+        f"have {interval(real)} by the same counter."
+    )
+
+
+def _detail(run: Run) -> str:
+    ends = _ends(run, finest_band(run))
+    if ends is None or (ends[2].value or 0.0) > 0:
+        return ""
+    _, first, last = ends
+    noun = noun_of(run)
+    return (
+        f"Of the energy that real {noun}s have in their finest detail, {percent(first)} was left after the first "
+        f"training and {percent(last)} in generation {run.last} ({_setting(run)})."
+    )
+
+
+def _spread(run: Run) -> str:
+    ends = _ends(run, next((name for name in run.names if name.startswith("pixel_variance") and "/" not in name), None))
+    if ends is None:
+        return ""
+    _, first, last = ends
+    return (
+        f"The images of generation {run.last} vary {interval(last)} times as much as real ones; those of the first "
+        f"model {interval(first)} times ({_setting(run)})."
+    )
+
+
+def _other_models(run: Run) -> tuple[str, str]:
+    data = run.experiment.get("data")
+    drawn = isinstance(data, dict) and data.get("kind") == "faces"
+    of = "faces drawn by a program" if drawn else "one dataset"
+    regime = run.experiment.get("regime")
+    kind = str(regime.get("kind", "")) if isinstance(regime, dict) else ""
+    under = f", under one regime ({kind})" if kind else ""
+    return (
+        "“AI image models forget what they were shown.”",
+        f"Measured were a small {run.model(0)} on {of}{under}. Nothing here is about other models, other sizes or "
+        "models that are given fresh real images.",
+    )
+
+
+def _one_training(run: Run) -> tuple[str, str] | None:
+    if run.replicates > 1:
+        return None
+    return (
+        f"“The {run.model(0)} loses this much.”",
+        "One training was made. How far another would differ is estimated from other runs, not measured.",
+    )
+
+
+def _rare_first(run: Run) -> tuple[str, str] | None:
+    """Return the claim that rare attributes go first, if the loop was seen to move something else before them."""
+    moved = [move for move in first_moves(run.measurements, 0) if move.from_first is not None]
+    rare = next((move for move in first_moves(run.measurements, 0) if move.key == RARE_SHARE), None)
+    if rare is None or not moved or (rare.from_first or math.inf) <= (moved[0].from_first or 0) + 1:
+        return None
+    when = "did not move beyond their errors" if rare.from_first is None else f"moved in generation {rare.from_first}"
+    return (
+        "“Rare things disappear first.”",
+        f"In this loop the first to move beyond generation 1 was: {moved[0].title}, in generation "
+        f"{moved[0].from_first}. The rare attributes {when}.",
+    )

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from imagelab.measurement import Measurement
+from imagelab.report import write_report
+from imagelab.report.numbers import interval
+from imagelab.report.quotes import quotes
+from imagelab.report.run_view import Run, read_run
+
+MakeRun = Callable[..., Path]
+
+
+def replicated(run: Run, moved: dict[str, int]) -> Run:
+    """The run as one of three trainings whose named measurements leave generation 1 in the given generation."""
+
+    def changed(m: Measurement) -> Measurement:
+        if m.generation < 1 or m.line != 0 or m.value is None or m.predicted:
+            return m
+        start = run.at(m.name, 1)
+        assert start is not None and start.value is not None
+        away = 0.4 * m.generation if m.generation >= moved.get(m.name, 10**6) else 0.0
+        return replace(
+            m, value=start.value * (1 - away), stderr=1e-4, between=1e-4, between_df=2.0, chains=3, better=m.better
+        )
+
+    experiment = {**run.experiment, "replicates": 3}
+    return replace(run, experiment=experiment, measurements=tuple(map(changed, run.measurements)))
+
+
+def test_cleared_sentences_name_the_first_training_the_loop_real_images_and_the_trainings(make_run: MakeRun):
+    run = read_run(make_run(generations=3))
+    found = quotes(run)
+    assert found is not None and len(found.cleared) == 2
+    first, last, real = run.at("freckles/count", 1), run.at("freckles/count", 3), run.real("freckles/count")
+    assert first and last and real
+    for m in (first, last, real):
+        assert interval(m) in found.cleared[0]
+    assert all("one training of a small VAE" in sentence for sentence in found.cleared)
+    assert "finest detail" in found.cleared[1] and "after the first training" in found.cleared[1]
+
+
+def test_no_loop_no_quote(make_run: MakeRun):
+    assert quotes(read_run(make_run(generations=1))) is None
+    assert 'id="say"' not in write_report(make_run("b-00000000", generations=1)).read_text("utf-8")
+
+
+def test_what_one_training_does_not_show_is_said(make_run: MakeRun):
+    found = quotes(read_run(make_run(generations=3)))
+    assert found is not None
+    assert any("One training was made" in reason for _, reason in found.unsupported)
+    three = quotes(replicated(read_run(make_run("b-00000000", generations=3)), {}))
+    assert three is not None and not any("One training" in reason for _, reason in three.unsupported)
+    assert "3 trainings of a small VAE" in three.cleared[0]
+
+
+def test_rare_first_is_refused_only_where_something_else_was_first(make_run: MakeRun):
+    folder = make_run(generations=6)
+    with (folder / "metrics.jsonl").open("a") as file:
+        for generation in range(7):
+            m = Measurement("tails/vitiligo", 0.04, "share", stderr=0.001, n_fake=2048)
+            file.write(m.at(generation, 0 if generation else -1).to_json() + "\n")
+    run = read_run(folder)
+    detail = quotes(replicated(run, {"band_power/8-16": 2, "hf_ratio": 2, "pixel_variance": 2}))
+    assert detail is not None
+    refused = [reason for sentence, reason in detail.unsupported if sentence == "“Rare things disappear first.”"]
+    assert refused and "in generation 2" in refused[0]
+    rare = quotes(replicated(run, {"tails/vitiligo": 2}))
+    assert rare is not None and "“Rare things disappear first.”" not in [sentence for sentence, _ in rare.unsupported]
