@@ -17,15 +17,15 @@ loop has invented. The detail map of the VAE is small (8 channels, beta 0.3) and
 seen), to save minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images. It draws
 faces of single persons, not blurred averages, and it stays close to its training images: see "copies".
 
-Seen 2026-11-29, two x86-64 cores beside other work, 12 min 3 s from the start of Python to the report, 1.05 GB at most
-in each of three processes. n = 1,000 images a generation, 800 held out, seed 0, mean of three chains; +- is half of the
+Seen 2026-11-29, two x86-64 cores beside other work, 12 min 3 s from the start of Python to the report (seed 2, beside
+less: 12 min 14 s, 20 min of CPU time), 1.05 GB at most in each of three processes. n = 1,000 images a generation, 800 held out, seed 0, mean of three chains; +- is half of the
 95 % interval in which another run with three other trainings (and other real faces) would have the figure.
                            real           VAE, gen. 1          VAE, gen. 10         PPCA, gen. 1      PPCA, gen. 10
   freckles found a face    4.7 +- .3      3.4 +- .3            1.6 +- .2            .36 +- .07        .33 +- .08
   corrected, as if sharp   5.5 +- .4      4.2 +- .4            1.9 +- .3            .32 +- .09        .29 +- .11
   net of invented ones     5.6 +- .4      3.32 (2.94 to 3.69)  1.69 (1.36 to 2.65)  .02 (-.21 to .78) .24 (.06 to 1.09)
   found on copied blanks   .07 +- .03     .46 +- .18           1.0 +- .3            .30 +- .14        .15 +- .09
-  found on the blank twin  -              .68 +- .13           .25 +- .12           -                 -
+  found on the blank twin  -              .68 +- .14           .25 +- .18           -                 -
   left by such blur        .99 +- .03     .97 +- .03           .70 +- .11           .48 +- .12        .36 +- .10
   power, 16-32 c/image, dB .03 +- .14     -2.3 +- .3           -7.5 +- .5           -2.77 +- .17      -3.1 +- .3
   pixel variance, ratio    1.02 +- .04    .96 +- .07           .63 +- .05           .98 +- .07        .82 +- .06

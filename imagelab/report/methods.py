@@ -21,6 +21,9 @@ __all__ = ["Table", "curation", "data_of", "flat", "numbers", "protocol", "table
 OWN_PLACE = ("data", "labels", "freckle_calibration")
 """Parts of provenance.json that the page shows in other places."""
 
+COUNTED = ("train.", "heldout.", "reserve.", "n.")
+"""Settings that are numbers of images, written with a comma between thousands."""
+
 CARD_LISTS = ("figures", "tables", "strata")
 """Parts of a calibration card that are shown as tables, or (strata) in the estimator of the corrected count."""
 
@@ -133,8 +136,8 @@ def _training(run: Run) -> list[dict[str, Any]]:
                 "label": run.label(line, 80),
                 "models": len(mine),
                 "seen": f"{mine[-1].images_seen:,}",
-                "first": f"{mine[0].loss:.4g}",
-                "last": f"{mine[-1].loss:.4g}",
+                "first": number(mine[0].loss),
+                "last": number(mine[-1].loss),
             }
         )
     return rows
@@ -163,8 +166,10 @@ def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
         return [pair for key, item in value.items() for pair in flat(item, f"{prefix}{plain(key)}.")]
     if isinstance(value, list) and not all(isinstance(item, str | int | float | bool) for item in value):
         return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}{place}.")]
+    if isinstance(value, int) and not isinstance(value, bool) and prefix in COUNTED:
+        return [(prefix.rstrip("."), f"{value:,}")]
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return [(prefix.rstrip("."), plain(text, 400))]
+    return [(prefix.rstrip("."), plain(text, 400) or "–")]
 
 
 def tables(calibration: Mapping[str, Any]) -> list[Table]:

@@ -45,3 +45,19 @@ def test_nothing_on_the_page_depends_on_the_speed_of_the_machine(make_run: MakeR
         slow = [{**json.loads(line), "seconds": 7654.321} for line in log.read_text().splitlines()]
         log.write_text("".join(json.dumps(record) + "\n" for record in slow))
     assert write_report(run).read_bytes() == page
+
+
+def test_numbers_of_images_have_a_comma_and_what_is_empty_a_dash():
+    assert flat({"train": 1000, "git": {"dirty": ""}, "seed": 1000}) == [
+        ("train", "1,000"),
+        ("git.dirty", "–"),
+        ("seed", "1000"),
+    ]
+
+
+def test_losses_have_a_minus_as_all_numbers_of_the_page(make_run: MakeRun):
+    run = make_run(generations=2)
+    for path in run.glob("gen-*/train.jsonl"):
+        path.write_text(path.read_text().replace('"loss": 0', '"loss": -2'))
+    text = write_report(run).read_text("utf-8")
+    assert "<td>−2.10</td>" in text and "<td>-2" not in text

@@ -39,7 +39,7 @@ var lab = (function () {
     if (/^\d+$/.test(asked.generation || "")) chosen = Math.min(data.last, Number(asked.generation));
     chart = asked.chart || "";
     show();
-    var target = chart && document.getElementById("chart=" + chart);
+    var target = document.getElementById(chart ? "chart=" + chart : words);
     if (!target) return;
     open(target);
     target.scrollIntoView();
