@@ -138,12 +138,14 @@ def slides(
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("deck.pptx"),
 ) -> int:
-    """Write a PowerPoint deck of one or several runs: editable charts, pictures, an animation, notes with caveats.
+    """Write a PowerPoint deck of one run, in ten slides, or of several runs side by side, in twelve.
+
+    Charts can be edited and have error bars; pictures, an animation, a table of all numbers, notes with caveats.
 
     Parameters
     ----------
     runs
-        Run folders.
+        Run folders. Runs that differ only in their seed are repeats of one group; up to six groups.
     output
         The .pptx file.
     """
@@ -154,7 +156,7 @@ def slides(
     sheets = {}
     for run in runs:
         folder = RunFolder.open(run)
-        if any(m.name.startswith("tails/") and m.value is not None for m in folder.measurements()):
+        if len(runs) == 1 and any(m.name.startswith("tails/") and m.value is not None for m in folder.measurements()):
             sheets[run] = rare_sheet(read_run(run), most_alike(folder), wide=True)
     out.print(f"slides: {write_slides(runs, output, sheets)}", markup=False)
     return 0
