@@ -39,7 +39,7 @@ ONLY = {
     "submitit": {"sweep.py"},
     "accelerate": {"generators/training.py"},
     "lpips": {"metrics/perceptual.py"},
-    "pptx": {"report/slides.py"},
+    "pptx": {"report/slide"},
     "diffusers": {"generators/"},
     "matplotlib": {"report/"},
     "plotly": {"report/"},

@@ -272,7 +272,10 @@ def test_a_print_is_an_article_of_at_most_12_pages_and_an_annex(open_page: OpenP
 
     whole, article, annex = pages("nothing"), pages(".annex, footer"), pages("main > :not(.annex, footer)")
     assert 3 <= article <= 12
-    assert whole == article + annex  # the annex begins on a page of its own
+    assert whole == article + annex
+    with open_page(page) as visit:
+        visit.tab.emulate_media(media="print")
+        assert visit.tab.evaluate("getComputedStyle(document.querySelector('.annex')).breakBefore") == "page"
 
 
 def test_a_model_that_cannot_copy_is_not_magnified_beside_faces_that_are_no_counterparts(
