@@ -21,14 +21,14 @@ Not recomputed: ``freckles/blank`` of a model (and ``freckles/net`` without a tw
 not keep the copies; ``truth/freckles``, because it does not keep the renderer's list; metrics of one's own; in grouped
 datasets the errors of ``memorisation``.
 
-Seen 2026-11-29, photocopy.py with three chains, 1,000 faces of 64 px, ten generations, one busy x86-64 core (seven minutes
-for fifty numbers beside other work): 480 of 486 numbers of the page can be recomputed, 405 of the 409 of its table.
-All of them once, on the page of commit 746b49c: the printed value and its ± agree in 472 of 473, and so do all standard
-errors and limits; the one was a bug of the page, "(3.5 (2.18 × 10⁻⁵ to 5.53 × 10⁻⁵)" for the clipped values of real
-images, mended in 5df9eb2. Values agree with metrics.jsonl to six digits or two thousandths of a standard error, except
-counts at a threshold: 1 of 1,000 images in precision, 1 or 2 of 1,600 freckles. With the logarithms of light rounded to
-float32, as the package has them, the freckles agree as well (1,522 of 1,522). On the page of 5df9eb2: seed 0,
-50 of 50; seed 1, 50 of 50; seed 2, SEED2
+Seen 2026-11-29, photocopy.py with three chains, 1,000 faces of 64 px, ten generations, one busy x86-64 core (seven
+minutes for fifty numbers beside other work): 480 of 486 numbers of the page can be recomputed, 405 of the 409 of its
+table. All of them once, on the page of commit 746b49c: the printed value and its ± agree in 472 of 473, and so do all
+standard errors and limits; the one was a bug of the page, "(3.5 (2.18 × 10⁻⁵ to 5.53 × 10⁻⁵)" for the clipped values
+of real images, mended in 5df9eb2. Values agree with metrics.jsonl to six digits or two thousandths of a standard
+error, except counts at a threshold: 1 of 1,000 images in precision, 1 or 2 of 1,600 freckles. With the logarithms of
+light rounded to float32, as the package has them, the freckles agree as well (1,522 of 1,522). On the page of
+5df9eb2: seed 0, 50 of 50; seed 1, 50 of 50; seed 2, 50 of 50.
 """
 
 from __future__ import annotations
