@@ -15,7 +15,17 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .cli import launch
-    from .curation import Candidates, Curation, KeepAll, Kept, TopFraction
+    from .curation import (
+        Candidates,
+        Curation,
+        DetectorFilter,
+        Farthest,
+        KeepAll,
+        Kept,
+        NearestReal,
+        RandomFraction,
+        TopFraction,
+    )
     from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
@@ -43,7 +53,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cli": ("launch",),
-    "curation": ("Candidates", "Curation", "KeepAll", "Kept", "TopFraction"),
+    "curation": (
+        "Candidates",
+        "Curation",
+        "DetectorFilter",
+        "Farthest",
+        "KeepAll",
+        "Kept",
+        "NearestReal",
+        "RandomFraction",
+        "TopFraction",
+    ),
     "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
@@ -81,9 +101,11 @@ __all__ = [
     "Curation",
     "Data",
     "Ddpm",
+    "DetectorFilter",
     "Evidence",
     "Experiment",
     "Faces",
+    "Farthest",
     "Folder",
     "Fresh",
     "Gaussian",
@@ -95,10 +117,12 @@ __all__ = [
     "Metric",
     "Mix",
     "Model",
+    "NearestReal",
     "NotMeasurable",
     "Part",
     "Pool",
     "Quantity",
+    "RandomFraction",
     "Regime",
     "Replace",
     "RunContext",
