@@ -100,10 +100,16 @@ def greedy_match(
             rows.append(row)
             continue
         if place + 1 == len(lists[row][0]):
-            longer = min(4 * (place + 1), len(targets))
-            found = nearest(points[row : row + 1], targets, longer, device=device)
-            lists[row] = found[0][0], found[1][0]
+            lists[row] = _list(points[row], targets, min(8 * (place + 1), len(targets)))
         if place + 1 < len(lists[row][0]):
             final[row] = float(lists[row][1][place + 1])
             heapq.heappush(queue, (final[row], row, place + 1))
     return np.array(rows, np.int64), final
+
+
+def _list(point: np.ndarray, targets: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (index, distance) of a point's nearest targets, as metrics/neighbours.py has them."""
+    apart = targets.astype(np.float64) - point
+    distance = np.sqrt((apart * apart).sum(axis=1))
+    order = np.argsort(distance, kind="stable")[:length]
+    return order, distance[order]

@@ -49,8 +49,8 @@ class TopFraction(ShareKept):
         score = IMAGE_SCORES[self.score]
         scores = score.of(candidates.images, candidates.real, candidates.device)
         order = np.argsort(-scores if self.best == "high" else scores, kind="stable")
-        m = float(len(scores))
-        cost = {"candidates": m, "looks": m, "seconds": round(time.monotonic() - began, 3)}
+        looks = len(scores) + (len(candidates.real) if score.reads_real else 0)
+        cost = {"candidates": float(len(scores)), "looks": float(looks), "seconds": round(time.monotonic() - began, 3)}
         return Kept(
             np.sort(order[:n]), f"{self.best}est {self.fraction:g} by {self.score} ({score.what})", scores, cost
         )

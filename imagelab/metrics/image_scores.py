@@ -31,11 +31,13 @@ class ImageScore:
         of: (images uint8 [N,C,H,W], real uint8 [R,C,H,W], torch device) -> float64 [N].
         what: what it measures, in a few words.
         blind: what it rewards wrongly.
+        reads_real: whether it looks at the real images.
     """
 
     of: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
     what: str
     blind: str
+    reads_real: bool = False
 
 
 def realism(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
@@ -128,6 +130,7 @@ IMAGE_SCORES: dict[str, ImageScore] = {
         realism,
         "nearness to the nearest real image",
         "It prefers what is common among real images and copies of them; rare kinds are far from everything.",
+        reads_real=True,
     ),
     "detail": ImageScore(detail, "share of fine detail", "Noise is fine detail too."),
     "freckles": ImageScore(
@@ -137,6 +140,7 @@ IMAGE_SCORES: dict[str, ImageScore] = {
         rarity,
         "rarity among the images that real ones support",
         "Where real images are few, their balls are large, and a broken image may lie in one.",
+        reads_real=True,
     ),
 }
 """Every score by name."""

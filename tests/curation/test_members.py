@@ -62,7 +62,9 @@ def test_exactly_n_different_candidates_are_kept_in_the_order_of_drawing(curatio
     for n in (1, 7, 12, 24):
         kept = curation.choose(given(images, real), n).check(n, 24)
         assert (np.diff(kept.rows) > 0).all() and kept.reason
-    assert kept.cost["candidates"] == 24 and kept.cost["looks"] >= 24 * (not isinstance(curation, RandomFraction))
+    assert (kept.cost["candidates"], kept.cost["looks"]) == (24, 0 if isinstance(curation, RandomFraction) else 38)
+    detail = TopFraction(score="detail").choose(given(images, real), 12)
+    assert detail.cost["looks"] == 24  # no real image tells it what is wanted
 
 
 @pytest.mark.parametrize("curation", LOOKING, ids=named)
@@ -208,7 +210,9 @@ def test_matching_is_that_of_all_pairs_in_order(rng: np.random.Generator, monkey
             if len(taken) < n and row not in taken and room[target]:
                 taken.append(row)
                 room[target] -= 1
-        assert greedy_match(points, targets, n, most)[0].tolist() == taken
+        rows, apart = greedy_match(points, targets, n, most)
+        assert rows.tolist() == taken
+        assert (np.diff(apart[rows]) >= 0).all() and np.delete(apart, rows).min(initial=np.inf) >= apart[rows].max()
 
 
 def test_too_few_real_images_for_the_limit_are_named_with_what_to_do():
