@@ -86,7 +86,7 @@ def _thrown_away(rare: Mapping[str, float]) -> str:
     """Return whom the choice threw away, from the rare attributes in 100 images before and after it."""
     return (
         f"In the last generation, probes find {rare['candidates']:.1f} rare attributes in 100 drawn images and "
-        f"{rare['kept']:.1f} in 100 published ones; 95 % of random choices would publish "
+        f"{rare['kept']:.1f} in 100 published ones; about 95 % of random choices would publish "
         f"{max(rare['candidates'] - 1.96 * rare['chance'], 0.0):.1f} to "
         f"{rare['candidates'] + 1.96 * rare['chance']:.1f}."
     )

@@ -36,6 +36,7 @@ from imagelab.generators import Interrupted, RunContext
 from imagelab.metrics.image_scores import detail
 from imagelab.pool import REAL
 from imagelab.report import write_report
+from imagelab.report.groups import group_runs
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
 from imagelab.runs.preflight import preflight
@@ -363,3 +364,15 @@ def test_the_report_says_that_a_run_is_curated(tmp_path: Path, curated: tuple[Ex
     sentence = "This run is curated: of 48 images drawn in a generation, 24 were published (highest 0.5 by detail"
     assert sentence in page
     assert "is curated" not in write_report(run(tiny(tmp_path)).path, tmp_path / "plain").read_text()
+
+
+def test_a_comparison_calls_the_loop_without_curation_by_its_name(
+    tmp_path: Path, curated: tuple[Experiment, RunFolder]
+):
+    chance = run(tiny(tmp_path, curation=RandomFraction(), arms=curated[0].arms, seed=3))
+    plain = run(tiny(tmp_path, arms=curated[0].arms, seed=3))
+    groups, shared = group_runs([plain.path, chance.path, curated[1].path])
+    assert [group.label for group in groups] == ["keep_all", "random_fraction", "top_fraction"]
+    assert "curation.kind" not in shared
+    groups, shared = group_runs([plain.path, run(tiny(tmp_path, seed=3)).path])
+    assert not [group.label for group in groups if "keep_all" in group.label] and "curation.kind" not in shared
