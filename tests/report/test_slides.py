@@ -24,6 +24,7 @@ from imagelab.report.slide_charts import generation_word
 from imagelab.report.slide_parts import ROOM_WIDE, lines_of_text
 from imagelab.report.slides import write_slides
 from imagelab.report.statistics import estimate, possible_repetition
+from imagelab.report.survival import survival
 
 MakeRun = Callable[..., Path]
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -426,3 +427,16 @@ def test_another_suffix_or_no_run_is_refused(make_run: MakeRun, tmp_path: Path):
         write_slides([make_run()], tmp_path / "deck.key")
     with pytest.raises(ValueError, match="at least one run"):
         write_slides([], tmp_path / "deck.pptx")
+
+
+def test_the_title_of_the_rare_attributes_is_what_they_keep_together(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(generations=2)
+    with (folder / "metrics.jsonl").open("a") as file:
+        for generation, share in enumerate((0.04, 0.03, 0.01)):
+            m = Measurement("tails/vitiligo", share, "share", stderr=0.002, n_fake=2048)
+            file.write(m.at(generation, 0 if generation else -1).to_json() + "\n")
+    fates = survival(read_run(folder))
+    assert fates is not None
+    deck = deck_of(folder, out=tmp_path / "deck.pptx", rare=rare_faces())
+    titles = [slide.shapes.title.text_frame.text.replace("\u00a0", " ") for slide in deck.slides]
+    assert [t for t in titles if f"together the rare attributes keep {fates.rare.words} of their share" in t], titles
