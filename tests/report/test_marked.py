@@ -63,6 +63,6 @@ def test_animations_are_marked(make_run: MakeRun, tmp_path: Path, suffix: str) -
 def test_a_preview_of_drawn_data_is_marked_as_drawn_and_photographs_claim_nothing(tmp_path: Path) -> None:
     for kind, claim in (("faces", SOURCE_TYPES["drawn"]), ("textures", None)):
         out = tmp_path / f"{kind}.png"
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(["data", "preview", kind, "--count", "4", "-o", str(out)])
         assert seen(out).get("XMP-iptcExt:DigitalSourceType") == claim
