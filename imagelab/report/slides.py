@@ -129,7 +129,8 @@ def _who_disappears(deck: Presentation, view: Run, rare: Sheet) -> None:
     ]
     caption = "In each generation, the face with the highest score of the attribute’s probe; pale: not called by it."
     slide, top = new_slide(deck, _rare_title(view), caption, notes)
-    picture_rows(slide, rows, rare.alt, top, rare.heads, RARE_COLUMNS, label=1.75)
+    names = [head.partition(":")[0] for head in rare.heads]  # their dates are in the notes
+    picture_rows(slide, rows, rare.alt, top, names, RARE_COLUMNS, label=1.75)
 
 
 def _rare_title(view: Run) -> str:

@@ -87,6 +87,7 @@ def six_groups(make_run: MakeRun) -> list[Path]:
 def rare_faces() -> Sheet:
     images = np.random.default_rng(1).integers(0, 256, (9, 3, 16, 16), dtype=np.uint8)
     heads = ("birthmark", "vitiligo", "hearing aid", "face paint", "eyepatch", "albinism", "headscarf", "curls", "bald")
+    heads = tuple(f"{head}: not measurable from gen. 6 on" for head in heads)
     rows = tuple(SheetRow("real" if g == 0 else f"generation {g}", images) for g in range(7))
     return Sheet("VAE: who disappears", rows, heads, "Each cell: one image. ", "A grid of faces.")
 
