@@ -15,6 +15,7 @@ import pytest
 from pptx import Presentation
 from pptx.util import Emu
 
+from imagelab.evaluation.chains import repetition
 from imagelab.measurement import Measurement
 from imagelab.report.groups import group_runs
 from imagelab.report.headline import headline
@@ -23,7 +24,7 @@ from imagelab.report.run_view import read_run
 from imagelab.report.slide_charts import generation_word
 from imagelab.report.slide_parts import ROOM_WIDE, lines_of_text
 from imagelab.report.slides import write_slides
-from imagelab.report.statistics import estimate, possible_repetition
+from imagelab.report.statistics import estimate
 from imagelab.report.survival import survival
 
 MakeRun = Callable[..., Path]
@@ -137,7 +138,7 @@ def test_every_point_of_a_chart_has_its_interval_as_an_error_bar(make_run: MakeR
     chart = charts(deck_of(run, out=tmp_path / "deck.pptx"))[1]
     bars = {series.name: bars_of(series) for series in chart.series}
     rows = [view.real("band_power/8-16"), *view.series("band_power/8-16")]
-    ends = [possible_repetition(m) for m in rows if m is not None]
+    ends = [repetition(m) for m in rows if m is not None]
     assert bars["VAE"] is not None and bars["real"] is None
     assert bars["VAE"][0] == pytest.approx(
         [e[1] - float(m.value or 0) for e, m in zip(ends, rows, strict=True) if e and m]
