@@ -123,18 +123,23 @@ class ShareKept(Curation):
         return math.ceil(n / self.fraction - 1e-9)
 
 
-def features_of(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+def features_of(candidates: Candidates, spectrum: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of real images and candidates as distances use them: float64 [R,D] and [M,D].
+
+    Args:
+        candidates: whose images.
+        spectrum: with the log radial powers beside, as a detector reads them.
 
     Raises:
         ValueError: if they cannot be compared: the reason, and what to change.
     """
     from ..metrics.base import Evidence, ImageSet, NotMeasurable
+    from ..metrics.detector import detector_features
     from ..metrics.features import PRIMARY, feature_pair
 
     given = Evidence(ImageSet(candidates.real), ImageSet(candidates.images), device=candidates.device)
     try:
-        return feature_pair(given, PRIMARY)
+        return detector_features(given) if spectrum else feature_pair(given, PRIMARY)
     except NotMeasurable as error:
         raise ValueError(
             f"features of {len(candidates.images)} candidates and {len(candidates.real)} real images: {error}. Raise "

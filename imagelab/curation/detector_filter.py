@@ -44,15 +44,12 @@ class DetectorFilter(ShareKept):
 
     def choose(self, candidates: Candidates, n: int) -> Kept:
         """Return the n candidates with the highest log-odds of being real."""
-        from ..metrics.base import Evidence, ImageSet
-        from ..metrics.detector import cross_fitted_odds, detector_features, placements
+        from ..metrics.detector import cross_fitted_odds, placements
 
         began, m = time.monotonic(), len(candidates.images)
         if m < 2:
             raise ValueError("a detector learns from other candidates than it judges: expected 2 or more, got 1")
-        features_of(candidates)  # says what to change where there are none
-        given = Evidence(ImageSet(candidates.real), ImageSet(candidates.images), device=candidates.device)
-        real, made = detector_features(given)
+        real, made = features_of(candidates, spectrum=True)
         of_real, of_made = cross_fitted_odds(real, made, candidates.rng)
         scores = -of_made
         blind = candidates.rng.permutation(m)[: round(self.error * m)]
