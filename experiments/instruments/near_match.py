@@ -4,8 +4,8 @@ Question:   at which distance may `imagelab inspect` call a picture a near match
 Command:    python experiments/instruments/near_match.py --run RUN      make the table that the package ships
             python experiments/instruments/near_match.py --n 100 --out small.json
 Hardware:   1 CPU core, no GPU: about fifteen minutes, most of it for drawing faces.
-Expected:   JPEG and resizing keep the hash of their own picture the nearest; a crop does not. Drawn faces are aligned, so
-            strangers come nearer to each other than crops of photographs do.
+Expected:   JPEG and resizing keep the hash of their own picture the nearest; a crop does not. Drawn faces are aligned,
+            so strangers come nearer to each other than crops of photographs do.
 Refuted by: a smaller rate of false matches with faces than with crops of photographs at the same threshold.
 
 For each kind of picture and size: a gallery of n pictures, and 2 n strangers that are in no way from it. Every picture

@@ -77,7 +77,7 @@ def perceptual_hashes(images: np.ndarray, bits: int) -> np.ndarray:
     step = max(1, BLOCK // max(1, math.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         grey = np.einsum("nchw,c->nhw", images[start : start + step].astype(np.float32), weights)
-        low = dctn(grey, axes=(1, 2), norm="ortho")[:, :side, :side].reshape(-1, bits)
+        low = np.asarray(dctn(grey, axes=(1, 2), norm="ortho"))[:, :side, :side].reshape(-1, bits)
         signs = low > np.median(low, axis=1, keepdims=True)
         found[start : start + step] = np.packbits(signs, axis=1).view(np.uint64)
     return found

@@ -22,7 +22,7 @@ from typing import Any
 
 from .fingerprints import BITS
 
-__all__ = ["ACCEPTED", "CALIBRATION", "Threshold", "calibration", "threshold_for", "wilson"]
+__all__ = ["ACCEPTED", "CALIBRATION", "Threshold", "calibration", "measured_sizes", "threshold_for", "wilson"]
 
 CALIBRATION = Path(__file__).with_name("near_match.json")
 """The measured rates that the package ships."""
@@ -79,21 +79,21 @@ def calibration() -> Mapping[str, Any]:
     return json.loads(CALIBRATION.read_text(encoding="utf-8"))
 
 
-def threshold_for(side: int, rows: int, table: Mapping[str, Any] | None = None) -> Threshold | None:
+def measured_sizes(table: Mapping[str, Any] | None = None) -> list[tuple[int, int]]:
+    """Return (size, next size) in px: the sizes that were measured, and up to where the rates of each are used."""
+    sizes = sorted(int(size) for size in (table or calibration())["sizes"])
+    return list(zip(sizes, [*sizes[1:], 1 << 30], strict=True))
+
+
+def threshold_for(measured: int, rows: int, table: Mapping[str, Any] | None = None) -> Threshold | None:
     """Return the threshold with the highest recall whose rate of false matches is accepted; None where none is.
 
     Args:
-        side: shorter side of the pictures that are searched, px.
+        measured: size of the pictures that are searched, px; one of :func:`measured_sizes`.
         rows: how many are searched.
         table: the measured rates; those of the package if not given.
-
-    Returns:
-        The threshold. None below 32 px, where nothing was measured.
     """
     sizes = (table or calibration())["sizes"]
-    measured = max((int(size) for size in sizes if int(size) <= side), default=None)
-    if measured is None:
-        return None
     found: list[tuple[float, Threshold]] = []
     for bits in BITS:
         kinds = {name: kind["bits"][str(bits)] for name, kind in sizes[str(measured)].items()}
