@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from ..io.catalogue import list_pictures
 from ..io.untrusted import few, quoted, shown
 from ..provenance.inspection import Answer, inspect_file
+from ..provenance.keys import own_key
 from ..provenance.ledger import Ledger, find_runs
 from .console import UsageError, err, out
 
@@ -71,8 +72,13 @@ def inspect_command(
 
 
 def _anchors(paths: list[Path]) -> list[str]:
-    """Return the certificates of the keys that are trusted."""
+    """Return the certificates of the keys that are trusted: the user's own, and those that were named."""
     found = []
+    try:
+        key = own_key()
+        found += [key.root] if key else []
+    except ValueError as error:
+        err.print(f"your own key is not used: {error}", markup=False)
     for path in paths:
         text = path.read_text(encoding="ascii", errors="replace")
         if "-----BEGIN CERTIFICATE-----" not in text:

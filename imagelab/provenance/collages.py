@@ -1,7 +1,7 @@
 """Collages: a picture that is composed of rows of runs, without a change of size, on a regular grid.
 
-Tiles of every size that the runs hold are looked for, with equal margins and gaps of 0 to 16 px. One tile of the first
-row of tiles has to be known; then all tiles of that grid are looked up.
+Tiles of every size that the runs hold are looked for, with margins and gaps of 0 to 16 px. Of these grids the one with
+the most known tiles at its upper and left edge is taken; then all its tiles are looked up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .ledger import Ledger, Place
 __all__ = ["Tiles", "tiles_in"]
 
 WIDEST_GAP = 16
-PROBED = 4  # tiles of the first row of tiles that are looked up to find the grid
+PROBED = 4  # tiles of the first row and column that are looked up to find the grid
 MOST_TILES = 10_000
 
 
@@ -43,13 +43,20 @@ def tiles_in(image: np.ndarray, ledger: Ledger) -> Tiles | None:
     for _, tall, wide in sorted(ledger.shapes, reverse=True):
         if height < tall or width < wide or (height, width) == (tall, wide):
             continue
+
+        def known(corners: list[tuple[int, int]], tall: int = tall, wide: int = wide) -> list[list[Place]]:
+            return [ledger.find(image[:, y : y + tall, x : x + wide]) for y, x in corners]
+
+        best: tuple[int, list[tuple[int, int]]] = 0, []
         for margin in range(min(WIDEST_GAP, height - tall, width - wide) + 1):
             for gap in range(WIDEST_GAP + 1):
                 corners = _corners((height, width), (tall, wide), margin, gap)
-                first = [corner for corner in corners if corner[0] == margin][:PROBED]
-                if any(ledger.find(image[:, y : y + tall, x : x + wide]) for y, x in first):
-                    found = [ledger.find(image[:, y : y + tall, x : x + wide]) for y, x in corners]
-                    return Tiles(len(corners), tuple(places[0] for places in found if places))
+                edges = [corner for corner in corners if corner[0] == margin][:PROBED]
+                edges += [corner for corner in corners if corner[1] == margin][1:PROBED]
+                count = sum(map(bool, known(edges)))
+                best = max(best, (count, corners), key=lambda each: each[0])
+        if best[0]:
+            return Tiles(len(best[1]), tuple(places[0] for places in known(best[1]) if places))
     return None
 
 

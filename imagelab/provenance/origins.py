@@ -150,25 +150,23 @@ def told_ancestry(run: RunFolder, facts: Mapping[str, Any]) -> Iterator[str]:
     """
     parents = facts.get("ancestry") or []
     for each in parents[:MOST_TOLD]:
-        sources = [_source(run, part) for part in reversed(each["trained_on"])]
-        total = f"{sum(part['pictures'] for part in each['trained_on']):,}"
-        model = f"{each['model']} of generation {each['generation']}"
-        yield f"{model} was trained on {total} pictures: {', '.join(sources)}."
+        sources = " and ".join(_source(run, part) for part in reversed(each["trained_on"]))
+        yield f"The model of generation {each['generation']} ({each['model']}) was trained on {sources}."
     if len(parents) > MOST_TOLD:
         yield f"And {len(parents) - MOST_TOLD} models before them."
     if parents:
-        yield f"The real pictures are {_data(run)}."
+        yield f"The real pictures: {_data(run)}."
 
 
 def _source(run: RunFolder, part: Mapping[str, Any]) -> str:
     if part["generation"] == 0:
-        return f"{part['pictures']:,} {_KINDS[part['line']]} of generation 0"
-    return f"{part['pictures']:,} of generation {part['generation']}, by {line_label(run, part['line'])}"
+        return f"{part['pictures']:,} {_KINDS[part['line']]} (generation 0)"
+    return f"{part['pictures']:,} pictures of generation {part['generation']} ({line_label(run, part['line'])})"
 
 
 def _data(run: RunFolder) -> str:
     """Return what the real pictures of a run are, in a few words."""
     kind = (run.config["experiment"].get("data") or {}).get("kind")
     drawn = isinstance(kind, str) and kind in DATASETS and DATASETS[kind].drawn
-    origin = "drawn by a program, they depict nobody" if drawn else "as the user of that run gave them"
-    return f"dataset {quoted(kind, 60)}: {origin}"
+    origin = "drawn by a program, which depict nobody" if drawn else "as they were given to that run"
+    return f"dataset {quoted(kind, 60)}, {origin}"
