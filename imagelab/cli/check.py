@@ -21,7 +21,8 @@ __all__ = ["check_command"]
 def check_command(run: Path, /, *, quick: Annotated[bool, Parameter(negative="")] = False) -> int:
     """Compare a run with what it wrote: every file with its SHA-256, every generation with those it was made from.
 
-    The signatures of `imagelab sign` are verified, too, where there are any. Nothing is changed. Exit codes: 0 all is whole, 1 something is not.
+    The signatures of `imagelab sign` are verified, too, where there are any. Nothing is changed. Exit codes: 0 all is
+    whole, 1 something is not.
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ from .ledger import Ledger, Place
 from .near_match import ACCEPTED, measured_sizes, threshold_for
 from .origins import facts_of, told_ancestry, told_place
 from .signatures import HOW_TO_INSTALL, Signature, can_verify, verify
+from .signed_runs import signed_row
 
 __all__ = ["Answer", "Finding", "inspect_file"]
 
@@ -126,7 +127,7 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
         remarks.append(f"Its signature was not checked: {error}.")
     if picture is not None:
         remarks += _remarks(picture)
-        known = _in_ledger(picture.pixels, ledger)
+        known = _in_ledger(picture.pixels, ledger, anchors)
         findings += known or _alike(picture.pixels, ledger)
         findings += _claimed(claims_in(path), picture)
     if not can_verify():
@@ -192,7 +193,7 @@ def _differs(digest: object, picture: Picture | None, where: str) -> list[str]:
     return [f"The pixels are not those that {where} names."]
 
 
-def _in_ledger(pixels: np.ndarray, ledger: Ledger) -> list[Finding]:
+def _in_ledger(pixels: np.ndarray, ledger: Ledger, anchors: Sequence[str]) -> list[Finding]:
     places = ledger.find(pixels)
     if not places:
         return []
@@ -201,6 +202,9 @@ def _in_ledger(pixels: np.ndarray, ledger: Ledger) -> list[Finding]:
             facts = facts_of(place)
             equal = np.array_equal(place.pixels(), pixels[: len(place.pixels())])
             details = [*_noise(facts), *told_ancestry(place.run, facts), *_elsewhere(places, place), *_whole(place)]
+            if place.array == "images.npy":
+                listed = signed_row(place.run, place.generation, place.line, place.row, anchors)
+                details += [listed] if listed else []
         except (ValueError, OSError) as error:
             lost = f"The ledger of a run lists these pixels, but its files are not what it wrote any more: {error}"
             places = [other for other in places if other != place]

@@ -30,10 +30,10 @@ from ..io.untrusted import shown
 from ..run_folder import RunFolder
 from .fingerprints import pixel_digests
 from .keys import SigningKey
-from .signatures import side_file, verify
+from .signatures import can_verify, side_file, verify
 from .signing import required_key, sign_detached
 
-__all__ = ["FOLDER", "SignedShard", "check_signed", "merkle_root", "sign_run", "signed_shards"]
+__all__ = ["FOLDER", "SignedShard", "check_signed", "merkle_root", "sign_run", "signed_row", "signed_shards"]
 
 FOLDER = "signatures"
 """Folder of a run that holds its signatures."""
@@ -106,8 +106,7 @@ def _sign_shard(run: RunFolder, generation: int, line: int, key: SigningKey) -> 
     path = run.path / FOLDER / f"{run.shard_path(generation, line).name}.json"
     write_atomic(path, json.dumps(content, indent=0, ensure_ascii=False) + "\n")
     record = {name: content[name] for name in ("run", "signature", "generation", "line", "merkle_root", "trained_on")}
-    origin = None if generation == 0 else "model"
-    return sign_detached(path, origin, {k: v for k, v in record.items() if v != ""}, key)
+    return sign_detached(path, {k: v for k, v in record.items() if v != ""}, key)
 
 
 def _content(run: RunFolder, generation: int, line: int) -> dict[str, Any]:
@@ -175,6 +174,29 @@ def check_signed(
     return SignedShard(name, signature.state, signature.signer, tuple(problems))
 
 
+def signed_row(run: RunFolder, generation: int, line: int, row: int, anchors: Sequence[str]) -> str:
+    """Return a sentence that says whether the signed list of a shard holds a picture; "" where there is no list.
+
+    Args:
+        run: the run.
+        generation: of the shard.
+        line: of the shard.
+        row: of the picture in images.npy, whose pixels are compared with the list.
+        anchors: certificates, PEM, of the keys that are trusted.
+    """
+    if (generation, line) not in signed_shards(run) or not can_verify():
+        return ""
+    shard = check_signed(run, generation, line, anchors, read_data=False)
+    if shard.problems:
+        return f"The signature of its generation is not valid: {shard.problems[0]}."
+    rows = read_object(run.path / FOLDER / f"{shard.name}.json").get("rows")
+    digest = pixel_digests(run.images(generation, line)[row : row + 1])[0].tobytes().hex()
+    key = "a key that you trust" if shard.state == "trusted" else "a key that you do not know"
+    if not isinstance(rows, list) or row >= len(rows) or rows[row] != digest:
+        return f"The list of its generation, signed by {key} ({shard.signer}), does not hold it."
+    return f"The list of its generation, signed by {key} ({shard.signer}), holds it."
+
+
 def _differences(name: str, signed: dict[str, Any], present: dict[str, Any]) -> list[str]:
     found = []
     then, now = signed.get("rows"), present["rows"]
@@ -184,7 +206,8 @@ def _differences(name: str, signed: dict[str, Any], present: dict[str, Any]) -> 
         found.append(
             f"{name}/images.npy: {len(changed)} pictures are not those that were signed; the first: {changed[0]}"
         )
-    files = signed.get("files") if isinstance(signed.get("files"), dict) else {}
+    listed = signed.get("files")
+    files: dict[str, Any] = listed if isinstance(listed, dict) else {}
     for file in sorted({*files, *present["files"]}):
         if files.get(file) != present["files"].get(file):
             found.append(f"{name}/{file}: is not the file that was signed".replace(f"{name}/../", ""))

@@ -45,7 +45,7 @@ def sign_picture(path: Path, origin: Origin | None, record: Mapping[str, Any], k
 
     Args:
         path: the picture; it is replaced as a whole, or stays as it is.
-        origin: how the picture came about; None where that is not to be stated.
+        origin: how the picture came about; None where that is not known: it is then stated that it was there before.
         record: plain values that say where it lies in a run.
         key: the user's own key if not given.
 
@@ -77,7 +77,7 @@ def sign_detached(path: Path, origin: Origin | None, record: Mapping[str, Any], 
     regular(path)
     content, side = path.read_bytes(), side_file(path)
     mime = mime_of(content[:16])
-    statement = _signed(content, mime, path.name, origin, record, key or required_key(), detached=True)[1]
+    statement = _signed(content, mime, path.name, "drawn", record, key or required_key(), detached=True)[1]
     with written_whole(side) as partial:
         partial.write_bytes(statement)
     return side
@@ -111,11 +111,16 @@ def _signed(
 def _manifest(mime: str, title: str, origin: Origin | None, record: Mapping[str, Any]) -> dict[str, Any]:
     agent = {"name": "imagelab", "version": __version__}
     action: dict[str, Any] = {"action": "c2pa.created", "softwareAgent": agent}
+    ingredients: list[dict[str, Any]] = []
     if origin:
         action["digitalSourceType"] = SOURCE_TYPES[origin]
-    ingredients = []
+    else:  # C2PA asks for a source type of whatever is created; this was there before
+        action |= {"action": "c2pa.opened", "parameters": {"ingredientIds": ["before"]}}
+        before = {"title": "the file before it was signed", "format": mime, "relationship": "parentOf"}
+        ingredients.append({**before, "instance_id": "imagelab:before", "label": "before"})
     if record.get("trained_on"):
-        action["parameters"] = {"ingredientIds": ["trained-on"]}
+        named = action.setdefault("parameters", {"ingredientIds": []})
+        named["ingredientIds"].append("trained-on")
         ingredients.append(
             {
                 "title": f"training set, ledger {record['trained_on']}",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from imagelab.cli.entry import main
 from imagelab.data.faces import Faces
+from imagelab.experiment import signature_of
 from imagelab.pool import REAL, Pool
 from imagelab.run_folder import RunFolder
 from imagelab.runs.shard_files import write_images, write_measurements, write_npy
@@ -51,7 +52,7 @@ def run(tmp_path: Path, faces: np.ndarray) -> RunFolder:
         "generator": {"kind": "vae"},
         "generations": 2,
     }
-    config = {"schema": 1, "signature": "1a2b3c4d", "experiment": experiment}
+    config = {"schema": 1, "signature": signature_of(experiment), "experiment": experiment}
     labels = {"imagelab": "0.1.0", "labels": {"0": "VAE", "1": "PPCA"}, "n": N}
     run = RunFolder.create(tmp_path / "runs" / "photocopy-1a2b3c4d", config, labels)
     rng = np.random.default_rng(1)

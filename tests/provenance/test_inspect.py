@@ -20,6 +20,7 @@ from imagelab.io.marks import png_marks, save_marks, svg_marks
 from imagelab.provenance.keys import new_key
 from imagelab.provenance.ledger import Place
 from imagelab.provenance.origins import facts_of
+from imagelab.provenance.signatures import can_verify
 from imagelab.provenance.signing import sign_picture
 from imagelab.run_folder import RunFolder
 from imagelab.runs.shard_files import write_measurements
@@ -28,9 +29,7 @@ from imagelab.seeds import seed_at
 from .conftest import exit_code, image_of
 
 pytestmark = pytest.mark.usefixtures("no_network")
-needs_c2pa = pytest.mark.skipif(
-    not __import__("importlib.util").util.find_spec("c2pa"), reason="c2pa-python is not installed: the extra sign"
-)
+needs_c2pa = pytest.mark.skipif(not can_verify(), reason="c2pa-python is not installed: the extra sign")
 
 Writer = Callable[..., Path]
 
@@ -294,7 +293,8 @@ def test_a_collage_of_known_pictures_is_taken_apart(run, inspected, tmp_path, ga
 
 def test_a_folder_is_expanded_and_plain_words_are_printed(picture, run, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    picture("folder/a.png"), picture("folder/b.png", row=4)
+    for name, row in (("a", 3), ("b", 4)):
+        picture(f"folder/{name}.png", row=row)
     (tmp_path / "folder" / "notes.txt").write_text("x")
     assert exit_code("inspect", tmp_path / "folder", "--runs", run.path) == 0
     text = capsys.readouterr().out
