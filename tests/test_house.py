@@ -39,7 +39,7 @@ ONLY = {
     "submitit": {"sweep.py"},
     "accelerate": {"generators/training.py"},
     "lpips": {"metrics/perceptual.py"},
-    "pptx": {"report/slides.py"},
+    "pptx": {"report/slide"},
     "c2pa": {"provenance/"},
     "cryptography": {"provenance/"},
     "diffusers": {"generators/"},

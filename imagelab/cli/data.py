@@ -152,10 +152,11 @@ def describe_lines(data: Data, split: Split, count: int, seed: int) -> list[str]
     if attributes:
         attributes = cast("dict[str, np.ndarray]", attributes)
         width = max(len(name) for name in attributes)
-        lines += ["", f"in {n} images of {split} (95 % interval of the underlying rate):"]
+        kept = "; exact: this number by design, which chance does not change" if data.exact_rates else ""
+        lines += ["", f"in {n} images of {split} (95 % interval of the underlying rate{kept}):"]
         for name, k, total, low, high in prevalences(attributes):
-            share = f"{100 * k / total:6.2f} %  ({100 * low:.2f} to {100 * high:.2f} %)"
-            lines.append(f"  {name:<{width}}  {k:6d}  {share}")
+            range_ = "exact" if name in data.exact_rates else f"{100 * low:.2f} to {100 * high:.2f} %"
+            lines.append(f"  {name:<{width}}  {k:6d}  {100 * k / total:6.2f} %  ({range_})")
     bad = data.bad_files()
     if bad:
         lines += [

@@ -4,6 +4,7 @@
     imagelab measure REAL FAKE --metrics fid,kid        only these metrics
     imagelab measure REAL FAKE --output results.jsonl   store the numbers
     imagelab measure REAL FAKE --against earlier.jsonl  compare with stored numbers
+    imagelab measure REAL FAKE --format markdown        the table for a text; also latex, csv
     imagelab measure --list                             list the metrics and their limits
 
 The table goes to standard output, everything else to standard error. With ``--json`` standard output is one JSON
@@ -26,7 +27,7 @@ from rich.table import Table
 
 from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
-from ..evaluation.evaluate import HEAD, Measured, general_panel, measure
+from ..evaluation.evaluate import Measured, general_panel, measure
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -38,8 +39,12 @@ from ..metrics import METRICS
 from ..metrics.ladder import seen_by
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
+from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
 
 __all__ = ["measure_command", "read_results"]
+
+WIDTH = 100
+"""Letters a line where the output is no terminal."""
 
 STATUS_SECONDS = 10.0  # seconds between two lines of progress if standard error is not a terminal
 
@@ -77,7 +82,9 @@ class MeasureOptions(BaseModel):
         output: the file for the numbers, one JSON object per line.
         against: earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
         everything: also show numbers without a direction (such as the power at each radius).
-        as_json: print one JSON object and nothing else.
+        as_json: print one JSON object and nothing else; the same as --format json.
+        form: what is printed: a table for the terminal, one JSON object, or the table as Markdown, LaTeX or CSV (all
+            digits).
         catalogue: list the metrics: what each measures, its limits, and how many images it needs.
         plugins: Python files with metrics of your own.
     """
@@ -102,6 +109,7 @@ class MeasureOptions(BaseModel):
     against: str | None = None
     everything: Annotated[bool, Parameter(name="--all", negative="")] = False
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    form: Annotated[Form, Parameter(name="--format")] = "table"
     catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
     plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
 
@@ -138,14 +146,19 @@ def measure_command(
         _check_exists(given)
     if options.output is not None and not options.output.absolute().parent.is_dir():
         raise ValueError(f"--output: the folder of {options.output} does not exist; create it first")
+    if options.form in FORMS and (options.against or options.as_json):
+        other = "--against" if options.against else "--json"
+        raise UsageError(f"--format {options.form} prints one table; {other} needs --format table or json")
     earlier = by_name(read_results(options.against), options.against) if options.against else None
     make_room()
     result = _measured(real, fake, options)
     if options.output is not None:
         write_atomic(options.output, result.to_jsonl())
     compared = None if earlier is None else gaps({m.name: m for m in result}, earlier)
-    if options.as_json:
+    if options.as_json or options.form == "json":
         out.print(as_json(result, compared), markup=False)
+    elif options.form in FORMS:
+        _print_form(result, options)
     else:
         _print(result, compared, options)
     if options.output is not None:
@@ -308,8 +321,12 @@ def _watched() -> Iterator[Progress]:
 def _print(result: Measured, compared: Sequence[Gap] | None, options: MeasureOptions) -> None:
     for warning in result.warnings:
         out.print(f"! {warning}", markup=False, style="yellow" if out.is_terminal else None)
-    rows = result.rows(options.everything)
-    _print_table(result.title, HEAD, rows)
+    rows = judged(result, options.everything)
+    out.print(f"\n{result.title}", markup=False)
+    for line in text_table(rows, out.width if out.is_terminal else WIDTH):
+        out.print(line, markup=False)
+    if sentence := beyond_by_chance(rows):
+        out.print(sentence, markup=False)
     hidden = len(result.shown(True)) - len(rows)
     if hidden:
         out.print(f"{hidden} numbers without a direction are not shown; --all shows them", markup=False)
@@ -329,6 +346,18 @@ def _print(result: Measured, compared: Sequence[Gap] | None, options: MeasureOpt
             refused.setdefault(each.refused, []).append(each.name)
     for reason, names in refused.items():
         out.print(f"not compared: {', '.join(names)}: {reason}", markup=False)
+
+
+def _print_form(result: Measured, options: MeasureOptions) -> None:
+    """Print the table as Markdown, LaTeX or CSV; what has no place in it goes to standard error."""
+    rows = judged(result, options.everything)
+    notes = [*result.warnings, beyond_by_chance(rows), *result.notes]
+    notes += [f"missing: {', '.join(names)}: {reason}" for reason, names in result.missing().items()]
+    lines = [" ".join(note.split()) for note in notes if note]
+    out.print(FORMS[options.form](rows, result.title, lines), markup=False)
+    if options.form == "csv":
+        for line in lines:
+            err.print(line, markup=False)
 
 
 def _difference_cells(each: Gap) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
-from rich.table import Table
 
 from ..evaluation.chains import means_of_run
 from ..evaluation.moves import Move, first_moves, warning
@@ -150,19 +149,33 @@ def _show(
             start = "Only generation 1 is measured yet, with which the later ones are compared."
             out.print(start if _is_start(both, verdict, made) else _nothing(measured), markup=False)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("gen.", justify="right")
-    table.add_column("stage", no_wrap=True)
-    for signal in found.signals:
-        table.add_column(signal.title, justify="right")
-    for generation, stage in found.stages.items():
-        lost = [signal.lost.get(generation) for signal in found.signals]
-        if any(share is not None for share in lost):
-            table.add_row(str(generation), stage, *("–" if share is None else f"{share:+.0%}" for share in lost))
-    out.print(table)
+    for text in _table(found):
+        out.print(text, markup=False)
     out.print(f"(share lost relative to {COMPARED[verdict]}; a minus means more than there)", markup=False)
     if found.one_training:
         out.print("(one training: how far another one would differ is estimated from other runs)", markup=False)
+
+
+def _table(found: StageHistory) -> list[str]:
+    """Return the generations and their losses as lines; titles are broken between words, and no word is cut."""
+    heads = [["gen."], ["stage"], *(signal.title.split() for signal in found.signals)]
+    rows = []
+    for generation, stage in found.stages.items():
+        lost = [signal.lost.get(generation) for signal in found.signals]
+        if any(share is not None for share in lost):
+            rows.append([str(generation), stage, *("–" if share is None else f"{share:+.0%}" for share in lost)])
+    high = max(map(len, heads))
+    columns = [
+        [""] * (high - len(head)) + head + [row[place] for row in rows] for place, head in enumerate(heads)
+    ]  # titles stand on the line above the first generation
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        " ".join(
+            cell.ljust(width) if place == 1 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in zip(*columns, strict=True)
+    ]
 
 
 def _stage(found: StageHistory) -> str:

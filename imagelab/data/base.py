@@ -145,6 +145,11 @@ class Data(Recipe, ABC):
     def card(self) -> str:
         """Return one paragraph for the report: what this is, where it comes from, its licence, what it is not."""
 
+    @property
+    def exact_rates(self) -> frozenset[str]:
+        """Names of the attributes that a set number of n images has; chance decides which images, not how many."""
+        return frozenset()
+
     def bad_files(self) -> tuple[BadFile, ...]:
         """Return the files that could not be used, with reasons; empty for datasets that read no files."""
         return ()

@@ -127,6 +127,11 @@ class Faces(Data):
         faces = _records(split, seed, rare, n)
         return self._describe(faces, rare, self._freckled(split, seed, faces))
 
+    @property
+    def exact_rates(self) -> frozenset[str]:
+        """The rare attributes, and freckles where their rate is set."""
+        return frozenset(RARE if self.rare else ()) | ({"freckled"} if self.freckle_rate is not None else set())
+
     def card(self) -> str:
         """Return the paragraph about this dataset for the report."""
         return (

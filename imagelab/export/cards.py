@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from typing import Any
 
 from ..io.untrusted import shown
 
-__all__ = ["code", "prose", "scalar"]
+__all__ = ["code", "prose", "scalar", "size_category"]
 
 _MARKS = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
 _FIRST = re.compile(r"^(?=[#>+=:-])|^(\d+)(?=[.)])")
@@ -53,3 +54,14 @@ def scalar(text: object) -> str:
     """
     quoted = json.dumps(shown(str(text).encode("utf-8", "backslashreplace").decode()), ensure_ascii=False)
     return quoted.replace("<", "\\u003c").replace(">", "\\u003e")  # for readers that take the front matter for Markdown
+
+
+def size_category(images: int) -> str:
+    """Return the number of images as the value of ``size_categories`` in a dataset card.
+
+    Example:
+        >>> size_category(999), size_category(1000)
+        ('n<1K', '1K<n<10K')
+    """
+    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    return next(word for limit, word in (*sizes, (math.inf, "1M<n<10M")) if images < limit)

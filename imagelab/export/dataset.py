@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from ..families import kind_of
 from ..io.atomic import folder_made_whole
 from ..io.catalogue import Split
 from ..io.disk import storing
-from .cards import code, prose, scalar
+from .cards import code, prose, scalar, size_category
 
 __all__ = ["FOLDERS", "export_samples", "licence_of", "prevalences", "without_paths"]
 
@@ -127,13 +127,12 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "(uint8, row by row, channels last); `attributes`, as the dataset states them; `freckles` if known, a list of "
         "x, y and radius (pixels), contrast, visible (1 or 0).",
         "",
-        *_table(samples),
+        *_table(samples, data.exact_rates),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
-    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (math.inf, "100K<n<1M"))
     licence = licence_of(kind_of(data))
     return [
         "---",
@@ -142,7 +141,7 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
         *(["license_name: see-card"] if licence == "other" else []),
         "task_categories:",
         "- unconditional-image-generation",
-        f"size_categories:\n- {next(word for limit, word in sizes if total < limit)}",
+        f"size_categories:\n- {size_category(total)}",
         f"tags:\n- imagelab\n- {scalar(kind_of(data))}",
         "configs:",
         "- config_name: default",
@@ -153,18 +152,21 @@ def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total:
     ]
 
 
-def _table(samples: Mapping[Split, Sample]) -> Iterator[str]:
+def _table(samples: Mapping[Split, Sample], exact: Collection[str]) -> Iterator[str]:
     if not any(sample.attributes for sample in samples.values()):
         return
     yield "## How often each attribute occurs"
     yield ""
-    yield "The interval is a 95 % Wilson interval of the underlying rate, as if images were drawn at random."
+    yield "The interval is a 95 % Wilson interval of the underlying rate, as if images were drawn at random." + (
+        " Exact: so many by design; chance decides which images have the attribute, not how many." if exact else ""
+    )
     yield ""
     yield "| attribute | split | images | share | interval |"
     yield "|---|---|---|---|---|"
     for split, sample in samples.items():
         for name, k, n, low, high in prevalences(sample.attributes):
-            yield f"| {prose(name)} | {FOLDERS[split]} | {k} | {k / n:.4f} | {low:.4f} to {high:.4f} |"
+            interval = "exact" if name in exact else f"{low:.4f} to {high:.4f}"
+            yield f"| {prose(name)} | {FOLDERS[split]} | {k} | {k / n:.4f} | {interval} |"
 
 
 def _write_split(folder: Path, sample: Sample) -> None:

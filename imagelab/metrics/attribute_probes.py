@@ -37,6 +37,7 @@ __all__ = [
     "Probes",
     "called",
     "calls_of",
+    "odds_of",
     "probed_sizes",
     "probes_card",
     "read_probes",
@@ -222,6 +223,23 @@ def calls_of(image_set: ImageSet, device: str = "cpu") -> np.ndarray:
         return f"probes-{hashlib.sha256(f'{slot} {image_set.digest}'.encode()).hexdigest()[:16]}"
 
     return image_set.kept(slot, name, "calls", (len(image_set), len(probes.usable)), found)
+
+
+def odds_of(image_set: ImageSet, device: str = "cpu") -> np.ndarray:
+    """Return the log-odds of every attribute for a set: float32 [N,A], columns as ``probes``; see :func:`scores`.
+
+    They are kept in the set's memory, and on disk where the set keeps features.
+    """
+    probes = shipped_probes(image_set.images.shape[-1])
+    slot = f"odds-{probes.digest[:8]} {device.partition(':')[0]}"
+
+    def name() -> str:
+        return f"odds-{hashlib.sha256(f'{slot} {image_set.digest}'.encode()).hexdigest()[:16]}"
+
+    def found() -> np.ndarray:
+        return scores(image_set.images, probes, device)
+
+    return image_set.kept(slot, name, "odds", (len(image_set), len(probes.probes)), found)
 
 
 def probes_card(probes: Probes | None = None) -> dict[str, Any]:

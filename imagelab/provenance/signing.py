@@ -68,8 +68,10 @@ def signed_content(
     return _signed(content, mime, title, origin, record, key)[0]
 
 
-def sign_detached(path: Path, origin: Origin | None, record: Mapping[str, Any], key: SigningKey | None = None) -> Path:
-    """Write the signature of any file into NAME.c2pa beside it; see :func:`sign_picture`.
+def sign_detached(path: Path, record: Mapping[str, Any], key: SigningKey | None = None) -> Path:
+    """Write the signature of a file that this program has written into NAME.c2pa beside it; see :func:`sign_picture`.
+
+    It states the source type algorithmicMedia, of the file itself: a list or a table, not the pictures it tells of.
 
     Returns:
         The file with the signature.

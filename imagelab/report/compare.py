@@ -1,45 +1,42 @@
 """The comparison page: groups of runs side by side, repeats with intervals, differences with tests by seed.
 
-The page has the parts of a run's page: one strip and one curve per group, and one table. Settings that all runs share
-are listed once; the settings in which they differ are the labels of the groups.
+The page shows the pictures of two groups under one slider with a divider, the strips of all groups, one curve per group
+with the interval of its own repeats, all runs by two measurements, and the tests. Settings that all runs share are
+listed once; the settings in which they differ are the labels of the groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from ..io.atomic import write_atomic
-from . import curves
+from .compare_panels import chosen_measurements, group_panel
+from .compare_points import point_plot
 from .grids import Row, caption, page_rows
-from .headline import finest_band
+from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
+from .headline import COUNT
 from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
-from .panels import PANEL_TEXT, Panel, family_of, open_families, title_of
-from .run_view import Run, plain
+from .panels import family_of, open_families
+from .run_view import plain
 from .stage_bar import Ribbon, ribbons
-from .statistics import (
-    Difference,
-    Estimate,
-    Group,
-    differences,
-    estimate,
-    group_runs,
-    outcomes,
-    same_data,
-    shared_names,
-)
+from .statistics import Difference, differences, estimate, outcomes
+from .wording import wording
 
-__all__ = ["write_comparison"]
+__all__ = ["compared_sentence", "invented", "write_comparison"]
 
-MOST_GROUPS = 6
 COLUMNS = 8
+CONTROLS = ("freckles/twin", "freckles/blank")  # what is found where there are no freckles
+NARROW = 4  # pictures of a strip on the screen of a phone
+LONGEST = 120  # letters of the values in the head line; of more, the lowest and the highest are given
+FEW = 4  # up to this number of runs, the page explains why an interval is wide
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,28 @@ class Shown:
 
     label: str
     made_of: str
+    run: str
     rows: list[Row]
     columns: int
     width: int
     height: int
     ribbon: Ribbon | None
+
+    @property
+    def narrow(self) -> int:
+        """The width of the first pictures, those that fit on a narrow screen."""
+        each = (self.width + 2) // self.columns
+        return min(self.columns, NARROW) * each - 2
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of the table of numbers: title, key, real against real, one cell per group."""
+
+    title: str
+    key: str
+    floor: str
+    cells: tuple[str, ...]
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> Path:
@@ -72,146 +86,146 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     if len(groups) > MOST_GROUPS:
         names = ", ".join(group.label for group in groups)
         raise ValueError(f"compare: expected at most {MOST_GROUPS} different groups, got {len(groups)}: {names}")
-    last = min(group.last for group in groups)
-    shown = open_families(groups[0].runs[0])
-    names = [name for name in shared_names(groups) if family_of(name) in shown]
-    chosen = _chosen(groups[0].runs[0], names)
-    declared = outcomes(names)
-    tested = differences(groups, list(dict.fromkeys([*declared, *chosen])), last) if last else []
-    context = {
-        "title": "Side by side: " + " · ".join(group.label for group in groups),
-        "sentence": _sentence(groups, names, last),
-        "groups": [_shown(group) for group in groups],
-        "panels": [_panel(groups, name) for name in chosen],
-        "table": _table(groups, names, last),
-        "differences": [(d, _amount(d)) for d in tested],
-        "outcomes": [title_of(groups[0].runs[0], name) for name in declared],
-        "last": last,
-        "shared": flat({key: value for key, value in shared.items() if value is not None}),
-        "runs": [
-            (group.label, run.name, plain(run.experiment.get("seed", "?"))) for group in groups for run in group.runs
-        ],
-        "same_data": same_data(groups),
-        "repeats": min(len(group.runs) for group in groups),
-        "themes": themes(max(last, 1)),
-        "caption": caption,
-        "fit": lambda width: max(1, int(ROOM // width)),
-        "version": plain(groups[0].runs[0].provenance.get("imagelab", "")),
-    }
-    html = environment().get_template("compare.html").render(**context)
+    html = environment().get_template("compare.html").render(**_context(groups, shared))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, html.encode("utf-8", "replace").decode("utf-8"))
     return out
 
 
-def _shown(group: Group) -> Shown:
-    run = group.runs[0]
-    pictures = run.pictures("photocopy") or run.pictures("tracked")
-    height, width = next(iter(pictures.values())).shape[2:]
-    rows, columns = page_rows(pictures, min(COLUMNS, max(1, ROOM // (width + 2))))
-    seeds = ", ".join(plain(seed, 12) for seed in group.seeds)
-    made_of = f"{_run_count(group)}, seed{'s' if len(group.runs) > 1 else ''} {seeds}"
-    found = ribbons(run)
-    return Shown(group.label, made_of, rows, columns, columns * (width + 2) - 2, height, found[0] if found else None)
-
-
-def _chosen(run: Run, names: Sequence[str]) -> list[str]:
-    """Return the measurements with a figure: the first of every family of :data:`OPEN_PANELS`, the finest band."""
-    finest, found = finest_band(run), {}
-    order = open_families(run)
-    for name in sorted(names, key=lambda n: order.index(family_of(n))):
-        family = family_of(name)
-        if family.startswith("tails") or (family == "band_power" and name != finest):
-            continue
-        found.setdefault(family, name)
-    return list(found.values())
-
-
-def _panel(groups: Sequence[Group], name: str) -> Panel:
-    first = groups[0].runs[0].at(name, groups[0].last)
-    assert first is not None
-    unit = first.unit or ("distance" if first.better == "lower" else name.partition("/")[0].replace("_", " "))
-    figure, axes = curves.new_axes(plain(unit, 40), max(group.last for group in groups))
-    floors = [m for group in groups for run in group.runs if (m := run.real(name)) and m.value is not None]
-    ends, last_values = [], []
-    if floors and same_data(groups):
-        level = float(np.mean([m.value for m in floors if m.value is not None]))
-        axes.axhline(level, color=curves.INK, linewidth=1.2, linestyle=(0, (5, 3)))
-        ends.append((level, "real vs real" if is_distance(floors[0]) else "real", curves.INK))
-    for order, group in enumerate(groups):
-        x = [g for g in range(0 if floors else 1, group.last + 1) if estimate(group, name, g)]
-        rows = [e for g in x if (e := estimate(group, name, g))]
-        y = np.array([e.value for e in rows])
-        half = np.array([e.half or 0.0 for e in rows])
-        colour = curves.line_colour(order)
-        if all(e.holds in ("runs", "trainings") for e in rows[1 if floors else 0 :]):
-            axes.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
-        axes.plot(
-            x, y, color=colour, marker=curves.MARKERS[order], markersize=4.5, linewidth=2.0, zorder=4 - 0.1 * order
-        )
-        ends.append((float(y[-1]), plain(group.label, 20), colour))
-        last_values.append(f"{group.label} ends at {y[-1]:.3g}")
-    if all(y >= 0 for y, _, _ in ends):
-        axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
-    curves.end_labels(axes, ends)
-    title = title_of(groups[0].runs[0], name)
-    small = _shading([e for group in groups if (e := estimate(group, name, group.last))])
-    key = "compare-" + "".join(c if c.isalnum() else "-" for c in name)
-    row = groups[0].runs[0].row(name)
-    what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (row.what if row else "")
-    return Panel(
-        title, what, f"{name}; {small}", Markup(curves.themed_svg(figure, key)), f"{title}. {'; '.join(last_values)}."
-    )
-
-
-def _shading(ends: Sequence[Estimate]) -> str:
-    """Say what the shaded intervals of a figure hold."""
-    words = {
-        "runs": "between runs with different seeds",
-        "trainings": "between the trainings of one run, where a group has one run",
+def _context(groups: Sequence[Group], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything that the template shows."""
+    run, last = groups[0].runs[0], min(group.last for group in groups)
+    families = open_families(run)
+    names = [name for name in shared_names(groups) if family_of(name) in families]
+    chosen, declared = chosen_measurements(run, names), outcomes(shared_names(groups))
+    tested = differences(groups, list(dict.fromkeys([*declared, *chosen])), last) if last else []
+    shown, copies, alike = _shown(groups)
+    sentence, meaning = compared_sentence(groups, shared_names(groups), last)
+    return {
+        "title": "Side by side: " + " · ".join(group.label for group in groups),
+        "sentence": sentence,
+        "meaning": meaning,
+        "groups": shown,
+        "alike": alike,
+        "copies": copies,
+        "panels": [group_panel(groups, name) for name in chosen],
+        "points": point_plot(groups, _first(names, [*declared, *chosen]), last),
+        "table": _table(groups, names, last),
+        "differences": [(d, wording(run, d.name).title, _amount(d)) for d in tested],
+        "tests": max((d.tests for d in tested if d.outcome and d.p is not None), default=0),
+        "outcomes": [wording(run, name).title for name in declared],
+        "last": last,
+        "shared": flat({key: value for key, value in shared.items() if value is not None}),
+        "runs": [
+            (group.label, each.name, plain(each.experiment.get("seed", "?"))) for group in groups for each in group.runs
+        ],
+        "same_data": same_data(groups),
+        "repeats": min(len(group.runs) for group in groups),
+        "few": [group.label for group in groups if 1 < len(group.runs) <= FEW],
+        "themes": themes(max(last, 1)),
+        "caption": caption,
+        "fit": lambda width: max(1, int(ROOM // width)),
+        "version": plain(run.provenance.get("imagelab", "")),
     }
-    held = [words[holds] for holds in words if any(end.holds == holds for end in ends)]
-    alone = any(end.holds not in words for end in ends)
-    shaded = f"shaded: 95 % intervals {'; '.join(held)}" if held else ""
-    return "; ".join(filter(None, [shaded, "no interval for one run of one training" if alone else ""]))
 
 
-def _run_count(group: Group) -> str:
-    return f"{len(group.runs)} runs" if len(group.runs) > 1 else "one run"
+def _first(names: Sequence[str], preferred: Sequence[str]) -> list[str]:
+    """Return the measurements of a page, the preferred in front, without repeats in other random features."""
+    repeats = [name for name in names if "randconv-s" in name and not name.endswith("-s0")]
+    return [name for name in dict.fromkeys([*preferred, *names]) if name not in repeats]
 
 
-def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[tuple[str, str, list[str]]]:
-    """Return (measurement, real against real, one cell per group) for the last generation that all groups have."""
-    rows = []
+def _shown(groups: Sequence[Group]) -> tuple[list[Shown], bool, bool]:
+    """Return the groups with as many pictures each, whether these are copies, and whether all copy the same ones."""
+    runs = pictured_runs(groups)
+    kind = "photocopy" if all(run.pictures("photocopy") for run in runs) else "tracked"
+    pictures = [run.pictures(kind) for run in runs]
+    sizes = [next(iter(each.values())).shape[2:] for each in pictures]
+    columns = min(COLUMNS, *(max(1, ROOM // (width + 2)) for _, width in sizes))
+    columns = min(page_rows(each, columns)[1] for each in pictures)
+    firsts = [each[min(each)][:columns] for each in pictures]
+    alike = kind == "photocopy" and all(np.array_equal(each, firsts[0]) for each in firsts)
+    shown = []
+    for group, run, each, (height, width) in zip(groups, runs, pictures, sizes, strict=True):
+        rows, found = page_rows(each, columns)[0], ribbons(run)
+        wide = columns * (width + 2) - 2
+        ribbon = found[0] if found else None
+        shown.append(Shown(group.label, group.made_of, run.name, rows, columns, wide, height, ribbon))
+    return shown, kind == "photocopy", alike
+
+
+def _table(groups: Sequence[Group], names: Sequence[str], last: int) -> list[TableRow]:
+    """Return the rows of the last generation that all groups have."""
+    run, rows = groups[0].runs[0], []
     for name in names:
-        floors = [_said(estimate(group, name, 0)) for group in (groups[:1] if same_data(groups) else groups)]
-        cells = [estimate(group, name, last) for group in groups]
-        rows.append((name, " / ".join(floors), [_said(cell) for cell in cells]))
+        floors = [_said(group, name, 0) for group in (groups[:1] if same_data(groups) else groups)]
+        cells = tuple(_said(group, name, last) for group in groups)
+        rows.append(TableRow(wording(run, name).title, name, " / ".join(floors), cells))
     return rows
 
 
-def _said(found: Estimate | None) -> str:
-    return "–" if found is None else number(found.value, found.half or None)
+def _said(group: Group, name: str, generation: int) -> str:
+    found = estimate(group, name, generation)
+    return "–" if found is None else found.said
 
 
 def _amount(difference: Difference) -> str:
     return number(difference.value, difference.half)
 
 
-def _sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
-    """Report the values of the groups in the first measurement of :data:`OPEN_PANELS` that they share."""
-    if last == 0 or not names:
-        return "These runs have no measurement in common that can be compared."
+def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) -> tuple[str, str]:
+    """Return the values of the groups in the first measurement that they share, and what that measurement means.
+
+    Args:
+        groups: the groups.
+        names: measurements that every run has.
+        last: the generation.
+    """
+    if last == 0:
+        return "These runs have no measurement in common that can be compared.", ""
     run = groups[0].runs[0]
     order = open_families(run)
-    name = min(_chosen(run, names) or names, key=lambda n: order.index(family_of(n)))
-    parts = [
-        f"{_said(estimate(group, name, last))} ({group.label}{', one run' if len(group.runs) == 1 else ''})"
-        for group in groups
-    ]
+    names = [name for name in names if family_of(name) in order or name in CONTROLS]
+    shown = [name for name in names if family_of(name) in order]
+    if not shown:
+        return "These runs have no measurement in common that can be compared.", ""
+    name = min(chosen_measurements(run, shown) or shown, key=lambda n: order.index(family_of(n)))
+    found = [(group, each) for group in groups if (each := estimate(group, name, last)) is not None]
+    values = ", ".join(f"{group.label} ({_evidence(group)}) {each.said}" for group, each in found)
+    if len(values) > LONGEST:
+        ends = [pick(found, key=lambda pair: pair[1].value) for pick in (min, max)]
+        values = " to ".join(f"{each.said} in {group.label} ({_evidence(group)})" for group, each in ends)
+        values = f"from {values}, the lowest and the highest of {len(found)} groups"
     floor = estimate(groups[0], name, 0) if same_data(groups) else None
-    real, title = run.real(name), title_of(run, name)
+    real, words = run.real(name), wording(run, name)
     kind = "two real sets" if real and is_distance(real) else "real images"
-    unit = f" in {real.unit}" if real and real.unit and real.unit not in ("share", "ratio", "freckles/face") else ""
-    values = f"{title[0].lower()}{title[1:]}{unit}: {', '.join(parts)}" + (f"; {kind} {_said(floor)}" if floor else "")
-    return f"After {last} generation{'s' if last > 1 else ''}, {values}."
+    values += f"; {kind} {floor.said}" if floor else ""
+    after = f"after {last} generation{'s' if last > 1 else ''}"
+    meaning = f"{words.title}: {words.meaning}." if words.meaning else ""
+    aside = invented(groups, names, last) if name == COUNT else ""
+    return f"{words.phrase}, {after}: {values}.", " ".join(filter(None, [meaning, aside]))
+
+
+def invented(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
+    """Return how many freckles are also found where there are none, and what is left without them; "" if not known.
+
+    Args:
+        groups: the groups.
+        names: measurements that every run has.
+        last: the generation.
+    """
+    told = []
+    for name, words in (
+        ("freckles/twin", "Found in a loop that never saw freckles"),
+        ("freckles/blank", "Found where there are none, on copies of faces without freckles"),
+        ("freckles/net", "Net of what the model adds, holding what blur may hide"),
+    ):
+        known = name in names and not (name == "freckles/blank" and told)
+        found = [f"{each.said} ({group.label})" for group in groups if known and (each := estimate(group, name, last))]
+        if len(found) == len(groups):
+            told.append(f"{words}: {', '.join(found)}.")
+    return " ".join(told)
+
+
+def _evidence(group: Group) -> str:
+    return group.made_of.partition(", seed")[0].partition(" of one training")[0]

@@ -13,20 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..images import tile
 from ..io.pictures import write_png
+from .lettering import LINE, fitted_lines, writing
+from .pictured import Pictured, pictured
 from .run_view import Run, plain, read_run
 
-__all__ = ["LIMIT", "Row", "page_rows", "write_grids", "write_line", "writing"]
+__all__ = ["LIMIT", "Row", "counted_words", "evenly_spaced", "page_rows", "write_grids", "write_line"]
 
 LIMIT = 1_000_000
 """The largest size in bytes of the PNG of a slide, and of all pictures of one strip on a page."""
 
 WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
 PAGE_ROWS, MOST_ROWS, LEAST_COLUMNS = 16, 6, 4
+LEAST_SIZE = 10  # px: text that does not fit is made no smaller than this
 INK, MUTED, PAPER = (23, 23, 23), (110, 110, 110), 255
+COUNTED = "freckles a picture: what the counter of the run finds in the pictures shown"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[lis
     """
     columns = min(columns, *(len(images) for images in pictures.values()))
     while True:
-        encoded = {g: _row_png(pictures[g][:columns]) for g in _chosen(sorted(pictures), PAGE_ROWS)}
+        encoded = {g: _row_png(pictures[g][:columns]) for g in evenly_spaced(sorted(pictures), PAGE_ROWS)}
         total = sum(map(len, encoded.values()))
         if total <= LIMIT or columns == 1:
             break
@@ -99,19 +103,38 @@ def caption(generation: int) -> str:
     return "real" if generation == 0 else f"generation {generation}"
 
 
-def _chosen(generations: Sequence[int], most: int) -> list[int]:
-    """Return at most ``most`` generations, evenly spaced, including the first and the last."""
-    if len(generations) <= most:
+def evenly_spaced(generations: Sequence[int], most: int) -> list[int]:
+    """Return at most ``most`` generations with equal steps up to the last one; the first two come before them.
+
+    The first one is real images, the second one the first model: both are always of interest. A step that divides the
+    number of generations is preferred if it shows at least three quarters of what the smallest possible step shows.
+
+    Args:
+        generations: in order, real images (0) first.
+        most: at least 1; for 1, the last one alone.
+
+    Example:
+        >>> evenly_spaced(range(11), 8), evenly_spaced(range(101), 16)
+        ([0, 1, 2, 4, 6, 8, 10], [0, 1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
+    """
+    last = len(generations) - 1
+    if last < most:
         return list(generations)
-    steps = np.linspace(0, len(generations) - 1, most).round().astype(int)
-    return [generations[step] for step in steps]
+    if most < 3:
+        return [generations[k] for k in ((last,), (0, last))[most - 1]]
+    steps = {step: sorted({0, 1, *range(last, 0, -step)}) for step in range(1, last + 1)}
+    able = {step: places for step, places in steps.items() if len(places) <= most}
+    least = min(able)
+    whole = [step for step in able if last % step == 0 and 4 * len(able[step]) >= 3 * len(able[least])]
+    return [generations[place] for place in able[min(whole, default=least)]]
 
 
 def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str, aside: str = "") -> Path:
     """Draw one slide with as many rows and columns as fit into the frame and the limit of bytes."""
     height, width = next(iter(pictures.values())).shape[2:]
     most = min(MOST_ROWS, max(2, (HEIGHT - TOP - BOTTOM) // (height + GAP)))
-    chosen = {generation: pictures[generation] for generation in _chosen(sorted(pictures), most)}
+    chosen = {generation: pictures[generation] for generation in evenly_spaced(sorted(pictures), most)}
+    counted = pictured(view, chosen)
     room = (HEIGHT - TOP - BOTTOM) // len(chosen) - GAP
     widest = (WIDTH - 2 * MARGIN - CAPTION) // LEAST_COLUMNS - GAP
     scale = max(1, min(room // height, widest // width))
@@ -120,14 +143,18 @@ def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str
     while True:
         enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
         remarks = (view.name, "imagelab", enlarged, "all rows except the first are synthetic images", aside)
-        pixels = _compose(chosen, title, " · ".join(filter(None, remarks)), columns, scale)
+        note = " · ".join(filter(None, (*remarks, COUNTED if counted else "")))
+        pixels = _compose(chosen, (title, note), counted, columns, scale)
         write_png(path, pixels, _text(view, chosen, title))
         if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
             return path
         columns, scale = (columns - 1, scale) if columns > 1 else (columns, scale - 1)
 
 
-def _compose(chosen: Mapping[int, np.ndarray], title: str, note: str, columns: int, scale: int) -> np.ndarray:
+def _compose(
+    chosen: Mapping[int, np.ndarray], said: tuple[str, str], counted: Pictured | None, columns: int, scale: int
+) -> np.ndarray:
+    """Return a slide, uint8 [height,width,3]; ``said`` is its title and its note."""
     rows = {g: tile(images[:columns], columns, scale, GAP, PAPER) for g, images in chosen.items()}
     high, wide = next(iter(rows.values())).shape[:2]
     size = max(WIDTH, MARGIN + CAPTION + wide + MARGIN), max(HEIGHT, TOP + len(rows) * (high + GAP) + BOTTOM)
@@ -135,13 +162,21 @@ def _compose(chosen: Mapping[int, np.ndarray], title: str, note: str, columns: i
     draw = ImageDraw.Draw(canvas)
     left = MARGIN + CAPTION + max(0, (WIDTH - 2 * MARGIN - CAPTION - wide) // 2)
     top = TOP + max(0, (HEIGHT - TOP - BOTTOM - len(rows) * (high + GAP) + GAP) // 2)
-    write_line(draw, (MARGIN, 48), title, 40, INK, WIDTH - 2 * MARGIN, bold=True)
+    write_line(draw, (MARGIN, 44), said[0], 40, INK, WIDTH - 2 * MARGIN, bold=True, lines=2)
     for order, (generation, pixels) in enumerate(rows.items()):
         y = top + order * (high + GAP)
         canvas.paste(Image.fromarray(pixels), (left, y))
-        draw.text((left - 24, y + high // 2), caption(generation), INK, writing(30, generation == 0), anchor="rm")
-    write_line(draw, (MARGIN, canvas.height - 56), note, 22, MUTED, WIDTH - 2 * MARGIN)
+        middle = y + high // 2 - (14 if counted else 0)
+        draw.text((left - 24, middle), caption(generation), INK, writing(30, generation == 0), anchor="rm")
+        if counted:
+            draw.text((left - 24, middle + 34), counted_words(counted, generation, columns), MUTED, writing(20), "rm")
+    write_line(draw, (MARGIN, canvas.height - 62), said[1], 22, MUTED, WIDTH - 2 * MARGIN, lines=2)
     return np.asarray(canvas)
+
+
+def counted_words(counted: Pictured, generation: int, shown: int | None = None) -> str:
+    """Return what the counter finds in a row of pictures, as text: "4.6 freckles a picture"."""
+    return f"{counted.words(generation, shown)} freckles a picture"
 
 
 def write_line(
@@ -152,22 +187,29 @@ def write_line(
     colour: tuple[int, int, int],
     room: int,
     bold: bool = False,
-) -> None:
-    """Write one line of text; if it is too wide, it is made smaller and, at the smallest size, cut."""
-    text = plain(text, 240)
-    while size > 16 and draw.textlength(text, writing(size, bold)) > room:
-        size -= 2
-    while len(text) > 2 and draw.textlength(text, writing(size, bold)) > room:
-        text = text[:-2] + "…"
-    draw.text(at, text, colour, writing(size, bold))
+    lines: int = 1,
+) -> int:
+    """Write text into a box of so many lines; if it is too long, smaller and in more lines, and never cut.
 
+    Args:
+        draw: of the picture.
+        at: the upper left corner, px.
+        text: one paragraph.
+        size: of the letters, px.
+        colour: of the letters.
+        room: the width of the box, px.
+        bold: whether the letters are bold.
+        lines: of this size that the box is high.
 
-def writing(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the font of the text in imagelab's pictures, ``size`` in pixels."""
-    from matplotlib import get_data_path
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / name, size)
+    Returns:
+        The lower edge of the text, px.
+    """
+    sizes = range(size, min(size, LEAST_SIZE) - 1, -1)
+    fitted, written = fitted_lines(plain(text, 2000), sizes, room, lines * size * LINE, bold)
+    x, y = at
+    for order, line in enumerate(written):
+        draw.text((x, y + round(order * fitted * LINE)), line, colour, writing(round(fitted), bold))
+    return y + round(len(written) * fitted * LINE)
 
 
 def _text(view: Run, chosen: Mapping[int, np.ndarray], title: str) -> dict[str, str]:

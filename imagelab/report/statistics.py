@@ -1,6 +1,6 @@
-"""Groups of runs: their common settings, their different settings, and tests of the differences in their results.
+"""The values of groups of runs with their intervals, and tests of the differences between groups.
 
-Runs that differ only in their seed are repeats of one experiment and form a group. The value of a group is the mean
+Runs that differ only in their seed form a group (groups.py). The value of a group is the mean
 over its runs, with Student's interval between the runs; this interval includes all variation that comes from the seed.
 One run is no group, and is called "one run": its interval is that of its own trainings, where it has several, else of
 another training as the runs behind a table of retraining ratios differed (evaluation/chains.py).
@@ -20,65 +20,40 @@ References:
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ..evaluation.chains import loop_error
+from ..evaluation.chains import loop_error, repetition
 from ..evaluation.significance import holm, improbable, joined, replicated, sigmas
-from ..experiment import flatten
 from ..measurement import Measurement, t95
-from .run_view import Run, plain, read_run
+from .groups import Group
+from .numbers import NBSP, number
+from .run_view import Run
 
 __all__ = [
     "OUTCOMES",
     "Difference",
     "Estimate",
-    "Group",
     "differences",
     "estimate",
-    "group_runs",
     "outcomes",
-    "same_data",
-    "shared_names",
+    "possible",
+    "possible_repetition",
 ]
 
 OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
 """The outcomes that are tested: freckles, the finest octave, a distance, a diversity; the others are descriptive."""
 
-SET_ASIDE = ("name", "title", "seed")
-"""Settings in which the runs of one group may differ."""
+SYSTEMATIC = ("freckles/net",)
+"""Measurements whose recorded interval holds an error that is not random (metrics/freckles.py: what blur may hide)."""
 
-LONGEST, BRIEF = 60, 40  # letters: the limit of a group's label, and the length above which it is shortened
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Repeats of one experiment.
-
-    Attributes:
-        label: the settings that distinguish it from the other groups.
-        runs: its runs, sorted by seed.
-    """
-
-    label: str
-    runs: tuple[Run, ...]
-
-    @property
-    def last(self) -> int:
-        """The last generation that all its runs have."""
-        return min(run.last for run in self.runs)
-
-    @property
-    def seeds(self) -> tuple[Any, ...]:
-        """The seeds of its runs."""
-        return tuple(run.experiment.get("seed", "?") for run in self.runs)
+POSITIVE = ("freckles/face", "ratio", "images", "attributes")
+"""Units of quantities that cannot be below 0."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +66,49 @@ class Estimate:
         runs: the number of runs.
         holds: what the interval includes: the variation between "runs" of different seeds; between the "trainings" of
             one run; between trainings of other runs, from a "table"; or only other "images", of real ones.
+        possible: the least and the greatest value that the measurement can have, such as 0 and 1 for a share.
+        images: the number of images that one run was measured on.
+        systematic: an interval that is not random and that the 95 % interval must hold; None for none.
     """
 
     value: float
     half: float | None
     runs: int
     holds: Literal["runs", "trainings", "table", "images"]
+    possible: tuple[float, float] = (-math.inf, math.inf)
+    images: int = 0
+    systematic: tuple[float, float] | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The ends of the interval, no further than what is possible; None if it is unknown."""
+        if self.half is None:
+            return None
+        low, high = (min(max(end, self.possible[0]), self.possible[1]) for end in self._reach)
+        return low, high
+
+    @property
+    def repeated(self) -> bool:
+        """Whether its interval comes from repeats of its own: from several runs, or several trainings of one."""
+        return self.holds in ("runs", "trainings")
+
+    @property
+    def said(self) -> str:
+        """The value as text with its interval: "value ± half", or its two ends where they are not equally far."""
+        if self.half is None or self.ends is None:
+            return number(self.value)
+        if self.ends == (self.value - self.half, self.value + self.half):
+            return number(self.value, self.half or None)
+        nearest = min(max(self.value, self.possible[0]), self.possible[1])
+        half = self.half if self.half > 1e-3 else None
+        low, middle, high = (number(each, half).partition(NBSP)[0] for each in (self.ends[0], nearest, self.ends[1]))
+        return f"{middle} ({low} to {high})"
+
+    @property
+    def _reach(self) -> tuple[float, float]:
+        half = self.half or 0.0
+        low, high = self.systematic or (self.value, self.value)
+        return min(self.value - half, low), max(self.value + half, high)
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,7 @@ class Difference:
         how: what the interval and the test rest on, in a few words; "" where nothing was repeated.
         outcome: whether it is one of the declared outcomes, which are tested.
         p: the p value, corrected by Holm's method for the number of tests; None for no test.
+        tests: how many tests it is corrected for.
     """
 
     name: str
@@ -120,6 +133,7 @@ class Difference:
     how: str
     outcome: bool
     p: float | None
+    tests: int = 1
 
     @property
     def words(self) -> str:
@@ -130,116 +144,10 @@ class Difference:
             return f"descriptive, not tested ({self.how})"
         if self.p < 0.001:
             return f"differ, p < 0.001 ({self.how})"
-        return f"{'differ' if self.p < 0.05 else 'no significant difference'}, p = {self.p:.3f} ({self.how})"
-
-
-def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
-    """Return the groups of runs, and the settings that all runs share.
-
-    Args:
-        folders: two or more run folders.
-
-    Raises:
-        ValueError: for fewer than two runs, the same run twice, or a damaged folder.
-    """
-    if len(folders) < 2:
-        raise ValueError(
-            f"compare: expected two runs or more, got {len(folders)}. For one run use: imagelab report RUN"
-        )
-    runs = [read_run(Path(folder)) for folder in folders]
-    if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise ValueError("compare: the same run folder was given twice; expected different runs")
-    settings = [flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
-    keys = sorted({key for each in settings for key in each})
-    shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
-    different = [key for key in keys if key not in shared]
-    alike: dict[str, list[int]] = {}
-    for index, each in enumerate(settings):
-        alike.setdefault(json.dumps([each.get(key) for key in different], default=str), []).append(index)
-    members = [sorted(each, key=lambda index: str(runs[index].experiment.get("seed"))) for each in alike.values()]
-    labels = _labels([{key: settings[own[0]].get(key) for key in different} for own in members])
-    groups = [
-        Group(plain(label or runs[own[0]].title, LONGEST), tuple(runs[index] for index in own))
-        for label, own in zip(labels, members, strict=True)
-    ]
-    return _numbered(groups), shared
-
-
-def _same(left: Any, right: Any) -> bool:
-    return json.dumps(left, default=str, sort_keys=True) == json.dumps(right, default=str, sort_keys=True)
-
-
-def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a label for each group: the settings in which it differs from the others.
-
-    If the labels are too long, settings of a recipe whose kind differs are left out, and so are the metrics, provided
-    that the labels remain different. Two kinds of data or model have different settings anyway, so naming these would
-    add nothing to the kind.
-    """
-    labels = [_label(own) for own in groups]
-    if max(map(len, labels)) <= BRIEF:
-        return labels
-    kinds = {key for own in groups for key in own if key.endswith("kind")}
-    brief = [_label({key: own[key] for key in own if key in kinds or _stands_alone(key, kinds)}) for own in groups]
-    return brief if len(set(brief)) == len(brief) else labels
-
-
-def _stands_alone(key: str, kinds: set[str]) -> bool:
-    """Whether a setting adds to the kinds: data.size does not if data.kind differs, nor do the metrics."""
-    return key != "metrics" and f"{key.rpartition('.')[0]}.kind" not in kinds
-
-
-def _label(own: Mapping[str, Any]) -> str:
-    """Return a short label of a group: kinds first, then the other settings by the last part of their name."""
-    kinds = [str(value) for key, value in own.items() if key.endswith("kind") and value is not None]
-    rest = [
-        f"{key.rpartition('.')[2].replace('_', ' ')} {_short(value)}"
-        for key, value in own.items()
-        if not key.endswith("kind") and value is not None and value is not False
-    ]
-    return ", ".join([*kinds, *rest])
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _numbered(groups: list[Group]) -> list[Group]:
-    """Add a number to every label that more than one group has."""
-    labels = [group.label for group in groups]
-    return [
-        group if labels.count(group.label) == 1 else Group(f"{group.label} ({order + 1})", group.runs)
-        for order, group in enumerate(groups)
-    ]
-
-
-def same_data(groups: Sequence[Group]) -> bool:
-    """Whether all groups began with the same data recipe, so that one value of real images is valid for all."""
-    first = groups[0].runs[0].experiment.get("data")
-    return all(_same(run.experiment.get("data"), first) for group in groups for run in group.runs)
-
-
-def shared_names(groups: Sequence[Group]) -> list[str]:
-    """Return the measurements that every run has in the last generation of its group, with the same instrument.
-
-    A measurement whose instrument differs between runs is left out, because such values must not be compared.
-    """
-    runs = [run for group in groups for run in group.runs]
-    found = []
-    for name in runs[0].names:
-        rows = [run.at(name, group.last) for group in groups for run in group.runs]
-        if all(m is not None for m in rows) and _comparable([m for m in rows if m is not None]):
-            found.append(name)
-    return found
-
-
-def _comparable(rows: Sequence[Measurement]) -> bool:
-    try:
-        for m in rows[1:]:
-            rows[0].check_comparable(m)
-    except ValueError:
-        return False
-    return True
+        alone = self.half is not None and abs(self.value) > self.half
+        tests = f"{self.tests} tests" if self.tests > 1 else "one test"
+        aside = f"; its interval excludes 0, but it is one of {tests}" if self.p >= 0.05 and alone else ""
+        return f"{'differ' if self.p < 0.05 else 'no significant difference'}, p = {self.p:.3f} ({self.how}){aside}"
 
 
 def outcomes(names: Sequence[str]) -> list[str]:
@@ -266,19 +174,49 @@ def estimate(group: Group, name: str, generation: int, line: int = 0) -> Estimat
     values = [m.value for m in rows if m is not None and m.value is not None]
     if len(values) < len(rows):
         return None
+    m = rows[0]
+    assert m is not None
     if len(values) > 1:
         value, half, _ = _students(values)
-        return Estimate(value, half, len(values), "runs")
-    (m,) = rows
-    assert m is not None
+        return Estimate(value, half, len(values), "runs", possible(m), m.n_fake, _systematic(rows))
     error = loop_error(m)
     half = None if error is None else t95(error[1]) * error[0]
     holds = "trainings" if replicated(m) else "images" if m.between is None else "table"
-    return Estimate(values[0], half, 1, holds)
+    return Estimate(values[0], half, 1, holds, possible(m), m.n_fake, _systematic(rows))
+
+
+def _systematic(rows: Sequence[Measurement | None]) -> tuple[float, float] | None:
+    """Return the mean of the runs' intervals of a measurement whose interval is systematic; None for others."""
+    known = [(m.low, m.high) for m in rows if m is not None and m.name in SYSTEMATIC]
+    ends = [(low, high) for low, high in known if low is not None and high is not None]
+    if not ends or len(ends) < len(rows):
+        return None
+    return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))
+
+
+def possible(m: Measurement) -> tuple[float, float]:
+    """Return the least and the greatest value that a measurement can have, judged by its unit; infinite for no limit.
+
+    Example:
+        >>> possible(Measurement("prdc/recall", 0.4, "share"))
+        (0.0, 1.0)
+    """
+    if m.unit == "AUC" or m.unit.split(" ")[0] == "share":
+        return 0.0, 1.0
+    return (0.0 if m.unit in POSITIVE else -math.inf), math.inf
 
 
 def _row(run: Run, name: str, generation: int, line: int = 0) -> Measurement | None:
     return run.real(name) if generation == 0 else run.at(name, generation, line)
+
+
+def possible_repetition(m: Measurement) -> tuple[float, float] | None:
+    """Return the 95 % interval of another run like that of a measurement, no further than what is possible."""
+    ends = repetition(m)
+    if ends is None:
+        return None
+    low, high = possible(m)
+    return min(max(ends[0], low), high), min(max(ends[1], low), high)
 
 
 def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:
@@ -296,8 +234,12 @@ def differences(groups: Sequence[Group], names: Sequence[str], generation: int) 
             if tested is not None:
                 value, half, p, how = tested
                 found.append(Difference(name, group.label, value, half, how, name in primary, p))
-    ranks = iter(holm([each.p for each in found if each.outcome and each.p is not None]))
-    return [replace(each, p=next(ranks) if each.outcome and each.p is not None else None) for each in found]
+    tested = [each.p for each in found if each.outcome and each.p is not None]
+    ranks = iter(holm(tested))
+    return [
+        replace(each, p=next(ranks) if each.outcome and each.p is not None else None, tests=len(tested))
+        for each in found
+    ]
 
 
 def _compared(

@@ -55,38 +55,55 @@ def wright_fisher_counts(frequency: float, n: int, generation: int) -> np.ndarra
     return counts
 
 
-def wright_fisher_bands(frequency: float, n: int, generations: int, level: float = 0.95) -> np.ndarray:
+def wright_fisher_bands(frequency: float, n: int, generations: int, level: float = 0.95, chains: int = 1) -> np.ndarray:
     """Return the band of an attribute's share under drift alone, for generations 0 to T: float64 [T+1,2].
 
     The share of a perfect generator is inside, bounds included, with probability ``level`` or more. Exact up to
     N = 4096; above, the normal band with the model's exact variance p (1-p) (1 - (1 - 1/N)^t), clipped to 0..1.
+    For several chains, the band of the mean of their shares; they drift independently.
 
     Args:
         frequency: p, share among the real images, 0..1.
         n: N, images a generation.
         generations: T >= 0.
         level: probability inside, 0 < level < 1.
+        chains: R >= 1, of which the mean is taken.
 
     Raises:
         ValueError: for an argument out of its range.
     """
     check_generation(generations, n)
-    if not 0 < level < 1 or not 0 <= frequency <= 1:
-        raise ValueError(f"expected 0 <= p <= 1 and 0 < level < 1, got {frequency} and {level}")
+    if not 0 < level < 1 or not 0 <= frequency <= 1 or chains < 1:
+        raise ValueError(f"expected 0 <= p <= 1, 0 < level < 1 and chains >= 1, got {frequency}, {level} and {chains}")
     bands = np.full((generations + 1, 2), frequency)
     if n > 4096:
         from scipy.special import ndtri
 
         t = np.arange(1, generations + 1)
-        half = ndtri((1 + level) / 2) * np.sqrt(frequency * (1 - frequency) * (1 - (1 - 1 / n) ** t))
+        half = ndtri((1 + level) / 2) * np.sqrt(frequency * (1 - frequency) * (1 - (1 - 1 / n) ** t) / chains)
         bands[1:] = np.clip(frequency + np.stack([-half, half], axis=1), 0.0, 1.0)
         return bands
     counts = _binomial(frequency, n)
     for generation in range(1, generations + 1):
         counts = counts if generation == 1 else counts @ _transition(n)
-        cumulative, outside = np.cumsum(counts), (1 - level) / 2
-        bands[generation] = [min(int(np.searchsorted(cumulative, edge)), n) / n for edge in (outside, 1 - outside)]
+        cumulative, outside = np.cumsum(_summed(counts, chains)), (1 - level) / 2
+        most = n * chains
+        bands[generation] = [
+            min(int(np.searchsorted(cumulative, edge)), most) / most for edge in (outside, 1 - outside)
+        ]
     return bands
+
+
+def _summed(counts: np.ndarray, chains: int) -> np.ndarray:
+    """Return the distribution of the sum of R independent counts: float64 [N+1] -> [R N + 1]."""
+    if chains == 1:
+        return counts
+    from scipy.signal import fftconvolve
+
+    total = counts
+    for _ in range(chains - 1):
+        total = np.maximum(fftconvolve(total, counts), 0.0)
+    return total
 
 
 def _binomial(frequency: np.ndarray | float, n: int) -> np.ndarray:

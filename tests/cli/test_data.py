@@ -12,6 +12,7 @@ from PIL import Image
 from imagelab.cli.console import UsageError
 from imagelab.cli.data import contact_sheet, data_app, describe_lines
 from imagelab.data import DATASETS, Faces, Folder, Mud, Weave
+from imagelab.faces.rare import RARE
 
 
 def command(*words: str | Path) -> int:
@@ -32,6 +33,18 @@ def test_describe_counts_drawn_faces_without_drawing_them(monkeypatch: pytest.Mo
     assert freckled[1:4] == ["100", "25.00", "%"]
     (mole,) = [line.split() for line in lines if line.strip().startswith("mole ")]
     assert mole[1] == "32"
+
+
+def test_a_rate_that_is_exact_by_design_has_no_interval() -> None:
+    def ranges(data: Faces) -> dict[str, str]:
+        lines = describe_lines(data, "train", 400, 0)
+        return {line.split()[0]: line.partition("(")[2].rstrip(")") for line in lines if line.startswith("  ")}
+
+    found = ranges(Faces(size=32, freckle_rate=0.25))
+    assert {name for name, text in found.items() if text == "exact"} == {*RARE, "freckled"}
+    assert found["glasses"].endswith(" %") and " to " in found["glasses"]
+    natural = ranges(Faces(size=32, rare=False))
+    assert "exact" not in natural.values() and " to " in natural["freckled"]
 
 
 def test_describe_names_refused_files(picture_folder: Path) -> None:

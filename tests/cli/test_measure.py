@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 from imagelab.cli.entry import main
+from imagelab.cli.measure_tables import Judged, beyond_by_chance, judged, text_table
+from imagelab.evaluation.comparison import compare_to_floor, figures
+from imagelab.evaluation.evaluate import Measured
 from imagelab.io.cache import cache_folder
 from imagelab.measurement import Measurement
-from imagelab.metrics import METRICS
+from imagelab.metrics import METRICS, row_of
 from imagelab.pool import REAL, Pool
 from imagelab.run_folder import RunFolder
 from imagelab.runs.shard_files import write_images, write_measurements, write_npy
@@ -54,14 +57,14 @@ def test_the_general_panel_is_taken_where_none_is_named(here: Path, capsys: pyte
     assert command("real", "fake") == 0
     said = capsys.readouterr().out
     for stem in ("band_power/4-8", "frechet/randconv-s0", "kernel/randconv-s0", "brightness"):
-        assert f"\n{stem}" in said
+        assert f"\n  {stem}" in said
     assert "not taken: " in said and "imagelab weights list" in said
-    assert "\nradial_power" not in said and "not shown; --all" in said
+    assert "\n  radial_power" not in said and "not shown; --all" in said
 
 
 def test_all_shows_numbers_without_a_direction(here: Path, capsys: pytest.CaptureFixture[str]):
     assert command("real", "fake", "--metrics", "spectrum", "--all") == 0
-    assert "\nradial_power/01" in capsys.readouterr().out
+    assert "\n  radial_power/01" in capsys.readouterr().out
 
 
 def test_json_is_one_object_and_nothing_else_on_standard_output(here: Path, capsys: pytest.CaptureFixture[str]):
@@ -183,7 +186,7 @@ def test_key_and_column_choose_among_several_pictures(here: Path, capsys: pytest
     from pyarrow import parquet
 
     def row(said: str) -> str:
-        return next(line for line in said.splitlines() if line.startswith("brightness"))
+        return next(line for line in said.splitlines() if line.startswith("  brightness"))
 
     files = sorted((here / "fake").glob("*.png"))
     with tarfile.open("masks.tar", "w") as archive:
@@ -252,3 +255,100 @@ def test_a_page_and_a_white_can_be_stated(here: Path, capsys: pytest.CaptureFixt
     assert command("real", "dark", "--metrics", "tone") == 1
     assert "12-bit values; say which value is white: --white 4095" in capsys.readouterr().err
     assert command("real", "dark", "--metrics", "tone", "--white", "4095") == 0
+
+
+def made(here: Path) -> Measured:
+    import imagelab
+
+    panel = ["tone", "frechet", "generalisation", "pixel_variance"]
+    return imagelab.measure("real", "fake", metrics=panel, train="large", size=16, cache=False)
+
+
+@pytest.mark.parametrize("width", [72, 80, 100])
+def test_the_table_is_no_wider_than_the_terminal_and_loses_nothing(width: int, here: Path):
+    rows = judged(made(here))
+    lines = text_table(rows, width)
+    assert max(map(len, lines)) <= width
+    text = " ".join("".join(lines).split())
+    for row in rows:
+        for part in row.measured.name.split("/"):
+            assert part in text, row.measured.name
+        assert any(row.title in line for line in lines)
+        assert figures(row.measured.value) in text and figures(row.measured.floor) in text
+    wide = text_table(rows, 1000)
+    assert all(any(row.verdict in line and row.measured.name in line for line in wide) for row in rows)
+
+
+def test_a_title_stands_above_its_keys(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone,pixel_variance") == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index("Tone [of full scale]")
+    assert [line.split()[0] for line in lines[first + 1 : first + 4]] == ["brightness", "contrast", "colourfulness"]
+    assert "Pixel variance [ratio]" in lines and "Pixel variance [squared, pixels 0..1]" in lines
+
+
+def test_the_number_of_verdicts_that_chance_alone_gives_is_said():
+    def row(value: float, error: float | None = 1.0) -> Judged:
+        m = Measurement("a", value, stderr=error, floor=0.0, floor_stderr=0.1, better="two-sided")
+        return Judged(m, "A", compare_to_floor(m))
+
+    fifty = [row(0.0)] * 50 + [row(5.0)] * 8
+    assert beyond_by_chance(fifty).startswith("of 58 verdicts, about 3 can be expected beyond 2 sigma by chance")
+    assert beyond_by_chance([row(0.0)] * 20).startswith("of 20 verdicts, about one can")
+    assert beyond_by_chance([row(0.0)] * 2).startswith("of 2 verdicts, 0.1 can")
+    assert beyond_by_chance([row(0.0, None), row(5.0, None)]) == "" == beyond_by_chance([])
+
+
+def test_the_sentence_is_below_the_table(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone") == 0
+    said = capsys.readouterr().out
+    assert said.index("brightness") < said.index("of 3 verdicts, 0.1 can be expected beyond 2 sigma by chance")
+
+
+def test_csv_has_all_digits_and_nothing_but_the_table(here: Path, capsys: pytest.CaptureFixture[str]):
+    import csv
+
+    assert command("real", "fake", "--metrics", "tone,frechet", "--format", "csv", "-o", "kept.jsonl") == 0
+    told = capsys.readouterr()
+    rows = list(csv.DictReader(told.out.splitlines()))
+    kept = [json.loads(line) for line in (here / "kept.jsonl").read_text().splitlines()]
+    by_name = {m["name"]: m for m in kept if m.get("line") != REAL}
+    assert [row["name"] for row in rows] == [name for name, m in by_name.items() if m["value"] is not None]
+    for row in rows:
+        m = by_name[row["name"]]
+        assert float(row["value"]) == m["value"] and row["title"] == METRICS[row_of(row["name"]) or ""].title
+        assert row["stderr"] == ("" if "stderr" not in m else str(m["stderr"])) and int(row["n_made"]) == m["n_fake"]
+    assert "! n = 10" not in told.out and "n = 10 is less than" in told.err
+
+
+def test_markdown_is_one_table_with_its_notes_below(here: Path, capsys: pytest.CaptureFixture[str]):
+    from markdown_it import MarkdownIt
+
+    assert command("real", "fake", "--metrics", "tone,pixel_variance", "--format", "markdown") == 0
+    said = capsys.readouterr().out
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(said)
+    cells = [token.content for token, before in zip(tokens[1:], tokens, strict=False) if before.type == "td_open"]
+    assert len(cells) == 9 * 5 and cells[:2] == ["Tone", "brightness"] and "pixel\\_variance/raw" in said
+    assert sum(token.type == "table_open" for token in tokens) == 1 and "- of 5 verdicts" in said
+
+
+def test_latex_escapes_what_tex_would_take_for_commands(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "pixel_variance", "--format", "latex") == 0
+    lines = capsys.readouterr().out.splitlines()
+    body = [line for line in lines if not line.startswith("%")]
+    assert body[0] == r"\begin{tabular}{llrrlrrll}" and body[-1] == r"\end{tabular}"
+    assert any(r"pixel\_variance/raw" in line and line.count(" & ") == 8 and line.endswith(r"\\") for line in body)
+    assert not re.search(r"(?<!\\)_", "\n".join(body))
+
+
+def test_json_by_its_format_is_json(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone", "--format", "json") == 0
+    by_format = capsys.readouterr().out
+    assert command("real", "fake", "--metrics", "tone", "--json") == 0
+    assert json.loads(by_format) == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--against", "kept.jsonl")])
+def test_one_table_has_no_room_for_a_second(words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("real", "fake", "--metrics", "tone", "--format", "csv", *words) == 2
+    assert f"{words[0]} needs --format table or json" in " ".join(capsys.readouterr().err.split())

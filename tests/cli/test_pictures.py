@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,38 @@ def test_every_kind_of_grid_is_one_command(run: Path, tmp_path: Path):
     for kind in ("seeds", "photocopy", "changed", "nearest", "rare"):
         assert exit_code("grid", run, "--kind", kind, "-o", tmp_path / f"{kind}.png", "--dpi", 200) == 0
         assert (tmp_path / f"{kind}.png").exists() and (tmp_path / f"{kind}.txt").exists()
+
+
+def test_scores_are_kept_in_the_cache_and_give_the_same_faces(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("IMAGELAB_CACHE", str(tmp_path / "cache"))
+    before = sorted(path.name for path in run.rglob("*"))
+    first = most_alike(RunFolder.open(run))
+    kept = sorted((tmp_path / "cache" / "features").glob("odds-*.npz"))
+    times = [path.stat().st_mtime_ns for path in kept]
+    second = most_alike(RunFolder.open(run))
+    assert len(kept) == 2, "generations 0 and 1 are the same images, generation 2 is another set"
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    assert sorted(path.name for path in run.rglob("*")) == before
+    for name, images in first.items():
+        for generation, (face, called) in images.items():
+            np.testing.assert_array_equal(face, second[name][generation][0])
+            assert called == second[name][generation][1]
+
+
+def test_all_generations_can_be_asked_for(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for kind in ("seeds", "rare"):
+        out = tmp_path / f"{kind}.png"
+        assert exit_code("grid", run, "--kind", kind, "--generations", "all", "-o", out, "--dpi", 200) == 0
+        assert re.search("real.*generation 1.*generation 2", out.with_suffix(".txt").read_text())
+    assert exit_code("grid", run, "--generations", "some", "-o", tmp_path / "a.png") == 2
+    assert "such as 0 1 5 10, or the word all, got 'some'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_still_is_one_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert exit_code("animate", run, "-o", tmp_path / "still.png", "--which", "tracked", "--still") == 0
+    assert "still:" in capsys.readouterr().out and (tmp_path / "still.png").exists()
 
 
 def test_an_animation_is_one_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

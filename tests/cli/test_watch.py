@@ -9,6 +9,7 @@ import pytest
 from imagelab.cli.entry import main
 from imagelab.cli.watch import _wait
 from imagelab.evaluation.stages import stages_of
+from imagelab.faces.rare import RARE
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.run_folder import RunFolder
@@ -125,3 +126,27 @@ def test_a_config_of_another_shape_is_one_message(tmp_path: Path, capsys: pytest
         (path / "config.json").write_text(json.dumps({"schema": 1, "signature": "0" * 8, "experiment": wrong}))
         assert exit_code("watch", path) == 1
         assert "config.json" in capsys.readouterr().err
+
+
+def test_no_word_of_the_table_is_cut_on_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    experiment = {"generations": 3, "arms": [], "replicates": 1}
+    run = RunFolder.create(tmp_path / "a-run", {"schema": 1, "signature": "0" * 8, "experiment": experiment})
+    names = ("pixel_variance", "perceptual_diversity/imagelab-ssl-v1", "vendi/imagelab-ssl-v1", "prdc/recall")
+    for generation in range(4):
+        rows = [Measurement("freckles/corrected", 5.0 - generation, "freckles/face", stderr=0.1)]
+        rows += [Measurement(f"tails/{rare}", 0.02 / (1 + generation), stderr=0.002) for rare in RARE]
+        rows += [Measurement(name, 0.9 - 0.1 * generation, stderr=0.01) for name in names]
+        rows += [Measurement("band_power/16-32", -2.0 * generation, stderr=0.1)]
+        line = 0 if generation else REAL
+        add(run, generation, *(replace(m, generation=generation, line=line, n_fake=1000) for m in rows))
+    exit_code("watch", run.path)
+    lines = capsys.readouterr().out.splitlines()
+    head = next(place for place, line in enumerate(lines) if "gen." in line)
+    table = lines[head - 1 : head + 3]
+    words = {"rare", "attributes", "freckles", "fine", "detail", "recall", "variance", "diversity", "Vendi", "stage"}
+    assert words <= set(" ".join(table).split()) and max(map(len, table)) <= 80 and "…" not in " ".join(table)
+    ends = [line.rstrip().rfind("%") for line in lines[head + 1 : head + 3]]
+    assert len(set(ends)) == 1  # the columns are aligned

@@ -92,7 +92,15 @@ def test_the_card_says_what_it_is_how_often_what_occurs_and_under_which_terms(fa
     assert data.card() in body and "depict nobody" in body and "seed 3" in body
     assert 'load_dataset("imagefolder", data_dir="drawn")' in body
     count = int(samples["train"].attributes["freckled"].sum())
-    assert f"| freckled | train | {count} | {count / 12:.4f} |" in body
+    assert f"| freckled | train | {count} | {count / 12:.4f} | exact |" in body
+    assert "| glasses | train |" in body and "| glasses | train | exact" not in body
+    assert all(line.endswith(" exact |") is (line.split(" | ")[0][2:] in data.exact_rates) for line in table_of(body))
+
+
+def table_of(body: str) -> list[str]:
+    rows = [line.replace("\\_", "_") for line in body.splitlines() if line.startswith("| ") and " 0." in line]
+    assert len(rows) > 20
+    return rows
 
 
 def test_a_card_of_the_users_pictures_keeps_their_folder_to_itself(picture_folder: Path, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import shutil
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import yaml
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from imagelab import Experiment, Faces, Gaussian
+from imagelab import Ddpm, Experiment, Faces, Gaussian, Runtime, Vae
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
 from imagelab.io.disk import NotStored
@@ -109,11 +111,118 @@ def test_real_images_are_not_called_synthetic(folder: RunFolder, tmp_path: Path)
         assert "Iptc4xmpExt:DigitalSourceType" not in opened.info
 
 
+@pytest.mark.parametrize("form", ["imagefolder", "parquet", "webdataset"])
+def test_real_images_keep_what_the_dataset_states_of_them(form: Format, folder: RunFolder, tmp_path: Path):
+    out = export_generation(folder.path, 0, tmp_path / "out", form)
+    known = Faces(size=32, cache=False).load("train", 12, 0).attributes
+    rows = rows_of(form, out)
+    assert len(known) > 20 and any(column.any() for column in known.values())
+    for row, (_, facts) in enumerate(rows):
+        assert facts["attributes"] == {name: bool(column[row]) for name, column in known.items()}
+        assert facts["label"] == "real"
+    assert "`attributes`: what the dataset states" in (out / "README.md").read_text()
+    made = rows_of(form, export_generation(folder.path, 1, tmp_path / "made", form))
+    assert all("attributes" not in facts and facts["label"] == "synthetic" for _, facts in made)
+
+
+def test_attributes_of_another_form_are_named(folder: RunFolder, tmp_path: Path):
+    run = unsealed(copy_of(folder, tmp_path))
+    np.savez(run / "gen-000" / "truth.npz", glasses=np.zeros(5, bool))
+    with pytest.raises(ValueError, match=r"truth\.npz: glasses: expected bool \[12\], got bool \[5\]"):
+        export_generation(run, 0, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+@pytest.mark.parametrize("form", ["imagefolder", "parquet", "webdataset"])
+def test_the_code_on_the_card_of_a_dataset_loads_it(form: Format, generation: int, folder: RunFolder, tmp_path: Path):
+    out = export_generation(folder.path, generation, tmp_path / "out", form)
+    run_code_of(out, tmp_path, {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")})
+    with Image.open(out / "first.png") as first:
+        np.testing.assert_array_equal(
+            np.asarray(first).transpose(2, 0, 1), folder.images(generation, -(not generation))[0]
+        )
+
+
+def run_code_of(out: Path, home: Path, environment: dict[str, str]) -> None:
+    """Run the code of a card literally, in its folder and in a process of its own."""
+    blocks = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+    done = subprocess.run([sys.executable, "-c", blocks[0]], cwd=out, env=known, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert home in out.parents
+
+
+@pytest.mark.parametrize("generation", [0, 2])
+def test_the_card_names_the_reference_and_its_size(generation: int, folder: RunFolder, tmp_path: Path):
+    text = (export_generation(folder.path, generation, tmp_path / "out") / "README.md").read_text()
+    assert "The reference is the run's 12 held-out real images (heldout.npy)" in text
+    assert ("which are exported here" in text) is (generation == 0)
+    assert yaml.safe_load(text.split("---\n")[1])["size_categories"] == ["n<1K"]
+
+
 def test_a_model_leaves_with_its_card(folder: RunFolder, tmp_path: Path):
     out = export_generation(folder.path, 2, tmp_path / "model", "model")
     card = (out / "README.md").read_text()
     assert (out / "config.json").exists() and folder.pool(2).digest() in card
     assert "0.0% of them real" in card and "| pixel_variance |" in card
+
+
+def small_run(runs: Path, **settings: Any) -> RunFolder:
+    """Carry out one generation of four images on 32 px faces."""
+    settings = {"data": Faces(size=32, cache=False), "images": 4, "heldout": 4, "tracked": 1, **settings}
+    experiment = Experiment(
+        name="small", generations=1, metrics=("pixel_variance",), runtime=Runtime(runs=runs), **settings
+    )
+    opened = open_run(experiment)
+    opened.write_provenance(provenance(experiment, opened, RunContext()))
+    for _ in run_generations(experiment, opened, RunContext()):
+        continue
+    return opened
+
+
+TINY: dict[str, Any] = {"channels": (8, 16), "blocks": 1, "attention": False, "images_seen": 0, "steps": 2}
+MODELS: dict[str, tuple[Any, str]] = {
+    "vae": (Vae(latent=4, width=8, details=1, images_seen=8, batch=4, crop=8), "imagelab"),
+    "gaussian": (Gaussian(components=2), "imagelab"),
+    "pixels": (Ddpm(**TINY), "diffusers"),
+    "patches": (Ddpm(**TINY, patch=4), "imagelab"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_code_on_the_card_of_a_model_opens_it_and_draws(name: str, tmp_path: Path):
+    recipe, library = MODELS[name]
+    run = small_run(tmp_path / "runs", generator=recipe)
+    out = export_generation(run.path, 1, tmp_path / "model", "model")
+    front = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
+    assert front["library_name"] == library and (out / "model_index.json").exists() is (library == "diffusers")
+    run_code_of(out, tmp_path, {})
+    with Image.open(out / "drawn.png") as drawn:
+        pixels = np.asarray(drawn).transpose(2, 0, 1)
+    assert pixels.shape == (3, 32, 32)
+    if library == "imagelab":
+        model = recipe.load(run.checked(1) / "model", RunContext())
+        np.testing.assert_array_equal(pixels, model.sample(np.arange(1, dtype=np.uint64))[0])
+
+
+def test_the_models_of_other_chains_and_of_the_blank_twin_are_exported_with_their_recipes(tmp_path: Path):
+    arm, main = Gaussian(components=2), Gaussian(components=3)
+    run = small_run(tmp_path / "runs", generator=main, arms=(arm,), replicates=2, blank_twins=1)
+    for line, components in ((0, 3), (1, 2), (2, 3), (3, 2), (4, 3)):
+        out = export_generation(run.path, 1, tmp_path / f"model-{line}", "model", line)
+        assert f"Gaussian(components={components})" in (out / "README.md").read_text(), line
+
+
+def test_a_recipe_that_is_none_of_ours_is_no_code(folder: RunFolder, tmp_path: Path):
+    run = copy_of(folder, tmp_path)
+    config = folder.config
+    config["experiment"]["generator"] = {"kind": "gaussian", "components": "__import__('os')"}
+    rewrite(run, config, folder.provenance)
+    text = (export_generation(run, 1, tmp_path / "out", "model") / "README.md").read_text()
+    assert "```python" not in text and "is not one of this version of imagelab" in text
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "model"])
@@ -310,13 +419,14 @@ def test_no_text_of_a_run_becomes_a_tag_or_a_setting_of_the_card(
     rewrite(run, config, known)
     whole = (export_generation(run, 1, tmp_path / "out", form) / "README.md").read_text()
     _, front, body = whole.split("---\n", 2)
-    known_keys = {"license", "library_name", "tags", "pretty_name", "task_categories", "configs"}
+    known_keys = {"license", "license_name", "library_name", "tags", "pretty_name"}
+    known_keys |= {"task_categories", "size_categories", "configs"}
     assert set(yaml.safe_load(front)) <= known_keys and "<script" not in body
     parsed = list(MarkdownIt("gfm-like", {"linkify": False}).parse(body))
     inner = [child.type for token in parsed for child in token.children or ()]
     kinds = {token.type for token in parsed} | set(inner)
     assert not kinds & {"html_block", "html_inline", "link_open", "image", "hr"}
-    assert sum(token.type == "heading_open" for token in parsed) == 3
+    assert sum(token.type == "heading_open" for token in parsed) == 4
 
 
 def test_a_run_whose_name_is_a_tag_is_exported(folder: RunFolder, tmp_path: Path):

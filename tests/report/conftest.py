@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -11,10 +12,45 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
 from imagelab.measurement import Direction, Measurement
 
 BANDS = ("1-2", "2-4", "4-8", "8-16")
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class DrawnText(list[tuple[str, Box]]):
+    """Every text that Pillow has drawn, with its box in px."""
+
+    @property
+    def words(self) -> str:
+        return " ".join(text for text, _ in self)
+
+    def inside(self, width: int, height: int) -> bool:
+        """Whether every text is inside a picture of this size."""
+        return all(min(x0, y0) > 0 and x1 < width and y1 < height for _, (x0, y0, x1, y1) in self)
+
+    def apart(self) -> bool:
+        """Whether no text meets another one."""
+        pairs = itertools.combinations([box for _, box in self], 2)
+        return all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for a, b in pairs)
+
+
+@pytest.fixture
+def drawn_text(monkeypatch: pytest.MonkeyPatch) -> DrawnText:
+    """Return a list that takes down every text which Pillow draws during the test."""
+    found, plain = DrawnText(), ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, at: tuple[float, float], said: str, *rest: Any, **named: Any) -> None:
+        font, anchor = rest[1] if len(rest) > 1 else named["font"], rest[2] if len(rest) > 2 else named.get("anchor")
+        found.append((said, self.textbbox(at, said, font=font, anchor=anchor)))
+        plain(self, at, said, *rest, **named)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return found
 
 
 def blurred(images: np.ndarray, times: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from pptx import Presentation
 
-from imagelab.evaluation.chains import retraining_ratio
+from imagelab.evaluation.chains import repetition, retraining_ratio
 from imagelab.evaluation.signals import signals
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
@@ -294,17 +294,6 @@ def test_a_share_is_lost_beyond_chance_by_its_own_95_percent_error(make_run: Mak
         assert found is not None and found.fates[0].beyond == beyond
 
 
-def test_the_rare_together_are_held_against_95_percent_of_drift(make_run: MakeRun):
-    shares = {"scarf": (0.04, 0.04, 0.04), "patch": (0.02, 0.02, 0.02)}
-    found = survival(with_shares(make_run(generations=2), shares, 400, 0.001))
-    assert found is not None
-    variance = (0.04 * 0.96 + 0.02 * 0.98) * (1 - (1 - 1 / 400) ** 2)
-    half = Z * math.sqrt(variance) / 0.06
-    assert found.chance == pytest.approx((1 - half, 1 + half), rel=1e-3)
-    loop = 0.001**2 * (1 + retraining_ratio("tails/scarf", 2) ** 2)
-    assert found.rare == pytest.approx((1.0, math.sqrt(2 * loop + 2 * 0.001**2) / 0.06))
-
-
 def test_the_blur_ruler_is_drawn_with_its_band_and_every_generation_on_it(make_run: MakeRun, drawn: list[Figure]):
     table = [(0, 1.0), (0.5, 0.6), (1.5, 0.3)]
     rows = [{"sigma": sigma, "value": value, "stderr": 0.02, "n": 900} for sigma, value in table]
@@ -458,14 +447,14 @@ def test_the_bars_of_an_animation_are_as_long_as_what_is_left(make_run: MakeRun,
     bars = [known[family] for family in ("tails", "detail", "diversity")]
     assert bars[0].title == "freckles"
     across = WIDTH - 2 * MARGIN
-    start, length = MARGIN + 170, across - 170 - 78
+    start, length = MARGIN + 140, across - 140 - 70
     accent = np.array([int(LIGHT.accent[k : k + 2], 16) for k in (1, 3, 5)])
     with Image.open(path) as film:
         for generation in range(4):
             film.seek(generation)
             pixels = np.asarray(film.convert("RGB")).astype(int)
             for order, signal in enumerate(bars):
-                row = pixels[HEIGHT - FOOT - (3 - order) * BAR + 14]
+                row = pixels[HEIGHT - FOOT - (3 - order) * BAR + 8]  # above the line of its interval
                 full, empty = (np.flatnonzero((row == colour).all(1)) for colour in (accent, np.array(TRACK)))
                 share = 1.0 - signal.lost[generation] if generation else 1.0
                 assert full[0] == start and len(full) == round(length * min(share, 1.0)) + 1
@@ -484,10 +473,53 @@ def test_a_page_shows_each_stage_as_wide_as_it_lasted(make_run: MakeRun):
     assert sum(int(span) for _, span, _ in cells) == 2 * 2 * 5
 
 
-def test_small_plots_stand_four_in_a_row_with_their_axis_at_zero(make_run: MakeRun, drawn: list[Figure]):
-    shares = {f"attribute_{k}": (0.04 - 0.005 * k, 0.03, 0.02) for k in range(5)}
+@pytest.mark.parametrize(("count", "columns"), [(2, 2), (4, 4), (5, 3), (7, 4), (8, 4), (9, 3)])
+def test_small_plots_leave_few_places_empty_and_have_their_axis_at_zero(
+    count: int, columns: int, make_run: MakeRun, drawn: list[Figure]
+):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03, 0.02) for k in range(count)}
     assert survival(with_shares(make_run(generations=2), shares, 500, 0.002)) is not None
     places = [axes.get_subplotspec() for axes in drawn[0].axes]
     found = [(place.rowspan.start, place.colspan.start) for place in places if place is not None]
-    assert found == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
+    assert found == [divmod(order, columns) for order in range(count)]
     assert all(level(axes.lines[-1]) == [0, 0] for axes in drawn[0].axes)
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"),
+    [(1, [0, 1]), (5, [0, 1, 2, 3, 4, 5]), (7, [0, 3, 5, 7]), (10, [0, 2, 4, 6, 8, 10]), (13, [0, 5, 9, 13])],
+)
+def test_the_last_generation_has_a_tick(last: int, ticks: list[int], make_run: MakeRun, drawn: list[Figure]):
+    shares = {"scarf": (0.04, *[0.03] * last)}
+    assert survival(with_shares(make_run(generations=last), shares, 500, 0.002)) is not None
+    assert list(drawn[0].axes[0].get_xticks()) == ticks
+
+
+def test_the_plots_of_a_row_have_one_scale_in_percent(make_run: MakeRun, drawn: list[Figure]):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03 / (1 + k), 0.02) for k in range(6)}
+    run = with_shares(make_run(generations=2), shares, 500, 0.002)
+    assert survival(run) is not None
+    drawn[0].canvas.draw()
+    upper, lower = drawn[0].axes[:3], drawn[0].axes[3:]
+    for row in (upper, lower):
+        assert len({axes.get_ylim() for axes in row}) == 1
+        labels = [label.get_text() for label in row[0].get_yticklabels()]
+        assert "0 %" in labels and all(re.fullmatch(r"−?[\d.]+ %", label) for label in labels)
+    for axes, name in zip(drawn[0].axes, shares, strict=True):
+        ends = [end for m in (run.real(f"tails/{name}"), *run.series(f"tails/{name}")) if m for end in half_ends(m)]
+        assert axes.get_ylim()[0] <= 100 * min(ends) and axes.get_ylim()[1] >= 100 * max(ends)
+
+
+def test_every_small_plot_knows_where_its_generations_are(make_run: MakeRun, drawn: list[Figure]):
+    shares = {f"attribute_{k}": (0.045 - 0.005 * k, 0.03, 0.02) for k in range(5)}
+    found = survival(with_shares(make_run(generations=2), shares, 500, 0.002))
+    assert found is not None and [each.name for each in found.curve.plotted] == [f"tails/{name}" for name in shares]
+    unit = 72 / drawn[0].dpi
+    for frame, axes in zip(found.curve.frames, drawn[0].axes, strict=True):
+        for generation in (0, 2):
+            x = axes.transData.transform((generation, 0))[0] * unit
+            assert frame.start + generation * frame.step == pytest.approx(x, abs=0.01)
+
+
+def half_ends(m: Measurement) -> tuple[float, float]:
+    return repetition(m) or (m.value or 0.0, m.value or 0.0)

@@ -4,13 +4,18 @@ import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from imagelab.data import Faces
+from imagelab.metrics.freckle_calibration import shipped_calibration
+from imagelab.metrics.freckles import counts
 from imagelab.report import write_grids
-from imagelab.report.grids import LIMIT, page_rows
+from imagelab.report.grids import LIMIT, _slide, evenly_spaced, page_rows, write_line
+from imagelab.report.run_view import read_run
 
 MakeRun = Callable[..., Path]
 
@@ -68,8 +73,72 @@ def test_hostile_labels_do_not_stop_a_slide(make_run: MakeRun, tmp_path: Path) -
 def test_of_a_hundred_generations_some_are_shown_with_the_first_and_the_last() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
     shown = [row.generation for row in page_rows(dict.fromkeys(range(101), noise))[0]]
-    assert shown[0] == 0 and shown[-1] == 100 and len(shown) == 16
-    assert max(np.diff(shown)) - min(np.diff(shown)) <= 1
+    assert shown == [0, 1, *range(10, 101, 10)]
+
+
+@pytest.mark.parametrize(
+    ("last", "most", "shown"),
+    [
+        (7, 8, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (10, 8, [0, 1, 2, 4, 6, 8, 10]),
+        (10, 7, [0, 1, 2, 4, 6, 8, 10]),
+        (10, 6, [0, 1, 5, 10]),
+        (11, 8, [0, 1, 3, 5, 7, 9, 11]),
+        (20, 8, [0, 1, 4, 8, 12, 16, 20]),
+        (50, 16, [0, 1, *range(5, 51, 5)]),
+        (10, 2, [0, 10]),
+        (10, 1, [10]),
+        (0, 8, [0]),
+    ],
+)
+def test_the_generations_shown_have_equal_steps(last: int, most: int, shown: list[int]) -> None:
+    assert evenly_spaced(range(last + 1), most) == shown
+
+
+def test_steps_are_equal_after_the_first_model_and_never_more_than_asked_for() -> None:
+    for last in range(2, 130):
+        for most in (3, 6, 7, 8, 16):
+            shown = evenly_spaced(range(last + 1), most)
+            assert shown[:2] == [0, 1] and shown[-1] == last and len(shown) <= max(most, 3)
+            assert len(set(np.diff(shown[2:]))) <= 1
+
+
+@pytest.mark.parametrize("label", ["VAE", "a model with a rather long name, which somebody has given it"])
+@pytest.mark.parametrize("generations", [2, 100])
+def test_no_text_leaves_a_slide_is_cut_or_meets_another(
+    label: str, generations: int, make_run: MakeRun, tmp_path: Path, drawn_text: Any
+) -> None:
+    run = read_run(make_run("photocopy-" + "many-words-" * 8, generations=generations, labels=(label,)))
+    for kind in ("tracked", "photocopy"):
+        drawn_text.clear()
+        title = f"{run.model(0)}, a photocopy of a photocopy: each generation copies the copies before it"
+        aside = "each column has one seed; real images have none"
+        _slide(run, run.pictures(kind), tmp_path / f"{kind}.png", title, aside)
+        words = drawn_text.words.replace("- ", "-")
+        assert "all rows except the first are synthetic images" in words and aside in words and run.name in words
+        assert run.model(0) in words and "copies before it" in words
+        assert drawn_text.inside(1920, 1080) and drawn_text.apart()
+
+
+def test_text_that_is_too_long_for_its_line_is_smaller_and_whole(drawn_text: Any) -> None:
+    draw = ImageDraw.Draw(Image.new("RGB", (300, 60), "white"))
+    text = "All images except real ones are synthetic."
+    assert write_line(draw, (4, 4), text, 24, (0, 0, 0), 290) <= 4 + 29
+    assert drawn_text.words == text and drawn_text.inside(295, 60) and drawn_text.apart()
+
+
+def test_slides_state_what_the_counter_finds_in_their_pictures(
+    make_run: MakeRun, tmp_path: Path, drawn_text: Any
+) -> None:
+    faces = Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 6, 7).images
+    card = {"freckle_calibration": {"digest": shipped_calibration(64).digest}}
+    run = read_run(make_run(generations=2, faces=faces, provenance=card))
+    _slide(run, run.pictures("photocopy"), tmp_path / "slide.png", "Copies")
+    shown = 5  # of 64 px, enlarged four times, in a row of three
+    wanted = [counts(run.pictures("photocopy")[g][:shown]).mean() for g in range(3)]
+    said = [text for text, _ in drawn_text if text.endswith("freckles a picture")]
+    assert said == [f"{mean:.1f} freckles a picture" for mean in wanted] and wanted[0] > wanted[2]
+    assert "in the pictures shown" in drawn_text.words and drawn_text.apart()
 
 
 def test_gaps_between_pictures_are_transparent_and_pictures_are_not() -> None:

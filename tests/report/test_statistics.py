@@ -12,7 +12,8 @@ from scipy.stats import t, ttest_ind, ttest_rel
 from imagelab.evaluation.chains import retraining_ratio
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
-from imagelab.report.statistics import Group, differences, estimate, group_runs, outcomes, shared_names
+from imagelab.report.groups import Group, group_runs, shared_names
+from imagelab.report.statistics import Difference, differences, estimate, outcomes, possible
 
 MakeRun = Callable[..., Path]
 
@@ -175,15 +176,109 @@ def test_kinds_alone_name_groups_that_would_else_need_every_setting(make_run: Ma
     assert [group.label for group in group_runs(runs)[0]] == ["faces", "textures"]
 
 
-def test_settings_stay_in_the_label_where_kinds_alone_tell_too_little(make_run: MakeRun):
+def test_a_long_label_names_only_the_settings_that_tell_the_groups_apart(make_run: MakeRun):
     long = {"kind": "mix", "a_setting_with_a_name": 1, "another_setting_with_a_name": 2}
     runs = [make_run(f"r{k}-00000000", experiment={"regime": {**long, "share": k}}) for k in (1, 2)]
     runs.append(make_run("r3-00000000"))
     labels = [group.label for group in group_runs(runs)[0]]
-    assert len(set(labels)) == 3 and all(label.startswith("mix, a setting") for label in labels[:2])
+    assert labels == ["mix, share 1", "mix, share 2", "replace"]
 
 
 def test_a_measurement_that_a_repeat_lacks_has_no_estimate(make_run: MakeRun):
     groups, _ = group_runs([run_with(make_run, "l", 1.0), run_with(make_run, "m", 2.0, 0, "mix")])
     assert estimate(groups[0], "absent", 1) is None and estimate(groups[0], "own", 1) is not None
     assert differences(groups, ["absent"], 1) == []
+
+
+def test_the_interval_of_a_share_ends_where_shares_end(make_run: MakeRun):
+    runs = [share_run(make_run, f"s{k}", "prdc/recall", "share", v, k) for k, v in enumerate((0.2, 0.9))]
+    (group,), _ = group_runs(runs)
+    found = estimate(group, "prdc/recall", 1)
+    assert found is not None and found.half is not None and found.half > 4
+    assert found.ends == (0.0, 1.0) and found.said == "1 (0 to 1)"
+
+
+def test_a_share_below_nought_is_said_as_nought(make_run: MakeRun):
+    (group, _), _ = group_runs(
+        [share_run(make_run, "a", "own", "share", -0.02), share_run(make_run, "b", "own", "share", 0.5, regime="mix")]
+    )
+    found = estimate(group, "own", 1)
+    assert found is not None and found.value == -0.02 and found.ends is not None and found.ends[0] == 0.0
+    assert found.said.startswith("0.00 (0.00 to 0.")
+
+
+@pytest.mark.parametrize(
+    ("unit", "limits"),
+    [
+        ("share", (0, 1)),
+        ("share of faces", (0, 1)),
+        ("AUC", (0, 1)),
+        ("ratio", (0, np.inf)),
+        ("freckles/face", (0, np.inf)),
+        ("dB", (-np.inf, np.inf)),
+        ("", (-np.inf, np.inf)),
+    ],
+)
+def test_what_a_measurement_can_be_follows_from_its_unit(unit: str, limits: tuple[float, float]):
+    assert possible(Measurement("own", 0.5, unit)) == limits
+
+
+def test_the_interval_of_net_freckles_holds_what_blur_may_hide(make_run: MakeRun):
+    runs = [
+        share_run(make_run, f"n{k}", "freckles/net", "freckles/face", v, k, low=v - 0.2, high=v + 2.0)
+        for k, v in enumerate((1.0, 1.01, 1.02))
+    ]
+    (group,), _ = group_runs(runs)
+    found = estimate(group, "freckles/net", 1)
+    assert found is not None and found.ends == pytest.approx((0.81, 3.01))
+    assert found.said == "1.01 (0.81 to 3.01)"
+
+
+def share_run(
+    make_run: MakeRun,
+    name: str,
+    measured: str,
+    unit: str,
+    value: float,
+    seed: int = 0,
+    regime: str = "replace",
+    low: float | None = None,
+    high: float | None = None,
+) -> Path:
+    """Return a run of one generation with one measurement of a unit, and perhaps a recorded interval."""
+    run = run_with(make_run, name, value, seed, regime)
+    m = Measurement(measured, value, unit, generation=1, stderr=0.05, low=low, high=high)
+    (run / "metrics.jsonl").write_text(m.to_json() + "\n")
+    return run
+
+
+def test_an_interval_beside_a_corrected_p_value_does_not_contradict_it_without_a_word():
+    near = Difference("vendi/a", "mix", 0.15, 0.12, "paired by seed, 3 pairs", True, 0.127, 4)
+    assert near.words == (
+        "no significant difference, p = 0.127 (paired by seed, 3 pairs); its interval excludes 0, but it is one of "
+        "4 tests"
+    )
+    wide = Difference("vendi/a", "mix", 0.15, 0.2, "paired by seed, 3 pairs", True, 0.127, 4)
+    assert "excludes" not in wide.words
+
+
+def test_a_difference_knows_for_how_many_tests_its_p_value_was_corrected(make_run: MakeRun):
+    groups = pair(make_run, [1.0, 1.2, 0.9], [1.5, 1.4, 1.7], range(3))
+    third = [run_with(make_run, f"a{k}", v, k, "accumulate", measured="vendi/a") for k, v in enumerate([1.5, 1.4, 1.7])]
+    runs = [run.folder for group in groups for run in group.runs]
+    assert [each.tests for each in differences(group_runs([*runs, *third])[0], ["vendi/a"], 1)] == [2, 2]
+
+
+def test_a_group_says_how_many_runs_and_trainings_it_is_made_of(make_run: MakeRun):
+    runs = [run_with(make_run, f"r{seed}", 2.0, seed) for seed in range(3)]
+    several = make_run("several-00000000", generations=1, experiment={"replicates": 3, "regime": {"kind": "mix"}})
+    groups, _ = group_runs([*runs, several])
+    assert [group.made_of for group in groups] == [
+        "3 runs of one training each, seeds 0, 1, 2",
+        "one run of 3 trainings, seed 0",
+    ]
+
+
+def test_a_group_without_the_settings_of_the_others_is_called_so(make_run: MakeRun):
+    groups, _ = group_runs([make_run("one-00000000"), make_run("two-00000000", experiment={"replicates": 3})])
+    assert [group.label for group in groups] == ["without replicates", "replicates 3"]

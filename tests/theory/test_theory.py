@@ -247,6 +247,20 @@ def test_drift_bands_hold_the_share_of_perfect_generators_that_they_promise():
     assert bands[0].tolist() == [0.05, 0.05] and (np.diff(bands[:, 1]) >= 0).all()
 
 
+def test_the_mean_of_several_chains_stays_inside_its_band_as_often_as_it_says():
+    bands = theory.wright_fisher_bands(0.05, 200, 4, level=0.9, chains=3)
+    rng = np.random.default_rng(0)
+    shares = np.full((20_000, 3), 0.05)
+    for low, high in bands[1:]:
+        shares = rng.binomial(200, shares) / 200
+        mean = shares.mean(axis=1)
+        assert 0.9 - 0.01 <= np.mean((mean >= low - 1e-9) & (mean <= high + 1e-9)) <= 0.94
+    single = theory.wright_fisher_bands(0.05, 200, 4, level=0.9)
+    assert (np.ptp(bands[1:], axis=1) < 0.65 * np.ptp(single[1:], axis=1)).all()
+    many = theory.wright_fisher_bands(0.1, 4097, 3, chains=3)
+    np.testing.assert_allclose(many, theory.wright_fisher_bands(0.1, 4096, 3, chains=3), atol=1e-3)
+
+
 def test_drift_bands_of_many_images_join_the_exact_ones():
     np.testing.assert_allclose(
         theory.wright_fisher_bands(0.1, 4097, 3), theory.wright_fisher_bands(0.1, 4096, 3), atol=1e-3
