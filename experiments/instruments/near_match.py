@@ -3,7 +3,7 @@
 Question:   at which distance may `imagelab inspect` call a picture a near match, and how often is that wrong?
 Command:    python experiments/instruments/near_match.py --run RUN      make the table that the package ships
             python experiments/instruments/near_match.py --n 100 --out small.json
-Hardware:   1 CPU core, no GPU: about fifteen minutes, most of it for drawing faces.
+Hardware:   1 CPU core, no GPU: about fifteen minutes, most of them for drawing faces.
 Expected:   JPEG and resizing keep the hash of their own picture the nearest; a crop does not. Drawn faces are aligned,
             so strangers come nearer to each other than crops of photographs do.
 Refuted by: a smaller rate of false matches with faces than with crops of photographs at the same threshold.
@@ -15,7 +15,12 @@ of the seven forms of the stranger. Crops of photographs come from regions of th
 overlap; but crops of one region do, so their n counts more than it should: `disjoint` says how many do not overlap.
 Model pictures: the lines of a finished run; two chains are the gallery, a third the strangers, at six generations.
 
-Seen: SEEN
+Seen 2026-11-29, n 4,000, run photocopy seed 0 (12,000 model pictures in the gallery): within 16 of 256 bits no false
+match at any size (64 px: 0 of 8,000 faces and of 8,000 crops, 2 of 12,000 model pictures), within 24 bits 28 of 8,000
+faces, within 32 bits 3 %, within 48 bits half of all. Recall at 64 px within 16 bits: JPEG 90, half and 1.5 times the
+size 1.000, JPEG 75 0.994 to 1.000, JPEG 50 0.950 to 0.995, crop 0.000. At 32 px: JPEG 90 0.999 of faces and 0.80 of
+crops, JPEG 75 0.87 and 0.67. A crop is never found. The 64 bit hash is of no use: within 2 bits 5 % false. 327 s of
+CPU time without the drawing of faces.
 """
 
 from __future__ import annotations

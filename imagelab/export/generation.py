@@ -8,8 +8,9 @@
 In every format, each image has its origin (run, generation, line, row), the seed of its noise, the SHA-256 of its
 pixels, whether it is synthetic (also in words, as ``label``), and the digest of the ledger of its model's training
 images. Real images of generation 0 keep the attributes that the dataset states. PNG files also have the IPTC property
-for how they came about, and are signed where that is asked for (signed_files.py). The output is written under a temporary name and renamed when it is complete. Nothing
-is copied through a link, and of a model only the files that a model is known to have.
+for how they came about, and are signed where that is asked for (signed_files.py). The output is written under a
+temporary name and renamed when it is complete. Nothing is copied through a link, and of a model only the files that a
+model is known to have.
 
 References:
     IPTC digital source types: trainedAlgorithmicMedia, http://cv.iptc.org/newscodes/digitalsourcetype/.

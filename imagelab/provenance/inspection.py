@@ -274,7 +274,8 @@ def _near(pixels: np.ndarray, ledger: Ledger, sizes: tuple[int, int]) -> Finding
     apart = f"{near.distance} of {limit.bits} bits of the perceptual hash differ; up to {limit.most} count"
     if near.distance > limit.most:
         words = f"The nearest row of these runs is no near match: {apart}."
-        return Finding("near", words, (f"It is {told_place(place)}.", measured), facts)
+        details = (f"It is {told_place(place)}.", measured, "Cropped versions of a row are not found in this way.")
+        return Finding("near", words, details, facts)
     if len(near.places) > 1:
         words = f"{len(near.places)} rows of these runs are within the threshold: {apart}. So none of them is named."
         return Finding("near", words, (measured,), {**facts, "candidates": len(near.places)})
