@@ -39,8 +39,9 @@ from PIL import Image
 from imagelab._version import __version__
 from imagelab.data.faces import Faces
 from imagelab.data.textures import Textures
+from imagelab.metrics.intervals import wilson
 from imagelab.provenance.fingerprints import BITS, hamming, perceptual_hashes
-from imagelab.provenance.near_match import CALIBRATION, threshold_for, wilson
+from imagelab.provenance.near_match import CALIBRATION, threshold_for
 from imagelab.run_folder import RunFolder
 
 SIZES = (32, 64, 128)
@@ -167,7 +168,7 @@ def _say(sizes: Mapping[str, Any]) -> int:
                 words = []
                 for kind, row in kinds.items():
                     seen = row["bits"][bits]
-                    low, high = wilson(seen["false"][place], seen["strangers"])
+                    low, high = wilson(seen["false"][place] / seen["strangers"], seen["strangers"])
                     recall = min(change["found"][place] / change["n"] for name, change in seen["recall"].items())
                     jpegs = min(
                         seen["recall"][f"jpeg {q}"]["found"][place] / seen["recall"][f"jpeg {q}"]["n"] for q in (90, 75)

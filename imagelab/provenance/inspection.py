@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ import numpy as np
 from ..io.pictures import read_picture
 from ..io.reading import Picture
 from ..io.untrusted import regular, shown
+from ..run_folder import RunFolder
 from .claims import Claims, claims_in, is_svg, svg_claims
 from .collages import Tiles, tiles_in
 from .fingerprints import BITS, pixel_name
@@ -201,7 +203,7 @@ def _in_ledger(pixels: np.ndarray, ledger: Ledger, anchors: Sequence[str]) -> li
         try:
             facts = facts_of(place)
             equal = np.array_equal(place.pixels(), pixels[: len(place.pixels())])
-            details = [*_noise(facts), *told_ancestry(place.run, facts), *_elsewhere(places, place), *_whole(place)]
+            details = [*_noise(facts), *told_ancestry(place.run, facts), *_elsewhere(places, place), *_whole(place.run)]
             if place.array == "images.npy":
                 listed = signed_row(place.run, place.generation, place.line, place.row, anchors)
                 details += [listed] if listed else []
@@ -228,11 +230,13 @@ def _elsewhere(places: Sequence[Place], told: Place) -> list[str]:
     return [f"The same pixels: {'; '.join(map(told_place, others[:MOST_PLACES]))}{more}."]
 
 
-def _whole(place: Place) -> list[str]:
-    problems = place.run.problems()
+@lru_cache(maxsize=64)
+def _whole(run: RunFolder) -> tuple[str, ...]:
+    """Return a sentence if a run is not whole; looked at once of each run that was opened."""
+    problems = run.problems()
     if not problems:
-        return []
-    return [f"The run is not what it wrote any more ({problems[0]}); `imagelab check` says all."]
+        return ()
+    return (f"The run is not what it wrote any more ({problems[0]}); `imagelab check` says all.",)
 
 
 def _alike(pixels: np.ndarray, ledger: Ledger) -> list[Finding]:

@@ -13,16 +13,16 @@ pictures (Boole's inequality), and this bound is what has to stay below :data:`A
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..metrics.intervals import wilson
 from .fingerprints import BITS
 
-__all__ = ["ACCEPTED", "CALIBRATION", "Threshold", "calibration", "measured_sizes", "threshold_for", "wilson"]
+__all__ = ["ACCEPTED", "CALIBRATION", "Threshold", "calibration", "measured_sizes", "threshold_for"]
 
 CALIBRATION = Path(__file__).with_name("near_match.json")
 """The measured rates that the package ships."""
@@ -58,21 +58,6 @@ class Threshold:
     size: int
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a rate of which k of n were seen; (0, 1) for n = 0.
-
-    Example:
-        >>> [round(limit, 5) for limit in wilson(0, 4000)]
-        [0.0, 0.00096]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    z = 1.959964
-    centre, spread = k / n + z * z / (2 * n), z * math.sqrt(k / n * (1 - k / n) / n + (z / (2 * n)) ** 2)
-    scale = 1 + z * z / n
-    return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
-
-
 @cache
 def calibration() -> Mapping[str, Any]:
     """Return the content of ``near_match.json``."""
@@ -102,7 +87,7 @@ def threshold_for(measured: int, rows: int, table: Mapping[str, Any] | None = No
             limits = {}
             for name, kind in kinds.items():
                 false, n = kind["false"][place], kind["strangers"]
-                limits[name] = wilson(false, n)[1] * max(1.0, rows / galleries[name])
+                limits[name] = wilson(false / n, n)[1] * max(1.0, rows / galleries[name])
             worst = max(limits, key=lambda name: limits[name])
             if limits[worst] <= ACCEPTED:
                 false, n = kinds[worst]["false"][place], kinds[worst]["strangers"]

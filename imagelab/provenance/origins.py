@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,20 @@ class Ancestor:
 
 def line_label(run: RunFolder, line: int) -> str:
     """Return the label of a model of a run, on one printable line."""
+    return quoted(_labels(run).get(str(line), f"model {line}"), 80)
+
+
+@lru_cache(maxsize=64)
+def _labels(run: RunFolder) -> Mapping[str, Any]:
+    """Return line -> label; read once of each run that was opened."""
     try:
-        labels: Mapping[str, Any] = run.provenance.get("labels") or {}
+        return run.provenance.get("labels") or {}
     except (ValueError, OSError):
-        labels = {}
-    return quoted(labels.get(str(line), f"model {line}"), 80)
+        return {}
 
 
-def ancestry(run: RunFolder, generation: int, line: int) -> list[Ancestor]:
+@lru_cache(maxsize=1024)
+def ancestry(run: RunFolder, generation: int, line: int) -> tuple[Ancestor, ...]:
     """Return a shard and all shards that it descends from by training, latest first; none for generation 0.
 
     Raises:
@@ -80,7 +87,7 @@ def ancestry(run: RunFolder, generation: int, line: int) -> list[Ancestor]:
         sources = tuple((source[0], source[1], count) for source, count in sorted(counts.items()))
         found[shard] = Ancestor(shard[0], shard[1], line_label(run, shard[1]), sources, pool.digest())
         wanted |= {source for source in counts if source[0] > 0} - found.keys()
-    return sorted(found.values(), key=lambda a: (-a.generation, a.line != line, a.line))
+    return tuple(sorted(found.values(), key=lambda a: (-a.generation, a.line != line, a.line)))
 
 
 def facts_of(place: Place) -> dict[str, Any]:

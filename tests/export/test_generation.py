@@ -24,8 +24,8 @@ from imagelab import Ddpm, Experiment, Faces, Gaussian, Runtime, Vae
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
 from imagelab.io.disk import NotStored
-from imagelab.io.run_records import write_record
 from imagelab.io.marks import claimed_origin
+from imagelab.io.run_records import write_record
 from imagelab.lab import run_generations
 from imagelab.report import write_report
 from imagelab.report.slides import write_slides
