@@ -156,6 +156,9 @@ def _signed(path: Path, picture: Picture | None, anchors: Sequence[str]) -> list
     signature = verify(path, anchors) if can_verify() else None
     if signature is None:
         return []
+    if signature.state == "elsewhere":
+        words = f"The file names an address of a signed statement, which is not looked up: {signature.address}"
+        return [Finding("signature", words, facts={"state": signature.state, "address": signature.address})]
     facts = {
         "state": signature.state,
         "signer": signature.signer,

@@ -57,22 +57,24 @@ class Signature:
 
     Attributes:
         state: "trusted": valid, by a key that the reader trusts. "valid": by another key. "invalid": not what was
-            signed, or damaged.
+            signed, or damaged. "elsewhere": the file only names an address where a statement lies; nothing is fetched.
         signer: the name in the certificate; anybody can write any name into a certificate of their own.
         detached: whether it lies in a file of its own.
         origin: IPTC address of the source type that the signer states; "" if none.
         record: what the signer states about the place of the file in a run of imagelab.
         failures: what does not fit: (code of C2PA, explanation).
         covered: byte ranges (first, last + 1) of the file that the signature covers; those left out hold it.
+        address: where the statement lies; "" unless it lies elsewhere.
     """
 
-    state: Literal["trusted", "valid", "invalid"]
+    state: Literal["trusted", "valid", "invalid", "elsewhere"]
     signer: str = ""
     detached: bool = False
     origin: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
     failures: tuple[tuple[str, str], ...] = ()
     covered: tuple[tuple[int, int], ...] = ()
+    address: str = ""
 
     @property
     def reason(self) -> str:
@@ -153,6 +155,8 @@ def _verified(mime: str, content: bytes, side: bytes | None, anchors: Sequence[s
                 told, details = json.loads(reader.json()), json.loads(reader.detailed_json())
     except C2paError as error:
         text = str(error)
+        if text.startswith("Remote"):
+            return Signature("elsewhere", address=quoted(text.rpartition(" ")[2], 120))
         if side is None and (any(words in text for words in _NO_SIGNATURE) or not _holds_manifest(content)):
             return None  # a damaged picture without a signature is the concern of the picture's reader
         return Signature("invalid", detached=side is not None, failures=(("unreadable", quoted(text, 200)),))

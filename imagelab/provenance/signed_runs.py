@@ -160,7 +160,7 @@ def check_signed(
     signature = verify(path, anchors) if side_file(path).is_file() else None
     if signature is None:
         return SignedShard(name, "missing", "", (f"{FOLDER}/{name}.json has no signature",))
-    if signature.state == "invalid":
+    if signature.state in ("invalid", "elsewhere"):
         return SignedShard(name, "invalid", signature.signer, (f"{FOLDER}/{name}.json: {signature.reason}",))
     problems: list[str] = []
     try:
@@ -171,7 +171,8 @@ def check_signed(
             problems += _differences(name, listed, _content(run, generation, line))
     except (ValueError, OSError) as error:
         problems.append(f"{name}: cannot be compared with what was signed: {error}")
-    return SignedShard(name, signature.state, signature.signer, tuple(problems))
+    state = "trusted" if signature.state == "trusted" else "valid"
+    return SignedShard(name, state, signature.signer, tuple(problems))
 
 
 def signed_row(run: RunFolder, generation: int, line: int, row: int, anchors: Sequence[str]) -> str:
