@@ -18,8 +18,9 @@ seen), to save minutes. Its prior is the local one, a smoothed bootstrap of the 
 faces of single persons, not blurred averages, and it stays close to its training images: see "copies".
 
 Seen 2026-11-29, two x86-64 cores beside other work, 12 min 3 s from the start of Python to the report (seed 2, beside
-less: 12 min 14 s, 20 min of CPU time), 1.05 GB at most in each of three processes. n = 1,000 images a generation, 800 held out, seed 0, mean of three chains; +- is half of the
-95 % interval in which another run with three other trainings (and other real faces) would have the figure.
+less: 12 min 14 s, 20 min of CPU time), 1.05 GB at most in each of three processes. n = 1,000 images a generation, 800
+held out, seed 0, mean of three chains; +- is half of the 95 % interval in which another run with three other trainings
+(and other real faces) would have the figure.
                            real           VAE, gen. 1          VAE, gen. 10         PPCA, gen. 1      PPCA, gen. 10
   freckles found a face    4.7 +- .3      3.4 +- .3            1.6 +- .2            .36 +- .07        .33 +- .08
   corrected, as if sharp   5.5 +- .4      4.2 +- .4            1.9 +- .3            .32 +- .09        .29 +- .11

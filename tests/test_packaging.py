@@ -193,7 +193,7 @@ def test_the_wheel_carries_our_name_version_and_command(wheel: zipfile.ZipFile):
 def test_the_description_for_the_index_has_no_relative_picture_or_link(wheel: zipfile.ZipFile):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     description = wheel.read(name).decode().partition("\n\n")[2]
-    targets = re.findall(r"\]\(([^)]+)\)", description)
+    targets = re.findall(r"\]\(([^)]+)\)", description) + re.findall(r"\bsrc(?:set)?=\"([^\"]+)\"", description)
     assert len(targets) > 5 and [each for each in targets if not each.startswith("https://")] == []
 
 

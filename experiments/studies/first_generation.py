@@ -291,8 +291,8 @@ def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows:
         f"imagelab · the first {count} of each, not chosen · every pixel enlarged {scale} × {scale}, nothing smoothed"
     )
     write_line(draw, (edge, high + head + 8), enlarged, 18, MUTED, 2 * wide)
-    text = {"Title": captions[0], "Software": "imagelab", "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia"}
-    write_png(path, np.asarray(canvas), text)
+    text = {"Title": captions[0]}
+    write_png(path, np.asarray(canvas), text, "mixture")
 
 
 def run(

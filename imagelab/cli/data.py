@@ -119,7 +119,7 @@ def preview(*tokens: Tokens) -> int:
         raise UsageError(f"--output: expected a name that ends in .png, got {sheet.output}")
     with storing(sheet.output):
         sheet.output.parent.mkdir(parents=True, exist_ok=True)
-        write_png(sheet.output, pixels, {"Title": caption, "Description": data.card(), "Software": "imagelab"})
+        write_png(sheet.output, pixels, {"Title": caption, "Description": data.card()}, "drawn" if data.drawn else None)
     out.print(f"{sheet.output}: {caption}, enlarged {scale} times by repeating pixels", markup=False)
     return 0
 

@@ -60,10 +60,17 @@ __all__ = [
     "means_of_run",
     "over_chains",
     "pooled_spread",
+    "possible",
     "repetition",
     "retraining_ratio",
     "retraining_table",
 ]
+
+POSITIVE = ("freckles/face", "ratio", "images", "attributes")
+"""Units of quantities that cannot be below 0."""
+
+CORRECTED = ("tails/", "freckles/corrected", "freckles/net", "freckles/prevalence", "shares/")
+"""Measurements that are corrected for false detections, so that their values may leave what is possible."""
 
 LEAST = 0.25
 """Least a of equation (1)."""
@@ -227,18 +234,38 @@ def repetition(m: Measurement) -> tuple[float, float] | None:
 
     The second run has as many chains, other seeds of training and sampling, and may have other real images. Real images
     and predictions have no training: for them it is the interval of the images. Exact limits of the images, and those
-    that hold a systematic error, stay inside it.
+    that hold a systematic error, stay inside it. It goes no further than what is :func:`possible`.
     """
     error = loop_error(m)
     if error is None or m.value is None:
         return None
     if m.between is None:
-        return m.interval
-    half = t95(error[1]) * math.sqrt(2.0) * error[0]
-    low, high = m.value - half, m.value + half
-    if m.low is None or m.high is None:
-        return low, high
-    return min(low, m.low), max(high, m.high)
+        ends = m.interval
+        if ends is None:
+            return None
+    else:
+        half = t95(error[1]) * math.sqrt(2.0) * error[0]
+        ends = m.value - half, m.value + half
+        if m.low is not None and m.high is not None:
+            ends = min(ends[0], m.low), max(ends[1], m.high)
+    least, most = possible(m)
+    return max(ends[0], min(least, m.value)), min(ends[1], max(most, m.value))
+
+
+def possible(m: Measurement) -> tuple[float, float]:
+    """Return the least and the greatest value that a measurement can have, judged by its unit; infinite for no limit.
+
+    A value that is corrected for false detections may be below 0 or above 1; it has no limit.
+
+    Example:
+        >>> possible(Measurement("prdc/recall", 0.4, "share")), possible(Measurement("tails/beard", 0.4, "share"))
+        ((0.0, 1.0), (-inf, inf))
+    """
+    if m.name.startswith(CORRECTED):
+        return -math.inf, math.inf
+    if m.unit == "AUC" or m.unit.split(" ")[0] == "share":
+        return 0.0, 1.0
+    return (0.0 if m.unit in POSITIVE else -math.inf), math.inf
 
 
 @cache

@@ -142,5 +142,7 @@ def claimed_origin(packet: str | bytes) -> Origin | None:
     """Return what an XMP packet claims about the origin of its picture; None if it claims nothing that we know."""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
     found = re.search(r"DigitalSourceType\s*(?:=\s*[\"']|>\s*)" + re.escape(ADDRESS) + r"(\w+)", text)
-    names = {address.removeprefix(ADDRESS): origin for origin, address in SOURCE_TYPES.items()}
-    return names.get(found[1]) if found else None
+    for origin, address in SOURCE_TYPES.items():
+        if found and address == ADDRESS + found[1]:
+            return origin
+    return None

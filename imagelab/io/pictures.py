@@ -6,7 +6,7 @@ A file that is not a picture, is damaged or would decode to more pixels than the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from .chatter import listening, said
 from .decoders import layers_of, pages_of
 from .formats import FORMATS, PIXEL_LIMIT, content_reason
 from .layers import Layers, pixels_of
+from .marks import Origin, png_marks
 from .npy import read_array
 from .reading import Picture, Reading, Source
 from .untrusted import quoted, regular, shown
@@ -42,13 +43,20 @@ MOST_PAGES = 10_000  # pictures that are taken of one file
 _LIBTIFF = re.compile(r"(?:decoder error )?-\d+")  # what Pillow says where libtiff has written the reason elsewhere
 
 
-def write_png(path: Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:
-    """Write uint8 [H,W,3] as a PNG, atomically; ``text`` goes into its tEXt chunks."""
-    from PIL.PngImagePlugin import PngInfo
+def write_png(
+    path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None, origin: Origin | None = None
+) -> None:
+    """Write uint8 [H,W,3] as a PNG, atomically.
 
-    info = PngInfo()
-    for key, value in (text or {}).items():
-        info.add_itxt(key, value)
+    Args:
+        path: the file.
+        pixels: the picture.
+        text: keyword -> text of its iTXt chunks; Title and Description also go into its XMP packet.
+        origin: how it came about, for its XMP packet; None where it is not claimed.
+    """
+    told = dict(text or {})
+    title, description = told.pop("Title", ""), told.pop("Description", "")
+    info = png_marks(origin, title, description, **told)
     with written_whole(path) as partial:
         Image.fromarray(pixels).save(partial, format="PNG", pnginfo=info, optimize=False)
 

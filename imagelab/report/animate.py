@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 from ..evaluation.signals import Signal, signals
 from ..images import tile
 from ..io.atomic import written_whole
+from ..io.marks import SOURCE_TYPES, save_marks
 from ..io.pictures import write_png
 from ..measurement import t95
 from .grids import INK, MUTED, write_line
@@ -55,6 +56,11 @@ FOOTER = (
     "imagelab · every pixel enlarged, nothing smoothed · all images except real ones are synthetic · "
     "line on a bar: 95 % interval for another run"
 )
+
+TITLE = "A loop of image models"
+SHOWS = "The first frame shows real images; every later frame shows synthetic images, made by a generative model."
+ORIGIN = f"DigitalSourceType {SOURCE_TYPES['mixture']}"
+"""What the file says of itself."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +287,7 @@ def _write_still(panel: AnimatedPanel, which: str, out: Path) -> None:
         "Title": f"{panel.label}: {what}",
         "Description": f"Pictures of {moments}, beside each other. All except real images are synthetic.",
     }
-    write_png(out, np.asarray(_canvas(STILL, f"{panel.label}: {what}", aside, columns)), text)
+    write_png(out, np.asarray(_canvas(STILL, f"{panel.label}: {what}", aside, columns)), text, "mixture")
 
 
 def _crops(panels: Sequence[AnimatedPanel], generations: Sequence[int]) -> list[Image.Image]:
@@ -306,10 +312,12 @@ def _moving(frames: Sequence[Image.Image], times: Sequence[float], out: Path, su
     }[suffix]
     kept = [f.quantize(256, dither=Image.Dither.NONE) for f in frames] if suffix == "gif" else list(frames)
     milliseconds = [round(1000 * time) for time in times]
+    format = {"webp": "WEBP", "gif": "GIF", "apng": "PNG"}[suffix]
     with written_whole(out) as partial:
         kept[0].save(
             partial,
-            format={"webp": "WEBP", "gif": "GIF", "apng": "PNG"}[suffix],
+            format=format,
+            **save_marks(format, "mixture", TITLE, SHOWS),
             save_all=True,
             append_images=kept[1:],
             duration=milliseconds,
@@ -330,7 +338,13 @@ def _video(frames: Sequence[Image.Image], times: Sequence[float], out: Path, suf
     name, extra = CODECS[suffix]
     with written_whole(out) as partial:
         writer = imageio_ffmpeg.write_frames(
-            str(partial), (WIDTH, HEIGHT), fps=RATE, codec=name, bitrate="0", output_params=extra, macro_block_size=8
+            str(partial),
+            (WIDTH, HEIGHT),
+            fps=RATE,
+            codec=name,
+            bitrate="0",
+            output_params=[*extra, "-metadata", f"title={TITLE}", "-metadata", f"comment={SHOWS} {ORIGIN}"],
+            macro_block_size=8,
         )
         writer.send(None)
         for frame, time in zip(frames, times, strict=True):

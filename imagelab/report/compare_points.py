@@ -13,12 +13,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from . import curves
 from .groups import Group
 from .numbers import number
 from .run_view import Run, plain
-from .statistics import possible_repetition
 from .svg import MUTED, themed_svg
 from .wording import Wording, wording
 
@@ -127,7 +127,7 @@ def _run(order: int, label: str, run: Run, names: Sequence[str], last: int) -> d
 
 
 def _three(m: Measurement) -> list[float | None]:
-    ends = possible_repetition(m)
+    ends = repetition(m)
     return [None if each is None else float(f"{each:.{DIGITS}g}") for each in (m.value, *(ends or (None, None)))]
 
 
@@ -135,7 +135,7 @@ def _text(run: Run, name: str, generation: int) -> str:
     m = _row(run, name, generation)
     if m is None or m.value is None:
         return "–"
-    ends = possible_repetition(m)
+    ends = repetition(m)
     return number(m.value) + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
 
 

@@ -24,7 +24,9 @@ from .run_view import Run, plain, read_run
 __all__ = ["LIMIT", "Row", "counted_words", "evenly_spaced", "page_rows", "write_grids", "write_line"]
 
 LIMIT = 1_000_000
-"""The largest size in bytes of the PNG of a slide, and of all pictures of one strip on a page."""
+"""The largest size in bytes of the file of a slide, and of all pictures of one strip on a page."""
+
+GAP_OF_ROW = 2  # px between the pictures of a row of a page
 
 WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80, 6
 PAGE_ROWS, MOST_ROWS, LEAST_COLUMNS = 16, 6, 4
@@ -35,7 +37,7 @@ COUNTED = "freckles a picture: what the counter of the run finds in the pictures
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a strip for the page: its generation and its pictures, side by side, as a PNG data URI."""
+    """One row of a strip for the page: its generation and its pictures, side by side, as a data URI (lossless WebP)."""
 
     generation: int
     uri: str
@@ -50,12 +52,12 @@ def page_rows(pictures: Mapping[int, np.ndarray], columns: int = 8) -> tuple[lis
     """
     columns = min(columns, *(len(images) for images in pictures.values()))
     while True:
-        encoded = {g: _row_png(pictures[g][:columns]) for g in evenly_spaced(sorted(pictures), PAGE_ROWS)}
+        encoded = {g: _row_webp(pictures[g][:columns]) for g in evenly_spaced(sorted(pictures), PAGE_ROWS)}
         total = sum(map(len, encoded.values()))
         if total <= LIMIT or columns == 1:
             break
         columns = max(1, min(columns - 1, columns * LIMIT // total))
-    return [Row(g, "data:image/png;base64," + base64.b64encode(png).decode()) for g, png in encoded.items()], columns
+    return [Row(g, "data:image/webp;base64," + base64.b64encode(each).decode()) for g, each in encoded.items()], columns
 
 
 def write_grids(run: Path, out: Path) -> list[Path]:
@@ -145,7 +147,7 @@ def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str
         remarks = (view.name, "imagelab", enlarged, "all rows except the first are synthetic images", aside)
         note = " · ".join(filter(None, (*remarks, COUNTED if counted else "")))
         pixels = _compose(chosen, (title, note), counted, columns, scale)
-        write_png(path, pixels, _text(view, chosen, title))
+        write_png(path, pixels, _text(view, chosen, title), "mixture")
         if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
             return path
         columns, scale = (columns - 1, scale) if columns > 1 else (columns, scale - 1)
@@ -223,16 +225,14 @@ def _text(view: Run, chosen: Mapping[int, np.ndarray], title: str) -> dict[str, 
             f"Rows of generation {made} are synthetic images made by a generative model ({view.label(0)}); "
             "the row labelled real is generation 0, the images with which the run began."
         ),
-        "Iptc4xmpExt:DigitalSourceType": "trainedAlgorithmicMedia",
     }
 
 
-def _row_png(images: np.ndarray) -> bytes:
-    """Encode pictures side by side as PNG; the gap is transparent if there is a grey that no picture contains."""
-    grey = images if images.shape[1] == 1 else images[:, :1][(images == images[:, :1]).all(axis=1, keepdims=True)]
-    free = np.setdiff1d(np.arange(255, -1, -1), grey)
-    level = int(free[-1]) if len(free) else 255
+def _row_webp(images: np.ndarray) -> bytes:
+    """Encode pictures side by side as lossless WebP, a fifth smaller than PNG; the gap between them is transparent."""
+    whole = tile(images, len(images), gap=GAP_OF_ROW)
+    seen = tile(np.full_like(images[:, :1], 255), len(images), gap=GAP_OF_ROW, background=0)[..., :1]
     file = io.BytesIO()
-    key = {"transparency": (level, level, level)} if len(free) else {}
-    Image.fromarray(tile(images, len(images), gap=2, background=level)).save(file, "PNG", optimize=True, **key)
+    pixels = np.concatenate([whole, seen], axis=2)
+    Image.fromarray(pixels).save(file, "WEBP", lossless=True, quality=100, method=4, exact=True)
     return file.getvalue()

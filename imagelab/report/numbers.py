@@ -94,7 +94,7 @@ def interval(m: Measurement) -> str:
             if "(" not in value + low + high:  # no powers of ten
                 value, low, high = (each.partition(NBSP)[0] for each in (value, low, high))
                 return f"{value} ({low} to {high})"
-    return number(m.value, half_interval(m))
+    return number(m.value, half_interval(m) or None)  # an error of exactly nothing is one that nobody knows
 
 
 def half_interval(m: Measurement) -> float | None:

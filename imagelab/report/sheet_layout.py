@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..images import tile
 from ..io.atomic import write_atomic, written_whole
+from ..io.marks import SOURCE_TYPES, png_marks, svg_marks
 from .lettering import FONT, LINE, Measure, dotted_width, fitted_lines, wrapped
 from .numbers import NBSP
 from .palette import LIGHT
@@ -37,6 +38,7 @@ NEXT = 5.0  # points between a caption and the pictures of its row
 CAPTIONS = (0.16, 0.28)  # least and largest share of the width for the captions of the rows
 LETTERS = 400  # of a caption at most: what comes from a run may have any length
 TITLES, HEADS, NOTES = (10.0, 9.5, 9.0, 8.5, 8.0), (7.0, 6.5, 6.0, 5.5, 5.0), 6.0
+SYNTHETIC = "All images except those of the row or column called real are synthetic, made by a generative model."
 ROWS = ((7.5, 6.5), (7.0, 6.0), (6.5, 6.0), (6.5, 5.5), (6.0, 5.0), (5.5, 5.0), (5.0, 5.0))
 """Sizes of the caption of a row and of its second line, in points, largest first."""
 
@@ -130,11 +132,9 @@ def write_sheet(sheet: Sheet, out: Path, run: Run, width: float = 170.0, dpi: in
     with written_whole(out) as partial:
         if captions:
             figure = _figure(sheet, pictures, dots, dpi, _note(sheet, run, pictures.scale))
-            metadata = {"Title": sheet.title, **({} if suffix == "png" else {"Creator": "imagelab"})}
-            settings = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": "imagelab"}}[suffix]
-            figure.savefig(partial, format=suffix, dpi=dpi, metadata={**metadata, **settings})
+            _save(figure, partial, suffix, dpi, sheet)
         else:
-            _bare(pictures.together(pictures.bands[0].shape[0] + pictures.gap), partial, suffix, width)
+            _bare(pictures.together(pictures.bands[0].shape[0] + pictures.gap), partial, suffix, width, sheet)
     note = _note(sheet, run, pictures.scale)
     write_atomic(out.with_suffix(".txt"), f"{sheet.title}\n\n{sheet.alt}\n\n{note}\n")
     return out
@@ -265,19 +265,31 @@ def _captions(sheet: Sheet, room: float, pitch: float, measure: Measure) -> tupl
     return found, highest(sizes)
 
 
-def _bare(pixels: np.ndarray, path: Path, suffix: str, width: float) -> None:
+def _save(figure: Figure, path: Path, suffix: str, dpi: float, sheet: Sheet) -> None:
+    """Write a figure with its title, its words and the mark that synthetic images are in it."""
+    if suffix == "png":
+        marks = png_marks("mixture", sheet.title, SYNTHETIC, sheet.alt)
+        figure.savefig(path, format="png", dpi=dpi, pil_kwargs={"pnginfo": marks})
+    elif suffix == "pdf":
+        words = {"Title": sheet.title, "Subject": sheet.alt, "Keywords": SOURCE_TYPES["mixture"], "Creator": "imagelab"}
+        figure.savefig(path, format="pdf", dpi=dpi, metadata={**words, "CreationDate": None})
+    else:
+        file = io.StringIO()
+        figure.savefig(file, format="svg", dpi=dpi, metadata={"Date": None})
+        path.write_text(svg_marks(file.getvalue(), "mixture", sheet.title, SYNTHETIC, sheet.alt), "utf-8")
+
+
+def _bare(pixels: np.ndarray, path: Path, suffix: str, width: float, sheet: Sheet) -> None:
     """Write the pictures without captions, ``width`` millimetres wide."""
     image, inches = Image.fromarray(pixels), width / MILLIMETRES
     density = image.width / inches
     if suffix == "png":
-        image.save(path, "PNG", dpi=(density, density))
+        marks = png_marks("mixture", sheet.title, SYNTHETIC, sheet.alt)
+        image.save(path, "PNG", dpi=(density, density), pnginfo=marks)
         return
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(inches, inches * image.height / image.width))
     figure.add_axes((0, 0, 1, 1)).imshow(pixels, interpolation="none", aspect="auto")
     figure.axes[0].set_axis_off()
-    file = io.BytesIO()
-    date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-    figure.savefig(file, format=suffix, dpi=density, metadata=date)
-    path.write_bytes(file.getvalue())
+    _save(figure, path, suffix, density, sheet)

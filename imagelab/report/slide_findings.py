@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from .headline import COUNT, finest_band, noun_of
 from .numbers import interval, is_distance, trainings
 from .run_view import Run, plain
 from .slide_charts import ChartLine, Role, SlideChart, generation_word
-from .statistics import possible_repetition
 from .wording import octave, wording
 
 __all__ = ["brief_number", "caveats", "charts_of_run", "later", "main_measurements", "share_of_real", "what_is_shown"]
@@ -133,7 +133,7 @@ def _real(view: Run, name: str) -> list[ChartLine]:
 def _line(view: Run, name: str, line: int, label: str, role: Role = "line") -> ChartLine:
     rows = [view.real(name) if g == 0 else view.at(name, g, line) for g in range(max(view.generations) + 1)]
     values = tuple(None if m is None else m.value for m in rows)
-    ends = tuple(None if m is None or m.value is None else possible_repetition(m) for m in rows)
+    ends = tuple(None if m is None or m.value is None else repetition(m) for m in rows)
     images = next((m.n_fake for m in rows[1:] if m is not None), 0)
     return ChartLine(label, values, ends, images, role)
 

@@ -17,7 +17,6 @@ import numpy as np
 from ..io.atomic import written_whole
 from ..io.disk import storing
 from .headline import Headline, headline, noun_of
-from .numbers import Z95, number
 from .pictured import pictured
 from .print_sheets import Sheet
 from .run_view import Run, plain, read_run
@@ -130,7 +129,8 @@ def _who_disappears(deck: Presentation, view: Run, rare: Sheet) -> None:
     ]
     caption = "In each generation, the face with the highest score of the attribute’s probe; pale: not called by it."
     slide, top = new_slide(deck, _rare_title(view), caption, notes)
-    picture_rows(slide, rows, rare.alt, top, rare.heads, RARE_COLUMNS, label=1.75)
+    names = [head.partition(":")[0] for head in rare.heads]  # their dates are in the notes
+    picture_rows(slide, rows, rare.alt, top, names, RARE_COLUMNS, label=1.75)
 
 
 def _rare_title(view: Run) -> str:
@@ -138,10 +138,9 @@ def _rare_title(view: Run) -> str:
     found = survival(view)
     if found is None:
         return f"Who disappears: the most likely face for each rare attribute, drawn by the {view.model(0)}"
-    kept = number(100 * found.rare[0], 100 * Z95 * found.rare[1])
     return (
-        f"Who disappears: together the rare attributes keep {kept} % of their share in real {noun_of(view)}s after "
-        f"{generation_word(view.last)} generation{'s' if view.last > 1 else ''}"
+        f"Who disappears: together the rare attributes keep {found.rare.words} of their share in real "
+        f"{noun_of(view)}s after {generation_word(view.last)} generation{'s' if view.last > 1 else ''}"
     )
 
 

@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..evaluation.chains import loop_error, repetition
+from ..evaluation.chains import loop_error, possible
 from ..evaluation.significance import holm, improbable, joined, replicated, sigmas
 from ..measurement import Measurement, t95
 from .groups import Group
@@ -42,8 +42,6 @@ __all__ = [
     "differences",
     "estimate",
     "outcomes",
-    "possible",
-    "possible_repetition",
 ]
 
 OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
@@ -51,9 +49,6 @@ OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
 
 SYSTEMATIC = ("freckles/net",)
 """Measurements whose recorded interval holds an error that is not random (metrics/freckles.py: what blur may hide)."""
-
-POSITIVE = ("freckles/face", "ratio", "images", "attributes")
-"""Units of quantities that cannot be below 0."""
 
 
 @dataclass(frozen=True)
@@ -194,29 +189,8 @@ def _systematic(rows: Sequence[Measurement | None]) -> tuple[float, float] | Non
     return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))
 
 
-def possible(m: Measurement) -> tuple[float, float]:
-    """Return the least and the greatest value that a measurement can have, judged by its unit; infinite for no limit.
-
-    Example:
-        >>> possible(Measurement("prdc/recall", 0.4, "share"))
-        (0.0, 1.0)
-    """
-    if m.unit == "AUC" or m.unit.split(" ")[0] == "share":
-        return 0.0, 1.0
-    return (0.0 if m.unit in POSITIVE else -math.inf), math.inf
-
-
 def _row(run: Run, name: str, generation: int, line: int = 0) -> Measurement | None:
     return run.real(name) if generation == 0 else run.at(name, generation, line)
-
-
-def possible_repetition(m: Measurement) -> tuple[float, float] | None:
-    """Return the 95 % interval of another run like that of a measurement, no further than what is possible."""
-    ends = repetition(m)
-    if ends is None:
-        return None
-    low, high = possible(m)
-    return min(max(ends[0], low), high), min(max(ends[1], low), high)
 
 
 def differences(groups: Sequence[Group], names: Sequence[str], generation: int) -> list[Difference]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -171,3 +172,17 @@ def test_exact_limits_stay_inside_the_interval_of_a_repetition():
     m = Measurement("a", 0.0, generation=1, stderr=0.001, low=0.0, high=0.05, between=0.001, chains=1)
     low, high = cast("tuple[float, float]", repetition(m))
     assert low < 0 and high == 0.05
+
+
+def test_an_interval_goes_no_further_than_what_can_be_unless_the_value_is_corrected():
+    recall = Measurement("prdc/recall", 0.03, "share", generation=3, stderr=0.05, between=0.01)
+    low, high = repetition(recall) or (9.0, 9.0)
+    assert low == 0.0 and 0.1 < high < 0.3
+    auc = replace(recall, name="detector/x", value=0.999, unit="AUC")
+    assert (repetition(auc) or (0.0, 0.0))[1] == 1.0
+    beard = replace(recall, name="tails/beard")
+    assert (repetition(beard) or (0.0, 0.0))[0] < -0.05
+    ratio = replace(recall, name="pixel_variance", unit="ratio", value=0.01)
+    assert (repetition(ratio) or (9.0, 9.0))[0] == 0.0
+    decibels = replace(recall, name="band_power/1-2", unit="dB", value=0.0)
+    assert (repetition(decibels) or (0.0, 0.0))[0] < -0.05

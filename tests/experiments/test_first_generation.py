@@ -14,6 +14,7 @@ from PIL import Image
 
 from imagelab.data import Faces
 from imagelab.generators import GENERATORS, Cascade, Ddpm, Interrupted, RunContext, Vae
+from imagelab.io.marks import claimed_origin
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=16, neighbours=4)
@@ -172,7 +173,7 @@ def test_a_quick_look_prints_table_verdict_and_sheet(
     assert all(word in " ".join(lines) for word in ("real", "PPCA", "untrained", "blank", "in 0 of 1 seeds"))
     picture = Image.open(sheet)
     assert picture.size[0] > 2 * 8 * 64 * 2 and picture.size[1] > 4 * 64 * 2
-    assert picture.info["Iptc4xmpExt:DigitalSourceType"] == "trainedAlgorithmicMedia"
+    assert claimed_origin(picture.info["XML:com.adobe.xmp"]) == "mixture"
 
 
 def test_kinds_and_recipes_can_be_asked_for(first: ModuleType):

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 from pptx import Presentation
+from pptx.enum.dml import MSO_FILL
 
 from imagelab.evaluation.chains import repetition, retraining_ratio
 from imagelab.evaluation.signals import signals
@@ -27,6 +28,7 @@ from imagelab.pool import REAL
 from imagelab.report import curves, write_comparison, write_report
 from imagelab.report.animate import BAR, FOOT, HEIGHT, MARGIN, TRACK, WIDTH, animate
 from imagelab.report.blur_ruler import ruler
+from imagelab.report.numbers import interval
 from imagelab.report.palette import LIGHT
 from imagelab.report.run_view import Run, read_run
 from imagelab.report.slides import write_slides
@@ -375,12 +377,14 @@ def deck_of(*folders: Path, out: Path) -> Any:
 
 
 def charts(deck: Any) -> dict[str, dict[str, list[float | None]]]:
-    """Title of the slide -> series -> values."""
+    """Title of the slide, up to the colon -> series -> values."""
     found = {}
     for slide in deck.slides:
         for shape in slide.shapes:
             if shape.has_chart:
-                found[slide.shapes.title.text_frame.text] = {s.name: list(s.values) for s in shape.chart.series}
+                found[slide.shapes.title.text_frame.text.partition(":")[0]] = {
+                    s.name: list(s.values) for s in shape.chart.series
+                }
     return found
 
 
@@ -389,18 +393,22 @@ def test_every_chart_of_a_deck_holds_every_line_and_the_real_value(make_run: Mak
     run = read_run(folder)
     found = charts(deck_of(folder, out=tmp_path / "deck.pptx"))
     names = {
-        "Freckles found a face": "freckles/count",
-        "The finest detail": "band_power/8-16",
-        "Variety": "pixel_variance",
-        "Distance from real": "frechet/randconv-s0",
+        "Freckles found": "freckles/count",
+        "Energy of the finest detail": "band_power/8-16",
+        "Pixel variance": "pixel_variance",
+        "Fréchet distance": "frechet/randconv-s0",
     }
     assert set(found) == set(names)
     for title, name in names.items():
         real = run.real(name)
         assert real is not None
-        assert found[title].pop("two real sets" if title == "Distance from real" else "real") == [real.value] * 4
+        assert found[title].pop("two real sets" if title == "Fréchet distance" else "real") == [real.value] * 4
         for line in (0, 1):
-            assert found[title].pop(run.label(line)) == [m.value for m in measured(run, name, line)]
+            label = f"found, {run.model(line)}" if name == "freckles/count" else run.label(line)
+            assert found[title].pop(label) == [m.value for m in measured(run, name, line)]
+        if name == "freckles/count":
+            blank = [m.value for m in measured(run, "freckles/blank")]
+            assert found[title].pop("found where none are") == blank
         assert not found[title]
 
 
@@ -411,28 +419,31 @@ def test_the_notes_of_a_chart_give_the_last_value_with_its_95_percent_error(make
     for line in (0, 1):
         last = run.at("freckles/count", 2, line)
         assert last is not None and last.stderr is not None
-        words = f"generation 2: {last.value:.4g} ± {half_of(last):.3g} (n = 2048)"
+        words = f"generation 2: {interval(last)} (n = 2,048)"
         assert any(words in slide.notes_slide.notes_text_frame.text for slide in deck.slides)
 
 
 def test_runs_side_by_side_keep_their_own_numbers_and_the_shorter_one_ends(make_run: MakeRun, tmp_path: Path):
     folders = [make_run("one-00000000", generations=3), make_run("two-00000000", generations=1, experiment={"seed": 8})]
-    kept = [m for m in read_run(folders[1]).measurements if m.name != "pixel_variance"]
-    other = [*kept, Measurement("pixel_variance", 0.5, line=REAL), Measurement("pixel_variance", 0.25, generation=1)]
+    other = [
+        replace(m, value=0.5 if m.generation == 0 else 0.25) if m.name == "pixel_variance" and m.line <= 0 else m
+        for m in read_run(folders[1]).measurements
+    ]
     (folders[1] / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in other))
-    found = charts(deck_of(*folders, out=tmp_path / "deck.pptx"))["Side by side: pixel_variance"]
+    found = charts(deck_of(*folders, out=tmp_path / "deck.pptx"))
     one = [m.value for m in measured(read_run(folders[0]), "pixel_variance")]
-    assert found == {"VAE, replace, seed 0": one, "VAE, replace, seed 8": [0.5, 0.25, None, None]}
+    (series,) = [each for title, each in found.items() if title.startswith("Pixel variance")]
+    assert series["generations 3"] == one and series["generations 1"] == [0.5, 0.25, None, None]
 
 
 def test_the_stages_of_a_deck_are_bars_as_long_as_they_lasted(make_run: MakeRun, tmp_path: Path):
     folder = make_run(generations=5)
     deck = deck_of(folder, out=tmp_path / "deck.pptx")
-    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text == "Stages of collapse since generation 1"]
-    bars = [s for s in slide.shapes if s.shape_type == 1]
+    (slide,) = [s for s in deck.slides if s.shapes.title.text_frame.text.startswith("Stages:")]
+    bars = [s for s in slide.shapes if s.has_text_frame and s.fill.type == MSO_FILL.SOLID]
     segments = [segment for ribbon in ribbons(read_run(folder)) for segment in ribbon.segments]
     assert len(segments) > 2
-    start, room, inch = 3.0, 13.333 - 1.2 - 2.4, 914_400
+    start, room, inch = 3.2, 13.333 - 0.6 - 3.2, 914_400
     for bar, segment in zip(bars, segments, strict=True):
         assert bar.left / inch == pytest.approx(start + (segment.first - 1) / 5 * room, abs=0.01)
         assert (bar.left + bar.width) / inch == pytest.approx(start + segment.last / 5 * room - 0.03, abs=0.01)

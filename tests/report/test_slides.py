@@ -15,6 +15,7 @@ import pytest
 from pptx import Presentation
 from pptx.util import Emu
 
+from imagelab.evaluation.chains import repetition
 from imagelab.measurement import Measurement
 from imagelab.report.groups import group_runs
 from imagelab.report.headline import headline
@@ -23,7 +24,8 @@ from imagelab.report.run_view import read_run
 from imagelab.report.slide_charts import generation_word
 from imagelab.report.slide_parts import ROOM_WIDE, lines_of_text
 from imagelab.report.slides import write_slides
-from imagelab.report.statistics import estimate, possible_repetition
+from imagelab.report.statistics import estimate
+from imagelab.report.survival import survival
 
 MakeRun = Callable[..., Path]
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -86,6 +88,7 @@ def six_groups(make_run: MakeRun) -> list[Path]:
 def rare_faces() -> Sheet:
     images = np.random.default_rng(1).integers(0, 256, (9, 3, 16, 16), dtype=np.uint8)
     heads = ("birthmark", "vitiligo", "hearing aid", "face paint", "eyepatch", "albinism", "headscarf", "curls", "bald")
+    heads = tuple(f"{head}: not measurable from gen. 6 on" for head in heads)
     rows = tuple(SheetRow("real" if g == 0 else f"generation {g}", images) for g in range(7))
     return Sheet("VAE: who disappears", rows, heads, "Each cell: one image. ", "A grid of faces.")
 
@@ -135,7 +138,7 @@ def test_every_point_of_a_chart_has_its_interval_as_an_error_bar(make_run: MakeR
     chart = charts(deck_of(run, out=tmp_path / "deck.pptx"))[1]
     bars = {series.name: bars_of(series) for series in chart.series}
     rows = [view.real("band_power/8-16"), *view.series("band_power/8-16")]
-    ends = [possible_repetition(m) for m in rows if m is not None]
+    ends = [repetition(m) for m in rows if m is not None]
     assert bars["VAE"] is not None and bars["real"] is None
     assert bars["VAE"][0] == pytest.approx(
         [e[1] - float(m.value or 0) for e, m in zip(ends, rows, strict=True) if e and m]
@@ -426,3 +429,16 @@ def test_another_suffix_or_no_run_is_refused(make_run: MakeRun, tmp_path: Path):
         write_slides([make_run()], tmp_path / "deck.key")
     with pytest.raises(ValueError, match="at least one run"):
         write_slides([], tmp_path / "deck.pptx")
+
+
+def test_the_title_of_the_rare_attributes_is_what_they_keep_together(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(generations=2)
+    with (folder / "metrics.jsonl").open("a") as file:
+        for generation, share in enumerate((0.04, 0.03, 0.01)):
+            m = Measurement("tails/vitiligo", share, "share", stderr=0.002, n_fake=2048)
+            file.write(m.at(generation, 0 if generation else -1).to_json() + "\n")
+    fates = survival(read_run(folder))
+    assert fates is not None
+    deck = deck_of(folder, out=tmp_path / "deck.pptx", rare=rare_faces())
+    titles = [slide.shapes.title.text_frame.text.replace("\u00a0", " ") for slide in deck.slides]
+    assert [t for t in titles if f"together the rare attributes keep {fates.rare.words} of their share" in t], titles
