@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..io.untrusted import shown
 from ..provenance.keys import own_key
 from ..provenance.signatures import HOW_TO_INSTALL, can_verify
-from ..provenance.signed_runs import SignedShard, check_signed, signed_shards
+from ..provenance.signed_runs import FOLDER, SignedShard, check_signed, signed_shards
 from ..run_folder import RunFolder
 from ..runs.check import RunCheck, check_run
 from .console import out
@@ -35,6 +35,8 @@ def check_command(run: Path, /, *, quick: Annotated[bool, Parameter(negative="")
     for line in _lines(result):
         out.print(line, markup=False, soft_wrap=True)
     signed, notes = _signatures(run, not quick) if not result.problems else ([], [])
+    if result.problems and (run / FOLDER).is_dir():
+        notes = ["note: its signatures were not verified, because it is not whole"]
     for line in (*_told(signed), *notes):
         out.print(line, markup=False, soft_wrap=True)
     return 1 if result.problems or any(shard.problems for shard in signed) else 0

@@ -45,7 +45,8 @@ def tiles_in(image: np.ndarray, ledger: Ledger) -> Tiles | None:
             continue
 
         def known(corners: list[tuple[int, int]], tall: int = tall, wide: int = wide) -> list[list[Place]]:
-            return [ledger.find(image[:, y : y + tall, x : x + wide]) for y, x in corners]
+            tiles = (image[:, y : y + tall, x : x + wide] for y, x in corners)
+            return [[] if tile.min() == tile.max() else ledger.find(tile) for tile in tiles]  # an empty one is nobody's
 
         best: tuple[int, list[tuple[int, int]]] = 0, []
         for margin in range(min(WIDEST_GAP, height - tall, width - wide) + 1):

@@ -44,6 +44,19 @@ UNKNOWN = (
 MARK = "Anybody can write this into a file, so it is a claim and no evidence."
 MOST_PLACES = 5  # that are told of one picture
 
+STRENGTH = {
+    "signed by a trusted key": 80,
+    "row of a run": 70,
+    "row of a run that was changed": 60,
+    "collage": 55,
+    "near match": 50,
+    "signed by another key": 40,
+    "estimate": 30,
+    "mark": 20,
+    "unknown": 10,
+}
+"""The order of the evidence; what is not listed answers nothing by itself. A detector's estimate has its place here."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -135,7 +148,7 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
     if not can_verify():
         remarks.append(f"Signatures were not looked for; that needs: {HOW_TO_INSTALL}")
     if picture is not None and not any(finding.strength for finding in findings):
-        findings.append(Finding("unknown", UNKNOWN, (_searched(ledger),), strength=1))
+        findings.append(Finding("unknown", UNKNOWN, (_searched(ledger),), strength=STRENGTH["unknown"]))
     findings.sort(key=lambda finding: -finding.strength)
     name = "" if picture is None else pixel_name(picture.pixels)
     return Answer(path, tuple(findings), tuple(remarks), name, picture is not None)
@@ -144,7 +157,7 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
 def _of_drawing(path: Path, remarks: list[str]) -> Answer:
     found = _claimed(svg_claims(path), None)
     remarks.append("It is an SVG drawing; it has no pixels, so it is looked for in no ledger.")
-    return Answer(path, tuple(found or [Finding("unknown", UNKNOWN, strength=1)]), tuple(remarks))
+    return Answer(path, tuple(found or [Finding("unknown", UNKNOWN, strength=STRENGTH["unknown"])]), tuple(remarks))
 
 
 def _remarks(picture: Picture) -> list[str]:
@@ -173,10 +186,10 @@ def _signed(path: Path, picture: Picture | None, anchors: Sequence[str]) -> list
         return [Finding("signature", f"Its signature is not valid. {signature.reason}", tuple(details), facts)]
     if signature.state == "trusted":
         headline = f"Signed by a key that you trust ({signature.signer}), and not changed since."
-        return [Finding("signature", headline, tuple(details), facts, 6)]
+        return [Finding("signature", headline, tuple(details), facts, STRENGTH["signed by a trusted key"])]
     headline = f"Signed by a key that you do not know, which calls itself {signature.signer}; not changed since then."
     words = "Anybody can make such a key under any name: the signature proves that the file is whole, not who made it."
-    return [Finding("signature", headline, (words, *details), facts, 3)]
+    return [Finding("signature", headline, (words, *details), facts, STRENGTH["signed by another key"])]
 
 
 def _stated(signature: Signature) -> list[str]:
@@ -214,10 +227,11 @@ def _in_ledger(pixels: np.ndarray, ledger: Ledger, anchors: Sequence[str]) -> li
             lost = f"The ledger of a run lists these pixels, but its files are not what it wrote any more: {error}"
             places = [other for other in places if other != place]
             if not places:
-                return [Finding("ledger", lost, strength=4)]
+                return [Finding("ledger", lost, strength=STRENGTH["row of a run that was changed"])]
             continue
         if equal:
-            return [Finding("ledger", f"Bit for bit {told_place(place)}.", tuple(details), facts, 5)]
+            words = f"Bit for bit {told_place(place)}."
+            return [Finding("ledger", words, tuple(details), facts, STRENGTH["row of a run"])]
     return []
 
 
@@ -290,9 +304,11 @@ def _near(pixels: np.ndarray, ledger: Ledger, sizes: tuple[int, int]) -> Finding
     try:
         known = facts_of(place)
     except ValueError as error:
-        return Finding("near", headline, (measured, f"Its ancestry cannot be read: {error}"), facts, 4)
+        return Finding(
+            "near", headline, (measured, f"Its ancestry cannot be read: {error}"), facts, STRENGTH["near match"]
+        )
     details = (measured, *_noise(known), *told_ancestry(place.run, known))
-    return Finding("near", headline, details, {**facts, "nearest": known}, 4)
+    return Finding("near", headline, details, {**facts, "nearest": known}, STRENGTH["near match"])
 
 
 def _collage(tiles: Tiles) -> Finding:
@@ -300,7 +316,7 @@ def _collage(tiles: Tiles) -> Finding:
     more = f"; and {len(tiles.places) - MOST_PLACES} more" if len(tiles.places) > MOST_PLACES else ""
     headline = f"A collage: {len(tiles.places)} of its {tiles.count} tiles are, bit for bit, rows of these runs."
     facts = {"tiles": tiles.count, "known": [facts_of(place) for place in tiles.places[:100]]}
-    return Finding("collage", headline, (f"They are {'; '.join(names)}{more}.",), facts, 4)
+    return Finding("collage", headline, (f"They are {'; '.join(names)}{more}.",), facts, STRENGTH["collage"])
 
 
 def _claimed(claims: Claims, picture: Picture | None) -> list[Finding]:
@@ -316,7 +332,7 @@ def _claimed(claims: Claims, picture: Picture | None) -> list[Finding]:
     if claims.software:
         details.insert(0, f"It says that it was written by {claims.software}.")
     headline = f"The file says of itself: {claims.words}." if claims.words else "The file says something of itself."
-    return [Finding("mark", headline, tuple(details), facts, 2 if claims.origin or claims.record else 0)]
+    return [Finding("mark", headline, tuple(details), facts, STRENGTH["mark"] if claims.origin or claims.record else 0)]
 
 
 def _searched(ledger: Ledger) -> str:

@@ -3,12 +3,12 @@
 ``imagelab sign RUN`` writes for every shard two files into the folder ``signatures`` of the run:
 
     gen-003.json        the SHA-256 of every picture's pixels in the order of its rows, of config.json, metrics.jsonl,
-                        pool.npz and the model's files, what the shard was made from, and the root of a Merkle tree
-    gen-003.json.c2pa   its signature
+                        pool.npz and the model's files, the digest of the shard's manifest, which lists all its files,
+                        the digests of what it was made from, and the root of a Merkle tree of pictures and files
+    gen-003.json.c2pa   its signature, whose statement holds the root, too
 
-So one signature covers any number of pictures, and whoever has the list and its signature can verify a single picture
-without the run. The root of the Merkle tree is in the signed statement, too: with the hashes along one branch a picture
-can be verified without the list.
+So one signature covers any number of pictures. The SHA-256 of a picture is the one that ``imagelab export`` writes as
+``sha256``: whoever has the list and its signature can compare a picture with it without the run.
 
 References:
     RFC 6962, section 2.1 (Laurie et al. 2013): the Merkle tree with separate prefixes of leaves and nodes.
@@ -125,6 +125,7 @@ def _content(run: RunFolder, generation: int, line: int) -> dict[str, Any]:
         "generation": generation,
         "line": line,
         "trained_on": run.pool(generation, line).digest() if generation else "",
+        "manifest": manifest.digest if manifest else "",
         "made_from": dict(manifest.made_from) if manifest else {},
         "merkle_root": merkle_root(leaves),
         "files": files,
@@ -212,7 +213,8 @@ def _differences(name: str, signed: dict[str, Any], present: dict[str, Any]) -> 
     for file in sorted({*files, *present["files"]}):
         if files.get(file) != present["files"].get(file):
             found.append(f"{name}/{file}: is not the file that was signed".replace(f"{name}/../", ""))
-    for key in ("signature", "trained_on", "made_from", "merkle_root"):
+    for key in ("signature", "trained_on", "made_from", "merkle_root", "manifest"):
         if not found and signed.get(key) != present[key]:
-            found.append(f"{name}: {key} is not what was signed")
+            words = "its files are not those that were signed" if key == "manifest" else f"{key} is not what was signed"
+            found.append(f"{name}: {words}")
     return found

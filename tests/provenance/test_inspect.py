@@ -21,7 +21,7 @@ from imagelab.provenance.keys import new_key
 from imagelab.provenance.ledger import Place
 from imagelab.provenance.origins import facts_of
 from imagelab.provenance.signatures import can_verify
-from imagelab.provenance.signing import sign_picture
+from imagelab.provenance.signing import sign_detached, sign_picture
 from imagelab.run_folder import RunFolder
 from imagelab.runs.shard_files import write_measurements
 from imagelab.seeds import seed_at
@@ -272,6 +272,19 @@ def test_damaged_huge_and_foreign_files_get_an_answer_and_exit_code_1(picture, i
     assert "truncated" in says["cut"] or "damaged" in says["cut"]
 
 
+@needs_c2pa
+def test_a_signed_file_that_is_no_picture_is_answered_by_its_signature(inspected, tmp_path):
+    new_key("Lab")
+    (path := tmp_path / "metadata.jsonl").write_text("{}")
+    sign_detached(path, {"run": "r"})
+    code, (answer,) = inspected(path)
+    assert (code, answer["answer"]) == (0, "signature")
+    path.write_text("{ }")
+    code, (answer,) = inspected(path)
+    assert (code, answer["answer"]) == (1, "unreadable")
+    assert "at least one byte of it was changed" in finding(answer, "signature")["says"]
+
+
 def test_a_linked_picture_is_answered_and_the_link_is_named(picture, inspected, tmp_path):
     (tmp_path / "link.png").symlink_to(path := picture())
     _, (answer,) = inspected(tmp_path / "link.png")
@@ -308,10 +321,11 @@ def test_a_wrong_command_and_a_run_that_is_not_there(picture, tmp_path, capsys):
     assert "nowhere is no folder" in capsys.readouterr().err
 
 
-def test_the_files_of_a_run_that_was_changed_are_not_believed(picture, run, inspected):
-    path = picture()
-    assert inspected(path)[1][0]["answer"] == "ledger"
-    array = run.shard_path(2) / "images.npy"
+@pytest.mark.parametrize("name", ["images.npy", "probe.npy"])
+def test_the_files_of_a_run_that_was_changed_are_not_believed(run, inspected, tmp_path, name: str):
+    array = run.shard_path(2) / name
+    image_of(np.load(array)[0]).save(path := tmp_path / "row.png")
+    assert inspected(path)[1][0]["says"].startswith("Bit for bit")
     content = bytearray(array.read_bytes())
     content[-1] ^= 1
     array.write_bytes(bytes(content))
