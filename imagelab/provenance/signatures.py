@@ -63,7 +63,8 @@ class Signature:
         origin: IPTC address of the source type that the signer states; "" if none.
         record: what the signer states about the place of the file in a run of imagelab.
         failures: what does not fit: (code of C2PA, explanation).
-        covered: byte ranges (first, last + 1) of the file that the signature covers; those left out hold it.
+        covered: byte ranges (first, last + 1) of the file that the signature covers; those left out hold it, and its
+            empty space, in which a byte can change unnoticed.
         address: where the statement lies; "" unless it lies elsewhere.
     """
 

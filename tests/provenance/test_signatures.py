@@ -40,6 +40,24 @@ def test_a_signed_picture_keeps_its_pixels_and_states_its_place(picture: Callabl
     assert unknown is not None and unknown.state == "valid"
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_no_byte_outside_the_statement_can_change_unnoticed(
+    picture: Callable[..., Path], rng: np.random.Generator, name: str
+):
+    key, _ = new_key("Lab")
+    sign_picture(path := picture(name), "model", {"row": 3})
+    whole = path.read_bytes()
+    found = verify(path, [key.root])
+    assert found is not None and sum(last - first for first, last in found.covered) > 0.5 * len(whole) - 4000
+    for first, last in found.covered:
+        for at in rng.integers(first, last, 15):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << int(rng.integers(8))
+            path.write_bytes(bytes(changed))
+            again = verify(path, [key.root])
+            assert again is None or again.state == "invalid", at
+
+
 def test_a_picture_of_unknown_origin_is_signed_without_a_source_type(picture: Callable[..., Path]):
     key, _ = new_key("Lab")
     sign_picture(path := picture(), None, {"run": "r"})
