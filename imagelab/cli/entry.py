@@ -30,6 +30,8 @@ from .data import data_app
 from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
+from .inspect import inspect_command
+from .key import key_app
 from .measure import measure_command
 from .overrides import parse, plugged
 from .pictures import animate as animate_command
@@ -37,6 +39,7 @@ from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
 from .run import branch_command, execute, resume, run_command
+from .sign import sign_command
 from .watch import watch as watch_command
 from .weights import weights_app
 
@@ -65,11 +68,13 @@ app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)
 app.command(compare_command, name="compare", group=LOOK, sort_key=5)
+app.command(inspect_command, name="inspect", group=LOOK, sort_key=6)
 app.command(measure_command, name="measure", group=MEASURE)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
-for place, sub_app in enumerate((data_app, weights_app, experiments_app), 2):
+app.command(sign_command, name="sign", group=SHARE, sort_key=4)
+for place, sub_app in enumerate((data_app, weights_app, experiments_app, key_app), 2):
     sub_app.group, sub_app.sort_key = SET_UP, place
     app.command(sub_app)
 for flag in ("--help", "--version"):

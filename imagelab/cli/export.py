@@ -25,6 +25,7 @@ def export(
         Literal["imagefolder", "parquet", "webdataset", "model"], Parameter(name="--format")
     ] = "imagefolder",
     line: int = 0,
+    sign: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write a generation of a run, every image with its provenance, or the model that made it with a model card.
 
@@ -40,8 +41,10 @@ def export(
         imagefolder, parquet, webdataset, or model.
     line
         Which model: 0 is the main one, control models follow.
+    sign
+        Sign every picture with your key (imagelab key new), and every other file by a signature beside it.
     """
-    out.print(f"export: {export_generation(run, generation, output, form, line)}", markup=False)
+    out.print(f"export: {export_generation(run, generation, output, form, line, sign)}", markup=False)
     return 0
 
 

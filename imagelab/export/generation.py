@@ -8,8 +8,9 @@
 In every format, each image has its origin (run, generation, line, row), the seed of its noise, the SHA-256 of its
 pixels, whether it is synthetic (also in words, as ``label``), and the digest of the ledger of its model's training
 images. Real images of generation 0 keep the attributes that the dataset states. PNG files also have the IPTC property
-for synthetic media. The output is written under a temporary name and renamed when it is complete. Nothing
-is copied through a link, and of a model only the files that a model is known to have.
+for how they came about, and are signed where that is asked for (signed_files.py). The output is written under a
+temporary name and renamed when it is complete. Nothing is copied through a link, and of a model only the files that a
+model is known to have.
 
 References:
     IPTC digital source types: trainedAlgorithmicMedia, http://cv.iptc.org/newscodes/digitalsourcetype/.
@@ -31,8 +32,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from .._version import __version__
 from ..families import is_own
@@ -43,12 +42,15 @@ from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..io.untrusted import few, parsing, shown
 from ..pool import REAL
+from ..provenance.keys import SigningKey
+from ..provenance.signing import required_key
 from ..run_folder import RunFolder
 from ..seeds import seed_at
 from .cards import code, prose, scalar, size_category
 from .dataset import licence_of, without_paths
 from .model_files import copy_model
 from .opening import dataset_code, library_of, model_code
+from .signed_files import exported_png, origin_in, sign_others, signed_png
 
 __all__ = ["FORMATS", "Exported", "export_generation"]
 
@@ -62,8 +64,6 @@ FILES: dict[str, str] = {"imagefolder": "train/**", "parquet": "train-*.parquet"
 """Format -> the files of a dataset."""
 
 SHARD = 1000  # images per webdataset shard
-SYNTHETIC = "trainedAlgorithmicMedia"
-IPTC = "Iptc4xmpExt:DigitalSourceType"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class Exported:
     facts: dict[str, Any]
 
 
-def export_generation(run: Path, generation: int, folder: Path, form: Format = "imagefolder", line: int = 0) -> Path:
+def export_generation(
+    run: Path, generation: int, folder: Path, form: Format = "imagefolder", line: int = 0, sign: bool = False
+) -> Path:
     """Write one generation of one line; the folder is complete or absent.
 
     Args:
@@ -84,6 +86,7 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         folder: the folder to write; it must not exist yet.
         form: the format, see the module.
         line: which model.
+        sign: whether to sign every PNG file, and every other file beside it, with the user's key.
 
     Returns:
         The folder.
@@ -110,19 +113,22 @@ def export_generation(run: Path, generation: int, folder: Path, form: Format = "
         raise ValueError(
             f"export: {shown(run)}: its config.json has no {', '.join(sorted(absent))}. Restore it from a copy."
         )
+    key = required_key() if sign else None
     with storing(folder, store.path), folder_made_whole(folder) as partial:
-        _WRITERS[form](store, generation, line, partial)
+        _WRITERS[form](store, generation, line, partial, key)
+        if key is not None:
+            sign_others(partial, store, generation, owner, key)
     return folder
 
 
-def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
-    """Yield the images of a shard in their order, with all that is known about each."""
+def _images(store: RunFolder, generation: int, line: int, key: SigningKey | None) -> Iterator[Exported]:
+    """Yield the images of a shard in their order, with all that is known about each; signed, if a key is given."""
     owner = REAL if generation == 0 else line
     images = store.images(generation, owner)
     seed, signature = store.config["experiment"]["seed"], store.config["signature"]
     ledger = store.pool(generation, owner).digest() if generation else ""
     drawn = store.candidates(generation, owner)
-    attributes = {} if generation else _attributes(store, len(images))
+    attributes, origin = {} if generation else _attributes(store, len(images)), origin_in(store, generation)
     for row in range(len(images)):
         pixels = np.ascontiguousarray(images[row].transpose(1, 2, 0))
         facts: dict[str, Any] = {
@@ -143,7 +149,8 @@ def _images(store: RunFolder, generation: int, line: int) -> Iterator[Exported]:
             }
         elif attributes:
             facts["attributes"] = {name: bool(column[row]) for name, column in attributes.items()}
-        yield Exported(f"{generation:03d}-{line}-{row:06d}", _png(pixels, facts), facts)
+        name, png = f"{generation:03d}-{line}-{row:06d}", exported_png(pixels, facts, origin)
+        yield Exported(name, png if key is None else signed_png(png, name, facts, origin, key), facts)
 
 
 def _attributes(store: RunFolder, n: int) -> dict[str, np.ndarray]:
@@ -165,28 +172,17 @@ def _attributes(store: RunFolder, n: int) -> dict[str, np.ndarray]:
     return {shown(name): column for name, column in columns.items()}
 
 
-def _png(pixels: np.ndarray, facts: dict[str, Any]) -> bytes:
-    marks = PngInfo()
-    marks.add_itxt("Software", f"imagelab {__version__}")
-    marks.add_itxt("imagelab", json.dumps(facts, ensure_ascii=False))
-    if facts["synthetic"]:
-        marks.add_itxt(IPTC, SYNTHETIC)
-    file = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(file, "PNG", pnginfo=marks)
-    return file.getvalue()
-
-
-def _imagefolder(store: RunFolder, generation: int, line: int, out: Path) -> None:
+def _imagefolder(store: RunFolder, generation: int, line: int, out: Path, key: SigningKey | None) -> None:
     home = out / "train"
     home.mkdir()
     with (home / "metadata.jsonl").open("w", encoding="utf-8") as file:
-        for each in _images(store, generation, line):
+        for each in _images(store, generation, line, key):
             (home / f"{each.key}.png").write_bytes(each.png)
             file.write(json.dumps({"file_name": f"{each.key}.png", **each.facts}, ensure_ascii=False) + "\n")
     _dataset_card(store, generation, line, out, "imagefolder")
 
 
-def _parquet(store: RunFolder, generation: int, line: int, out: Path) -> None:
+def _parquet(store: RunFolder, generation: int, line: int, out: Path, key: SigningKey | None) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -210,7 +206,7 @@ def _parquet(store: RunFolder, generation: int, line: int, out: Path) -> None:
         writer.write_table(table)
         rows.clear()
 
-    for each in _images(store, generation, line):
+    for each in _images(store, generation, line, key):
         rows.append(each)
         if len(rows) == SHARD:
             flush()
@@ -229,8 +225,8 @@ def _features(facts: dict[str, Any]) -> dict[str, Any]:
     return {"info": {"features": {"image": {"_type": "Image"}, **columns}}}
 
 
-def _webdataset(store: RunFolder, generation: int, line: int, out: Path) -> None:
-    for shard, group in groupby(enumerate(_images(store, generation, line)), key=lambda pair: pair[0] // SHARD):
+def _webdataset(store: RunFolder, generation: int, line: int, out: Path, key: SigningKey | None) -> None:
+    for shard, group in groupby(enumerate(_images(store, generation, line, key)), key=lambda pair: pair[0] // SHARD):
         with tarfile.open(out / f"train-{shard:05d}.tar", "w") as tar:
             for _, each in group:
                 _add(tar, f"{each.key}.png", each.png)
@@ -250,7 +246,7 @@ def _recipe_of(experiment: dict[str, Any], line: int) -> Any:
     return roles[line % len(roles)] if line < len(roles) * experiment.get("replicates", 1) else roles[0]
 
 
-def _model(store: RunFolder, generation: int, line: int, out: Path) -> None:
+def _model(store: RunFolder, generation: int, line: int, out: Path, key: SigningKey | None) -> None:
     experiment, provenance = store.config["experiment"], store.provenance
     recipe = _recipe_of(experiment, line)
     kind = recipe.get("kind")

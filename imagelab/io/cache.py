@@ -65,7 +65,7 @@ VARIABLE = "IMAGELAB_CACHE_GB"
 LIMIT_GB = 5.0
 """The limit where the variable is not set."""
 
-FOLDERS = ("faces", "pictures", "measured", "features")
+FOLDERS = ("faces", "pictures", "measured", "features", "ledgers")
 """Folders of the cache that hold only entries that can be made again."""
 
 UNUSED_SECONDS = 24 * 3600.0

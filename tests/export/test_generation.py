@@ -24,6 +24,7 @@ from imagelab import Ddpm, Experiment, Faces, Gaussian, Runtime, Vae
 from imagelab.export.generation import FORMATS, Format, export_generation
 from imagelab.generators import RunContext
 from imagelab.io.disk import NotStored
+from imagelab.io.marks import claimed_origin
 from imagelab.io.run_records import write_record
 from imagelab.lab import run_generations
 from imagelab.report import write_report
@@ -78,7 +79,7 @@ def test_every_image_comes_back_to_the_byte_with_where_it_came_from(form: Format
     for row, (png, facts) in enumerate(rows):
         with Image.open(io.BytesIO(png)) as opened:
             pixels = np.asarray(opened)
-            assert opened.info["Iptc4xmpExt:DigitalSourceType"] == "trainedAlgorithmicMedia"
+            assert claimed_origin(opened.info["XML:com.adobe.xmp"]) == "model"
             assert json.loads(opened.info["imagelab"]) == facts
         np.testing.assert_array_equal(pixels.transpose(2, 0, 1), images[row])
         assert (facts["generation"], facts["line"], facts["row"]) == (2, 0, row)
@@ -108,7 +109,7 @@ def test_real_images_are_not_called_synthetic(folder: RunFolder, tmp_path: Path)
     (png, facts), *_ = rows_of("imagefolder", export_generation(folder.path, 0, tmp_path / "out"))
     assert facts["synthetic"] is False and "noise_seed" not in facts
     with Image.open(io.BytesIO(png)) as opened:
-        assert "Iptc4xmpExt:DigitalSourceType" not in opened.info
+        assert claimed_origin(opened.info["XML:com.adobe.xmp"]) == "drawn"
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "parquet", "webdataset"])
