@@ -15,7 +15,17 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .cli import launch
-    from .curation import Candidates, Curation, KeepAll, Kept, TopFraction
+    from .curation import (
+        Candidates,
+        Curation,
+        DetectorFilter,
+        Farthest,
+        KeepAll,
+        Kept,
+        NearestReal,
+        RandomFraction,
+        TopFraction,
+    )
     from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
         Contaminate,
         Fresh,
         Golden,
+        Mislabelled,
         Mix,
         Part,
         Regime,
@@ -43,7 +54,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cli": ("launch",),
-    "curation": ("Candidates", "Curation", "KeepAll", "Kept", "TopFraction"),
+    "curation": (
+        "Candidates",
+        "Curation",
+        "DetectorFilter",
+        "Farthest",
+        "KeepAll",
+        "Kept",
+        "NearestReal",
+        "RandomFraction",
+        "TopFraction",
+    ),
     "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
@@ -57,6 +78,7 @@ _HOME = {
         "Contaminate",
         "Fresh",
         "Golden",
+        "Mislabelled",
         "Mix",
         "Part",
         "Regime",
@@ -81,9 +103,11 @@ __all__ = [
     "Curation",
     "Data",
     "Ddpm",
+    "DetectorFilter",
     "Evidence",
     "Experiment",
     "Faces",
+    "Farthest",
     "Folder",
     "Fresh",
     "Gaussian",
@@ -93,12 +117,15 @@ __all__ = [
     "Kept",
     "Measurement",
     "Metric",
+    "Mislabelled",
     "Mix",
     "Model",
+    "NearestReal",
     "NotMeasurable",
     "Part",
     "Pool",
     "Quantity",
+    "RandomFraction",
     "Regime",
     "Replace",
     "RunContext",

@@ -40,7 +40,15 @@ from .intervals import area_interval
 from .jackknife import Blocks, mean_and_error
 from .spectrum import log_radial_powers
 
-__all__ = ["delong_variance", "detector", "placements", "separability", "starved_separability"]
+__all__ = [
+    "cross_fitted_odds",
+    "delong_variance",
+    "detector",
+    "detector_features",
+    "placements",
+    "separability",
+    "starved_separability",
+]
 
 CITE = "arXiv:1610.06545"
 FOLDS = 5
@@ -145,6 +153,46 @@ def starved_separability(
     own_noise = np.mean([delong_variance(ours, theirs, left) for ours, theirs in placed]) - scored
     from_training = max(areas.var(ddof=1) - max(own_noise, 0.0), 0.0)
     return float(areas.mean()), float(np.sqrt(from_training / fits + scored))
+
+
+def detector_features(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ``detector/spectrum+SPACE`` reads: float64 [N,D] and [M,D], standardised by the reference.
+
+    Raises:
+        NotMeasurable: for sets without features to compare.
+        ValueError: for sets of images that differ in shape.
+    """
+    plain, detail = feature_pair(evidence, PRIMARY), _detail(evidence)
+    return np.hstack([plain[0], detail[0]]), np.hstack([plain[1], detail[1]])
+
+
+def cross_fitted_odds(real: np.ndarray, fake: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-odds of being generated for every image, by a linear classifier that was not fitted on it.
+
+    Each set is divided at random into five parts, or into as many as the smaller one has images. Each part is scored by
+    the classifier that is fitted on all other parts of both sets; the two sets have equal weight.
+
+    Args:
+        real: float [N,D], standardised; N >= 2.
+        fake: float [M,D], standardised; M >= 2.
+        rng: for the division.
+
+    Returns:
+        (float64 [N], float64 [M]); 0 where both are equally probable.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    parts = min(FOLDS, len(real), len(fake))
+    labels = [rng.permutation(np.arange(len(each)) % parts) for each in (real, fake)]
+    odds = np.empty(len(real)), np.empty(len(fake))
+    for part in range(parts):
+        training = [each[of != part] for each, of in zip((real, fake), labels, strict=True)]
+        made = np.repeat([0, 1], [len(each) for each in training])
+        classifier = LogisticRegression(C=SOFT, class_weight="balanced", max_iter=300)
+        classifier.fit(np.concatenate(training), made)
+        for each, of, found in zip((real, fake), labels, odds, strict=True):
+            found[of == part] = classifier.decision_function(each[of == part])
+    return odds
 
 
 def _some(blocks: Blocks, rows: tuple[np.ndarray, np.ndarray]) -> Blocks:

@@ -5,6 +5,8 @@ wrongly, since a loop that keeps the best by a score moves towards whatever the 
 
 References:
     Assessing generative models via precision and recall (Sajjadi et al. 2018), arXiv:1806.00035.
+    Improved precision and recall metric (Kynkäänniemi et al. 2019), arXiv:1904.06991: which images real ones support.
+    Rarity score: a new metric to evaluate the uncommonness of synthesized images (Han et al. 2023), arXiv:2206.08549.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from .base import Evidence, ImageSet
 
 __all__ = ["IMAGE_SCORES", "ImageScore"]
 
+NEIGHBOURS = 3  # rarity: which neighbour's distance is the measure of density
+
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -27,11 +31,13 @@ class ImageScore:
         of: (images uint8 [N,C,H,W], real uint8 [R,C,H,W], torch device) -> float64 [N].
         what: what it measures, in a few words.
         blind: what it rewards wrongly.
+        reads_real: whether it looks at the real images.
     """
 
     of: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
     what: str
     blind: str
+    reads_real: bool = False
 
 
 def realism(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
@@ -88,15 +94,53 @@ def freckles(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.nd
     return counts(images).astype(np.float64)
 
 
+def rarity(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Return how rare each image is among the others, where real images support it; else a negative number.
+
+    An image is supported if it lies in the ball of some real image: the ball that reaches to this one's third nearest
+    other real image. Its score is then its distance to its third nearest other image of the set, in units of the median
+    of this distance. Without support it is -d / r, d the distance to the nearest real image and r the radius of the
+    ball of that one; this is -1 or less.
+
+    Differs from the paper: rarity among the images of the set, not among real ones, because it is the set that a loop
+    makes more uniform; and images without support have a score, so that all can be ordered.
+
+    Args:
+        images: uint8 [N,C,H,W], N >= 2.
+        real: uint8 [R,C,H,W], R >= 10.
+        device: torch device for the features.
+
+    Raises:
+        NotMeasurable: if the features cannot be compared (see ``feature_pair``).
+    """
+    from .features import PRIMARY, feature_pair
+    from .neighbours import balls_holding, nearest
+
+    reference, made = feature_pair(Evidence(ImageSet(real), ImageSet(images), device=device), PRIMARY)
+    radii = nearest(reference, reference, NEIGHBOURS, exclude_self=True, device=device)[1][:, -1]
+    supported = balls_holding(made, reference, radii, device) > 0
+    index, distance = nearest(made, reference, device=device)
+    outside = distance[:, 0] / np.maximum(radii[index[:, 0]], 1e-12)
+    apart = nearest(made, made, min(NEIGHBOURS, len(made) - 1), exclude_self=True, device=device)[1][:, -1]
+    return np.where(supported, apart / max(float(np.median(apart)), 1e-12), -outside)
+
+
 IMAGE_SCORES: dict[str, ImageScore] = {
     "realism": ImageScore(
         realism,
         "nearness to the nearest real image",
         "It prefers what is common among real images and copies of them; rare kinds are far from everything.",
+        reads_real=True,
     ),
     "detail": ImageScore(detail, "share of fine detail", "Noise is fine detail too."),
     "freckles": ImageScore(
         freckles, "freckles found", "It prefers noise and grain that the counter takes for freckles."
+    ),
+    "rarity": ImageScore(
+        rarity,
+        "rarity among the images that real ones support",
+        "Where real images are few, their balls are large, and a broken image may lie in one.",
+        reads_real=True,
     ),
 }
 """Every score by name."""

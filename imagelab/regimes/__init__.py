@@ -15,6 +15,7 @@ from .accumulate import Accumulate, Window
 from .base import Regime
 from .breed import Breed
 from .fresh import Fresh, Golden
+from .mislabelled import Mislabelled
 from .mix import Contaminate, Mix
 from .part import Part, fresh, last_shard
 from .replace import Replace
@@ -28,6 +29,7 @@ __all__ = [
     "Contaminate",
     "Fresh",
     "Golden",
+    "Mislabelled",
     "Mix",
     "Part",
     "Regime",
@@ -51,6 +53,7 @@ REGIMES: Family[type[Regime]] = Family.of(
         "fresh": Fresh,
         "golden": Golden,
         "breed": Breed,
+        "mislabelled": Mislabelled,
         "schedule": Schedule,
     },
 )
@@ -60,3 +63,4 @@ AnyRegime = Annotated[SerializeAsAny[Regime], BeforeValidator(REGIMES.decode)]
 """Any regime: a recipe, or a mapping with its ``kind``."""
 
 Schedule.model_rebuild(_types_namespace={"AnyRegime": AnyRegime})
+Mislabelled.model_rebuild(_types_namespace={"AnyRegime": AnyRegime})

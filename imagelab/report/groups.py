@@ -76,7 +76,9 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
     runs = [read_run(Path(folder)) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise ValueError("compare: the same run folder was given twice; expected different runs")
-    settings = [flatten({k: v for k, v in run.experiment.items() if k not in SET_ASIDE}) for run in runs]
+    # a run that publishes all it draws has no curation in its settings: beside a curated one that is a setting
+    rule = {"curation": {"kind": "keep_all"}} if any("curation" in run.experiment for run in runs) else {}
+    settings = [flatten({k: v for k, v in {**rule, **run.experiment}.items() if k not in SET_ASIDE}) for run in runs]
     keys = sorted({key for each in settings for key in each})
     shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
     different = [key for key in keys if key not in shared]

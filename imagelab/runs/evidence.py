@@ -6,11 +6,13 @@ The loop (lab.py) decides when; this file says what.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..curation import Candidates, Kept
+from ..curation import Candidates, Kept, losses
 from ..data.base import Sample
 from ..experiment import Experiment, ModelLine
 from ..families import kind_of
@@ -63,17 +65,34 @@ def curate(
         kept = experiment.curation.choose(candidates, n).check(n, len(images))
     except ValueError as error:
         raise ValueError(f"curation {kind_of(experiment.curation)}, generation {generation}: {error}") from error
-    _write_decision(experiment, shard, kept, len(images))
+    _write_decision(experiment, shard, kept, len(images), _thrown_away(real, candidates, kept.rows))
     return images[kept.rows]
 
 
-def _write_decision(experiment: Experiment, shard: Path, kept: Kept, candidates: int) -> None:
+def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[str, Any]:
+    """Return what curation.json says about attributes before and after the choice; nothing where none can be seen."""
+    began = time.monotonic()
+    with np.load(real / "truth.npz", allow_pickle=False) as truth:
+        known = truth.files
+    found = losses(candidates.images, rows, candidates.real, known, candidates.device)
+    if found is None:
+        return {}
+    if found.missing:
+        return {"attributes": {}, "attributes_missing": found.missing}
+    seconds = round(time.monotonic() - began, 3)
+    return {"attributes": found.attributes, "rare": found.rare, "attributes_seconds": seconds}
+
+
+def _write_decision(
+    experiment: Experiment, shard: Path, kept: Kept, candidates: int, thrown_away: dict[str, Any]
+) -> None:
     said = {
         "curation": experiment.curation.model_dump(mode="json"),
         "candidates": candidates,
         "kept": len(kept.rows),
         "reason": kept.reason,
         "cost": {name: float(value) for name, value in kept.cost.items()},
+        **thrown_away,
     }
     (shard / "curation.json").write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez(shard / "curation.npz", rows=kept.rows.astype(np.int64), scores=np.asarray(kept.scores, np.float64))

@@ -18,6 +18,7 @@ from imagelab.regimes import (
     Contaminate,
     Fresh,
     Golden,
+    Mislabelled,
     Mix,
     Regime,
     Replace,
@@ -39,6 +40,8 @@ CASES: list[Regime] = [
     Fresh(period=3),
     Golden(),
     Breed(real_fraction=0.25),
+    Mislabelled(regime=Fresh(real_fraction=0.5), rate=0.25),
+    Mislabelled(regime=Accumulate(), rate=0.25),
     Schedule(first=Replace(), until=5, then=Fresh(real_fraction=0.5)),
 ]
 

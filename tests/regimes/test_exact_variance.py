@@ -7,7 +7,19 @@ import pytest
 
 from imagelab import theory
 from imagelab.pool import REAL, RESERVE, Archive, Pool
-from imagelab.regimes import Accumulate, Breed, Contaminate, Fresh, Golden, Mix, Regime, Replace, Schedule, Window
+from imagelab.regimes import (
+    Accumulate,
+    Breed,
+    Contaminate,
+    Fresh,
+    Golden,
+    Mislabelled,
+    Mix,
+    Regime,
+    Replace,
+    Schedule,
+    Window,
+)
 
 N, TIMES = 6, 7
 
@@ -76,6 +88,9 @@ def loops(regime: Regime, lines: int, runs: int, seed: int) -> np.ndarray:
         Schedule(first=Replace(), until=3, then=Mix(real_fraction=0.5)),
         Schedule(first=Mix(real_fraction=0.5), until=3, then=Accumulate()),
         Schedule(first=Replace(), until=3, then=Golden()),
+        Mislabelled(regime=Fresh(real_fraction=0.5), rate=0.25),
+        Mislabelled(regime=Golden(), rate=0.25),
+        Mislabelled(regime=Accumulate(), rate=0.25),
     ],
     ids=lambda regime: str(regime)[:50],
 )

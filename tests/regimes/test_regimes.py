@@ -21,6 +21,7 @@ from imagelab.regimes import (
     Contaminate,
     Fresh,
     Golden,
+    Mislabelled,
     Mix,
     Regime,
     Replace,
@@ -43,6 +44,7 @@ OWN = [
     Fresh(real_fraction=0.3),
     Fresh(real_fraction=0.3, period=3),
     Golden(),
+    Mislabelled(regime=Mix(real_fraction=0.3), rate=0.5),
     Schedule(first=Fresh(real_fraction=0.5), until=2, then=Mix(real_fraction=0.5)),
     Schedule(first=Replace(), until=2, then=Schedule(first=Accumulate(subsample=True), until=4, then=Fresh())),
 ]

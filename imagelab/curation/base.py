@@ -1,24 +1,18 @@
-"""Curation: which of the images that a model has drawn are published, and so can be trained on by the next one.
+"""What a curation is: it says how many candidates are drawn for n images, and which n of them are published.
 
-A generation has n images. A curation says how many candidates are drawn for them and which n are kept; the others are
-not stored. It works between sampling and the archive: everything after it (metrics, the next training set) sees the
-kept images only. Which candidates were kept, why and at what cost is part of the shard (``curation.json`` and
-``curation.npz``).
+A curation works between sampling and the archive: everything after it (metrics, the next training set) sees the kept
+images only; the others are not stored. Which candidates were kept, why, at what cost and whom the choice threw away is
+part of the shard (``curation.json`` and ``curation.npz``).
 
 A curation sees the candidates and real images of the run. A selection by a score that real images define is information
 from outside of the loop, which a loop without curation does not have; so the exact laws of regimes are not those of a
-curated loop, and a curated run carries no predictions.
-
-References:
-    Self-consuming generative models with curated data provably optimize human preferences (Ferbach et al. 2024),
-        arXiv:2407.09499: a loop that keeps the preferred samples raises their score and loses variety.
-    Beyond model collapse: scaling up with synthesized data requires verification (Feng et al. 2024), arXiv:2406.07515.
+curated loop, and a curated run carries no predictions. These real images are the held-out ones that the metrics compare
+with as well: a curation that chooses by them looks better to those metrics than to images that nobody has seen.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,11 +20,11 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import Field
 
-from .families import Family, Recipe
+from ..families import Recipe
 
-__all__ = ["CURATIONS", "AnyCuration", "Candidates", "Curation", "KeepAll", "Kept", "TopFraction"]
+__all__ = ["Candidates", "Curation", "KeepAll", "Kept", "ShareKept", "features_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,48 +106,42 @@ class KeepAll(Curation):
         return Kept(np.arange(n), "all kept")
 
 
-class TopFraction(Curation):
-    """The best by a score: n / fraction candidates are drawn, and the n with the highest score are kept.
+class ShareKept(Curation):
+    """Base class of curations that keep a fixed share of what is drawn.
 
-    Kept images are published in the order in which they were drawn, so that row r stays comparable over generations.
-    Equal scores are decided by the order of drawing.
+    The kept images are published in the order in which they were drawn, so that row r stays comparable over
+    generations.
 
     Attributes:
         fraction: share of the candidates that is kept, above 0 and at most 1.
-        score: an image score by name (``imagelab.metrics.image_scores.IMAGE_SCORES``): "realism", "detail" or
-            "freckles"; each says what it measures and what it rewards wrongly.
-        best: "high" keeps the highest scores, "low" the lowest.
-
-    Example:
-        >>> TopFraction(fraction=0.25).candidates(100)
-        400
     """
 
-    kind: Literal["top_fraction"] = "top_fraction"
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    score: Literal["realism", "detail", "freckles"] = "realism"
-    best: Literal["high", "low"] = "high"
 
     def candidates(self, n: int) -> int:
         """Return n / fraction, rounded up."""
         return math.ceil(n / self.fraction - 1e-9)
 
-    def choose(self, candidates: Candidates, n: int) -> Kept:
-        """Return the n candidates with the best score."""
-        from .metrics.image_scores import IMAGE_SCORES
 
-        began = time.monotonic()
-        score = IMAGE_SCORES[self.score]
-        scores = score.of(candidates.images, candidates.real, candidates.device)
-        order = np.argsort(-scores if self.best == "high" else scores, kind="stable")
-        cost = {"candidates": float(len(scores)), "seconds": round(time.monotonic() - began, 3)}
-        return Kept(
-            np.sort(order[:n]), f"{self.best}est {self.fraction:g} by {self.score} ({score.what})", scores, cost
-        )
+def features_of(candidates: Candidates, spectrum: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of real images and candidates as distances use them: float64 [R,D] and [M,D].
 
+    Args:
+        candidates: whose images.
+        spectrum: with the log radial powers beside, as a detector reads them.
 
-CURATIONS: Family[type[Curation]] = Family.of("curations", Curation, {"keep_all": KeepAll, "top_fraction": TopFraction})
-"""Every curation by its ``kind``."""
+    Raises:
+        ValueError: if they cannot be compared: the reason, and what to change.
+    """
+    from ..metrics.base import Evidence, ImageSet, NotMeasurable
+    from ..metrics.detector import detector_features
+    from ..metrics.features import PRIMARY, feature_pair
 
-AnyCuration = Annotated[SerializeAsAny[Curation], BeforeValidator(CURATIONS.decode)]
-"""Any curation: a recipe, or a mapping with its ``kind``."""
+    given = Evidence(ImageSet(candidates.real), ImageSet(candidates.images), device=candidates.device)
+    try:
+        return detector_features(given) if spectrum else feature_pair(given, PRIMARY)
+    except NotMeasurable as error:
+        raise ValueError(
+            f"features of {len(candidates.images)} candidates and {len(candidates.real)} real images: {error}. Raise "
+            "`images` or `heldout`, or choose without features: random_fraction"
+        ) from error

@@ -12,19 +12,53 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from imagelab import Experiment, Gaussian, KeepAll, Mix, Runtime, Textures, TopFraction, Vae
-from imagelab.curation import Candidates, Curation, Kept
+from imagelab import (
+    DetectorFilter,
+    Experiment,
+    Farthest,
+    Gaussian,
+    KeepAll,
+    Mix,
+    NearestReal,
+    RandomFraction,
+    Runtime,
+    Textures,
+    TopFraction,
+    Vae,
+)
+from imagelab.cli.overrides import parse
+from imagelab.curation import CURATIONS, Candidates, Curation, Kept
+from imagelab.experiment import read_config
+from imagelab.export.citations import cited_by
 from imagelab.export.generation import export_generation
+from imagelab.families import kind_of
 from imagelab.generators import Interrupted, RunContext
 from imagelab.metrics.image_scores import detail
 from imagelab.pool import REAL
 from imagelab.report import write_report
+from imagelab.report.groups import group_runs
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
+from imagelab.runs.preflight import preflight
 from imagelab.runs.run import run
 from imagelab.seeds import image_seeds, rng_at
 
 SHARPEST = TopFraction(fraction=0.5, score="detail")
+
+MEMBERS = (
+    TopFraction(fraction=0.5, score="rarity", best="low"),
+    RandomFraction(fraction=0.4),
+    DetectorFilter(fraction=0.4, error=0.25),
+    Farthest(fraction=0.4),
+    NearestReal(fraction=0.4, most=3),
+)
+PAPERS = {
+    "top_fraction": "2407.09499",
+    "random_fraction": "2407.09499",
+    "detector_filter": "2502.15654",
+    "farthest": "2509.16499",
+    "nearest_real": "2402.07087",
+}
 
 
 class Chosen(Curation):
@@ -161,6 +195,60 @@ def test_a_curation_that_cannot_judge_the_images_is_found_before_the_run(tmp_pat
         run(tiny(tmp_path, curation=TopFraction(score="freckles")))
 
 
+# -- every member
+
+
+@pytest.mark.parametrize("curation", MEMBERS, ids=lambda curation: curation.kind)
+def test_a_whole_run_under_each_curation(tmp_path: Path, curation: Curation):
+    experiment = tiny(tmp_path, curation=curation)
+    folder = run(experiment)
+    for generation in (1, 2):
+        record = json.loads((folder.shard_path(generation) / "curation.json").read_text())
+        assert record["curation"] == curation.model_dump(mode="json")
+        assert (record["candidates"], record["kept"]) == (curation.candidates(24), 24)
+        assert {"candidates", "looks"} <= record["cost"].keys() and "attributes" not in record
+        assert len(folder.images(generation)) == 24
+    assert Experiment(**read_config(folder.path / "config.json")) == experiment.model_copy(
+        update={"runtime": Runtime(), "metrics": experiment.panel}
+    )
+    page = re.sub(r"\s+", " ", write_report(folder.path, tmp_path / "report").read_text())
+    assert f"of {curation.candidates(24)} images drawn in a generation, 24 were published" in page
+
+
+@pytest.mark.parametrize("curation", MEMBERS, ids=lambda curation: curation.kind)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes_under_each_curation(tmp_path: Path, curation: Curation):
+    net = Vae(latent=4, width=8, images_seen=400, batch=8)
+    settings = {"generator": net, "curation": curation, "metrics": ("pixel_variance",)}
+    whole, experiment, asked = run(tiny(tmp_path / "a", **settings)), tiny(tmp_path / "b", **settings), []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 70  # in the middle of generation 2
+
+    with pytest.raises(Interrupted):
+        run(experiment, should_stop=stop)
+    folder = RunFolder.open(experiment.folder)
+    assert folder.has(1) and not folder.has(2)
+    assert contents(run(experiment)) == contents(whole)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.9, 1.0])
+@pytest.mark.parametrize("curation", MEMBERS, ids=lambda curation: curation.kind)
+def test_each_curation_passes_the_rehearsal_before_the_run(tmp_path: Path, curation: Curation, fraction: float):
+    asked = curation.model_copy(update={"fraction": fraction})
+    preflight(tiny(tmp_path, curation=asked, metrics=("pixel_variance",)), RunContext())
+
+
+@pytest.mark.parametrize("curation", MEMBERS, ids=lambda curation: curation.kind)
+def test_each_curation_is_known_on_the_command_line_and_cited(tmp_path: Path, curation: Curation):
+    settings = curation.model_dump(exclude={"kind"})
+    words = [word for name, value in settings.items() for word in (f"--curation.{name}", str(value))]
+    kind = kind_of(curation)
+    asked = parse(tiny(tmp_path), ["--curation.kind", kind, *words], "tiny")
+    assert type(asked.curation) is CURATIONS[kind] and asked.curation == curation
+    assert PAPERS[kind] in " ".join(work.key + work.entry() for work in cited_by(asked.question(), []))
+
+
 # -- curated runs
 
 
@@ -276,3 +364,15 @@ def test_the_report_says_that_a_run_is_curated(tmp_path: Path, curated: tuple[Ex
     sentence = "This run is curated: of 48 images drawn in a generation, 24 were published (highest 0.5 by detail"
     assert sentence in page
     assert "is curated" not in write_report(run(tiny(tmp_path)).path, tmp_path / "plain").read_text()
+
+
+def test_a_comparison_calls_the_loop_without_curation_by_its_name(
+    tmp_path: Path, curated: tuple[Experiment, RunFolder]
+):
+    chance = run(tiny(tmp_path, curation=RandomFraction(), arms=curated[0].arms, seed=3))
+    plain = run(tiny(tmp_path, arms=curated[0].arms, seed=3))
+    groups, shared = group_runs([plain.path, chance.path, curated[1].path])
+    assert [group.label for group in groups] == ["keep_all", "random_fraction", "top_fraction"]
+    assert "curation.kind" not in shared
+    groups, shared = group_runs([plain.path, run(tiny(tmp_path, seed=3)).path])
+    assert not [group.label for group in groups if "keep_all" in group.label] and "curation.kind" not in shared
