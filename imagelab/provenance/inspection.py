@@ -183,7 +183,8 @@ def _signed(path: Path, picture: Picture | None, anchors: Sequence[str]) -> list
     }
     details = [*_stated(signature), *_differs(signature.record.get("pixel_sha256"), picture, "the signed statement")]
     if signature.state == "invalid":
-        return [Finding("signature", f"Its signature is not valid. {signature.reason}", tuple(details), facts)]
+        words = "What the statement says of run, row and origin proves nothing about this file."
+        return [Finding("signature", f"Its signature is not valid. {signature.reason}", (words,), facts)]
     if signature.state == "trusted":
         headline = f"Signed by a key that you trust ({signature.signer}), and not changed since."
         return [Finding("signature", headline, tuple(details), facts, STRENGTH["signed by a trusted key"])]

@@ -101,6 +101,7 @@ def test_one_changed_pixel_makes_a_signature_invalid_and_says_which_bytes_were_c
     first, last = found["facts"]["covered"]
     assert first[0] == 0 and last[1] == path.stat().st_size and f"{last[0]:,} to {last[1] - 1:,}" in found["says"]
     assert answer["answer"] != "signature", "an invalid signature is no answer"
+    assert found["details"] == ["What the statement says of run, row and origin proves nothing about this file."]
     assert not any(each["kind"] == "ledger" for each in answer["findings"])
 
 
