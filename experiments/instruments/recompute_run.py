@@ -266,10 +266,34 @@ def _bounded(y: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[float, float]
     return min(cases, key=lambda case: float(w @ (y - case[0] - case[1] * x) ** 2))
 
 
+CORRECTED = ("freckles/corrected", "freckles/net", "freckles/prevalence")
+COUNTS = ("freckles/face", "ratio", "images", "attributes")  # units of what cannot be below 0
+
+
 def interval_of(
     run: Run, number: Printed, rows: dict[int, Mapping[str, Any]]
 ) -> tuple[float, tuple[float, float] | None]:
     """Return the value to print and the interval in which another run of the loop would find it."""
+    value, ends = _unbounded(run, number, rows)
+    if ends is None:
+        return value, None
+    unit = next(iter(rows.values())).get("unit", "")
+    least, most = _range_of(number.name, unit)
+    return value, (max(ends[0], min(least, value)), min(ends[1], max(most, value)))
+
+
+def _range_of(name: str, unit: str) -> tuple[float, float]:
+    """Return between which values a measurement must lie; what is corrected for false detections has no limit."""
+    if name.partition("/")[0] in ("tails", "shares") or name in CORRECTED:
+        return -math.inf, math.inf
+    if unit == "AUC" or unit.split(" ")[0] == "share":
+        return 0.0, 1.0
+    return (0.0 if unit in COUNTS else -math.inf), math.inf
+
+
+def _unbounded(
+    run: Run, number: Printed, rows: dict[int, Mapping[str, Any]]
+) -> tuple[float, tuple[float, float] | None]:
     now = mean_of(list(rows.values()))
     of_images = None if now.stderr is None else t95(now.df) * now.stderr
     if number.role == REAL:
