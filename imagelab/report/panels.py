@@ -111,8 +111,8 @@ PANEL_TEXT = {
     "second.",
     "detector_starved": "A detector that is always right cannot rank models. A detector trained on only ten images of "
     "each kind still can.",
-    "detector": "How well a detector tells generated images from real ones. Where the dashed line is above .5, it tells "
-    "apart two real sets as well: only what exceeds that line is of the model.",
+    "detector": "How well a detector tells generated images from real ones. A dashed line above .5 means that it tells "
+    "two real sets apart as well; only what exceeds that line is of the model.",
     "entropy_twins": "The share of images that have another exact copy in the set.",
     "chroma": "How far apart red, green and blue of a pixel are, on average.",
     "hue_spread": "0 if all images have the same hue, 1 if their hues cancel.",
