@@ -4,7 +4,7 @@ Question:   when every model is trained only on the output of the previous model
             vanish? How much of the same loss does a closed-form Gaussian (PPCA) show under the same regime?
 Command:    imagelab run photocopy          (in a checkout also: python experiments/photocopy.py)
             your own pictures: imagelab run photocopy --data.kind folder --data.path DIR
-Hardware:   two CPU cores, about twelve minutes beside other work from the start of Python to the report; no GPU, no
+Hardware:   two CPU cores, about eleven minutes from the start of Python to the report; no GPU, no
             download. With --quick, a first look in 45 s (one run on two quiet cores).
 Expected:   the count of freckles falls in each generation by far more than its errors, the faces become more alike,
             and real faces against held-out real faces stay at the floor.
@@ -17,10 +17,10 @@ loop has invented. The detail map of the VAE is small (8 channels, beta 0.3) and
 seen), to save minutes. Its prior is the local one, a smoothed bootstrap of the codes of the training images. It draws
 faces of single persons, not blurred averages, and it stays close to its training images: see "copies".
 
-Seen 2026-11-29, two x86-64 cores beside other work, 12 min 3 s from the start of Python to the report (seed 2, beside
-less: 12 min 14 s, 20 min of CPU time), 1.05 GB at most in each of three processes. n = 1,000 images a generation, 800
-held out, seed 0, mean of three chains; +- is half of the 95 % interval in which another run with three other trainings
-(and other real faces) would have the figure.
+Seen 2026-11-29, two x86-64 cores, quiet: 10 min 28 s from the start of Python to the report, 21 min of CPU time (beside
+other work 12 min 3 s), 1.05 GB at most in each of three processes; both times the same bytes. n = 1,000 images a
+generation, 800 held out, seed 0, mean of three chains; +- is half of the 95 % interval in which another run with three
+other trainings (and other real faces) would have the figure.
                            real           VAE, gen. 1          VAE, gen. 10         PPCA, gen. 1      PPCA, gen. 10
   freckles found a face    4.7 +- .3      3.4 +- .3            1.6 +- .2            .36 +- .07        .33 +- .08
   corrected, as if sharp   5.5 +- .4      4.2 +- .4            1.9 +- .3            .32 +- .09        .29 +- .11
