@@ -111,7 +111,7 @@ def printed_numbers(text: str, run: Named) -> list[Printed]:
             found += _of_table(rows, run)
         elif rows and rows[0][:2] == ["Attribute", "Real images"]:
             for row in rows[1:]:
-                name = "tails/" + row[0].replace(" ", "_")
+                name = row[0].rpartition(" ")[2]  # the words for readers, then the measurement
                 found += [
                     Printed("Who disappears", name, 0, REAL, row[1]),
                     Printed("Who disappears", name, run.last, 0, row[2]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import shutil
@@ -140,3 +141,21 @@ def test_a_page_without_numbers_is_an_error(tiny: Path, tmp_path: Path):
     (tmp_path / "index.html").write_text("<html></html>", "utf-8")
     done = recompute(tiny, "--page", str(tmp_path / "index.html"))
     assert done.returncode == 2 and "no number was found on the page" in done.stderr
+
+
+def test_numbers_of_rare_attributes_are_known_by_their_measurement_not_by_the_words_for_readers(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.syspath_prepend(str(HOME))
+    page = importlib.import_module("recompute_page")
+
+    class Two:
+        last = 2
+
+    heads = "".join(f"<th>{each}</th>" for each in ("Attribute", "Real images", "Generation 2", "Chance"))
+    row = "<th>bald head <code>tails/hair_bald</code></th><td>0.04 ± 0.01</td><td>0.02 ± 0.01</td><td>–</td>"
+    found = page.printed_numbers(f"<table><tr>{heads}</tr><tr>{row}</tr></table>", Two())
+    assert [(each.name, each.generation, each.text) for each in found] == [
+        ("tails/hair_bald", 0, "0.04 ± 0.01"),
+        ("tails/hair_bald", 2, "0.02 ± 0.01"),
+    ]

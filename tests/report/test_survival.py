@@ -184,3 +184,13 @@ def test_the_page_has_the_section_only_where_attributes_were_measured(make_run: 
     assert "Who disappears" in html and "Who disappears" not in without
     assert "<b>patch" not in html and "&lt;b&gt;patch" in html
     assert json.loads((path / "config.json").read_text())["signature"] == "1a2b3c4d"
+
+
+def test_the_table_names_the_measurement_beside_the_words_for_readers(make_run: MakeRun) -> None:
+    folder = make_run(generations=2)
+    with (folder / "metrics.jsonl").open("a") as file:
+        for generation, share in enumerate((0.04, 0.03, 0.01)):
+            m = Measurement("tails/hair_bald", share, "share", stderr=0.002, n_fake=2048)
+            file.write(m.at(generation, 0 if generation else -1).to_json() + "\n")
+    text = write_report(folder).read_text("utf-8")
+    assert '<th scope="row">bald head <code>tails/hair_bald</code></th>' in text
