@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from ..pool import REAL
@@ -21,7 +23,7 @@ from .panels import Panel, title_of
 from .pictured import Pictured
 from .run_view import Run, plain
 
-__all__ = ["COLUMNS", "csv_text", "page_data"]
+__all__ = ["COLUMNS", "as_island", "csv_text", "measured_rows", "page_data"]
 
 FEW = 3
 """Pictures at the top of the page on a narrow screen."""
@@ -42,7 +44,27 @@ COLUMNS = (
 """Columns of the CSV: ``low`` and ``high`` are the ends of the 95 % interval, empty where it is unknown."""
 
 
-def page_data(run: Run, charts: Mapping[str, Panel], facts: Sequence[Fact], hero: Pictured | None, shown: int) -> str:
+def as_island(value: Any) -> Markup:
+    r"""Return a value as JSON for a script element: no ``<``, ``>`` or ``&`` remains that could end the element.
+
+    Example:
+        >>> str(as_island("</script>"))
+        '"\\u003c/script\\u003e"'
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
+
+
+def page_data(
+    run: Run,
+    rows: Mapping[str, Any],
+    charts: Mapping[str, Panel],
+    facts: Sequence[Fact],
+    hero: Pictured | None,
+    shown: int,
+) -> Markup:
     """Return everything that the scripts of a page need, as JSON that is safe inside a script element.
 
     Keys: ``run``, ``last``; ``models``: line -> label; ``rows``: measurement -> ``title``, ``unit``, ``n``, ``real``
@@ -52,6 +74,7 @@ def page_data(run: Run, charts: Mapping[str, Panel], facts: Sequence[Fact], hero
 
     Args:
         run: the run.
+        rows: its :func:`measured_rows`.
         charts: key -> figure.
         facts: the key figures.
         hero: the freckles found in the pictures at the top, None if they were not counted.
@@ -61,7 +84,7 @@ def page_data(run: Run, charts: Mapping[str, Panel], facts: Sequence[Fact], hero
         "run": run.name,
         "last": run.last,
         "models": {str(line): plain(run.label(line, 80)) for line in (REAL, *run.lines)},
-        "rows": {name: _rows(run, name) for name in run.names if _lines(run, name)},
+        "rows": rows,
         "charts": {
             key: {
                 "title": panel.title,
@@ -76,8 +99,7 @@ def page_data(run: Run, charts: Mapping[str, Panel], facts: Sequence[Fact], hero
         ],
         "hero": _hero(hero, shown),
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return as_island(data)
 
 
 def _hero(hero: Pictured | None, shown: int) -> dict[str, Any] | None:
@@ -93,15 +115,18 @@ def _hero(hero: Pictured | None, shown: int) -> dict[str, Any] | None:
     }
 
 
-def _lines(run: Run, name: str) -> dict[int, list[Measurement]]:
-    """Return the measured values of each line, real images as line -1."""
-    real = run.real(name)
-    found = {REAL: [real] if real else [], **{line: run.series(name, line) for line in run.lines}}
-    return {line: rows for line, rows in found.items() if rows}
+def measured_rows(run: Run) -> dict[str, Any]:
+    """Return ``rows`` of :func:`page_data`: every measurement with its values, as they are printed."""
+    return {name: row for name in run.names if (row := _rows(run, name))}
 
 
 def _rows(run: Run, name: str) -> dict[str, Any]:
-    lines = _lines(run, name)
+    """Return what is known of a measurement, real images as line -1; empty where it has no value."""
+    real = run.real(name)
+    found = {REAL: [real] if real else [], **{line: run.series(name, line) for line in run.lines}}
+    lines = {line: rows for line, rows in found.items() if rows}
+    if not lines:
+        return {}
     some = next(reversed(lines.values()))[-1]
     return {
         "title": title_of(run, name),
@@ -123,26 +148,26 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.7g}")
 
 
-def csv_text(run: Run) -> str:
-    """Return every measured value of the run as CSV with the columns :data:`COLUMNS`, lines ended by a line feed."""
+def csv_text(run: Run, rows: Mapping[str, Any]) -> str:
+    """Return every measured value of the run as CSV with the columns :data:`COLUMNS`, lines ended by a line feed.
+
+    Args:
+        run: the run.
+        rows: its :func:`measured_rows`.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_csv_rows(run))
+    writer.writerows(_csv_rows(run, rows))
     return file.getvalue()
 
 
-def _csv_rows(run: Run) -> Iterator[list[Any]]:
-    for name in run.names:
-        lines = _lines(run, name)
-        if not lines:
-            continue
-        row = _rows(run, name)
-        for line, measured in lines.items():
-            for generation, value, low, high, _ in map(_row, measured):
+def _csv_rows(run: Run, rows: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for name, row in rows.items():
+        for line, values in row["lines"].items():
+            model = plain(run.label(int(line), 80))
+            trainings = row["trainings"] if int(line) != REAL else 1
+            for generation, value, low, high, _ in values:
                 ends = ["" if end is None else end for end in (low, high)]
-                model = plain(run.label(line, 80))
-                yield [
-                    name, row["title"], row["unit"], model, generation, value, *ends,
-                    row["trainings"] if line != REAL else 1, row["n"], row["real"],
-                ]  # fmt: skip
+                known = [name, row["title"], row["unit"], model, generation, value]
+                yield [*known, *ends, trainings, row["n"], row["real"]]

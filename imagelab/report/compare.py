@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..io.atomic import write_atomic
-from .compare_panels import chosen_measurements, group_panel
+from .compare_panels import FEW, chosen_measurements, group_panel
 from .compare_points import point_plot
 from .grids import Row, caption, page_rows
 from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
-from .headline import COUNT
+from .headline import CONTROLS, COUNT
 from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
@@ -33,10 +33,8 @@ from .wording import wording
 __all__ = ["compared_sentence", "invented", "write_comparison"]
 
 COLUMNS = 8
-CONTROLS = ("freckles/twin", "freckles/blank")  # what is found where there are no freckles
 NARROW = 4  # pictures of a strip on the screen of a phone
 LONGEST = 120  # letters of the values in the head line; of more, the lowest and the highest are given
-FEW = 4  # up to this number of runs, the page explains why an interval is wide
 
 
 @dataclass(frozen=True)

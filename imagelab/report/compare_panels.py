@@ -23,10 +23,10 @@ from .wording import TELLING, wording
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["chosen_measurements", "group_panel", "shading"]
+__all__ = ["FEW", "chosen_measurements", "group_panel", "shading"]
 
 FEW = 4
-"""Up to this number of runs, the caption gives the factor of Student's t, which makes such intervals wide."""
+"""Up to this number of runs, caption and page say that Student's t makes such intervals wide."""
 
 
 def chosen_measurements(run: Run, names: Sequence[str]) -> list[str]:
@@ -73,9 +73,7 @@ def group_panel(groups: Sequence[Group], name: str) -> Panel:
         axes.plot(x, y, color=colour, linewidth=2.0, zorder=4 - 0.1 * order, **look)
         ends.append((y[-1], plain(group.label, 20), colour))
         told.append(f"{group.label} ends at {known[-1][1].said}")
-    if all(y >= 0 for y, _, _ in ends):
-        axes.set_ylim(-0.02 * axes.get_ylim()[1], axes.get_ylim()[1])
-    curves.end_labels(axes, ends)
+    curves.finish(axes, ends)
     shown = _of_family(name, [each for each in run.names if run.series(each)])
     small = "; ".join(filter(None, [f"{name} in metrics.jsonl", shown, shading(groups, name)]))
     svg = themed_svg(figure, "compare-" + re.sub(r"[^0-9A-Za-z]", "-", name))

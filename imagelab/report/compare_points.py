@@ -6,7 +6,6 @@ plot drawn here and a table stand in its place where no script runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,14 @@ from markupsafe import Markup
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
 from . import curves
+from .chart_data import as_island
 from .groups import Group
 from .numbers import number
 from .run_view import Run, plain
 from .svg import MUTED, themed_svg
 from .wording import Wording, wording
 
-__all__ = ["PointPlot", "as_island", "point_plot"]
+__all__ = ["PointPlot", "point_plot"]
 
 DIGITS = 6  # significant digits of the values in the page
 
@@ -50,19 +50,6 @@ class PointPlot:
     alt: str
     rows: tuple[tuple[str, str, str, str, str], ...]
     titles: tuple[str, str]
-
-
-def as_island(value: Any) -> Markup:
-    r"""Return a value as JSON for a script element: no ``<``, ``>`` or ``&`` remains that could end the element.
-
-    Example:
-        >>> str(as_island("</script>"))
-        '"\\u003c/script\\u003e"'
-    """
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)
 
 
 def point_plot(groups: Sequence[Group], names: Sequence[str], last: int) -> PointPlot | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "Plotted", "bands_curve", "end_labels", "line_colour", "lines", "new_axes"]
+__all__ = ["Curve", "Plotted", "bands_curve", "end_labels", "finish", "line_colour", "lines", "new_axes"]
 
 MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
@@ -104,7 +104,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
         x, y = _points(run, control, 0)
         axes.plot(x, y, color=MUTED, linestyle=":", marker="x", markersize=5, linewidth=1.5)
         ends.append((float(y[-1]), CONTROL, MUTED))
-    _finish(axes, run, [end for end in ends if end])
+    finish(axes, [end for end in ends if end])
     plotted = [Plotted(run.label(line, 40), name, line, f"line-{min(line, 5)}") for line in shown]
     if control and run.series(control):
         plotted.append(Plotted(CONTROL, control, 0, "muted"))
@@ -133,7 +133,7 @@ def bands_curve(run: Run, names: Sequence[str], key: str, ylabel: str) -> Curve 
         axes.plot([m.generation for m in low], [float(m.value or 0) for m in low], **_open(order, colour))
         ends.append((float(y[-1]), _part(name), colour))
         plotted.append(Plotted(_part(name), name, 0, f"band-{step}"))
-    _finish(axes, run, ends, zero=False)
+    finish(axes, ends, zero=False)
     last = run.series(names[-1])[-1]
     alt = f"{len(names)} {'curve' if len(names) == 1 else 'curves'} over the generations; {ylabel}. "
     alt += f"{_part(names[-1])} ends at {last.value:.3g} in generation {last.generation}."
@@ -228,7 +228,8 @@ def _theory(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str
     return y[-1], "theory" if line == 0 else f"theory, {run.model(line)}", MUTED
 
 
-def _finish(axes: Axes, run: Run, ends: list[tuple[float, str, str]], zero: bool = True) -> None:
+def finish(axes: Axes, ends: list[tuple[float, str, str]], zero: bool = True) -> None:
+    """Label the curves at their ends; with ``zero``, let the axis begin at 0 if no curve ends below it."""
     if zero and all(y >= 0 for y, _, _ in ends):  # the error band of a count may reach below 0, its axis need not
         high = axes.get_ylim()[1]
         axes.set_ylim(-0.02 * high, high)

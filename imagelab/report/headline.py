@@ -21,6 +21,7 @@ from .run_view import Run, plain
 from .yardstick import as_blur
 
 __all__ = [
+    "CONTROLS",
     "COUNT",
     "Headline",
     "data_kind",
@@ -28,11 +29,13 @@ __all__ = [
     "headline",
     "noun_of",
     "percent",
-    "side_of",
     "sigmas_from_real",
 ]
 
 COUNT = "freckles/count"
+
+CONTROLS = ("freckles/twin", "freckles/blank")
+"""What is counted where there are no freckles, the better control first: a twin of the loop, freckle-free copies."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def _drowned(run: Run, line: int) -> bool:
 
 def _blank(run: Run, line: int) -> Measurement | None:
     """Return the count where there are no freckles: on a twin of the loop, else on freckle-free copies."""
-    return run.at("freckles/twin", run.last, line) or run.at("freckles/blank", run.last, line)
+    return next((m for name in CONTROLS if (m := run.at(name, run.last, line))), None)
 
 
 def _control(run: Run) -> str:
@@ -237,7 +240,7 @@ def _distance(run: Run) -> Headline | None:
         if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
             noun = noun_of(run)
             sentence = f"{_after(run)}, the distance of the {run.model(0)}’s {noun}s from real ones is {interval(last)}"
-            blur = as_blur(last, data_kind(run), side_of(run))
+            blur = as_blur(last, data_kind(run), run.side)
             remarks = (
                 f"That is as far from real as {blur}." if blur else "",
                 f"Measured as {name}.",
@@ -254,11 +257,6 @@ def _distance(run: Run) -> Headline | None:
                 and _beyond_chance(run, name),
             )
     return None
-
-
-def side_of(run: Run) -> int:
-    """Return the height of the run's images in px; 0 where no picture was kept."""
-    return next((images.shape[2] for images in run.pictures("tracked").values()), 0)
 
 
 def _any_metric(run: Run) -> Headline | None:

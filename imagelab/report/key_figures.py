@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..measurement import Measurement
-from .headline import COUNT, data_kind, finest_band, percent, side_of
+from .headline import CONTROLS, COUNT, data_kind, finest_band, percent
 from .numbers import NBSP, half_interval, interval, is_distance, number, too_few
 from .run_view import Run
 from .yardstick import as_blur
@@ -71,7 +71,7 @@ def _fact(
         words = "two real sets" if is_distance(real) else "real images"
         beside.append((words, dict.fromkeys(run.generations, say(real))))
     if name == COUNT:
-        for control, words in (("freckles/twin", "in a loop without freckles"), ("freckles/blank", "on blank copies")):
+        for control, words in zip(CONTROLS, ("in a loop without freckles", "on blank copies"), strict=True):
             if run.series(control):
                 beside.append((words, {m.generation: interval(m) for m in run.series(control)}))
                 break
@@ -120,5 +120,5 @@ def _variety(run: Run, m: Measurement) -> str:
 def _distance_note(run: Run, m: Measurement) -> str:
     row = run.row(m.name)
     title = row.title if row else m.name
-    blur = as_blur(m, data_kind(run), side_of(run))
+    blur = as_blur(m, data_kind(run), run.side)
     return f"{title}" + (f"; as far from real as {blur}" if blur else "")

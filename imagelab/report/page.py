@@ -8,7 +8,7 @@ run gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..io.disk import storing
 from ..io.untrusted import shown
 from ..pool import REAL
 from ..runs.check import made_otherwise
-from .chart_data import csv_text, page_data
+from .chart_data import csv_text, measured_rows, page_data
 from .curves import Curve
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import headline
@@ -97,9 +97,10 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         raise ValueError(f"{shown(link)}: is a link, and the report would be written to where it leads. Remove it.")
     with storing(folder, view.folder):
         folder.mkdir(parents=True, exist_ok=True)
-        html = environment().get_template("page.html").render(**_context(view))
+        rows = measured_rows(view)
+        html = environment().get_template("page.html").render(**_context(view, rows))
         draw_slides(view, folder)
-        write_atomic(folder / "numbers.csv", csv_text(view).encode("utf-8", "replace").decode("utf-8"))
+        write_atomic(folder / "numbers.csv", csv_text(view, rows).encode("utf-8", "replace").decode("utf-8"))
         write_atomic(folder / "index.html", html.encode("utf-8", "replace").decode("utf-8"))
     return folder / "index.html"
 
@@ -117,12 +118,16 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def _context(run: Run) -> dict[str, Any]:
+def _context(run: Run, rows: Mapping[str, Any]) -> dict[str, Any]:
     strips = _strips(run)
     drawn = panels(run)
     sampler = sampler_law(run)
     spectra = spectra_curve(run, "spectra", sampler.power if sampler else None)
     fates = survival(run)
+    of_fates = _survival_panel(run, fates) if fates else None
+    # the figures that follow the chosen generation, by their key
+    following = [*(panel for _, panel in drawn), *([of_fates] if of_fates else [])]
+    charts = {panel.key: panel for panel in following if panel.frames}
     figures, told = facts(run), headline(run)
     hero = strips[0] if strips and len(strips[0].rows) > 1 else None
     shown = min(FLIPPED, hero.columns) if hero else 0
@@ -139,7 +144,7 @@ def _context(run: Run) -> dict[str, Any]:
         "unjudged": unjudged(run, "quality"),
         "thresholds": thresholds(),
         "survival": fates,
-        "survival_panel": fates and _survival_panel(run, fates),
+        "survival_panel": of_fates,
         "quotes": quotes(run),
         "loupe": _loupe(run),
         "front": [panel for front, panel in drawn if front],
@@ -157,16 +162,8 @@ def _context(run: Run) -> dict[str, Any]:
         "card_picture": card_picture(run),
         "stamp": data_stamp(run),
         "readout": lambda panel: _readout(run, panel),
-        "data": Markup(page_data(run, _charts(drawn, fates, run), figures, hero.found if hero else None, shown)),
+        "data": page_data(run, rows, charts, figures, hero.found if hero else None, shown),
     }
-
-
-def _charts(drawn: Sequence[tuple[bool, Panel]], fates: Survival | None, run: Run) -> dict[str, Panel]:
-    """Return the figures that follow the chosen generation, by their key."""
-    found = [panel for _, panel in drawn if panel.frames]
-    if fates is not None and fates.curve.frames:
-        found.append(_survival_panel(run, fates))
-    return {panel.key: panel for panel in found}
 
 
 def _survival_panel(run: Run, fates: Survival) -> Panel:

@@ -13,6 +13,7 @@ from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler
 from .curves import Plotted
+from .headline import CONTROLS
 from .numbers import at_floor
 from .run_view import Run, plain
 from .svg import PlotFrame
@@ -266,7 +267,7 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
 
 def _control_of(run: Run) -> str:
     """Return what is counted where there are no freckles: on a twin of the loop, else on freckle-free copies."""
-    return "freckles/twin" if run.series("freckles/twin") else "freckles/blank"
+    return next((name for name in CONTROLS if run.series(name)), CONTROLS[-1])
 
 
 def _title(run: Run, name: str, key: str) -> str:

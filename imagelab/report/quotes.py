@@ -45,8 +45,7 @@ def quotes(run: Run) -> Quotes | None:
 
 def _setting(run: Run) -> str:
     trainings = f"{run.replicates} trainings of a" if run.replicates > 1 else "one training of a"
-    side = next((images.shape[2] for images in run.pictures("tracked").values()), 0)
-    size = f" for images of {side} px" if side else ""
+    size = f" for images of {run.side} px" if run.side else ""
     return f"{trainings} small {run.model(0)}{size}"
 
 

@@ -230,9 +230,25 @@ class Run:
 
         Photocopies are empty if the line has none after generation 0; tracked pictures then hold the real ones.
 
+        They are read once; the arrays are not to be changed.
+
         Raises:
             ValueError: if a file is damaged or its pictures have another shape than those of generation 0.
         """
+        if (kind, line) not in self._pictures:
+            self._pictures[kind, line] = self._read_pictures(kind, line)
+        return dict(self._pictures[kind, line])
+
+    @cached_property
+    def side(self) -> int:
+        """The height of the images in px; 0 where no picture was kept."""
+        return next((images.shape[2] for images in self.pictures("tracked").values()), 0)
+
+    @cached_property
+    def _pictures(self) -> dict[tuple[str, int], dict[int, np.ndarray]]:
+        return {}
+
+    def _read_pictures(self, kind: str, line: int) -> dict[int, np.ndarray]:
         found: dict[int, np.ndarray] = {}
         name = "probe.npy" if kind == "tracked" else f"{kind}.npy"
         for generation, owner in self.shards:

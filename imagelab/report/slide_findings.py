@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
-from .headline import COUNT, finest_band, noun_of
+from .headline import CONTROLS, COUNT, finest_band, noun_of
 from .numbers import interval, is_distance, trainings
 from .run_view import Run, plain
 from .slide_charts import ChartLine, Role, SlideChart, generation_word
@@ -83,7 +83,7 @@ def what_is_shown(view: Run, name: str) -> str:
 
 def _control(view: Run) -> str | None:
     """Return what is counted where there are no freckles: in a twin of the loop, else on freckle-free copies."""
-    return next((name for name in ("freckles/twin", "freckles/blank") if view.at(name, view.last)), None)
+    return next((name for name in CONTROLS if view.at(name, view.last)), None)
 
 
 def _freckle_caption(view: Run, name: str) -> str:
