@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Farthest,
         KeepAll,
         Kept,
+        LatentFilter,
         NearestReal,
         RandomFraction,
         TopFraction,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
-    from .generators import Cascade, Ddpm, Gaussian, Generator, Model, RunContext, Vae
+    from .generators import Cascade, Ddpm, Gaussian, Generator, Model, Neon, RunContext, SelfGuided, Vae
     from .measurement import Measurement
     from .metrics import Evidence, Metric, NotMeasurable, Quantity
     from .pool import Archive, Pool
@@ -61,6 +62,7 @@ _HOME = {
         "Farthest",
         "KeepAll",
         "Kept",
+        "LatentFilter",
         "NearestReal",
         "RandomFraction",
         "TopFraction",
@@ -68,7 +70,7 @@ _HOME = {
     "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
-    "generators": ("Cascade", "Ddpm", "Gaussian", "Generator", "Model", "RunContext", "Vae"),
+    "generators": ("Cascade", "Ddpm", "Gaussian", "Generator", "Model", "Neon", "RunContext", "SelfGuided", "Vae"),
     "measurement": ("Measurement",),
     "metrics": ("Evidence", "Metric", "NotMeasurable", "Quantity"),
     "pool": ("Archive", "Pool"),
@@ -115,12 +117,14 @@ __all__ = [
     "Golden",
     "KeepAll",
     "Kept",
+    "LatentFilter",
     "Measurement",
     "Metric",
     "Mislabelled",
     "Mix",
     "Model",
     "NearestReal",
+    "Neon",
     "NotMeasurable",
     "Part",
     "Pool",
@@ -133,6 +137,7 @@ __all__ = [
     "Runtime",
     "Sample",
     "Schedule",
+    "SelfGuided",
     "Textures",
     "TopFraction",
     "Vae",

@@ -129,14 +129,14 @@ class Row:
 def averaged(loop: DiffusersLoop) -> DdpmModel:
     """Return the averaged weights of diffusers' loop with our sampler, 20 steps of dpm++."""
     side = loop.net.config.sample_size
-    net: Any = UNET._net(np.zeros((1, 3, side, side), np.uint8), 0)
+    net: Any = UNET.blank(np.zeros((1, 3, side, side), np.uint8), 0)
     loop.average.copy_to(net.parameters())
     return DdpmModel(net.eval(), UNET.model_copy(update={"sampler": "dpm++", "steps": 20}), RunContext(batch=64))
 
 
 def our_loop(name: str, recipe: Ddpm, images: np.ndarray) -> Contender:
     """Return our loop on the recipe's net."""
-    net = recipe._net(images, SEED)
+    net = recipe.blank(images, SEED)
     loss = recipe._loss(net, recipe._training_scheduler())
     return Contender(name, net, lambda steps: train(net, loss, images, plan_of(recipe, steps), SEED, RunContext(), ""))
 
@@ -162,7 +162,7 @@ def contenders(images: np.ndarray, folder: Path) -> Iterator[Callable[[], Conten
     """Yield what builds each contender."""
 
     def theirs() -> Contender:
-        loop = DiffusersLoop(UNET._net(images, SEED), images, BATCH)
+        loop = DiffusersLoop(UNET.blank(images, SEED), images, BATCH)
         return Contender(THEIRS, loop.net, loop.advance)
 
     yield theirs
@@ -214,7 +214,7 @@ def race_sampling(images: np.ndarray, rounds: int, batch: int) -> list[tuple[str
     context = RunContext(batch=batch)
     walks = {"ddpm": (10, 1000), "ddim": (50, 50), "dpm++": (20, 20), "heun": (18, 35)}
     nets = {"UNet2DModel": UNET, "patch U-Net": PATCH}
-    ready = {name: recipe._net(images, SEED).eval() for name, recipe in nets.items()}
+    ready = {name: recipe.blank(images, SEED).eval() for name, recipe in nets.items()}
     cascade = replace(CASCADE.model_copy(update={"images_seen": 0}).fit(images, SEED, context), recipe=CASCADE)
     seeds = image_seeds(SEED, "sample", 1, 0, range(batch))
 
@@ -272,7 +272,7 @@ def race_quality(
         taken = time.process_time() - start
         curves[name].append((taken, distance(real, model.sample(seeds))))
     walks = race_walks(model, real, seeds[: drawn // 6])
-    loop, spent = DiffusersLoop(UNET._net(images, SEED), images, BATCH), 0.0
+    loop, spent = DiffusersLoop(UNET.blank(images, SEED), images, BATCH), 0.0
     for budget in RIVALS:
         start = time.process_time()
         while spent + time.process_time() - start < share * budget:

@@ -13,6 +13,7 @@ from ..families import Family
 from .base import Candidates, Curation, KeepAll, Kept
 from .detector_filter import DetectorFilter
 from .farthest import Farthest
+from .latent_filter import LatentFilter
 from .nearest_real import NearestReal
 from .scored import RandomFraction, TopFraction
 from .thrown_away import Losses, losses
@@ -26,6 +27,7 @@ __all__ = [
     "Farthest",
     "KeepAll",
     "Kept",
+    "LatentFilter",
     "Losses",
     "NearestReal",
     "RandomFraction",
@@ -43,6 +45,7 @@ CURATIONS: Family[type[Curation]] = Family.of(
         "detector_filter": DetectorFilter,
         "farthest": Farthest,
         "nearest_real": NearestReal,
+        "latent_filter": LatentFilter,
     },
 )
 """Every curation by its ``kind``."""

@@ -15,6 +15,8 @@ from .base import Diverged, Generator, Interrupted, Model, RunContext, TrainReco
 from .cascade import Cascade
 from .ddpm import Ddpm
 from .gaussian import Gaussian
+from .guided import SelfGuided
+from .neon import Neon
 from .vae import Vae
 
 __all__ = [
@@ -27,14 +29,25 @@ __all__ = [
     "Generator",
     "Interrupted",
     "Model",
+    "Neon",
     "RunContext",
+    "SelfGuided",
     "TrainRecord",
     "Vae",
     "divergence_at",
 ]
 
 GENERATORS: Family[type[Generator]] = Family.of(
-    "generators", Generator, {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm, "cascade": Cascade}
+    "generators",
+    Generator,
+    {
+        "gaussian": Gaussian,
+        "vae": Vae,
+        "ddpm": Ddpm,
+        "cascade": Cascade,
+        "neon": Neon,
+        "self_guided": SelfGuided,
+    },
 )
 """Every generator by its ``kind``."""
 

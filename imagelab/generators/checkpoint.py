@@ -21,7 +21,7 @@ from ..io.untrusted import quoted, shown
 from .loss_meter import LossMeter
 from .tensor_files import Tensors, read_tensors, tensor_header
 
-__all__ = ["TrainingState", "digest_of", "part_reached", "read_checkpoint", "write_checkpoint"]
+__all__ = ["TrainingState", "digest_of", "part_reached", "read_beside", "read_checkpoint", "write_checkpoint"]
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,27 @@ def read_checkpoint(path: Path, state: TrainingState, mark: str, meter: LossMete
     state.restore(tensors, int(texts["step"]))
     meter.restore(texts["meter"])
     log.info("%s: continuing at step %d", shown(path), state.step)
+    return True
+
+
+def read_beside(path: Path, net: nn.Module, mark: str) -> bool:
+    """Fill a net with the larger net in a whole checkpoint of this training; return whether it was filled.
+
+    Another checkpoint is left as it is, and so is ``net``; the training that it belongs to reads it, or says why not.
+    """
+    try:
+        texts, tensors = _open(path)
+    except (OSError, ValueError):
+        return False
+    found = {name.removeprefix("beside."): tensor for name, tensor in tensors.items() if name.startswith("beside.")}
+    expected = net.state_dict()
+    if texts["fingerprint"] != mark or found.keys() != expected.keys():
+        return False
+    if any(
+        tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype for name, tensor in found.items()
+    ):
+        return False
+    net.load_state_dict(found)
     return True
 
 

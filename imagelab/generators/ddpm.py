@@ -29,23 +29,16 @@ from ..images import check_images
 from ..seeds import normal
 from ..theory.samplers import karras_times
 from .base import Generator, Model, RunContext, noise_label
+from .denoising_loss import Prediction, Weighting, loss_weight
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
     from torch import Tensor
 
     from .patch_net import PatchNet
+    from .training import Loss, Plan
 
 __all__ = ["RECIPES", "Ddpm", "DdpmModel"]
-
-WEIGHT_LIMIT = 25.0
-"""Largest weight of the image's error with weighting "velocity", reached at the smallest noise."""
-
-SNR_LIMIT = 5.0
-"""Largest weight of the image's error with weighting "min_snr", the gamma of Hang et al. 2023."""
-
-Prediction = Literal["epsilon", "v_prediction", "sample"]
-Weighting = Literal["none", "velocity", "min_snr", "gaussian"]
 
 
 class Ddpm(Generator):
@@ -130,17 +123,43 @@ class Ddpm(Generator):
             Diverged: see base.py.
             Interrupted: see base.py.
         """
-        from .training import Plan, fingerprint, train, warm_start
+        from .training import fingerprint, train, warm_start
 
         self._check(images)
-        net: Any = self._net(images, seed)
+        net: Any = self.blank(images, seed)
         begun = warm_start(net, start, self._closed_form())
         if not self.images_seen:
-            return DdpmModel(net.eval().to(context.device), self, context)
-        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
+            return self.finished(net.eval().to(context.device), images, seed, context)
+        loss, plan = self.training(net, self.images_seen)
         mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
-        trained: Any = train(net, self._loss(net, self._training_scheduler()), images, plan, seed, context, mark)
-        return DdpmModel(trained, self, context)
+        return self.finished(train(net, loss, images, plan, seed, context, mark), images, seed, context)
+
+    def blank(self, images: np.ndarray, seed: int) -> UNet2DModel | PatchNet:
+        """Return an untrained net for images of this form; see ``self_training.Continuable``."""
+        import torch
+
+        from ..seeds import seed_at
+        from .layers import zero
+
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
+            torch.manual_seed(seed_at(seed, "weights"))
+            if self.patch > 1:
+                return self._solved_patch_net(images)
+            net = self._pixel_net(images.shape[1], images.shape[2])
+        if not self.images_seen:
+            zero(net.conv_out)
+        return net
+
+    def training(self, net: Any, images_seen: int) -> tuple[Loss, Plan]:
+        """Return the loss and the plan of a training of so many images; see ``self_training.Continuable``."""
+        from .training import Plan
+
+        plan = Plan(images_seen, self.batch, self.learning_rate, ema=self.ema)
+        return self._loss(net, self._training_scheduler()), plan
+
+    def finished(self, net: Any, images: np.ndarray, seed: int, context: RunContext) -> DdpmModel:
+        """Return the model of a trained net; see ``self_training.Continuable``."""
+        return DdpmModel(net, self, context)
 
     def load(self, folder: Path, context: RunContext) -> DdpmModel:
         """Read back what :meth:`DdpmModel.save` (or ``DDPMPipeline.save_pretrained``) wrote."""
@@ -168,22 +187,6 @@ class Ddpm(Generator):
     def _closed_form(self) -> tuple[str, ...]:
         """Return the names of the buffers that are set in closed form, without training."""
         return () if self.patch == 1 else ("mean", "axes", "variances", "rest")
-
-    def _net(self, images: np.ndarray, seed: int) -> UNet2DModel | PatchNet:
-        """Return an untrained net for images of this form."""
-        import torch
-
-        from ..seeds import seed_at
-        from .layers import zero
-
-        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
-            torch.manual_seed(seed_at(seed, "weights"))
-            if self.patch > 1:
-                return self._solved_patch_net(images)
-            net = self._pixel_net(images.shape[1], images.shape[2])
-        if not self.images_seen:
-            zero(net.conv_out)
-        return net
 
     def _pixel_net(self, image_channels: int, side: int) -> UNet2DModel:
         from diffusers import UNet2DModel
@@ -316,28 +319,6 @@ samplers: with 48,000 images that net has .47 (.10) with 50 steps of dpm++ and 1
 .27 (.12) with 50 steps.
 "gpu-64": two million images; not yet timed on a GPU.
 """
-
-
-def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting, expected: Tensor | None = None) -> Tensor:
-    """Return the weight of the squared error of the prediction, at each noise level: [B].
-
-    A weighting is defined for the error of the image. The squared errors of the noise and of v are that of the image,
-    divided by (1 - a) / a and by 1 - a. With these factors two nets with the same image estimate have the same loss.
-
-    Args:
-        kept: a = alpha-bar, [B], inside 0..1.
-        prediction: see :class:`Ddpm`.
-        weighting: see :class:`Ddpm`.
-        expected: for weighting "gaussian", the expected squared error of the closed form for the image, [B].
-    """
-    exchange = {"epsilon": (1 - kept) / kept, "v_prediction": 1 - kept, "sample": kept.new_ones(len(kept))}[prediction]
-    if weighting == "none":
-        return kept.new_ones(len(kept))
-    if weighting == "velocity":
-        return exchange * (1 / (1 - kept)).clamp(max=WEIGHT_LIMIT)
-    if expected is not None:
-        return exchange / expected
-    return exchange * (kept / (1 - kept)).clamp(max=SNR_LIMIT)  # Eq. of section 3.4, Hang et al. 2023
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,6 +218,8 @@ def train(
         read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
     saved, accelerator = time.monotonic(), _accelerator(context.device)
     noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
+    if writes is not None and whole is not None and state.step == 0:  # keeps what was trained before this part
+        write_checkpoint(writes, state, mark, meter)
     while state.step < plan.steps:
         if group.broadcast_flag(context.should_stop()):
             if writes is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from .training import Loss, Plan
     from .vae_net import VaeNet
 
 __all__ = ["Vae", "VaeModel"]
@@ -112,28 +113,44 @@ class Vae(Generator):
         """
         import torch
 
-        from .training import Plan, fingerprint, train, warm_start
-        from .vae_net import VaeNet
+        from .training import fingerprint, train, warm_start
 
         self._check(images)
         if len(images) < 2:
             raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
-        latent = min(self.latent, len(images) - 1, images[0].size)
-        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
-            torch.manual_seed(seed_at(seed, "weights"))
-            net: Any = VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
+        net: Any = self.blank(images, seed)
         net.to(torch.device(context.device))
         solve_upper_level(net, images, seed_at(seed, "axes"), context)
         if not self.images_seen:
             zero_details(net)
-        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         begun = warm_start(net, start, ["variance"])
+        loss, plan = self.training(net, self.images_seen)
         mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
-        trained: Any = train(net, detail_loss(net, self.crop, self.beta), images, plan, seed, context, mark)
+        return self.finished(train(net, loss, images, plan, seed, context, mark), images, seed, context)
+
+    def blank(self, images: np.ndarray, seed: int) -> VaeNet:
+        """Return an untrained net for images of this form; see ``self_training.Continuable``."""
+        import torch
+
+        from .vae_net import VaeNet
+
+        latent = min(self.latent, len(images) - 1, images[0].size)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
+            torch.manual_seed(seed_at(seed, "weights"))
+            return VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
+
+    def training(self, net: Any, images_seen: int) -> tuple[Loss, Plan]:
+        """Return the loss and the plan of a training of so many images; see ``self_training.Continuable``."""
+        from .training import Plan
+
+        return detail_loss(net, self.crop, self.beta), Plan(images_seen, self.batch, self.learning_rate, ema=self.ema)
+
+    def finished(self, net: Any, images: np.ndarray, seed: int, context: RunContext) -> VaeModel:
+        """Return the model of a trained net, with the codes of its images; see ``self_training.Continuable``."""
         if self.prior != "normal":
             chosen = np.sort(rng_at(seed, "bank").permutation(len(images))[:BANK])
-            keep_codes(trained, images[chosen], context)
-        return VaeModel(trained, self, context)
+            keep_codes(net, images[chosen], context)
+        return VaeModel(net, self, context)
 
     def load(self, folder: Path, context: RunContext) -> VaeModel:
         """Read back what :meth:`VaeModel.save` wrote."""

@@ -101,6 +101,8 @@ def _noise(experiment: Experiment) -> np.ndarray:
 def rehearsal(recipe: Generator) -> Any:
     """Return the recipe with every setting that only takes time at 2 or below: one step, two images, two sampler steps.
 
+    The same holds for a generator within it.
+
     Example:
         >>> from imagelab.generators import Ddpm
         >>> short = rehearsal(Ddpm(channels=(8, 16)))
@@ -108,7 +110,8 @@ def rehearsal(recipe: Generator) -> Any:
         (2, 2, (8, 16))
     """
     there = {name: getattr(recipe, name) for name in recipe.duration_settings}
-    return recipe.model_copy(update={name: min(value, 2) for name, value in there.items()})
+    within = {name: rehearsal(value) for name, value in recipe if isinstance(value, Generator)}
+    return recipe.model_copy(update={name: min(value, 2) for name, value in there.items()} | within)
 
 
 def _try_model(recipe: Generator, images: np.ndarray, context: RunContext) -> None:

@@ -40,6 +40,9 @@ def quick_look(experiment: Experiment) -> Experiment:
 
 
 def _shorter(recipe: Generator) -> Generator:
+    within = {name: _shorter(value) for name, value in recipe if isinstance(value, Generator)}
+    if within:
+        return recipe.model_copy(update=within)
     seen = getattr(recipe, "images_seen", None)
     if not isinstance(seen, int) or seen <= IMAGES_SEEN:
         return recipe
