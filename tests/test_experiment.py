@@ -184,6 +184,8 @@ KNOWN = {
         "vae": "b66b07e9",
         "ddpm": "5a8d6e85",
         "cascade": "6eeed1af",
+        "neon": "",
+        "self_guided": "",
     },
 }
 """Signatures of experiments whose settings are all left at their defaults, as of version 0.1.0, one metric taken."""

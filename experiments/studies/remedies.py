@@ -48,7 +48,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,37 +62,76 @@ from imagelab import (
     Farthest,
     Gaussian,
     KeepAll,
+    LatentFilter,
+    Mislabelled,
+    Mix,
     NearestReal,
+    Neon,
     RandomFraction,
     Runtime,
+    SelfGuided,
     TopFraction,
+    Vae,
     run,
 )
-from imagelab.curation import AnyCuration
+from imagelab.generators import Generator
+from imagelab.generators.ddpm import RECIPES
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY
 from imagelab.report import write_comparison
 from imagelab.run_folder import RunFolder
 from imagelab.runs.threads import prepare_process
 
-REMEDIES: dict[str, AnyCuration] = {
-    "replace": KeepAll(),
-    "random": RandomFraction(),
-    "top realism": TopFraction(score="realism"),
-    "bottom realism": TopFraction(score="realism", best="low"),
-    "detector": DetectorFilter(),
-    "farthest": Farthest(),
-    "rarity": TopFraction(score="rarity"),
-    "nearest real": NearestReal(),
-    "half a detector": DetectorFilter(error=0.5),
+SHARE = 0.2  # of a base's training, for the training on own samples
+VAE = Vae(images_seen=6_000)
+DDPM = RECIPES["cpu-32"].model_copy(update={"images_seen": 6_000})
+
+
+def longer(base: Any) -> Generator:
+    """Return the base trained for as many images as the base and its training on own samples together."""
+    return base.model_copy(update={"images_seen": round((1 + SHARE) * base.images_seen)})
+
+
+REMEDIES: dict[str, dict[str, dict[str, Any]]] = {
+    "curation": {
+        "replace": {"curation": KeepAll()},
+        "random": {"curation": RandomFraction()},
+        "top realism": {"curation": TopFraction(score="realism")},
+        "bottom realism": {"curation": TopFraction(score="realism", best="low")},
+        "detector": {"curation": DetectorFilter()},
+        "latent filter": {"curation": LatentFilter()},
+        "farthest": {"curation": Farthest()},
+        "rarity": {"curation": TopFraction(score="rarity")},
+        "nearest real": {"curation": NearestReal()},
+        "half a detector": {"curation": DetectorFilter(error=0.5)},
+    },
+    "label": {
+        "all true": {"regime": Mix(real_fraction=0.5)},
+        "10 % false": {"regime": Mislabelled(regime=Mix(real_fraction=0.5), rate=0.1)},
+        "30 % false": {"regime": Mislabelled(regime=Mix(real_fraction=0.5), rate=0.3)},
+    },
+    "vae": {
+        "replace, vae": {"generator": longer(VAE)},
+        "neon, vae": {"generator": Neon(base=VAE, weight=1.0, samples=400, share=SHARE)},
+        "neon -1, vae": {"generator": Neon(base=VAE, weight=-1.0, samples=400, share=SHARE)},
+    },
+    "ddpm": {
+        "replace, ddpm": {"generator": longer(DDPM)},
+        "neon, ddpm": {"generator": Neon(base=DDPM, weight=1.0, samples=400, share=SHARE)},
+        "guided, ddpm": {"generator": SelfGuided(base=DDPM, weight=1.0, samples=400, share=SHARE)},
+    },
 }
-ON_THE_PAGE = ("replace", "random", "top realism", "bottom realism", "detector", "farthest")  # it shows six at most
+"""Group -> remedy -> its settings. The loops of a group differ in the remedy alone."""
+
+SIDES = {"curation": 64, "label": 64, "vae": 64, "ddpm": 32}
+ON_THE_PAGE = ("replace", "random", "bottom realism", "detector", "latent filter", "farthest")  # it shows six at most
 MODES = 50
 FIGURES = {
     "variance": "variance kept, %",
     "distance": f"FD, corrected [{PRIMARY}]",
     "precision": "precision",
     "recall": "recall",
+    "freckles": "freckles kept, %",
 }
 CLAIMS = (
     ("random", "replace", "variance", "chance as the rule changes nothing (expected: not decided)"),
@@ -99,29 +141,42 @@ CLAIMS = (
     ("detector", "random", "distance", "Drayson et al. 2025: a detector prevents collapse"),
     ("detector", "half a detector", "distance", "a worse detector saves less"),
     ("farthest", "random", "recall", "Shi et al. 2025: choosing for entropy keeps variety"),
+    ("latent filter", "random", "distance", "Cai et al. 2025: filtering in latent space mitigates collapse"),
+    ("latent filter", "random", "variance", "Cai et al. 2025: filtering in latent space mitigates collapse"),
+    ("all true", "10 % false", "variance", "false labels cost variety"),
+    ("all true", "30 % false", "variance", "false labels cost variety"),
+    ("neon, vae", "replace, vae", "distance", "Alemohammad et al. 2025: Neon improves the distance"),
+    ("neon, vae", "replace, vae", "recall", "Alemohammad et al. 2025: Neon undoes the preference for typical images"),
+    ("neon, vae", "neon -1, vae", "distance", "Alemohammad et al. 2025: w > 0 where typical images are preferred"),
+    ("neon, ddpm", "replace, ddpm", "distance", "Alemohammad et al. 2025: Neon improves the distance"),
+    ("neon, ddpm", "replace, ddpm", "recall", "Alemohammad et al. 2025: Neon undoes the preference for typical images"),
+    ("guided, ddpm", "replace, ddpm", "distance", "Alemohammad et al. 2024: guidance prevents a loop from going MAD"),
+    ("guided, ddpm", "replace, ddpm", "recall", "Alemohammad et al. 2024: guidance prevents a loop from going MAD"),
 )
 """(better, worse, figure, source): what is published or expected."""
 
+Table = dict[str, dict[str, np.ndarray]]
 
-def question(name: str, seed: int, asked: argparse.Namespace) -> Experiment:
+
+def question(group: str, name: str, seed: int, asked: argparse.Namespace) -> Experiment:
     """Return the run of one remedy and seed."""
-    return Experiment(
-        name=f"remedies-{name}",
-        title=f"{name}, seed {seed}",
-        data=Faces(size=64),
-        generator=Gaussian(components=asked.components or None),
-        generations=asked.generations,
-        images=asked.images,
-        heldout=asked.images,
-        metrics=("pixel_variance", "spectrum", "frechet", "prdc", "tails"),
-        curation=REMEDIES[name],
-        seed=seed,
-        runtime=Runtime(device="cpu", runs=asked.runs),
-    )
+    settings: dict[str, Any] = {
+        "name": f"remedies-{name}",
+        "title": f"{name}, seed {seed}",
+        "data": Faces(size=SIDES[group]),
+        "generator": Gaussian(components=asked.components or None),
+        "generations": asked.generations,
+        "images": asked.images,
+        "heldout": asked.images,
+        "metrics": ("pixel_variance", "spectrum", "frechet", "prdc", "tails"),
+        "seed": seed,
+        "runtime": Runtime(device="cpu", runs=asked.runs),
+    }
+    return Experiment(**{**settings, **REMEDIES[group][name]})
 
 
 def figures(folder: RunFolder, fresh: np.ndarray, generation: int) -> dict[str, float]:
-    """Return what the last generation kept, against real images that nobody has seen."""
+    """Return what a generation has kept, against real images that nobody has seen; NaN for what cannot be measured."""
     last = np.array(folder.images(generation))
     measured = measure_panel(Evidence(ImageSet(fresh), ImageSet(last)), ("frechet", "prdc"))
     found = {m.name: m.value for m in measured if m.value is not None}
@@ -130,7 +185,15 @@ def figures(folder: RunFolder, fresh: np.ndarray, generation: int) -> dict[str, 
         "distance": found[f"frechet_corrected/{PRIMARY}"],
         "precision": found["prdc/precision"],
         "recall": found["prdc/recall"],
+        "freckles": 100 * freckles(last) / freckles(fresh),
     }
+
+
+def freckles(images: np.ndarray) -> float:
+    """Return the freckles on a face, corrected for the counter's errors; NaN where it is not calibrated."""
+    counted = {m.name: m.value for m in measure_panel(Evidence(ImageSet(images), ImageSet(images)), ("freckles",))}
+    value = counted.get("freckles/corrected")
+    return float("nan") if value is None else value
 
 
 def kept_variance_of_modes(images: np.ndarray, start: np.ndarray, fresh: np.ndarray) -> float:
@@ -171,7 +234,20 @@ def costs(decisions: list[dict]) -> str:
     return f"{drawn:8.1f}{looks:10.0f}{seconds:10.2f}   {100 * change.mean():+.1f} ({sigmas:+.1f} sd), {seen}"
 
 
-def verdict(better: str, worse: str, figure: str, source: str, table: dict[str, dict[str, np.ndarray]]) -> str:
+def training_costs(folders: list[RunFolder], generator: Any, generations: int) -> str:
+    """Return what the training of one generation took: images read, own samples drawn, seconds."""
+    seconds = []
+    for folder in folders:
+        for generation in range(1, generations + 1):
+            path = folder.shard_path(generation) / "train.jsonl"
+            lines = path.read_text("utf-8").splitlines() if path.exists() else []
+            seconds += [json.loads(lines[-1])["seconds"]] if lines else []
+    own = getattr(generator, "samples", 0)
+    taken = f"{np.median(seconds):.0f} s" if seconds else "closed form"
+    return f"   {generator.training_length:,} images read, {own} own samples, {taken}"
+
+
+def verdict(better: str, worse: str, figure: str, source: str, table: Table) -> str:
     """Return a line on one claim: the difference, paired by seed."""
     sign = -1 if figure == "distance" else 1
     mean, half = interval(sign * (table[better][figure] - table[worse][figure]))
@@ -179,43 +255,75 @@ def verdict(better: str, worse: str, figure: str, source: str, table: dict[str, 
     return f"  {better} better than {worse} in {figure}: {word} ({mean:+.2f} ± {half:.2f}). {source}"
 
 
+def show(title: str, table: Table, last_columns: dict[str, str]) -> None:
+    """Print a table of figures, and the claims on its rows."""
+    print(title)
+    print(
+        f"{'remedy':16}"
+        + "".join(f"{words:>34}" if key == "distance" else f"{words:>20}" for key, words in FIGURES.items())
+    )
+    for name, row in table.items():
+        shown = {
+            key: "not counted" if np.isnan(values).any() else "{:.2f} ± {:.2f}".format(*interval(values))
+            for key, values in row.items()
+        }
+        cells = "".join(f"{cell:>34}" if key == "distance" else f"{cell:>20}" for key, cell in shown.items())
+        print(f"{name:16}{cells}{last_columns.get(name, '')}")
+    for better, worse, figure, source in CLAIMS:
+        if {better, worse} <= table.keys():
+            print(verdict(better, worse, figure, source, table))
+    print(flush=True)
+
+
+def study(group: str, names: list[str], asked: argparse.Namespace) -> dict[str, list[RunFolder]]:
+    """Run what is missing of one group and print its tables; return the runs."""
+    began, folders = time.process_time(), dict[str, list[RunFolder]]()
+    data = Faces(size=SIDES[group])
+    fresh = [data.load("reserve", asked.images, seed).images for seed in range(asked.seeds)]
+    for name in names:
+        folders[name] = [run(question(group, name, seed, asked)) for seed in range(asked.seeds)]
+    last_columns = {}
+    for name, those in folders.items():
+        generator = question(group, name, 0, asked).generator
+        last_columns[name] = training_costs(those, generator, asked.generations)
+        if group == "curation":
+            last_columns[name] = costs([each for folder in those for each in records(folder, asked.generations)])
+    for generation in [1, asked.generations] if group in ("vae", "ddpm") else [asked.generations]:
+        tables = {
+            name: [figures(folder, real, generation) for folder, real in zip(those, fresh, strict=True)]
+            for name, those in folders.items()
+        }
+        table = {
+            name: {key: np.array([each[key] for each in rows]) for key in FIGURES} for name, rows in tables.items()
+        }
+        heads = ", drawn/n, looks, seconds, rare ones in 100" if group == "curation" else ""
+        title = f"{group}: generation {generation}, {SIDES[group]} px, n = {asked.images}, {asked.seeds} seeds"
+        show(f"{title}; mean ± 95 % interval{heads}", table, last_columns)
+    print(f"{group}: {time.process_time() - began:.0f} core-seconds in this session", file=sys.stderr, flush=True)
+    return folders
+
+
 def main() -> None:
-    """Run what is missing, print the table and write the page."""
+    """Run what is missing, print the tables and write the pages."""
     ask = argparse.ArgumentParser(description="Remedies inside the loop: what each saves, costs and throws away.")
     ask.add_argument("--seeds", type=int, default=3)
-    ask.add_argument("--images", type=int, default=400)
-    ask.add_argument("--generations", type=int, default=5)
+    ask.add_argument("--images", type=int, default=300)
+    ask.add_argument("--generations", type=int, default=4)
     ask.add_argument("--components", type=int, default=128, help="of the PPCA; 0 for a full Gaussian")
-    ask.add_argument("--only", nargs="*", choices=sorted(REMEDIES), default=list(REMEDIES))
+    every = [name for group in REMEDIES.values() for name in group]
+    ask.add_argument("--only", nargs="*", choices=every, default=every)
     ask.add_argument("--runs", type=Path, default=Path("runs"))
     asked = ask.parse_args()
     prepare_process()
     if asked.seeds < 2:
         ask.error("--seeds: at least 2, for an interval")
-    table: dict[str, dict[str, np.ndarray]] = {}
-    last_columns: dict[str, str] = {}
-    folders: dict[str, list[RunFolder]] = {}
-    fresh = [Faces(size=64).load("reserve", asked.images, seed).images for seed in range(asked.seeds)]
-    for name in (name for name in REMEDIES if name in asked.only):
-        folders[name] = [run(question(name, seed, asked)) for seed in range(asked.seeds)]
-        found = [figures(folder, real, asked.generations) for folder, real in zip(folders[name], fresh, strict=True)]
-        table[name] = {key: np.array([each[key] for each in found]) for key in FIGURES}
-        last_columns[name] = costs([each for folder in folders[name] for each in records(folder, asked.generations)])
-        print(f"done: {name}", flush=True)
-    print(f"after {asked.generations} generations, n = {asked.images}, {asked.seeds} seeds; mean ± 95 % interval")
-    heads = "".join(f"{words:>34}" if key == "distance" else f"{words:>20}" for key, words in FIGURES.items())
-    print(f"{'remedy':16}{heads}{'drawn/n':>8}{'looks':>10}{'seconds':>10}   rare ones in 100, published minus drawn")
-    for name, row in table.items():
-        shown = {key: "{:.2f} ± {:.2f}".format(*interval(values)) for key, values in row.items()}
-        cells = "".join(f"{cell:>34}" if key == "distance" else f"{cell:>20}" for key, cell in shown.items())
-        print(f"{name:16}{cells}{last_columns[name]}")
-    print("claims, paired by seed:")
-    for better, worse, figure, source in CLAIMS:
-        if {better, worse} <= table.keys():
-            print(verdict(better, worse, figure, source, table))
-    compared = [folder.path for name in ON_THE_PAGE if name in folders for folder in folders[name]]
-    if len({name for name in ON_THE_PAGE if name in folders}) > 1:
-        print(write_comparison(compared, asked.runs / "remedies.html"))
+    for group, remedies in REMEDIES.items():
+        names = [name for name in remedies if name in asked.only]
+        folders = study(group, names, asked) if names else {}
+        paged = [name for name in folders if group != "curation" or name in ON_THE_PAGE]
+        if len(paged) > 1:
+            place = asked.runs / ("remedies.html" if group == "curation" else f"remedies-{group}.html")
+            print(write_comparison([folder.path for name in paged for folder in folders[name]], place))
 
 
 if __name__ == "__main__":

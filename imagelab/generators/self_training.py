@@ -81,6 +81,8 @@ class SelfTraining(Generator, ABC):
             is, at the same cost (the control). -1: that other model itself. Below 0 it is moved towards it.
         samples: images that the base draws of itself.
         share: images read in the training on them, as a share of the base's training length, rounded up.
+        rate: peak learning rate of that training, as a share of the base's. A short training at the full rate moves the
+            weights mostly at random, and the extrapolation of a random step is a worse model.
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ("samples",)
@@ -89,6 +91,7 @@ class SelfTraining(Generator, ABC):
     weight: float = Field(default=1.0, ge=-1.0, le=10.0)
     samples: int = Field(default=1_000, ge=2)
     share: float = Field(default=0.05, gt=0.0, le=1.0)
+    rate: float = Field(default=0.1, gt=0.0, le=1.0)
 
     @property
     def own_length(self) -> int:
@@ -130,6 +133,7 @@ class SelfTraining(Generator, ABC):
         own = drawn_of_itself(base, self.samples, seed, context)
         tuned = copy.deepcopy(base.net).requires_grad_(True)
         loss, plan = recipe.training(tuned, self.own_length)
+        plan = replace(plan, learning_rate=self.rate * plan.learning_rate)
         meter = LossMeter(context, self.training_length, before=recipe.training_length, records=records)
         meter.began -= records[-1].seconds if records else 0.0
         whole = Whole(_without_codes(base.net, recipe.blank(images, seed)), meter)

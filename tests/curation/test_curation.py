@@ -18,6 +18,7 @@ from imagelab import (
     Farthest,
     Gaussian,
     KeepAll,
+    LatentFilter,
     Mix,
     NearestReal,
     RandomFraction,
@@ -50,6 +51,7 @@ MEMBERS = (
     RandomFraction(fraction=0.4),
     DetectorFilter(fraction=0.4, error=0.25),
     Farthest(fraction=0.4),
+    LatentFilter(fraction=0.4, explained=0.8),
     NearestReal(fraction=0.4, most=3),
 )
 PAPERS = {
@@ -57,6 +59,7 @@ PAPERS = {
     "random_fraction": "2407.09499",
     "detector_filter": "2502.15654",
     "farthest": "2509.16499",
+    "latent_filter": "2511.12742",
     "nearest_real": "2402.07087",
 }
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from imagelab import DetectorFilter, Farthest, KeepAll, NearestReal, RandomFraction, TopFraction
+from imagelab import DetectorFilter, Farthest, KeepAll, LatentFilter, NearestReal, RandomFraction, TopFraction
 from imagelab.curation import CURATIONS, Candidates, Curation
 from imagelab.curation.farthest import farthest_points
+from imagelab.curation.latent_filter import off_structure
 from imagelab.curation.nearest_real import greedy_match
 from imagelab.metrics.image_scores import rarity
 from imagelab.metrics.neighbours import nearest
@@ -21,6 +22,7 @@ CHOOSING = (
     DetectorFilter(),
     DetectorFilter(error=0.5),
     Farthest(),
+    LatentFilter(),
     NearestReal(),
 )
 LOOKING = tuple(each for each in CHOOSING if not isinstance(each, RandomFraction))
@@ -235,3 +237,33 @@ def test_rare_images_that_real_ones_support_are_kept_and_broken_ones_are_not():
     rows = TopFraction(score="rarity").choose(given(images, real), 3).rows
     assert rows.tolist() == [34, 35, 36]
     assert set(TopFraction(score="rarity", best="low").choose(given(images, real), 4).rows) == {0, 1, 2, 3}
+
+
+# -- the latent filter
+
+
+def test_the_latent_filter_keeps_what_lies_on_the_structure_of_real_images():
+    rng = np.random.default_rng(0)
+    ends = draw(3, 5).astype(float)
+
+    def family(count: int) -> np.ndarray:
+        """Mixtures of three pictures: a low-dimensional set of images."""
+        return np.rint(np.tensordot(rng.dirichlet(np.ones(3), count), ends, 1)).astype(np.uint8)
+
+    real, on, off = family(30), family(12), near(family(12), 6, by=25.0)
+    images = np.concatenate([on, off])[rng.permutation(24)]
+    kept = LatentFilter(explained=0.95).choose(given(images, real), 12)
+    assert {image.tobytes() for image in images[kept.rows]} == {image.tobytes() for image in on}
+    assert kept.cost.keys() == {"candidates", "looks", "features", "seconds"} and "30 real images" in kept.reason
+    assert kept.scores[kept.rows].min() > -4 and np.median(kept.scores[kept.rows]) == pytest.approx(-1, abs=0.6)
+
+
+def test_the_distance_from_a_plane_is_that_across_it():
+    rng = np.random.default_rng(1)
+    turn = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    real = np.pad(rng.standard_normal((40, 2)) * (3.0, 2.0), ((0, 0), (0, 3))) @ turn + 7
+    inside, across = rng.standard_normal((6, 2)) * 50, rng.standard_normal((6, 3))
+    apart, components = off_structure(np.hstack([inside, across]) @ turn + 7, real, 0.99)
+    assert components == 2
+    np.testing.assert_allclose(apart, np.linalg.norm(across, axis=1))
+    assert off_structure(real, real, 0.5)[1] == 1

@@ -19,7 +19,9 @@ from imagelab.generators import (
     Gaussian,
     Generator,
     Model,
+    Neon,
     RunContext,
+    SelfGuided,
     TrainRecord,
     Vae,
 )
@@ -41,6 +43,15 @@ SMALL = {
         coarse_batch=16,
         steps=4,
         coarse_steps=4,
+    ),
+    "neon": Neon(
+        base=Vae(latent=4, details=2, width=8, images_seen=80, batch=8, crop=16), samples=12, share=0.5, rate=1.0
+    ),
+    "self_guided": SelfGuided(
+        base=Ddpm(channels=(8,), blocks=1, attention=False, patch=4, images_seen=32, batch=8, noise_steps=20, steps=2),
+        samples=12,
+        share=0.5,
+        rate=1.0,
     ),
 }
 SEEDS = image_seeds(3, "sample", 1, 0, range(9))
@@ -261,6 +272,16 @@ CHANGES = [
     ("cascade", {"steps": 5}),
     ("cascade", {"coarse_steps": 5}),
     ("cascade", {"noise_scale": 0.9}),
+    ("neon", {"base": SMALL["vae"]}),
+    ("neon", {"weight": 2.0}),
+    ("neon", {"samples": 8}),
+    ("neon", {"share": 1.0}),
+    ("neon", {"rate": 0.05}),
+    ("self_guided", {"base": SMALL["ddpm"].model_copy(update={"images_seen": 32, "steps": 2})}),
+    ("self_guided", {"weight": 10.0}),
+    ("self_guided", {"samples": 8}),
+    ("self_guided", {"share": 1.0}),
+    ("self_guided", {"rate": 0.05}),
 ]
 
 

@@ -92,7 +92,9 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor], str]
 
 
 def test_every_generator_is_tried_here():
-    assert {recipe.kind for recipe in SMALL.values()} == set(GENERATORS)  # pyright: ignore[reportAttributeAccessIssue]
+    wrappers = {"neon", "self_guided"}  # saved and read as their base is: see test_self_training.py
+    kinds = {recipe.kind for recipe in SMALL.values()}  # pyright: ignore[reportAttributeAccessIssue]
+    assert kinds == set(GENERATORS) - wrappers
 
 
 def test_a_whole_model_is_loaded_and_no_random_number_is_drawn(

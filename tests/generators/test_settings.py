@@ -20,6 +20,11 @@ from imagelab.seeds import image_seeds, rng_at
 
 SEEDS = image_seeds(0, "sample", 1, 0, range(6))
 
+NESTED: dict[str, dict[str, Any]] = {
+    "vae": {"kind": "vae", "latent": 4, "details": 2, "width": 8, "images_seen": 24, "batch": 8, "crop": 8},
+    "ddpm": {"kind": "ddpm", "channels": (8,), "blocks": 1, "attention": False, "patch": 4, "images_seen": 16}
+    | {"batch": 8, "noise_steps": 20, "steps": 2},
+}
 BASE: dict[str, dict[str, Any]] = {
     "gaussian": {"components": 5},
     "vae": {"latent": 4, "details": 2, "width": 8, "images_seen": 48, "batch": 8, "crop": 8, "neighbours": 4},
@@ -38,6 +43,8 @@ BASE: dict[str, dict[str, Any]] = {
         "steps": 3,
         "coarse_steps": 3,
     },
+    "neon": {"base": NESTED["vae"], "samples": 8, "share": 0.5},
+    "self_guided": {"base": NESTED["ddpm"], "samples": 8, "share": 0.5},
 }
 """Small recipes, trained for three steps or six."""
 
@@ -100,6 +107,20 @@ OTHER: dict[str, dict[str, dict[str, Any]]] = {
         "steps": {"steps": 4},
         "coarse_steps": {"coarse_steps": 4},
         "noise_scale": {"noise_scale": 0.8},
+    },
+    "neon": {
+        "base": {"base": {**NESTED["vae"], "beta": 2.0}},
+        "weight": {"weight": 3.0},
+        "samples": {"samples": 6},
+        "share": {"share": 1.0},
+        "rate": {"rate": 1.0},
+    },
+    "self_guided": {
+        "base": {"base": {**NESTED["ddpm"], "noise_scale": 0.8}},
+        "weight": {"weight": 3.0},
+        "samples": {"samples": 6},
+        "share": {"share": 1.0},
+        "rate": {"rate": 1.0},
     },
 }
 """Another value for every setting."""

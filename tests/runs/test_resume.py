@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagelab import Cascade, Ddpm, Gaussian, Vae
+from imagelab import Cascade, Ddpm, Gaussian, Neon, SelfGuided, Vae
 from imagelab.generators import GENERATORS
 from imagelab.run_folder import RunFolder
 
@@ -153,14 +153,18 @@ for line in sys.stdin:
 """
 
 CASCADE = {"components": 6, "width": 16, "blocks": 1, "detail_widths": (8,), "steps": 2, "coarse_steps": 2}
-SMALL = {
+NOISE: dict[str, Any] = {"attention": False, "patch": 4, "images_seen": 64, "batch": 8, "noise_steps": 20, "steps": 2}
+SMALL: dict[str, Any] = {
     "gaussian": Gaussian(components=4),
     "vae": Vae(latent=4, details=2, width=8, images_seen=64, batch=8, crop=16),
     "ddpm": Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=20, steps=2),
     "cascade": Cascade(coarse_side=4, images_seen=64, coarse_share=2, batch=8, coarse_batch=16, **CASCADE),
 }
-CALLS = {"gaussian": 1, "vae": 13, "ddpm": 13, "cascade": 41}
-"""In which the signal comes: in the first generation of a closed form, within the second training of the others."""
+SMALL["neon"] = Neon(base=SMALL["vae"], samples=8, share=0.5)
+SMALL["self_guided"] = SelfGuided(base=Ddpm(channels=(8,), blocks=1, **NOISE), samples=8, share=0.5)
+CALLS = {"gaussian": 1, "vae": 13, "ddpm": 13, "cascade": 41, "neon": 25, "self_guided": 25}
+"""In which the signal comes: in the first generation of a closed form, within the second training of the others; where
+a model is trained on its own samples, within that training."""
 
 
 class Worker:
@@ -218,8 +222,15 @@ def test_every_generator_is_resumed_here():
     assert set(SMALL) == set(GENERATORS) == set(CALLS)
 
 
-@pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("runtime", [{"batch": 5}, {"threads": 2}], ids=["batch", "threads"])
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        pytest.param(kind, runtime, id=f"{next(iter(runtime))}-{kind}")
+        for kind in SMALL
+        for runtime in ({"batch": 5}, {"threads": 2})
+        if "batch" in runtime or kind not in ("neon", "self_guided")  # their base is tried with both
+    ],
+)
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 3)], ids=["kill", "stop"])
 def test_a_run_that_was_ended_by_a_signal_goes_on_to_the_same_bytes(
     kind: str, runtime: dict[str, int], end: int, code: int, worker: Worker, tmp_path: Path
