@@ -184,8 +184,8 @@ KNOWN = {
         "vae": "b66b07e9",
         "ddpm": "5a8d6e85",
         "cascade": "6eeed1af",
-        "neon": "",
-        "self_guided": "",
+        "neon": "719ee1c7",
+        "self_guided": "a7dc8c89",
     },
 }
 """Signatures of experiments whose settings are all left at their defaults, as of version 0.1.0, one metric taken."""

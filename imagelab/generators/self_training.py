@@ -91,7 +91,7 @@ class SelfTraining(Generator, ABC):
     weight: float = Field(default=1.0, ge=-1.0, le=10.0)
     samples: int = Field(default=1_000, ge=2)
     share: float = Field(default=0.05, gt=0.0, le=1.0)
-    rate: float = Field(default=0.1, gt=0.0, le=1.0)
+    rate: float = Field(default=0.3, gt=0.0, le=1.0)
 
     @property
     def own_length(self) -> int:
