@@ -157,7 +157,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(name: str, pictur
     recipe, whole = WRAPPED[name], list[TrainRecord]()
     recipe.fit(pictures, 5, replace(ALONE, on_record=whole.append)).save(tmp_path / "whole")
     assert whole[-1].images_seen == whole[-1].images_total == recipe.training_length == 72
-    steps, own_steps = 9, 3
+    steps = 9
     for stop in (3, 6, 7, 9):  # within the first training, before its end, before and in the one on own samples
         checkpoint, asked, again = tmp_path / "c.safetensors", [], list[TrainRecord]()
 
@@ -174,7 +174,24 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(name: str, pictur
         assert len(asked) == steps - stop + 1, "what was trained is not trained again"
         assert [replace(each, seconds=0) for each in again] == [replace(each, seconds=0) for each in whole]
         assert not checkpoint.exists()
-    assert own_steps == recipe.own_length // 8
+
+
+def test_what_the_first_training_has_learned_outlives_a_kill_in_the_second(pictures: np.ndarray, tmp_path: Path):
+    checkpoint, asked = tmp_path / "c.safetensors", []
+
+    def killed() -> bool:
+        asked.append(None)
+        if len(asked) == 8:  # before the second step on own samples; the usual time between checkpoints is not over
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        NEON.fit(pictures, 5, RunContext(checkpoint=checkpoint, should_stop=killed))
+    asked.clear()
+    again = RunContext(checkpoint=checkpoint, should_stop=lambda: bool(asked.append(None)))
+    NEON.fit(pictures, 5, again).save(tmp_path / "a")
+    assert contents(tmp_path / "a") == saved(NEON, pictures, tmp_path / "b")
+    assert len(asked) == 3, "the steps on own samples alone"
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(pictures: np.ndarray, tmp_path: Path):
@@ -186,7 +203,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(pictures: np.ndarray, tmp_pa
 
     with pytest.raises(Interrupted):
         NEON.fit(pictures, 5, RunContext(checkpoint=checkpoint, should_stop=should_stop))
-    other = NEON.model_copy(update={"samples": 10})
+    other = NEON.model_copy(update={"base": VAE.model_copy(update={"beta": 5.0})})
     other.fit(pictures, 5, RunContext(checkpoint=checkpoint)).save(tmp_path / "a")
     assert contents(tmp_path / "a") == saved(other, pictures, tmp_path / "b")
 
