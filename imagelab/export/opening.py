@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..families import is_own
+from ..families import Recipe, is_own, kind_of
 from ..generators import GENERATORS
 
 __all__ = ["dataset_code", "library_of", "model_code"]
@@ -61,6 +61,8 @@ def model_code(recipe: Any, folder: Path) -> list[str]:
 
 def _drawing(recipe: Any) -> list[str]:
     changed = recipe.model_dump(mode="python", exclude_defaults=True, exclude={"kind"})
+    within = {name: value for name, value in recipe if isinstance(value, Recipe) and name in changed}
+    changed |= {name: {"kind": kind_of(value), **changed[name]} for name, value in within.items()}
     settings = ", ".join(f"{name}={value!r}" for name, value in changed.items())
     name = type(recipe).__name__
     return [

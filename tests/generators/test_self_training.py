@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from imagelab import Cascade, Ddpm, Experiment, Gaussian, Neon, SelfGuided, Vae
 from imagelab.cli.overrides import parse
 from imagelab.export.citations import cited_by
+from imagelab.export.opening import model_code
 from imagelab.generators import Generator, Interrupted, RunContext, TrainRecord
 from imagelab.generators.guided import GuidedModel, _CombinedNet
 from imagelab.generators.neon import extrapolated_gaussian
@@ -249,3 +250,10 @@ def test_the_papers_of_the_remedy_and_of_its_base_are_cited():
     for recipe, papers in ((NEON, ("2510.03597", "1312.6114")), (GUIDED, ("2408.16333", "2006.11239"))):
         cited = " ".join(work.entry() for work in cited_by(Experiment(generator=recipe).question(), []))
         assert all(paper in cited for paper in papers)
+
+
+@pytest.mark.parametrize("recipe", [NEON, GUIDED, Neon()], ids=["neon", "guided", "default"])
+def test_the_card_of_an_exported_model_builds_the_whole_recipe(recipe: Generator, tmp_path: Path):
+    line = next(line for line in model_code(recipe.model_dump(mode="json"), tmp_path) if line.startswith("model = "))
+    built = line.removeprefix("model = ").partition(".load(")[0]
+    assert eval(built, {"Neon": Neon, "SelfGuided": SelfGuided}) == recipe
