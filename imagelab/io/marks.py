@@ -147,9 +147,9 @@ def svg_marks(svg: str, origin: Origin | None, title: str = "", description: str
 
 
 def claimed_origin(packet: str | bytes) -> Origin | None:
-    """Return what an XMP packet claims about the origin of its picture; None if it claims nothing that we know."""
+    """Return the origin that an XMP packet, or the comment of a GIF that imagelab wrote, claims; None for none known."""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
-    found = re.search(r"DigitalSourceType\s*(?:=\s*[\"']|>\s*)" + re.escape(ADDRESS) + r"(\w+)", text)
+    found = re.search(r"DigitalSourceType(?:\s*=\s*[\"']|\s*>\s*| )" + re.escape(ADDRESS) + r"(\w+)", text)
     for origin, address in SOURCE_TYPES.items():
         if found and address == ADDRESS + found[1]:
             return origin
