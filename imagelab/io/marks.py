@@ -147,7 +147,7 @@ def svg_marks(svg: str, origin: Origin | None, title: str = "", description: str
 
 
 def claimed_origin(packet: str | bytes) -> Origin | None:
-    """Return the origin that an XMP packet, or the comment of a GIF that imagelab wrote, claims; None for none known."""
+    """Return the origin that an XMP packet, or a comment of imagelab in a GIF, claims; None for none that we know."""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
     found = re.search(r"DigitalSourceType(?:\s*=\s*[\"']|\s*>\s*| )" + re.escape(ADDRESS) + r"(\w+)", text)
     for origin, address in SOURCE_TYPES.items():
