@@ -25,6 +25,7 @@ FEATURES = {
     "video": ("imageio_ffmpeg",),
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
+    "onnx": ("onnxruntime",),
 }
 """The extras of the package, and the modules that each brings."""
 
