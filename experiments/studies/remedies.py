@@ -108,11 +108,13 @@ REMEDIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "vae": {
         "replace, vae": {"generator": longer(VAE)},
+        "base, vae": {"generator": VAE},
         "neon, vae": {"generator": Neon(base=VAE, weight=1.0, **OWN)},
         "neon -1, vae": {"generator": Neon(base=VAE, weight=-1.0, **OWN)},
     },
     "ddpm": {
         "replace, ddpm": {"generator": longer(DDPM)},
+        "base, ddpm": {"generator": DDPM},
         "neon, ddpm": {"generator": Neon(base=DDPM, weight=1.0, **OWN)},
         "guided, ddpm": {"generator": SelfGuided(base=DDPM, weight=2.0, **OWN)},
     },
@@ -148,12 +150,16 @@ CLAIMS = (
     ("neon, ppca", "replace", "distance", "Alemohammad et al. 2025: Neon improves the distance"),
     ("all true", "10 % false", "variance", "false labels cost variety"),
     ("all true", "30 % false", "variance", "false labels cost variety"),
+    ("all true", "30 % false", "distance", "false labels cost distance"),
     ("neon, vae", "replace, vae", "distance", "Alemohammad et al. 2025: Neon improves the distance"),
+    ("neon, vae", "base, vae", "distance", "the same against its base alone, as in the paper"),
     ("neon, vae", "replace, vae", "recall", "Alemohammad et al. 2025: Neon undoes the preference for typical images"),
     ("neon, vae", "neon -1, vae", "distance", "Alemohammad et al. 2025: w > 0 where typical images are preferred"),
     ("neon, ddpm", "replace, ddpm", "distance", "Alemohammad et al. 2025: Neon improves the distance"),
+    ("neon, ddpm", "base, ddpm", "distance", "the same against its base alone, as in the paper"),
     ("neon, ddpm", "replace, ddpm", "recall", "Alemohammad et al. 2025: Neon undoes the preference for typical images"),
     ("guided, ddpm", "replace, ddpm", "distance", "Alemohammad et al. 2024: guidance prevents a loop from going MAD"),
+    ("guided, ddpm", "base, ddpm", "distance", "the same against its base alone, as in the paper"),
     ("guided, ddpm", "replace, ddpm", "recall", "Alemohammad et al. 2024: guidance prevents a loop from going MAD"),
 )
 """(better, worse, figure, source): what is published or expected."""
