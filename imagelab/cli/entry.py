@@ -3,7 +3,7 @@
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
 file, a run or a device that the command names is not here or cannot be used; 2 the command was wrong whatever is here;
-130 interrupted (and can be resumed). ``watch`` adds one more, 3.
+130 interrupted (and can be resumed). ``watch`` adds one more, 3; ``run`` and ``resume`` add 4: people have to decide.
 """
 
 from __future__ import annotations

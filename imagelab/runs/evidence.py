@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
+from .waiting import decided
 
 __all__ = ["blank_twin", "copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
 
@@ -55,17 +57,24 @@ def curate(
 
     Raises:
         ValueError: if the curation cannot judge these images, or does not keep n different ones.
+        AwaitsDecisions: if people have to decide first.
     """
     if not experiment.curated:
         return images
     n = len(read_npy(real / "images.npy", mmap=True))
     rng = rng_at(experiment.seed, "curation", generation, line)
-    candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng)
+    looks = experiment.curation.to_look_at(len(images), rng_at(experiment.seed, "looks", generation, line))
+    people = decided(shard, images, looks, n, (generation, line, experiment.label(line))) if len(looks) else None
+    shares = people.shares if people else None
+    candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng, shares)
     try:
         kept = experiment.curation.choose(candidates, n).check(n, len(images))
     except ValueError as error:
         raise ValueError(f"curation {kind_of(experiment.curation)}, generation {generation}: {error}") from error
-    _write_decision(experiment, shard, kept, len(images), _thrown_away(real, candidates, kept.rows))
+    told = {} if people is None else {"people": people.record}
+    asked = {} if people is None else {"looks": people.looks, "seconds_of_people": round(people.seconds, 1)}
+    kept = replace(kept, cost={**kept.cost, **asked})
+    _write_decision(experiment, shard, kept, len(images), told | _thrown_away(real, candidates, kept.rows))
     return images[kept.rows]
 
 
@@ -84,7 +93,7 @@ def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[s
 
 
 def _write_decision(
-    experiment: Experiment, shard: Path, kept: Kept, candidates: int, thrown_away: dict[str, Any]
+    experiment: Experiment, shard: Path, kept: Kept, candidates: int, more: dict[str, Any]
 ) -> None:
     said = {
         "curation": experiment.curation.model_dump(mode="json"),
@@ -92,7 +101,7 @@ def _write_decision(
         "kept": len(kept.rows),
         "reason": kept.reason,
         "cost": {name: float(value) for name, value in kept.cost.items()},
-        **thrown_away,
+        **more,
     }
     (shard / "curation.json").write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez(shard / "curation.npz", rows=kept.rows.astype(np.int64), scores=np.asarray(kept.scores, np.float64))

@@ -60,7 +60,11 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
         measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
     with _trying(f"curation {kind_of(experiment.curation)}"):
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
-        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"))
+        rows = experiment.curation.to_look_at(len(drawn), rng_at(0, "preflight/looks"))
+        judged = np.full(len(drawn), np.nan)
+        judged[rows] = np.arange(len(rows)) % 2  # people are not asked about noise
+        pretended = judged if len(rows) else None
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), pretended)
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
 
 
