@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from ..run_folder import RunFolder
 from ..runs.waiting import Waiting
 from ..seeds import rng_at
 
-__all__ = ["ANSWERS", "Asked", "Plan", "AuditPicture", "Task", "planned", "stored_plan"]
+__all__ = ["ANSWERS", "Asked", "Plan", "AuditPicture", "Task", "planned", "recorded", "stored_plan"]
 
 Task = Literal["tell", "keep"]
 
@@ -36,6 +36,7 @@ MOST_PICTURES = 2000  # of one session: an hour or two of looking, and some tens
 MOST_GENERATIONS = 4  # that the blind test takes by default: with 40 pictures, five of each
 
 Source = Literal["heldout", "reserve", "images", "candidates"]
+SOURCES = get_args(Source)
 
 
 @dataclass(frozen=True)
@@ -159,16 +160,31 @@ def stored_plan(folder: RunFolder, told: Mapping[str, Any], waiting: Waiting | N
     Raises:
         ValueError: if it is no such record, or the pictures are not those of the session any more.
     """
-    try:
-        asked = Asked(**{**told["asked"], "generations": tuple(told["asked"]["generations"])})
-        chosen = [AuditPicture(source, int(generation), int(row)) for source, generation, row in told["shown"]]
-        publish = None if told["publish"] is None else (int(told["publish"][0]), int(told["publish"][1]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not the record of an audit ({quoted(repr(error), 80)})") from error
-    plan = Plan(asked, tuple(chosen), _pixels(folder, asked, chosen, waiting), publish)
-    if plan.digest() != told["pixels"]:
+    asked, chosen = recorded(told)
+    publish = told.get("publish")
+    whole = isinstance(publish, list) and len(publish) == 2 and all(isinstance(each, int) for each in publish)
+    plan = Plan(asked, chosen, _pixels(folder, asked, chosen, waiting), (publish[0], publish[1]) if whole else None)
+    if plan.digest() != told.get("pixels"):
         raise ValueError("its pictures are not those that this run holds now")
     return plan
+
+
+def recorded(told: Mapping[str, Any]) -> tuple[Asked, tuple[AuditPicture, ...]]:
+    """Return what a session was asked and which pictures it shows, from the record in its file.
+
+    Raises:
+        ValueError: if it is no result of :meth:`Plan.stored`.
+    """
+    try:
+        said = told["asked"]
+        numbers = {name: int(said[name]) for name in ("pictures", "line", "seed")}
+        asked = Asked(said["task"], generations=tuple(map(int, said["generations"])), waiting=str(said["waiting"]), **numbers)
+        chosen = tuple(AuditPicture(source, int(generation), int(row)) for source, generation, row in told["shown"])
+        if asked.task not in ANSWERS or any(each.source not in SOURCES for each in chosen):
+            raise ValueError("an unknown task or source")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"not the record of an audit ({quoted(repr(error), 80)})") from error
+    return asked, chosen
 
 
 def _generations(folder: RunFolder, asked: Asked) -> list[int]:
