@@ -92,4 +92,6 @@ def _predicted(candidates: Candidates, judged: np.ndarray, seen: np.ndarray) -> 
     labels = np.repeat([1, 0], len(votes))
     classifier = LogisticRegression(C=SOFT, max_iter=300)
     classifier.fit(training, labels, sample_weight=np.concatenate([votes, 1.0 - votes]))
-    return classifier.predict_proba(features[~seen])[:, 1], "; a linear classifier that learned from this judged the others"
+    return classifier.predict_proba(features[~seen])[
+        :, 1
+    ], "; a linear classifier that learned from this judged the others"

@@ -1,8 +1,8 @@
 """Answers of one person, one JSON line each, written to disk before the next question is shown.
 
-The first line says what was asked; it is written whole or not at all. Each answer is appended and synced (fsync). A kill
-or a power cut can leave a last line without its end: it is not an answer, and the question is asked again. Line k + 1
-holds the answer to picture k, so none is there twice and none is left out.
+The first line says what was asked; it is written whole or not at all. Each answer is appended and synced (fsync). A
+kill or a power cut can leave a last line without its end: it is not an answer, and the question is asked again. Line
+k + 2 holds the answer to picture k, counted from 0, so none is there twice and none is left out.
 
 Only its owner can read such a file: it says which picture is which.
 """

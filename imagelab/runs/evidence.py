@@ -92,9 +92,7 @@ def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[s
     return {"attributes": found.attributes, "rare": found.rare, "attributes_seconds": seconds}
 
 
-def _write_decision(
-    experiment: Experiment, shard: Path, kept: Kept, candidates: int, more: dict[str, Any]
-) -> None:
+def _write_decision(experiment: Experiment, shard: Path, kept: Kept, candidates: int, more: dict[str, Any]) -> None:
     said = {
         "curation": experiment.curation.model_dump(mode="json"),
         "candidates": candidates,

@@ -34,12 +34,24 @@ from .shard_files import write_npy
 if TYPE_CHECKING:
     from ..generators import Generator, Model, RunContext
 
-__all__ = ["AUDITS", "AwaitsDecisions", "Decided", "Waiting", "Waits", "decided", "settle", "taken_up", "waiting_shards"]
+__all__ = [
+    "AUDITS",
+    "WAITING",
+    "AwaitsDecisions",
+    "Decided",
+    "Waiting",
+    "Waits",
+    "decided",
+    "settle",
+    "taken_up",
+    "waiting_shards",
+]
 
 AUDITS = "audits"
 """Folder of a run that holds the answers of people."""
 
-FOLDER = "waiting"
+WAITING = "waiting"
+"""Folder of a run that holds candidates until people have decided."""
 REQUEST = "request.json"
 KEPT_WITH = ("model", "train.jsonl")
 """What of a partial shard is kept beside the candidates, so that resuming trains nothing again."""
@@ -109,9 +121,7 @@ class Decided:
     seconds: float
 
 
-def decided(
-    shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tuple[int, int, str]
-) -> Decided:
+def decided(shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tuple[int, int, str]) -> Decided:
     """Return the decisions about these candidates.
 
     Args:
@@ -156,10 +166,12 @@ def waiting_shards(root: Path) -> list[Waiting]:
     Raises:
         ValueError: naming the file, if one is missing or was changed.
     """
-    folder = root / FOLDER
+    folder = root / WAITING
     if not is_folder(folder):
         return []
-    found = [_waiting(child) for child in sorted(folder.iterdir()) if child.name.startswith("gen-") and is_folder(child)]
+    found = [
+        _waiting(child) for child in sorted(folder.iterdir()) if child.name.startswith("gen-") and is_folder(child)
+    ]
     return sorted((each for each in found if each), key=lambda each: (each.generation, each.line))
 
 
@@ -191,12 +203,10 @@ def settle(shard: Path) -> None:
 
 def _place(shard: Path) -> Path:
     """Return where the candidates of a shard, partial or not, wait."""
-    return shard.parent / FOLDER / shard.name.removesuffix(".partial")
+    return shard.parent / WAITING / shard.name.removesuffix(".partial")
 
 
-def _hold(
-    shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tuple[int, int], digest: str
-) -> None:
+def _hold(shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tuple[int, int], digest: str) -> None:
     """Keep a trained model and its candidates until people have decided; nothing where they wait already."""
     target = _place(shard)
     if os.path.lexists(target):
@@ -213,7 +223,9 @@ def _hold(
                 shutil.copyfile(source, partial / name)
         write_npy(partial / "candidates.npy", images)
         files = {
-            path.relative_to(partial).as_posix(): file_digest(path) for path in sorted(partial.rglob("*")) if path.is_file()
+            path.relative_to(partial).as_posix(): file_digest(path)
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
         }
         request = {
             "generation": place[0],

@@ -216,7 +216,9 @@ def _bound(port: int) -> socket.socket:
         sock.bind((ADDRESS, port))
     except (OSError, OverflowError) as error:
         sock.close()
-        raise ValueError(f"--port {port}: cannot be used ({error}). Use another port, or 0 for any free one.") from error
+        raise ValueError(
+            f"--port {port}: cannot be used ({error}). Use another port, or 0 for any free one."
+        ) from error
     return sock
 
 
@@ -268,7 +270,9 @@ class _Guard:
                 morsel = None
             given = morsel.value if morsel else ""
         if not self._is_token(given):
-            raise Refused(403, "Open the address that was printed in the terminal, with its token. It changes with every start.")
+            raise Refused(
+                403, "Open the address that was printed in the terminal, with its token. It changes with every start."
+            )
 
     def _check_origin(self, headers: _Headers) -> None:
         ours = [f"http://{host}" for host in self.site.hosts]

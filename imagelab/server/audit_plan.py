@@ -25,7 +25,7 @@ from ..run_folder import RunFolder
 from ..runs.waiting import Waiting
 from ..seeds import rng_at
 
-__all__ = ["ANSWERS", "Asked", "Plan", "AuditPicture", "Task", "planned", "recorded", "stored_plan"]
+__all__ = ["ANSWERS", "Asked", "AuditPicture", "Plan", "Task", "planned", "recorded", "stored_plan"]
 
 Task = Literal["tell", "keep"]
 
@@ -161,9 +161,8 @@ def stored_plan(folder: RunFolder, told: Mapping[str, Any], waiting: Waiting | N
         ValueError: if it is no such record, or the pictures are not those of the session any more.
     """
     asked, chosen = recorded(told)
-    publish = told.get("publish")
-    whole = isinstance(publish, list) and len(publish) == 2 and all(isinstance(each, int) for each in publish)
-    plan = Plan(asked, chosen, _pixels(folder, asked, chosen, waiting), (publish[0], publish[1]) if whole else None)
+    images = _pixels(folder, asked, chosen, waiting)
+    plan = Plan(asked, chosen, images, None if waiting is None else waiting.publish)
     if plan.digest() != told.get("pixels"):
         raise ValueError("its pictures are not those that this run holds now")
     return plan
@@ -178,7 +177,9 @@ def recorded(told: Mapping[str, Any]) -> tuple[Asked, tuple[AuditPicture, ...]]:
     try:
         said = told["asked"]
         numbers = {name: int(said[name]) for name in ("pictures", "line", "seed")}
-        asked = Asked(said["task"], generations=tuple(map(int, said["generations"])), waiting=str(said["waiting"]), **numbers)
+        asked = Asked(
+            said["task"], generations=tuple(map(int, said["generations"])), waiting=str(said["waiting"]), **numbers
+        )
         chosen = tuple(AuditPicture(source, int(generation), int(row)) for source, generation, row in told["shown"])
         if asked.task not in ANSWERS or any(each.source not in SOURCES for each in chosen):
             raise ValueError("an unknown task or source")

@@ -84,7 +84,7 @@ class SessionResult:
 
     @property
     def told_apart(self) -> Sensitivity | None:
-        """d' of all generated pictures against all real ones; None for the keep-or-reject pass."""
+        """D' of all generated pictures against all real ones; None for the keep-or-reject pass."""
         return self.whole.told_apart if self.whole else None
 
 
@@ -179,7 +179,16 @@ def session_result(
     each = [_counted(asked, rows, generation) for generation in generations]
     seconds = median(row[2] for row in rows)
     return SessionResult(
-        rater, asked, len(answers), len(pictures), begun, done.real_from, tuple(each), _counted(asked, rows), seconds, tuple(rows)
+        rater,
+        asked,
+        len(answers),
+        len(pictures),
+        begun,
+        done.real_from,
+        tuple(each),
+        _counted(asked, rows),
+        seconds,
+        tuple(rows),
     )
 
 
@@ -191,9 +200,7 @@ def _real_from(pictures: Iterable[AuditPicture]) -> str:
     return " and ".join(words[name] for name in words if any(each.source == name for each in pictures))
 
 
-def _counted(
-    asked: Asked, rows: Sequence[tuple[AuditPicture, str, float]], generation: int | None = None
-) -> Counted:
+def _counted(asked: Asked, rows: Sequence[tuple[AuditPicture, str, float]], generation: int | None = None) -> Counted:
     """Return the answers to one generation, or to all pictures."""
     chosen = [row for row in rows if generation is None or row[0].generation == generation]
     if asked.task == "tell":

@@ -103,7 +103,13 @@ def results_json(results: AuditResults) -> str:
     plain: dict[str, Any] = asdict(results)
     for told, each in zip(plain["sessions"], results.sessions, strict=True):
         told["answers"] = [
-            {"source": picture.source, "generation": picture.generation, "row": picture.row, "answer": word, "seconds": seconds}
+            {
+                "source": picture.source,
+                "generation": picture.generation,
+                "row": picture.row,
+                "answer": word,
+                "seconds": seconds,
+            }
             for picture, word, seconds in each.answers
         ]
     return json.dumps({**plain, "holds": {"sessions": HOLDS_ONE, "agreements": HOLDS_PEOPLE}}, indent=1)
@@ -113,7 +119,9 @@ def results_csv(results: AuditResults) -> str:
     """Return one row an answer, of finished sessions: the form that other tools read."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "rater", "task", "line", "seed", "place", "source", "generation", "row", "answer", "seconds"])
+    writer.writerow(
+        ["run", "rater", "task", "line", "seed", "place", "source", "generation", "row", "answer", "seconds"]
+    )
     for each in results.sessions:
         head = [results.run, each.rater, each.asked.task, each.asked.line, each.asked.seed]
         for place, (picture, word, seconds) in enumerate(each.answers):

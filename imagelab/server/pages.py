@@ -68,5 +68,7 @@ def static_text(name: str) -> str:
     if name != "style.css":
         return text
     light, dark = style(LIGHT.variables()), style(DARK.variables())
-    head = f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    head = (
+        f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    )
     return head + text
