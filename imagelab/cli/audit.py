@@ -61,7 +61,7 @@ def audit_command(
     line
         Which model: 0 is the main one.
     seed
-        Seed of choice and order; people with one seed see the same pictures.
+        Seed of choice and order; people with one seed see the same pictures. Not used for waiting candidates.
     rater
         Name of the person, letters and digits. Each person has a session of their own.
     port
@@ -109,8 +109,8 @@ def _serve(
     from ..server.audit_session import audit_session, session_path
 
     task, pictures, generations, line, seed = wanted
-    waiting = _next_waiting(folder, waiting_shards(folder.path), rater, seed) if task != "tell" else None
-    asked = Asked(task or "tell", pictures, generations, line, seed) if waiting is None else _about(waiting, seed)
+    waiting = _next_waiting(folder, waiting_shards(folder.path), rater) if task != "tell" else None
+    asked = Asked(task or "tell", pictures, generations, line, seed) if waiting is None else _about(waiting)
     resume = f"imagelab resume {shlex.quote(shown(folder.path))}"
     with audit_session(folder, asked, rater, waiting) as session:
         if session.file.torn:
@@ -140,19 +140,19 @@ def is_graphical() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _next_waiting(folder: RunFolder, waiting: Sequence[Waiting], rater: str, seed: int) -> Waiting | None:
+def _next_waiting(folder: RunFolder, waiting: Sequence[Waiting], rater: str) -> Waiting | None:
     """Return the first candidates that this person has not finished; where all are finished, the last."""
     from ..io.answers import read_answers
     from ..server.audit_session import session_path
 
     for each in waiting:
-        path = session_path(folder, _about(each, seed), rater)
+        path = session_path(folder, _about(each), rater)
         if not path.exists() or len(read_answers(path)[1]) < len(each.looked):
             return each
     return waiting[-1] if waiting else None
 
 
-def _about(waiting: Waiting, seed: int) -> Asked:
+def _about(waiting: Waiting) -> Asked:
     from ..server.audit_plan import Asked
 
-    return Asked("keep", len(waiting.looked), (waiting.generation,), waiting.line, seed, waiting.digest)
+    return Asked("keep", len(waiting.looked), (waiting.generation,), waiting.line, 0, waiting.digest)

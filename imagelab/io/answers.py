@@ -21,14 +21,14 @@ from .atomic import sync, written_whole
 from .settings import check_plain
 from .untrusted import json_value, quoted, regular, shown
 
-__all__ = ["Answer", "AnswerFile", "read_answers"]
+__all__ = ["AnswerFile", "GivenAnswer", "read_answers"]
 
 LONGEST = 1 << 26  # bytes of a file that is read: a million answers
 MOST_VALUES = 1_000_000  # of the first line
 
 
 @dataclass(frozen=True)
-class Answer:
+class GivenAnswer:
     """One answer.
 
     Attributes:
@@ -44,7 +44,7 @@ class Answer:
     at: str
 
 
-def read_answers(path: Path) -> tuple[dict[str, Any], list[Answer]]:
+def read_answers(path: Path) -> tuple[dict[str, Any], list[GivenAnswer]]:
     """Return the first line and the answers of a file; an unfinished last line is left out.
 
     Raises:
@@ -64,7 +64,7 @@ def read_answers(path: Path) -> tuple[dict[str, Any], list[Answer]]:
     return header, [_answer(line, number, asked, path) for number, line in enumerate(rest)]
 
 
-def _answer(line: bytes, number: int, asked: list[str], path: Path) -> Answer:
+def _answer(line: bytes, number: int, asked: list[str], path: Path) -> GivenAnswer:
     where = f"{shown(path)}, line {number + 2}"
     told = json_value(line, where)
     if not isinstance(told, dict) or told.get("picture") != number or isinstance(told.get("picture"), bool):
@@ -74,7 +74,7 @@ def _answer(line: bytes, number: int, asked: list[str], path: Path) -> Answer:
         raise ValueError(f"{where}: expected one of {', '.join(asked)}, got {quoted(word, 40)}")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not (0 <= seconds < math.inf):
         raise ValueError(f"{where}: expected `seconds`, a number from 0 on, got {quoted(seconds, 40)}")
-    return Answer(number, word, float(seconds), quoted(at, 40))
+    return GivenAnswer(number, word, float(seconds), quoted(at, 40))
 
 
 class AnswerFile:
@@ -102,11 +102,11 @@ class AnswerFile:
             os.fsync(self._file)
 
     @property
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[GivenAnswer, ...]:
         """What has been answered, in order."""
         return tuple(self._answers)
 
-    def append(self, answer: Answer) -> None:
+    def append(self, answer: GivenAnswer) -> None:
         """Write one answer; it is on the disk when this returns.
 
         Raises:

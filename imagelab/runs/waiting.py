@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..generators import Interrupted
-from ..io.answers import Answer, read_answers
+from ..io.answers import GivenAnswer, read_answers
 from ..io.atomic import folder_made_whole
 from ..io.manifest import checked, file_digest, is_folder, read_object, with_checksum
 from ..io.pictures import read_npy
@@ -137,7 +137,7 @@ def decided(shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tu
     """
     root, (generation, line, label) = shard.parent, place
     digest = _digest(images, rows, generation, line)
-    people = _finished(root, digest, len(rows))
+    people = _finished(root, digest, rows)
     if not people:
         _hold(shard, images, rows, n, (generation, line), digest)
         raise AwaitsDecisions(f"generation {generation}, {label}: {len(rows)} candidates wait for decisions")
@@ -145,9 +145,9 @@ def decided(shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tu
     record, looks, seconds = [], 0, 0.0
     for rater, order, answers in people:
         for row, answer in zip(order, answers, strict=True):
-            votes[row] += answer.word == "keep"
-            looks, seconds = looks + 1, seconds + answer.seconds
             keep = answer.word == "keep"
+            votes[row] += keep
+            looks, seconds = looks + 1, seconds + answer.seconds
             record.append(
                 {"rater": rater, "row": row, "keep": keep, "seconds": round(answer.seconds, 3), "at": answer.at}
             )
@@ -268,17 +268,22 @@ def _digest(images: np.ndarray, rows: np.ndarray, generation: int, line: int) ->
     return hashlib.sha256(told.encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
 
 
-def _finished(root: Path, digest: str, count: int) -> list[tuple[str, list[int], Sequence[Answer]]]:
+def _finished(root: Path, digest: str, rows: np.ndarray) -> list[tuple[str, list[int], Sequence[GivenAnswer]]]:
     """Return (rater, rows in the order in which they were shown, answers) of everybody who has decided about all."""
-    found = []
+    found: dict[str, tuple[list[int], Sequence[GivenAnswer]]] = {}
     folder = root / AUDITS
     for path in sorted(folder.glob("keep-*.jsonl")) if is_folder(folder) else ():
         header, answers = read_answers(path)
-        plan = header.get("plan") or {}
-        if (plan.get("asked") or {}).get("waiting") != digest or len(answers) < count:
-            continue
-        order = [int(row) for _, _, row in plan["shown"]]
-        if len(order) != count or len(answers) != count:
-            raise ValueError(f"{shown(path)}: expected {count} decisions, got {len(answers)}. The file was changed.")
-        found.append((quoted(header.get("rater"), 60), order, answers))
-    return found
+        try:
+            plan, rater = header["plan"], quoted(header["rater"], 60)
+            if plan["asked"]["waiting"] != digest or len(answers) < len(rows):
+                continue
+            order = [int(row) for _, _, row in plan["shown"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{shown(path)}: not a file of decisions ({quoted(repr(error), 80)})") from error
+        if sorted(order) != rows.tolist() or len(answers) != len(rows):
+            raise ValueError(f"{shown(path)}: not the decisions about these {len(rows)} candidates. Remove it.")
+        if rater in found:
+            raise ValueError(f"{shown(path)}: {rater} has decided twice. Remove one of the two files.")
+        found[rater] = order, answers
+    return [(rater, order, answers) for rater, (order, answers) in found.items()]

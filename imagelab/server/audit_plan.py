@@ -25,7 +25,7 @@ from ..run_folder import RunFolder
 from ..runs.waiting import Waiting
 from ..seeds import rng_at
 
-__all__ = ["ANSWERS", "Asked", "AuditPicture", "Plan", "Task", "planned", "recorded", "stored_plan"]
+__all__ = ["ANSWERS", "Asked", "AuditPicture", "AuditPlan", "Task", "planned", "recorded", "stored_plan"]
 
 Task = Literal["tell", "keep"]
 
@@ -86,7 +86,7 @@ class AuditPicture:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class AuditPlan:
     """The pictures of an audit in the order in which they are shown.
 
     Attributes:
@@ -115,7 +115,7 @@ class Plan:
         }
 
 
-def planned(folder: RunFolder, asked: Asked, waiting: Waiting | None = None) -> Plan:
+def planned(folder: RunFolder, asked: Asked, waiting: Waiting | None = None) -> AuditPlan:
     """Return the pictures of a new audit.
 
     Args:
@@ -130,7 +130,7 @@ def planned(folder: RunFolder, asked: Asked, waiting: Waiting | None = None) -> 
     if waiting is not None:
         rows = rng.permutation(waiting.looked)
         chosen = [AuditPicture("candidates", waiting.generation, int(row)) for row in rows]
-        return Plan(asked, tuple(chosen), _pixels(folder, asked, chosen, waiting), waiting.publish)
+        return AuditPlan(asked, tuple(chosen), _pixels(folder, asked, chosen, waiting), waiting.publish)
     if not 2 <= asked.pictures <= MOST_PICTURES:
         raise ValueError(f"--pictures: expected 2 to {MOST_PICTURES:,}, got {asked.pictures}")
     _check_line(folder, asked.line)
@@ -146,15 +146,15 @@ def planned(folder: RunFolder, asked: Asked, waiting: Waiting | None = None) -> 
             raise ValueError(f"generation {generation} has {there} pictures, and {count} were asked for: --pictures")
         chosen += [AuditPicture("images", generation, int(row)) for row in rng.permutation(there)[:count]]
     chosen = [chosen[place] for place in rng.permutation(len(chosen))]
-    return Plan(asked, tuple(chosen), _pixels(folder, asked, chosen))
+    return AuditPlan(asked, tuple(chosen), _pixels(folder, asked, chosen))
 
 
-def stored_plan(folder: RunFolder, told: Mapping[str, Any], waiting: Waiting | None = None) -> Plan:
+def stored_plan(folder: RunFolder, told: Mapping[str, Any], waiting: Waiting | None = None) -> AuditPlan:
     """Return the plan of a session that was begun.
 
     Args:
         folder: the run.
-        told: the result of :meth:`Plan.stored`, from a file.
+        told: the result of :meth:`AuditPlan.stored`, from a file.
         waiting: the candidates, where the session was about some.
 
     Raises:
@@ -162,7 +162,7 @@ def stored_plan(folder: RunFolder, told: Mapping[str, Any], waiting: Waiting | N
     """
     asked, chosen = recorded(told)
     images = _pixels(folder, asked, chosen, waiting)
-    plan = Plan(asked, chosen, images, None if waiting is None else waiting.publish)
+    plan = AuditPlan(asked, chosen, images, None if waiting is None else waiting.publish)
     if plan.digest() != told.get("pixels"):
         raise ValueError("its pictures are not those that this run holds now")
     return plan
@@ -172,7 +172,7 @@ def recorded(told: Mapping[str, Any]) -> tuple[Asked, tuple[AuditPicture, ...]]:
     """Return what a session was asked and which pictures it shows, from the record in its file.
 
     Raises:
-        ValueError: if it is no result of :meth:`Plan.stored`.
+        ValueError: if it is no result of :meth:`AuditPlan.stored`.
     """
     try:
         said = told["asked"]

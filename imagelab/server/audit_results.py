@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from ..io.answers import Answer, read_answers
+from ..io.answers import GivenAnswer, read_answers
 from ..io.manifest import is_folder
 from ..io.untrusted import quoted, shown
 from ..measurement import t95
@@ -23,11 +23,11 @@ from .agreement import alpha_interval, cohen_kappa, krippendorff_alpha
 from .audit_plan import ANSWERS, Asked, AuditPicture, recorded
 from .signal_detection import Sensitivity, sensitivity
 
-__all__ = ["Agreement", "AuditResults", "Counted", "SessionResult", "audit_results", "session_result"]
+__all__ = ["Agreement", "AnswerCount", "AuditResults", "SessionResult", "audit_results", "session_result"]
 
 
 @dataclass(frozen=True)
-class Counted:
+class AnswerCount:
     """Answers to the pictures of one generation.
 
     Attributes:
@@ -77,8 +77,8 @@ class SessionResult:
     total: int
     begun: str
     real_from: str = ""
-    generations: tuple[Counted, ...] = ()
-    whole: Counted | None = None
+    generations: tuple[AnswerCount, ...] = ()
+    whole: AnswerCount | None = None
     seconds: float = 0.0
     answers: tuple[tuple[AuditPicture, str, float], ...] = field(default=(), repr=False)
 
@@ -155,7 +155,7 @@ def audit_results(run: Path) -> AuditResults:
 
 
 def session_result(
-    asked: Asked, pictures: Sequence[AuditPicture], answers: Sequence[Answer], rater: str, begun: str = ""
+    asked: Asked, pictures: Sequence[AuditPicture], answers: Sequence[GivenAnswer], rater: str, begun: str = ""
 ) -> SessionResult:
     """Return the result of one session; nothing of right and wrong before its last answer.
 
@@ -200,7 +200,9 @@ def _real_from(pictures: Iterable[AuditPicture]) -> str:
     return " and ".join(words[name] for name in words if any(each.source == name for each in pictures))
 
 
-def _counted(asked: Asked, rows: Sequence[tuple[AuditPicture, str, float]], generation: int | None = None) -> Counted:
+def _counted(
+    asked: Asked, rows: Sequence[tuple[AuditPicture, str, float]], generation: int | None = None
+) -> AnswerCount:
     """Return the answers to one generation, or to all pictures."""
     chosen = [row for row in rows if generation is None or row[0].generation == generation]
     if asked.task == "tell":
@@ -215,7 +217,7 @@ def _counted(asked: Asked, rows: Sequence[tuple[AuditPicture, str, float]], gene
         if signals and noises:
             found = sensitivity(sum(signals), len(signals), sum(noises), len(noises))
     seconds = median(row[2] for row in chosen)
-    return Counted(-1 if generation is None else generation, count, len(chosen), low, high, seconds, found)
+    return AnswerCount(-1 if generation is None else generation, count, len(chosen), low, high, seconds, found)
 
 
 def _agreements(sessions: Sequence[SessionResult]) -> list[Agreement]:

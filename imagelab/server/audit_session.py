@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..io.answers import Answer, AnswerFile, read_answers
+from ..io.answers import AnswerFile, GivenAnswer, read_answers
 from ..io.lock import held_alone
 from ..io.manifest import is_folder
 from ..io.untrusted import quoted, shown
 from ..run_folder import RunFolder
 from ..runs.waiting import AUDITS, Waiting
-from .audit_plan import ANSWERS, Asked, Plan, planned, stored_plan
+from .audit_plan import ANSWERS, Asked, AuditPlan, planned, stored_plan
 from .stored_png import stored_pngs
 
 __all__ = ["AuditSession", "OldPicture", "UnknownPicture", "audit_session", "session_path"]
@@ -103,7 +103,7 @@ def audit_session(
 class AuditSession:
     """The pictures of a session in order, and what has been answered."""
 
-    def __init__(self, plan: Plan, file: AnswerFile):
+    def __init__(self, plan: AuditPlan, file: AnswerFile):
         self.plan, self.file = plan, file
         self._pngs = stored_pngs(plan.images)
         key = str(file.header.get("key", "")).encode()
@@ -162,7 +162,7 @@ class AuditSession:
         if word not in self.answers:
             raise ValueError(f"expected {' or '.join(self.answers)}, got {quoted(word, 40)!r}")
         now = time.monotonic()
-        self.file.append(Answer(place, word, now - self._sent.get(place, now), _now()))
+        self.file.append(GivenAnswer(place, word, now - self._sent.get(place, now), _now()))
 
     def _place(self, name: str) -> int:
         place = self._places.get(name)

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from .audit_results import Agreement, AuditResults, Counted, SessionResult
+from .audit_results import Agreement, AnswerCount, AuditResults, SessionResult
 from .signal_detection import Sensitivity
 
 __all__ = ["HOLDS_ONE", "HOLDS_PEOPLE", "name_of", "results_csv", "results_json", "results_text", "share_words"]
@@ -30,7 +30,7 @@ def name_of(generation: int) -> str:
     return {-1: "all", 0: "real"}.get(generation, f"generation {generation}")
 
 
-def share_words(each: Counted) -> str:
+def share_words(each: AnswerCount) -> str:
     """Return a share with its interval, such as "14 of 20, 70 % [48, 85]"."""
     return f"{each.count} of {each.shown}, {100 * each.share:.0f} % [{100 * each.low:.0f}, {100 * each.high:.0f}]"
 
