@@ -168,14 +168,13 @@ def test_a_run_stops_before_it_publishes_and_goes_on_with_exactly_the_decisions(
 def test_waiting_trains_nothing_twice_and_changes_no_byte(
     stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    digests = []
+    digests, fits, plain = [], [], Gaussian.fit
     for name in ("held", "drawn again"):
         experiment, run = again(stopped, tmp_path / name)
         decide(run, "anna", 16)
         if name == "drawn again":
             shutil.rmtree(run / "waiting")  # the candidates are drawn again, and are the same
-        fits: list[int] = []
-        plain = Gaussian.fit
+        fits.clear()
         with monkeypatch.context() as patch:
             patch.setattr(Gaussian, "fit", lambda self, *rest: (fits.append(len(rest[0])), plain(self, *rest))[1])
             with pytest.raises(AwaitsDecisions, match="generation 2"):

@@ -96,7 +96,7 @@ def serve() -> Iterator[Callable[[Sequence[Any]], Client]]:
 
         sock = socket.create_server(("127.0.0.1", 0))
         site = Site(sock.getsockname()[1], TOKEN)
-        settings = {"log_level": "critical", "server_header": False, "date_header": False, "lifespan": "off", "ws": "none"}
+        settings = {"log_level": "critical", "server_header": False, "date_header": False, "lifespan": "off"}
         server = uvicorn.Server(uvicorn.Config(application(site, routes), **settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()

@@ -89,7 +89,8 @@ def test_only_the_picture_that_is_asked_about_can_be_fetched(client: Any, sessio
     answer(client, session)
     status, _, body = client.get(f"/picture/{first}.png")
     assert status == 409 and b"has its answer already" in body
-    for path in ("/picture/" + "0" * 32 + ".png", "/picture/../question.png", "/picture/0.png", "/audits", "/gen-000/images.npy"):
+    forged = "/picture/" + "0" * 32 + ".png"
+    for path in (forged, "/picture/../question.png", "/picture/0.png", "/audits", "/gen-000/images.npy"):
         assert client.get(path)[0] == 404, path
 
 
@@ -121,7 +122,9 @@ def test_forged_ids_and_words_are_refused(client: Any, session: AuditSession, fi
     assert session.done == 0
 
 
-@pytest.mark.parametrize("cookie", ["", "imagelab-1=a-token-for-tests", "NAME=wrong", "NAME=", "NAME=a-token-for-tests2"])
+@pytest.mark.parametrize(
+    "cookie", ["", "imagelab-1=a-token-for-tests", "NAME=wrong", "NAME=", "NAME=a-token-for-tests."]
+)
 def test_without_the_token_no_page_is_shown(client: Any, cookie: str):
     status, _, body = client.get("/question", Cookie=cookie.replace("NAME", client.site.cookie))
     assert status == 403 and b"Open the address that was printed" in body
@@ -205,7 +208,8 @@ def test_what_is_no_form_is_refused(client: Any, session: AuditSession):
 
 def test_every_response_has_the_headers_that_protect_it(client: Any):
     for path, cookie in (("/", None), ("/style.css", None), ("/nothing", None), ("/", "")):
-        headers = {k.lower(): v for k, v in client.get(path, **({} if cookie is None else {"Cookie": cookie}))[1].items()}
+        found = client.get(path, **({} if cookie is None else {"Cookie": cookie}))[1]
+        headers = {name.lower(): value for name, value in found.items()}
         assert headers["cache-control"] == "no-store" and headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"] and headers["x-frame-options"] == "DENY"

@@ -73,7 +73,7 @@ def test_what_the_run_does_not_have_is_refused(finished_run: Path, change: dict,
 def test_a_blank_twin_is_not_shown_against_real_pictures_that_have_what_it_never_saw(finished_run: Path):
     folder = RunFolder.open(finished_run)
     folder.config["experiment"]["blank_twins"] = 1
-    with pytest.raises(ValueError, match="blank twins begin from other real pictures, which would give the answer away"):
+    with pytest.raises(ValueError, match="blank twins begin from other real pictures, which would give"):
         planned(folder, replace(ASKED, line=1))
 
 

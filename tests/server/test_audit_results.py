@@ -25,7 +25,9 @@ from imagelab.server.signal_detection import sensitivity
 ASKED = Asked("tell", 20, (), 0, 0)
 
 
-def sit(run: Path, rater: str, wrong: Callable[[AuditPicture, int], bool], asked: Asked = ASKED, count: int = 99) -> None:
+def sit(
+    run: Path, rater: str, wrong: Callable[[AuditPicture, int], bool], asked: Asked = ASKED, count: int = 99
+) -> None:
     """Let somebody answer, wrongly where ``wrong`` says so; for keeping, wrong means reject."""
     with audit_session(RunFolder.open(run), asked, rater) as session:
         for place, each in list(enumerate(session.plan.shown))[:count]:
@@ -92,7 +94,8 @@ def test_two_people_have_cohens_kappa(a_run: Path):
     sit(a_run, "ben", lambda each, place: place < 3, asked)
     (group,) = audit_results(a_run).agreements
     # both keep 5, both reject 3, one rejects 2 more: agreed .8, expected .5 x .7 + .5 x .3
-    assert group.kappa == pytest.approx((0.8 - 0.5) / 0.5) and group.share == pytest.approx(0.6) and group.d_prime is None
+    assert group.kappa == pytest.approx((0.8 - 0.5) / 0.5) and group.share == pytest.approx(0.6)
+    assert group.d_prime is None
 
 
 def test_a_damaged_file_is_named_and_the_others_are_read(a_run: Path, capsys: pytest.CaptureFixture[str]):

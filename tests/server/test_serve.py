@@ -235,11 +235,12 @@ def test_the_process_that_writes_a_run_is_found_and_stopped_as_by_a_scheduler(ru
 def test_a_started_command_runs_by_itself_and_its_output_is_kept(tmp_path: Path):
     processes = Processes(tmp_path)
     processes.start(["experiments", "show", "no-such-experiment"])
+    (started,) = processes.started()
     for _ in range(300):
-        (started,) = processes.started()
         if started.code is not None:
             break
         time.sleep(0.1)
+        (started,) = processes.started()
     assert started.code and "no-such-experiment" in started.tail
     assert started.words == "imagelab experiments show no-such-experiment"
 

@@ -24,8 +24,10 @@ def test_the_interval_is_that_of_gourevitch_and_galanter():
     found = sensitivity(15, 20, 5, 20)
     rates = 15.5 / 21, 5.5 / 21
     variance = sum(p * (1 - p) / (20 * norm.pdf(norm.ppf(p)) ** 2) for p in rates)
-    assert found.high - found.d_prime == pytest.approx(1.959964 * variance**0.5) == pytest.approx(
-        found.d_prime - found.low
+    assert (
+        found.high - found.d_prime
+        == pytest.approx(1.959964 * variance**0.5)
+        == pytest.approx(found.d_prime - found.low)
     )
 
 
