@@ -69,6 +69,7 @@ def watched(browser: Any, width: int = 1280, **more: Any) -> tuple[Any, list[str
 
 
 def press(tab: Any, key: str) -> None:
+    tab.locator("[autofocus]:focus").wait_for(state="attached")  # the browser sets it after the page is there
     with tab.expect_navigation():
         tab.keyboard.press(key)
 
@@ -157,7 +158,9 @@ def test_two_presses_are_one_answer_and_an_old_page_says_so(browser: Any, starte
     assert tab.title().startswith("Picture 2 of 6")
     old = tab.context.new_page()
     old.goto(tab.url)
+    tab.bring_to_front()
     press(tab, "ArrowLeft")
+    old.bring_to_front()
     press(old, "ArrowRight")
     assert old.locator("h1").text_content() == "Answered already" and violations(old) == []
     with old.expect_navigation():
