@@ -26,7 +26,7 @@ import numpy as np
 from ..generators import Interrupted
 from ..io.answers import GivenAnswer, read_answers
 from ..io.atomic import folder_made_whole
-from ..io.manifest import checked, file_digest, is_folder, read_object, with_checksum
+from ..io.manifest import checked, file_digest, files_in, is_folder, read_object, with_checksum
 from ..io.pictures import read_npy
 from ..io.untrusted import quoted, shown
 from .shard_files import write_npy
@@ -246,6 +246,9 @@ def _waiting(place: Path) -> Waiting | None:
     if is_folder(final):
         return None
     try:
+        listed = {REQUEST, *map(str, told["files"])}
+        for foreign in sorted(set(files_in(place)) - listed):
+            raise ValueError(f"{shown(place / foreign)}: was not written by the run. Remove it.")
         for name, digest in told["files"].items():
             file = place / str(name)
             inside = not Path(str(name)).is_absolute() and ".." not in Path(str(name)).parts

@@ -233,6 +233,10 @@ def test_candidates_that_were_changed_while_they_waited_are_refused(stopped: Pat
         waiting_shards(run)
     with pytest.raises(ValueError, match="was changed"):
         imagelab.run(experiment)
+    shutil.copy(stopped / "waiting" / "gen-001" / "candidates.npy", path)
+    (run / "waiting" / "gen-001" / "model" / "foreign.bin").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"foreign\.bin: was not written by the run"):
+        imagelab.run(experiment)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
