@@ -37,6 +37,7 @@ def audit_command(
     browser: bool = True,
     results: Annotated[bool, Parameter(negative="")] = False,
     format: Literal["text", "json", "csv"] = "text",
+    export: Path | None = None,
 ) -> int:
     """Let a person judge pictures of a run in a browser: which are real, or which to keep.
 
@@ -72,10 +73,19 @@ def audit_command(
         Print what has been answered so far, and serve nothing.
     format
         Of the results: text, json, or csv with one row an answer.
+    export
+        Write the judged pictures to this new folder, sorted by answer, with a table; serve nothing.
     """
     if format != "text" and not results:
         raise UsageError(f"--format {format}: is the form of --results")
     folder = RunFolder.open(run)
+    if export is not None:
+        from ..server.judged_pictures import export_judged
+
+        written, missing = export_judged(folder, export)
+        left_out = f"; {missing} candidates that were not published are not in the run any more" if missing else ""
+        out.print(f"written: {shown(export)}, {written} pictures{left_out}", markup=False)
+        return 0
     if results:
         return _print_results(run, format)
     return _serve(folder, (task, pictures, generations, line, seed), rater, port, browser)

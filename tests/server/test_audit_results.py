@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import t as student
 
 from imagelab.cli.entry import main
@@ -142,3 +143,29 @@ def test_choosing_asking_and_reading_need_neither_torch_nor_a_server():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_judged_pictures_are_exported_by_answer_with_a_table_and_their_marks(
+    a_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sit(a_run, "anna", lambda each, place: place < 4)
+    sit(a_run, "ben", lambda each, place: place < 1)
+    out, again = tmp_path / "judged", ["audit", str(a_run), "--export", str(tmp_path / "judged")]
+    with pytest.raises(SystemExit) as left:
+        main(again)
+    assert left.value.code == 0 and "20 pictures" in capsys.readouterr().out
+    rows = list(csv.DictReader(io.StringIO((out / "metadata.csv").read_text())))
+    assert len(rows) == 20 == len(list(out.rglob("*.png"))) and {row["people"] for row in rows} == {"2"}
+    folder = RunFolder.open(a_run)
+    for row in rows:
+        real = row["real"] == "True"
+        source = np.load(a_run / "gen-000" / "heldout.npy") if real else folder.images(int(row["generation"]))
+        with Image.open(out / row["file_name"]) as picture:
+            np.testing.assert_array_equal(np.asarray(picture).transpose(2, 0, 1), source[int(row["row"])])
+            marks = picture.info["XML:com.adobe.xmp"]
+            assert ("trainedAlgorithmicMedia" in marks) != real  # nothing is claimed of given pictures
+        assert row["file_name"].split("/")[1] == row["answer"]
+    assert sum(row["said"] == "1" for row in rows) == 3  # the two disagree about these
+    with pytest.raises(SystemExit) as left:
+        main(again)
+    assert left.value.code == 1 and "exists already" in capsys.readouterr().err
