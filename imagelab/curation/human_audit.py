@@ -32,7 +32,7 @@ class HumanAudit(ShareKept):
     random choice of them is published; if fewer, some rejected ones are published as well, and ``reason`` in
     curation.json says how many.
 
-    With ``looks``, people see a random part of the candidates. The others are judged by a linear classifier (ridge
+    Of more candidates than ``looks`` people see a random part. The others are judged by a linear classifier (ridge
     logistic regression on the features that distances use), which learns from these decisions in this generation; its
     score is the probability of being kept. If everything was kept, or everything rejected, there is nothing to learn,
     and chance decides among the others. With fewer than some ten looks of each kind it learns little.
@@ -41,7 +41,7 @@ class HumanAudit(ShareKept):
 
     Attributes:
         fraction: share of the candidates that is kept, above 0 and at most 1.
-        looks: how many candidates of a generation people look at; None for all of them.
+        looks: how many candidates of a generation people look at, some minutes for 100; None for all of them.
 
     Example:
         >>> HumanAudit(fraction=0.5, looks=40).candidates(100)
@@ -49,7 +49,7 @@ class HumanAudit(ShareKept):
     """
 
     kind: Literal["human_audit"] = "human_audit"
-    looks: Annotated[int, Field(ge=2)] | None = None
+    looks: Annotated[int, Field(ge=2)] | None = 100
 
     def to_look_at(self, m: int, rng: np.random.Generator) -> np.ndarray:
         """Return the rows that people decide about, a random part of the candidates: int64 [L], sorted."""

@@ -27,7 +27,7 @@ from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
-from .waiting import decided
+from .waiting import AwaitsDecisions, Decided, decided, pretended, settle
 
 __all__ = ["blank_twin", "copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
 
@@ -63,11 +63,10 @@ def curate(
         return images
     n = len(read_npy(real / "images.npy", mmap=True))
     rng = rng_at(experiment.seed, "curation", generation, line)
-    looks = experiment.curation.to_look_at(len(images), rng_at(experiment.seed, "looks", generation, line))
-    people = decided(shard, images, looks, n, (generation, line, experiment.label(line))) if len(looks) else None
-    shares = people.shares if people else None
-    candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng, shares)
+    candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng)
     try:
+        people = _asked(experiment, shard, candidates, n, generation, line)
+        candidates = replace(candidates, judged=people.shares if people else None)
         kept = experiment.curation.choose(candidates, n).check(n, len(images))
     except ValueError as error:
         raise ValueError(f"curation {kind_of(experiment.curation)}, generation {generation}: {error}") from error
@@ -76,6 +75,30 @@ def curate(
     kept = replace(kept, cost={**kept.cost, **asked})
     _write_decision(experiment, shard, kept, len(images), told | _thrown_away(real, candidates, kept.rows))
     return images[kept.rows]
+
+
+def _asked(
+    experiment: Experiment, shard: Path, candidates: Candidates, n: int, generation: int, line: int
+) -> Decided | None:
+    """Return what people have decided; None where the curation does not ask any.
+
+    Raises:
+        AwaitsDecisions: if nobody has decided yet.
+        ValueError: if the curation could not judge these images whatever people decide.
+    """
+    count, curation = len(candidates.images), experiment.curation
+    rows = curation.to_look_at(count, rng_at(experiment.seed, "looks", generation, line))
+    if not len(rows):
+        return None
+    try:
+        return decided(shard, candidates.images, rows, n, (generation, line, experiment.label(line)))
+    except AwaitsDecisions:
+        try:
+            curation.choose(replace(candidates, judged=pretended(count, rows), rng=rng_at(0, "pretended")), n)
+        except ValueError:
+            settle(shard)
+            raise
+        raise
 
 
 def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ..metrics import Evidence, ImageSet, measure_panel
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import image_seeds, rng_at
+from .waiting import pretended
 
 __all__ = ["check_instruments", "preflight", "rehearsal"]
 
@@ -61,10 +62,8 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
     with _trying(f"curation {kind_of(experiment.curation)}"):
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
         rows = experiment.curation.to_look_at(len(drawn), rng_at(0, "preflight/looks"))
-        judged = np.full(len(drawn), np.nan)
-        judged[rows] = np.arange(len(rows)) % 2  # people are not asked about noise
-        pretended = judged if len(rows) else None
-        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), pretended)
+        judged = pretended(len(drawn), rows) if len(rows) else None  # people are not asked about noise
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), judged)
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
 
 

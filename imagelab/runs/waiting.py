@@ -42,6 +42,7 @@ __all__ = [
     "Waiting",
     "Waits",
     "decided",
+    "pretended",
     "settle",
     "taken_up",
     "waiting_shards",
@@ -155,6 +156,18 @@ def decided(shard: Path, images: np.ndarray, rows: np.ndarray, n: int, place: tu
     shares[rows] = votes[rows] / len(people)
     told = {"raters": [rater for rater, _, _ in people], "candidates_sha256": digest, "decisions": record}
     return Decided(shares, told, looks, seconds)
+
+
+def pretended(count: int, rows: np.ndarray) -> np.ndarray:
+    """Return decisions to try a curation with before people are asked: every other one is kept, float64 [count].
+
+    Args:
+        count: candidates.
+        rows: those that people would look at; the others are NaN.
+    """
+    judged = np.full(count, np.nan)
+    judged[rows] = np.arange(len(rows)) % 2
+    return judged
 
 
 def waiting_shards(root: Path) -> list[Waiting]:

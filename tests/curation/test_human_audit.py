@@ -62,6 +62,7 @@ def test_the_share_of_the_people_is_the_score():
 def test_nobody_is_asked_twice_about_what_chance_chose_to_show():
     rows = HumanAudit(looks=10).to_look_at(40, rng_at(0, "looks"))
     assert len(set(rows.tolist())) == 10 and (np.diff(rows) > 0).all() and rows.max() < 40
+    assert HumanAudit(looks=None).to_look_at(150, rng_at(0, "looks")).tolist() == list(range(150))
     assert HumanAudit().to_look_at(7, rng_at(0, "looks")).tolist() == list(range(7))
     assert HumanAudit(looks=99).to_look_at(7, rng_at(0, "looks")).tolist() == list(range(7))
 
@@ -252,3 +253,12 @@ def test_every_line_asks_before_the_run_stops(tmp_path: Path, workers: int):
         imagelab.run(experiment)
     assert RunFolder.open(run).shards() == [(0, -1), (1, 0), (1, 1)]
     assert [(each.generation, each.line) for each in waiting_shards(run)] == [(2, 0), (2, 1)]
+
+
+def test_what_cannot_be_judged_is_said_before_people_have_worked(tmp_path: Path):
+    experiment = small(tmp_path, heldout=8, curation=HumanAudit(looks=6))
+    with pytest.raises(
+        ValueError, match="generation 1: features of 32 candidates and 8 real images: needs at least 10"
+    ):
+        imagelab.run(experiment)
+    assert waiting_shards(experiment.folder) == []

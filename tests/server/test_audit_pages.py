@@ -137,6 +137,7 @@ def test_the_token_moves_from_the_address_to_a_cookie_of_this_port(client: Any):
     assert headers["set-cookie"] == f"{client.site.cookie}=a-token-for-tests; HttpOnly; Path=/; SameSite=strict"
     assert client.get("/?token=wrong")[0] == 403
     assert client.get("//evil.example/?token=a-token-for-tests")[1]["location"].startswith("/evil.example")
+    assert client.get("/question", Cookie=f'odd; ="; {client.site.cookie}=a-token-for-tests; b')[0] == 200
     assert client.get("/question", Cookie="", Authorization="Bearer a-token-for-tests")[0] == 200
 
 
