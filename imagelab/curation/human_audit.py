@@ -41,7 +41,8 @@ class HumanAudit(ShareKept):
 
     Attributes:
         fraction: share of the candidates that is kept, above 0 and at most 1.
-        looks: how many candidates of a generation people look at, some minutes for 100; None for all of them.
+        looks: how many candidates of a generation people look at, some minutes for 100; None, or more than there are,
+            for all of them.
 
     Example:
         >>> HumanAudit(fraction=0.5, looks=40).candidates(100)
