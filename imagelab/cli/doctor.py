@@ -26,6 +26,7 @@ FEATURES = {
     "video": ("imageio_ffmpeg",),
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
+    "onnx": ("onnxruntime",),
 }
 """The extras of the package, and the modules that each brings."""
 

@@ -42,6 +42,7 @@ from .pictures import slides as slides_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
 from .sign import sign_command
+from .statistics import statistics_command
 from .watch import watch as watch_command
 from .weights import weights_app
 
@@ -73,7 +74,8 @@ app.command(compare_command, name="compare", group=LOOK, sort_key=5)
 app.command(inspect_command, name="inspect", group=LOOK, sort_key=6)
 app.command(serve_command, name="serve", group=LOOK, sort_key=7)
 app.command(measure_command, name="measure", group=MEASURE, sort_key=1)
-app.command(audit_command, name="audit", group=MEASURE, sort_key=2)
+app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
+app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

@@ -5,6 +5,7 @@
     imagelab measure REAL FAKE --output results.jsonl   store the numbers
     imagelab measure REAL FAKE --against earlier.jsonl  compare with stored numbers
     imagelab measure REAL FAKE --format markdown        the table for a text; also latex, csv
+    imagelab measure REAL FAKE --network mine.json      also by a feature network of your own
     imagelab measure --list                             list the metrics and their limits
 
 The table goes to standard output, everything else to standard error. With ``--json`` standard output is one JSON
@@ -28,6 +29,8 @@ from rich.table import Table
 from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import Measured, general_panel, measure
+from ..evaluation.reference_statistics import is_statistics, measure_against, read_statistics
+from ..evaluation.sources import Opening
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -37,6 +40,7 @@ from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
 from ..metrics.ladder import seen_by
+from ..metrics.own_network import add_networks
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
 from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
@@ -87,6 +91,9 @@ class MeasureOptions(BaseModel):
             digits).
         catalogue: list the metrics: what each measures, its limits, and how many images it needs.
         plugins: Python files with metrics of your own.
+        network: feature networks of your own, each a description (JSON) of an ONNX, TorchScript or Python network and
+            its preprocessing; distances as they see them are measured, too. Opening a network runs code.
+        space: the feature space of a statistics file that does not say its own.
     """
 
     metrics: str | None = None
@@ -112,6 +119,8 @@ class MeasureOptions(BaseModel):
     form: Annotated[Form, Parameter(name="--format")] = "table"
     catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
     plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
+    network: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
+    space: str = ""
 
 
 def measure_command(
@@ -124,7 +133,8 @@ def measure_command(
     """Measure generated images against real ones: imagelab measure REAL FAKE. Every number is shown with its floor.
 
     REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar(.gz) or .parquet files, or
-    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
+    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout. REAL may also be a
+    statistics file (mu and sigma of features): then the Fréchet distance alone is measured.
 
     Parameters
     ----------
@@ -168,6 +178,10 @@ def measure_command(
 
 def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
     names, value_range = _names(options.metrics), _range(options.value_range)
+    if is_statistics(real):
+        return _against_statistics(real, fake, options, names)
+    if options.space:
+        raise UsageError("--space names the network of a statistics file; REAL is a set of images")
     with _watched() as progress:
         return measure(
             real,
@@ -183,6 +197,7 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             on_bad=options.on_bad,
             key=options.key,
             column=options.column,
+            networks=options.network,
             seed=options.seed,
             device=options.device,
             cache=options.cache,
@@ -190,6 +205,32 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             page=options.page,
             progress=progress,
         )
+
+
+def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: Sequence[str] | None) -> Measured:
+    unused = [name for name in ("train", "blank", "floor") if getattr(options, name)]
+    wrong = [name for name in names or () if name not in ("fid", "frechet")]
+    if unused or wrong:
+        asked = f"--{unused[0]}" if unused else f"--metrics {wrong[0]}"
+        raise UsageError(
+            f"{real} holds the mean and covariance of features, which give the Fréchet distance alone; {asked} needs "
+            "the real images themselves"
+        )
+    if options.network:
+        add_networks(options.network)
+    how = Opening(
+        options.size,
+        options.resize,
+        _range(options.value_range),
+        options.layout,
+        options.on_bad,
+        options.cache,
+        options.white,
+        options.page,
+        options.key,
+        options.column,
+    )
+    return measure_against(read_statistics(real), fake, how, options.space, options.seed, options.device)
 
 
 def catalogue_lines() -> Iterator[str]:

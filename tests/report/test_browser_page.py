@@ -53,19 +53,19 @@ CUT = """() => Array.from(document.querySelectorAll("p, h1, h2, h3, dt, dd, figc
 """Texts that are cut by their own box."""
 
 
-@pytest.fixture
-def folder(make_run: MakeRun) -> Path:
+@pytest.fixture(scope="module")
+def folder(make_shared_run: MakeRun) -> Path:
     faces = Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 8, 7).images
     card = {"freckle_calibration": {"digest": shipped_calibration(64).digest}}
-    return make_run(generations=LAST, faces=faces, provenance=card)
+    return make_shared_run(generations=LAST, faces=faces, provenance=card)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
     return read_run(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(folder: Path) -> Path:
     return write_report(folder)
 
