@@ -28,7 +28,7 @@ from rich.table import Table
 
 from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
-from ..evaluation.evaluate import Measured, general_panel, measure
+from ..evaluation.evaluate import Measured, measure
 from ..evaluation.reference_statistics import is_statistics, measure_against, read_statistics
 from ..evaluation.sources import Opening
 from ..io.arrays import Layout
@@ -39,10 +39,10 @@ from ..io.own_code import load_file
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
-from ..metrics.ladder import seen_by
 from ..metrics.own_network import add_networks
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
+from .measure_list import catalogue_lines
 from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
 
 __all__ = ["measure_command", "read_results"]
@@ -51,14 +51,6 @@ WIDTH = 100
 """Letters a line where the output is no terminal."""
 
 STATUS_SECONDS = 10.0  # seconds between two lines of progress if standard error is not a terminal
-
-
-BETTER = {
-    "lower": "lower is better",
-    "higher": "higher is better",
-    "two-sided": "closer to the value of real images is better",
-    "none": "no direction",
-}
 
 
 class MeasureOptions(BaseModel):
@@ -231,22 +223,6 @@ def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: 
         options.column,
     )
     return measure_against(read_statistics(real), fake, how, options.space, options.seed, options.device)
-
-
-def catalogue_lines() -> Iterator[str]:
-    """Yield the lines of the list of metrics, one paragraph per metric."""
-    _, left_out = general_panel(train=False)
-    for name, row in METRICS.items():
-        yield f"{name}: {row.title}"
-        yield f"    measures    {row.what}"
-        yield f"    limits      {row.blind}"
-        if seen := seen_by(name):
-            yield f"    on faces    {seen.sentence()}"
-        source = f"; {row.cite}" if row.cite else ""
-        yield f"    needs       {row.least} images or more; {BETTER[row.better]}{source}"
-        if name in left_out:
-            yield f"    by default  not used: {left_out[name]}"
-        yield ""
 
 
 def read_results(source: str) -> list[Measurement]:
