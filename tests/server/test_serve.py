@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 from imagelab.run_folder import RunFolder
 from imagelab.runs.check import check_run
 from imagelab.server import runs_list
+from imagelab.server.app import listen
 from imagelab.server.processes import Processes, holder, stop
 from imagelab.server.runs_list import RunList
 from imagelab.server.runs_pages import RunsSite, runs_routes
@@ -29,6 +31,7 @@ import sys, time
 from pathlib import Path
 from imagelab.run_folder import RunFolder
 import signal
+import socket
 signal.signal(signal.SIGTERM, lambda *rest: sys.exit(7))
 with RunFolder(Path(sys.argv[1])).lock():
     print("at work", flush=True)
@@ -294,3 +297,13 @@ def test_a_signal_ends_the_server_in_order(finished_run: Path, tmp_path: Path):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0 and b"Traceback" not in log.read_bytes() and b"show only" in log.read_bytes()
+
+
+def test_a_port_in_use_and_a_missing_server_package_are_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"--port {port}: cannot be used .*Use another port, or 0"):
+            listen(port, lambda site: [], lambda site: None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ValueError, match=r"uvicorn is not installed.*pip install 'imagelab-collapse\[audit\]'"):
+        listen(0, lambda site: [], lambda site: None)
