@@ -60,6 +60,7 @@ def test_a_run_stops_with_4_and_goes_on_with_what_was_decided_over_http(
             assert client.post("/answer", {"picture": name, "answer": word})[0] == 303
         end = client.get("/end")[2].decode()
     assert f"<code>imagelab resume {run}</code>" in end and "Kept 4 of 12" in end
+    assert "The 12 that nobody saw are judged by a classifier" in end
     assert command("resume", str(run)) == 0
     folder = RunFolder.open(run)
     assert set(kept) <= set(folder.candidates(1).tolist()) and len(folder.images(1)) == 12
