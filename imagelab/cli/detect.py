@@ -46,8 +46,8 @@ def detect_command(
     """Train detectors of a run's generated images, test each on other images, and write the result into the run.
 
     A detector reads features, the spectrum, and how well the run's own model copies the image. It knows the images of
-    this run only. The record and the fitted detectors lie in RUN/detection, the report shows them, and `imagelab inspect`
-    uses them.
+    this run only. The record and the fitted detectors lie in RUN/detection; the report shows them, and `imagelab
+    inspect` uses them.
 
     Parameters
     ----------

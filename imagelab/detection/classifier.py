@@ -74,7 +74,8 @@ def fit_detector(real: Cues, fake: Cues, parts: tuple[str, ...]) -> Detector:
     values = (np.concatenate([ours, theirs]) - mean) / scale
     fitted = LogisticRegression(C=SOFT, class_weight="balanced", max_iter=300)
     fitted.fit(values, np.repeat([0, 1], [len(ours), len(theirs)]))
-    return Detector(parts, mean, scale, fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0]))
+    weights, bias = np.ravel(fitted.coef_).astype(np.float64), float(np.ravel(fitted.intercept_)[0])
+    return Detector(parts, mean, scale, weights, bias)
 
 
 def packed(detectors: Mapping[str, Detector]) -> dict[str, np.ndarray]:
@@ -94,15 +95,14 @@ def unpacked(arrays: Mapping[str, np.ndarray], name: str) -> Detector:
         ValueError: for arrays that are no detector.
         KeyError: if there is none of this name.
     """
-    columns = [arrays[f"{name}.{part}"] for part in ("mean", "scale", "weights", "bias")]
+    mean, scale, weights, bias = columns = [arrays[f"{name}.{part}"] for part in ("mean", "scale", "weights", "bias")]
     parts = arrays[f"{name}.parts"]
     if parts.dtype.kind != "U" or parts.ndim != 1 or not len(parts):
         raise ValueError(f"{name}.parts: expected a list of names, got {parts.dtype} {list(parts.shape)}")
-    shape = columns[0].shape
-    if len(shape) != 1 or columns[3].shape != (1,) or any(each.shape != shape for each in columns[1:3]):
+    if mean.ndim != 1 or bias.shape != (1,) or scale.shape != mean.shape or weights.shape != mean.shape:
         raise ValueError(f"{name}: expected mean, scale and weights of one length and one bias")
     if any(each.dtype != np.float64 or not np.isfinite(each).all() for each in columns):
         raise ValueError(f"{name}: expected finite values, float64")
-    if not (columns[1] > 0).all():
+    if not (scale > 0).all():
         raise ValueError(f"{name}.scale: expected values above 0")
-    return Detector(tuple(str(part) for part in parts), *columns[:3], float(columns[3][0]))
+    return Detector(tuple(str(part) for part in parts), mean, scale, weights, float(bias[0]))

@@ -12,9 +12,9 @@ Of the error e = copy - image, and of the image x, each averaged over blocks of 
 with values in 0..1. Blocks stop where the averaged image would be smaller than 4 px.
 
 References:
-    AEROBLADE: training-free detection of latent diffusion images using autoencoder reconstruction error (Ricker, Lukovnikov
-        and Fischer 2024), arXiv:2401.17879. Differs: mean squares at several scales of the run's own model, which a
-        classifier weighs, instead of a perceptual distance that is thresholded.
+    AEROBLADE: training-free detection of latent diffusion images using autoencoder reconstruction error (Ricker,
+        Lukovnikov and Fischer 2024), arXiv:2401.17879. Differs: mean squares at several scales of the run's own
+        model, which a classifier weighs, instead of a perceptual distance that is thresholded.
 """
 
 from __future__ import annotations

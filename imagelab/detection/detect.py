@@ -49,6 +49,7 @@ def detect_run(
         other = Bench(second, experiment_of(second), device, each, told, host=bench)
     trials = run_trials(bench, other)
     some = bench.made(*bench.shards[0])
+    groups = bench.real.tested_groups
     experiment, shape = bench.experiment, run.images(*bench.shards[0]).shape
     record = DetectionRecord(
         version=VERSION,
@@ -70,7 +71,7 @@ def detect_run(
         generations=sorted({generation for generation, _ in bench.shards}),
         real=(len(bench.real.train), len(bench.real.test)),
         made=(len(some.train), len(some.test)),
-        independent=len(bench.real.test) if bench.groups is None else len(np.unique(bench.real.tested_groups)),
+        independent=len(bench.real.test) if groups is None else len(np.unique(groups)),
         second=[] if second is None else [second.path.resolve().name, second.config["signature"]],
         second_lines={} if other is None else {str(line): other.experiment.label(line) for line in other.lines},
         notes=[*_notes(bench)],

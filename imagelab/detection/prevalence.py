@@ -7,8 +7,7 @@ those of the test, and the real ones, too.
 
 If Se + Sp - 1, with the limits of both, is not above 0, the detector says nothing about the set: 0 to 1.
 
-Simulated coverage of the interval, nominal 95 % (tests/detection/test_prevalence.py repeats some of it): see the table
-in experiments/studies/detectors.py.
+experiments/studies/detectors.py has its simulated coverage, nominal 95 %; tests/detection repeats some of it.
 
 References:
     Estimating the prevalence of a disease from a screening test (Rogan, Gladen 1978),

@@ -1,10 +1,10 @@
 """The record of `imagelab detect` in a run, and how it is checked before anything in it is believed.
 
-    RUN/detection/record.json                 all tests, the images they rest on, the digests of what they were made from
-    RUN/detection/detectors-DIGEST.npz        the fitted detectors and the test scores of the pooled one: plain arrays
+    RUN/detection/record.json            all tests, the images they rest on, the digests of what they were made from
+    RUN/detection/detectors-DIGEST.npz   the fitted detectors and the test scores of the pooled one: plain arrays
 
-Both are derived: whoever removes the folder loses nothing that cannot be made again. record.json ends with a checksum and
-names the other file by its SHA-256; both are written aside and renamed. A record whose run has changed since (other
+Both are derived: whoever removes the folder loses nothing that cannot be made again. record.json ends with a checksum
+and names the other file by its SHA-256; both are written aside and renamed. A record whose run has changed since (other
 shards, other digests) is stale and is not used. The checksums guard against damage, not against a forger.
 """
 

@@ -37,14 +37,17 @@ class TextTable:
 
 
 def share_text(value: float) -> str:
-    """Return a share with two digits, three near the ends.
+    """Return a share with two digits, three near the ends, and no 1.00 for less than 1.
 
     Example:
-        >>> share_text(0.5), share_text(0.9984), share_text(1.0), share_text(0.004)
-        ('.50', '.998', '1.00', '.004')
+        >>> share_text(0.5), share_text(0.9984), share_text(0.99996), share_text(1.0), share_text(0.004)
+        ('.50', '.998', '>.999', '1.00', '.004')
     """
+    if 0.9995 <= value < 1:
+        return ">.999"
+    if 0 < value < 0.0005:
+        return "<.001"
     text = f"{value:.3f}" if 0 < value < 0.02 or 0.98 < value < 1 else f"{value:.2f}"
-    text = text if float(text) not in (0.0, 1.0) or value in (0.0, 1.0) else f"{value:.4f}"
     return text.removeprefix("0") if value < 1 else text
 
 
@@ -249,8 +252,8 @@ def _pooled(record: DetectionRecord) -> TextTable:
         "The pooled detector, trained on all lines and generations",
         ("generator", "generation", "AUROC", "generated found"),
         tuple(rows),
-        f"It calls {told_interval(spared and _false(found[0]))} of the real test images generated (interval: test images)."
-        f" {interval_words(record)}",
+        f"It calls {told_interval(spared and _false(found[0]))} of the real test images generated; that interval holds "
+        f"the test images. {interval_words(record)}",
     )
 
 

@@ -20,8 +20,8 @@ metrics/rogan_gladen.py. Where fewer than ten false positives stand behind a rat
 
 References:
     Comparing the areas under correlated ROC curves (DeLong et al. 1988), doi:10.2307/2531595.
-    On the computation of Brier scores and of calibration: Obtaining well calibrated probabilities using Bayesian binning
-        (Naeini, Cooper and Hauskrecht 2015), AAAI: expected calibration error.
+    Obtaining well calibrated probabilities using Bayesian binning (Naeini, Cooper and Hauskrecht 2015), AAAI: the
+        expected calibration error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ __all__ = ["ALARMS", "Rate", "Verdict", "found_at", "judge_scores", "share_of"]
 ALARMS = 10
 """Number of false positives behind a rate, from which on it is not marked."""
 
-FALSE_POSITIVES = (0.01, 0.05)
 BINS = 10
 
 
@@ -110,17 +109,18 @@ def judge_scores(real: np.ndarray, fake: np.ndarray, blocks: Blocks = (None, Non
     scores = np.concatenate([real, fake])
     chance = 1.0 / (1.0 + np.exp(-np.clip(scores, -500, 500)))
     return Verdict(
-        len(real),
-        len(fake),
-        Rate(area, low, high),
-        *(found_at(real, fake, share, (counts[0], counts[1])) for share in FALSE_POSITIVES),
-        found,
-        spared,
-        _mean(found, spared),
-        _equal_error(real, fake),
-        float(average_precision_score(truth, scores, sample_weight=weight)),
-        float((weight * (chance - truth) ** 2).sum()),
-        _calibration_error(chance, truth, weight),
+        n_real=len(real),
+        n_fake=len(fake),
+        area=Rate(area, low, high),
+        at_1=found_at(real, fake, 0.01, (counts[0], counts[1])),
+        at_5=found_at(real, fake, 0.05, (counts[0], counts[1])),
+        sensitivity=found,
+        specificity=spared,
+        balanced=_mean(found, spared),
+        eer=_equal_error(real, fake),
+        precision=float(average_precision_score(truth, scores, sample_weight=weight)),
+        brier=float((weight * (chance - truth) ** 2).sum()),
+        ece=_calibration_error(chance, truth, weight),
     )
 
 

@@ -119,10 +119,11 @@ class Bench:
         if not self.shards:
             raise ValueError(f"{name}: no generation of it is finished; a detector needs generated images")
         real, train, test = self._division
-        if min(len(train), len(test)) < LEAST:
+        if min(len(test), len(train) if self.host is None else LEAST) < LEAST:
             raise ValueError(
-                f"{name}: has {len(real)} held-out real images; a detector needs {2 * LEAST}, half to train and half "
-                "to test. Raise `heldout` in a new run."
+                f"{name}: of its {len(real)} held-out real images {len(train)} can train and {len(test)} can test; a "
+                f"detector needs {LEAST} of each, none of them an image that a model was trained on. Raise `heldout` "
+                "in a new run."
             )
         for generation, line in self.shards:
             count = min(len(self.run.images(generation, line)), self.each)
