@@ -187,17 +187,16 @@ def _pictures(saved: SavedDetector, files: Path) -> tuple[np.ndarray, list[str]]
 
 def _told(mixture: Mixture, saved: SavedDetector, left_out: list[str]) -> Iterator[str]:
     share, labels = mixture.share, labels_of(saved.record)
-    yield f"{share.n} pictures, {share.called} of them called generated"
+    yield f"{share.n} pictures judged, {share.called} of them called generated"
     if not share.informative:
         yield "nothing can be said of the share: the detector errs too often on its own test images"
     else:
         yield f"generated: {told_interval(share.share)} of them (95 % interval)"
     if left_out:
-        yield f"{len(left_out)} files were left out (unreadable, or of another size): {few(left_out)}"
+        yield f"left out, because they are unreadable or of another size: {few(left_out)}"
     if mixture.unlike:
         yield (
-            f"{mixture.unlike} of the pictures are farther from the run's real images than every test image: the "
-            "estimate does not hold for them"
+            f"{mixture.unlike} more pictures were left out: they are unlike every image that the detector was tested on"
         )
     told = {origin: each for origin, each in mixture.by_origin.items() if each.informative}
     if told and share.informative:

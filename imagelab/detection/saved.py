@@ -36,6 +36,7 @@ class Estimate:
         real_as_high: share of held-out real images that score as high or higher.
         made_as_low: share of generated test images that score as low or lower.
         made_as_high: share of generated test images that score as high or higher.
+        tested: number of generated test images.
         known: False where the picture is unlike all test images; then nothing is estimated.
         distance: from the mean of real images, in their standard deviations.
         reach: the largest distance among the test images.
@@ -45,6 +46,7 @@ class Estimate:
     real_as_high: Rate
     made_as_low: Rate
     made_as_high: Rate
+    tested: int
     known: bool
     distance: float
     reach: float
@@ -57,7 +59,7 @@ class Mixture:
     Attributes:
         share: of generated images, if they are of all lines and generations alike.
         by_origin: the same if all generated ones were of one (line, generation).
-        unlike: how many pictures are unlike all test images.
+        unlike: how many pictures are unlike all test images; they are left out of the rest.
         sensitivity: of the detector over all lines and generations.
         specificity: of the detector.
     """
@@ -139,27 +141,42 @@ class SavedDetector:
         formed = self._formed(pixels)
         if formed is None:
             raise ValueError(f"expected a picture of {list(self.record.shape)}, got {list(pixels.shape)}")
-        cues = self.cues(np.ascontiguousarray(formed)[None])
+        cues = self.cues(np.array(formed)[None])
         score, distance = float(self.detector.scores(cues)[0]), float(self.detector.distances(cues)[0])
         real, by_origin, reach = self._tests
         made = np.concatenate(list(by_origin.values()))
-        as_high = share_of(real >= score, self.record.independent)
         return Estimate(
-            score, as_high, share_of(made <= score), share_of(made >= score), distance <= reach, distance, reach
+            score=score,
+            real_as_high=share_of(real >= score, self.record.independent),
+            made_as_low=share_of(made <= score),
+            made_as_high=share_of(made >= score),
+            tested=len(made),
+            known=distance <= reach,
+            distance=distance,
+            reach=reach,
         )
 
     def mixture(self, images: np.ndarray) -> Mixture:
-        """Return how many images of a set, uint8 [N,C,H,W], are generated."""
+        """Return how many images of a set, uint8 [N,C,H,W], are generated.
+
+        Raises:
+            ValueError: if all of them are unlike the images that the detector knows.
+        """
         cues = self.cues(images)
-        called = int((self.detector.scores(cues) > 0).sum())
         real, by_origin, reach = self._tests
-        spared, independent = share_of(real <= 0, self.record.independent), self.record.independent
-        made = np.concatenate(list(by_origin.values()))
+        alike = self.detector.distances(cues) <= reach
+        n = int(alike.sum())
+        if not n:
+            raise ValueError(
+                f"all {len(images)} pictures are unlike every image that the detector of {shown(self.run.path.name)} "
+                "was tested on; it says nothing about them"
+            )
+        called, independent = int((self.detector.scores(cues) > 0)[alike].sum()), self.record.independent
+        made, spared = np.concatenate(list(by_origin.values())), share_of(real <= 0, independent)
         found = share_of(made > 0)
         shares = {
-            origin: prevalence(called, len(images), share_of(each > 0), spared, (len(each), independent))
+            origin: prevalence(called, n, share_of(each > 0), spared, (len(each), independent))
             for origin, each in by_origin.items()
         }
-        unlike = int((self.detector.distances(cues) > reach).sum())
-        whole = prevalence(called, len(images), found, spared, (len(made), independent))
-        return Mixture(whole, shares, unlike, found, spared)
+        whole = prevalence(called, n, found, spared, (len(made), independent))
+        return Mixture(whole, shares, len(images) - n, found, spared)

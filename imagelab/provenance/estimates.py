@@ -26,8 +26,8 @@ SCOPE = (
     "compressed, resized or edited ones, its errors are larger: `imagelab detect` prints them."
 )
 
-Told = tuple[str, tuple[str, ...], dict[str, Any]]
-"""A headline, further sentences, and the same as JSON values."""
+Told = tuple[str, tuple[str, ...], dict[str, Any], bool]
+"""A headline, further sentences, the same as JSON values, and whether the picture counts as generated."""
 
 
 def estimated(pixels: np.ndarray, runs: Sequence[RunFolder]) -> tuple[list[Told], list[str]]:
@@ -73,21 +73,22 @@ def _told(saved: SavedDetector, found: Estimate, name: str) -> Told:
             f"Its cues are {found.distance:.1f} standard deviations of real images from their mean; test images are at "
             f"most {found.reach:.1f} away."
         )
-        return words, (apart, SCOPE), facts
+        return words, (apart, SCOPE), facts, False
     rates = {"real_as_high": found.real_as_high, "made_as_high": found.made_as_high, "made_as_low": found.made_as_low}
     facts |= {key: vars(rate) for key, rate in rates.items()}
     origins = [labels[line] for line in labels]
     facts["tested"] = {"real": record.independent, "generations": record.generations, "lines": origins}
-    side = "generated" if found.score > 0 else "held-out real"
-    headline = f"The detector of {name} gives it the score {found.score:+.2f}: more like the {side} images of that run."
+    headline = (
+        f"The detector of {name} scores it {found.score:+.2f}, where above 0 counts as generated. So high or higher "
+        f"are {told_interval(found.real_as_high)} of {record.independent:,} held-out images of the dataset."
+    )
     tested = f"{len(record.generations)} generations ({record.generations[0]} to {record.generations[-1]})"
     details = (
-        f"A score as high or higher: {told_interval(found.real_as_high)} of {record.independent:,} held-out real "
-        f"images (95 % interval), {told_interval(found.made_as_high)} of the generated test images.",
-        f"A score as low or lower: {told_interval(found.made_as_low)} of the generated test images.",
+        f"Of {found.tested:,} generated test images, {told_interval(found.made_as_high)} score as high or higher and "
+        f"{told_interval(found.made_as_low)} as low or lower (95 % intervals).",
         f"Tested on {tested} of {', '.join(origins[:6])}{' and others' if len(origins) > 6 else ''}. The score is a "
         "log-odds for equally many of both; how probable it is that this picture is generated depends on how many such "
         "pictures are, which is not known.",
         SCOPE,
     )
-    return headline, details, facts
+    return headline, details, facts, found.score > 0

@@ -146,7 +146,7 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
         known = _in_ledger(picture.pixels, ledger, anchors)
         findings += known or _alike(picture.pixels, ledger)
         estimates, unused = estimated(picture.pixels, ledger.runs)
-        findings += [Finding("estimate", *each, strength=STRENGTH["estimate"] * (not known)) for each in estimates]
+        findings += [Finding("estimate", *told, STRENGTH["estimate"] * counts) for *told, counts in estimates]
         remarks += unused
         findings += _claimed(claims_in(path), picture)
     if not can_verify():
