@@ -111,7 +111,7 @@ class DetectionRecord:
         folder.mkdir(exist_ok=True)
         with held_alone(folder / "record.lock", shown(folder), "is writing the detectors of this run"):
             arrays = packed(trials.detectors) | {f"scores.{name}": each for name, each in trials.scores.items()}
-            arrays["reach"] = np.array([trials.reach])
+            arrays["reach"] = np.array(trials.reach)
             partial = folder / "detectors.npz"
             with written_whole(partial) as place, place.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
@@ -188,8 +188,10 @@ def load_detector(run: RunFolder, record: DetectionRecord, name: str = POOLED) -
         return unpacked({f"{name}.{part}": each for part, each in zip(PARTS, columns, strict=True)}, name)
 
 
-def load_scores(run: RunFolder, record: DetectionRecord) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], float]:
-    """Return the pooled detector's scores of real test images, those of each (line, generation), and their reach.
+def load_scores(
+    run: RunFolder, record: DetectionRecord
+) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], np.ndarray]:
+    """Return the pooled detector's scores of real test images, those of each (line, generation), and their reach [2].
 
     Raises:
         ValueError: if the file is not the one that the record names.
@@ -201,7 +203,9 @@ def load_scores(run: RunFolder, record: DetectionRecord) -> tuple[np.ndarray, di
     for each in (reach, real, *made):
         if each.ndim != 1 or each.dtype != np.float64 or not len(each) or not np.isfinite(each).all():
             raise ValueError(f"{shown(path)}: expected finite scores, float64 [N]")
-    return real, dict(zip(places, made, strict=True)), float(reach[0])
+    if len(reach) != 2:
+        raise ValueError(f"{shown(path)}: expected the reach of real and of generated images, got {len(reach)} values")
+    return real, dict(zip(places, made, strict=True)), reach
 
 
 def _file(run: RunFolder, record: DetectionRecord) -> Path:

@@ -1,7 +1,8 @@
 """A detector read back from a run and applied to other pictures: one picture, or a whole set of unknown mixture.
 
 It knows the images of its run only: pictures of that size, of that kind, not altered. Pictures farther from the real
-images of the run than all of its test images are not judged at all.
+images of the run than all of its test images are not judged at all: those that count as generated are compared with
+the generated test images, the others with the real ones.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Estimate:
         tested: number of generated test images.
         known: False where the picture is unlike all test images; then nothing is estimated.
         distance: from the mean of real images, in their standard deviations.
-        reach: the largest distance among the test images.
+        reach: the largest distance among the test images that it counts with, generated or real.
     """
 
     score: float
@@ -121,7 +122,7 @@ class SavedDetector:
         return found if found.shape == shape else None
 
     @cached_property
-    def _tests(self) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], float]:
+    def _tests(self) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray], np.ndarray]:
         return load_scores(self.run, self.record)
 
     def cues(self, images: np.ndarray) -> Cues:
@@ -151,9 +152,9 @@ class SavedDetector:
             made_as_low=share_of(made <= score),
             made_as_high=share_of(made >= score),
             tested=len(made),
-            known=distance <= reach,
+            known=distance <= reach[int(score > 0)],
             distance=distance,
-            reach=reach,
+            reach=float(reach[int(score > 0)]),
         )
 
     def mixture(self, images: np.ndarray) -> Mixture:
@@ -164,14 +165,15 @@ class SavedDetector:
         """
         cues = self.cues(images)
         real, by_origin, reach = self._tests
-        alike = self.detector.distances(cues) <= reach
+        generated = self.detector.scores(cues) > 0
+        alike = self.detector.distances(cues) <= reach[generated.astype(int)]
         n = int(alike.sum())
         if not n:
             raise ValueError(
                 f"all {len(images)} pictures are unlike every image that the detector of {shown(self.run.path.name)} "
                 "was tested on; it says nothing about them"
             )
-        called, independent = int((self.detector.scores(cues) > 0)[alike].sum()), self.record.independent
+        called, independent = int(generated[alike].sum()), self.record.independent
         made, spared = np.concatenate(list(by_origin.values())), share_of(real <= 0, independent)
         found = share_of(made > 0)
         shares = {

@@ -68,7 +68,8 @@ def averaged(groups: Iterable[Sequence[Rate]]) -> Averaged | None:
 
 def role_labels(record: DetectionRecord) -> dict[int, str]:
     """Return the label of every generator that was judged, by its role."""
-    return {each.role: each.label for each in reversed(record.lines) if each.chain == 0}
+    found = {each.role: each.label for each in record.lines if each.chain == 0}
+    return dict(sorted(found.items()))
 
 
 def rows_of(record: DetectionRecord, role: int, kind: str, variant: str, **same: object) -> list[list[TrialRow]]:

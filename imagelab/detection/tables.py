@@ -13,7 +13,19 @@ from .summary import Averaged, averaged, role_labels, rows_of
 from .trials import ALL, PLAIN, POOLED, TrialRow, altered_generations
 from .verdicts import Rate
 
-__all__ = ["TextTable", "all_tables", "altered_table", "lines_table", "matrix_values", "share_text", "told_interval"]
+__all__ = [
+    "TextTable",
+    "all_tables",
+    "altered_table",
+    "false_positives",
+    "interval_words",
+    "lines_table",
+    "markdown",
+    "matrix_values",
+    "same_area",
+    "share_text",
+    "told_interval",
+]
 
 MATRICES = (ALL, "features")
 VARIANT_WORDS = {ALL: "all cues", PLAIN: "without the copying error", "features": "features alone", POOLED: "pooled"}
@@ -208,31 +220,36 @@ def _targets(
 
 def altered_table(record: DetectionRecord) -> TextTable:
     """Return the table of detectors on altered images."""
-    rows = []
+    rows, generations = [], altered_generations(record.generations)
     names = list(dict.fromkeys(row.alteration for row in record.rows if row.alteration))
     for role, label in role_labels(record).items():
         for variant in (ALL, PLAIN):
-            for generation in altered_generations(record.generations):
-                for name in ("", *names):
-                    kind = "altered" if name else "same"
-                    own = rows_of(record, role, kind, variant, tested=generation, alteration=name)
-                    if not any(own):
-                        continue
-                    cells = [
-                        told_interval(averaged([[figure(row) for row in each] for each in own]))
-                        for figure in (lambda r: r.verdict.area, _false, lambda r: r.verdict.sensitivity)
-                    ]
-                    rows.append((label, VARIANT_WORDS[variant], str(generation), name or "unaltered", *cells))
+            for name in ("", *names):
+                kind = "altered" if name else "same"
+                own = rows_of(record, role, kind, variant, alteration=name)
+                own = [[row for row in each if row.tested in generations] for each in own]
+                if not any(own):
+                    continue
+                cells = [
+                    averaged([[row.verdict.area for row in each if row.tested == generation] for each in own])
+                    for generation in generations
+                ]
+                cells += [averaged([[false_positives(row) for row in each] for each in own])]
+                cells += [averaged([[row.verdict.sensitivity for row in each] for each in own])]
+                words = (label, VARIANT_WORDS[variant], name or "unaltered")
+                rows.append((*words, *(told_interval(cell) for cell in cells)))
+    heads = tuple(f"AUROC, generation {generation}" for generation in generations)
     return TextTable(
         "After JPEG compression and resizing, both kinds of image altered alike",
-        ("generator", "reads", "generation", "images", "AUROC", "real called generated", "generated found"),
+        ("generator", "reads", "images", *heads, "real called generated", "generated found"),
         tuple(rows),
         f"{interval_words(record)} Altered: at most 200 images of each kind. The last two columns are at the threshold "
-        "of unaltered images, 0.",
+        "of unaltered images, means over these generations.",
     )
 
 
-def _false(row: TrialRow) -> Rate:
+def false_positives(row: TrialRow) -> Rate:
+    """Return the share of real test images that are called generated."""
     spared = row.verdict.specificity
     return Rate(1 - spared.value, 1 - spared.high, 1 - spared.low)
 
@@ -247,13 +264,13 @@ def _pooled(record: DetectionRecord) -> TextTable:
             if own:
                 figures = ([[row.verdict.area] for row in own], [[row.verdict.sensitivity] for row in own])
                 rows.append((label, str(generation), *(told_interval(averaged(each)) for each in figures)))
-    spared = found[0].verdict.specificity if found else None
+    called = told_interval(false_positives(found[0]) if found else None)
     return TextTable(
         "The pooled detector, trained on all lines and generations",
         ("generator", "generation", "AUROC", "generated found"),
         tuple(rows),
-        f"It calls {told_interval(spared and _false(found[0]))} of the real test images generated; that interval holds "
-        f"the test images. {interval_words(record)}",
+        f"It calls {called} of the real test images generated; that interval holds the test images. "
+        f"{interval_words(record)}",
     )
 
 

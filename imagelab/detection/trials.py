@@ -67,13 +67,14 @@ class Trials:
         rows: the tests.
         detectors: name -> detector; see :func:`detector_name`.
         scores: of the pooled detector on test images: "real" and "LINE/GENERATION" -> float64 [N].
-        reach: how far from the mean of real images the test images are, at most; see :meth:`Detector.distances`.
+        reach: how far from the mean of real images the real and the generated test images are, at most; see
+            :meth:`Detector.distances`.
     """
 
     rows: list[TrialRow] = field(default_factory=list)
     detectors: dict[str, Detector] = field(default_factory=dict)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
-    reach: float = 0.0
+    reach: tuple[float, float] = (0.0, 0.0)
 
 
 def detector_name(variant: str, line: int, generation: int) -> str:
@@ -170,12 +171,13 @@ def _pooled(found: Trials, bench: Bench, second: Bench | None) -> None:
     found.detectors[POOLED] = detector
     score = _Scored(detector, bench)
     found.scores["real"] = score.real
-    found.reach = float(detector.distances(bench.real.testing()).max())
+    farthest = 0.0
     for generation, line in bench.shards:
         found.scores[f"{line}/{generation}"] = score.of(generation, line)
-        found.reach = max(found.reach, float(detector.distances(bench.made(generation, line).testing()).max()))
+        farthest = max(farthest, float(detector.distances(bench.made(generation, line).testing()).max()))
         verdict = score.against(generation, line)
         found.rows.append(TrialRow("same", POOLED, -1, 0, line, generation, "", verdict))
+    found.reach = float(detector.distances(bench.real.testing()).max()), farthest
     if second is not None:
         far = _Scored(detector, second)
         for generation, line in second.shards:

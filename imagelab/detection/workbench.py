@@ -14,13 +14,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
-from ..experiment import Experiment
+from ..experiment import Experiment, explain
 from ..generators.base import RunContext
 from ..io.chain import FEATURES as FEATURES_FOLDER
 from ..io.npy import npz_columns
 from ..io.pictures import read_npy
-from ..io.untrusted import shown
+from ..io.untrusted import quoted, shown
 from ..metrics.base import ImageSet
 from ..metrics.features import PRIMARY, features
 from ..pool import REAL
@@ -46,8 +47,8 @@ def experiment_of(run: RunFolder) -> Experiment:
     """
     try:
         return Experiment.model_validate(run.config["experiment"])
-    except ValueError as error:
-        raise ValueError(f"{shown(run.path)}: its settings cannot be read: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{shown(run.path)}: its settings cannot be read: {quoted(explain(error), 300)}") from error
 
 
 def copier_of(run: RunFolder, experiment: Experiment, line: int, device: str = "cpu") -> Copier | None:

@@ -6,15 +6,17 @@ It shows what `imagelab detect` has written into the run. Nothing is computed he
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from markupsafe import Markup
 
 from ..detection.record import DetectionRecord
 from ..detection.summary import Averaged, averaged, role_labels, rows_of
 from ..detection.tables import (
     TextTable,
     altered_table,
+    false_positives,
     interval_words,
     lines_table,
     matrix_values,
@@ -83,14 +85,14 @@ def detection(run: Run) -> tuple[Detection | None, str]:
     roles = role_labels(record)
     if 0 not in roles:
         return None, ""
-    across = lines_table(record)
+    across, curve = lines_table(record), _curve(run, record)
     maps = tuple(
         heat for variant, title in ((ALL, "all cues"), ("features", "features alone"))
         if (heat := _heat_map(record, variant, f"{plain(roles[0], 40)}, {title}")) is not None
     )  # fmt: skip
     return Detection(
         tuple(_sentences(record)),
-        _curve(run, record),
+        replace(curve, svg=Markup(curve.svg)),
         interval_words(record),
         maps,
         altered_table(record),
@@ -109,6 +111,13 @@ def _sentences(record: DetectionRecord) -> Iterator[str]:
             "A detector is trained on one half of the images and tested on the other half. With all cues its AUROC is "
             f"{told_interval(whole[0])} in generation {first}"
             + (f" and {told_interval(whole[1])} in generation {last}." if last != first else ".")
+        )
+    resized = [[false_positives(row) for row in own] for own in rows_of(record, 0, "altered", ALL, alteration=HALF)]
+    called = averaged(resized)
+    if called is not None and called.low > 0.05:
+        yield (
+            f"Resized to half the side and back, {told_interval(called)} of the real images are called generated: the "
+            "detector knows unaltered images only."
         )
     if alone[0] is None or alone[1] is None or first == last:
         return
