@@ -13,9 +13,9 @@ import numpy as np
 from cyclopts import Parameter
 
 from ..detection.detect import detect_run
-from ..detection.prevalence import Prevalence
+from ..detection.prevalence import GeneratedShare
 from ..detection.record import DetectionRecord, labels_of
-from ..detection.saved import Mixture, SavedDetector
+from ..detection.saved import MixedSet, SavedDetector
 from ..detection.tables import TextTable, all_tables, markdown, told_interval
 from ..detection.workbench import EACH, LEAST
 from ..evaluation.comparison import columns
@@ -185,7 +185,7 @@ def _pictures(saved: SavedDetector, files: Path) -> tuple[np.ndarray, list[str]]
     return np.stack(found), left_out
 
 
-def _told(mixture: Mixture, saved: SavedDetector, left_out: list[str]) -> Iterator[str]:
+def _told(mixture: MixedSet, saved: SavedDetector, left_out: list[str]) -> Iterator[str]:
     share, labels = mixture.share, labels_of(saved.record)
     yield f"{share.n} pictures judged, {share.called} of them called generated"
     if not share.informative:
@@ -217,8 +217,8 @@ def _place(origin: tuple[int, int], labels: Mapping[int, str]) -> str:
     return f"{labels.get(origin[0], f'line {origin[0]}')}, generation {origin[1]}"
 
 
-def _as_json(mixture: Mixture, saved: SavedDetector, left_out: list[str]) -> dict[str, object]:
-    def plain(each: Prevalence) -> dict[str, object]:
+def _as_json(mixture: MixedSet, saved: SavedDetector, left_out: list[str]) -> dict[str, object]:
+    def plain(each: GeneratedShare) -> dict[str, object]:
         known = each.share.value if each.informative else None
         return {"value": known, "low": each.share.low, "high": each.share.high}
 

@@ -25,11 +25,11 @@ from ..metrics.freckle_calibration import CardValue
 from ..metrics.rogan_gladen import corrected, corrected_limits
 from .verdicts import Rate
 
-__all__ = ["Prevalence", "prevalence"]
+__all__ = ["GeneratedShare", "generated_share"]
 
 
 @dataclass(frozen=True)
-class Prevalence:
+class GeneratedShare:
     """The share of generated images in a set.
 
     Attributes:
@@ -45,7 +45,9 @@ class Prevalence:
     informative: bool
 
 
-def prevalence(called: int, n: int, sensitivity: Rate, specificity: Rate, tested: tuple[int, int]) -> Prevalence:
+def generated_share(
+    called: int, n: int, sensitivity: Rate, specificity: Rate, tested: tuple[int, int]
+) -> GeneratedShare:
     """Return the share of generated images in a set.
 
     Args:
@@ -56,17 +58,17 @@ def prevalence(called: int, n: int, sensitivity: Rate, specificity: Rate, tested
         tested: how many independent generated and real images these two are known from.
 
     Example:
-        >>> found = prevalence(30, 100, Rate(0.9, 0.86, 0.93), Rate(0.95, 0.92, 0.97), (300, 300))
+        >>> found = generated_share(30, 100, Rate(0.9, 0.86, 0.93), Rate(0.95, 0.92, 0.97), (300, 300))
         >>> [round(each, 2) for each in (found.share.value, found.share.low, found.share.high)]
         [0.29, 0.2, 0.4]
     """
     if sensitivity.low + specificity.low - 1.0 <= 0.0:
-        return Prevalence(Rate(math.nan, 0.0, 1.0), called, n, False)
+        return GeneratedShare(Rate(math.nan, 0.0, 1.0), called, n, False)
     cards = _card(sensitivity, tested[0]), _card(specificity, tested[1])
     value, _ = corrected(called, n, *cards)
     low, high = corrected_limits(called, n, *cards)
     share, low, high = (float(np.clip(each, 0.0, 1.0)) for each in (value, low, high))
-    return Prevalence(Rate(share, low, high), called, n, True)
+    return GeneratedShare(Rate(share, low, high), called, n, True)
 
 
 def _card(rate: Rate, n: int) -> CardValue:

@@ -19,17 +19,17 @@ from ..metrics.features import PRIMARY, SPACES
 from ..run_folder import RunFolder
 from .classifier import Detector
 from .cues import RECONSTRUCTION, Copier, Cues, cues_of
-from .prevalence import Prevalence, prevalence
+from .prevalence import GeneratedShare, generated_share
 from .record import DetectionRecord, load_detector, load_scores
 from .trials import POOLED
 from .verdicts import Rate, share_of
 from .workbench import copier_of, experiment_of
 
-__all__ = ["Estimate", "Mixture", "SavedDetector"]
+__all__ = ["MixedSet", "SavedDetector", "ScoredPicture"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ScoredPicture:
     """What the detector says of one picture.
 
     Attributes:
@@ -54,7 +54,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixedSet:
     """What the detector says of a set.
 
     Attributes:
@@ -65,8 +65,8 @@ class Mixture:
         specificity: of the detector.
     """
 
-    share: Prevalence
-    by_origin: Mapping[tuple[int, int], Prevalence]
+    share: GeneratedShare
+    by_origin: Mapping[tuple[int, int], GeneratedShare]
     unlike: int
     sensitivity: Rate
     specificity: Rate
@@ -133,7 +133,7 @@ class SavedDetector:
         """Return the log-odds of being generated, float64 [N], of images, uint8 [N,C,H,W]."""
         return self.detector.scores(self.cues(images))
 
-    def estimate(self, pixels: np.ndarray) -> Estimate:
+    def estimate(self, pixels: np.ndarray) -> ScoredPicture:
         """Return what the detector says of one picture, uint8 [C,H,W].
 
         Raises:
@@ -146,7 +146,7 @@ class SavedDetector:
         score, distance = float(self.detector.scores(cues)[0]), float(self.detector.distances(cues)[0])
         real, by_origin, reach = self._tests
         made = np.concatenate(list(by_origin.values()))
-        return Estimate(
+        return ScoredPicture(
             score=score,
             real_as_high=share_of(real >= score, self.record.independent),
             made_as_low=share_of(made <= score),
@@ -157,7 +157,7 @@ class SavedDetector:
             reach=float(reach[int(score > 0)]),
         )
 
-    def mixture(self, images: np.ndarray) -> Mixture:
+    def mixture(self, images: np.ndarray) -> MixedSet:
         """Return how many images of a set, uint8 [N,C,H,W], are generated.
 
         Raises:
@@ -177,8 +177,8 @@ class SavedDetector:
         made, spared = np.concatenate(list(by_origin.values())), share_of(real <= 0, independent)
         found = share_of(made > 0)
         shares = {
-            origin: prevalence(called, n, share_of(each > 0), spared, (len(each), independent))
+            origin: generated_share(called, n, share_of(each > 0), spared, (len(each), independent))
             for origin, each in by_origin.items()
         }
-        whole = prevalence(called, n, found, spared, (len(made), independent))
-        return Mixture(whole, shares, len(images) - n, found, spared)
+        whole = generated_share(called, n, found, spared, (len(made), independent))
+        return MixedSet(whole, shares, len(images) - n, found, spared)

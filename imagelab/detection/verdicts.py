@@ -38,7 +38,7 @@ from ..metrics.intervals import area_interval
 from ..metrics.jackknife import Blocks
 from ..metrics.rogan_gladen import binomial_limits
 
-__all__ = ["ALARMS", "Rate", "Verdict", "found_at", "judge_scores", "share_of"]
+__all__ = ["ALARMS", "Rate", "Verdict", "judge_scores", "rate_at", "share_of"]
 
 ALARMS = 10
 """Number of false positives behind a rate, from which on it is not marked."""
@@ -112,8 +112,8 @@ def judge_scores(real: np.ndarray, fake: np.ndarray, blocks: Blocks = (None, Non
         n_real=len(real),
         n_fake=len(fake),
         area=Rate(area, low, high),
-        at_1=found_at(real, fake, 0.01, (counts[0], counts[1])),
-        at_5=found_at(real, fake, 0.05, (counts[0], counts[1])),
+        at_1=rate_at(real, fake, 0.01, (counts[0], counts[1])),
+        at_5=rate_at(real, fake, 0.05, (counts[0], counts[1])),
         sensitivity=found,
         specificity=spared,
         balanced=_mean(found, spared),
@@ -139,7 +139,7 @@ def share_of(hits: np.ndarray, independent: int | None = None) -> Rate:
     return Rate(value, ends[0][0], ends[1][1])
 
 
-def found_at(real: np.ndarray, fake: np.ndarray, share: float, independent: tuple[int, int]) -> Rate:
+def rate_at(real: np.ndarray, fake: np.ndarray, share: float, independent: tuple[int, int]) -> Rate:
     """Return the share of generated images found if a share of real ones may be called generated.
 
     Args:

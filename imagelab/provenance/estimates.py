@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..detection.record import labels_of
-from ..detection.saved import Estimate, SavedDetector
+from ..detection.saved import SavedDetector, ScoredPicture
 from ..detection.tables import told_interval
 from ..io.untrusted import quoted, shown
 from ..run_folder import RunFolder
@@ -59,7 +59,7 @@ def _saved(run: RunFolder) -> SavedDetector | None:
     return SavedDetector.open(run)
 
 
-def _told(saved: SavedDetector, found: Estimate, name: str) -> Told:
+def _told(saved: SavedDetector, found: ScoredPicture, name: str) -> Told:
     record, labels = saved.record, labels_of(saved.record)
     facts: dict[str, Any] = {
         "run": name,

@@ -146,7 +146,10 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
         known = _in_ledger(picture.pixels, ledger, anchors)
         findings += known or _alike(picture.pixels, ledger)
         estimates, unused = estimated(picture.pixels, ledger.runs)
-        findings += [Finding("estimate", *told, STRENGTH["estimate"] * counts) for *told, counts in estimates]
+        findings += [
+            Finding("estimate", words, details, facts, STRENGTH["estimate"] * counts)
+            for words, details, facts, counts in estimates
+        ]
         remarks += unused
         findings += _claimed(claims_in(path), picture)
     if not can_verify():

@@ -156,8 +156,8 @@ def _curve(run: Run, record: DetectionRecord) -> Curve:
         colour, x = line_colour(order), [generation for generation, _ in points]
         y, low, high = (np.array([getattr(each, end) for _, each in points]) for end in ("value", "low", "high"))
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        style = {"linestyle": ":", "linewidth": 1.6} if dotted else {"linewidth": 2.0}
-        axes.plot(x, y, color=colour, marker=MARKERS[order % len(MARKERS)], markersize=5, **style)
+        marker, style, width = MARKERS[order % len(MARKERS)], ":" if dotted else "-", 1.6 if dotted else 2.0
+        axes.plot(x, y, color=colour, marker=marker, markersize=5, linestyle=style, linewidth=width)
         ends.append((float(y[-1]), label, colour))
         told.append(f"{label}: {share_text(float(y[0]))} in generation {x[0]}, {share_text(float(y[-1]))} in {x[-1]}")
     lowest = min(axes.get_ylim()[0], 0.48)

@@ -60,7 +60,7 @@ def test_altered_images_are_really_altered_and_scored(gaussian_run: RunFolder, t
             for each in (real, fake)
         ]
         found = row(record, kind="altered", variant="all", line=1, trained=1, alteration=name)
-        assert found.verdict.area == judge_scores(*scores).area, name
+        assert found.verdict.area == judge_scores(scores[0], scores[1]).area, name
 
 
 def test_resizing_keeps_a_flat_image_and_takes_the_finest_detail() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.detection.prevalence import prevalence
+from imagelab.detection.prevalence import generated_share
 from imagelab.detection.verdicts import Rate, share_of
 
 REPEATS = 400
@@ -19,17 +19,17 @@ def test_the_interval_of_a_mixture_covers_its_share(share: float, rng: np.random
         found, spared = share_of(rng.normal(1.0, 1, 150) > 0), share_of(rng.normal(-1.5, 1, 200) <= 0)
         made = int(rng.binomial(100, share))
         called = int((rng.normal(1.0, 1, made) > 0).sum() + (rng.normal(-1.5, 1, 100 - made) > 0).sum())
-        low_high = prevalence(called, 100, found, spared, (150, 200)).share
+        low_high = generated_share(called, 100, found, spared, (150, 200)).share
         held += low_high.low <= share <= low_high.high
     assert held / REPEATS >= 0.925
 
 
 def test_the_raw_count_of_a_detector_that_errs_is_biased_and_the_estimate_is_not() -> None:
     called = round(1000 * (0.1 * 0.8 + 0.9 * 0.2))
-    found = prevalence(called, 1000, Rate(0.8, 0.78, 0.82), Rate(0.8, 0.78, 0.82), (2000, 2000))
+    found = generated_share(called, 1000, Rate(0.8, 0.78, 0.82), Rate(0.8, 0.78, 0.82), (2000, 2000))
     assert called / 1000 == 0.26 and found.share.value == pytest.approx(0.1)
 
 
 def test_a_detector_that_only_guesses_says_nothing() -> None:
-    found = prevalence(50, 100, Rate(0.55, 0.45, 0.65), Rate(0.5, 0.4, 0.6), (100, 100))
+    found = generated_share(50, 100, Rate(0.55, 0.45, 0.65), Rate(0.5, 0.4, 0.6), (100, 100))
     assert not found.informative and (found.share.low, found.share.high) == (0.0, 1.0)

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from imagelab.detection.classifier import fit_detector
-from imagelab.detection.verdicts import found_at, judge_scores, share_of
+from imagelab.detection.verdicts import judge_scores, rate_at, share_of
 
 
 def test_a_detector_of_two_equal_sets_is_at_chance_level(rng: np.random.Generator) -> None:
@@ -26,7 +26,7 @@ def test_a_detector_of_two_equal_sets_is_at_chance_level(rng: np.random.Generato
 def test_a_detector_tested_on_what_it_was_trained_on_would_look_better(rng: np.random.Generator) -> None:
     sets = [{"x": rng.standard_normal((80, 60))} for _ in range(2)]
     detector = fit_detector(sets[0], sets[1], ("x",))
-    assert judge_scores(*(detector.scores(each) for each in sets)).area.low > 0.6
+    assert judge_scores(detector.scores(sets[0]), detector.scores(sets[1])).area.low > 0.6
 
 
 def test_the_figures_of_known_scores(rng: np.random.Generator) -> None:
@@ -52,14 +52,14 @@ def test_unequal_numbers_of_images_change_no_weighted_figure(rng: np.random.Gene
 def test_a_rate_at_few_false_positives_holds_its_own_threshold(rng: np.random.Generator) -> None:
     truth, held = float(norm.sf(norm.isf(0.05) - 2.0)), 0
     for _ in range(300):
-        rate = found_at(rng.standard_normal(300), rng.normal(2, 1, 200), 0.05, (300, 200))
+        rate = rate_at(rng.standard_normal(300), rng.normal(2, 1, 200), 0.05, (300, 200))
         held += rate.low <= truth <= rate.high
     assert held >= 276  # of 300; 95 % of them are 285
 
 
 def test_a_rate_at_one_percent_needs_a_thousand_real_images() -> None:
     fake = np.linspace(0, 3, 100)
-    few, many = (found_at(np.linspace(-3, 0, n), fake, 0.01, (n, 100)) for n in (100, 1000))
+    few, many = (rate_at(np.linspace(-3, 0, n), fake, 0.01, (n, 100)) for n in (100, 1000))
     assert (few.few, many.few) == (True, False)
     assert few.low == 0.0 and many.low > 0.9  # below some 370 real images even the largest score is no bound
 
