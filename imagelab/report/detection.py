@@ -175,7 +175,7 @@ def _series(record: DetectionRecord) -> Iterator[tuple[str, list[tuple[int, Aver
         kept = [(generation, found) for generation, found in points if found is not None]
         if kept:
             yield label, kept, False
-    for variant, label in ((ALL, "all, resized"), (PLAIN, "no copy, resized")):
+    for variant, label in ((ALL, "resized, all cues"), (PLAIN, "resized, no copying")):
         points = []
         for generation in record.generations:
             own = rows_of(record, 0, "altered", variant, tested=generation, alteration=HALF)
