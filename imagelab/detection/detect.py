@@ -49,7 +49,6 @@ def detect_run(
         other = Bench(second, experiment_of(second), device, each, told, host=bench)
     trials = run_trials(bench, other)
     some = bench.made(*bench.shards[0])
-    groups = bench.real.tested_groups
     experiment, shape = bench.experiment, run.images(*bench.shards[0]).shape
     record = DetectionRecord(
         version=VERSION,
@@ -71,7 +70,7 @@ def detect_run(
         generations=sorted({generation for generation, _ in bench.shards}),
         real=(len(bench.real.train), len(bench.real.test)),
         made=(len(some.train), len(some.test)),
-        independent=len(bench.real.test) if groups is None else len(np.unique(groups)),
+        independent=_independent(bench),
         second=[] if second is None else [second.path.resolve().name, second.config["signature"]],
         second_lines={} if other is None else {str(line): other.experiment.label(line) for line in other.lines},
         notes=[*_notes(bench)],
@@ -84,17 +83,23 @@ def _form(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in shape)
 
 
+def _independent(bench: Bench) -> int:
+    """Return how many independent images the real test images are."""
+    groups = bench.real.tested_groups
+    return len(bench.real.test) if groups is None else len(np.unique(groups))
+
+
 def _notes(bench: Bench) -> Iterator[str]:
-    tested = len(bench.real.test)
+    tested = _independent(bench)
     if tested * 0.01 < ALARMS:
         yield (
-            f"Rates at 1 % false positives rest on {tested * 0.01:.0f} false alarms among {tested} real test images; "
-            "1,000 are needed for them to mean something."
+            f"Rates at 1 % false positives rest on {tested * 0.01:.0f} false alarms among {tested} independent real test "
+            "images; 1,000 are needed for them to mean something."
         )
     if tested * 0.05 < ALARMS:
         yield (
-            f"Rates at 5 % false positives rest on {tested * 0.05:.0f} false alarms among {tested} real test images; "
-            "200 are needed."
+            f"Rates at 5 % false positives rest on {tested * 0.05:.0f} false alarms among {tested} independent real test "
+            "images; 200 are needed."
         )
     if bench.experiment.curated:
         yield (

@@ -28,7 +28,15 @@ __all__ = [
 ]
 
 MATRICES = (ALL, "features")
-VARIANT_WORDS = {ALL: "all cues", PLAIN: "without the copying error", "features": "features alone", POOLED: "pooled"}
+PARTS = (ALL, PLAIN, "features", "spectrum", "reconstruction")
+VARIANT_WORDS = {
+    ALL: "all cues",
+    PLAIN: "without the copying error",
+    "features": "features alone",
+    "spectrum": "spectrum alone",
+    "reconstruction": "copying error alone",
+    POOLED: "pooled",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ def told_interval(found: Averaged | Rate | None) -> str:
 def interval_words(record: DetectionRecord) -> str:
     """Return what the intervals of the tables hold."""
     chains = max(sum(each.role == role for each in record.lines) for role in role_labels(record))
-    tested = f"{record.real[1]:,} real and {record.made[1]:,} generated test images of each line and generation"
+    groups = f" ({record.independent:,} that do not belong together)" if record.independent < record.real[1] else ""
+    tested = f"{record.real[1]:,} real{groups} and {record.made[1]:,} generated test images of each line and generation"
     if chains > 1:
         return f"Means over {chains} trainings with the 95 % interval of the mean; {tested}."
     return f"One training: the 95 % intervals hold the test images alone; {tested}."
@@ -128,8 +137,7 @@ def _generations(record: DetectionRecord, role: int, label: str) -> TextTable:
 
 
 def _parts(record: DetectionRecord, role: int, label: str) -> TextTable:
-    kinds = dict.fromkeys(row.variant for row in record.rows if row.kind == "same" and row.variant != POOLED)
-    kinds = [kind for kind in kinds if any(rows_of(record, role, "same", kind))]
+    kinds = [kind for kind in PARTS if any(rows_of(record, role, "same", kind))]
     rows = tuple(
         (str(generation), *(told_interval(same_area(record, role, kind, generation)) for kind in kinds))
         for generation in record.generations

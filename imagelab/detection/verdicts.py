@@ -3,7 +3,8 @@
 All intervals hold the test images as the source of error, for this one detector. Another training of the same recipe
 differs by more; summary.py has the intervals over trainings. Images that belong together count as one.
 
-    area          AUROC, the probability that a generated image scores higher than a real one (DeLong's error)
+    area          AUROC, the probability that a generated image scores higher than a real one (DeLong's error; no limit
+                  is nearer to 1 than that of a test in which every pair is in order)
     rates         share of generated images found at 1 % and 5 % false positives
     sensitivity   share of generated images with a score above 0; specificity: share of real ones below it
     balanced      mean of the two
@@ -103,6 +104,7 @@ def judge_scores(real: np.ndarray, fake: np.ndarray, blocks: Blocks = (None, Non
         low, high = 0.0, 1.0
     else:
         low, high = area_interval(area, stderr or None, min(counts))
+        low = min(low, area_interval(1.0, None, min(counts))[0])
     found, spared = share_of(fake > 0, counts[1]), share_of(real <= 0, counts[0])
     truth = np.repeat([0, 1], [len(real), len(fake)])
     weight = np.repeat([0.5 / len(real), 0.5 / len(fake)], [len(real), len(fake)])

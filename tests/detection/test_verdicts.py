@@ -42,6 +42,13 @@ def test_the_figures_of_known_scores(rng: np.random.Generator) -> None:
     assert judge_scores(real, fake).ece < 0.02 < judge_scores(4 * real, 4 * fake).ece
 
 
+def test_no_area_has_a_lower_limit_above_that_of_a_perfect_test(rng: np.random.Generator) -> None:
+    real = rng.normal(0, 1, 100)
+    nearly, wholly = np.append(rng.normal(9, 1, 99), real.max() - 0.01), rng.normal(9, 1, 100)
+    limits = [judge_scores(real, fake).area.low for fake in (nearly, wholly)]
+    assert limits[0] <= limits[1] < 0.97
+
+
 def test_unequal_numbers_of_images_change_no_weighted_figure(rng: np.random.Generator) -> None:
     real, fake = rng.normal(-1, 1, 30), rng.normal(1, 1, 30)
     once, thrice = judge_scores(real, fake), judge_scores(np.tile(real, 3), fake)
