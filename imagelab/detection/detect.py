@@ -93,13 +93,13 @@ def _notes(bench: Bench) -> Iterator[str]:
     tested = _independent(bench)
     if tested * 0.01 < ALARMS:
         yield (
-            f"Rates at 1 % false positives rest on {tested * 0.01:.0f} false alarms among {tested} independent real test "
-            "images; 1,000 are needed for them to mean something."
+            f"Rates at 1 % false positives rest on {tested * 0.01:.0f} false alarms among {tested} independent real "
+            "test images; 1,000 are needed for them to mean something."
         )
     if tested * 0.05 < ALARMS:
         yield (
-            f"Rates at 5 % false positives rest on {tested * 0.05:.0f} false alarms among {tested} independent real test "
-            "images; 200 are needed."
+            f"Rates at 5 % false positives rest on {tested * 0.05:.0f} false alarms among {tested} independent real "
+            "test images; 200 are needed."
         )
     if bench.experiment.curated:
         yield (
