@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ..metrics.degradations import compressed
-
 __all__ = ["ALTERATIONS", "resized_and_back"]
 
 
@@ -26,6 +24,8 @@ def resized_and_back(images: np.ndarray) -> np.ndarray:
 
 def _jpeg(quality: int) -> Callable[[np.ndarray], np.ndarray]:
     def compress(images: np.ndarray) -> np.ndarray:
+        from ..metrics.degradations import compressed  # not at the top: it loads scipy, and the command line does not
+
         if images.shape[1] == 3:
             return compressed(images, quality)
         return compressed(np.repeat(images, 3, axis=1), quality)[:, :1]
