@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from imagelab.detection.record import VERSION, DetectionRecord, LineFacts, origins
 from imagelab.detection.trials import TrialRow, Trials
@@ -25,15 +26,14 @@ LAST = 10
 
 def recorded(folder: Path, apart: Callable[[int], float]) -> Path:
     """Write a record of invented scores; ``apart`` says how far generated ones are from real ones, by generation."""
-    rng = np.random.default_rng(1)
-    rows = []
+    rows, normal = [], norm.ppf((np.arange(300) + 0.5) / 300)
     for tested in range(1, LAST + 1):
-        verdict = judge_scores(rng.normal(0, 1, 300), rng.normal(apart(tested), 1, 300))
+        verdict = judge_scores(normal, normal + apart(tested))
         for trained in range(1, LAST + 1):
             kind = "same" if trained == tested else "later"
             rows += [TrialRow(kind, name, 0, trained, 0, tested, "", verdict) for name in ("all", "features")]
     for tested in (1, 5, LAST):
-        verdict = judge_scores(rng.normal(2, 1, 100), rng.normal(3, 1, 100))
+        verdict = judge_scores(normal + 2, normal + 3)
         rows.append(TrialRow("altered", "all", 0, tested, 0, tested, "half size and back", verdict))
     run = RunFolder.open(folder)
     record = DetectionRecord(
@@ -62,7 +62,8 @@ def recorded(folder: Path, apart: Callable[[int], float]) -> Path:
     [
         (lambda generation: 0.3 * generation, "became easier"),
         (lambda generation: 3.3 - 0.3 * generation, "became harder"),
-        (lambda generation: 1.0, "Neither easier nor harder"),
+        (lambda generation: 1.0 + 0.02 * generation, "Neither easier nor harder"),
+        (lambda generation: 1.2 - 0.02 * generation, "Neither easier nor harder"),
     ],
 )
 def test_easier_and_harder_are_said_only_beyond_the_intervals(
