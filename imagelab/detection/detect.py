@@ -74,6 +74,7 @@ def detect_run(
         second=[] if second is None else [second.path.resolve().name, second.config["signature"]],
         second_lines={} if other is None else {str(line): other.experiment.label(line) for line in other.lines},
         notes=[*_notes(bench)],
+        mixed=trials.mixed,
         rows=trials.rows,
     )
     return record, trials

@@ -23,9 +23,13 @@ import numpy as np
 
 from ..metrics.freckle_calibration import CardValue
 from ..metrics.rogan_gladen import corrected, corrected_limits
-from .verdicts import Rate
+from .division import halves
+from .verdicts import Rate, share_of
 
-__all__ = ["GeneratedShare", "generated_share"]
+__all__ = ["GeneratedShare", "MixedTrial", "generated_share", "mixed_trials"]
+
+SHARES = (0.1, 0.5, 0.9)
+MIXED = 100  # images of a trial set, at most
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class GeneratedShare:
     """The share of generated images in a set.
 
     Attributes:
-        share: with its 95 % interval, clipped to 0..1.
+        share: with its 95 % interval, clipped to 0..1; where it is not informative the raw count, and 0 to 1.
         called: how many images the detector calls generated.
         n: images in the set.
         informative: False where the detector's errors leave nothing to say.
@@ -43,6 +47,47 @@ class GeneratedShare:
     called: int
     n: int
     informative: bool
+
+
+@dataclass(frozen=True)
+class MixedTrial:
+    """One set of known mixture, and what the detector said of it.
+
+    Attributes:
+        truth: the share of generated images.
+        n: images in the set.
+        called: how many the detector calls generated.
+        share: the estimate with its 95 % interval.
+    """
+
+    truth: float
+    n: int
+    called: int
+    share: Rate
+
+
+def mixed_trials(
+    real: np.ndarray, made: np.ndarray, groups: np.ndarray | None, rng: np.random.Generator
+) -> list[MixedTrial]:
+    """Return trials of a detector: its rates come from one half of the test images, the sets from the other half.
+
+    Args:
+        real: float [N], scores of real test images.
+        made: float [M], scores of generated ones.
+        groups: int64 [N], which real images belong together; None if all are independent.
+        rng: for the halves.
+    """
+    (known, rest), (known_made, rest_made) = halves(len(real), groups, rng), halves(len(made), None, rng)
+    independent = len(known) if groups is None else len(np.unique(groups[known]))
+    found, spared = share_of(made[known_made] > 0), share_of(real[known] <= 0, independent)
+    n, trials = min(MIXED, len(rest), len(rest_made)), []
+    for truth in SHARES:
+        k = round(truth * n)
+        scores = np.concatenate([rng.permutation(made[rest_made])[:k], rng.permutation(real[rest])[: n - k]])
+        called = int((scores > 0).sum())
+        share = generated_share(called, n, found, spared, (len(known_made), independent)).share
+        trials.append(MixedTrial(k / n, n, called, share))
+    return trials
 
 
 def generated_share(
@@ -63,7 +108,7 @@ def generated_share(
         [0.29, 0.2, 0.4]
     """
     if sensitivity.low + specificity.low - 1.0 <= 0.0:
-        return GeneratedShare(Rate(math.nan, 0.0, 1.0), called, n, False)
+        return GeneratedShare(Rate(called / n, 0.0, 1.0), called, n, False)
     cards = _card(sensitivity, tested[0]), _card(specificity, tested[1])
     value, _ = corrected(called, n, *cards)
     low, high = corrected_limits(called, n, *cards)

@@ -27,6 +27,7 @@ from ..io.settings import check_plain
 from ..io.untrusted import parsing, quoted, shown
 from ..run_folder import RunFolder
 from .classifier import Detector, packed, unpacked
+from .prevalence import MixedTrial
 from .trials import POOLED, TrialRow, Trials
 
 __all__ = ["FOLDER", "RECORD", "DetectionRecord", "LineFacts", "detection_notes", "load_detector", "load_scores"]
@@ -75,6 +76,7 @@ class DetectionRecord:
         second: name and signature of the second run; empty if there was none.
         second_lines: label of each line of the second run, by its number as text.
         notes: what a reader should know.
+        mixed: sets of known mixture, estimated by the pooled detector.
         rows: the tests.
         file: name of the file of detectors.
         sha256: of that file.
@@ -94,6 +96,7 @@ class DetectionRecord:
     second: list[str]
     second_lines: dict[str, str]
     notes: list[str]
+    mixed: list[MixedTrial]
     rows: list[TrialRow] = field(repr=False)
     file: str = ""
     sha256: str = ""

@@ -101,6 +101,7 @@ def all_tables(record: DetectionRecord) -> Iterator[TextTable]:
         yield across
     yield altered_table(record)
     yield _pooled(record)
+    yield _mixed(record)
 
 
 def _generations(record: DetectionRecord, role: int, label: str) -> TextTable:
@@ -279,6 +280,20 @@ def _pooled(record: DetectionRecord) -> TextTable:
         tuple(rows),
         f"It calls {called} of the real test images generated; that interval holds the test images. "
         f"{interval_words(record)}",
+    )
+
+
+def _mixed(record: DetectionRecord) -> TextTable:
+    rows = [
+        (share_text(each.truth), str(each.n), share_text(each.called / each.n), told_interval(each.share))
+        for each in record.mixed
+    ]
+    return TextTable(
+        "How many of a mixed set are generated, estimated by the pooled detector",
+        ("true share", "images", "called generated", "estimate"),
+        tuple(rows),
+        "One set each, of test images of all lines and generations; sensitivity and specificity are from other test "
+        "images. The 95 % intervals hold the sample and both rates (Rogan and Gladen).",
     )
 
 

@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..metrics.base import ImageSet
+from ..seeds import rng_at
 from .altered import ALTERATIONS
 from .classifier import Detector, fit_detector
 from .cues import FEATURES, SPECTRUM, Cues, cues_of
+from .prevalence import MixedTrial, mixed_trials
 from .verdicts import Verdict, judge_scores
 from .workbench import Bench
 
@@ -67,6 +69,7 @@ class Trials:
         rows: the tests.
         detectors: name -> detector; see :func:`detector_name`.
         scores: of the pooled detector on test images: "real" and "LINE/GENERATION" -> float64 [N].
+        mixed: sets of known mixture, estimated by the pooled detector.
         reach: how far from the mean of real images the real and the generated test images are, at most; see
             :meth:`Detector.distances`.
     """
@@ -74,6 +77,7 @@ class Trials:
     rows: list[TrialRow] = field(default_factory=list)
     detectors: dict[str, Detector] = field(default_factory=dict)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
+    mixed: list[MixedTrial] = field(default_factory=list)
     reach: tuple[float, float] = (0.0, 0.0)
 
 
@@ -177,6 +181,9 @@ def _pooled(found: Trials, bench: Bench, second: Bench | None) -> None:
         farthest = max(farthest, float(detector.distances(bench.made(generation, line).testing()).max()))
         verdict = score.against(generation, line)
         found.rows.append(TrialRow("same", POOLED, -1, 0, line, generation, "", verdict))
+    made_scores = np.concatenate([each for name, each in found.scores.items() if name != "real"])
+    rng = rng_at(bench.experiment.seed, "detector mixed sets")
+    found.mixed = mixed_trials(score.real, made_scores, bench.real.tested_groups, rng)
     found.reach = float(detector.distances(bench.real.testing()).max()), farthest
     if second is not None:
         far = _Scored(detector, second)

@@ -79,8 +79,8 @@ def _told(saved: SavedDetector, found: ScoredPicture, name: str) -> Told:
     origins = [labels[line] for line in labels]
     facts["tested"] = {"real": record.independent, "generations": record.generations, "lines": origins}
     headline = (
-        f"The detector of {name} scores it {found.score:+.2f}, where above 0 counts as generated. So high or higher "
-        f"are {told_interval(found.real_as_high)} of {record.independent:,} held-out images of the dataset."
+        f"The detector of {name} scores it {found.score:+.2f}, where above 0 counts as generated; "
+        f"{told_interval(found.real_as_high)} of {record.independent:,} held-out images of the dataset score as high."
     )
     tested = f"{len(record.generations)} generations ({record.generations[0]} to {record.generations[-1]})"
     details = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.detection.prevalence import generated_share
+from imagelab.detection.prevalence import generated_share, mixed_trials
 from imagelab.detection.verdicts import Rate, share_of
 
 REPEATS = 400
@@ -33,3 +33,13 @@ def test_the_raw_count_of_a_detector_that_errs_is_biased_and_the_estimate_is_not
 def test_a_detector_that_only_guesses_says_nothing() -> None:
     found = generated_share(50, 100, Rate(0.55, 0.45, 0.65), Rate(0.5, 0.4, 0.6), (100, 100))
     assert not found.informative and (found.share.low, found.share.high) == (0.0, 1.0)
+
+
+def test_trial_sets_are_of_other_images_than_the_rates_and_hold_the_truth(rng: np.random.Generator) -> None:
+    real, made = rng.normal(-1.5, 1, 400), rng.normal(1.5, 1, 300)
+    trials = mixed_trials(real, made, None, rng)
+    assert [each.truth for each in trials] == [0.1, 0.5, 0.9] and {each.n for each in trials} == {100}
+    assert all(each.share.low <= each.truth <= each.share.high for each in trials)
+    groups = np.repeat(np.arange(20), 20)
+    wider = mixed_trials(real, made, groups, rng)
+    assert wider[0].share.high - wider[0].share.low > trials[0].share.high - trials[0].share.low

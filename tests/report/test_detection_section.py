@@ -51,6 +51,7 @@ def recorded(folder: Path, apart: Callable[[int], float]) -> Path:
         second=[],
         second_lines={},
         notes=["A note."],
+        mixed=[],
         rows=rows,
     )
     record.write(run, Trials())
