@@ -13,7 +13,7 @@ Opening a run also repairs what a kill has left, so a kill at any moment loses n
       gen-001/            manifest.json images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/
                           train.jsonl [curation.json curation.npz]
       gen-001-line-1/     the same for the second line (an arm, or another breeding model)
-      report/             disposable
+      report/ detection/  disposable
 
 Consumers read a run through :class:`RunFolder` and nothing else; no torch is needed for it. A run of a version before
 manifests has none: it is read as it is, and ``imagelab check`` says so.

@@ -23,6 +23,7 @@ FLOORS = [
     ["data", "regimes", "generators", "metrics"],
     ["curation"],
     ["experiment", "run_folder"],
+    ["detection"],
     ["lab", "provenance", "runs"],
     ["evaluation", "export"],
     ["report", "server"],

@@ -28,6 +28,7 @@ from .audit import audit_command
 from .check import check_command
 from .console import UsageError, err, out, pages, prepare_streams
 from .data import data_app
+from .detect import detect_command
 from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
@@ -76,6 +77,7 @@ app.command(serve_command, name="serve", group=LOOK, sort_key=7)
 app.command(measure_command, name="measure", group=MEASURE, sort_key=1)
 app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
 app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
+app.command(detect_command, name="detect", group=MEASURE, sort_key=4)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

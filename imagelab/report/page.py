@@ -24,6 +24,7 @@ from ..pool import REAL
 from ..runs.check import made_otherwise
 from .chart_data import csv_text, measured_rows, page_data
 from .curves import Curve
+from .detection import detection
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import headline
 from .key_figures import facts
@@ -130,13 +131,15 @@ def _context(run: Run, rows: Mapping[str, Any]) -> dict[str, Any]:
     following = [*(panel for _, panel in drawn), *([of_fates] if of_fates else [])]
     charts = {panel.key: panel for panel in following if panel.frames}
     figures, told = facts(run), headline(run)
+    detectors, not_shown = detection(run)
     hero = strips[0] if strips and len(strips[0].rows) > 1 else None
     shown = min(FLIPPED, hero.columns) if hero else 0
     return {
         "run": run,
         "headline": told,
         "facts": figures,
-        "notes": _notes(run),
+        "notes": [*_notes(run), *([not_shown] if not_shown else [])],
+        "detection": detectors,
         "strips": strips,
         "hero": hero,
         "shown": shown,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..detection.record import detection_notes
 from ..experiment import signature_of
 from ..io.chain import Problem
 from ..io.manifest import Manifest, is_folder
@@ -68,7 +69,11 @@ def check_run(path: Path, read_data: bool = True) -> RunCheck:
         raise ValueError(f"{shown(path)}: written with run-folder schema {quoted(schema, 20)}; this reads {SCHEMA}.")
     problems += folder.problems(read_data)
     manifests = _manifests(folder)
-    notes = [*_notes(folder), *made_otherwise({name: manifest.made_with for name, manifest in manifests.items()})]
+    notes = [
+        *_notes(folder),
+        *detection_notes(folder),
+        *made_otherwise({name: manifest.made_with for name, manifest in manifests.items()}),
+    ]
     if not folder.sealed:
         problems += _readable(folder) if read_data else []
     sizes = [size for manifest in manifests.values() for size, _ in manifest.files.values()]
