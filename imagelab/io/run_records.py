@@ -20,7 +20,7 @@ __all__ = ["CONFIG", "PROVENANCE", "is_sealed", "stored_config", "stored_provena
 
 CONFIG, PROVENANCE = "config.json", "provenance.json"
 
-_CONFIG_KEYS = {"schema", "signature", "experiment", "own_code"}
+_CONFIG_KEYS = {"schema", "signature", "experiment", "own_code", "scripts"}
 
 
 def is_sealed(root: Path) -> bool:
