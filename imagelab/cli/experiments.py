@@ -36,6 +36,7 @@ GROUPS: dict[str, str] = {
     "studies": "programs that compare several runs",
     "benchmarks": "programs that measure speed",
     "instruments": "programs that build and check what the package measures with",
+    "guests": "programs that know nothing of imagelab, for Command",
 }
 """Group -> what its files are. The files of "questions" are those at the top of the folder."""
 

@@ -112,8 +112,9 @@ class Command(Generator):
         train_seconds: a training that takes longer is ended.
         sample_seconds: a drawing that takes longer is ended.
         memory_gb: a program whose processes use more memory together is ended; None for no limit.
-        trial: before a run both programs are tried on 12 images of noise. ``twice``: two times, to see whether the same
+        trial: before a run both programs are tried on images of noise. ``twice``: two times, to see whether the same
             seeds give the same images; ``once``; ``none``: where even that takes too long.
+        trial_images: how many images of noise; more where the program wants more.
 
     Example:
         >>> recipe = Command(train="fit {images} {model}", sample="draw {model} {images} {count} {seed}", name="fit")
@@ -136,6 +137,7 @@ class Command(Generator):
     sample_seconds: float = Field(default=86_400.0, gt=0)
     memory_gb: float | None = Field(default=None, gt=0)
     trial: Literal["twice", "once", "none"] = "twice"
+    trial_images: int = Field(default=12, ge=2, le=10_000)
 
     @field_validator("train")
     @classmethod

@@ -1,7 +1,8 @@
 """Pictures for a program of somebody else, and what it gives back: files that are checked like any user's.
 
 Handed over: ``00000.png``, ``00001.png``, ... in one flat folder, which the library ``datasets`` reads as
-"imagefolder", or one NPY file, uint8 [N,H,W,C]. Every training gets files of its own: a program may change, move or delete them.
+"imagefolder", or one NPY file, uint8 [N,H,W,C]. Every training gets files of its own: a program may change, move or
+delete them.
 
 Taken back: picture files in a folder (subfolders too), or one NPY or NPZ file. The order of the images is the natural
 order of the file names: numbers in them count as numbers, so ``2.png`` stands before ``10.png``. An array has its own

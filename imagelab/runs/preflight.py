@@ -19,7 +19,7 @@ import numpy as np
 from ..curation import Candidates
 from ..experiment import Experiment
 from ..families import kind_of
-from ..generators import Generator, RunContext
+from ..generators import Command, Generator, RunContext
 from ..generators.base import SINGLE_PROCESS
 from ..io.measurements import read_measurements
 from ..io.untrusted import quoted, shown
@@ -38,7 +38,7 @@ def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
 
     Args:
         experiment: the one to be run.
-        context: its device, and whether to stop; its other callbacks and its process group are not used.
+        context: its device; of its callbacks, programs of somebody else are given those for lines and for stopping.
 
     Returns:
         For each generator that was tried twice (``Generator.trials``), by its label: whether both models drew the same
@@ -53,13 +53,16 @@ def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
         context,
         batch=2,
         on_record=lambda record: None,
+        should_stop=lambda: False,
         checkpoint=None,
         group=SINGLE_PROCESS,
     )
     repeatable: dict[str, bool] = {}
     for recipe in dict.fromkeys(experiment.lines):
         with _trying(recipe.label):
-            drawn = [_try_model(rehearsal(recipe), noise[0], alone) for _ in range(recipe.trials)]
+            here = replace(alone, should_stop=context.should_stop) if recipe.alone else alone  # it may take long
+            images = _noise(experiment, recipe.trial_images)[0] if isinstance(recipe, Command) else noise[0]
+            drawn = [_try_model(rehearsal(recipe), images, here) for _ in range(recipe.trials)]
             if len(drawn) > 1:
                 repeatable[recipe.label] = all(np.array_equal(drawn[0], other) for other in drawn[1:])
     with _trying("metrics"):
@@ -76,14 +79,12 @@ def costs_of_trials(experiment: Experiment) -> list[str]:
     """Return a sentence for each program of somebody else that is tried, because a trial may take as long as a run."""
     sentences = []
     for recipe in dict.fromkeys(experiment.lines):
-        if recipe.alone and recipe.trials:
-            often = {1: "once", 2: "twice"}[recipe.trials]
-            drawn, length = (4, "2 images seen") if recipe.trials > 1 else (2, "2 images seen")
-            known = getattr(recipe, "images_seen", None) is not None
-            takes = length if known else "its own length: use {images_seen} for a short one"
+        if isinstance(recipe, Command) and recipe.trials:
+            takes = "at its full length, because it does not take {images_seen}"
+            takes = takes if recipe.images_seen is None else "with {images_seen} = 2"
             sentences.append(
-                f"{recipe.label}: tried {often} before the run, a training on {NOISE_IMAGES} images of noise ({takes}) "
-                f"and {drawn} images drawn; --generator.trial none leaves it out"
+                f"{recipe.label}: is tried {recipe.trial} before the run: trained on {recipe.trial_images} images of "
+                f"noise {takes}, {4 if recipe.trials > 1 else 2} images drawn. --generator.trial none leaves it out"
             )
     return sentences
 
@@ -128,9 +129,9 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
             )
 
 
-def _noise(experiment: Experiment) -> np.ndarray:
+def _noise(experiment: Experiment, count: int = NOISE_IMAGES) -> np.ndarray:
     """Return two sets of images of noise in the form of the experiment's data, uint8 [2,N,C,H,W]."""
-    return rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
+    return rng_at(0, "preflight").integers(0, 256, (2, count, *experiment.data.shape), np.uint8)
 
 
 def rehearsal(recipe: Generator) -> Any:
