@@ -29,7 +29,9 @@ def sample(model: str, images: str, count: str, seeds: str) -> None:
     for row, seed in enumerate(Path(seeds).read_text().split()[: int(count)]):
         rng = np.random.default_rng(int(seed))
         drawn = (rng.standard_normal(len(fitted["scales"])) * fitted["scales"]) @ fitted["axes"]
-        drawn = fitted["mean"] + (drawn + fitted["rest"] * rng.standard_normal(len(drawn))).reshape(fitted["mean"].shape)
+        drawn = fitted["mean"] + (drawn + fitted["rest"] * rng.standard_normal(len(drawn))).reshape(
+            fitted["mean"].shape
+        )
         Image.fromarray(np.clip(np.round(drawn), 0, 255).astype(np.uint8)).save(Path(images, f"{row}.png"))
 
 

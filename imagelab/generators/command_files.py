@@ -58,15 +58,16 @@ def hand_over(images: np.ndarray, place: Path, form: FileForm) -> Path:
     return folder
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Return the key by which file names are sorted: digits as numbers, the rest as text.
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return the key by which file names are sorted: digits as numbers, before letters; the rest as text.
 
     Example:
         >>> sorted(["10.png", "2.png", "b1/1.png", "a.png"], key=natural_key)
         ['2.png', '10.png', 'a.png', 'b1/1.png']
     """
     parts = re.split(r"([0-9]+)", name)
-    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts) if index % 2 or part]
+    pieces = [(0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts) if part]
+    return pieces, name
 
 
 def taken_back(place: Path, count: int, shape: tuple[int, int, int]) -> np.ndarray:

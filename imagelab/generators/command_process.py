@@ -243,9 +243,9 @@ class _Output:
         del self._recent[: -8 * LAST_LINES * LINE_LETTERS]
         now = time.monotonic()
         if chunk and now - self._shown_at > SHOWN_SECONDS:
-            self._shown_at = now
-            line = self.last(1)
-            if line:
+            end = max(self._recent.rfind(b"\n"), self._recent.rfind(b"\r"))  # a line that is whole
+            if line := _lines(self._recent[: max(end, 0)], 1):
+                self._shown_at = now
                 self._on_line(line.strip())
         return bool(chunk)
 
@@ -254,13 +254,9 @@ class _Output:
         self._left_out += more
         del self._tail[:more]
 
-    def last(self, count: int = LAST_LINES) -> str:
-        """Return the last lines that are not empty, safe to print; a bar that redraws itself gives its last state."""
-        text = self._recent.decode("utf-8", "replace")
-        lines = [line.split("\r")[-1].rstrip() or line.rstrip("\r").split("\r")[-1] for line in text.split("\n")]
-        return "\n".join(
-            f"  {quoted(line.rstrip(), LINE_LETTERS)}" for line in [x for x in lines if x.strip()][-count:]
-        )
+    def last(self) -> str:
+        """Return the last lines that are not empty, safe to print."""
+        return _lines(self._recent, LAST_LINES)
 
     def close(self) -> None:
         """Write the end of the output, after a notice of what was left out."""
@@ -270,3 +266,10 @@ class _Output:
         self._file.write(self._tail)
         self._file.flush()
         self._tail.clear()
+
+
+def _lines(written: bytes | bytearray, count: int) -> str:
+    """Return the last lines that are not empty, safe to print; a bar that redraws itself gives its last state."""
+    text = written.decode("utf-8", "replace")
+    lines = [line.rstrip().split("\r")[-1].rstrip() for line in text.split("\n")]
+    return "\n".join(f"  {quoted(line, LINE_LETTERS)}" for line in [line for line in lines if line][-count:])

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ..experiment import Experiment
 from ..generators import Diverged, Interrupted, RunContext, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
+from ..io.untrusted import quoted
 from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
 from .consent import allow_commands
@@ -131,7 +132,7 @@ def steps(
             on_record=on_event,
             should_stop=should_stop,
             group=group,
-            on_line=lambda line: on_event(Phase(line)),
+            on_line=lambda line: on_event(Phase(quoted(line, 60))),
         )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
         side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
