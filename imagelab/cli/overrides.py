@@ -20,6 +20,7 @@ from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
 from ..io.own_code import load_file
+from ..io.run_records import IMPORTED
 from ..io.settings import read_settings
 from ..io.untrusted import regular
 from ..regimes import REGIMES
@@ -105,8 +106,11 @@ def load_experiment(path: Path, allow: bool = False) -> Experiment:
         return experiment
     if path.suffix not in (".json", ".yaml", ".yml"):
         raise ValueError(f"{path}: expected a .py, .json or .yaml file")
+    settings = read_config(path)
+    if (settings.get("regime") or {}) == {"kind": IMPORTED}:
+        raise ValueError(f"{path}: an imported run. Its images were made elsewhere, so there is nothing to run")
     try:
-        experiment = Experiment(**read_config(path))
+        experiment = Experiment(**settings)
     except ValidationError as error:
         raise ValueError(f"{path}:\n{explain(error)}") from error
     if allow:

@@ -16,9 +16,12 @@ from .manifest import checked, read_object, with_checksum
 from .run_shapes import check_config, check_provenance
 from .untrusted import quoted, shown
 
-__all__ = ["CONFIG", "PROVENANCE", "is_sealed", "stored_config", "stored_provenance", "write_record"]
+__all__ = ["CONFIG", "IMPORTED", "PROVENANCE", "is_sealed", "stored_config", "stored_provenance", "write_record"]
 
 CONFIG, PROVENANCE = "config.json", "provenance.json"
+
+IMPORTED = "imported"
+"""The kind of data, regime and generators of a run whose images were made elsewhere, and a key of its provenance."""
 
 _CONFIG_KEYS = {"schema", "signature", "experiment", "own_code", "scripts"}
 

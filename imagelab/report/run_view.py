@@ -19,6 +19,7 @@ import numpy as np
 from ..data import DATASETS
 from ..evaluation.chains import means_of_run
 from ..io.pictures import read_npy
+from ..io.run_records import IMPORTED
 from ..io.untrusted import parsing
 from ..measurement import Measurement
 from ..metrics import METRICS, Metric, row_of
@@ -238,6 +239,11 @@ class Run:
         if (kind, line) not in self._pictures:
             self._pictures[kind, line] = self._read_pictures(kind, line)
         return dict(self._pictures[kind, line])
+
+    @property
+    def same_seeds(self) -> bool:
+        """Whether the pictures of a column have one seed; of a loop that ran elsewhere only if the user has said so."""
+        return IMPORTED not in self.provenance or bool(self.experiment.get("tracked"))
 
     @cached_property
     def side(self) -> int:

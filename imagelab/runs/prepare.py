@@ -10,6 +10,7 @@ from typing import Any
 from ..experiment import Experiment, Runtime, signature_of
 from ..families import kind_of
 from ..io.own_code import OwnCode, load_source, own_code
+from ..io.run_records import IMPORTED
 from ..io.untrusted import quoted, shown
 from ..run_folder import RunFolder
 from .consent import allow_commands, require_allowed
@@ -88,7 +89,7 @@ def reopen(folder: RunFolder, runtime: Runtime, *, allow: bool = False) -> Exper
             not there; if it executes what the user has not allowed; or if the run was imported.
     """
     stored = folder.config
-    if "imported" in folder.provenance:
+    if IMPORTED in folder.provenance:
         raise ValueError(
             f"{shown(folder.path)}: was imported. Its images were made elsewhere, so there is nothing here to go on "
             "with. Import it again with more generations: imagelab import"
