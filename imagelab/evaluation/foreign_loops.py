@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +48,9 @@ from .sources import OpenedImages, Opening, open_images
 __all__ = ["ForeignLoop", "import_loop"]
 
 ORIGIN = "origin.jsonl"
-LEAST_IMAGES, LEAST_HELDOUT = 4, 2
+LEAST_IMAGES = 12
+"""Of a set: the fewest by which a feature space can be standardised, and two."""
+
 EXAMPLES = 16
 MOST_FILES = 1_000_000  # of one source
 
@@ -87,6 +90,19 @@ class ForeignLoop:
         odd = [f"{name}: {count}" for name, count in lengths.items() if count != first]
         if odd:
             raise ValueError(f"import: expected {first} generations of every line, as of the first, got {few(odd)}")
+
+    @property
+    def command(self) -> str:
+        """The command line that imports it, but for settings of how files are read."""
+        main, *others = self.lines.items()
+        words = ["imagelab", "import", self.real, *main[1], "--label", main[0], "--name", self.name]
+        words += [word for name, sources in others for word in ("--line", f"{name}={','.join(sources)}")]
+        words += ["--heldout", self.heldout] if self.heldout else []
+        words += ["--metrics", ",".join(self.metrics)] if self.metrics is not None else []
+        chosen = {"title": self.title, "images": self.images, "same-seeds": self.same_seeds, "seed": self.seed}
+        return shlex.join(
+            [*words, *(word for name, value in chosen.items() if value for word in (f"--{name}", str(value)))]
+        )
 
     @property
     def panel(self) -> tuple[str, ...]:
@@ -149,13 +165,8 @@ def import_loop(
     real, heldout, lines = _opened(loop, how, tell)
     n = len(real.images)
     short = sorted(name for name in loop.panel if METRICS[name].least > n)
-    if len(short) == len(loop.panel):
-        least = min(METRICS[name].least for name in loop.panel)
-        raise ValueError(
-            f"import: expected at least {least} images in every set for these metrics, got {n}. Add images"
-        )
     if short:
-        tell(f"with {n:,} images these are not measured, or only roughly: {few(short, 12)}")
+        tell(f"{n:,} images are too few to trust these, or to take them at all: {few(short, 12)}")
     config = _config(loop, real, heldout, lines)
     place = folder or runtime.runs / f"{loop.name}-{config['signature']}"
     run = RunFolder.create(place, config, {})
@@ -206,8 +217,8 @@ def _opened(
         raise ValueError(
             f"import: expected at least {max(n, LEAST_IMAGES):,} images in every set, got {few(few_images)}"
         )
-    if len(heldout.images) < LEAST_HELDOUT:
-        raise ValueError(f"import: expected at least {LEAST_HELDOUT} held-out images, got {len(heldout.images)}")
+    if len(heldout.images) < LEAST_IMAGES:
+        raise ValueError(f"import: expected at least {LEAST_IMAGES} held-out images, got {len(heldout.images)}")
     larger = [f"{name}: {count:,}" for name, count in sizes.items() if count > n]
     if larger:
         tell(f"{n:,} images of every set are taken, chosen by the seed where there are more ({few(larger)})")
@@ -275,7 +286,7 @@ def _config(loop: ForeignLoop, real: _Set, heldout: _Set, lines: Sequence[Sequen
     ]
     question: dict[str, Any] = {
         "name": loop.name,
-        "title": loop.title,
+        "title": loop.title or f"A loop that ran elsewhere: {next(iter(loop.lines))}",
         "data": {"kind": IMPORTED, "pixels_sha256": real.digest, "heldout_sha256": heldout.digest},
         "regime": {"kind": IMPORTED},
         "generator": recipes[0],
@@ -306,6 +317,7 @@ def _provenance(
         "n": len(real.images),
         "labels": {str(line): name for line, name in enumerate(loop.lines)},
         IMPORTED: {
+            "command": loop.command,
             "real": real.said(),
             "heldout": {**heldout.said(), "chosen": apart},
             "lines": [{"name": name, "generations": [each.said() for each in sets]} for name, sets in named],

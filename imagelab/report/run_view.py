@@ -8,6 +8,7 @@ model that cannot copy) is absent from the view.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -241,9 +242,22 @@ class Run:
         return dict(self._pictures[kind, line])
 
     @property
+    def imported(self) -> bool:
+        """Whether the loop ran elsewhere, and its images alone are known."""
+        return IMPORTED in self.provenance
+
+    @property
     def same_seeds(self) -> bool:
         """Whether the pictures of a column have one seed; of a loop that ran elsewhere only if the user has said so."""
-        return IMPORTED not in self.provenance or bool(self.experiment.get("tracked"))
+        return not self.imported or bool(self.experiment.get("tracked"))
+
+    @property
+    def repeated_by(self) -> str:
+        """The command that makes the run again, from the folder that holds it."""
+        record = self.provenance.get(IMPORTED)
+        if self.imported:
+            return plain(record.get("command"), 4000) if isinstance(record, Mapping) else "imagelab import"
+        return f"imagelab run {shlex.quote(self.name)}/config.json"
 
     @cached_property
     def side(self) -> int:
