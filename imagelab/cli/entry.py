@@ -30,7 +30,7 @@ from .data import data_app
 from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
-from .import_ import import_command
+from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
@@ -71,7 +71,7 @@ app.command(animate_command, name="animate", group=LOOK, sort_key=4)
 app.command(compare_command, name="compare", group=LOOK, sort_key=5)
 app.command(inspect_command, name="inspect", group=LOOK, sort_key=6)
 app.command(measure_command, name="measure", group=MEASURE, sort_key=1)
-app.command(import_command, name="import", group=MEASURE, sort_key=2)
+app.command(import_run, name="import", group=MEASURE, sort_key=2)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

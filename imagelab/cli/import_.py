@@ -23,7 +23,7 @@ from ..io.resample import Kernel
 from .console import UsageError, out
 from .measure import names_of_metrics, value_range_of
 
-__all__ = ["import_command"]
+__all__ = ["import_run"]
 
 
 class ImportOptions(BaseModel):
@@ -75,7 +75,7 @@ class ImportOptions(BaseModel):
     plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
 
 
-def import_command(
+def import_run(
     real: str,
     /,
     *generations: str,

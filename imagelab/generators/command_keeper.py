@@ -28,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def main() -> None:
+def keep() -> None:
     """Keep one program; see the module."""
     status, words = int(sys.argv[1]), sys.argv[2:]
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -133,4 +133,4 @@ def _prctl(what: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    keep()

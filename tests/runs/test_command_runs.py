@@ -17,7 +17,7 @@ from imagelab.cli import main
 from imagelab.cli.overrides import parse
 from imagelab.run_folder import RunFolder
 from imagelab.runs import consent
-from imagelab.runs.run import Note, run, steps
+from imagelab.runs.run import Note, Phase, run, steps
 
 LEARN = """
 import os, shutil, sys
@@ -228,3 +228,18 @@ def test_the_command_line_and_a_file_of_settings_make_the_same_guest(tmp_path: P
     lines = {"train": "fit {images} {model}", "sample": "draw {model} {images} {count}", "environment": ["A=1"]}
     said = {"kind": "command", "name": "fit", "directory": str(tmp_path), **lines}
     assert made.model_dump() == Experiment(generator=said).generator.model_dump()  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_guest_writes_is_shown_while_it_runs_and_does_not_reach_the_terminal(
+    workers: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    says = LEARN + "print('step 3 of 9' + ' ' * 5 + '\\x1b[31m', flush=True)\n"
+    home = tmp_path / "guest"
+    asked = question(home, generations=1)
+    (home / "learn.py").write_text(says)
+    shown: list[str] = []
+    for _ in steps(asked, on_event=lambda e: shown.append(e.what) if isinstance(e, Phase) else None, workers=workers):
+        pass
+    assert shown.count("step 3 of 9     \\x1b[31m") >= 3, "twice in the trial, and in the run, in a worker or not"
+    assert "step 3" not in "".join(capfd.readouterr())
