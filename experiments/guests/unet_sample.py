@@ -7,6 +7,7 @@ It knows nothing of imagelab.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DDPMPipeline
@@ -21,9 +22,10 @@ ask.add_argument("--batch", type=int, default=64)
 ask.add_argument("--device", default="cpu")
 asked = ask.parse_args()
 
-pipeline = DDPMPipeline.from_pretrained(asked.model).to(asked.device)
+pipeline: Any = DDPMPipeline.from_pretrained(asked.model).to(asked.device)
 pipeline.set_progress_bar_config(disable=True)
-net, walk = pipeline.unet.eval(), DDIMScheduler.from_config(pipeline.scheduler.config)
+net = pipeline.unet.eval()
+walk: Any = DDIMScheduler.from_config(pipeline.scheduler.config)
 walk.set_timesteps(asked.steps)
 noise = torch.Generator().manual_seed(asked.seed)
 side, drawn = net.config["sample_size"], 0

@@ -8,6 +8,7 @@ Re-told from diffusers' examples/unconditional_image_generation (Apache-2.0) in 
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ else:
         up_block_types=("UpBlock2D",) * len(asked.channels),
     )
 unet.to(asked.device).train()
-schedule = DDPMScheduler(num_train_timesteps=asked.noise_steps)
+schedule: Any = DDPMScheduler(num_train_timesteps=asked.noise_steps)
 optimiser = torch.optim.AdamW(unet.parameters(), asked.learning_rate, betas=(0.95, 0.999), weight_decay=1e-6)
 average = EMAModel(unet.parameters(), decay=0.995, use_ema_warmup=True)
 

@@ -17,6 +17,7 @@ from imagelab.cli import main
 from imagelab.cli.overrides import parse
 from imagelab.run_folder import RunFolder
 from imagelab.runs import consent
+from imagelab.runs.prepare import reopen
 from imagelab.runs.run import Note, Phase, run, steps
 
 LEARN = """
@@ -119,12 +120,12 @@ def test_the_scripts_are_part_of_the_question_and_their_place_is_not(finished: P
     assert "scripts" not in Experiment(data=Textures(size=16)).config()
 
 
-def test_a_run_goes_on_to_the_same_bytes(here: Path, finished: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_goes_on_to_the_same_bytes(here: Path, finished: Path):
     before = np.array(RunFolder.open(here).images(2))
     shutil.rmtree(here / "gen-002")
+    folder, runtime = RunFolder.open(here, remake=True), Runtime(runs=here.parent)
     consent.allow_commands(question(finished))
-    code, said = command(f"resume {shlex.quote(str(here))}", capsys)
-    assert code == 0 and f"executes, in {finished}: {{python}} -S learn.py" in said, said
+    run(reopen(folder, runtime), folder=folder)
     np.testing.assert_array_equal(RunFolder.open(here).images(2), before)
 
 
@@ -132,7 +133,7 @@ def test_reading_a_run_executes_nothing_and_going_on_asks_first(
     here: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     count, name = len(executed(finished)), shlex.quote(str(here))
-    for words in (f"check {name}", f"report {name} -o {tmp_path}/page", f"cite {name}", f"watch {name}"):
+    for words in (f"check {name}", f"measure {name}@0 {name}@1 --metrics pixel_variance", f"watch {name}"):
         assert command(words, capsys)[0] == 0, words
     for words in (f"resume {name}", f"run {name} --generations 3", f"branch {name} --at 1 --generations 3"):
         code, said = command(words, capsys)
@@ -140,10 +141,10 @@ def test_reading_a_run_executes_nothing_and_going_on_asks_first(
         assert "draw.py {model} {images}" in said and "give --allow-commands" in said
     assert len(executed(finished)) == count, "nothing was executed"
     shutil.rmtree(here / "gen-002")
-    assert command(f"resume {name} --allow-commands", capsys)[0] == 0
+    code, said = command(f"resume {name} --allow-commands", capsys)
+    assert code == 0 and f"executes, in {finished}: {{python}} -S learn.py" in said
     assert len(executed(finished)) > count
-    shutil.rmtree(here / "gen-002")
-    assert command(f"resume {name}", capsys)[0] == 0, "what was allowed once is not asked again"
+    assert reopen(RunFolder.open(here), Runtime(runs=here.parent)), "what was allowed once is not asked again"
 
 
 def test_a_recipe_that_is_named_by_its_place_is_asked_about_too(here: Path, capsys: pytest.CaptureFixture[str]):
