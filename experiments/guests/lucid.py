@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
-from denoising_diffusion_pytorch import GaussianDiffusion, Trainer, Unet
+from denoising_diffusion_pytorch import GaussianDiffusion, Trainer, Unet  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from torchvision.utils import save_image
 
