@@ -41,6 +41,7 @@ ONLY = {
     "lpips": {"metrics/perceptual.py"},
     "pptx": {"report/slide"},
     "c2pa": {"provenance/"},
+    "onnxruntime": {"metrics/own_network.py"},
     "cryptography": {"provenance/"},
     "diffusers": {"generators/"},
     "matplotlib": {"report/"},

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import imagelab
-from imagelab.cli.doctor import DISTRIBUTION, PACKAGES, examine, name_clashes
+from imagelab.cli.doctor import DISTRIBUTION, FEATURES, PACKAGES, examine, name_clashes, optional_features
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -111,6 +111,13 @@ def test_metadata_is_looked_up_under_the_name_of_our_distribution():
     pattern = re.compile(r"(?:metadata|importlib_metadata|distribution|version|requires|files)\(\s*['\"]imagelab['\"]")
     assert PROJECT["name"] == DISTRIBUTION
     assert not [name for name, text in committed() if name.endswith(".py") and pattern.search(text)]
+
+
+def test_the_doctor_names_every_extra_and_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+    assert set(FEATURES) == set(EXTRAS) - {"all", "oracles", "test", "docs", "dev"}
+    monkeypatch.setitem(FEATURES, "video", ("imageio_ffmpeg", "no_such_module"))
+    missing = [line for line in optional_features() if not line.endswith(": installed")]
+    assert missing == [f"  extra video: missing: pip install '{DISTRIBUTION}[video]'"]
 
 
 def test_the_doctor_names_only_packages_that_we_depend_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -15,9 +16,18 @@ from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
 from ..runs.threads import default_threads, usable_cores
 
-__all__ = ["examine", "name_clashes"]
+__all__ = ["examine", "name_clashes", "optional_features"]
 
 DISTRIBUTION = "imagelab-collapse"
+
+FEATURES = {
+    "slides": ("pptx",),
+    "video": ("imageio_ffmpeg",),
+    "data": ("datasets", "pyarrow"),
+    "sign": ("c2pa", "cryptography"),
+    "onnx": ("onnxruntime",),
+}
+"""The extras of the package, and the modules that each brings."""
 
 
 def examine() -> list[str]:
@@ -27,6 +37,7 @@ def examine() -> list[str]:
     lines = [f"imagelab {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"]
     lines += name_clashes()
     lines += [f"  {name} {_version(name)}" for name in PACKAGES]
+    lines += optional_features()
     lines.append(
         f"processor: {os.cpu_count()} CPUs, {usable_cores()} cores usable; threads of a run: {default_threads()} "
         "(--runtime.threads)"
@@ -53,6 +64,16 @@ def name_clashes() -> list[str]:
         f"same import folder imagelab/; run `pip uninstall {name}`, then install {DISTRIBUTION} again."
         for name in sorted(others)
     ]
+
+
+def optional_features() -> list[str]:
+    """Return one line for each extra of the package: whether it is installed, else the command that installs it."""
+    lines = []
+    for extra, modules in FEATURES.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        state = f"missing: pip install '{DISTRIBUTION}[{extra}]'" if missing else "installed"
+        lines.append(f"  extra {extra}: {state}")
+    return lines
 
 
 def _cache() -> str:

@@ -5,6 +5,7 @@
     imagelab measure REAL FAKE --output results.jsonl   store the numbers
     imagelab measure REAL FAKE --against earlier.jsonl  compare with stored numbers
     imagelab measure REAL FAKE --format markdown        the table for a text; also latex, csv
+    imagelab measure REAL FAKE --network mine.json      also by a feature network of your own
     imagelab measure --list                             list the metrics and their limits
 
 The table goes to standard output, everything else to standard error. With ``--json`` standard output is one JSON
@@ -87,6 +88,8 @@ class MeasureOptions(BaseModel):
             digits).
         catalogue: list the metrics: what each measures, its limits, and how many images it needs.
         plugins: Python files with metrics of your own.
+        network: feature networks of your own, each a description (JSON) of an ONNX, TorchScript or Python network and
+            its preprocessing; distances as they see them are measured, too. Opening a network runs code.
     """
 
     metrics: str | None = None
@@ -112,6 +115,7 @@ class MeasureOptions(BaseModel):
     form: Annotated[Form, Parameter(name="--format")] = "table"
     catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
     plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
+    network: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
 
 
 def measure_command(
@@ -183,6 +187,7 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             on_bad=options.on_bad,
             key=options.key,
             column=options.column,
+            networks=options.network,
             seed=options.seed,
             device=options.device,
             cache=options.cache,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..io.reading import Page
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS, Evidence, ImageSet, measure_panel
+from ..metrics.own_network import NETWORK, network_metric
 from ..metrics.weights import WeightsMissing, locate
 from ..pool import REAL
 from ..runs.device import choose_device
@@ -132,7 +134,9 @@ def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
     """
     panel, left = [], {}
     for name, row in METRICS.items():
-        if row.suits == "faces":
+        if name == NETWORK:
+            left[name] = "needs a feature network of your own (--network FILE)"
+        elif row.suits == "faces":
             left[name] = "calibrated on imagelab's faces; request it by name to measure it"
         elif row.uses_training and not train:
             left[name] = "needs the images that the model was trained on (train)"
@@ -171,6 +175,7 @@ def measure(
     page: Page | None = None,
     key: str = "",
     column: str = "",
+    networks: Sequence[Path | str] = (),
     progress: Progress | None = None,
 ) -> Measured:
     """Measure generated images against real ones, each number with its real-against-real floor.
@@ -194,6 +199,7 @@ def measure(
         page: which picture is taken of a file with several: its number, from 1, or "all"; by default the first.
         key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
         column: the column of the pictures in tables, where several columns hold pictures.
+        networks: descriptions of feature networks of your own (:mod:`imagelab.metrics.own_network`), used as well.
         progress: called with (description of the step, number of steps done, total number).
 
     Raises:
@@ -204,23 +210,33 @@ def measure(
         >>> measure(pictures[:20], pictures[20:], metrics=["hf_ratio"])["hf_ratio"].n_fake
         10
     """
-    metrics = None if metrics is None else _known(metrics)
+    chosen, left = _chosen(metrics, train is not None, networks)
     how = Opening(size or 0, resize, value_range, layout, on_bad, cache, white, page, key, column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
-    sets = {name: open_images(x, how, name, progress) for name, x in given.items() if x is not None}
-    sets, warnings = of_one_form(sets)
-    panel, left = (list(dict.fromkeys(metrics)), {}) if metrics is not None else general_panel(train is not None)
+    sets, warnings = of_one_form({k: open_images(x, how, k, progress) for k, x in given.items() if x is not None})
     (progress or _silent)("looking for copies", 0, 1)
     warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets, seed)
-    warnings += warn_of_few(sets, panel)
+    warnings += warn_of_few(sets, chosen)
     division = _divide(sets, seed)
-    panel = _Panel(panel, seed_at(seed, "measure"), choose_device(device), cache, progress)
+    panel = _Panel(chosen, seed_at(seed, "measure"), choose_device(device), cache, progress)
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     both = panel.image_set(division.reference), panel.image_set(sets["fake"].images)
     values = panel.take("measuring", *both, **keep)
     floors = panel.floors(division, both[0], keep)
     warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+
+
+def _chosen(
+    metrics: Sequence[str] | None, train: bool, networks: Sequence[Path | str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the metrics to take, and the reason for each that is left out."""
+    if networks:
+        METRICS.add(network_metric(networks))
+    panel, left = general_panel(train) if metrics is None else (_known(metrics), {})
+    if networks:
+        panel, left = [*panel, NETWORK], {name: reason for name, reason in left.items() if name != NETWORK}
+    return list(dict.fromkeys(panel)), left
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .._version import __version__
 
-__all__ = ["SOURCE_TYPES", "Origin", "claimed_origin", "png_marks", "save_marks", "svg_marks", "xmp_packet"]
+__all__ = ["SOURCE_TYPES", "Origin", "claimed_origin", "png_marks", "save_marks", "svg_marks", "xmp_packet", "xmp_rdf"]
 
 Origin = Literal["drawn", "model", "camera", "mixture", "chart"]
 """How a picture came about."""
@@ -61,10 +61,18 @@ def xmp_packet(origin: Origin | None, title: str = "", description: str = "", al
         alt: its text for readers who cannot see it; "" for none.
     """
     begin, end = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>', '<?xpacket end="r"?>'
-    return begin + _rdf(origin, title, description, alt) + end
+    return begin + xmp_rdf(origin, title, description, alt) + end
 
 
-def _rdf(origin: Origin | None, title: str, description: str, alt: str) -> str:
+def xmp_rdf(origin: Origin | None, title: str = "", description: str = "", alt: str = "") -> str:
+    """Return what an XMP packet holds, without the lines around it: the content of an SVG file's metadata element.
+
+    Args:
+        origin: see :func:`xmp_packet`.
+        title: likewise.
+        description: likewise.
+        alt: likewise.
+    """
     spaces = "".join(f' xmlns:{prefix}="{address}"' for prefix, address in _SPACES.items())
     kind = f" Iptc4xmpExt:DigitalSourceType={quoteattr(SOURCE_TYPES[origin])}" if origin else ""
     texts = (("dc:title", title), ("dc:description", description), ("Iptc4xmpCore:AltTextAccessibility", alt))
@@ -135,13 +143,13 @@ def svg_marks(svg: str, origin: Origin | None, title: str = "", description: str
     start = re.search(r"<svg\b[^>]*>", svg)
     if start is None:
         raise ValueError("marks: expected an SVG file, found no svg element")
-    return f"{svg[: start.end()]}<metadata>{_rdf(origin, title, description, alt)}</metadata>{svg[start.end() :]}"
+    return f"{svg[: start.end()]}<metadata>{xmp_rdf(origin, title, description, alt)}</metadata>{svg[start.end() :]}"
 
 
 def claimed_origin(packet: str | bytes) -> Origin | None:
-    """Return what an XMP packet claims about the origin of its picture; None if it claims nothing that we know."""
+    """Return the origin that an XMP packet, or a comment of imagelab in a GIF, claims; None for none that we know."""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
-    found = re.search(r"DigitalSourceType\s*(?:=\s*[\"']|>\s*)" + re.escape(ADDRESS) + r"(\w+)", text)
+    found = re.search(r"DigitalSourceType(?:\s*=\s*[\"']|\s*>\s*| )" + re.escape(ADDRESS) + r"(\w+)", text)
     for origin, address in SOURCE_TYPES.items():
         if found and address == ADDRESS + found[1]:
             return origin

@@ -16,6 +16,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..measurement import Measurement
@@ -27,7 +29,7 @@ from .jackknife import Blocks, group_labels
 from .neighbours import crossings, nearest
 from .ruler import FAINT
 
-__all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of"]
+__all__ = ["NAMES", "coverage_of_equals", "prdc", "prdc_errors", "prdc_of", "prdc_rows"]
 
 CITE = "arXiv:2002.09797"
 NAMES = ("precision", "recall", "density", "coverage")
@@ -143,16 +145,30 @@ def prdc(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: where a set has no more than 5 images, or has no features to compare.
     """
-    real, fake = feature_pair(evidence, PRIMARY)
+    return prdc_rows(evidence, PRIMARY, lambda name: f"prdc/{name}")
+
+
+def prdc_rows(evidence: Evidence, space: str, named: Callable[[str], str]) -> list[Measurement]:
+    """Return the four measurements in one feature space.
+
+    Args:
+        evidence: the images.
+        space: a key of ``SPACES``.
+        named: one of ``NAMES`` -> the name of its measurement.
+
+    Raises:
+        NotMeasurable: where a set has no more than 5 images, or has no features to compare.
+    """
+    real, fake = feature_pair(evidence, space)
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
     values = prdc_of(real, fake, NEAREST, evidence.device)
-    own_ruler, device = SPACES[PRIMARY].standardise, evidence.device
+    own_ruler, device = SPACES[space].standardise, evidence.device
     errors = prdc_errors(real, fake, evidence.seed, NEAREST, device, own_ruler, evidence.blocks)
     independent = min(evidence.real.independent, evidence.fake.independent)
     return [
         Measurement(
-            f"prdc/{name}",
+            named(name),
             value,
             "share" if name != "density" else "",
             n_real=len(real),
@@ -162,8 +178,9 @@ def prdc(evidence: Evidence) -> list[Measurement]:
             low=None if limits is None else limits[0],
             high=None if limits is None else limits[1],
             better="higher",
-            estimator=f"k = {NEAREST}, strict, standardised by the reference",
-            feature_space=SPACES[PRIMARY].label,
+            estimator=f"k = {NEAREST}, strict" + (", standardised by the reference" if own_ruler else ""),
+            feature_space=SPACES[space].label,
+            resize=SPACES[space].resize,
             seed=evidence.seed,
             cite=CITE,
         )

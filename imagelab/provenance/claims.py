@@ -24,7 +24,7 @@ MOST_SVG = 10_000_000
 """Bytes of an SVG file that are read."""
 
 _OLD_KEYWORD = "Iptc4xmpExt:DigitalSourceType"
-_PACKETS = ("XML:com.adobe.xmp", "xmp")
+_PACKETS = ("XML:com.adobe.xmp", "xmp", "comment")
 
 _WORDS: dict[Origin, str] = {
     "drawn": "drawn by a program that was not trained",

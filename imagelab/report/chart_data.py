@@ -15,6 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..evaluation.chains import repetition
+from ..io.marks import xmp_rdf
 from ..measurement import Measurement
 from ..pool import REAL
 from .key_figures import Fact
@@ -27,6 +28,9 @@ __all__ = ["COLUMNS", "as_island", "csv_text", "measured_rows", "page_data"]
 
 FEW = 3
 """Pictures at the top of the page on a narrow screen."""
+
+CHART = "A chart of measurements. Generations from 1 on are images that a model made."
+"""What the metadata of a saved curve say of it."""
 
 COLUMNS = (
     "measurement",
@@ -70,7 +74,8 @@ def page_data(
     Keys: ``run``, ``last``; ``models``: line -> label; ``rows``: measurement -> ``title``, ``unit``, ``n``, ``real``
     (numbers of images), ``trainings`` and ``lines``: line -> rows of [generation, value, low, high, text]; ``charts``:
     key -> ``title``, ``frames`` and ``series`` ([label, measurement, line, colour]); ``facts``: ``value``, ``beside``,
-    ``note``; ``hero``: of the pictures at the top, by generation, ``counts`` (``few``: on a narrow screen), ``spots``.
+    ``note``; ``hero``: of the pictures at the top, by generation, ``counts`` (``few``: on a narrow screen), ``spots``;
+    ``marks``: the metadata of a curve that is saved as SVG, with ``{title}`` in place of its title.
 
     Args:
         run: the run.
@@ -98,6 +103,7 @@ def page_data(
             for fact in facts
         ],
         "hero": _hero(hero, shown),
+        "marks": xmp_rdf("chart", "{title}", CHART),
     }
     return as_island(data)
 

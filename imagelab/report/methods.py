@@ -14,6 +14,7 @@ from .headline import data_kind, sigmas_from_real
 from .numbers import Z95, at_floor, interval, number
 from .panels import title_of
 from .run_view import Run, plain
+from .signed import signed
 
 __all__ = ["Table", "curation", "data_of", "flat", "numbers", "protocol", "tables"]
 
@@ -56,6 +57,7 @@ def protocol(run: Run) -> dict[str, Any]:
         "interval": interval,
         "missing": run.missing(),
         "glossary": _glossary(run),
+        "signed": signed(run),
         "bibtex": bibtex(cited_by(run.experiment, run.measurements, run.own)),
     }
 

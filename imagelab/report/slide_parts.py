@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..io.marks import png_marks
 from .grids import writing
 from .numbers import NBSP
 from .palette import LIGHT
 from .run_view import plain
+from .sheet_layout import SYNTHETIC
 
 if TYPE_CHECKING:
     from pptx.dml.color import RGBColor
@@ -263,7 +265,7 @@ def picture_rows(
             tile = Image.fromarray(pixels).resize((wide * scale, high * scale), Image.Resampling.NEAREST)
             canvas.paste(tile, (column * step_x, order * step_y))
     file = io.BytesIO()
-    canvas.save(file, "PNG", optimize=True)
+    canvas.save(file, "PNG", optimize=True, pnginfo=png_marks("mixture", description=SYNTHETIC, alt=alt))
     inch = down / step_y
     left = LEFT + label if heads else LEFT + label + max(0.0, (room - canvas.width * inch) / 2 - label / 2)
     picture = slide.shapes.add_picture(

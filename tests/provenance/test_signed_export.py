@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from imagelab.export.generation import export_generation
-from imagelab.provenance.keys import new_key
+from imagelab.provenance.keys import WHAT_IT_PROVES, new_key
 from imagelab.provenance.signatures import SIDE, can_verify, verify
+from imagelab.report import write_report
+from imagelab.report.run_view import read_run
+from imagelab.report.signed import signed
 from imagelab.run_folder import RunFolder
 
 from .conftest import exit_code
@@ -89,3 +92,25 @@ def test_a_signed_picture_that_is_read_by_pillow_alone_shows_its_marks(run: RunF
     with Image.open(io.BytesIO(content)) as image:
         assert json.loads(image.info["imagelab"])["generation"] == 1
         assert "trainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+
+
+def test_the_page_names_the_key_of_each_signed_generation_and_what_that_proves(run: RunFolder):
+    key, _ = new_key("Lab <b>")
+    assert exit_code("sign", run.path) == 0
+    view = read_run(run.path)
+    found = signed(view)
+    assert found is not None and found.unsigned == ""
+    assert len(found.rows) == 1 and "Lab <b>" in found.rows[0][1] and key.fingerprint[:16] in found.rows[0][1]
+    html = write_report(run.path).read_text("utf-8")
+    assert "Lab &lt;b&gt;" in html and key.fingerprint[:16] in html and WHAT_IT_PROVES[0] in html
+
+    (run.path / "signatures" / "gen-001.json").write_text("{}")
+    (run.path / "signatures" / "gen-002.json").unlink()
+    changed = signed(view)
+    assert changed is not None and changed.unsigned == "gen-002"
+    assert next(row for row in changed.rows if row[1].startswith("not valid"))[0] == "gen-001"
+
+
+def test_a_run_without_signatures_has_no_such_section(run: RunFolder):
+    assert signed(read_run(run.path)) is None
+    assert "<h3>Signatures</h3>" not in write_report(run.path).read_text("utf-8")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,75 +100,87 @@ def measured(generation: int, line: int, n: int) -> list[Measurement]:
     return found
 
 
+def small_run(
+    home: Path,
+    name: str = "photocopy-1a2b3c4d",
+    generations: int = 3,
+    planned: int | None = None,
+    faces: np.ndarray | None = None,
+    copies: bool = True,
+    keep: Callable[[Measurement], bool] = lambda m: True,
+    labels: Sequence[str] = ("VAE", "PPCA, k = 128"),
+    experiment: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Write a small run folder into a folder, in exactly the layout of imagelab/run_folder.py, and return it."""
+    run = home / name
+    noise = np.random.default_rng(7).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
+    faces = blurred(noise, 1) if faces is None else faces
+    run.mkdir(parents=True)
+    question = {
+        "name": "photocopy",
+        "title": "A photocopy of a photocopy",
+        "data": {"kind": "faces", "size": faces.shape[3]},
+        "regime": {"kind": "replace"},
+        "generator": {"kind": "vae"},
+        "arms": [{"kind": "gaussian", "components": 128}],
+        "generations": planned or max(generations, 1),
+        "images": 2048,
+        "heldout": 1024,
+        "seed": 0,
+    }
+    config = {"schema": 1, "signature": "1a2b3c4d", "experiment": {**question, **(experiment or {})}}
+    (run / "config.json").write_text(json.dumps(config))
+    known = {
+        "imagelab": "0.1.0",
+        "git": {"commit": "7a9cde6", "dirty": False},
+        "python": "3.11.7",
+        "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+        "device": "cpu",
+        "platform": "Linux",
+        "data": {
+            "card": "Faces drawn by a program; no person is shown.",
+            "counts": {"train": 2048, "heldout": 1024},
+            "bad_files": [{"path": "broken.png", "reason": "image file is truncated"}],
+        },
+        "labels": {str(line): label for line, label in enumerate(labels)},
+        "n": 2048,
+    }
+    (run / "provenance.json").write_text(json.dumps({**known, **(provenance or {})}))
+    lines: list[Measurement] = []
+    for generation in range(generations + 1):
+        for line in (0, 1) if generation else (-1,):
+            shard = run / (f"gen-{generation:03d}" + (f"-line-{line}" if line > 0 else ""))
+            shard.mkdir()
+            np.save(shard / "probe.npy", blurred(faces[::-1].copy(), generation))
+            if copies:
+                np.save(shard / "photocopy.npy", blurred(faces, generation if line <= 0 else 0))
+            if generation:
+                record = {
+                    "images_seen": 9000,
+                    "images_total": 9000,
+                    "loss": 0.1 * generation,
+                    "seconds": 61.0,
+                    "terms": {},
+                }
+                (shard / "train.jsonl").write_text(json.dumps(record) + "\n")
+            lines += [m for m in measured(generation, line, 2048) if keep(m)]
+    (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in lines))
+    return run
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a small run folder directly, in exactly the layout of imagelab/run_folder.py."""
+    """Return a function that writes a small run folder: :func:`small_run` in the folder of the test."""
+    return partial(small_run, tmp_path)
 
-    def make(
-        name: str = "photocopy-1a2b3c4d",
-        generations: int = 3,
-        planned: int | None = None,
-        faces: np.ndarray | None = None,
-        copies: bool = True,
-        keep: Callable[[Measurement], bool] = lambda m: True,
-        labels: Sequence[str] = ("VAE", "PPCA, k = 128"),
-        experiment: dict[str, Any] | None = None,
-        provenance: dict[str, Any] | None = None,
-    ) -> Path:
-        run = tmp_path / name
-        noise = np.random.default_rng(7).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
-        faces = blurred(noise, 1) if faces is None else faces
-        run.mkdir(parents=True)
-        question = {
-            "name": "photocopy",
-            "title": "A photocopy of a photocopy",
-            "data": {"kind": "faces", "size": faces.shape[3]},
-            "regime": {"kind": "replace"},
-            "generator": {"kind": "vae"},
-            "arms": [{"kind": "gaussian", "components": 128}],
-            "generations": planned or max(generations, 1),
-            "images": 2048,
-            "heldout": 1024,
-            "seed": 0,
-        }
-        config = {"schema": 1, "signature": "1a2b3c4d", "experiment": {**question, **(experiment or {})}}
-        (run / "config.json").write_text(json.dumps(config))
-        known = {
-            "imagelab": "0.1.0",
-            "git": {"commit": "7a9cde6", "dirty": False},
-            "python": "3.11.7",
-            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
-            "device": "cpu",
-            "platform": "Linux",
-            "data": {
-                "card": "Faces drawn by a program; no person is shown.",
-                "counts": {"train": 2048, "heldout": 1024},
-                "bad_files": [{"path": "broken.png", "reason": "image file is truncated"}],
-            },
-            "labels": {str(line): label for line, label in enumerate(labels)},
-            "n": 2048,
-        }
-        (run / "provenance.json").write_text(json.dumps({**known, **(provenance or {})}))
-        lines: list[Measurement] = []
-        for generation in range(generations + 1):
-            for line in (0, 1) if generation else (-1,):
-                shard = run / (f"gen-{generation:03d}" + (f"-line-{line}" if line > 0 else ""))
-                shard.mkdir()
-                np.save(shard / "probe.npy", blurred(faces[::-1].copy(), generation))
-                if copies:
-                    np.save(shard / "photocopy.npy", blurred(faces, generation if line <= 0 else 0))
-                if generation:
-                    record = {
-                        "images_seen": 9000,
-                        "images_total": 9000,
-                        "loss": 0.1 * generation,
-                        "seconds": 61.0,
-                        "terms": {},
-                    }
-                    (shard / "train.jsonl").write_text(json.dumps(record) + "\n")
-                lines += [m for m in measured(generation, line, 2048) if keep(m)]
-        (run / "metrics.jsonl").write_text("".join(m.to_json() + "\n" for m in lines))
-        return run
+
+@pytest.fixture(scope="session")
+def make_shared_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that writes a small run folder which many tests read; none of them may change it."""
+
+    def make(*settings: Any, **named: Any) -> Path:
+        return small_run(tmp_path_factory.mktemp("shared"), *settings, **named)
 
     return make
 

@@ -52,22 +52,24 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.fixture
-def page_of_a_run(make_run: MakeRun) -> Path:
+@pytest.fixture(scope="module")
+def page_of_a_run(make_shared_run: MakeRun) -> Path:
     """The page of ten generations of eight faces of 64 px, with a control model and every kind of figure."""
-    return write_report(make_run(generations=10, faces=np.repeat(np.repeat(_noise(8, 32), 2, axis=2), 2, axis=3)))
+    return write_report(
+        make_shared_run(generations=10, faces=np.repeat(np.repeat(_noise(8, 32), 2, axis=2), 2, axis=3))
+    )
 
 
-@pytest.fixture
-def page_of_two_runs(make_run: MakeRun, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def page_of_two_runs(make_shared_run: MakeRun) -> Path:
     runs = [
-        make_run(name="a", generations=4),
-        make_run(name="b", generations=4, experiment={"regime": {"kind": "accumulate"}}),
+        make_shared_run(name="a", generations=4),
+        make_shared_run(name="b", generations=4, experiment={"regime": {"kind": "accumulate"}}),
     ]
-    return write_comparison(runs, tmp_path / "compare" / "index.html")
+    return write_comparison(runs, runs[0].parent / "compare" / "index.html")
 
 
-@pytest.fixture(params=["run", "comparison"])
+@pytest.fixture(scope="module", params=["run", "comparison"])
 def page(request: pytest.FixtureRequest) -> Path:
     name = "page_of_a_run" if request.param == "run" else "page_of_two_runs"
     return request.getfixturevalue(name)

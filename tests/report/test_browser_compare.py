@@ -60,14 +60,14 @@ def side_by_side(make_run: MakeRun, tmp_path: Path, kinds: tuple[str, ...], face
     return write_comparison(runs, tmp_path / "compare" / "index.html")
 
 
-@pytest.fixture
-def pair(make_run: MakeRun, tmp_path: Path) -> Path:
-    return side_by_side(make_run, tmp_path, ("replace", "accumulate"))
+@pytest.fixture(scope="module")
+def pair(make_shared_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return side_by_side(make_shared_run, tmp_path_factory.mktemp("pair"), ("replace", "accumulate"))
 
 
-@pytest.fixture
-def three(make_run: MakeRun, tmp_path: Path) -> Path:
-    return side_by_side(make_run, tmp_path, ("replace", "accumulate", "mix"))
+@pytest.fixture(scope="module")
+def three(make_shared_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return side_by_side(make_shared_run, tmp_path_factory.mktemp("three"), ("replace", "accumulate", "mix"))
 
 
 def divider_of(visit: Any) -> tuple[float, str]:

@@ -17,6 +17,7 @@ import pytest
 
 from imagelab.data.faces import Faces
 from imagelab.metrics.freckle_calibration import shipped_calibration
+from imagelab.provenance.claims import svg_claims
 from imagelab.report import write_report
 from imagelab.report.numbers import interval
 from imagelab.report.pictured import pictured
@@ -52,19 +53,19 @@ CUT = """() => Array.from(document.querySelectorAll("p, h1, h2, h3, dt, dd, figc
 """Texts that are cut by their own box."""
 
 
-@pytest.fixture
-def folder(make_run: MakeRun) -> Path:
+@pytest.fixture(scope="module")
+def folder(make_shared_run: MakeRun) -> Path:
     faces = Faces(size=64, freckle_rate=1.0, cache=False).load("heldout", 8, 7).images
     card = {"freckle_calibration": {"digest": shipped_calibration(64).digest}}
-    return make_run(generations=LAST, faces=faces, provenance=card)
+    return make_shared_run(generations=LAST, faces=faces, provenance=card)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
     return read_run(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(folder: Path) -> Path:
     return write_report(folder)
 
@@ -166,6 +167,9 @@ def test_an_address_leads_to_its_generation_and_chart_and_opens_its_fold(open_pa
         assert -5 <= top < 300
 
 
+DUBLIN, RDF = "{http://purl.org/dc/elements/1.1/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+
 def download(visit: Any, button: Any) -> tuple[str, str]:
     with visit.tab.expect_download() as waiting:
         button.click()
@@ -205,6 +209,9 @@ def test_a_chart_comes_as_data_as_a_picture_and_as_a_page_of_its_own(
     root = ElementTree.fromstring(picture)
     words = " ".join(root.itertext())
     assert "var(" not in picture and "Share of fine detail" in words and run.name in words
+    (tmp_path / "curve.svg").write_text(picture, "utf-8")
+    claims = svg_claims(tmp_path / "curve.svg")
+    assert claims.origin == "chart" and "Share of fine detail" in root.findtext(f".//{DUBLIN}title//{RDF}li", "")
     small = tmp_path / name
     small.write_text(embedded, "utf-8")
     assert len(embedded) < 100_000 and "<script" not in embedded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 
 from imagelab.cli import main
 from imagelab.io.marks import SOURCE_TYPES
+from imagelab.provenance.claims import claims_in
 from imagelab.report import write_report
 from imagelab.report.animate import animate
 from imagelab.report.print_sheets import make_sheet, write_sheet
 from imagelab.report.run_view import read_run
+from imagelab.report.slides import write_slides
 
 MakeRun = Callable[..., Path]
 
@@ -48,6 +51,16 @@ def test_sheets_are_marked_and_hold_their_words(make_run: MakeRun, tmp_path: Pat
         return
     assert found["XMP-iptcExt:DigitalSourceType"] == SOURCE_TYPES["mixture"]
     assert found["XMP-dc:Title"] == sheet.title and found["XMP-iptcCore:AltTextAccessibility"] == sheet.alt
+
+
+def test_every_picture_of_a_deck_is_marked(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(generations=2)
+    with zipfile.ZipFile(write_slides([run], tmp_path / "deck.pptx")) as deck:
+        pictures = [name for name in deck.namelist() if name.startswith("ppt/media/")]
+        assert len(pictures) == 2
+        for name in pictures:
+            path = Path(deck.extract(name, tmp_path))
+            assert claims_in(path).origin == "mixture", name
 
 
 @pytest.mark.parametrize("suffix", ["webp", "apng", "gif", "mp4", "webm"])

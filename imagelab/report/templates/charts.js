@@ -55,7 +55,10 @@
       text.textContent = each[0];
       copy.appendChild(text);
     });
-    return copy.outerHTML;
+    var escaped = document.createElement("span");
+    escaped.textContent = title;
+    var marks = lab.data.marks.replace("{title}", function () { return escaped.innerHTML; });
+    return copy.outerHTML.replace(/^<svg[^>]*>/, function (start) { return start + "<metadata>" + marks + "</metadata>"; });
   }
   function page(figure, title) { // one chart as a small page, to be put into another one by an iframe
     var copy = figure.cloneNode(true), style = document.querySelector("style").outerHTML;
