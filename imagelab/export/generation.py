@@ -253,7 +253,9 @@ def _model(store: RunFolder, generation: int, line: int, out: Path, key: Signing
     experiment, provenance = store.config["experiment"], store.provenance
     recipe = _recipe_of(experiment, line)
     kind = recipe.get("kind")
-    own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind])
+    own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind]) or kind == "command"
+    if kind == "command":  # a place on this machine says nothing to others
+        recipe = {**recipe, "directory": "."}
     left = copy_model(store.checked(generation, line) / "model", out, own)
     pool = store.pool(generation, line)
     label = (provenance.get("labels") or {}).get(str(line), kind)

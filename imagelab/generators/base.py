@@ -32,6 +32,7 @@ __all__ = [
     "Interrupted",
     "Model",
     "ProcessGroup",
+    "ProgramFailed",
     "RunContext",
     "SingleProcess",
     "TrainRecord",
@@ -52,13 +53,17 @@ class Diverged(ValueError):
     """Training or sampling left the numbers: NaN or a runaway loss. The message says where and what to change."""
 
 
+class ProgramFailed(ValueError):
+    """A program did not do its work. The message holds the reason, its last lines, and the command to try by hand."""
+
+
 @contextmanager
 def divergence_at(place: str) -> Iterator[None]:
-    """Put a place, such as "generation 3, VAE", in front of what a divergence inside says."""
+    """Put a place, such as "generation 3, VAE", in front of what a divergence, or a failed program, inside says."""
     try:
         yield
-    except Diverged as error:
-        raise Diverged(f"{place}: {error}") from error
+    except (Diverged, ProgramFailed) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True)

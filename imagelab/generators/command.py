@@ -214,7 +214,7 @@ class Command(Generator):
             "previous_model": before,
             "images_seen": self.images_seen,
         }
-        program = self._program(self.train, values, "train_seconds", context)
+        program = self._program("train", values, context)
         last = run_program(program, place.log, context.should_stop, context.on_line)
         try:
             if not any((place.folder / GUEST).iterdir()):
@@ -240,15 +240,15 @@ class Command(Generator):
             raise ValueError(f"{shown(folder / GUEST)}: missing; expected the files of the model")
         return CommandModel(self, _Place(folder, None), (channels, height, width), context)
 
-    def _program(self, line: str, values: dict[str, object], limit: str, context: RunContext) -> Program:
+    def _program(self, role: Literal["train", "sample"], values: dict[str, object], context: RunContext) -> Program:
         import torch
 
         values = {**values, "python": sys.executable, "device": context.device}
         variables = dict.fromkeys(THREAD_VARIABLES, str(torch.get_num_threads())) | {"PYTHONUNBUFFERED": "1"}
         variables |= dict(each.split("=", 1) for each in self.environment)
-        seconds = _limit(SECONDS, getattr(self, limit)) or 0.0
-        words = tuple(filled(line, values))
-        return Program(words, self.directory, variables, seconds, _limit(GIGABYTES, self.memory_gb), limit)
+        line, usual = (self.train, self.train_seconds) if role == "train" else (self.sample, self.sample_seconds)
+        seconds, words = _limit(SECONDS, usual) or usual, tuple(filled(line, values))
+        return Program(words, self.directory, variables, seconds, _limit(GIGABYTES, self.memory_gb), role)
 
 
 def _limit(variable: str, usual: float | None) -> float | None:
@@ -347,7 +347,7 @@ class CommandModel:
             "seed": int.from_bytes(whole[:4], "little") % 2**31,
             "seeds": listed,
         }
-        program = self.recipe._program(self.recipe.sample, values, "sample_seconds", context)
+        program = self.recipe._program("sample", values, context)
         last = run_program(program, place.log, context.should_stop, context.on_line)
         try:
             drawn = taken_back(images, count, self.shape)

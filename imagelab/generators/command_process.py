@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..io.untrusted import quoted, shown
-from .base import Interrupted
+from .base import Interrupted, ProgramFailed
 
-__all__ = ["Program", "ProgramFailed", "run_program"]
+__all__ = ["Program", "run_program"]
 
 HEAD_BYTES, TAIL_BYTES = 1 << 20, 1 << 18
 """What is stored of a program's output: so much of its beginning, and of its end."""
@@ -44,10 +44,6 @@ THREAD_VARIABLES = (
 KEEPER = Path(__file__).with_name("command_keeper.py")
 
 
-class ProgramFailed(ValueError):
-    """A program did not do its work. The message holds the reason, its last lines, and the command to try by hand."""
-
-
 @dataclass(frozen=True)
 class Program:
     """A program, ready to be started.
@@ -58,7 +54,7 @@ class Program:
         variables: environment variables that are set for it, beside those of this process.
         seconds: the longest time that it may run.
         gigabytes: the most memory that its processes may use together, GB of 10^9 bytes; None for no limit.
-        setting: the name of the setting that holds ``seconds``, for the message.
+        role: the setting that holds its command, train or sample, for messages.
     """
 
     words: tuple[str, ...]
@@ -66,7 +62,7 @@ class Program:
     variables: Mapping[str, str]
     seconds: float
     gigabytes: float | None
-    setting: str
+    role: str
 
     @property
     def by_hand(self) -> str:
@@ -83,7 +79,8 @@ class Program:
             last: its last lines.
         """
         said = f"Its last lines (all in {shown(log)}):\n{last}" if last else f"It wrote nothing ({shown(log)})."
-        return ProgramFailed(f"{reason}\n{said}\nTo try it by hand:\n  {quoted(self.by_hand, 4000)}")
+        by_hand = f"To try it by hand:\n  {quoted(self.by_hand, 4000)}"
+        return ProgramFailed(f"the command {self.role} {reason}\n{said}\n{by_hand}")
 
 
 def run_program(
@@ -104,6 +101,8 @@ def run_program(
         ProgramFailed: if it cannot be started, ends with another code than 0, is killed, or goes beyond a limit.
         Interrupted: if ``should_stop`` said so.
     """
+    if os.name != "posix":
+        raise ValueError("programs can be the generator on Linux and macOS only, because their processes are watched")
     environment = {**os.environ, **program.variables}
     hear, tell = os.pipe()
     with log.open("ab") as file, os.fdopen(hear, "rb", 0) as status:
@@ -166,7 +165,7 @@ def _follow(
             return STOP
         if now - began > program.seconds:
             return (
-                f"did not end within {program.seconds:g} s and was ended. Give it more time ({program.setting}), "
+                f"did not end within {program.seconds:g} s and was ended. Give it more time ({program.role}_seconds), "
                 "or less to do"
             )
         if program.gigabytes is not None and now - looked > MEMORY_SECONDS:
@@ -209,8 +208,8 @@ def _reason(said: str, program: Program) -> str:
     if said == "exit 0":
         return ""
     if kind == "start":
-        reason = rest.partition("\n")[0]
-        return f"cannot be started: {quoted(program.words[0], 200)!r}: {reason}. Is it installed, is its name right?"
+        reason = f"{quoted(program.words[0], 200)!r}: {rest.partition(chr(10))[0]}"
+        return f"cannot be started: {reason}. Is it installed, is its name right?"
     if kind == "exit":
         return f"ended with exit code {rest}"
     if kind == "signal":

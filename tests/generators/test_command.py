@@ -21,8 +21,9 @@ from pydantic import ValidationError
 
 from imagelab import Command, RunContext
 from imagelab.generators import Interrupted
+from imagelab.generators.base import ProgramFailed
 from imagelab.generators.command_files import natural_key
-from imagelab.generators.command_process import HEAD_BYTES, TAIL_BYTES, ProgramFailed
+from imagelab.generators.command_process import HEAD_BYTES, TAIL_BYTES
 from imagelab.seeds import image_seeds
 
 TRAIN = """
@@ -314,6 +315,15 @@ def test_a_guest_that_takes_too_long_is_ended_with_all_it_has_started(tmp_path: 
     with pytest.raises(ProgramFailed, match=r"did not end within 0.6 s and was ended. .*\(train_seconds\)"):
         guest(tmp_path, BROOD, train_seconds=0.6).fit(pictures, 0, RunContext())
     assert alive(brood(tmp_path)) == []
+
+
+def test_a_guest_is_told_before_it_is_killed(tmp_path: Path, pictures: np.ndarray):
+    polite = "import signal, sys, time; signal.signal(15, lambda *_: (open('told', 'w'), sys.exit()))\n"
+    polite += "open('x.pid', 'w'); time.sleep(60)"
+    context = RunContext(should_stop=lambda: (tmp_path / "x.pid").exists())
+    with pytest.raises(Interrupted):
+        guest(tmp_path, polite).fit(pictures, 0, context)
+    assert (tmp_path / "told").exists()
 
 
 @needs_linux

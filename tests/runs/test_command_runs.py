@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from imagelab import Command, Experiment, Runtime, Textures
 from imagelab.cli import main
 from imagelab.cli.overrides import parse
+from imagelab.export.generation import export_generation
 from imagelab.run_folder import RunFolder
 from imagelab.runs import consent
 from imagelab.runs.prepare import reopen
@@ -194,9 +195,8 @@ def test_a_guest_that_fails_later_keeps_what_is_finished(tmp_path: Path):
     iterator = steps(asked)
     assert [next(iterator).generation, next(iterator).generation] == [0, 1]
     (tmp_path / "fail").mkdir()
-    with pytest.raises(
-        ValueError, match=r"ended with exit code 1\nIts last lines .*gen-002.partial/train.log"
-    ) as failed:
+    said = r"^generation 2, guest: the command sample ended with exit code 1\nIts last .*gen-002.partial/train.log"
+    with pytest.raises(ValueError, match=said) as failed:
         next(iterator)
     assert "out of pictures" in str(failed.value)
     (tmp_path / "fail").rmdir()
@@ -244,3 +244,10 @@ def test_what_a_guest_writes_is_shown_while_it_runs_and_does_not_reach_the_termi
         pass
     assert shown.count("step 3 of 9     \\x1b[31m") >= 3, "twice in the trial, and in the run, in a worker or not"
     assert "step 3" not in "".join(capfd.readouterr())
+
+
+def test_the_exported_model_of_a_guest_names_no_place_on_this_machine(finished: Path, tmp_path: Path):
+    run_folder = next((finished / "runs").iterdir())
+    card = (export_generation(run_folder, 1, tmp_path / "model", "model") / "README.md").read_text()
+    assert str(finished) not in card and "draw.py {model}" in card and "no part of imagelab" in card
+    assert "Left out of this copy: guest/model/00000.png" in card, "files of formats that may hold code stay behind"
