@@ -140,6 +140,8 @@ def told_place(place: Place) -> str:
     if generation == 0:
         return f"row {row} of generation 0 of {name}: {_OF_GENERATION_0[place.array]} ({_data(run)})"
     label = line_label(run, place.line)
+    if place.array == "probe.npy" and IMPORTED in run.provenance:
+        return f"example {row} of generation {generation} of {name}, imported as made by {label}"
     if place.array == "probe.npy":
         return (
             f"picture {row} that {label} of generation {generation} of {name} made from the noise kept for comparison"
