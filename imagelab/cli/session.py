@@ -30,13 +30,17 @@ from ..runs.consent import executes
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
 from ..runs.settings import resume_command
+from ..runs.waiting import AwaitsDecisions
 
-__all__ = ["Session"]
+__all__ = ["WAITS", "Session"]
 
 REPEATED_SIGNAL_SECONDS = 2.0
 """Within this time a second Ctrl-C under torchrun is the first one, passed on to processes that have had it already."""
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+WAITS = 4
+"""Exit code of a run that people have to decide about before it goes on."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -92,6 +96,9 @@ class Session:
                     group=self.group,
                     workers=0,
                 )
+        except AwaitsDecisions as asked:
+            self._say(str(asked))
+            return WAITS
         except (Interrupted, KeyboardInterrupt):
             command = resume_command(folder.path, self.group.size)
             self._say(f"stopped, everything finished is kept. Go on with: {command}")

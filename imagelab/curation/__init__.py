@@ -13,6 +13,7 @@ from ..families import Family
 from .base import Candidates, Curation, KeepAll, Kept
 from .detector_filter import DetectorFilter
 from .farthest import Farthest
+from .human_audit import HumanAudit
 from .nearest_real import NearestReal
 from .scored import RandomFraction, TopFraction
 from .thrown_away import Losses, losses
@@ -24,6 +25,7 @@ __all__ = [
     "Curation",
     "DetectorFilter",
     "Farthest",
+    "HumanAudit",
     "KeepAll",
     "Kept",
     "Losses",
@@ -43,6 +45,7 @@ CURATIONS: Family[type[Curation]] = Family.of(
         "detector_filter": DetectorFilter,
         "farthest": Farthest,
         "nearest_real": NearestReal,
+        "human_audit": HumanAudit,
     },
 )
 """Every curation by its ``kind``."""

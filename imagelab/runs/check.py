@@ -13,13 +13,14 @@ from typing import Any
 
 from ..experiment import signature_of
 from ..io.chain import Problem
-from ..io.manifest import Manifest
+from ..io.manifest import Manifest, is_folder
 from ..io.measurements import present_text, read_measurements
 from ..io.own_code import OwnCode
 from ..io.run_records import CONFIG, PROVENANCE
 from ..io.untrusted import quoted, shown
 from ..run_folder import SCHEMA, RunFolder
 from .prepare import recorded_scripts
+from .waiting import WAITING
 
 __all__ = ["RunCheck", "check_run", "made_otherwise"]
 
@@ -145,7 +146,11 @@ def _notes(folder: RunFolder) -> Iterator[str]:
             "they were changed"
         )
     for partial in sorted(folder.path.glob("gen-*.partial")):
-        yield f"{shown(partial.name)}: not finished; `imagelab resume` goes on with it"
+        waits = is_folder(folder.path / WAITING / partial.name.removesuffix(".partial"))
+        goes_on = (
+            "its candidates wait for decisions: `imagelab audit`" if waits else "`imagelab resume` goes on with it"
+        )
+        yield f"{shown(partial.name)}: not finished; {goes_on}"
     if folder.sealed:
         try:
             whole = "".join(folder.file(*shard, "metrics.jsonl").read_text("utf-8") for shard in folder.shards())

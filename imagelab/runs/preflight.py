@@ -27,6 +27,7 @@ from ..metrics import Evidence, ImageSet, measure_panel
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import image_seeds, rng_at
+from .waiting import pretended
 
 __all__ = ["check_instruments", "costs_of_trials", "not_repeatable", "preflight", "rehearsal"]
 
@@ -70,7 +71,9 @@ def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
         measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
     with _trying(f"curation {kind_of(experiment.curation)}"):
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
-        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"))
+        rows = experiment.curation.to_look_at(len(drawn), rng_at(0, "preflight/looks"))
+        judged = pretended(len(drawn), rows) if len(rows) else None  # people are not asked about noise
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), judged)
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
     return repeatable
 

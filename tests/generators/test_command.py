@@ -405,3 +405,5 @@ def test_pictures_are_png_files_of_one_folder_that_any_reader_opens(tmp_path: Pa
     assert sorted(path.name for path in folder.iterdir()) == ["00000.png", "00001.png", "00002.png"]
     with Image.open(folder / "00002.png") as picture:
         assert picture.mode == "L" and (np.asarray(picture) == grey[2, 0]).all()
+    array = np.load(hand_over(grey.repeat(3, axis=1), tmp_path, "npy"))
+    assert array.shape == (3, 8, 6, 3) and (array[1, :, :, 2] == grey[1, 0]).all(), "uint8 [N,H,W,C]"
