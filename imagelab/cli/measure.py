@@ -213,7 +213,7 @@ def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: 
     how = Opening(
         options.size,
         options.resize,
-        _range(options.value_range),
+        value_range_of(options.value_range),
         options.layout,
         options.on_bad,
         options.cache,
