@@ -31,6 +31,7 @@ from .methods import curation, data_of, numbers, protocol
 from .numbers import interval, too_few, trainings
 from .palette import themes
 from .panels import Panel, panels
+from .people import people_tests
 from .pictured import Pictured, pictured
 from .quotes import quotes
 from .run_view import Run, plain, read_run
@@ -146,6 +147,7 @@ def _context(run: Run, rows: Mapping[str, Any]) -> dict[str, Any]:
         "survival": fates,
         "survival_panel": of_fates,
         "quotes": quotes(run),
+        "people": people_tests(run),
         "loupe": _loupe(run),
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],

@@ -15,6 +15,9 @@ from scipy.stats import t as student
 
 from imagelab.cli.entry import main
 from imagelab.metrics.intervals import wilson
+from imagelab.report import write_report
+from imagelab.report.people import people_tests
+from imagelab.report.run_view import read_run
 from imagelab.run_folder import RunFolder
 from imagelab.runs.check import check_run
 from imagelab.server.audit_plan import Asked, AuditPicture
@@ -169,3 +172,16 @@ def test_judged_pictures_are_exported_by_answer_with_a_table_and_their_marks(
     with pytest.raises(SystemExit) as left:
         main(again)
     assert left.value.code == 1 and "exists already" in capsys.readouterr().err
+
+
+def test_the_page_shows_the_finished_tests_and_none_before_its_last_answer(a_run: Path):
+    assert people_tests(read_run(a_run)) == ([], [])
+    for rater, errors in (("anna", 2), ("ben", 5)):
+        sit(a_run, rater, lambda each, place, errors=errors: place < errors)
+    sit(a_run, "cleo", lambda each, place: False, count=19)
+    sit(a_run, "dora", lambda each, place: place < 5, Asked("keep", 10, (2,), 0, 0))
+    tests, notes = people_tests(read_run(a_run))
+    assert [test.rows[-1][1] for test in tests] == ["18 of 20, 90 % [70, 97]", "15 of 20, 75 % [53, 89]"]
+    assert notes[1].startswith("2 people saw the same pictures: 82 % [") and len(notes) == 3
+    html = write_report(a_run).read_text("utf-8")
+    assert html.count("18 of 20, 90 % [70, 97]") == 1 and "ben, 20 pictures" in html and "cleo" not in html
