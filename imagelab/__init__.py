@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
-    from .generators import Cascade, Ddpm, Gaussian, Generator, Model, RunContext, Vae
+    from .generators import Cascade, Command, Ddpm, Gaussian, Generator, Model, RunContext, Vae
     from .measurement import Measurement
     from .metrics import Evidence, Metric, NotMeasurable, Quantity
     from .pool import Archive, Pool
@@ -70,7 +70,7 @@ _HOME = {
     "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
-    "generators": ("Cascade", "Ddpm", "Gaussian", "Generator", "Model", "RunContext", "Vae"),
+    "generators": ("Cascade", "Command", "Ddpm", "Gaussian", "Generator", "Model", "RunContext", "Vae"),
     "measurement": ("Measurement",),
     "metrics": ("Evidence", "Metric", "NotMeasurable", "Quantity"),
     "pool": ("Archive", "Pool"),
@@ -101,6 +101,7 @@ __all__ = [
     "Breed",
     "Candidates",
     "Cascade",
+    "Command",
     "Contaminate",
     "Curation",
     "Data",

@@ -32,6 +32,7 @@ from .detect import detect_command
 from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
+from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
@@ -78,6 +79,7 @@ app.command(measure_command, name="measure", group=MEASURE, sort_key=1)
 app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
 app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
 app.command(detect_command, name="detect", group=MEASURE, sort_key=4)
+app.command(import_run, name="import", group=MEASURE, sort_key=5)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

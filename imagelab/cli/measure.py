@@ -45,7 +45,7 @@ from .console import UsageError, err, out
 from .measure_list import catalogue_lines
 from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
 
-__all__ = ["measure_command", "read_results"]
+__all__ = ["measure_command", "names_of_metrics", "read_results", "value_range_of"]
 
 WIDTH = 100
 """Letters a line where the output is no terminal."""
@@ -169,7 +169,7 @@ def measure_command(
 
 
 def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
-    names, value_range = _names(options.metrics), _range(options.value_range)
+    names, value_range = names_of_metrics(options.metrics), value_range_of(options.value_range)
     if is_statistics(real):
         return _against_statistics(real, fake, options, names)
     if options.space:
@@ -213,7 +213,7 @@ def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: 
     how = Opening(
         options.size,
         options.resize,
-        _range(options.value_range),
+        value_range_of(options.value_range),
         options.layout,
         options.on_bad,
         options.cache,
@@ -280,7 +280,8 @@ def as_json(result: Measured, compared: Sequence[Gap] | None) -> str:
     return json.dumps(whole, ensure_ascii=not out.is_unicode, allow_nan=False, indent=1)
 
 
-def _names(metrics: str | None) -> list[str] | None:
+def names_of_metrics(metrics: str | None) -> list[str] | None:
+    """Return the names that ``--metrics`` gives; None where it is not given."""
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     for name in names:
         try:
@@ -297,7 +298,8 @@ def _check_exists(source: str | Path | None) -> None:
         raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def value_range_of(text: str | None) -> tuple[float, float] | None:
+    """Return (black, white) that ``--value-range`` gives; None where it is not given."""
     if text is None:
         return None
     try:

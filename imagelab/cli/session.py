@@ -26,6 +26,7 @@ from ..io.disk import sentence
 from ..lab import Shard
 from ..run_folder import RunFolder
 from ..runs.check import made_otherwise
+from ..runs.consent import executes
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
 from ..runs.settings import resume_command
@@ -78,6 +79,8 @@ class Session:
         for code in self.experiment.own_code:
             place = code.source or "code that cannot be found again: another process can not resume this run"
             self.out.print(f"of your own: {code.what}, from {place}", markup=False)
+        for line in executes(self.experiment):
+            self.out.print(f"executes, {line}", markup=False)
         folder = folder or open_run(self.experiment)
         self.out.print(f"run: {folder.path}", markup=False)
         missing = missing_shards(self.experiment, folder)

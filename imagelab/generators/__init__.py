@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from ..families import Family
 from .base import Diverged, Generator, Interrupted, Model, RunContext, TrainRecord, divergence_at
 from .cascade import Cascade
+from .command import Command
 from .ddpm import Ddpm
 from .gaussian import Gaussian
 from .vae import Vae
@@ -21,6 +22,7 @@ __all__ = [
     "GENERATORS",
     "AnyGenerator",
     "Cascade",
+    "Command",
     "Ddpm",
     "Diverged",
     "Gaussian",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 GENERATORS: Family[type[Generator]] = Family.of(
-    "generators", Generator, {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm, "cascade": Cascade}
+    "generators", Generator, {"gaussian": Gaussian, "vae": Vae, "ddpm": Ddpm, "cascade": Cascade, "command": Command}
 )
 """Every generator by its ``kind``."""
 

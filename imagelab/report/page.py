@@ -234,10 +234,12 @@ def _strips(run: Run) -> list[Strip]:
         elif tracked and (line == 0 or not copies):
             text = (
                 f"Images that the {label} of each generation draws from the same random seeds, one seed per column. "
-                f"The real row shows real images{chosen}; they do not correspond to the images below them."
-            )
+                if run.same_seeds
+                else f"Images in the same places of the sets of {label}, imported: their random seeds are not known. "
+            ) + (f"The real row shows real images{chosen}; they do not correspond to the images below them.")
             title = f"Drawn from scratch: {label}"
-            strips.append(_strip(run, line, "tracked", title, text, tracked, "drawn from the same seeds"))
+            alt = "drawn from the same seeds" if run.same_seeds else "in the same places of their sets"
+            strips.append(_strip(run, line, "tracked", title, text, tracked, alt))
     return strips
 
 

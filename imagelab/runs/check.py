@@ -20,6 +20,7 @@ from ..io.own_code import OwnCode
 from ..io.run_records import CONFIG, PROVENANCE
 from ..io.untrusted import quoted, shown
 from ..run_folder import SCHEMA, RunFolder
+from .prepare import recorded_scripts
 from .waiting import WAITING
 
 __all__ = ["RunCheck", "check_run", "made_otherwise"]
@@ -114,7 +115,8 @@ def _records(folder: RunFolder) -> Iterator[Problem]:
     try:
         config = folder.config
         own = OwnCode.from_config(config, folder.path)
-        if signature_of(config["experiment"], own) != config["signature"]:
+        scripts = recorded_scripts(config, folder.path)
+        if signature_of(config["experiment"], own, scripts) != config["signature"]:
             yield Problem(CONFIG, "was changed by hand: the settings do not fit the signature in it")
             return
     except ValueError as error:

@@ -236,7 +236,8 @@ class _Schedule:
 
     def _turn(self, step: _Step) -> tuple[int, int, int]:
         """Trainings first: they are the longest sequence of steps that wait for each other; then the oldest."""
-        trains = step.what == "make" and self.experiment.lines[step.line].training_length > 0
+        recipe = self.experiment.lines[step.line]
+        trains = step.what == "make" and (recipe.training_length > 0 or recipe.alone)
         return (0 if trains else 1, step.generation, self.experiment.order.index(step.line) if step.generation else 0)
 
     def _hear(self, pipe: Connection) -> None:
@@ -252,6 +253,8 @@ class _Schedule:
         elif isinstance(said, TrainRecord):
             if worker is min(self.running.values(), key=lambda each: self._turn(each.step)):
                 self.context.on_record(said)
+        elif isinstance(said, str):
+            self.context.on_line(said)
         elif isinstance(said, logging.LogRecord):
             logging.getLogger(said.name).handle(said)
         elif isinstance(said, AwaitsDecisions):  # the other lines go on until they ask, too
@@ -293,7 +296,9 @@ def _work(schedule: _Schedule, step: _Step, pipe: Connection, parent: int) -> No
     logger.addHandler(_Told(pipe.send))
     logger.propagate = False
     experiment, folder = schedule.experiment, schedule.folder
-    context = replace(schedule.context, on_record=pipe.send, should_stop=lambda: schedule.stop[0] == 1)
+    context = replace(
+        schedule.context, on_record=pipe.send, on_line=pipe.send, should_stop=lambda: schedule.stop[0] == 1
+    )
     place = step.generation, step.line
     try:
         if step.what == "first":

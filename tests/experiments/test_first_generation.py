@@ -179,7 +179,9 @@ def test_a_quick_look_prints_table_verdict_and_sheet(
 def test_kinds_and_recipes_can_be_asked_for(first: ModuleType):
     assert first.asked_for("vae", quick=False) == Vae()
     assert first.asked_for('{"kind": "cascade", "steps": 3}', quick=False) == Cascade(steps=3)
-    assert set(first.QUICK) == set(GENERATORS) - {"gaussian"} and first.asked_for("ddpm", quick=True) != Ddpm()
+    assert (
+        set(first.QUICK) == set(GENERATORS) - {"gaussian", "command"} and first.asked_for("ddpm", quick=True) != Ddpm()
+    )
     with pytest.raises(ValueError, match=r"expected vae, .* as JSON, got 'gaussian'"):
         first.asked_for("gaussian", quick=False)
 

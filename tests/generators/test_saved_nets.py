@@ -92,7 +92,8 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor], str]
 
 
 def test_every_generator_is_tried_here():
-    assert {recipe.kind for recipe in SMALL.values()} == set(GENERATORS)  # pyright: ignore[reportAttributeAccessIssue]
+    kinds = {recipe.kind for recipe in SMALL.values()}  # pyright: ignore[reportAttributeAccessIssue]
+    assert kinds == set(GENERATORS) - {"command"}  # has no net: test_command.py
 
 
 def test_a_whole_model_is_loaded_and_no_random_number_is_drawn(
