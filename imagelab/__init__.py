@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Curation,
         DetectorFilter,
         Farthest,
+        HumanAudit,
         KeepAll,
         Kept,
         LatentFilter,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .data import Data, Faces, Folder, Sample, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
-    from .generators import Cascade, Ddpm, Gaussian, Generator, Model, Neon, RunContext, SelfGuided, Vae
+    from .generators import Cascade, Command, Ddpm, Gaussian, Generator, Model, Neon, RunContext, SelfGuided, Vae
     from .measurement import Measurement
     from .metrics import Evidence, Metric, NotMeasurable, Quantity
     from .pool import Archive, Pool
@@ -60,6 +61,7 @@ _HOME = {
         "Curation",
         "DetectorFilter",
         "Farthest",
+        "HumanAudit",
         "KeepAll",
         "Kept",
         "LatentFilter",
@@ -70,7 +72,18 @@ _HOME = {
     "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
-    "generators": ("Cascade", "Ddpm", "Gaussian", "Generator", "Model", "Neon", "RunContext", "SelfGuided", "Vae"),
+    "generators": (
+        "Cascade",
+        "Command",
+        "Ddpm",
+        "Gaussian",
+        "Generator",
+        "Model",
+        "Neon",
+        "RunContext",
+        "SelfGuided",
+        "Vae",
+    ),
     "measurement": ("Measurement",),
     "metrics": ("Evidence", "Metric", "NotMeasurable", "Quantity"),
     "pool": ("Archive", "Pool"),
@@ -101,6 +114,7 @@ __all__ = [
     "Breed",
     "Candidates",
     "Cascade",
+    "Command",
     "Contaminate",
     "Curation",
     "Data",
@@ -115,6 +129,7 @@ __all__ = [
     "Gaussian",
     "Generator",
     "Golden",
+    "HumanAudit",
     "KeepAll",
     "Kept",
     "LatentFilter",

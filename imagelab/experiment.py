@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -178,6 +179,16 @@ class Experiment(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _warm_start_is_taken(self) -> Experiment:
+        cold = [recipe.label for recipe in self.roles if self.warm_start and not recipe.continues]
+        if cold:
+            raise ValueError(
+                f"warm_start: the command of {cold[0]!r} does not take the model before. Put {{previous_model}} into "
+                "it, or use warm_start = false."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _twins_can_be_run(self) -> Experiment:
         if not self.blank_twins:
             return self
@@ -259,7 +270,12 @@ class Experiment(BaseModel):
     @property
     def signature(self) -> str:
         """SHA-256 of the question and the run-folder schema, first 8 hex digits."""
-        return signature_of(self.question(), self.own_code)
+        return signature_of(self.question(), self.own_code, self.scripts)
+
+    @property
+    def scripts(self) -> dict[str, str]:
+        """The scripts that its generators execute as programs: absolute path -> digest of the content."""
+        return {path: digest for recipe in self.roles for path, digest in recipe.scripts.items()}
 
     @property
     def own_code(self) -> tuple[OwnCode, ...]:
@@ -276,7 +292,8 @@ class Experiment(BaseModel):
         """Return the content of the run's config.json, itself runnable."""
         own = [asdict(code) for code in self.own_code]
         plain = {"schema": SCHEMA, "signature": self.signature, "experiment": self.question()}
-        return {**plain, "own_code": own} if own else plain
+        scripts = {"scripts": self.scripts} if self.scripts else {}
+        return {**plain, "own_code": own, **scripts} if own else {**plain, **scripts}
 
     def differences(self, other: Experiment) -> dict[str, tuple[Any, Any]]:
         """Return the settings in which two experiments differ: dotted name -> (ours, theirs)."""
@@ -291,18 +308,23 @@ def _name_of_metric(metric: Any) -> Any:
     return METRICS.find(metric).name or metric if isinstance(metric, str) else metric
 
 
-def signature_of(question: dict[str, Any], own: Sequence[OwnCode] = ()) -> str:
+def signature_of(
+    question: dict[str, Any], own: Sequence[OwnCode] = (), scripts: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Return the signature of an experiment as it stands in a config.json, whatever version wrote it.
 
     Args:
         question: the settings as plain JSON values.
         own: the members that are not part of this package; their digests are signed with the settings.
+        scripts: :attr:`Experiment.scripts`; their digests are signed, their places are not.
     """
     former = {now: name for name, now in FORMER_NAMES.items()}
     question = {former.get(name, name): value for name, value in question.items()}
     signed: dict[str, Any] = {"schema": SCHEMA, "experiment": question}
     if own:
         signed["own_code"] = {f"{code.family}/{code.name}": code.digest for code in own}
+    if scripts:
+        signed["scripts"] = sorted(scripts.values())
     text = json.dumps(signed, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

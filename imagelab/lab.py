@@ -29,6 +29,7 @@ from .runs.first_shard import first_shard
 from .runs.predictions import predictions
 from .runs.shard_files import write_images, write_measurements, write_npy
 from .runs.training_set import training_images
+from .runs.waiting import Waits, settle, taken_up
 from .seeds import image_seeds, rng_at, seed_at
 
 __all__ = ["Shard", "assess", "commit", "make", "run_generations"]
@@ -46,9 +47,6 @@ class Shard:
 def run_generations(experiment: Experiment, folder: RunFolder, context: RunContext) -> Iterator[Shard]:
     """Run every generation that is not yet in the folder, yielding each shard as it is committed.
 
-    This is the loop alone; :func:`imagelab.run` also locks the folder, records the environment and tries everything
-    first.
-
     Args:
         experiment: what to run.
         folder: where the results go; finished shards in it are not made again.
@@ -57,17 +55,21 @@ def run_generations(experiment: Experiment, folder: RunFolder, context: RunConte
     Raises:
         ValueError: for data that do not suffice.
         Diverged: if a training ran away.
-        Interrupted: if ``context.should_stop`` said so.
+        Interrupted: if ``context.should_stop`` said so, or people have to decide (runs/waiting.py).
     """
     if not folder.has(0):
         first_shard(experiment, folder, context)
         yield commit(experiment, folder, context, 0, REAL)
     for generation in range(1, experiment.generations + 1):
+        waits = Waits()  # where people decide, all lines ask before the run stops
         for line in experiment.order:
             if not folder.has(generation, line):
-                make(experiment, folder, context, generation, line)
-                assess(experiment, folder, context, generation, line)
-                yield commit(experiment, folder, context, generation, line)
+                with waits:
+                    make(experiment, folder, context, generation, line)
+                if not waits.heard:
+                    assess(experiment, folder, context, generation, line)
+                    yield commit(experiment, folder, context, generation, line)
+        waits.check(folder.path)
 
 
 def make(
@@ -96,11 +98,14 @@ def make(
     training, copies = training_images(experiment, folder, pool, context), photocopy(folder, generation - 1, line)
     real, shard = folder.checked(0), folder.begin(generation, line)
     on_read()
-    with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
-        logged = context.logged(log, checkpoint=shard / CHECKPOINT)
-        model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
-        model.save(shard / "model")
-        candidates = sample(model, recipe, shard / "model", seeds, context)
+    drawn = taken_up(shard, recipe, context)
+    if drawn is None:
+        with (shard / "train.jsonl").open("w") as log, divergence_at(f"generation {generation}, {recipe.label}"):
+            logged = context.logged(log, checkpoint=shard / CHECKPOINT)
+            model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
+            model.save(shard / "model")
+            drawn = model, sample(model, recipe, shard / "model", seeds, context)
+    model, candidates = drawn
     images = curate(experiment, real, shard, candidates, context, generation, line)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.tracked))))
     if model.reconstructs:
@@ -129,6 +134,7 @@ def commit(experiment: Experiment, folder: RunFolder, context: RunContext, gener
         made_from = [(0, REAL), (generation - 1, line), *folder.pool(generation, line).shards()]
         made_from += [] if twin is None else [(generation, twin)]
     folder.commit(generation, line, made_from, made_with(context))
+    settle(folder.shard_path(generation, line))
     return Shard(generation, line, tuple(read_measurements(folder.file(generation, line, "metrics.jsonl"))))
 
 

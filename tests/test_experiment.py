@@ -15,7 +15,7 @@ from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, continued
 PATHS = {
     kind: {name: "pictures" for name, field in recipe.model_fields.items() if field.is_required()}
     for kind, recipe in DATASETS.items()
-}
+} | {"command": {"train": "fit {images} {model}", "sample": "draw {model} {images} {count}"}}
 
 
 def every_recipe():

@@ -23,9 +23,10 @@ FLOORS = [
     ["data", "regimes", "generators", "metrics"],
     ["curation"],
     ["experiment", "run_folder"],
+    ["detection"],
     ["lab", "provenance", "runs"],
     ["evaluation", "export"],
-    ["report"],
+    ["report", "server"],
     ["cli", "notebook", "__main__"],
 ]
 """The order of the rooms (folders) and of the files at the root: an import goes down, or stays on its floor."""
@@ -43,11 +44,13 @@ ONLY = {
     "c2pa": {"provenance/"},
     "onnxruntime": {"metrics/own_network.py"},
     "cryptography": {"provenance/"},
+    "starlette": {"server/"},
+    "uvicorn": {"server/"},
     "diffusers": {"generators/"},
     "matplotlib": {"report/"},
     "plotly": {"report/"},
 }
-NO_TORCH = ("report", "audit")
+NO_TORCH = ("report", "server")
 BANNED_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 

@@ -21,6 +21,7 @@ __all__ = ["examine", "name_clashes", "optional_features"]
 DISTRIBUTION = "imagelab-collapse"
 
 FEATURES = {
+    "audit": ("starlette", "uvicorn"),
     "slides": ("pptx",),
     "video": ("imageio_ffmpeg",),
     "data": ("datasets", "pyarrow"),

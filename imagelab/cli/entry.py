@@ -3,7 +3,7 @@
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
 file, a run or a device that the command names is not here or cannot be used; 2 the command was wrong whatever is here;
-130 interrupted (and can be resumed). ``watch`` adds one more, 3.
+130 interrupted (and can be resumed). ``watch`` adds one more, 3; ``run`` and ``resume`` add 4: people have to decide.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from ..io.disk import sentence
 from ..run_folder import RunFolder
 from ..runs.distributed import LostProcess, is_worker, world_size
 from ..runs.threads import prepare_process
+from .audit import audit_command
 from .check import check_command
 from .console import UsageError, err, out, pages, prepare_streams
 from .data import data_app
+from .detect import detect_command
 from .experiments import experiments_app
 from .export import cite as cite_command
 from .export import export as export_command
+from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
@@ -39,7 +42,9 @@ from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
 from .run import branch_command, execute, resume, run_command
+from .serve import serve_command
 from .sign import sign_command
+from .statistics import statistics_command
 from .watch import watch as watch_command
 from .weights import weights_app
 
@@ -69,7 +74,12 @@ app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)
 app.command(compare_command, name="compare", group=LOOK, sort_key=5)
 app.command(inspect_command, name="inspect", group=LOOK, sort_key=6)
-app.command(measure_command, name="measure", group=MEASURE)
+app.command(serve_command, name="serve", group=LOOK, sort_key=7)
+app.command(measure_command, name="measure", group=MEASURE, sort_key=1)
+app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
+app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
+app.command(detect_command, name="detect", group=MEASURE, sort_key=4)
+app.command(import_run, name="import", group=MEASURE, sort_key=5)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

@@ -39,6 +39,9 @@ GROUPS: dict[str, str] = {
 }
 """Group -> what its files are. The files of "questions" are those at the top of the folder."""
 
+GUESTS = "guests"
+"""Folder of the programs that experiments start as commands; they know nothing of imagelab and are not listed."""
+
 SUFFIXES = (".py", ".ipynb")
 
 experiments_app = App(
@@ -73,7 +76,7 @@ class ShippedExperiment(NamedTuple):
     def group(self) -> str:
         """The group that the file belongs to."""
         folder = self.name.rpartition("/")[0]
-        return folder if folder in GROUPS else "questions"
+        return folder if folder in (*GROUPS, GUESTS) else "questions"
 
 
 def experiments_folder() -> Path:
@@ -100,7 +103,7 @@ def shipped_experiments() -> list[ShippedExperiment]:
         name, text = path.relative_to(folder).with_suffix("").as_posix(), _text_of(path)
         title = text.partition("\n")[0].removeprefix("# ")
         found.append(ShippedExperiment(name, path, title, _field(text, "Hardware")))
-    order = list(GROUPS)
+    order = [*GROUPS, GUESTS]
     return sorted(found, key=lambda entry: order.index(entry.group))
 
 

@@ -28,7 +28,9 @@ from rich.table import Table
 
 from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
-from ..evaluation.evaluate import Measured, general_panel, measure
+from ..evaluation.evaluate import Measured, measure
+from ..evaluation.reference_statistics import is_statistics, measure_against, read_statistics
+from ..evaluation.sources import Opening
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -37,25 +39,18 @@ from ..io.own_code import load_file
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
-from ..metrics.ladder import seen_by
+from ..metrics.own_network import add_networks
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
+from .measure_list import catalogue_lines
 from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
 
-__all__ = ["measure_command", "read_results"]
+__all__ = ["measure_command", "names_of_metrics", "read_results", "value_range_of"]
 
 WIDTH = 100
 """Letters a line where the output is no terminal."""
 
 STATUS_SECONDS = 10.0  # seconds between two lines of progress if standard error is not a terminal
-
-
-BETTER = {
-    "lower": "lower is better",
-    "higher": "higher is better",
-    "two-sided": "closer to the value of real images is better",
-    "none": "no direction",
-}
 
 
 class MeasureOptions(BaseModel):
@@ -90,6 +85,7 @@ class MeasureOptions(BaseModel):
         plugins: Python files with metrics of your own.
         network: feature networks of your own, each a description (JSON) of an ONNX, TorchScript or Python network and
             its preprocessing; distances as they see them are measured, too. Opening a network runs code.
+        space: the feature space of a statistics file that does not say its own.
     """
 
     metrics: str | None = None
@@ -116,6 +112,7 @@ class MeasureOptions(BaseModel):
     catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
     plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
     network: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
+    space: str = ""
 
 
 def measure_command(
@@ -128,7 +125,8 @@ def measure_command(
     """Measure generated images against real ones: imagelab measure REAL FAKE. Every number is shown with its floor.
 
     REAL and FAKE are folders of pictures (searched recursively), .npy, .npz, .zip, .tar(.gz) or .parquet files, or
-    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout.
+    generations of a run: RUN@3, its line 1 RUN@3:1, the real training set RUN@0, RUN@heldout. REAL may also be a
+    statistics file (mu and sigma of features): then the Fréchet distance alone is measured.
 
     Parameters
     ----------
@@ -171,7 +169,11 @@ def measure_command(
 
 
 def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
-    names, value_range = _names(options.metrics), _range(options.value_range)
+    names, value_range = names_of_metrics(options.metrics), value_range_of(options.value_range)
+    if is_statistics(real):
+        return _against_statistics(real, fake, options, names)
+    if options.space:
+        raise UsageError("--space names the network of a statistics file; REAL is a set of images")
     with _watched() as progress:
         return measure(
             real,
@@ -197,20 +199,30 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
         )
 
 
-def catalogue_lines() -> Iterator[str]:
-    """Yield the lines of the list of metrics, one paragraph per metric."""
-    _, left_out = general_panel(train=False)
-    for name, row in METRICS.items():
-        yield f"{name}: {row.title}"
-        yield f"    measures    {row.what}"
-        yield f"    limits      {row.blind}"
-        if seen := seen_by(name):
-            yield f"    on faces    {seen.sentence()}"
-        source = f"; {row.cite}" if row.cite else ""
-        yield f"    needs       {row.least} images or more; {BETTER[row.better]}{source}"
-        if name in left_out:
-            yield f"    by default  not used: {left_out[name]}"
-        yield ""
+def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: Sequence[str] | None) -> Measured:
+    unused = [name for name in ("train", "blank", "floor") if getattr(options, name)]
+    wrong = [name for name in names or () if name not in ("fid", "frechet")]
+    if unused or wrong:
+        asked = f"--{unused[0]}" if unused else f"--metrics {wrong[0]}"
+        raise UsageError(
+            f"{real} holds the mean and covariance of features, which give the Fréchet distance alone; {asked} needs "
+            "the real images themselves"
+        )
+    if options.network:
+        add_networks(options.network)
+    how = Opening(
+        options.size,
+        options.resize,
+        value_range_of(options.value_range),
+        options.layout,
+        options.on_bad,
+        options.cache,
+        options.white,
+        options.page,
+        options.key,
+        options.column,
+    )
+    return measure_against(read_statistics(real), fake, how, options.space, options.seed, options.device)
 
 
 def read_results(source: str) -> list[Measurement]:
@@ -268,7 +280,8 @@ def as_json(result: Measured, compared: Sequence[Gap] | None) -> str:
     return json.dumps(whole, ensure_ascii=not out.is_unicode, allow_nan=False, indent=1)
 
 
-def _names(metrics: str | None) -> list[str] | None:
+def names_of_metrics(metrics: str | None) -> list[str] | None:
+    """Return the names that ``--metrics`` gives; None where it is not given."""
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     for name in names:
         try:
@@ -285,7 +298,8 @@ def _check_exists(source: str | Path | None) -> None:
         raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def value_range_of(text: str | None) -> tuple[float, float] | None:
+    """Return (black, white) that ``--value-range`` gives; None where it is not given."""
     if text is None:
         return None
     try:

@@ -20,8 +20,11 @@ from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
 from ..io.own_code import load_file
+from ..io.run_records import IMPORTED
+from ..io.settings import read_settings
 from ..io.untrusted import regular
 from ..regimes import REGIMES
+from ..runs.consent import allow_commands, require_allowed
 from ..runs.distributed import is_worker
 from ..runs.error_sources import ERRORS, isolate
 from ..runs.quick import quick_look
@@ -78,11 +81,16 @@ def taken(words: Sequence[str], name: str, first: bool = False) -> tuple[str, li
     return value, rest
 
 
-def load_experiment(path: Path) -> Experiment:
+def load_experiment(path: Path, allow: bool = False) -> Experiment:
     """Return the experiment that a file holds; a name that is no file is one of the experiments of the package.
 
+    Args:
+        path: the file.
+        allow: whether the user lets the commands in it be executed, whoever wrote them.
+
     Raises:
-        ValueError: naming the file, if it is missing or holds no experiment.
+        ValueError: naming the file, if it is missing or holds no experiment, or if it is the config.json of a run and
+            executes what the user has not allowed.
     """
     if path.is_dir() and (path / "config.json").is_file():
         path = path / "config.json"
@@ -98,10 +106,18 @@ def load_experiment(path: Path) -> Experiment:
         return experiment
     if path.suffix not in (".json", ".yaml", ".yml"):
         raise ValueError(f"{path}: expected a .py, .json or .yaml file")
+    settings = read_config(path)
+    if (settings.get("regime") or {}) == {"kind": IMPORTED}:
+        raise ValueError(f"{path}: an imported run. Its images were made elsewhere, so there is nothing to run")
     try:
-        return Experiment(**read_config(path))
+        experiment = Experiment(**settings)
     except ValidationError as error:
         raise ValueError(f"{path}:\n{explain(error)}") from error
+    if allow:
+        allow_commands(experiment)
+    if "experiment" in read_settings(path):  # of a run, whoever made it
+        require_allowed(experiment, path)
+    return experiment
 
 
 def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experiment:

@@ -15,6 +15,7 @@ from ..io.own_code import load_file
 from ..io.run_records import CONFIG
 from ..run_folder import RunFolder
 from ..runs.branch import branch, branched
+from ..runs.consent import ALLOW
 from ..runs.distributed import is_worker
 from ..runs.prepare import reopen
 from ..runs.settings import begun_device
@@ -30,10 +31,10 @@ def run_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyph
     FILE is a Python experiment (experiments/photocopy.py), a JSON or YAML file of settings, or a run's config.json.
     `imagelab run FILE --help` lists every setting.
     """
-    words = plugged(tokens)
+    words, allowed = _consent(plugged(tokens))
     if not words or words[0].startswith("-"):
         return _needs(words, "imagelab run FILE", "an experiment such as experiments/photocopy.py")
-    return execute(parse(load_experiment(Path(words[0])), words[1:], f"imagelab run {words[0]}"))
+    return execute(parse(load_experiment(Path(words[0]), allowed), words[1:], f"imagelab run {words[0]}"))
 
 
 def resume(
@@ -45,6 +46,7 @@ def resume(
     threads: int = 0,
     processes: int = 0,
     plugins: tuple[Path, ...] = (),
+    allow_commands: bool = False,
 ) -> int:
     """Go on with an interrupted run from its last finished step, with the settings that it was begun with.
 
@@ -62,12 +64,14 @@ def resume(
         How many processes the run may go on with where it was begun with another number (torchrun).
     plugins
         Python files with recipes or metrics of your own, where they do not lie where they were when the run was begun.
+    allow_commands
+        Let the programs that the run names be executed on this machine, though no experiment of yours has done so.
     """
     for file in plugins:
         load_file(file)
     folder = RunFolder.open(run, remake=True)
     runtime = Runtime(device=device, batch=batch, threads=threads, processes=processes, runs=folder.path.parent)
-    return execute(reopen(folder, runtime), folder)
+    return execute(reopen(folder, runtime, allow=allow_commands), folder)
 
 
 def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:
@@ -76,17 +80,22 @@ def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_h
     A new run that shares RUN's generations up to G and obeys another regime, or goes on for longer, from there. What is
     shared is not computed again. `imagelab branch RUN --at G --help` lists every setting.
     """
-    words = plugged(tokens)
+    words, allowed = _consent(plugged(tokens))
     at, words = taken(words, "--at")
     if not words or words[0].startswith("-"):
         return _needs(words, "imagelab branch RUN --at G", "a run folder such as runs/photocopy-1a2b3c4d")
     folder = RunFolder.open(Path(words[0]))
-    stem = reopen(folder, Runtime(runs=folder.path.parent))
+    stem = reopen(folder, Runtime(runs=folder.path.parent), allow=allowed)
     asked = parse(stem, words[1:], f"imagelab branch {words[0]} --at G")
     if not at.isdecimal():
         raise UsageError(f"--at: expected the last generation that the two runs share, got {at or 'nothing'}")
     experiment = branched(stem, asked, int(at))
     return execute(experiment, None if is_worker() else branch(folder, experiment, int(at)))
+
+
+def _consent(words: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the words without ``--allow-commands``, and whether it was among them."""
+    return [word for word in words if word != ALLOW], ALLOW in words
 
 
 def _needs(words: Sequence[str], usage: str, what: str) -> int:

@@ -26,16 +26,21 @@ from ..io.disk import sentence
 from ..lab import Shard
 from ..run_folder import RunFolder
 from ..runs.check import made_otherwise
+from ..runs.consent import executes
 from ..runs.prepare import open_run
 from ..runs.run import Begun, Event, Note, Phase, missing_shards, run
 from ..runs.settings import resume_command
+from ..runs.waiting import AwaitsDecisions
 
-__all__ = ["Session"]
+__all__ = ["WAITS", "Session"]
 
 REPEATED_SIGNAL_SECONDS = 2.0
 """Within this time a second Ctrl-C under torchrun is the first one, passed on to processes that have had it already."""
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+WAITS = 4
+"""Exit code of a run that people have to decide about before it goes on."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -74,6 +79,8 @@ class Session:
         for code in self.experiment.own_code:
             place = code.source or "code that cannot be found again: another process can not resume this run"
             self.out.print(f"of your own: {code.what}, from {place}", markup=False)
+        for line in executes(self.experiment):
+            self.out.print(f"executes, {line}", markup=False)
         folder = folder or open_run(self.experiment)
         self.out.print(f"run: {folder.path}", markup=False)
         missing = missing_shards(self.experiment, folder)
@@ -89,6 +96,9 @@ class Session:
                     group=self.group,
                     workers=0,
                 )
+        except AwaitsDecisions as asked:
+            self._say(str(asked))
+            return WAITS
         except (Interrupted, KeyboardInterrupt):
             command = resume_command(folder.path, self.group.size)
             self._say(f"stopped, everything finished is kept. Go on with: {command}")

@@ -13,6 +13,7 @@ from ..families import Family
 from .base import Candidates, Curation, KeepAll, Kept
 from .detector_filter import DetectorFilter
 from .farthest import Farthest
+from .human_audit import HumanAudit
 from .latent_filter import LatentFilter
 from .nearest_real import NearestReal
 from .scored import RandomFraction, TopFraction
@@ -25,6 +26,7 @@ __all__ = [
     "Curation",
     "DetectorFilter",
     "Farthest",
+    "HumanAudit",
     "KeepAll",
     "Kept",
     "LatentFilter",
@@ -46,6 +48,7 @@ CURATIONS: Family[type[Curation]] = Family.of(
         "farthest": Farthest,
         "nearest_real": NearestReal,
         "latent_filter": LatentFilter,
+        "human_audit": HumanAudit,
     },
 )
 """Every curation by its ``kind``."""

@@ -36,12 +36,15 @@ class Candidates:
         real: held-out real images, uint8 [R,C,H,W]: a reference of what is wanted.
         device: torch device for features.
         rng: for random choices; it depends on run seed, generation and line alone.
+        judged: float64 [M], the share of the people who keep a candidate, NaN where nobody looked at it; None where
+            people were not asked.
     """
 
     images: np.ndarray
     real: np.ndarray
     device: str
     rng: np.random.Generator
+    judged: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,10 @@ class Curation(Recipe, ABC):
     @abstractmethod
     def candidates(self, n: int) -> int:
         """Return how many images are drawn so that n can be kept, n or more."""
+
+    def to_look_at(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the rows of m candidates that people decide about before the choice, int64 [L]; by default none."""
+        return np.empty(0, np.int64)
 
     @abstractmethod
     def choose(self, candidates: Candidates, n: int) -> Kept:

@@ -28,7 +28,7 @@ from ..io.reading import Page
 from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS, Evidence, ImageSet, measure_panel
-from ..metrics.own_network import NETWORK, network_metric
+from ..metrics.own_network import NETWORK, add_networks
 from ..metrics.weights import WeightsMissing, locate
 from ..pool import REAL
 from ..runs.device import choose_device
@@ -232,7 +232,7 @@ def _chosen(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the metrics to take, and the reason for each that is left out."""
     if networks:
-        METRICS.add(network_metric(networks))
+        add_networks(networks)
     panel, left = general_panel(train) if metrics is None else (_known(metrics), {})
     if networks:
         panel, left = [*panel, NETWORK], {name: reason for name, reason in left.items() if name != NETWORK}

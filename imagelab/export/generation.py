@@ -40,6 +40,7 @@ from ..io.atomic import folder_made_whole
 from ..io.disk import storing
 from ..io.npy import npz_columns
 from ..io.pictures import read_npy
+from ..io.run_records import IMPORTED
 from ..io.untrusted import few, parsing, shown
 from ..pool import REAL
 from ..provenance.keys import SigningKey
@@ -127,7 +128,7 @@ def _images(store: RunFolder, generation: int, line: int, key: SigningKey | None
     images = store.images(generation, owner)
     seed, signature = store.config["experiment"]["seed"], store.config["signature"]
     ledger = store.pool(generation, owner).digest() if generation else ""
-    drawn = store.candidates(generation, owner)
+    drawn, foreign = store.candidates(generation, owner), IMPORTED in store.provenance
     attributes, origin = {} if generation else _attributes(store, len(images)), origin_in(store, generation)
     for row in range(len(images)):
         pixels = np.ascontiguousarray(images[row].transpose(1, 2, 0))
@@ -147,6 +148,8 @@ def _images(store: RunFolder, generation: int, line: int, key: SigningKey | None
                 "noise_seed": str(seed_at(seed, "sample", generation, line, int(drawn[row]))),
                 "trained_on": ledger,
             }
+            if foreign:  # imagelab did not draw them
+                del facts["noise_seed"], facts["trained_on"]
         elif attributes:
             facts["attributes"] = {name: bool(column[row]) for name, column in attributes.items()}
         name, png = f"{generation:03d}-{line}-{row:06d}", exported_png(pixels, facts, origin)
@@ -250,7 +253,9 @@ def _model(store: RunFolder, generation: int, line: int, out: Path, key: Signing
     experiment, provenance = store.config["experiment"], store.provenance
     recipe = _recipe_of(experiment, line)
     kind = recipe.get("kind")
-    own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind])
+    own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind]) or kind == "command"
+    if kind == "command":  # a place on this machine says nothing to others
+        recipe = {**recipe, "directory": "."}
     left = copy_model(store.checked(generation, line) / "model", out, own)
     pool = store.pool(generation, line)
     label = (provenance.get("labels") or {}).get(str(line), kind)

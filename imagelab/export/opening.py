@@ -52,6 +52,8 @@ def model_code(recipe: Any, folder: Path) -> list[str]:
     kind = recipe.get("kind") if isinstance(recipe, dict) else None
     if not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind]):
         return ["Its generator is not part of imagelab: the code that trained it is needed to open it."]
+    if kind == "command":
+        return ["Its files belong to programs that are no part of imagelab: see the commands in the recipe above."]
     try:
         accepted = GENERATORS.decode(recipe)
     except ValueError:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from ..families import Family
 from .base import Diverged, Generator, Interrupted, Model, RunContext, TrainRecord, divergence_at
 from .cascade import Cascade
+from .command import Command
 from .ddpm import Ddpm
 from .gaussian import Gaussian
 from .guided import SelfGuided
@@ -23,6 +24,7 @@ __all__ = [
     "GENERATORS",
     "AnyGenerator",
     "Cascade",
+    "Command",
     "Ddpm",
     "Diverged",
     "Gaussian",
@@ -45,6 +47,7 @@ GENERATORS: Family[type[Generator]] = Family.of(
         "vae": Vae,
         "ddpm": Ddpm,
         "cascade": Cascade,
+        "command": Command,
         "neon": Neon,
         "self_guided": SelfGuided,
     },

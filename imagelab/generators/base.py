@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "Interrupted",
     "Model",
     "ProcessGroup",
+    "ProgramFailed",
     "RunContext",
     "SingleProcess",
     "TrainRecord",
@@ -52,13 +53,17 @@ class Diverged(ValueError):
     """Training or sampling left the numbers: NaN or a runaway loss. The message says where and what to change."""
 
 
+class ProgramFailed(ValueError):
+    """A program did not do its work. The message holds the reason, its last lines, and the command to try by hand."""
+
+
 @contextmanager
 def divergence_at(place: str) -> Iterator[None]:
-    """Put a place, such as "generation 3, VAE", in front of what a divergence inside says."""
+    """Put a place, such as "generation 3, VAE", in front of what a divergence, or a failed program, inside says."""
     try:
         yield
-    except Diverged as error:
-        raise Diverged(f"{place}: {error}") from error
+    except (Diverged, ProgramFailed) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ class RunContext:
             then and read back on resume so that the result is the same to the byte on CPU; None for no checkpoint.
         group: the processes that share the training. More than one change the rounding of sums and the noise of the
             loss (each has its own), not the distribution of the result.
+        on_line: called with what a program of somebody else writes, a line now and then, safe to print.
     """
 
     device: str = "cpu"
@@ -151,6 +157,7 @@ class RunContext:
     should_stop: Callable[[], bool] = lambda: False
     checkpoint: Path | None = None
     group: ProcessGroup = SINGLE_PROCESS
+    on_line: Callable[[str], None] = lambda line: None
 
     def logged(self, log: TextIO, checkpoint: Path) -> RunContext:
         """Return this context for one training: its records are also written to a file, one JSON object per line."""
@@ -196,9 +203,11 @@ class Generator(Recipe, ABC):
     Class attribute:
         duration_settings: names of the settings that change only how long fitting and sampling take, such as
             ``images_seen``; the rehearsal before a run sets them to 2.
+        alone: whether one process fits and samples, however many share the run.
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ()
+    alone: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -209,6 +218,21 @@ class Generator(Recipe, ABC):
     @abstractmethod
     def training_length(self) -> int:
         """Images read in training, repeats counted; 0 for a closed form or an untrained control."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether :meth:`fit` can take ``start``: whether it suits a warm start. A closed form ignores it."""
+        return True
+
+    @property
+    def trials(self) -> int:
+        """How often the rehearsal before a run fits it: 0, 1, or 2 to see whether a seed always gives the same."""
+        return 1
+
+    @property
+    def scripts(self) -> Mapping[str, str]:
+        """Files that it executes and that are no part of its settings: absolute path -> digest of the content."""
+        return {}
 
     @abstractmethod
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> Model:

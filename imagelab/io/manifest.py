@@ -36,8 +36,9 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 
-TIMED = ("train.jsonl", "curation.json")
-"""Files that hold times of the clock, which differ between two runs of one experiment; no part of a digest."""
+TIMED = ("train.jsonl", "curation.json", "train.log")
+"""Files that hold times of the clock, or what programs say, which differ between two runs of one experiment; no part
+of a digest."""
 
 CHECKSUM = "checksum"
 FILES = 100_000  # most files of one folder: a folder of results holds about a dozen

@@ -16,11 +16,14 @@ from .manifest import checked, read_object, with_checksum
 from .run_shapes import check_config, check_provenance
 from .untrusted import quoted, shown
 
-__all__ = ["CONFIG", "PROVENANCE", "is_sealed", "stored_config", "stored_provenance", "write_record"]
+__all__ = ["CONFIG", "IMPORTED", "PROVENANCE", "is_sealed", "stored_config", "stored_provenance", "write_record"]
 
 CONFIG, PROVENANCE = "config.json", "provenance.json"
 
-_CONFIG_KEYS = {"schema", "signature", "experiment", "own_code"}
+IMPORTED = "imported"
+"""The kind of data, regime and generators of a run whose images were made elsewhere, and a key of its provenance."""
+
+_CONFIG_KEYS = {"schema", "signature", "experiment", "own_code", "scripts"}
 
 
 def is_sealed(root: Path) -> bool:

@@ -42,11 +42,12 @@ from . import frechet, kernel, prdc
 from .base import Evidence, Metric, Quantity
 from .blocks import in_blocks
 from .features import SPACES, Space
+from .table import METRICS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["HOW_TO_INSTALL", "NETWORK", "NetworkDescription", "network_metric"]
+__all__ = ["HOW_TO_INSTALL", "NETWORK", "NetworkDescription", "add_networks", "network_metric"]
 
 NETWORK = "network"
 """The name of the metric."""
@@ -97,7 +98,8 @@ def network_metric(paths: Sequence[Path | str]) -> Metric:
 
     Its measurements, for a network called NAME: ``fd_network/NAME`` and ``fd_network_corrected/NAME`` (Fréchet),
     ``kd_network/NAME`` (kernel distance), ``precision_network/NAME``, ``recall_network/NAME``, ``density_network/NAME``
-    and ``coverage_network/NAME``. ``METRICS.add`` makes it known; ``imagelab measure --network FILE`` does so.
+    and ``coverage_network/NAME``. ``METRICS.add`` makes it known;
+    :func:`add_networks` and ``imagelab measure --network FILE`` do so.
 
     Args:
         paths: descriptions, see the module; each network under another name.
@@ -105,6 +107,18 @@ def network_metric(paths: Sequence[Path | str]) -> Metric:
     Raises:
         ValueError: for a description or network that cannot be used: what was expected, what came, what to do.
     """
+    return _metric(_opened(paths))
+
+
+def add_networks(paths: Sequence[Path | str]) -> tuple[str, ...]:
+    """Make the metric ``network`` known, and return the names of its feature spaces; see :func:`network_metric`."""
+    spaces = _opened(paths)
+    METRICS.add(_metric(spaces))
+    return tuple(name for name, _ in spaces)
+
+
+def _opened(paths: Sequence[Path | str]) -> tuple[tuple[str, str], ...]:
+    """Make the feature spaces of networks known, and return (name, digest) of each."""
     spaces: list[tuple[str, str]] = []
     for path in map(Path, paths):
         space = _space(path)
@@ -116,8 +130,12 @@ def network_metric(paths: Sequence[Path | str]) -> Metric:
             )
         SPACES[space.name] = space
         spaces.append((space.name, space.digest()))
+    return tuple(spaces)
+
+
+def _metric(spaces: tuple[tuple[str, str], ...]) -> Metric:
     return Metric(
-        partial(_measured, spaces=tuple(spaces)),
+        partial(_measured, spaces=spaces),
         title="Distance by a network of your own",
         unit="",
         what="How far the made images are from the real ones, seen through the network that was given.",

@@ -3,7 +3,7 @@
     signature   the file is signed, by a key that the reader trusts (or by another one, or it was changed since)
     ledger      its pixels are, bit for bit, a row of a run
     near        it looks like a row of a run; how often that is a false match was measured
-    estimate    reserved for a detector; there is none yet, and its word would be a probability
+    estimate    the detector of a run (`imagelab detect`) scores it; how often real images score as high was measured
     mark        the file itself says how it came about; anybody can write that
 
 A file of which nothing is known is unknown. It is not "real": marks get lost whenever a picture is saved again, and
@@ -26,6 +26,7 @@ from ..io.untrusted import regular, shown
 from ..run_folder import RunFolder
 from .claims import Claims, claims_in, is_svg, svg_claims
 from .collages import Tiles, tiles_in
+from .estimates import estimated
 from .fingerprints import BITS, pixel_name
 from .ledger import Ledger, Place
 from .near_match import ACCEPTED, measured_sizes, threshold_for
@@ -55,7 +56,7 @@ STRENGTH = {
     "mark": 20,
     "unknown": 10,
 }
-"""The order of the evidence; what is not listed answers nothing by itself. A detector's estimate has its place here."""
+"""The order of the evidence; what is not listed answers nothing by itself."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,12 @@ def inspect_file(path: Path, ledger: Ledger, anchors: Sequence[str] = ()) -> Ans
         remarks += _remarks(picture)
         known = _in_ledger(picture.pixels, ledger, anchors)
         findings += known or _alike(picture.pixels, ledger)
+        estimates, unused = estimated(picture.pixels, ledger.runs)
+        findings += [
+            Finding("estimate", words, details, facts, STRENGTH["estimate"] * counts)
+            for words, details, facts, counts in estimates
+        ]
+        remarks += unused
         findings += _claimed(claims_in(path), picture)
     if not can_verify():
         remarks.append(f"Signatures were not looked for; that needs: {HOW_TO_INSTALL}")

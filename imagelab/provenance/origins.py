@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..data import DATASETS
+from ..io.run_records import IMPORTED
 from ..io.untrusted import quoted, shown
 from ..pool import REAL, RESERVE, TWINS
 from ..run_folder import RunFolder
@@ -109,6 +110,8 @@ def facts_of(place: Place) -> dict[str, Any]:
     if generation == 0:
         return {**facts, "synthetic": False, "data": run.config["experiment"].get("data")}
     facts |= {"synthetic": True, "model": line_label(run, line)}
+    if IMPORTED in run.provenance:  # made elsewhere: neither noise nor training images are known
+        return {**facts, "imported": True, "ancestry": []}
     seed = run.config["experiment"].get("seed", 0)
     if place.array == "images.npy":
         candidate = int(np.asarray(run.candidates(generation, line))[place.row])
@@ -137,6 +140,8 @@ def told_place(place: Place) -> str:
     if generation == 0:
         return f"row {row} of generation 0 of {name}: {_OF_GENERATION_0[place.array]} ({_data(run)})"
     label = line_label(run, place.line)
+    if place.array == "probe.npy" and IMPORTED in run.provenance:
+        return f"example {row} of generation {generation} of {name}, imported as made by {label}"
     if place.array == "probe.npy":
         return (
             f"picture {row} that {label} of generation {generation} of {name} made from the noise kept for comparison"

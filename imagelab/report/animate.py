@@ -165,6 +165,11 @@ def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Ani
         other = "tracked" if which == "photocopy" else "photocopy"
         hint = f" Try --which {other}." if max(view.pictures(other), default=0) else ""
         raise ValueError(f"{view.name}: no {which} pictures after generation 0.{hint}")
+    if which == "tracked" and not view.same_seeds:
+        raise ValueError(
+            f"{view.name}: was imported, and which of its images share their noise is not known, so one cannot be "
+            "shown to change into the other. Where it is known: imagelab import ... --same-seeds N"
+        )
     known = sorted(
         signals(view.measurements, verdict="quality"), key=lambda signal: signal.title != "freckles"
     )  # freckles first, if measured

@@ -83,10 +83,10 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
     tracked, copies = view.pictures("tracked"), view.pictures("photocopy")
     label, written = view.model(0), []
     if tracked:
-        title = f"{label}: images from the same random seeds, generation after generation"
-        written.append(
-            _slide(view, tracked, out / "strip.png", title, "each column has one seed; real images have none")
-        )
+        which = "from the same random seeds" if view.same_seeds else "in the same places of their sets"
+        title = f"{label}: images {which}, generation after generation"
+        aside = "each column has one seed; real images have none" if view.same_seeds else "imported"
+        written.append(_slide(view, tracked, out / "strip.png", title, aside))
     if copies:
         title = f"{label}, a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +42,7 @@ def protocol(run: Run) -> dict[str, Any]:
     data, calibration = data_of(run), run.provenance.get("freckle_calibration") or {}
     return {
         "config": _json(run.experiment),
-        "command": shlex.quote(run.name),
+        "command": run.repeated_by,
         "version": plain(run.provenance.get("imagelab", "")),
         "card": plain(data.get("card") or "No dataset card was written.", 4000),
         "counts": flat(data.get("counts") or {}),

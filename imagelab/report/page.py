@@ -24,6 +24,7 @@ from ..pool import REAL
 from ..runs.check import made_otherwise
 from .chart_data import csv_text, measured_rows, page_data
 from .curves import Curve
+from .detection import detection
 from .grids import Row, caption, draw_slides, page_rows
 from .headline import headline
 from .key_figures import facts
@@ -31,6 +32,7 @@ from .methods import curation, data_of, numbers, protocol
 from .numbers import interval, too_few, trainings
 from .palette import themes
 from .panels import Panel, panels
+from .people import people_tests
 from .pictured import Pictured, pictured
 from .quotes import quotes
 from .run_view import Run, plain, read_run
@@ -129,13 +131,15 @@ def _context(run: Run, rows: Mapping[str, Any]) -> dict[str, Any]:
     following = [*(panel for _, panel in drawn), *([of_fates] if of_fates else [])]
     charts = {panel.key: panel for panel in following if panel.frames}
     figures, told = facts(run), headline(run)
+    detectors, not_shown = detection(run)
     hero = strips[0] if strips and len(strips[0].rows) > 1 else None
     shown = min(FLIPPED, hero.columns) if hero else 0
     return {
         "run": run,
         "headline": told,
         "facts": figures,
-        "notes": _notes(run),
+        "notes": [*_notes(run), *([not_shown] if not_shown else [])],
+        "detection": detectors,
         "strips": strips,
         "hero": hero,
         "shown": shown,
@@ -146,6 +150,7 @@ def _context(run: Run, rows: Mapping[str, Any]) -> dict[str, Any]:
         "survival": fates,
         "survival_panel": of_fates,
         "quotes": quotes(run),
+        "people": people_tests(run),
         "loupe": _loupe(run),
         "front": [panel for front, panel in drawn if front],
         "folded": [panel for front, panel in drawn if not front],
@@ -229,10 +234,12 @@ def _strips(run: Run) -> list[Strip]:
         elif tracked and (line == 0 or not copies):
             text = (
                 f"Images that the {label} of each generation draws from the same random seeds, one seed per column. "
-                f"The real row shows real images{chosen}; they do not correspond to the images below them."
-            )
+                if run.same_seeds
+                else f"Images in the same places of the sets of {label}, imported: their random seeds are not known. "
+            ) + (f"The real row shows real images{chosen}; they do not correspond to the images below them.")
             title = f"Drawn from scratch: {label}"
-            strips.append(_strip(run, line, "tracked", title, text, tracked, "drawn from the same seeds"))
+            alt = "drawn from the same seeds" if run.same_seeds else "in the same places of their sets"
+            strips.append(_strip(run, line, "tracked", title, text, tracked, alt))
     return strips
 
 

@@ -65,8 +65,9 @@ def make_sheet(
     asides = {g: counted_words(counted, g) if counted else "" for g in chosen}
     rows = tuple(SheetRow(caption(g), shown[g], asides[g]) for g in chosen)
     model, made = run.model(line), len(rows[0].images)
+    column = "one random seed per column" if run.same_seeds else "images in the same places of its sets"
     what = {
-        "seeds": f"{model}: one random seed per column",
+        "seeds": f"{model}: {column}",
         "photocopy": f"{model}: a photocopy of a photocopy",
         "changed": f"{model}: the photocopies that changed most",
     }[kind]

@@ -100,9 +100,10 @@ def _other_models(run: Run) -> tuple[str, str]:
     regime = run.experiment.get("regime")
     kind = str(regime.get("kind", "")) if isinstance(regime, dict) else ""
     under = f", under one regime ({kind})" if kind else ""
+    what = f"images of {run.model(0)}, made elsewhere," if run.imported else f"a small {run.model(0)}"
     return (
         "“AI image models forget what they were shown.”",
-        f"Measured were a small {run.model(0)} on {of}{under}. Nothing here is about other models, other sizes or "
+        f"Measured were {what} on {of}{under}. Nothing here is about other models, other sizes or "
         "models that are given fresh real images.",
     )
 

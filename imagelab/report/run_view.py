@@ -8,6 +8,7 @@ model that cannot copy) is absent from the view.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ import numpy as np
 from ..data import DATASETS
 from ..evaluation.chains import means_of_run
 from ..io.pictures import read_npy
+from ..io.run_records import IMPORTED
 from ..io.untrusted import parsing
 from ..measurement import Measurement
 from ..metrics import METRICS, Metric, row_of
@@ -238,6 +240,24 @@ class Run:
         if (kind, line) not in self._pictures:
             self._pictures[kind, line] = self._read_pictures(kind, line)
         return dict(self._pictures[kind, line])
+
+    @property
+    def imported(self) -> bool:
+        """Whether the loop ran elsewhere, and its images alone are known."""
+        return IMPORTED in self.provenance
+
+    @property
+    def same_seeds(self) -> bool:
+        """Whether the pictures of a column have one seed; of a loop that ran elsewhere only if the user has said so."""
+        return not self.imported or bool(self.experiment.get("tracked"))
+
+    @property
+    def repeated_by(self) -> str:
+        """The command that makes the run again, from the folder that holds it."""
+        record = self.provenance.get(IMPORTED)
+        if self.imported:
+            return plain(record.get("command"), 4000) if isinstance(record, Mapping) else "imagelab import"
+        return f"imagelab run {shlex.quote(self.name)}/config.json"
 
     @cached_property
     def side(self) -> int:

@@ -154,7 +154,7 @@ def _method(deck: Presentation, view: Run) -> None:
         "If the model is already poor at generation 1, its loss there is not an effect of the loop: compare later "
         "generations with generation 1 and with the control.",
         "No single number is sufficient: use distances, spectrum, freckles, attributes and the pictures together.",
-        f"To repeat it: imagelab run {view.name}/config.json",
+        f"To repeat it: {view.repeated_by}",
     ]
     card = plain((view.provenance.get("data") or {}).get("card", ""), 1500)
     slide, top = new_slide(deck, f"How it was measured: every figure of a model is {each}", "", [card])

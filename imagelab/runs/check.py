@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..detection.record import detection_notes
 from ..experiment import signature_of
 from ..io.chain import Problem
-from ..io.manifest import Manifest
+from ..io.manifest import Manifest, is_folder
 from ..io.measurements import present_text, read_measurements
 from ..io.own_code import OwnCode
 from ..io.run_records import CONFIG, PROVENANCE
 from ..io.untrusted import quoted, shown
 from ..run_folder import SCHEMA, RunFolder
+from .prepare import recorded_scripts
+from .waiting import WAITING
 
 __all__ = ["RunCheck", "check_run", "made_otherwise"]
 
@@ -67,7 +70,11 @@ def check_run(path: Path, read_data: bool = True) -> RunCheck:
         raise ValueError(f"{shown(path)}: written with run-folder schema {quoted(schema, 20)}; this reads {SCHEMA}.")
     problems += folder.problems(read_data)
     manifests = _manifests(folder)
-    notes = [*_notes(folder), *made_otherwise({name: manifest.made_with for name, manifest in manifests.items()})]
+    notes = [
+        *_notes(folder),
+        *detection_notes(folder),
+        *made_otherwise({name: manifest.made_with for name, manifest in manifests.items()}),
+    ]
     if not folder.sealed:
         problems += _readable(folder) if read_data else []
     sizes = [size for manifest in manifests.values() for size, _ in manifest.files.values()]
@@ -108,7 +115,8 @@ def _records(folder: RunFolder) -> Iterator[Problem]:
     try:
         config = folder.config
         own = OwnCode.from_config(config, folder.path)
-        if signature_of(config["experiment"], own) != config["signature"]:
+        scripts = recorded_scripts(config, folder.path)
+        if signature_of(config["experiment"], own, scripts) != config["signature"]:
             yield Problem(CONFIG, "was changed by hand: the settings do not fit the signature in it")
             return
     except ValueError as error:
@@ -143,7 +151,11 @@ def _notes(folder: RunFolder) -> Iterator[str]:
             "they were changed"
         )
     for partial in sorted(folder.path.glob("gen-*.partial")):
-        yield f"{shown(partial.name)}: not finished; `imagelab resume` goes on with it"
+        waits = is_folder(folder.path / WAITING / partial.name.removesuffix(".partial"))
+        goes_on = (
+            "its candidates wait for decisions: `imagelab audit`" if waits else "`imagelab resume` goes on with it"
+        )
+        yield f"{shown(partial.name)}: not finished; {goes_on}"
     if folder.sealed:
         try:
             whole = "".join(folder.file(*shard, "metrics.jsonl").read_text("utf-8") for shard in folder.shards())

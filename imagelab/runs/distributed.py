@@ -291,7 +291,7 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
     group = context.group
     if not isinstance(group, TorchProcessGroup):
         return recipe.fit(images, seed, context, begin)
-    if not recipe.training_length:  # a closed form: rank 0 does it alone
+    if recipe.alone or not recipe.training_length:  # such as a closed form: rank 0 does it alone
         return recipe.fit(images, seed, replace(context, group=SINGLE_PROCESS), begin)
     checkpoint = context.checkpoint and context.checkpoint.absolute()
     group.broadcast_object(_Fit(recipe, images, seed, context.batch, torch.get_num_threads(), checkpoint, start))
@@ -322,7 +322,7 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, con
     import torch
 
     group = context.group
-    if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch:
+    if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch or recipe.alone:
         return model.sample(seeds)
     task = group.broadcast_object(_Draw(recipe, folder.absolute(), seeds, context.batch, torch.get_num_threads()))
     group.idle = False

@@ -26,7 +26,7 @@ from ..run_folder import RunFolder
 from .prepare import split_sizes
 from .threads import thread_record as threads_record
 
-__all__ = ["PACKAGES", "installed_digest", "kernel_flags", "made_with", "provenance"]
+__all__ = ["PACKAGES", "installed_digest", "kernel_flags", "made_with", "provenance", "session_record"]
 
 
 PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy", "scipy", "scikit-image", "pillow")
@@ -34,20 +34,7 @@ PACKAGES = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "numpy",
 
 def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -> dict[str, Any]:
     """Return the record of this run's surroundings, and keep the first session's where the run is resumed."""
-    session = {
-        "imagelab": __version__,
-        "git": _git_state(),
-        "installed": installed_digest(),
-        "python": sys.version.split()[0],
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": f"{os.cpu_count()} x {processor()}",
-        "device": _device_name(context.device),
-        "batch": context.batch,
-        "processes": context.group.size,
-        "threads": threads_record(),
-        "flags": kernel_flags(),
-    }
+    session = session_record(context)
     before = folder.provenance
     if before.keys() - {"branched_from"}:
         earlier = before.get("resumed_with", [])
@@ -75,6 +62,24 @@ def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -
         if side in calibrated_sizes():
             record["freckle_calibration"] = calibration_card(shipped_calibration(side))
     return record
+
+
+def session_record(context: RunContext) -> dict[str, Any]:
+    """Return what is recorded of the code and the machine: versions, platform, device, threads, flags."""
+    return {
+        "imagelab": __version__,
+        "git": _git_state(),
+        "installed": installed_digest(),
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": f"{os.cpu_count()} x {processor()}",
+        "device": _device_name(context.device),
+        "batch": context.batch,
+        "processes": context.group.size,
+        "threads": threads_record(),
+        "flags": kernel_flags(),
+    }
 
 
 def made_with(context: RunContext) -> dict[str, Any]:

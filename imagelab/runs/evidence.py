@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .shard_files import write_npy
+from .waiting import AwaitsDecisions, Decided, decided, pretended, settle
 
 __all__ = ["blank_twin", "copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
 
@@ -55,6 +57,7 @@ def curate(
 
     Raises:
         ValueError: if the curation cannot judge these images, or does not keep n different ones.
+        AwaitsDecisions: if people have to decide first.
     """
     if not experiment.curated:
         return images
@@ -62,11 +65,40 @@ def curate(
     rng = rng_at(experiment.seed, "curation", generation, line)
     candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng)
     try:
+        people = _asked(experiment, shard, candidates, n, generation, line)
+        candidates = replace(candidates, judged=people.shares if people else None)
         kept = experiment.curation.choose(candidates, n).check(n, len(images))
     except ValueError as error:
         raise ValueError(f"curation {kind_of(experiment.curation)}, generation {generation}: {error}") from error
-    _write_decision(experiment, shard, kept, len(images), _thrown_away(real, candidates, kept.rows))
+    told = {} if people is None else {"people": people.record}
+    asked = {} if people is None else {"looks": people.looks, "seconds_of_people": round(people.seconds, 1)}
+    kept = replace(kept, cost={**kept.cost, **asked})
+    _write_decision(experiment, shard, kept, len(images), told | _thrown_away(real, candidates, kept.rows))
     return images[kept.rows]
+
+
+def _asked(
+    experiment: Experiment, shard: Path, candidates: Candidates, n: int, generation: int, line: int
+) -> Decided | None:
+    """Return what people have decided; None where the curation does not ask any.
+
+    Raises:
+        AwaitsDecisions: if nobody has decided yet.
+        ValueError: if the curation could not judge these images whatever people decide.
+    """
+    count, curation = len(candidates.images), experiment.curation
+    rows = curation.to_look_at(count, rng_at(experiment.seed, "looks", generation, line))
+    if not len(rows):
+        return None
+    try:
+        return decided(shard, candidates.images, rows, n, (generation, line, experiment.label(line)))
+    except AwaitsDecisions:
+        try:
+            curation.choose(replace(candidates, judged=pretended(count, rows), rng=rng_at(0, "pretended")), n)
+        except ValueError:
+            settle(shard)
+            raise
+        raise
 
 
 def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[str, Any]:
@@ -83,16 +115,14 @@ def _thrown_away(real: Path, candidates: Candidates, rows: np.ndarray) -> dict[s
     return {"attributes": found.attributes, "rare": found.rare, "attributes_seconds": seconds}
 
 
-def _write_decision(
-    experiment: Experiment, shard: Path, kept: Kept, candidates: int, thrown_away: dict[str, Any]
-) -> None:
+def _write_decision(experiment: Experiment, shard: Path, kept: Kept, candidates: int, more: dict[str, Any]) -> None:
     said = {
         "curation": experiment.curation.model_dump(mode="json"),
         "candidates": candidates,
         "kept": len(kept.rows),
         "reason": kept.reason,
         "cost": {name: float(value) for name, value in kept.cost.items()},
-        **thrown_away,
+        **more,
     }
     (shard / "curation.json").write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez(shard / "curation.npz", rows=kept.rows.astype(np.int64), scores=np.asarray(kept.scores, np.float64))

@@ -7,7 +7,7 @@ step, sampled, saved and loaded, and every metric is taken once, in seconds. The
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from ..curation import Candidates
 from ..experiment import Experiment
 from ..families import kind_of
-from ..generators import Generator, RunContext
+from ..generators import Command, Generator, RunContext
 from ..generators.base import SINGLE_PROCESS
 from ..io.measurements import read_measurements
 from ..io.untrusted import quoted, shown
@@ -27,21 +27,27 @@ from ..metrics import Evidence, ImageSet, measure_panel
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import image_seeds, rng_at
+from .waiting import pretended
 
-__all__ = ["check_instruments", "preflight", "rehearsal"]
+__all__ = ["check_instruments", "costs_of_trials", "not_repeatable", "preflight", "rehearsal"]
 
 NOISE_IMAGES = 12  # images of noise: the fewest that a feature space can be standardised by, and two
 
 
-def preflight(experiment: Experiment, context: RunContext) -> None:
+def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
     """Try the experiment's models, metrics and curation, one process, a few seconds.
 
     Args:
         experiment: the one to be run.
-        context: its device; its callbacks and its process group are not used.
+        context: its device; of its callbacks, programs of somebody else are given those for lines and for stopping.
+
+    Returns:
+        For each generator that was tried twice (``Generator.trials``), by its label: whether both models drew the same
+        images.
 
     Raises:
         ValueError: naming the generator, the metrics or the curation, what went wrong and what to change.
+        Interrupted: if ``context.should_stop`` said so.
     """
     noise = _noise(experiment)
     alone = replace(
@@ -52,16 +58,49 @@ def preflight(experiment: Experiment, context: RunContext) -> None:
         checkpoint=None,
         group=SINGLE_PROCESS,
     )
+    repeatable: dict[str, bool] = {}
     for recipe in dict.fromkeys(experiment.lines):
         with _trying(recipe.label):
-            _try_model(rehearsal(recipe), noise[0], alone)
+            here = replace(alone, should_stop=context.should_stop) if recipe.alone else alone  # it may take long
+            images = _noise(experiment, recipe.trial_images)[0] if isinstance(recipe, Command) else noise[0]
+            drawn = [_try_model(rehearsal(recipe), images, here) for _ in range(recipe.trials)]
+            if len(drawn) > 1:
+                repeatable[recipe.label] = all(np.array_equal(drawn[0], other) for other in drawn[1:])
     with _trying("metrics"):
         real, fake = (ImageSet(images) for images in noise)
         measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
     with _trying(f"curation {kind_of(experiment.curation)}"):
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
-        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"))
+        rows = experiment.curation.to_look_at(len(drawn), rng_at(0, "preflight/looks"))
+        judged = pretended(len(drawn), rows) if len(rows) else None  # people are not asked about noise
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), judged)
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
+    return repeatable
+
+
+def costs_of_trials(experiment: Experiment) -> list[str]:
+    """Return a sentence for each program of somebody else that is tried, because a trial may take as long as a run."""
+    sentences = []
+    for recipe in dict.fromkeys(experiment.lines):
+        if isinstance(recipe, Command) and recipe.trials:
+            takes = "at its full length, because it does not take {images_seen}"
+            takes = takes if recipe.images_seen is None else "with {images_seen} = 2"
+            sentences.append(
+                f"{recipe.label}: is tried {recipe.trial} before the run: trained on {recipe.trial_images} images of "
+                f"noise {takes}, {4 if recipe.trials > 1 else 2} images drawn. --generator.trial none leaves it out"
+            )
+    return sentences
+
+
+def not_repeatable(record: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each generator that drew other images from the same seeds, by the run's provenance.json."""
+    found = record.get("repeatable")
+    return [
+        f"{quoted(label, 80)}: is not deterministic, the same seeds gave other images. A resumed run follows the same "
+        "loop, and its images are not the same bytes"
+        for label, same in (found.items() if isinstance(found, Mapping) else ())
+        if same is False
+    ]
 
 
 def check_instruments(experiment: Experiment, folder: RunFolder, context: RunContext) -> None:
@@ -93,9 +132,9 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
             )
 
 
-def _noise(experiment: Experiment) -> np.ndarray:
+def _noise(experiment: Experiment, count: int = NOISE_IMAGES) -> np.ndarray:
     """Return two sets of images of noise in the form of the experiment's data, uint8 [2,N,C,H,W]."""
-    return rng_at(0, "preflight").integers(0, 256, (2, NOISE_IMAGES, *experiment.data.shape), np.uint8)
+    return rng_at(0, "preflight").integers(0, 256, (2, count, *experiment.data.shape), np.uint8)
 
 
 def rehearsal(recipe: Generator) -> Any:
@@ -111,19 +150,26 @@ def rehearsal(recipe: Generator) -> Any:
     """
     there = {name: getattr(recipe, name) for name in recipe.duration_settings}
     within = {name: rehearsal(value) for name, value in recipe if isinstance(value, Generator)}
-    return recipe.model_copy(update={name: min(value, 2) for name, value in there.items()} | within)
+    return recipe.model_copy(update={name: min(value, 2) for name, value in there.items() if value} | within)
 
 
-def _try_model(recipe: Generator, images: np.ndarray, context: RunContext) -> None:
-    model = recipe.fit(images, 0, context)
-    made = model.sample(image_seeds(0, "preflight", 0, 0, range(2)))
-    if made.shape != (2, *images.shape[1:]) or made.dtype != np.uint8:
-        raise ValueError(f"expected to draw uint8 {(2, *images.shape[1:])}, got {made.dtype} {made.shape}")
-    if model.reconstructs:
-        model.reconstruct(images[:2])
+def _try_model(recipe: Generator, images: np.ndarray, context: RunContext) -> np.ndarray:
+    """Fit, sample, save and load; return what was drawn. Programs draw after they were moved, as in a run."""
+    model, count = recipe.fit(images, 0, context), 4 if recipe.trials > 1 else 2
+    seeds = image_seeds(0, "preflight", 0, 0, range(count))
     with TemporaryDirectory() as folder:
-        model.save(Path(folder))
-        recipe.load(Path(folder), context)
+        if recipe.alone:
+            model.save(Path(folder))
+            model = recipe.load(Path(folder), context)
+        made = model.sample(seeds)
+        if made.shape != (count, *images.shape[1:]) or made.dtype != np.uint8:
+            raise ValueError(f"expected to draw uint8 {(count, *images.shape[1:])}, got {made.dtype} {made.shape}")
+        if model.reconstructs:
+            model.reconstruct(images[:2])
+        if not recipe.alone:
+            model.save(Path(folder))
+            recipe.load(Path(folder), context)
+    return made
 
 
 @contextmanager

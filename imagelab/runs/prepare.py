@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from ..experiment import Experiment, Runtime, signature_of
 from ..families import kind_of
 from ..io.own_code import OwnCode, load_source, own_code
+from ..io.run_records import IMPORTED
+from ..io.untrusted import quoted, shown
 from ..run_folder import RunFolder
+from .consent import allow_commands, require_allowed
 
-__all__ = ["disk_need", "open_run", "reopen", "split_sizes"]
+__all__ = ["disk_need", "open_run", "recorded_scripts", "reopen", "split_sizes"]
 
 SPARE_BYTES = 200_000_000  # bytes left free on the disk beyond what a run is expected to write
 
@@ -70,17 +76,29 @@ def open_run(experiment: Experiment) -> RunFolder:
     return RunFolder.create(experiment.folder, experiment.config())
 
 
-def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
+def reopen(folder: RunFolder, runtime: Runtime, *, allow: bool = False) -> Experiment:
     """Return the experiment that a run folder was made for. Recipes of one's own are loaded from where they were.
 
+    Args:
+        folder: the run.
+        runtime: how to go on.
+        allow: whether the user lets the commands in it be executed, whoever wrote them.
+
     Raises:
-        ValueError: if its config.json, or the code of such a recipe, was changed since, or the code is not there.
+        ValueError: if its config.json, the code of such a recipe or a script that it executes was changed since, or is
+            not there; if it executes what the user has not allowed; or if the run was imported.
     """
     stored = folder.config
+    if IMPORTED in folder.provenance:
+        raise ValueError(
+            f"{shown(folder.path)}: was imported. Its images were made elsewhere, so there is nothing here to go on "
+            "with. Import it again with more generations: imagelab import"
+        )
     own = OwnCode.from_config(stored, folder.path)
     for code in own:
         load_source(code, folder.path)
-    untouched = signature_of(stored["experiment"], own) == stored["signature"]
+    scripts = recorded_scripts(stored, folder.path)
+    untouched = signature_of(stored["experiment"], own, scripts) == stored["signature"]
     changed = [now for code in own if (now := own_code(code.family, code.name)).digest != code.digest]
     if untouched and changed:
         what = f"{changed[0].what} ({changed[0].source})"
@@ -89,6 +107,17 @@ def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
             f"with it, or start a new run: imagelab run {folder.path}/config.json"
         )
     experiment = Experiment(**stored["experiment"], runtime=runtime)
+    if allow:
+        allow_commands(experiment)
+    require_allowed(experiment, folder.path)
+    now = experiment.scripts
+    others = [path for path in sorted(scripts.keys() | now.keys()) if scripts.get(path) != now.get(path)]
+    if untouched and others:
+        what = "was changed" if others[0] in now else "is not there any more"
+        raise ValueError(
+            f"{folder.path}: the script {shown(others[0])} {what} since this run was begun. Undo that to go on with "
+            f"it, or start a new run: imagelab run {folder.path}/config.json"
+        )
     if experiment.signature != stored["signature"]:
         reason = "was written by another version of imagelab" if untouched else "was changed by hand"
         whose = "today's" if untouched else "the changed"
@@ -97,3 +126,15 @@ def reopen(folder: RunFolder, runtime: Runtime) -> Experiment:
             f"{experiment.signature} now). Run {whose} settings as a new run: imagelab run {folder.path}/config.json"
         )
     return experiment
+
+
+def recorded_scripts(config: Mapping[str, Any], place: Path) -> dict[str, str]:
+    """Return the scripts that a run executes, as its config.json has them: path -> digest.
+
+    Raises:
+        ValueError: if the record is damaged.
+    """
+    recorded = config.get("scripts", {})
+    if not isinstance(recorded, Mapping) or not all(isinstance(text, str) for text in recorded.values()):
+        raise ValueError(f"{shown(place)}: scripts is damaged: expected path and digest, got {quoted(recorded, 200)}")
+    return dict(recorded)

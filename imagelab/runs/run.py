@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from ..experiment import Experiment
 from ..generators import Diverged, Interrupted, RunContext, TrainRecord
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
+from ..io.untrusted import quoted
 from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
+from .consent import allow_commands
 from .environment import provenance
-from .preflight import check_instruments, preflight
+from .preflight import check_instruments, costs_of_trials, not_repeatable, preflight
 from .prepare import open_run
 from .settings import Settings, choose_settings
 from .threads import limited, usable_cores, waiting, warnings
@@ -118,12 +120,20 @@ def steps(
     if not missing:
         folder.heal()
         return
+    allow_commands(experiment)
     on_event(Phase("loading torch"))
     settings = choose_settings(experiment.runtime, folder.provenance, group.size, folder.path)
     _tell(settings, on_event, group)
     with folder.lock(), limited(settings.threads):
         folder.mend()
-        context = RunContext(settings.device, settings.batch, on_record=on_event, should_stop=should_stop, group=group)
+        context = RunContext(
+            settings.device,
+            settings.batch,
+            on_record=on_event,
+            should_stop=should_stop,
+            group=group,
+            on_line=lambda line: on_event(Phase(quoted(line, 60))),
+        )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
         side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
         record = provenance(experiment, folder, context)
@@ -131,8 +141,13 @@ def steps(
         on_event(Begun(folder, missing, record["data"]["counts"]))
         if (1, 0) in missing:
             on_event(Phase("trying models and metrics"))
+            for sentence in costs_of_trials(experiment):
+                on_event(Note(sentence))
             with limited(1):  # a process that has computed with several threads cannot be forked safely
-                preflight(experiment, context)
+                record["repeatable"] = preflight(experiment, context)
+            folder.write_provenance(record)
+        for sentence in not_repeatable(record):
+            on_event(Note(sentence))
         if folder.has(0):
             with limited(1):
                 check_instruments(experiment, folder, context)

@@ -34,6 +34,7 @@ from ..pool import REAL
 from ..run_folder import RunFolder
 from .first_shard import first_shard
 from .threads import usable_cores
+from .waiting import AwaitsDecisions, Waits
 
 __all__ = ["LostWorker", "choose_workers", "run_side_by_side"]
 
@@ -120,6 +121,8 @@ class _Schedule:
         self.measured: set[tuple[int, int]] = set()
         self.running: dict[Connection, _Worker] = {}
         self.fault: BaseException | None = None
+        self.waits = Waits()
+        self.asking: set[tuple[int, int]] = set()  # what cannot go on before people have decided
         self.stop = mmap.mmap(-1, 1)  # shared with the workers: 1 asks them to stop
         self.at_once = experiment.warm_start or experiment.fresh_draws > 1  # these read models, of finished shards only
 
@@ -142,6 +145,7 @@ class _Schedule:
                 self._stop(Interrupted())
         if self.fault is not None:
             raise self.fault
+        self.waits.check(self.folder.path)
 
     def kill(self) -> None:
         """End all workers at once."""
@@ -209,7 +213,7 @@ class _Schedule:
                 made = self.folder.is_made(generation, line)
                 step = _Step("assess" if made else "make", generation, line)
                 able = self._can_measure(generation, line) if made else self._can_make(generation, line)
-                if able and step not in busy:
+                if able and step not in busy and (generation, line) not in self.asking:
                     steps.append(step)
                 if not made:
                     break  # the next generation needs this one
@@ -232,7 +236,8 @@ class _Schedule:
 
     def _turn(self, step: _Step) -> tuple[int, int, int]:
         """Trainings first: they are the longest sequence of steps that wait for each other; then the oldest."""
-        trains = step.what == "make" and self.experiment.lines[step.line].training_length > 0
+        recipe = self.experiment.lines[step.line]
+        trains = step.what == "make" and (recipe.training_length > 0 or recipe.alone)
         return (0 if trains else 1, step.generation, self.experiment.order.index(step.line) if step.generation else 0)
 
     def _hear(self, pipe: Connection) -> None:
@@ -248,8 +253,13 @@ class _Schedule:
         elif isinstance(said, TrainRecord):
             if worker is min(self.running.values(), key=lambda each: self._turn(each.step)):
                 self.context.on_record(said)
+        elif isinstance(said, str):
+            self.context.on_line(said)
         elif isinstance(said, logging.LogRecord):
             logging.getLogger(said.name).handle(said)
+        elif isinstance(said, AwaitsDecisions):  # the other lines go on until they ask, too
+            self.waits.heard.append(said)
+            self.asking.add((worker.step.generation, worker.step.line))
         elif isinstance(said, BaseException):
             self._stop(said)
             worker.has_read = True
@@ -265,7 +275,7 @@ class _Schedule:
             self.folder.mark_made(*place)
         elif code == 0:
             self.measured.add(place)
-        elif self.fault is None:
+        elif self.fault is None and place not in self.asking:
             label = "the real images" if step.what == "first" else self.experiment.label(step.line)
             how = f"was killed by signal {-code} (memory?)" if code and code < 0 else f"ended with code {code}"
             self._stop(
@@ -286,7 +296,9 @@ def _work(schedule: _Schedule, step: _Step, pipe: Connection, parent: int) -> No
     logger.addHandler(_Told(pipe.send))
     logger.propagate = False
     experiment, folder = schedule.experiment, schedule.folder
-    context = replace(schedule.context, on_record=pipe.send, should_stop=lambda: schedule.stop[0] == 1)
+    context = replace(
+        schedule.context, on_record=pipe.send, on_line=pipe.send, should_stop=lambda: schedule.stop[0] == 1
+    )
     place = step.generation, step.line
     try:
         if step.what == "first":

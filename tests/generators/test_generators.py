@@ -64,7 +64,7 @@ def fitted(request: pytest.FixtureRequest, pictures: np.ndarray) -> tuple[Genera
 
 
 def test_the_table_lists_every_kind_and_the_union_reads_each_one_back():
-    assert set(GENERATORS) == set(SMALL)
+    assert set(GENERATORS) - {"command"} == set(SMALL)  # programs of somebody else: test_command.py
     union = TypeAdapter(AnyGenerator)
     for kind, recipe in SMALL.items():
         assert isinstance(recipe, GENERATORS[kind]) and isinstance(recipe, Generator)

@@ -219,7 +219,7 @@ def made(runs: Path) -> dict[str, Any]:
 
 
 def test_every_generator_is_resumed_here():
-    assert set(SMALL) == set(GENERATORS) == set(CALLS)
+    assert set(SMALL) == set(GENERATORS) - {"command"} == set(CALLS)  # programs of somebody else: test_command.py
 
 
 @pytest.mark.parametrize(
