@@ -91,10 +91,11 @@ Published claims, differences paired by seed (better minus worse, 95 %):
                        higher by 1.7 +- 2.1 points at 10 % and lower by .5 +- 2.3 at 30 %.
 These are 24 intervals of 95 %: one may miss by chance, so those that hardly exclude 0 (farthest, false labels, Neon on
 PPCA in FD, w of the VAE) ask for more seeds.
-What differs from the papers of Neon and guidance: these nets are under-trained (5,000 images read, FD 20), so that their
-own samples may err by lack of training more than by the sampler; 400 own samples in place of 1,000 to 100,000; 240
-real images in place of 50,000 and more; and faces that are drawn. With three seeds an effect on FD below 2 (DDPM,
-generation 1) or 5 (generation 3) would not have been seen. Drawing with guidance takes twice the evaluations of the net.
+What differs from the papers of Neon and guidance: these nets are under-trained (5,000 images read, FD 20), so that
+their own samples may err by lack of training more than by the sampler; 400 own samples in place of 1,000 to 100,000;
+240 real images in place of 50,000 and more; and faces that are drawn. With three seeds an effect on FD below 2 (DDPM,
+generation 1) or 5 (generation 3) would not have been seen. Drawing with guidance takes twice the evaluations of the
+net.
 """
 
 from __future__ import annotations
