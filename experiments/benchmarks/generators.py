@@ -208,8 +208,11 @@ def race_training(images: np.ndarray, rounds: int, seconds: float) -> list[Row]:
     return [row for _, row, _ in running]
 
 
-def race_sampling(images: np.ndarray, rounds: int, batch: int) -> list[tuple[str, str, int, float]]:
-    """Return (net, sampler, evaluations of the net, images a second); of 1,000 steps 10 are taken and multiplied."""
+def race_sampling(images: np.ndarray, rounds: int, batch: int, thin: int = 1) -> list[tuple[str, str, int, float]]:
+    """Return (net, sampler, evaluations of the net, images a second); of 1,000 steps 10 are taken and multiplied.
+
+    ``thin`` takes only so many steps fewer of every sampler and multiplies, to see that it runs.
+    """
     found: dict[tuple[str, str, int], list[float]] = {}
     context = RunContext(batch=batch)
     walks = {"ddpm": (10, 1000), "ddim": (50, 50), "dpm++": (20, 20), "heun": (18, 35)}
@@ -226,8 +229,9 @@ def race_sampling(images: np.ndarray, rounds: int, batch: int) -> list[tuple[str
     for _ in range(rounds):
         for name, recipe in nets.items():
             for sampler, (steps, evaluations) in walks.items():
-                drawn = recipe.model_copy(update={"sampler": sampler, "steps": steps})
-                timed((name, sampler, evaluations), DdpmModel(ready[name], drawn, context), 100 if steps == 10 else 1)
+                drawn = recipe.model_copy(update={"sampler": sampler, "steps": steps // thin})
+                multiple = thin * (100 if steps == 10 else 1)
+                timed((name, sampler, evaluations), DdpmModel(ready[name], drawn, context), multiple)
         octaves = len(cascade.net.octaves)
         timed(("cascade", "heun", 2 * (CASCADE.coarse_steps + octaves * CASCADE.steps)), cascade, 1)
     return [(*key, statistics.median(rates)) for key, rates in found.items()]
@@ -271,7 +275,7 @@ def race_quality(
         model = recipe.model_copy(update={"images_seen": seen}).fit(images, SEED, context)
         taken = time.process_time() - start
         curves[name].append((taken, distance(real, model.sample(seeds))))
-    walks = race_walks(model, real, seeds[: drawn // 6])
+    walks = race_walks(model, real, seeds[: drawn // 6], PATCH.noise_steps if share == 1 else 50)
     loop, spent = DiffusersLoop(UNET.blank(images, SEED), images, BATCH), 0.0
     for budget in RIVALS:
         start = time.process_time()
@@ -284,10 +288,10 @@ def race_quality(
     return {"controls": controls, "level": level, "curves": curves, "reached": reached, "walks": walks}
 
 
-def race_walks(model: DdpmModel, real: ImageSet, seeds: np.ndarray) -> dict[str, float]:
+def race_walks(model: DdpmModel, real: ImageSet, seeds: np.ndarray, whole: int) -> dict[str, float]:
     """Return the kernel distances of a few steps and of the whole schedule, from the same noise of the same model."""
     found = {}
-    for sampler, steps in (("dpm++", PATCH.steps), ("ddpm", PATCH.noise_steps)):
+    for sampler, steps in (("dpm++", PATCH.steps), ("ddpm", whole)):
         walking = replace(model, recipe=model.recipe.model_copy(update={"sampler": sampler, "steps": steps}))
         found[sampler] = distance(real, walking.sample(seeds))
     return found
@@ -376,7 +380,7 @@ def main() -> int:
         show_training(rows)
         record["training"] = [asdict(row) for row in rows]
     if "sample" in chosen:
-        record["sampling"] = race_sampling(images, 1 if asked.quick else 2, 2 if asked.quick else 32)
+        record["sampling"] = race_sampling(images, *((1, 2, 5) if asked.quick else (2, 32)))
         show_sampling(record["sampling"])
     if "quality" in chosen:
         heldout = Faces(size=32).load("heldout", 24 if asked.quick else count, SEED).images
