@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 # One thread a worker: tests run side by side, and threads of small nets would only wait for each other. Set before
 # numpy and torch are loaded, and inherited by the processes that tests start.
@@ -49,6 +50,14 @@ def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in families.FAMILIES.values():
         monkeypatch.setattr(family, "_added", {})
         monkeypatch.setattr(family, "sources", {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file of tests to one worker as a whole, so that what its tests share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
