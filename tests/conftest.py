@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,29 @@ def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in families.FAMILIES.values():
         monkeypatch.setattr(family, "_added", {})
         monkeypatch.setattr(family, "sources", {})
+
+
+def _chromium() -> str | None:
+    return os.environ.get("IMAGELAB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def _no_browser() -> str:
+    """Why no page can be opened in a browser here; "" if one can. A chromium that was named is never skipped."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed: pip install 'imagelab-collapse[test]'"
+    return "" if _chromium() else "no chromium was found: apt-get install chromium, or name one in IMAGELAB_CHROMIUM"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless chromium, one a worker: a process can drive one browser only."""
+    if why := _no_browser():
+        pytest.skip(f"browser: {why}")
+    playwright: Any = importlib.import_module("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -105,7 +105,7 @@ def generated_share(
     Example:
         >>> found = generated_share(30, 100, Rate(0.9, 0.86, 0.93), Rate(0.95, 0.92, 0.97), (300, 300))
         >>> [round(each, 2) for each in (found.share.value, found.share.low, found.share.high)]
-        [0.29, 0.2, 0.4]
+        [0.29, 0.19, 0.41]
     """
     if sensitivity.low + specificity.low - 1.0 <= 0.0:
         return GeneratedShare(Rate(called / n, 0.0, 1.0), called, n, False)

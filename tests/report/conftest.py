@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import itertools
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -183,28 +179,6 @@ def make_shared_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return small_run(tmp_path_factory.mktemp("shared"), *settings, **named)
 
     return make
-
-
-def _chromium() -> str | None:
-    return os.environ.get("IMAGELAB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def _no_browser() -> str:
-    """Why no page can be opened in a browser here; "" if one can. A chromium that was named is never skipped."""
-    if importlib.util.find_spec("playwright") is None:
-        return "playwright is not installed: pip install 'imagelab-collapse[test]'"
-    return "" if _chromium() else "no chromium was found: apt-get install chromium, or name one in IMAGELAB_CHROMIUM"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    if why := _no_browser():
-        pytest.skip(f"browser: {why}")
-    playwright: Any = importlib.import_module("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Visit:

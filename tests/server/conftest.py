@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import importlib
 import importlib.util
-import os
 import shutil
 import threading
 import time
@@ -110,18 +109,3 @@ def serve() -> Iterator[Callable[[Sequence[Any]], Client]]:
         server.should_exit = True
         thread.join(10)
         sock.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless chromium, as in tests/report/conftest.py."""
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("browser: playwright is not installed: pip install 'imagelab-collapse[test]'")
-    path = os.environ.get("IMAGELAB_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("browser: no chromium was found: apt-get install chromium, or name one in IMAGELAB_CHROMIUM")
-    playwright: Any = importlib.import_module("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
