@@ -234,5 +234,5 @@ def _row_webp(images: np.ndarray) -> bytes:
     seen = tile(np.full_like(images[:, :1], 255), len(images), gap=GAP_OF_ROW, background=0)[..., :1]
     file = io.BytesIO()
     pixels = np.concatenate([whole, seen], axis=2)
-    Image.fromarray(pixels).save(file, "WEBP", lossless=True, quality=100, method=4, exact=True)
+    Image.fromarray(pixels).save(file, "WEBP", lossless=True, quality=90, method=4, exact=True)
     return file.getvalue()

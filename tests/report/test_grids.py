@@ -54,7 +54,7 @@ def test_a_run_with_real_images_only_has_one_row_and_no_comparison(make_run: Mak
 
 
 def test_page_rows_drop_columns_and_never_pixels_to_stay_small() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (8, 3, 128, 128), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 3, 72, 72), dtype=np.uint8)
     rows, columns = page_rows(dict.fromkeys(range(11), noise), 8)
     assert 1 <= columns < 8 and len(rows) == 11
     assert sum(len(row.uri) for row in rows) < 1.4 * LIMIT
