@@ -31,7 +31,8 @@ from imagelab.cli.run import execute
 import torch, diffusers, accelerate, imagelab.lab, imagelab.cli.session
 import imagelab.generators.training, imagelab.generators.vae_net
 import imagelab.metrics.features, imagelab.report.page
-words = ["--runtime.runs", sys.argv[2], "--runtime.threads", "1"]
+words = ["--runtime.runs", sys.argv[2], "--runtime.threads", "1", "--generations", "2", "--images", "100"]
+words += ["--heldout", "60", "--generator.images-seen", "1500"]
 experiment = parse(load_experiment(Path(sys.argv[1])), words, "test")
 for word in sys.stdin:
     started, child = time.monotonic(), os.fork()
