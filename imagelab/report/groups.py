@@ -139,7 +139,7 @@ def _stands_alone(key: str, kinds: set[str]) -> bool:
 
 def _label(own: Mapping[str, Any]) -> str:
     """Return a short label of a group: kinds first, then the other settings by the last part of their name."""
-    kinds = [str(value) for key, value in own.items() if key.endswith("kind") and value is not None]
+    kinds = [str(value).replace("_", " ") for key, value in own.items() if key.endswith("kind") and value is not None]
     rest = [
         f"{key.rpartition('.')[2].replace('_', ' ')} {_short(value)}"
         for key, value in own.items()

@@ -184,6 +184,12 @@ def test_a_long_label_names_only_the_settings_that_tell_the_groups_apart(make_ru
     assert labels == ["mix, share 1", "mix, share 2", "replace"]
 
 
+def test_the_kinds_in_a_label_are_words(make_run: MakeRun) -> None:
+    kinds = ("keep_all", "random_fraction")
+    runs = [make_run(f"{kind}-00000000", experiment={"curation": {"kind": kind}}) for kind in kinds]
+    assert [group.label for group in group_runs(runs)[0]] == ["keep all", "random fraction"]
+
+
 def test_a_measurement_that_a_repeat_lacks_has_no_estimate(make_run: MakeRun):
     groups, _ = group_runs([run_with(make_run, "l", 1.0), run_with(make_run, "m", 2.0, 0, "mix")])
     assert estimate(groups[0], "absent", 1) is None and estimate(groups[0], "own", 1) is not None
