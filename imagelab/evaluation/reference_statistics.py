@@ -27,7 +27,7 @@ from ..io.cache import cache_folder
 from ..io.untrusted import quoted, regular, shown
 from ..measurement import Measurement
 from ..metrics import ImageSet
-from ..metrics.features import DEAD, SPACES, features
+from ..metrics.features import SPACES, features, varying
 from ..metrics.frechet import CITE, FittedGaussian
 from ..metrics.inception import NAME as INCEPTION
 from ..metrics.jackknife import GROUPS, group_labels, spread
@@ -287,7 +287,7 @@ def _standardised(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return all in units of the reference's spread, without dead features: the rule of ``feature_pair``."""
     wide = np.sqrt(np.diag(covariance))
-    alive = (wide > DEAD * np.median(wide)) & (wide > 1e-6 * np.abs(mean))
+    alive = varying(mean, wide)
     unit = wide[alive]
     kept = covariance[np.ix_(alive, alive)] / np.outer(unit, unit)
     return np.zeros(len(unit)), kept, (made[:, alive].astype(np.float64) - mean[alive]) / unit

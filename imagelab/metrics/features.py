@@ -38,6 +38,7 @@ __all__ = [
     "features",
     "full_precision",
     "restandardised",
+    "varying",
 ]
 
 VERSION = 1  # increase it whenever the numbers of any space change
@@ -168,11 +169,21 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
         raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
-    # float32 features of identical images can differ by rounding: a spread of that size does not count
-    alive = (spread > DEAD * np.median(spread)) & (spread > 1e-6 * np.abs(mean))
+    alive = varying(mean, spread)
     if not alive.any():
         raise NotMeasurable("no feature varies over the reference images: they are all the same")
     return (real[:, alive] - mean[alive]) / spread[alive], (fake[:, alive] - mean[alive]) / spread[alive]
+
+
+def varying(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Return which channels of a reference vary enough to be standardised by: bool [D].
+
+    Args:
+        mean: float64 [D], of the reference.
+        spread: float64 [D], its standard deviations.
+    """
+    # float32 features of identical images can differ by rounding: a spread of that size does not count
+    return (spread > DEAD * np.median(spread)) & (spread > 1e-6 * np.abs(mean))
 
 
 def restandardised(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

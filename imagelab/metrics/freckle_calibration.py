@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 from .freckle_candidates import FEATURES, Optics
@@ -350,6 +349,8 @@ def match(found: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarr
     """
     hit, met = np.zeros(len(found), bool), np.zeros(len(truth), bool)
     if len(found) and len(truth):
+        from scipy.optimize import linear_sum_assignment
+
         distance = np.linalg.norm(found[:, None, :2] - truth[None, :, :2], axis=2)
         pairs = linear_sum_assignment(np.where(distance <= radius, distance, 1e3))
         near = distance[pairs] <= radius

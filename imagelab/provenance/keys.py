@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io.atomic import folder_made_whole
+from ..io.configuration import configuration_folder
 from ..io.disk import storing
 from ..io.untrusted import quoted, regular, shown
 from .signatures import HOW_TO_INSTALL
@@ -83,9 +84,7 @@ class SigningKey:
 
 def key_folder() -> Path:
     """Return the folder of the user's signing key."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    root = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
-    return root / "imagelab" / "signing"
+    return configuration_folder() / "signing"
 
 
 def own_key() -> SigningKey | None:

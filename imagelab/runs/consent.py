@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from ..experiment import Experiment
 from ..generators import Command
+from ..io.configuration import configuration_folder
 from ..io.own_code import recipes_in
 from ..io.untrusted import quoted, shown
 
@@ -100,6 +100,4 @@ def _allowed() -> set[str]:
 
 
 def _ledger() -> Path:
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    root = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
-    return root / "imagelab" / "allowed-commands"
+    return configuration_folder() / "allowed-commands"
