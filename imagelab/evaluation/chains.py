@@ -56,6 +56,7 @@ from ..measurement import Measurement, t95
 __all__ = [
     "fitted_ratios",
     "is_closed_form",
+    "lines_of_chains",
     "loop_error",
     "means_of_run",
     "over_chains",
@@ -80,6 +81,15 @@ OF_THE_TWIN = "freckles/twin"
 
 ROUNDS = 15
 """Reweightings of the fit; it is converged to three digits after about five."""
+
+
+def lines_of_chains(experiment: Mapping[str, Any]) -> int:
+    """Return the number of lines of all chains of a run; blank twins, which come after them, do not count.
+
+    Args:
+        experiment: the settings in its config.json.
+    """
+    return (1 + len(experiment.get("arms") or ())) * (experiment.get("replicates") or 1)
 
 
 def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement]) -> list[Measurement]:

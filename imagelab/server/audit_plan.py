@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..evaluation.chains import lines_of_chains
 from ..io.pictures import read_npy
 from ..io.untrusted import quoted, shown
 from ..pool import REAL, RESERVE
@@ -204,7 +205,7 @@ def _generations(folder: RunFolder, asked: Asked) -> list[int]:
 
 def _check_line(folder: RunFolder, line: int) -> None:
     experiment = folder.config["experiment"]
-    lines = (1 + len(experiment.get("arms") or ())) * (experiment.get("replicates") or 1)
+    lines = lines_of_chains(experiment)
     if line not in range(lines):
         blank = experiment.get("blank_twins") and line >= lines
         why = " (blank twins begin from other real pictures, which would give the answer away)" if blank else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..evaluation.chains import means_of_run
+from ..evaluation.chains import lines_of_chains, means_of_run
 from ..evaluation.stages import stages_of
 from ..io.manifest import is_folder
 from ..io.run_records import CONFIG
@@ -100,8 +100,7 @@ class RunList:
             folder = RunFolder(path)
             config, shards = folder.config, folder.shards()
             experiment = config["experiment"]
-            lines = (1 + len(experiment.get("arms") or ())) * (experiment.get("replicates") or 1)
-            lines += experiment.get("blank_twins") or 0
+            lines = lines_of_chains(experiment) + (experiment.get("blank_twins") or 0)
             planned = experiment.get("generations") or 0
             whole = [g for g in range(1, planned + 1) if sum(shard[0] == g for shard in shards) == lines]
             stage = self._stage(name, folder, experiment)
