@@ -1,6 +1,8 @@
 """One writer at a time: a lock against other processes, on this machine and on others that share the disk.
 
 The lock is ``flock`` on a file that stays where it is: the kernel releases it when its process ends, however it ends.
+The worker processes of that process share it. They end with it, but a moment later, so a lock whose process is gone is
+asked for again for some seconds.
 Some network disks have no flock (NFS without its lock service, Lustre without ``-o flock``). There the lock is a second
 file, NAME.owner, which only one process can create (``O_EXCL``). It names the host and the process, and a thread renews
 its time every ten seconds. A lock of a dead process of this machine is taken over at once, that of another machine when
@@ -18,6 +20,7 @@ import json
 import os
 import platform
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +35,7 @@ HELD = (errno.EWOULDBLOCK, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 RENEWED_SECONDS = 10.0
 STALE_SECONDS = 120.0
+ORPHANED_SECONDS = 20.0
 
 
 @contextmanager
@@ -84,16 +88,42 @@ def _flock(file: IO[str], what: str, doing: str) -> bool:
     """
     import fcntl
 
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return False
-        if error.errno not in HELD:
-            raise
-        pid, _, host = file.read(300).partition("\n")
-        raise _busy(what, doing, {"pid": pid.strip(), "host": host.strip()}) from error
-    return True
+    deadline = time.monotonic() + ORPHANED_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return False
+            if error.errno not in HELD:
+                raise
+            held = _told(file)
+            if not _is_orphaned(held):
+                raise _busy(what, doing, held) from error
+            if time.monotonic() > deadline:
+                raise _left_behind(what, held) from error
+        time.sleep(0.05)
+
+
+def _told(file: IO[str]) -> dict[str, object]:
+    """Return what the lock file says of the process that holds it."""
+    file.seek(0)
+    pid, _, host = file.read(300).partition("\n")
+    return {"pid": pid.strip(), "host": host.strip()}
+
+
+def _is_orphaned(held: dict[str, object]) -> bool:
+    """Whether the process that took the lock ended, so that only its workers, which end with it, still share it."""
+    pid = str(held["pid"])
+    return held["host"] == platform.node() and pid.isdecimal() and not is_alive(int(pid))
+
+
+def _left_behind(what: str, held: dict[str, object]) -> ValueError:
+    return ValueError(
+        f"{what}: process {held['pid']} ended, but a process that it started still holds the lock after "
+        f"{ORPHANED_SECONDS:g} s. End that process (ps -e | grep imagelab), and start again."
+    )
 
 
 def _busy(what: str, doing: str, held: dict[str, object]) -> ValueError:

@@ -370,7 +370,7 @@ def test_a_comparison_calls_the_loop_without_curation_by_its_name(
     chance = run(tiny(tmp_path, curation=RandomFraction(), arms=curated[0].arms, seed=3))
     plain = run(tiny(tmp_path, arms=curated[0].arms, seed=3))
     groups, shared = group_runs([plain.path, chance.path, curated[1].path])
-    assert [group.label for group in groups] == ["keep_all", "random_fraction", "top_fraction"]
+    assert [group.label for group in groups] == ["keep all", "random fraction", "top fraction"]
     assert "curation.kind" not in shared
     groups, shared = group_runs([plain.path, run(tiny(tmp_path, seed=3)).path])
-    assert not [group.label for group in groups if "keep_all" in group.label] and "curation.kind" not in shared
+    assert not [group.label for group in groups if "keep all" in group.label] and "curation.kind" not in shared

@@ -68,6 +68,35 @@ with held_alone(Path({str(lock)!r}), "a set", "is at it"):
         assert lock.read_text().startswith(f"{os.getpid()}\n")
 
 
+FORKED = """
+import os, sys, time
+from pathlib import Path
+from imagelab.io.lock import held_alone
+with held_alone(Path(sys.argv[1]), "a set", "is at it"):
+    if os.fork() == 0:  # a worker: it shares the lock, and outlives its parent by so many seconds
+        sys.stdout.close()
+        os.close(1)
+        time.sleep(float(sys.argv[2]))
+    os._exit(9)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_had_when_its_last_worker_ended(lock: Path):
+    assert subprocess.run([sys.executable, "-c", FORKED, str(lock), "0.6"]).returncode == 9
+    with held_alone(lock, "a set", "is at it"):
+        assert lock.read_text().startswith(f"{os.getpid()}\n")
+
+
+def test_a_worker_that_outlives_its_process_is_named_and_not_waited_for_without_end(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("imagelab.io.lock.ORPHANED_SECONDS", 0.1)
+    assert subprocess.run([sys.executable, "-c", FORKED, str(lock), "3"]).returncode == 9
+    pid = lock.read_text().split()[0]
+    with pytest.raises(ValueError, match=rf"^a set: process {pid} ended, but a process that it started still holds"):
+        _enter(lambda: held_alone(lock, "a set", "is at it"))
+
+
 def _held(lock: Path, age: float, **owner: object) -> Path:
     file = lock.with_name("run.lock.owner")
     file.write_text(json.dumps({"pid": 77, "host": "node7", "place": "0" * 8, "token": "x", **owner}))
