@@ -66,7 +66,7 @@ class Sample:
         return len(self.images)
 
     def examples(self, count: int) -> np.ndarray:
-        """Return images to follow by eye, evenly spread over the set; only freckled, or marked, ones where enough are."""
+        """Return images to follow by eye, evenly spread over the set; only freckled (or marked) ones where enough."""
         name = "freckled" if self.marks is None else "marked"
         known = np.flatnonzero(self.attributes.get(name, np.zeros(len(self), bool)))
         rows = known if len(known) >= count else np.arange(len(self))

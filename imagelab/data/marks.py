@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -222,7 +223,7 @@ class Strokes(Mark):
         along = np.linspace(-1, 1, 9)
         line = np.stack([half * along, bend * (along**2 - 1 / 3)])
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        corners = (turn @ line).T + (x, y)
+        corners = (turn @ line).T + np.array([x, y])
         return Stamp(_drawn([corners], self.reach, self.width / 2), float(x), float(y), half)
 
     def templates(self) -> tuple[np.ndarray, np.ndarray]:
@@ -293,7 +294,7 @@ class Glyph(Mark):
         return Stamp(self._symbol(which, radius, x, y), float(x), float(y), radius)
 
     def _symbol(self, which: int, radius: float, x: float, y: float) -> np.ndarray:
-        lines = [radius * np.array(line) + (x, y) for line in tuple(SYMBOLS.values())[which]]
+        lines = [radius * np.array(line) + np.array([x, y]) for line in tuple(SYMBOLS.values())[which]]
         return _drawn(lines, self.reach, self.width / 2)
 
     def templates(self) -> tuple[np.ndarray, np.ndarray]:
@@ -325,7 +326,7 @@ def _drawn(lines: list[np.ndarray], reach: int, half: float) -> np.ndarray:
     right, down = (np.broadcast_to(each, (2 * reach + 1,) * 2) for each in _grid(reach))
     nearest = np.full(right.shape, np.inf)
     for line in lines:
-        for (ax, ay), (bx, by) in zip(line[:-1], line[1:], strict=True):
+        for (ax, ay), (bx, by) in pairwise(line):
             length = (bx - ax) ** 2 + (by - ay) ** 2
             t = np.clip(((right - ax) * (bx - ax) + (down - ay) * (by - ay)) / max(length, 1e-12), 0, 1)
             nearest = np.minimum(nearest, np.hypot(right - ax - t * (bx - ax), down - ay - t * (by - ay)))

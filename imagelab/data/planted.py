@@ -205,8 +205,8 @@ class Planted(Data):
     def _no_place(self, split: str, n: int, asked: int, found: int) -> str:
         mark = self.mark
         return (
-            f"planted: {asked} of {n} {split} pictures shall have {mark.per_picture} {mark.word} each, and only {found} "
-            f"have a place for them: not clipped, not flat, and with a contrast of {mark.contrast:g} at least "
+            f"planted: {asked} of {n} {split} pictures shall have {mark.per_picture} {mark.word} each, and only "
+            f"{found} have a place for them: not clipped, not flat, and with a contrast of {mark.contrast:g} at least "
             f"{self.least_ratio:g} times the local noise. Use a stronger contrast, smaller or fewer marks, a smaller "
             "share, or a smaller --data.least-ratio"
         )

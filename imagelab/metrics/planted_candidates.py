@@ -114,27 +114,24 @@ def find_planted(images: np.ndarray, searched: Searched) -> PlantedCandidates:
     light = _LINEAR[images]
     bright = light[:, 0] if light.shape[1] == 1 else np.tensordot(_Y, light, axes=([0], [1]))
     density = (-1.0 if searched.contrast < 0 else 1.0) * np.log(bright + EPSILON)
-    amplitude, correlation, spread = _matched(density, searched.templates)
-    order = np.sort(correlation, axis=0)
-    best = correlation.argmax(axis=0)
-    chosen = np.take_along_axis(amplitude, best[None], axis=0)[0]
-    at = _peaks(order[-1], chosen, searched)
-    which = best[at]
-    kind = searched.classes[which]
-    others = np.where((searched.classes[:, None] != kind[None]), correlation[:, *at], -1.0).max(axis=0)
+    found = _matched(density, searched)
+    at = _peaks(found, searched)
+    which, kind = found.which[at], searched.classes[found.which[at]]
+    of_class = found.by_class[:, *at]
+    of_class[kind, np.arange(len(kind))] = -1.0
     half = searched.templates.shape[1] // 2
     edge, edge_spread = _edge(density, at, half)
     bent = _bent(density, max(0.7, 0.35 * searched.tolerance))
     grey = 255 * luma(images)
     columns = [
-        order[-1][at],
-        chosen[at],
-        order[-2][at] if len(order) > 1 else np.zeros(len(which)),
-        others,
+        found.best[at],
+        found.amplitude[at],
+        found.second[at],
+        of_class.max(axis=0),
         _on_colour(light, at, searched, which),
         _middle(density, at) - edge,
         edge_spread,
-        spread[at],
+        found.spread[at],
         _spread(density, 4 * half + 1)[at],
         ndimage.gaussian_gradient_magnitude(density, (0, 1.0, 1.0), mode="nearest")[at],
         bent[0][at],
@@ -145,34 +142,55 @@ def find_planted(images: np.ndarray, searched: Searched) -> PlantedCandidates:
         which,
     ]
     features = np.stack([np.asarray(column, np.float64) for column in columns], axis=1).round(6)
-    x, y = (at[axis] + _shift(order[-1], at, axis) for axis in (2, 1))
-    return PlantedCandidates(at[0], x, y, kind, chosen[at], features)
+    x, y = (at[axis] + _shift(found.best, at, axis) for axis in (2, 1))
+    return PlantedCandidates(at[0], x, y, kind, found.amplitude[at], features)
 
 
-def _matched(density: np.ndarray, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return amplitude and correlation of each template, float64 [K,N,H,W], and the spread in its square [N,H,W]."""
-    side = templates.shape[1]
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """How well the templates fit at each pixel, float64 [N,H,W] each.
+
+    Attributes:
+        best: the correlation of the best template.
+        second: that of the next best; -1 for a single template.
+        which: int64, the best template.
+        amplitude: its amplitude.
+        by_class: float64 [classes,N,H,W], the best correlation of each class.
+        spread: the standard deviation in the square.
+    """
+
+    best: np.ndarray
+    second: np.ndarray
+    which: np.ndarray
+    amplitude: np.ndarray
+    by_class: np.ndarray
+    spread: np.ndarray
+
+
+def _matched(density: np.ndarray, searched: Searched) -> _Matched:
+    """Return amplitude and correlation of the best template, template by template, edges of the picture repeated."""
+    templates, classes = searched.templates, searched.classes
+    side, half = templates.shape[1], templates.shape[1] // 2
     centred = templates - templates.mean(axis=(1, 2), keepdims=True)
-    energy = (centred**2).sum(axis=(1, 2))
-    spread = _spread(density, side)
-    amplitude = _correlated(density, centred) / energy[:, None, None, None]
-    whole = np.maximum(spread, 1e-3) * side
-    return amplitude, amplitude * np.sqrt(energy)[:, None, None, None] / whole, spread
-
-
-def _correlated(density: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    """Return the correlation of each picture with each kernel [K,S,S], edges repeated: float64 [K,N,H,W]."""
-    half = kernels.shape[1] // 2
     padded = np.pad(density, ((0, 0), (half, half), (half, half)), mode="edge")
     shape = [fft.next_fast_len(length, real=True) for length in padded.shape[1:]]
     pictures = fft.rfft2(padded, shape, axes=(1, 2))
     height, width = density.shape[1:]
-    return np.stack(
-        [
-            fft.irfft2(pictures * np.conj(fft.rfft2(kernel, shape)), shape, axes=(1, 2))[:, :height, :width]
-            for kernel in kernels
-        ]
-    )
+    spread = _spread(density, side)
+    whole = 1 / (np.maximum(spread, 1e-3) * side)
+    best, second = np.full(density.shape, -1.0), np.full(density.shape, -1.0)
+    which, amplitude = np.zeros(density.shape, np.int64), np.zeros(density.shape)
+    by_class = np.full((int(classes.max()) + 1, *density.shape), -1.0)
+    for k, kernel in enumerate(centred):
+        energy = float((kernel**2).sum())
+        met = fft.irfft2(pictures * np.conj(fft.rfft2(kernel, shape)), shape, axes=(1, 2))[:, :height, :width]
+        correlation = met * whole / np.sqrt(energy)
+        better = correlation > best
+        second = np.where(better, best, np.maximum(second, correlation))
+        which[better], amplitude[better] = k, met[better] / energy
+        np.maximum(best, correlation, out=best)
+        np.maximum(by_class[classes[k]], correlation, out=by_class[classes[k]])
+    return _Matched(best, second, which, amplitude, by_class, spread)
 
 
 def _spread(density: np.ndarray, side: int) -> np.ndarray:
@@ -181,12 +199,12 @@ def _spread(density: np.ndarray, side: int) -> np.ndarray:
     return np.sqrt(np.maximum(ndimage.uniform_filter(density**2, (0, side, side), mode="nearest") - mean**2, 0))
 
 
-def _peaks(correlation: np.ndarray, amplitude: np.ndarray, searched: Searched) -> tuple[np.ndarray, ...]:
+def _peaks(found: _Matched, searched: Searched) -> tuple[np.ndarray, ...]:
     """Return (image, row, column) of the local maxima."""
     side = 2 * max(1, int(searched.tolerance / 2)) + 1
-    top = ndimage.maximum_filter(correlation, size=(1, side, side), mode="nearest")
-    strong = amplitude >= LEAST_AMPLITUDE * searched.amplitude
-    return np.nonzero((correlation == top) & (correlation >= LEAST_CORRELATION) & strong)
+    top = ndimage.maximum_filter(found.best, size=(1, side, side), mode="nearest")
+    strong = found.amplitude >= LEAST_AMPLITUDE * searched.amplitude
+    return np.nonzero((found.best == top) & (found.best >= LEAST_CORRELATION) & strong)
 
 
 def _on_colour(light: np.ndarray, at: tuple[np.ndarray, ...], searched: Searched, which: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ planted_fit.py makes it. The card is also written as ``counter.json``, for reade
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ class PlantedCounter:
         kept = score >= self.threshold
         rows = np.stack([spots.x, spots.y, score, spots.amplitude, spots.kind], axis=1)[kept]
         of = spots.image[kept]
-        return [_apart(rows[of == row], self.searched.tolerance) for row in range(len(images))]
+        apart = self.searched.templates.shape[1] // 2
+        return [_apart(rows[of == row], apart) for row in range(len(images))]
 
     def counts(self, images: np.ndarray) -> np.ndarray:
         """Return the number of marks found on each picture: uint8 [N,C,H,W] -> int64 [N]."""
@@ -238,8 +239,3 @@ def sharpness_of(images: np.ndarray, most: int = 256) -> float:
     soft = [ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") for sigma in (0.7, 1.4, 2.8)]
     coarse = float(((soft[1] - soft[2]) ** 2).sum())
     return float(((soft[0] - soft[1]) ** 2).sum()) / coarse if coarse > 0 else math.nan
-
-
-def blocks_of(groups: np.ndarray | None, n: int) -> Sequence[int] | np.ndarray:
-    """Return the block of each of n pictures; each its own where no groups are known."""
-    return np.arange(n) if groups is None else groups

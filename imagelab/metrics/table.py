@@ -24,6 +24,7 @@ from . import (
     likelihood,
     memorisation,
     perceptual,
+    planted_row,
     prdc,
     rbf,
     rke,
@@ -160,6 +161,7 @@ _TABLE: dict[str, Metric] = {
         },
         suits="faces",
     ),
+    "planted": planted_row.ROW,
     "tails": Metric(
         _tails,
         title="Attributes",
