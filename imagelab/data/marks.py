@@ -61,7 +61,7 @@ class Mark(Recipe, ABC):
     """Base class of marks.
 
     Attributes:
-        contrast: c of equation (1), the mean over marks; below 0 darker, above 0 lighter, never 0.
+        contrast: against the local mean, in linear light; -.5: half as bright, .5: half as bright again; never 0.
         variation: radius and contrast of each mark are uniform within this share of the stated ones, on both sides.
 
     Class attributes:

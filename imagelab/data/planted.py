@@ -45,7 +45,7 @@ class Planted(Data):
 
     Attributes:
         base: any dataset with a reserve, but none that knows twins already.
-        mark: dots, strokes or a glyph; see :mod:`imagelab.data.marks`.
+        mark: dots, strokes (hair-like lines) or a glyph (one of several symbols, at rates of their own).
         least_ratio: the least contrast-to-noise ratio of a place: the stated contrast times the mean of the luminance
             around it, over the standard deviation of the luminance there.
 

@@ -12,6 +12,7 @@ A place is allowed if, over the whole mark and a margin around it,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,13 +53,14 @@ class Ground:
         side = 2 * (reach + MARGIN) + 1
         light = _LINEAR[images]
         bright = light[:, 0] if light.shape[1] == 1 else np.tensordot(_Y, light, axes=([0], [1]))
-        mean = uniform_filter(light, (0, 0, side, side), mode="nearest")
-        level = uniform_filter(bright, (0, side, side), mode="nearest")
-        variance = uniform_filter(bright**2, (0, side, side), mode="nearest") - level**2
+        square: Any = (0, side, side)  # for scipy's stubs, sizes by axis are no numbers
+        mean = uniform_filter(light, (0, *square), mode="nearest")  # pyright: ignore[reportArgumentType]
+        level = uniform_filter(bright, square, mode="nearest")
+        variance = uniform_filter(bright**2, square, mode="nearest") - level**2
         grey = 255 * luma(images)
-        low, high = (each(grey, (0, side, side), mode="nearest") for each in (minimum_filter, maximum_filter))
-        least = minimum_filter(bright, (0, side, side), mode="nearest")
-        most = maximum_filter(light, (0, 0, side, side), mode="nearest")
+        low, high = (each(grey, square, mode="nearest") for each in (minimum_filter, maximum_filter))
+        least = minimum_filter(bright, square, mode="nearest")
+        most = maximum_filter(light, (0, *square), mode="nearest")
         usable = (low >= DARKEST) & (high > low + 0.5) & (most.max(axis=1) < 1)
         if contrast < 0:
             usable &= least + contrast * level > _LINEAR[1]

@@ -21,6 +21,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
@@ -174,7 +175,7 @@ def _matched(density: np.ndarray, searched: Searched) -> _Matched:
     centred = templates - templates.mean(axis=(1, 2), keepdims=True)
     padded = np.pad(density, ((0, 0), (half, half), (half, half)), mode="edge")
     shape = [fft.next_fast_len(length, real=True) for length in padded.shape[1:]]
-    pictures = fft.rfft2(padded, shape, axes=(1, 2))
+    pictures: Any = fft.rfft2(padded, shape, axes=(1, 2))
     height, width = density.shape[1:]
     spread = _spread(density, side)
     whole = 1 / (np.maximum(spread, 1e-3) * side)
@@ -183,7 +184,8 @@ def _matched(density: np.ndarray, searched: Searched) -> _Matched:
     by_class = np.full((int(classes.max()) + 1, *density.shape), -1.0)
     for k, kernel in enumerate(centred):
         energy = float((kernel**2).sum())
-        met = fft.irfft2(pictures * np.conj(fft.rfft2(kernel, shape)), shape, axes=(1, 2))[:, :height, :width]
+        against: Any = fft.rfft2(kernel, shape)
+        met = np.asarray(fft.irfft2(pictures * np.conj(against), shape, axes=(1, 2)))[:, :height, :width]
         correlation = met * whole / np.sqrt(energy)
         better = correlation > best
         second = np.where(better, best, np.maximum(second, correlation))
@@ -195,8 +197,9 @@ def _matched(density: np.ndarray, searched: Searched) -> _Matched:
 
 def _spread(density: np.ndarray, side: int) -> np.ndarray:
     """Return the standard deviation in the square around each pixel."""
-    mean = ndimage.uniform_filter(density, (0, side, side), mode="nearest")
-    return np.sqrt(np.maximum(ndimage.uniform_filter(density**2, (0, side, side), mode="nearest") - mean**2, 0))
+    square: Any = (0, side, side)  # the stubs of scipy know one number only
+    mean = ndimage.uniform_filter(density, square, mode="nearest")
+    return np.sqrt(np.maximum(ndimage.uniform_filter(density**2, square, mode="nearest") - mean**2, 0))
 
 
 def _peaks(found: _Matched, searched: Searched) -> tuple[np.ndarray, ...]:
@@ -241,7 +244,7 @@ def _middle(density: np.ndarray, at: tuple[np.ndarray, ...]) -> np.ndarray:
 
 def _bent(density: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the curvature in the least and in the most curved direction, positive on a mark."""
-    orders = {"yy": (0, 2, 0), "xx": (0, 0, 2), "xy": (0, 1, 1)}
+    orders: dict[str, Any] = {"yy": (0, 2, 0), "xx": (0, 0, 2), "xy": (0, 1, 1)}
     at = {
         name: ndimage.gaussian_filter(density, (0, scale, scale), order=order, mode="nearest")
         for name, order in orders.items()

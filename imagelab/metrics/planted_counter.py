@@ -225,7 +225,10 @@ def read_counter(path: Path) -> PlantedCounter:
 
 
 def sharpness_of(images: np.ndarray, most: int = 256) -> float:
-    """Return how much of the detail of pictures is fine: energy at .7 to 1.4 px over that at 1.4 to 2.8 px.
+    """Return how strong the detail of .7 to 1.4 px is against that of 1.4 to 2.8 px.
+
+    Of each, the 80 % quantile of its absolute value over the pixels of a picture, mean over pictures: planted marks lie
+    on a smaller part of a picture than a fifth, so that a loss of marks is not read as blur.
 
     Args:
         images: uint8 [N,C,H,W].
@@ -235,7 +238,9 @@ def sharpness_of(images: np.ndarray, most: int = 256) -> float:
 
     from ..images import luma
 
-    grey = luma(images[:most])
+    grey = 255 * luma(images[:most])
     soft = [ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") for sigma in (0.7, 1.4, 2.8)]
-    coarse = float(((soft[1] - soft[2]) ** 2).sum())
-    return float(((soft[0] - soft[1]) ** 2).sum()) / coarse if coarse > 0 else math.nan
+    fine, coarse = (
+        float(np.quantile(np.abs(a - b), 0.8, axis=(1, 2)).mean()) for a, b in zip(soft[:-1], soft[1:], strict=True)
+    )
+    return fine / coarse if coarse > 0 else math.nan

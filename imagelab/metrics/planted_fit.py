@@ -1,11 +1,11 @@
 """Fitting the counter of planted marks to a dataset, and measuring its errors: its card.
 
 Fitted on pictures of the reserve, marked, and their unmarked twins; as they are, blurred, and with noise, because
-models blur and add noise. The reserve is divided by groups (crops of one place, pictures of one person): three quarters teach
-the trees, one quarter chooses the threshold. The card is measured on held-out pictures, which share no picture and no
-group with the reserve, and its errors are taken over groups. So it states what happens on pictures of this dataset that
-the counter has not seen. On the images of a model, which it has not seen either, it may find less and invent more: that
-is what the blank controls are for.
+models blur and add noise. The reserve is divided by groups (crops of one place, pictures of one person): three
+quarters teach the trees, one quarter chooses the threshold. The card is measured on held-out pictures, which share no
+picture and no group with the reserve, and its errors are taken over groups. So it states what happens on pictures of
+this dataset that the counter has not seen. On the images of a model, which it has not seen either, it may find less
+and invent more: that is what the blank controls are for.
 
 Figures (each with its standard error and n):
 

@@ -165,7 +165,8 @@ class _Rows:
             "count": "raw detections",
             "corrected": f"(count - {false:.3f}) / {response:.3f}, as on sharp real pictures",
             "net": f"(count - control) / {response:.3f}; control: the loop's blank twin where planted/twin has a "
-            "value, else copied blanks; the interval is systematic: marks hidden as in planted/matched are lost or kept",
+            "value, else copied blanks; the interval is systematic: marks hidden as in planted/matched are lost or "
+            "kept",
             "blank": "raw detections on unmarked pictures copied by the model",
             "twin": "raw detections on images of the loop's blank twin",
             "matched": "share of the response at this sharpness, from the card of the counter",

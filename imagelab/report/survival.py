@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..evaluation.chains import repetition
-from ..evaluation.signals import RARE
+from ..evaluation.signals import ATTRIBUTES, RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .attribute_names import attribute_words
@@ -178,7 +178,7 @@ def presence(run: Run, name: str, line: int = 0) -> str:
 
 def survival(run: Run, line: int = 0) -> Survival | None:
     """Return the changes of the rare attributes of a run; None if none was measured in any generation."""
-    names = [name for name in run.names if name.startswith("tails/") and run.real(name) and run.series(name, line)]
+    names = [name for name in run.names if name.startswith(ATTRIBUTES) and run.real(name) and run.series(name, line)]
     rare = [name for name in names if 0 < _value(run.real(name)) < RARE]
     if not rare:
         return None
