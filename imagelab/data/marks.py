@@ -300,7 +300,7 @@ class Glyph(Mark):
     def templates(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each symbol at its stated size."""
         classes = np.arange(len(self.rates_of))
-        return np.stack([self._symbol(which, self.radius, 0, 0) for which in classes]), classes
+        return np.stack([self._symbol(int(which), self.radius, 0, 0) for which in classes]), classes
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -152,7 +152,8 @@ class Planted(Data):
                 columns[int(marks[0, 5]), row] = True
         if queue and exact:
             raise ValueError(self._no_place(split, n, asked, asked - len(queue)))
-        attributes = {name: columns[k] for k, name in enumerate(names)} | {"marked": columns.any(axis=0)}
+        attributes: dict[str, np.ndarray] = {name: columns[k] for k, name in enumerate(names)}
+        attributes["marked"] = np.any(columns, axis=0)
         return Sample(
             images,
             {**plain.attributes, **attributes},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,5 @@ def sharpness_of(images: np.ndarray, most: int = 256) -> float:
 
     grey = 255 * luma(images[:most])
     soft = [ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") for sigma in (0.7, 1.4, 2.8)]
-    fine, coarse = (
-        float(np.quantile(np.abs(a - b), 0.8, axis=(1, 2)).mean()) for a, b in zip(soft[:-1], soft[1:], strict=True)
-    )
+    fine, coarse = (float(np.quantile(np.abs(a - b), 0.8, axis=(1, 2)).mean()) for a, b in pairwise(soft))
     return fine / coarse if coarse > 0 else math.nan

@@ -202,9 +202,8 @@ def _corrected(run: Run) -> str:
         return ""
     planted = thing.stem == "planted"
     known = run.real("truth/marks" if planted else "truth/freckles")
-    drawn = (
-        f", {'marked' if planted else 'drawn'} with {number(known.value)}" if known and known.value is not None else ""
-    )
+    made = "marked" if planted else "drawn"
+    drawn = f", {made} with {number(known.value)}" if known is not None and known.value is not None else ""
     return (
         f"Corrected for what the counter misses and invents on sharp images, the count is {interval(last)} (real "
         f"{noun_of(run)}s: {interval(real)}{drawn})."

@@ -67,8 +67,8 @@ def _counted(run: Run) -> str:
     noun = noun_of(run)
     return (
         f"In {_setting(run)}, the counter found {interval(first)} {thing.word} {with_article(noun)} after the first "
-        f"training and {interval(last)} after {run.last} generations, each trained on what the one before had made; real {noun}s "
-        f"have {interval(real)} by the same counter."
+        f"training and {interval(last)} after {run.last} generations, each trained on what the one before had made; "
+        f"real {noun}s have {interval(real)} by the same counter."
     )
 
 
