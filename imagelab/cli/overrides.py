@@ -31,7 +31,18 @@ from ..runs.quick import quick_look
 from .console import UsageError, out, pages, settled
 from .experiments import runnable
 
-__all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "PLUGINS", "load_experiment", "parse", "plugged", "taken"]
+__all__ = [
+    "ALIASES",
+    "FAMILIES",
+    "ISOLATE",
+    "NO_ARMS",
+    "PLUGINS",
+    "load_experiment",
+    "offered_data",
+    "parse",
+    "plugged",
+    "taken",
+]
 
 
 FAMILIES: dict[str, Family[Any]] = {
@@ -200,6 +211,20 @@ def _offered(words: Sequence[str], path: str, family: Family[Any], present: Base
     within = {name: _offered(words, f"{path}.{name}", _family_at(f"{path}.{name}"), v) for name, v in nested.items()}
     shown = settled(present, **within)
     return shown, ... if any(default is ... for _, default in within.values()) else shown()
+
+
+def offered_data(words: Sequence[str], kind: str) -> type[BaseModel]:
+    """Return the settings class that the command line shows for a dataset, with the recipes within it that it names.
+
+    Args:
+        words: of the command line, settings without a prefix, such as ``--base.kind folder``.
+        kind: of the dataset.
+    """
+    recipe = DATASETS[kind]
+    if not any(isinstance(field.default, Recipe) for field in recipe.model_fields.values()):
+        return recipe
+    named = _with_kinds([f"--data.{word[2:]}" if word.startswith("--") else word for word in words])
+    return _offered(named, "data", DATASETS, recipe())[0]
 
 
 def _family_at(path: str) -> Family[Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from imagelab.cli import main
 from imagelab.cli.overrides import parse
 from imagelab.data import Dots, Faces, Glyph, Planted, Strokes, Textures
 from imagelab.data.base import Data, Sample
@@ -134,9 +135,9 @@ def test_a_lesson_has_every_symbol_as_often_and_other_places():
 
 
 def test_no_mark_lies_on_a_clipped_or_on_a_flat_place():
-    for base in (Plain(level=254), Plain(level=1), Plain(noise=0)):
+    for base, mark in ((Plain(level=254), Dots()), (Plain(level=1), Dots(contrast=2)), (Plain(noise=0), Dots())):
         with pytest.raises(ValueError, match="only 0 have a place for them: not clipped, not flat"):
-            Planted(base=base).load("train", 10, 0)
+            Planted(base=base, mark=mark).load("train", 10, 0)
 
 
 def test_no_mark_lies_where_the_texture_hides_it():
@@ -177,3 +178,12 @@ def test_base_and_mark_are_chosen_and_set_on_the_command_line():
     assert isinstance(kept, Planted) and kept.mark == Dots(number=3, radius=2)
     whole = Experiment(data=data)
     assert Experiment(**whole.model_dump(mode="json")).signature == whole.signature
+
+
+def test_the_marks_are_chosen_when_a_dataset_is_looked_at(capsys: pytest.CaptureFixture[str]):
+    words = "data describe planted --base.photos brick --base.size 32 --mark.kind glyph --count 100"
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and "symbols were laid on pictures" in said
+    assert "  ring_symbol           8    8.00 %  (exact)" in said

@@ -64,6 +64,9 @@ def test_the_counter_and_its_card_are_part_of_generation_0_and_are_told(made: Ru
     counter = read_counter(made.file(0, -1, "counter.npz"))
     card = json.loads(made.file(0, -1, "counter.json").read_text(encoding="utf-8"))
     assert card["digest"] == counter.digest and {"counter.npz", "counter.json"} <= set(made.files(0, -1))
+    tested = question(made.path).data.lesson("heldout", 60, 0).marks  # pyright: ignore[reportAttributeAccessIssue]
+    least = min(float(mark[4]) for marks in tested for mark in marks)
+    assert card["tables"]["recall by contrast to noise"][0]["from"] == round(least, 3)  # of held-out pictures
     assert any(text.startswith("Counter of dots, fitted on 80 real pictures of the reserve") for text in told)
 
 
