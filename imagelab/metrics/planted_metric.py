@@ -12,7 +12,12 @@
 
 The interval of net is systematic: it holds net and net / matched, because nobody can know whether a mark that blur
 hides is there. Where less than :data:`LEAST_LEFT` would be left by such blur, net, corrected and the shares have no
-value, and say why. Where the counter is too poor (planted_counter.too_poor), nothing has a value.
+value, and say why. The same holds for corrected and the shares where the control has more than .5 marks an image, and
+for net where that control are copies: then the model draws what looks like marks, and the card of the counter does not
+hold for its images. Where the counter is too poor (planted_counter.too_poor), nothing has a value.
+
+The sharpness is read from detail of about 4 to 8 px: the loss of still finer detail, such as noise, is not read as
+blur.
 
 What it does not see: a model may draw spots that look like marks, and copies of marks on other places; and the counter
 was fitted on real pictures, so that its error rates on the images of a model are not known. The controls are for that.
@@ -34,7 +39,7 @@ from ..measurement import Measurement, t95
 from .base import Evidence, ImageSet, NotMeasurable
 from .freckle_calibration import CardValue
 from .jackknife import degrees, mean_and_error
-from .planted_counter import PlantedCounter, sharpness_of
+from .planted_counter import MOST_FALSE, PlantedCounter, sharpness_of
 from .rogan_gladen import corrected, corrected_limits
 
 __all__ = ["LEAST_LEFT", "planted_counts"]
@@ -70,20 +75,36 @@ def planted_counts(evidence: Evidence) -> list[Measurement]:
     count, left = np.bincount(found[:, 0].astype(int), minlength=len(evidence.fake)), _left(evidence, counter)
     hidden = "" if left >= LEAST_LEFT else _hidden(left, counter)
     controls = {"blank": evidence.blank, "twin": evidence.twin}
+    own = "twin" if evidence.twin is not None else "blank"
+    bare = rows.control(own, controls[own]).value or 0.0
+    invented = _invented(bare, own, counter) if bare > MOST_FALSE else ""
+    hidden_net = hidden or (invented if own == "blank" else "")  # the images of the twin look like those under test
     made = [
         rows.mean("count", count, evidence.fake.groups),
-        rows.row("planted/corrected", missing=hidden) if hidden else rows.corrected(count, evidence.fake.groups),
-        rows.row("planted/net", missing=hidden) if hidden else rows.net(count, controls, left, evidence.fake.groups),
+        rows.row("planted/corrected", missing=hidden or invented)
+        if hidden or invented
+        else rows.corrected(count, evidence.fake.groups),
+        rows.row("planted/net", missing=hidden_net)
+        if hidden_net
+        else rows.net(count, controls, left, evidence.fake.groups),
         *(rows.control(name, images) for name, images in controls.items()),
         rows.row("planted/matched", left),
     ]
-    return made + [rows.share(kind, found, hidden) for kind in range(len(counter.symbols))]
+    return made + [rows.share(kind, found, hidden or invented) for kind in range(len(counter.symbols))]
 
 
 def _hidden(left: float, counter: PlantedCounter) -> str:
     return (
         f"real pictures as unsharp as these keep {100 * left:.0f} % of their {counter.word} (at least "
         f"{100 * LEAST_LEFT:.0f} % are needed): what blur hides cannot be corrected for"
+    )
+
+
+def _invented(bare: float, control: str, counter: PlantedCounter) -> str:
+    where = "images of the blank twin" if control == "twin" else "unmarked pictures that this model copied"
+    return (
+        f"the counter finds {bare:.2f} {counter.word} an image on {where}, where none are (at most {MOST_FALSE:g} are "
+        "allowed): its card does not hold for the images of this model"
     )
 
 

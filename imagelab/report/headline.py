@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ..evaluation.chains import loop_error
 from ..measurement import Measurement
+from ..metrics.planted_counter import MOST_FALSE
 from .numbers import NBSP, Z95, half_interval, interval, number
 from .planted import counted_thing
 from .run_view import Run, plain
@@ -322,6 +323,14 @@ def _chance(run: Run, name: str) -> str:
     )
 
 
+def _invented(run: Run, name: str, line: int) -> str:
+    """Say where a model draws planted marks on unmarked images, so that its count says little; "" where not."""
+    blank = _blank(run, line)
+    if not name.startswith("planted/") or blank is None or (blank.value or 0.0) <= MOST_FALSE:
+        return ""
+    return f" (and {interval(blank)} on unmarked {noun_of(run)}s that it copied: it draws what looks like them)"
+
+
 def _arms(run: Run, name: str, unit: str) -> str:
     """Report the values of the control models, which the same regime trains."""
     values = []
@@ -331,7 +340,7 @@ def _arms(run: Run, name: str, unit: str) -> str:
             doubt = (
                 f", no more than on {noun_of(run)}s without {counted_thing(run).word}"
                 if name.startswith(("freckles", "planted")) and _drowned(run, line)
-                else ""
+                else _invented(run, name, line)
             )
             values.append(f"{run.model(line)} gives {interval(m)} {unit}".strip() + doubt)
     return f"Under the same regime, {'; '.join(values)}." if values else ""

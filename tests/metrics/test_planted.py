@@ -179,3 +179,15 @@ def test_pictures_of_one_channel_have_the_candidates_of_their_grey_twin():
     three, one = find_planted(sample.images, searched), find_planted(sample.images[:, :1], searched)
     np.testing.assert_array_equal(three.image, one.image)
     np.testing.assert_allclose(three.features, one.features, atol=1e-5)
+
+
+def test_where_a_model_draws_what_looks_like_marks_nothing_is_corrected(counter: PlantedCounter, real: Sample):
+    marked = ImageSet(real.images)
+    found = taken(real.images, real, counter, blank=marked)
+    for name in ("corrected", "net"):
+        assert (
+            "an image on unmarked pictures that this model copied, where none are" in found[f"planted/{name}"].missing
+        )
+    assert found["planted/count"].value == found["planted/blank"].value
+    by_twin = taken(real.images, real, counter, twin=marked)
+    assert by_twin["planted/net"].value == 0 and "images of the blank twin" in by_twin["planted/corrected"].missing
