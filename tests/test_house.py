@@ -26,7 +26,7 @@ FLOORS = [
     ["detection"],
     ["lab", "provenance", "runs"],
     ["evaluation", "export"],
-    ["report", "server"],
+    ["report", "server", "sweeps"],
     ["cli", "notebook", "__main__"],
 ]
 """The order of the rooms (folders) and of the files at the root: an import goes down, or stays on its floor."""
