@@ -17,9 +17,9 @@ from rich.table import Table
 from ..experiment import Experiment
 from ..io.untrusted import regular, shown
 from ..runs.prepare import disk_need, split_sizes
-from ..sweeps import Limits, Outcome, Point, PointState, Study, run_local, state_of
+from ..sweeps import Limits, Outcome, Point, PointState, Study, point_state, run_local
 from ..sweeps.axes import is_swept, values_of
-from ..sweeps.settings import RECIPES, named
+from ..sweeps.settings import RECIPES, dotted
 from .console import UsageError, err, out
 from .overrides import load_experiment, parse, plugged, taken
 
@@ -62,7 +62,7 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
         if len(words) != 2:
             raise UsageError("sweep status: expected the folder of one study, such as runs/photocopy-1a2b3c4d.study")
         study = Study.read(Path(words[1]))
-        return _tell([(point, state_of(point), "") for point in study.points])
+        return _tell([(point, point_state(point), "") for point in study.points])
     if words[0].startswith("-"):
         raise UsageError(f"sweep FILE: expected an experiment such as experiments/smoke.py first, got {words[0]}")
     asked = _Asked(words[1:])
@@ -90,7 +90,7 @@ class _Asked:
     def study(self, file: Path) -> Study:
         """Return the study of an experiment file with the swept settings."""
         kinds = {name.rpartition(".")[0] for name, values in self.flags if name.endswith(".kind") and _swept(values)}
-        kinds |= {named(name).rpartition(".")[0] for row in self.rows for name in row if name.endswith(".kind")}
+        kinds |= {dotted(name).rpartition(".")[0] for row in self.rows for name in row if name.endswith(".kind")}
         fixed: list[str] = []
         axes: dict[str, Sequence[str]] = {}
         for name, values in self.flags:
@@ -117,7 +117,7 @@ def _flags(words: Sequence[str]) -> list[tuple[str, list[str]]]:
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
-            flags.append((named(name), [value] if equals else []))
+            flags.append((dotted(name), [value] if equals else []))
         elif flags:
             flags[-1][1].append(word)
         else:
@@ -130,7 +130,7 @@ def _flags(words: Sequence[str]) -> list[tuple[str, list[str]]]:
         if len(values) != 1 or "=" not in values[0]:
             raise UsageError(f"--set: expected one setting such as regime.real_fraction=0.1, got {' '.join(values)!r}")
         setting, _, value = values[0].partition("=")
-        told.append((named(setting), [value]))
+        told.append((dotted(setting), [value]))
     return told
 
 
@@ -182,7 +182,7 @@ def _plan(study: Study) -> int:
     """List the points, what of them is there, and the disk that the others need."""
     rows, total = [], 0
     for point in study.points:
-        state = state_of(point)
+        state = point_state(point)
         need = round((1 - state.share) * _disk(point.experiment))
         total += need
         rows.append((point, state, f"{need / 1e9:.2f} GB"))

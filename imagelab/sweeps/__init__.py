@@ -10,7 +10,7 @@ local       runs the points on this machine, one process each, within its cores 
 from .axes import values_of
 from .local import Limits, Outcome, run_local
 from .settings import with_settings
-from .states import PointState, state_of
+from .states import PointState, point_state
 from .study import Point, Study
 
 __all__ = [
@@ -19,8 +19,8 @@ __all__ = [
     "Point",
     "PointState",
     "Study",
+    "point_state",
     "run_local",
-    "state_of",
     "values_of",
     "with_settings",
 ]

@@ -29,7 +29,7 @@ from ..runs.consent import allow_commands
 from ..runs.prepare import open_run
 from ..runs.threads import default_threads, usable_cores
 from .processes import Running, end, memory_of, start
-from .states import PointState, state_of
+from .states import PointState, point_state
 from .study import Point, Study
 
 __all__ = ["Limits", "Outcome", "run_local"]
@@ -128,7 +128,7 @@ class _Driver:
 
     def carry_out(self, should_stop: Callable[[], bool], fail_fast: bool) -> list[Outcome]:
         """Run until every point is finished or has failed, or until it is asked to stop."""
-        waiting = [point for point in self.study.points if state_of(point).state != "finished"]
+        waiting = [point for point in self.study.points if point_state(point).state != "finished"]
         try:
             while waiting or self.running:
                 self.stopping = self.stopping or should_stop()
@@ -173,7 +173,7 @@ class _Driver:
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         log = self.study.folder / "logs" / f"{point.name}.log"
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
-        self.running[point.name] = point, start(words, log, state_of(point).made, environment)
+        self.running[point.name] = point, start(words, log, point_state(point).made, environment)
         self.on_change(point, "started" if self.tries[point.name] == 1 else f"started, try {self.tries[point.name]}")
 
     def _share_first(self, point: Point) -> None:
@@ -197,7 +197,7 @@ class _Driver:
             if code is None:
                 continue
             del self.running[name]
-            state = state_of(point)
+            state = point_state(point)
             self._record(point, running, code, state)
             if state.state == "finished":
                 self.on_change(point, f"finished in {running.seconds:.0f} s")
@@ -253,7 +253,7 @@ class _Driver:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _outcome(self, point: Point) -> Outcome:
-        state = state_of(point)
+        state = point_state(point)
         log = self.study.folder / "logs" / f"{point.name}.log"
         why = "" if state.state == "finished" else self.failed.get(point.name) or state.fault or state.state
         return Outcome(point, state, why, log if log.is_file() else None)

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from ..experiment import Experiment, explain
 from ..families import FAMILIES, Recipe, kind_of
 
-__all__ = ["RECIPES", "named", "with_settings"]
+__all__ = ["RECIPES", "dotted", "with_settings"]
 
 RECIPES = {"data": "data", "regime": "regimes", "generator": "generators", "curation": "curations"}
 """The settings of an experiment that are recipes, and the family that each is chosen from."""
 
 
-def named(name: str) -> str:
+def dotted(name: str) -> str:
     """Return the dotted name of a setting that was given as a flag: ``regime.real_fraction``."""
     return name.removeprefix("--").replace("-", "_")
 
@@ -46,7 +46,7 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> tuple[
     unused: list[str] = []
     within: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
-        first, _, rest = named(name).partition(".")
+        first, _, rest = dotted(name).partition(".")
         if rest and first in RECIPES:
             within.setdefault(first, {})[rest] = value
         elif not rest and first in values and first not in (*RECIPES, "arms", "runtime"):

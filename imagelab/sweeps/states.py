@@ -12,7 +12,7 @@ from ..runs.run import missing_shards
 from ..runs.waiting import WAITING
 from .study import Point
 
-__all__ = ["PointState", "state_of"]
+__all__ = ["PointState", "point_state"]
 
 State = Literal["finished", "begun", "not begun", "waits for decisions", "damaged"]
 
@@ -39,7 +39,7 @@ class PointState:
         return self.made / self.planned
 
 
-def state_of(point: Point) -> PointState:
+def point_state(point: Point) -> PointState:
     """Return how far a point is; its folder is not changed."""
     experiment = point.experiment
     planned = 1 + experiment.generations * len(experiment.lines)

@@ -24,7 +24,7 @@ from ..experiment import Experiment, Runtime
 from ..io.atomic import written_whole
 from ..io.settings import read_settings
 from ..io.untrusted import quoted, shown
-from .settings import named, with_settings
+from .settings import dotted, with_settings
 
 __all__ = ["STUDY", "Point", "Study"]
 
@@ -103,14 +103,14 @@ class Study:
             >>> len(study.points), study.points[0].words
             (6, 'seed = 0, regime.kind = replace')
         """
-        ordered = sorted(((named(name), values) for name, values in axes.items()), key=lambda axis: axis[0] != "seed")
+        ordered = sorted(((dotted(name), values) for name, values in axes.items()), key=lambda axis: axis[0] != "seed")
         grid = itertools.product(*(values for _, values in ordered))
         names = [name for name, _ in ordered]
         asked = [{**dict(zip(names, chosen, strict=True)), **row} for chosen in grid for row in (rows or [{}])]
         found: dict[str, Point] = {}
-        nowhere = {named(name) for settings in asked for name in settings}
+        nowhere = {dotted(name) for settings in asked for name in settings}
         for settings in asked:
-            plain = {named(name): value for name, value in settings.items()}
+            plain = {dotted(name): value for name, value in settings.items()}
             try:
                 made, unused = with_settings(experiment, plain)
             except ValueError as error:

@@ -17,7 +17,7 @@ from imagelab import Experiment, Gaussian, Runtime, Textures
 from imagelab.cli import main
 from imagelab.regimes import Mix, Schedule
 from imagelab.run_folder import RunFolder
-from imagelab.sweeps import Limits, Study, local, run_local, state_of, values_of, with_settings
+from imagelab.sweeps import Limits, Study, local, point_state, run_local, values_of, with_settings
 from imagelab.sweeps.axes import is_swept
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,4 +302,4 @@ def test_a_point_that_cannot_be_run_is_told_and_the_others_go_on(tmp_path: Path,
     tries.clear()
     run_local(study, Limits(jobs=1, threads=1), fail_fast=True)
     assert len(tries) == 1
-    assert [state_of(point).state for point in study.points] == ["not begun"] * 3
+    assert [point_state(point).state for point in study.points] == ["not begun"] * 3
