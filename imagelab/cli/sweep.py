@@ -17,7 +17,18 @@ from rich.table import Table
 from ..experiment import Experiment
 from ..io.untrusted import regular, shown
 from ..runs.prepare import disk_need, split_sizes
-from ..sweeps import Limits, Outcome, Point, PointState, Study, point_state, run_local
+from ..sweeps import (
+    Limits,
+    Outcome,
+    Point,
+    PointState,
+    SlurmJob,
+    Study,
+    point_state,
+    run_local,
+    run_slurm,
+    script_of,
+)
 from ..sweeps.axes import is_swept, values_of
 from ..sweeps.settings import RECIPES, dotted
 from .console import UsageError, err, out
@@ -42,6 +53,9 @@ imagelab sweep status FOLDER                 how far the points of a study are
   --memory GB            for all points together; nine tenths of what is free if not given
   --retries N            how often a killed point is started again: 2
   --fail-fast            start no other point after one has failed
+  --executor slurm       as one array job of a cluster; with --dry-run its script is printed, to be submitted by hand.
+                         --slurm.partition, .account, .time, .memory, .gpus, .constraint, .parallel; and --slurm.lines
+                         "OPTION" for any other option of sbatch, as often as needed
 
 A setting that only some kinds have belongs to those: with --regime.kind replace,mix, --regime.real-fraction 0.1,0.3
 makes three points. The same command goes on with what was interrupted. Exit code 1 while a point is missing.
@@ -67,6 +81,11 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
         raise UsageError(f"sweep FILE: expected an experiment such as experiments/smoke.py first, got {words[0]}")
     asked = _Asked(words[1:])
     study = asked.study(Path(words[0]))
+    if asked.dry_run and asked.executor == "slurm":
+        study.write()
+        script = script_of(study, study.points, asked.job, asked.limits.threads, _device(study))
+        out.print(script, markup=False)
+        return 0
     if asked.dry_run:
         return _plan(study)
     return _carry_out(study, asked)
@@ -79,8 +98,12 @@ class _Asked:
         self.dry_run, self.fail_fast = "--dry-run" in words, "--fail-fast" in words
         words = [word for word in words if word not in ("--dry-run", "--fail-fast")]
         found = {}
-        for flag in ("--jobs", "--threads", "--memory", "--retries", "--points"):
+        for flag in ("--jobs", "--threads", "--memory", "--retries", "--points", "--executor"):
             found[flag], words = taken(words, flag)
+        self.executor = found["--executor"] or "local"
+        if self.executor not in ("local", "slurm"):
+            raise UsageError(f"--executor: expected local or slurm, got {self.executor!r}")
+        self.job, words = _slurm_job(words)
         jobs, threads = (_number(flag, found[flag]) for flag in ("--jobs", "--threads"))
         memory, retries = _number("--memory", found["--memory"]), _number("--retries", found["--retries"] or "2")
         self.limits = Limits(int(jobs), int(threads), memory, int(retries))
@@ -105,6 +128,25 @@ class _Asked:
         if not axes and not self.rows:
             raise UsageError("sweep: expected a list or a range, such as --seed 0..4, or --points FILE; got neither")
         return Study.of(base, axes, self.rows)
+
+
+def _slurm_job(words: Sequence[str]) -> tuple[SlurmJob, list[str]]:
+    """Return what ``--slurm.NAME VALUE`` asks for, and the other words."""
+    asked: dict[str, Any] = {}
+    known = SlurmJob.__dataclass_fields__
+    for name in known:
+        flag, values = f"--slurm.{name}", []
+        while any(word.partition("=")[0] == flag for word in words):
+            value, words = taken(words, flag, first=True)
+            values.append(value)
+        if name == "lines":
+            asked[name] = tuple(values)
+        elif values:
+            asked[name] = int(_number(flag, values[-1])) if name in ("gpus", "parallel") else values[-1]
+    other = [word for word in words if word.startswith("--slurm.")]
+    if other:
+        raise UsageError(f"{other[0]}: expected one of {', '.join(f'--slurm.{name}' for name in known)}")
+    return SlurmJob(**asked), list(words)
 
 
 def _swept(values: Sequence[str]) -> bool:
@@ -197,10 +239,13 @@ def _disk(experiment: Experiment) -> int:
 
 def _carry_out(study: Study, asked: _Asked) -> int:
     stopping: list[int] = []
+    stop_words = "stopping: every point finishes its step; once more to stop at once"
+    if asked.executor == "slurm":
+        stop_words = "no longer waiting; the tasks stay in the queue"
 
     def stop(number: int, frame: FrameType | None) -> None:
         if not stopping:
-            err.print("stopping: every point finishes its step; once more to stop at once", markup=False)
+            err.print(stop_words, markup=False)
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         stopping.append(number)
@@ -212,22 +257,34 @@ def _carry_out(study: Study, asked: _Asked) -> int:
     def say(point: Point, words: str) -> None:
         out.print(f"[{numbers[point.name]}/{len(numbers)}] {point.words}: {words}", markup=False)
 
-    device = study.points[0].experiment.runtime.device
+    def is_stopping() -> bool:
+        return bool(stopping)
+
+    limits, device = asked.limits, _device(study)
     try:
-        outcomes = run_local(
-            study,
-            asked.limits,
-            device=device,
-            on_change=say,
-            should_stop=lambda: bool(stopping),
-            fail_fast=asked.fail_fast,
-        )
+        if asked.executor == "slurm":
+            outcomes = run_slurm(
+                study,
+                asked.job,
+                threads=limits.threads,
+                device=device,
+                retries=limits.retries,
+                on_change=say,
+                should_stop=is_stopping,
+            )
+        else:
+            fast = asked.fail_fast
+            outcomes = run_local(study, limits, device=device, on_change=say, should_stop=is_stopping, fail_fast=fast)
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
     code = _tell([(each.point, each.state, each.why) for each in outcomes])
     _show(study, outcomes)
     return STOPPED if stopping and code else code
+
+
+def _device(study: Study) -> str:
+    return study.points[0].experiment.runtime.device
 
 
 def _tell(rows: Sequence[tuple[Point, PointState, str]], last: str = "note") -> int:

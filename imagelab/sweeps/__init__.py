@@ -5,11 +5,13 @@ settings    an experiment with other settings, given by their dotted names
 study       the points of a study: settings, experiment and run folder of each; on disk and back
 states      how far each point is, and what is wrong with those that are not finished
 local       runs the points on this machine, one process each, within its cores and memory
+slurm       runs them as an array job of a cluster
 """
 
 from .axes import values_of
 from .local import Limits, Outcome, run_local
 from .settings import with_settings
+from .slurm import SlurmJob, run_slurm, script_of
 from .states import PointState, point_state
 from .study import Point, Study
 
@@ -18,9 +20,12 @@ __all__ = [
     "Outcome",
     "Point",
     "PointState",
+    "SlurmJob",
     "Study",
     "point_state",
     "run_local",
+    "run_slurm",
+    "script_of",
     "values_of",
     "with_settings",
 ]

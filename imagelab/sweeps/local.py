@@ -32,7 +32,7 @@ from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
 from .study import Point, Study
 
-__all__ = ["Limits", "Outcome", "run_local"]
+__all__ = ["Limits", "Outcome", "last_words", "run_local"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
@@ -207,7 +207,7 @@ class _Driver:
                 self.on_change(point, f"{_reason(code)}; it is started again")
                 again.append(point)
             else:
-                self._fail(point, f"{_reason(code)}: {_last_words(running.log)}")
+                self._fail(point, f"{_reason(code)}: {last_words(running.log)}")
         return again
 
     def _may_try_again(self, point: Point, running: Running, code: int, state: PointState) -> bool:
@@ -281,7 +281,7 @@ def _reason(code: int) -> str:
     return {WRONG: "its settings are wrong", WAITS: "people have to decide first"}.get(code, f"exit code {code}")
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
     """Return the last line of a log that says something."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
