@@ -243,14 +243,14 @@ class _Follower:
         points = {point.name: point for point in self.study.points}
         while True:
             tasks = self._tasks(number)
-            for index, (state, reason) in tasks.items():
-                point = points.get(names[index]) if index < len(names) else None
-                if point is not None:
-                    self._tell(point, f"{number}_{index}", state, reason)
             for point in points.values():
                 if point.name not in self.finished and point_state(point).state == "finished":
                     self.finished.add(point.name)
                     self.on_change(point, "finished")
+            for index, (state, reason) in tasks.items():
+                point = points.get(names[index]) if index < len(names) else None
+                if point is not None and point.name not in self.finished:  # else its task is about to end
+                    self._tell(point, f"{number}_{index}", state, reason)
             if not tasks:
                 return ""
             if all(reason.lower() in STUCK for _, reason in tasks.values()):
