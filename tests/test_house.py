@@ -36,8 +36,7 @@ APART = {"data", "regimes", "generators", "metrics", "evaluation", "export"}
 """Rooms of one floor that do not know each other."""
 
 ONLY = {
-    "ray": {"sweep.py"},
-    "submitit": {"sweep.py"},
+    "ray": {"sweeps/"},
     "accelerate": {"generators/training.py"},
     "lpips": {"metrics/perceptual.py"},
     "pptx": {"report/slide"},

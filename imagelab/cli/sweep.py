@@ -22,10 +22,12 @@ from ..sweeps import (
     Outcome,
     Point,
     PointState,
+    RayJob,
     SlurmJob,
     Study,
     point_state,
     run_local,
+    run_ray,
     run_slurm,
     script_of,
 )
@@ -56,6 +58,8 @@ imagelab sweep status FOLDER                 how far the points of a study are
   --executor slurm       as one array job of a cluster; with --dry-run its script is printed, to be submitted by hand.
                          --slurm.partition, .account, .time, .memory, .gpus, .constraint, .parallel; and --slurm.lines
                          "OPTION" for any other option of sbatch, as often as needed
+  --executor ray         as tasks of Ray: of the cluster at --ray.address or RAY_ADDRESS, else of this machine;
+                         --ray.gpus N for each point
 
 A setting that only some kinds have belongs to those: with --regime.kind replace,mix, --regime.real-fraction 0.1,0.3
 makes three points. The same command goes on with what was interrupted. Exit code 1 while a point is missing.
@@ -101,9 +105,12 @@ class _Asked:
         for flag in ("--jobs", "--threads", "--memory", "--retries", "--points", "--executor"):
             found[flag], words = taken(words, flag)
         self.executor = found["--executor"] or "local"
-        if self.executor not in ("local", "slurm"):
-            raise UsageError(f"--executor: expected local or slurm, got {self.executor!r}")
+        if self.executor not in ("local", "ray", "slurm"):
+            raise UsageError(f"--executor: expected local, ray or slurm, got {self.executor!r}")
         self.job, words = _slurm_job(words)
+        address, words = taken(words, "--ray.address")
+        gpus, words = taken(words, "--ray.gpus")
+        self.ray = RayJob(address, _number("--ray.gpus", gpus))
         jobs, threads = (_number(flag, found[flag]) for flag in ("--jobs", "--threads"))
         memory, retries = _number("--memory", found["--memory"]), _number("--retries", found["--retries"] or "2")
         self.limits = Limits(int(jobs), int(threads), memory, int(retries))
@@ -181,7 +188,7 @@ def _number(flag: str, text: str) -> float:
         value = float(text or 0)
     except ValueError:
         value = -1.0
-    whole = flag == "--memory" or value.is_integer()
+    whole = flag in ("--memory", "--ray.gpus") or value.is_integer()
     if not 0 <= value < 1e6 or not whole:
         raise UsageError(f"{flag}: expected a number, 0 or more, got {text!r}")
     return value
@@ -266,6 +273,17 @@ def _carry_out(study: Study, asked: _Asked) -> int:
             outcomes = run_slurm(
                 study,
                 asked.job,
+                threads=limits.threads,
+                device=device,
+                retries=limits.retries,
+                on_change=say,
+                should_stop=is_stopping,
+            )
+        elif asked.executor == "ray":
+            outcomes = run_ray(
+                study,
+                asked.ray,
+                jobs=limits.jobs,
                 threads=limits.threads,
                 device=device,
                 retries=limits.retries,

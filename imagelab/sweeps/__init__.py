@@ -6,10 +6,12 @@ study       the points of a study: settings, experiment and run folder of each; 
 states      how far each point is, and what is wrong with those that are not finished
 local       runs the points on this machine, one process each, within its cores and memory
 slurm       runs them as an array job of a cluster
+ray_cluster runs them as tasks of Ray
 """
 
 from .axes import values_of
 from .local import Limits, Outcome, run_local
+from .ray_cluster import RayJob, run_ray
 from .settings import with_settings
 from .slurm import SlurmJob, run_slurm, script_of
 from .states import PointState, point_state
@@ -20,10 +22,12 @@ __all__ = [
     "Outcome",
     "Point",
     "PointState",
+    "RayJob",
     "SlurmJob",
     "Study",
     "point_state",
     "run_local",
+    "run_ray",
     "run_slurm",
     "script_of",
     "values_of",

@@ -32,7 +32,7 @@ from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
 from .study import Point, Study
 
-__all__ = ["Limits", "Outcome", "last_words", "run_local"]
+__all__ = ["Limits", "Outcome", "last_words", "run_local", "why_it_ended", "worth_another_try"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
@@ -167,9 +167,7 @@ class _Driver:
             self._fail(point, str(error))
             return
         free = max(1, self.jobs // max(1, min(self.jobs, left + 1 + len(self.running))))
-        words = ["run", str(self.study.config_of(point)), "--runtime.runs", str(self.study.runs)]
-        words += ["--runtime.threads", str(self.threads), "--runtime.workers", str(free)]
-        words += ["--runtime.device", self.device]
+        words = self.study.words(point, threads=self.threads, workers=free, device=self.device)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         log = self.study.folder / "logs" / f"{point.name}.log"
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
@@ -204,18 +202,16 @@ class _Driver:
             elif self.stopping:
                 self.on_change(point, "stopped; what is finished is kept")
             elif self._may_try_again(point, running, code, state):
-                self.on_change(point, f"{_reason(code)}; it is started again")
+                self.on_change(point, f"{why_it_ended(code)}; it is started again")
                 again.append(point)
             else:
-                self._fail(point, f"{_reason(code)}: {last_words(running.log)}")
+                self._fail(point, f"{why_it_ended(code)}: {last_words(running.log)}")
         return again
 
     def _may_try_again(self, point: Point, running: Running, code: int, state: PointState) -> bool:
         if running.asked_at:  # for its memory
             return self.tries[point.name] <= self.retries + 1
-        if code in (WRONG, WAITS) or self.tries[point.name] > self.retries:
-            return False
-        return state.made > running.before or (code < 0 and self.tries[point.name] == 1)
+        return worth_another_try(code, state.made, running.before, self.tries[point.name], self.retries)
 
     def _watch(self) -> None:
         """End processes that were asked to, and the largest one where all together use too much memory."""
@@ -273,7 +269,23 @@ def _has_first(point: Point) -> bool:
     return RunFolder(point.experiment.folder).has(0)
 
 
-def _reason(code: int) -> str:
+def worth_another_try(code: int, made: int, before: int, tries: int, retries: int) -> bool:
+    """Return whether a point that ended unfinished is to be started again.
+
+    Args:
+        code: exit code of ``imagelab run``, negative for a signal.
+        made: generations that are there now, over all lines.
+        before: those that were there when it was started.
+        tries: how often it was started.
+        retries: how often it may be started again.
+    """
+    if code in (WRONG, WAITS) or tries > retries:
+        return False
+    return made > before or (code < 0 and tries == 1)
+
+
+def why_it_ended(code: int) -> str:
+    """Return in words why a point ended, from the exit code of ``imagelab run``."""
     if code == -signal.SIGKILL:
         return "killed (SIGKILL); probably memory was short"
     if code < 0:

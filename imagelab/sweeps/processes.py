@@ -47,8 +47,18 @@ class Running:
         return time.monotonic() - self.began
 
 
-def start(words: Sequence[str], log: Path, before: int, environment: Mapping[str, str]) -> Running:
-    """Start ``imagelab WORDS`` with its output in a file, which is written on where it exists."""
+def start(
+    words: Sequence[str], log: Path, before: int, environment: Mapping[str, str], *, processes: int = 1
+) -> Running:
+    """Start ``imagelab WORDS`` with its output in a file, which is written on where it exists.
+
+    Args:
+        words: of the command.
+        log: file of its output.
+        before: see :class:`Running`.
+        environment: of the process.
+        processes: with more than one, torchrun starts so many of them on this machine.
+    """
     driver = os.getpid()
 
     def with_the_driver() -> None:
@@ -57,11 +67,12 @@ def start(words: Sequence[str], log: Path, before: int, environment: Mapping[str
             if os.getppid() != driver:  # it was killed before that
                 os._exit(1)
 
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     with log.open("ab") as file:
         file.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} imagelab {' '.join(words)}\n".encode())
         file.flush()
         process = subprocess.Popen(
-            [sys.executable, "-m", "imagelab", *words],
+            [sys.executable, *together, "-m", "imagelab", *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

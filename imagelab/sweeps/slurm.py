@@ -112,7 +112,7 @@ def script_of(study: Study, points: Sequence[Point], job: SlurmJob, threads: int
     python = shlex.quote(sys.executable)
     if job.gpus > 1:
         python += f" -m torch.distributed.run --standalone --nproc-per-node {job.gpus}"
-    words = f"--runtime.runs {shlex.quote(str(study.runs.resolve()))} --runtime.threads {threads}"
+    config, *how = study.words(points[0], threads=threads, device=device)[1:]
     return "\n".join(
         [
             "#!/bin/bash",
@@ -125,8 +125,7 @@ def script_of(study: Study, points: Sequence[Point], job: SlurmJob, threads: int
             f"exec >> {shlex.quote(str(folder / 'logs'))}/$point.log 2>&1",
             f"export OMP_NUM_THREADS={threads}",
             'echo "-- $(date) on $(hostname), job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"',
-            f"exec {python} -m imagelab run {shlex.quote(str(folder / 'points'))}/$point.json \\",
-            f"  {words} --runtime.workers 1 --runtime.device {device}",
+            f"exec {python} -m imagelab run {shlex.quote(str(Path(config).parent))}/$point.json {shlex.join(how)}",
             "",
         ]
     )

@@ -149,6 +149,12 @@ class Study:
         """Return the file of settings of a point, for ``imagelab run``."""
         return self.folder / "points" / f"{point.name}.json"
 
+    def words(self, point: Point, *, threads: int, workers: int = 1, device: str = "auto") -> list[str]:
+        """Return the words of ``imagelab`` that run a point, with paths that hold in any folder."""
+        runs, config = self.runs.resolve(), self.config_of(point).resolve()
+        how = ["--runtime.threads", str(threads), "--runtime.workers", str(workers), "--runtime.device", device]
+        return ["run", str(config), "--runtime.runs", str(runs), *how]
+
     def write(self) -> None:
         """Write study.json and the settings of every point; what is there already is the same."""
         (self.folder / "points").mkdir(parents=True, exist_ok=True)

@@ -149,22 +149,22 @@ def test_a_held_task_is_named_and_one_that_runs_is_left_in_the_queue_and_found_a
     study = study_of(tmp_path / "runs", range(1), slow=True)
     said: list[str] = []
 
-    def run(stop: bool, **settings: object) -> Outcome:
+    def run(stop: bool, job: SlurmJob) -> Outcome:
         (outcome,) = run_slurm(
             study,
-            SlurmJob(**settings),
+            job,
             threads=1,
             ask_every=0.2,
-            on_change=lambda p, w: said.append(w),  # type: ignore[arg-type]
+            on_change=lambda p, w: said.append(w),
             should_stop=lambda: stop and "running" in said,
         )
         return outcome
 
-    held = run(False, lines=("--hold",))
+    held = run(False, SlurmJob(lines=("--hold",)))
     assert "stuck (JobHeldUser): scontrol release" in held.why and "_0" in held.why
     number = said[0].split()[-1]
     subprocess.run(["scontrol", "release", number], check=True)
-    left = run(True)
+    left = run(True, SlurmJob())
     assert left.why.startswith("in the queue; the same command waits for it again, scancel ")
     assert [words for words in said if words.startswith("submitted")] == [f"submitted as task {number}"]
     log = study.folder / "logs" / f"{study.points[0].name}.log"
