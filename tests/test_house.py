@@ -25,8 +25,9 @@ FLOORS = [
     ["experiment", "run_folder"],
     ["detection"],
     ["lab", "provenance", "runs"],
+    ["sweeps"],
     ["evaluation", "export"],
-    ["report", "server", "sweeps"],
+    ["report", "server"],
     ["cli", "notebook", "__main__"],
 ]
 """The order of the rooms (folders) and of the files at the root: an import goes down, or stays on its floor."""
