@@ -14,7 +14,7 @@ Seen 2026-11-29, two x86-64 cores shared with other work, one thread, one proces
 clock). n = 600 crops of 64 px a generation, 300 held out, seed 0, mean of three chains; +- is half of the 95 % interval
 in which another run with three other trainings (and other crops) would have the figure; the blank twin is one training.
 Card, on 300 held-out crops in 70 groups, +- one standard error: 98.9 +- .6 % of 750 dots found, 98.0 +- .9 % of what is
-found are dots, .10 +- .04 found on a crop without any. Fitted in 25 s.
+found are dots, .10 +- .04 found on a crop without any. Planted, fitted and tested in 10 s of CPU time.
                            real           VAE, gen. 1    VAE, gen. 2    VAE, gen. 3    PPCA, gen. 1   PPCA, gen. 3
   dots found an image      2.48 +- .18    1.4 +- .2      .8 +- .2       .5 +- .2       8.1 +- .5      7.3 +- .5
   net of invented ones     2.41 +- .18    1.2 +- .3      .5 +- .2       .3 +- .3       -              -
