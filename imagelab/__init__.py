@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         RandomFraction,
         TopFraction,
     )
-    from .data import Data, Faces, Folder, Sample, Textures
+    from .data import Data, Dots, Faces, Folder, Glyph, Planted, Sample, Strokes, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
     from .generators import Cascade, Command, Ddpm, Gaussian, Generator, Model, Neon, RunContext, SelfGuided, Vae
@@ -69,7 +69,7 @@ _HOME = {
         "RandomFraction",
         "TopFraction",
     ),
-    "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
+    "data": ("Data", "Dots", "Faces", "Folder", "Glyph", "Planted", "Sample", "Strokes", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
     "generators": (
@@ -120,6 +120,7 @@ __all__ = [
     "Data",
     "Ddpm",
     "DetectorFilter",
+    "Dots",
     "Evidence",
     "Experiment",
     "Faces",
@@ -128,6 +129,7 @@ __all__ = [
     "Fresh",
     "Gaussian",
     "Generator",
+    "Glyph",
     "Golden",
     "HumanAudit",
     "KeepAll",
@@ -142,6 +144,7 @@ __all__ = [
     "Neon",
     "NotMeasurable",
     "Part",
+    "Planted",
     "Pool",
     "Quantity",
     "RandomFraction",
@@ -153,6 +156,7 @@ __all__ = [
     "Sample",
     "Schedule",
     "SelfGuided",
+    "Strokes",
     "Textures",
     "TopFraction",
     "Vae",
