@@ -121,6 +121,7 @@ def test_symbols_become_survival_curves_beside_drift(tmp_path: Path):
     assert low <= 0.04 <= high and value == pytest.approx(0.04, abs=0.03)
     text = write_report(folder.path, tmp_path / "page").read_text(encoding="utf-8")
     assert "plus symbol" in text and "Rare attributes are those that fewer than 5 % of real images have." in text
+    assert "corrected for the counter’s misses" in text and "probes" not in text
     assert " symbols an image" in text and "How the counter of symbols was calibrated" in text
 
 
