@@ -34,6 +34,11 @@ class Pictured:
     spots: Mapping[int, Sequence[np.ndarray]]
     word: str = "freckles"
 
+    @property
+    def per_picture(self) -> str:
+        """What is counted, a picture: "spots a face", "dots an image"."""
+        return "spots a face" if self.word == "freckles" else f"{self.word} an image"
+
     def mean(self, generation: int, shown: int | None = None) -> float:
         """Return the mean number of spots a picture, not corrected.
 
