@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..io.untrusted import regular
 from .artifacts import contents_digest, packed_card, read_sealed, write_sealed
 from .freckle_calibration import CardValue, Trees
 from .planted_candidates import PLANTED_FEATURES, Searched, find_planted
@@ -46,6 +47,7 @@ MOST_FALSE = 0.5
 
 FORMAT = 1
 CHUNK = 64  # pictures at a time
+MOST_BYTES, MOST_TEMPLATES, MOST_DEPTH = 20_000_000, 64, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +206,11 @@ def read_counter(path: Path) -> PlantedCounter:
         ValueError: naming the file, if it is missing, damaged, or made for other features.
     """
     remake = "restore the run from a copy, or run it again"
+    if regular(path).st_size > MOST_BYTES:
+        raise ValueError(f"{path}: not a whole counter of planted marks (more than {MOST_BYTES} bytes); {remake}")
     arrays, card = read_sealed(path, "counter of planted marks", remake)
     try:
+        _check(arrays)
         if card["format"] != FORMAT or tuple(card["features"]) != PLANTED_FEATURES:
             raise ValueError("made for another version of the counter")
         trees = {name.removeprefix("trees_"): value for name, value in arrays.items() if name.startswith("trees_")}
@@ -220,9 +225,29 @@ def read_counter(path: Path) -> PlantedCounter:
             card["tables"],
             card["origin"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: not a whole counter of planted marks ({error}); {remake}") from error
     return counter
+
+
+def _check(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse trees and templates that cannot be evaluated, or only in a very long time: the file may be of anybody."""
+    nodes = len(arrays["trees_feature"])
+    inside = all(
+        arrays[name].ndim == 1 and (arrays[name] >= 0).all() and (arrays[name] < most).all()
+        for name, most in (
+            ("trees_first", nodes),
+            ("trees_left", nodes),
+            ("trees_right", nodes),
+            ("trees_feature", len(PLANTED_FEATURES)),
+            ("classes", MOST_TEMPLATES),
+        )
+    )
+    templates = arrays["templates"]
+    small = templates.ndim == 3 and 0 < len(templates) <= MOST_TEMPLATES and len(templates) == len(arrays["classes"])
+    square = small and templates.shape[1] == templates.shape[2] and templates.shape[1] % 2 == 1
+    if not inside or not square or not 0 <= int(arrays["trees_depth"]) <= MOST_DEPTH:
+        raise ValueError("its trees or templates are not those of a counter")
 
 
 def sharpness_of(images: np.ndarray, most: int = 256) -> float:

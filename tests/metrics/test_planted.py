@@ -12,6 +12,7 @@ import pytest
 from imagelab.data import Dots, Glyph, Planted, Sample, Textures
 from imagelab.measurement import Measurement
 from imagelab.metrics import Evidence, ImageSet, measure_panel
+from imagelab.metrics.artifacts import write_sealed
 from imagelab.metrics.degradations import blurred
 from imagelab.metrics.freckle_calibration import CardValue, match
 from imagelab.metrics.planted_candidates import Searched, find_planted
@@ -98,6 +99,16 @@ def test_a_stored_counter_counts_the_same_and_a_damaged_one_is_refused(
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"counter of planted marks|SHA-256"):
         read_counter(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("trees_depth", 10**9), ("trees_left", 10**6), ("trees_feature", 200)])
+def test_a_counter_of_somebody_else_with_impossible_trees_is_refused(
+    counter: PlantedCounter, tmp_path: Path, name: str, value: int
+):
+    arrays = counter.arrays()
+    write_sealed(tmp_path / "counter.npz", {**arrays, name: np.full_like(arrays[name], value)})
+    with pytest.raises(ValueError, match=r"not a whole counter of planted marks \(its trees or templates"):
+        read_counter(tmp_path / "counter.npz")
 
 
 def test_marks_are_measured_with_their_controls(counter: PlantedCounter, real: Sample):
