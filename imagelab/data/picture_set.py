@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,10 +27,13 @@ from pydantic import (
 
 from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
+from ..io.grey import one_channel
+from ..io.grouping import check_rule, path_keys
 from ..io.listed import named
 from ..io.reading import Reading
 from ..seeds import rng_at
 from .base import Data, Sample
+from .division import check_official, divided, groups_said
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
 
@@ -79,6 +83,8 @@ class PictureSet(Data, ABC):
         reserve_share: share that is reserved for regimes with fresh real data (of the official train split, if any).
         cache: whether the final pixels are stored on disk for the next run, in ``$IMAGELAB_CACHE/pictures``, else
             ``~/.cache/imagelab/pictures``.
+        channels: 3 for colour (grey pictures have three equal channels), or 1 for grey: images are uint8 [N,1,H,W], and
+            a colour picture becomes its luma (ITU-R BT.601), which the card counts.
     """
 
     size: int = Field(default=64, ge=8, le=1024)
@@ -87,11 +93,12 @@ class PictureSet(Data, ABC):
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
     cache: bool = True
+    channels: Literal[1, 3] = 3
 
     licence: ClassVar[str] = "imagelab does not know the licence of these pictures."
     """What is known about the licence, with a note on ethics if people are shown; part of the card."""
 
-    later: ClassVar[frozenset[str]] = frozenset()
+    later: ClassVar[frozenset[str]] = frozenset({"channels"})
     """Settings that came later: written only where they are used, so that older experiments keep their names."""
 
     @model_serializer(mode="wrap")
@@ -123,8 +130,8 @@ class PictureSet(Data, ABC):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(3, size, size); grey pictures become three equal channels."""
-        return 3, self.size, self.size
+        """(channels, size, size)."""
+        return self.channels, self.size, self.size
 
     def available(self, seed: int) -> Mapping[str, int | None]:
         """Return the number of images of each split.
@@ -163,7 +170,7 @@ class PictureSet(Data, ABC):
         return (
             f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
-            f"{remarks}Left out: {len(pictures.bad)} bad "
+            f"{remarks}{self._groups_said(catalogue, pictures)}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
             f"interpolated. {self._said_of(pictures)}"
@@ -194,7 +201,26 @@ class PictureSet(Data, ABC):
         return catalogue.take(np.sort(rng_at(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
 
     def _all(self) -> Catalogue:
-        return every_page(self._catalogue(), self._reading)
+        pages = every_page(self._with_groups(self._catalogue()), self._reading)
+        return pages if self.channels == 3 else one_channel(pages)
+
+    @property
+    def _rule(self) -> str:
+        """The user's rule by which pictures are grouped; "" for none."""
+        return ""
+
+    def _with_groups(self, catalogue: Catalogue) -> Catalogue:
+        """Return the catalogue with the groups that the user asks for."""
+        if not self._rule:
+            return catalogue
+        try:
+            return replace(catalogue, groups=path_keys(catalogue.names, self._rule))
+        except ValueError as error:
+            raise ValueError(f"{self._word}: {error}") from error
+
+    def _groups_said(self, catalogue: Catalogue, pictures: DistinctPictures) -> str:
+        groups = catalogue.groups
+        return groups_said(groups[pictures.rows], self._rule) if self._rule and groups is not None else ""
 
     @property
     def _reading(self) -> Reading:
@@ -230,25 +256,12 @@ class PictureSet(Data, ABC):
         count = len(pictures.names)
         order = rng_at(seed, f"{self._word}/split").permutation(count)
         if catalogue.splits is not None:
-            official = np.array(catalogue.splits)[pictures.rows][order]
-            rows: dict[Split, np.ndarray] = {
-                "heldout": order[official == "heldout"],
-                "reserve": order[official == "reserve"],
-                "train": order[official == "train"],
-            }
-            back = round(len(rows["train"]) * self.reserve_share)
-            rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
-            rows["train"] = rows["train"][back:]
-            train, held = len(rows["train"]), len(rows["heldout"])
-            if train < LEAST_TRAIN or held < LEAST_HELDOUT:
-                raise ValueError(
-                    f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held "
-                    f"out in its own division, got {train} and {held}; raise limit, or set official = False"
-                )
-            return rows
+            return self._official_rows(catalogue, pictures, order, seed)
         heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_TRAIN)
         reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)
         place = np.arange(count)
+        if catalogue.groups is not None and self._rule:
+            return self._group_rows(catalogue.groups[pictures.rows], order, (heldout, reserve), seed)
         if catalogue.groups is not None:
             order, place = _by_group(order, catalogue.groups[pictures.rows])
         return {
@@ -256,6 +269,58 @@ class PictureSet(Data, ABC):
             "reserve": order[(place >= heldout) & (place < heldout + reserve)],
             "train": order[place >= heldout + reserve],
         }
+
+    def _official_rows(
+        self, catalogue: Catalogue, pictures: DistinctPictures, order: np.ndarray, seed: int
+    ) -> dict[Split, np.ndarray]:
+        """Return each split's rows where the dataset has its own division; the reserve may be taken from train."""
+        splits = np.array(catalogue.splits)[pictures.rows]
+        official = splits[order]
+        rows: dict[Split, np.ndarray] = {
+            "heldout": order[official == "heldout"],
+            "reserve": order[official == "reserve"],
+            "train": order[official == "train"],
+        }
+        back = round(len(rows["train"]) * self.reserve_share)
+        if self._rule and catalogue.groups is not None:
+            groups = catalogue.groups[pictures.rows]
+            try:
+                check_official(groups, splits, pictures.names, self._rule)
+            except ValueError as error:
+                raise ValueError(f"{self._word}: {error}") from error
+            if back:
+                parts = self._group_rows(groups[rows["train"]], np.arange(len(rows["train"])), (back, 0), seed)
+                rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][parts["heldout"]]])
+                rows["train"] = rows["train"][parts["train"]]
+        else:
+            rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
+            rows["train"] = rows["train"][back:]
+        train, held = len(rows["train"]), len(rows["heldout"])
+        if train < LEAST_TRAIN or held < LEAST_HELDOUT:
+            raise ValueError(
+                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held "
+                f"out in its own division, got {train} and {held}; raise limit, or set official = False"
+            )
+        return rows
+
+    def _group_rows(
+        self, groups: np.ndarray, order: np.ndarray, wanted: tuple[int, int], seed: int
+    ) -> dict[Split, np.ndarray]:
+        """Return each split's rows, whole groups only; ``wanted`` are the pictures for heldout and reserve."""
+        try:
+            parts = divided(groups, *wanted, rng_at(seed, f"{self._word}/groups"), self._rule)
+        except ValueError as error:
+            raise ValueError(f"{self._word}: {error}") from error
+        if parts["train"].sum() < LEAST_TRAIN or parts["heldout"].sum() < LEAST_HELDOUT:
+            raise ValueError(
+                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held out, got "
+                f"{parts['train'].sum()} and {parts['heldout'].sum()} with the groups {self._rule!r}; add pictures"
+            )
+        return {split: order[chosen[order]] for split, chosen in parts.items()}
+
+
+def _rule_or_none(rule: str) -> str:
+    return check_rule(rule) if rule else rule
 
 
 class PictureFiles(PictureSet):
@@ -273,8 +338,13 @@ class PictureFiles(PictureSet):
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
     white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    group: Annotated[str, AfterValidator(_rule_or_none)] = ""
 
-    later: ClassVar[frozenset[str]] = frozenset({"white", "page"})
+    later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "page", "group"}
+
+    @property
+    def _rule(self) -> str:
+        return self.group
 
     @property
     def _reading(self) -> Reading:

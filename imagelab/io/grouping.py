@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["check_rule", "group_keys"]
+from .catalogue import is_archive
+
+__all__ = ["check_rule", "group_keys", "path_keys"]
 
 LEVEL = re.compile(r"folder:([1-9][0-9]?)")
+LEVELS = re.compile(r"folder(?::.*)?")
 EXAMPLES = 3
 FORMS = (
     "expected folder, folder:N (N-th folder of the path, from 1), or a regular expression with exactly one capture "
@@ -62,6 +65,20 @@ def group_keys(names: Sequence[str], rule: str) -> np.ndarray:
         )
     number = {key: row for row, key in enumerate(sorted({key for key in keys if key}))}
     return np.array([number[key] for key in keys if key], np.int64)
+
+
+def path_keys(names: Sequence[str], rule: str) -> np.ndarray:
+    """Return :func:`group_keys` of a catalogue's names, where a picture of an archive has the archive before its path.
+
+    Folders are those inside the archive, so a person in two archives is one group; an expression is searched in the
+    whole name.
+    """
+    return group_keys([_inside(name) for name in names] if LEVELS.fullmatch(rule) else names, rule)
+
+
+def _inside(name: str) -> str:
+    archive, colon, path = name.partition(":")
+    return path if colon and is_archive(archive) else name
 
 
 def _reader(rule: str) -> Callable[[str], str | None]:
