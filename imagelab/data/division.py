@@ -14,7 +14,7 @@ LEAST_GROUPS = 2  # in train and in heldout: errors are taken over groups, and o
 
 
 def divided(
-    groups: np.ndarray, heldout: int, reserve: int, rng: np.random.Generator, rule: str
+    groups: np.ndarray, heldout: int, reserve: int, rng: np.random.Generator, what: str, unit: str = "groups"
 ) -> dict[Split, np.ndarray]:
     """Return which pictures belong to each split, bool [N] each, with shares as near as whole groups allow.
 
@@ -26,7 +26,8 @@ def divided(
         heldout: pictures wanted for heldout.
         reserve: pictures wanted for the reserve; with 0 it stays empty.
         rng: the source of the order.
-        rule: the user's rule, for the message.
+        what: the user's setting, for the message.
+        unit: what a group is, for the message.
 
     Raises:
         ValueError: if there are fewer than two groups for train, two for heldout and, if it is wanted, one for the
@@ -36,15 +37,17 @@ def divided(
     least: dict[Split, int] = {"heldout": LEAST_GROUPS, "reserve": int(reserve > 0), "train": LEAST_GROUPS}
     if len(keys) < sum(least.values()):
         more = " and one for the reserve" if reserve else ""
+        way_out = "use a finer rule or add pictures" if unit == "groups" else f"add {unit}"
+        of = "" if unit != "groups" else f" of {_sizes(sizes)} pictures"
         raise ValueError(
-            f"group {rule!r}: expected at least {sum(least.values())} groups, two for train, two held out{more} (errors "
-            f"are taken over groups, and one group has no variance), got {len(keys)} of {_sizes(sizes)} pictures; use "
-            f"a finer rule or add pictures"
+            f"{what}: expected at least {sum(least.values())} {unit}, two for train, two held out{more} (errors are "
+            f"taken over {unit}, and one has no variance), got {len(keys)}{of}; {way_out}"
         )
     waiting = [int(key) for key in rng.permutation(len(keys))]
     owner = np.full(len(keys), "train", dtype="U7")
     needed = sum(least.values())
-    for split, wanted in (("heldout", heldout), ("reserve", reserve)):
+    wishes: tuple[tuple[Split, int], ...] = (("heldout", heldout), ("reserve", reserve))
+    for split, wanted in wishes:
         needed -= least[split]
         taken: list[int] = []
         have = 0

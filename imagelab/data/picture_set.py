@@ -27,6 +27,7 @@ from pydantic import (
 
 from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
+from ..io.facts import Facts
 from ..io.grey import one_channel
 from ..io.grouping import check_rule, path_keys
 from ..io.listed import named
@@ -173,16 +174,16 @@ class PictureSet(Data, ABC):
             f"{remarks}{self._groups_said(catalogue, pictures)}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
-            f"interpolated. {self._said_of(pictures)}"
+            f"interpolated. {self._said_of(pictures.facts)}"
             f"Splits: {division}. Only copies "
             f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
             f"{self.licence} Fingerprint {pictures.fingerprint()[:16]}."
         )
 
-    def _said_of(self, pictures: DistinctPictures) -> str:
+    def _said_of(self, facts: Facts) -> str:
         """Return what was done to the pixels, and what the files are, as sentences for the card."""
         behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
-        lines = pictures.facts.sentences(behind, "" if self._reading.page else page)
+        lines = facts.sentences(behind, "" if self._reading.page else page)
         return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
@@ -308,13 +309,13 @@ class PictureSet(Data, ABC):
     ) -> dict[Split, np.ndarray]:
         """Return each split's rows, whole groups only; ``wanted`` are the pictures for heldout and reserve."""
         try:
-            parts = divided(groups, *wanted, rng_at(seed, f"{self._word}/groups"), self._rule)
+            parts = divided(groups, *wanted, rng_at(seed, f"{self._word}/groups"), f"group {self._rule!r}")
         except ValueError as error:
             raise ValueError(f"{self._word}: {error}") from error
         if parts["train"].sum() < LEAST_TRAIN or parts["heldout"].sum() < LEAST_HELDOUT:
             raise ValueError(
-                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held out, got "
-                f"{parts['train'].sum()} and {parts['heldout'].sum()} with the groups {self._rule!r}; add pictures"
+                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held out, "
+                f"got {parts['train'].sum()} and {parts['heldout'].sum()} with the groups {self._rule!r}; add pictures"
             )
         return {split: order[chosen[order]] for split, chosen in parts.items()}
 

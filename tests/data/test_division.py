@@ -57,7 +57,7 @@ def test_shares_are_near_those_asked_for(persons: Path) -> None:
 def test_one_large_group_does_not_fill_heldout() -> None:
     groups = np.repeat(np.arange(6), [100, 4, 4, 4, 4, 4])
     for seed in range(5):
-        parts = divided(groups, 12, 0, rng_at(seed, "test"), "folder")
+        parts = divided(groups, 12, 0, rng_at(seed, "test"), "group")
         assert parts["heldout"].sum() == 12 and not parts["heldout"][0]
 
 
