@@ -8,7 +8,7 @@ import numpy as np
 
 from ..io.catalogue import Split
 
-__all__ = ["LEAST_GROUPS", "check_official", "divided", "groups_said"]
+__all__ = ["LEAST_GROUPS", "check_official", "divided", "groups_said", "in_sequence"]
 
 LEAST_GROUPS = 2  # in train and in heldout: errors are taken over groups, and one group has no variance
 
@@ -62,6 +62,19 @@ def divided(
         waiting = [key for key in waiting if key not in taken]
     names: Sequence[Split] = ("heldout", "reserve", "train")
     return {split: (owner == split)[which] for split in names}
+
+
+def in_sequence(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order and, for each of its rows, the position at which its group begins if groups are in sequence.
+
+    All rows of a group have the same position, so a threshold on positions never divides a group.
+    """
+    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
+    sizes = np.bincount(which)
+    line = np.argsort(first)
+    start = np.empty_like(sizes)
+    start[line] = np.cumsum(sizes[line]) - sizes[line]
+    return order, start[which]
 
 
 def check_official(groups: np.ndarray, splits: np.ndarray, names: Sequence[str], rule: str) -> None:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import (
     AfterValidator,
+    BaseModel,
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
@@ -34,7 +35,7 @@ from ..io.listed import named
 from ..io.reading import Reading
 from ..seeds import rng_at
 from .base import Data, Sample
-from .division import check_official, divided, groups_said
+from .division import check_official, divided, groups_said, in_sequence
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
 
@@ -104,7 +105,13 @@ class PictureSet(Data, ABC):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unused = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        defaults = {  # of the class that brought the setting: the command line derives classes with other defaults
+            name: field.default
+            for line in type(self).__mro__
+            if issubclass(line, BaseModel)
+            for name, field in line.model_fields.items()
+        }
+        unused = {name for name in self.later if getattr(self, name) == defaults[name]}
         return {name: value for name, value in plain(self).items() if name not in unused}
 
     @abstractmethod
@@ -182,8 +189,9 @@ class PictureSet(Data, ABC):
 
     def _said_of(self, facts: Facts) -> str:
         """Return what was done to the pixels, and what the files are, as sentences for the card."""
-        behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
-        lines = facts.sentences(behind, "" if self._reading.page else page)
+        reading = self._reading
+        behind, page = "rgb" + str(reading.alpha_over), "page takes another of them, or all"
+        lines = [*reading.levels_said(), *facts.sentences(behind, "" if reading.page else page)]
         return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
@@ -264,7 +272,7 @@ class PictureSet(Data, ABC):
         if catalogue.groups is not None and self._rule:
             return self._group_rows(catalogue.groups[pictures.rows], order, (heldout, reserve), seed)
         if catalogue.groups is not None:
-            order, place = _by_group(order, catalogue.groups[pictures.rows])
+            order, place = in_sequence(order, catalogue.groups[pictures.rows])
         return {
             "heldout": order[place < heldout],
             "reserve": order[(place >= heldout) & (place < heldout + reserve)],
@@ -331,17 +339,26 @@ class PictureFiles(PictureSet):
 
     Attributes:
         alpha_over: RGB 0..255 behind transparent pixels.
-        white: the value that means white in pictures whose values are not bytes; by default the file has to say it.
+        white: the value that means white in pictures whose values are not bytes, one for all pictures; by default the
+            file has to say it.
+        black: the value that means black in them, 0 if not stated. Where it is stated, values beyond black or white are
+            cut to them, and the card counts them; else such a picture is refused.
         page: which picture is taken of a file that holds several (TIFF pages, frames of an animation): its number, from
             1, or "all". By default the first one is taken, and the card counts such files.
     """
 
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
-    white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    white: float | None = Field(default=None, allow_inf_nan=False)
     page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     group: Annotated[str, AfterValidator(_rule_or_none)] = ""
+    black: float | None = Field(default=None, allow_inf_nan=False)
 
-    later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "page", "group"}
+    later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "page", "group", "black"}
+
+    @model_validator(mode="after")
+    def _reading_is_possible(self) -> PictureFiles:
+        _ = self._reading
+        return self
 
     @property
     def _rule(self) -> str:
@@ -349,20 +366,7 @@ class PictureFiles(PictureSet):
 
     @property
     def _reading(self) -> Reading:
-        return Reading(self.alpha_over, self.white, self.page)
-
-
-def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order and, for each of its rows, the position at which its group begins if groups are in sequence.
-
-    All rows of a group have the same position, so a threshold on positions never divides a group.
-    """
-    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
-    sizes = np.bincount(which)
-    line = np.argsort(first)
-    start = np.empty_like(sizes)
-    start[line] = np.cumsum(sizes[line]) - sizes[line]
-    return order, start[which]
+        return Reading(self.alpha_over, self.white, self.page, self.black)
 
 
 def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:

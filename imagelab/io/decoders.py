@@ -14,6 +14,7 @@ from PIL import Image
 from . import netpbm, png, tiff
 from .budget import claim
 from .chatter import c_stderr, hear
+from .depth import Stated
 from .formats import PIXEL_LIMIT, formats
 from .layers import Layers
 from .tiff_values import EXTRA, tiff_values
@@ -45,13 +46,13 @@ def check_size(width: int, height: int, mode: str = "RGB") -> None:
     claim(width * height * BYTES.get(mode, 7))
 
 
-def layers_of(file: BinaryIO, page: int | None, white: float | None) -> Layers:
+def layers_of(file: BinaryIO, page: int | None, white: Stated) -> Layers:
     """Decode one picture of a file.
 
     Args:
         file: the open file.
         page: which of its pictures, if it holds several, from 1; None for the first.
-        white: the value that means white in pictures whose values are not bytes, if the user has stated one.
+        white: the value that means white in pictures whose values are not bytes, if the user has stated it.
 
     Raises:
         ValueError: with the reason; and almost anything that Pillow's decoders raise on damaged files.
@@ -144,7 +145,7 @@ def _by_pillow(file: BinaryIO, page: int | None) -> Layers:
     return layers
 
 
-def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: float | None) -> Layers:
+def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: Stated) -> Layers:
     check_size(header.width, header.height, "RGBA;16" if header.kind else "I;16")
     opened = _open(file)  # only for the profile, the orientation and the number of pictures
     several = bool(getattr(opened, "is_animated", False))
@@ -157,12 +158,12 @@ def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: float | N
     return layers
 
 
-def _netpbm(file: BinaryIO, page: int, white: float | None) -> Layers:
+def _netpbm(file: BinaryIO, page: int, white: Stated) -> Layers:
     image, alpha, deep, several = netpbm.netpbm(file, page, white)
     return Layers(image, alpha, deep=deep, several=several)
 
 
-def _tiff(file: BinaryIO, page: int, white: float | None) -> Layers:
+def _tiff(file: BinaryIO, page: int, white: Stated) -> Layers:
     chosen, several = _directory(file, page)
     chosen.check()
     check_size(chosen.width, chosen.height)
