@@ -30,7 +30,7 @@ from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
 from ..io.facts import Facts
 from ..io.grey import one_channel
-from ..io.grouping import check_rule, path_keys
+from ..io.grouping import catalogue_keys, check_rule
 from ..io.listed import named
 from ..io.reading import Reading
 from ..seeds import rng_at
@@ -223,7 +223,7 @@ class PictureSet(Data, ABC):
         if not self._rule:
             return catalogue
         try:
-            return replace(catalogue, groups=path_keys(catalogue.names, self._rule))
+            return replace(catalogue, groups=catalogue_keys(catalogue, self._rule))
         except ValueError as error:
             raise ValueError(f"{self._word}: {error}") from error
 

@@ -15,6 +15,7 @@ from . import netpbm, png, tiff
 from .budget import claim
 from .chatter import c_stderr, hear
 from .depth import Stated
+from .dicom import dicom_layers, dicom_pages, is_dicom
 from .formats import PIXEL_LIMIT, formats
 from .layers import Layers
 from .tiff_values import EXTRA, tiff_values
@@ -23,7 +24,7 @@ __all__ = ["ORIENTATION", "check_size", "layers_of", "pages_of"]
 
 ORIENTATION = 0x0112  # the EXIF tag
 PROFILE = 34675  # the TIFF tag
-HEAD = 64  # bytes by which a format is recognised
+HEAD = 132  # bytes by which a format is recognised
 MOST_SEGMENTS = 1000  # before the pixels of a JPEG
 AVIF_HEAD = 1 << 16  # bytes in which the boxes of an AVIF lie that say what its values are
 BYTES = {"1": 2, "L": 2, "P": 4, "I;16": 4, "RGB;16": 11, "RGBA;16": 12}  # of a pixel; 7 for all others
@@ -59,6 +60,8 @@ def layers_of(file: BinaryIO, page: int | None, white: Stated) -> Layers:
     """
     file.seek(0)
     head = file.read(HEAD)
+    if is_dicom(head):
+        return dicom_layers(file, page or 1, white)
     if netpbm.MAGIC.match(head):
         return _netpbm(file, page or 1, white)
     if head[:4] in tiff.MAGIC:
@@ -110,6 +113,8 @@ def pages_of(file: BinaryIO) -> int:
     """
     file.seek(0)
     head = file.read(HEAD)
+    if is_dicom(head):
+        return dicom_pages(file)
     if netpbm.MAGIC.match(head):
         file.seek(0)
         return sum(1 for _ in netpbm.netpbm_pictures(file.read()))

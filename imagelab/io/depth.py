@@ -16,7 +16,7 @@ __all__ = ["Levels", "Stated", "ValueForm", "Window", "levels_of", "white_of"]
 
 NARROW = 4095  # largest value of a 12-bit camera; a 16-bit picture below it has most likely another white
 SLACK = 1e-6  # of white: what float arithmetic may put beyond black and white
-OR_SAVE = "or save it with 8 or 16 unsigned bits a value"
+OR_SAVE = "or save it with 8 or 16 unsigned bits"
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Levels:
             which = "which values are black and white" if low else "which value is white"
             raise ValueError(
                 f"{self.unknown} without an agreed white, from {self.least:g} to {self.most:g} in this picture; say "
-                f"{which}, once for all pictures, such as {flags} (in Python {python}), {OR_SAVE}"
+                f"{which} for all pictures: {flags} (in Python {python}), {OR_SAVE}"
             )
         if self.doubted and 0 < self.most <= NARROW and not self.repeated:
             bits = int(self.most).bit_length()

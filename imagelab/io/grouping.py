@@ -1,7 +1,8 @@
 """Groups of pictures, read from their names: persons, scenes or scanners, whose pictures are not independent.
 
 A rule is ``folder`` (the folder that holds the picture), ``folder:N`` (the N-th folder of its path, 1 is the first one
-below the root), or a regular expression with exactly one capture group, which is searched in the relative path.
+below the root), a regular expression with exactly one capture group, which is searched in the relative path, or
+``dicom:KEYWORD``, an element of DICOM files such as PatientID, which is compared and never shown.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .catalogue import is_archive
+from .catalogue import Catalogue, is_archive
+from .dicom import dicom_value, keyword_of
 
-__all__ = ["check_rule", "group_keys", "path_keys"]
+__all__ = ["catalogue_keys", "check_rule", "group_keys", "path_keys"]
 
 LEVEL = re.compile(r"folder:([1-9][0-9]?)")
 LEVELS = re.compile(r"folder(?::.*)?")
@@ -30,7 +32,8 @@ def check_rule(rule: str) -> str:
     Raises:
         ValueError: with what is expected.
     """
-    _reader(rule)
+    if keyword_of(rule) is None:
+        _reader(rule)
     return rule
 
 
@@ -56,15 +59,34 @@ def group_keys(names: Sequence[str], rule: str) -> np.ndarray:
     """
     read = _reader(rule)
     keys = [read(name) for name in names]
+    _check_all(names, keys, rule, f" {FORMS[0].upper()}{FORMS[1:]}")
+    number = {key: row for row, key in enumerate(sorted({key for key in keys if key}))}
+    return np.array([number[key] for key in keys if key], np.int64)
+
+
+def _check_all(names: Sequence[str], keys: Sequence[str | None], rule: str, more: str = "") -> None:
     without = [name for name, key in zip(names, keys, strict=True) if not key]
     if without:
         examples = ", ".join(map(repr, without[:EXAMPLES])) + (", ..." if len(without) > EXAMPLES else "")
         raise ValueError(
-            f"group {rule!r}: {len(without)} of {len(names)} pictures have no group by this rule: {examples}. "
-            f"Every picture needs one; change the rule or move these pictures. {FORMS[0].upper()}{FORMS[1:]}"
+            f"group {rule!r}: {len(without)} of {len(names)} pictures have no group by this rule: {examples}. Every "
+            f"picture needs one; change the rule or move these pictures.{more}"
         )
-    number = {key: row for row, key in enumerate(sorted({key for key in keys if key}))}
-    return np.array([number[key] for key in keys if key], np.int64)
+
+
+def catalogue_keys(catalogue: Catalogue, rule: str) -> np.ndarray:
+    """Return the group of each picture of a catalogue, int64 [N]: by its name, or by an element of its DICOM file.
+
+    Raises:
+        ValueError: as :func:`group_keys`; the messages never hold an element's value.
+    """
+    keyword, content = keyword_of(rule), catalogue.content
+    if keyword is None:
+        return path_keys(catalogue.names, rule)
+    values = [dicom_value(content(row), keyword) if content else "" for row in range(len(catalogue))]
+    _check_all(catalogue.names, values, rule)
+    number = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return np.array([number[value] for value in values], np.int64)
 
 
 def path_keys(names: Sequence[str], rule: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from imagelab.data.division import divided
 from imagelab.data.folder import Folder, ImageFolder
+from imagelab.io.catalogue import Split
 from imagelab.seeds import rng_at
 
 PERSONS = {"ann": 9, "bob": 3, "cy": 4, "di": 3, "ed": 5, "flo": 2, "gus": 6}
@@ -25,6 +27,10 @@ def persons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def count_of(data: Folder, split: Split, seed: int) -> int:
+    return data.available(seed)[split] or 0
+
+
 def persons_of(data: Folder, seed: int) -> dict[str, set[str]]:
     counts = data.available(seed)
     loaded = {
@@ -39,7 +45,8 @@ def test_no_person_is_in_two_splits_and_the_groups_of_the_sample_are_the_persons
     found = persons_of(data, seed)
     assert sum(map(len, found.values())) == len(set.union(*found.values())) == len(PERSONS)
     assert len(found["heldout"]) >= 2 and len(found["train"]) >= 2 and len(found["reserve"]) >= 1
-    train = data.load("train", data.available(seed)["train"], seed)
+    train = data.load("train", count_of(data, "train", seed), seed)
+    assert train.groups is not None
     by_name = [Path(name).name.split("_")[0] for name in train.sources]
     assert (
         len({*zip(by_name, train.groups.tolist(), strict=True)}) == len(found["train"]) == len(np.unique(train.groups))
@@ -47,9 +54,8 @@ def test_no_person_is_in_two_splits_and_the_groups_of_the_sample_are_the_persons
 
 
 def test_shares_are_near_those_asked_for(persons: Path) -> None:
-    held = [
-        Folder(path=persons, size=16, group=r"([a-z]+)_", cache=False).available(seed)["heldout"] for seed in range(8)
-    ]
+    data = Folder(path=persons, size=16, group=r"([a-z]+)_", cache=False)
+    held = [count_of(data, "heldout", seed) for seed in range(8)]
     assert len(set(held)) > 1, "another seed holds other persons out"
     assert all(5 <= count <= 12 for count in held), held  # 8 of 32 were asked for; the groups have 2 to 9
 
