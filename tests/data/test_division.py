@@ -32,10 +32,8 @@ def count_of(data: Folder, split: Split, seed: int) -> int:
 
 
 def persons_of(data: Folder, seed: int) -> dict[str, set[str]]:
-    counts = data.available(seed)
-    loaded = {
-        split: data.load(split, counts[split], seed) for split in ("train", "heldout", "reserve") if counts[split]
-    }
+    counts = {split: count_of(data, split, seed) for split in get_args(Split)}
+    loaded = {split: data.load(split, count, seed) for split, count in counts.items() if count}
     return {split: {Path(name).name.split("_")[0] for name in sample.sources} for split, sample in loaded.items()}
 
 
