@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
@@ -69,6 +70,10 @@ FilePath = Annotated[
 """A path; ``~`` is expanded and it is stored as an absolute path, so the same folder gives the same experiment."""
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value  # as the command line gives it
+
+
 class PictureSet(Data, ABC):
     """Abstract base of the datasets that read pictures from disk; a dataset adds ``_catalogue`` and its licence.
 
@@ -95,7 +100,7 @@ class PictureSet(Data, ABC):
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
     cache: bool = True
-    channels: Literal[1, 3] = 3
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 3
 
     licence: ClassVar[str] = "imagelab does not know the licence of these pictures."
     """What is known about the licence, with a note on ethics if people are shown; part of the card."""
