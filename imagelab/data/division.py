@@ -40,8 +40,8 @@ def divided(
         way_out = "use a finer rule or add pictures" if unit == "groups" else f"add {unit}"
         of = "" if unit != "groups" else f" of {_sizes(sizes)} pictures"
         raise ValueError(
-            f"{what}: expected at least {sum(least.values())} {unit}, two for train, two held out{more} (errors are "
-            f"taken over {unit}, and one has no variance), got {len(keys)}{of}; {way_out}"
+            f"{what}: expected at least {sum(least.values())} {unit}, two for train, two held out{more} (one has no "
+            f"variance), got {len(keys)}{of}; {way_out}"
         )
     waiting = [int(key) for key in rng.permutation(len(keys))]
     owner = np.full(len(keys), "train", dtype="U7")

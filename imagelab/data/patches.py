@@ -46,10 +46,9 @@ Draw = tuple[np.ndarray, np.ndarray]
 class Patches(PictureFiles):
     """Seeded random crops of large photographs in a folder or an archive, mirrored half of the time.
 
-    The photographs take turns: row i of a split is a crop of photograph i modulo their number, until one has no new
-    crop left. No crop occurs twice in a split. With up to 20 photographs, split by region, the photograph of a crop is
-    an attribute, such as ``picture/hill.jpg``. Names, archives and bad files are treated as by
-    :class:`~imagelab.data.folder.Folder`.
+    The photographs take turns, each once in a round, until one has no new crop left. No crop occurs twice in a split.
+    With up to 20 photographs, split by region, the photograph of a crop is an attribute, such as ``picture/hill.jpg``.
+    Names, archives and bad files are treated as by :class:`~imagelab.data.folder.Folder`.
 
     The other settings are those of :class:`~imagelab.data.picture_set.PictureFiles`.
 
@@ -110,7 +109,8 @@ class Patches(PictureFiles):
                 f"{self._word}: expected 1 to {limits.sum()} crops from the {split} split of {self._subject()}, got "
                 f"n = {n}; add photographs, or change size, scale, per_picture, heldout_share and reserve_share"
             )
-        which, turn = turns(limits, n)
+        orders = [rng_at(seed, f"{self._address(part, survey, split)}/turn") for part in parts[split]]
+        which, turn = turns(limits, n, orders)
         counts = np.bincount(which, minlength=len(limits))
         draws = [self._draw(part, survey, split, seed, int(k)) for part, k in zip(parts[split], counts, strict=True)]
         first = np.cumsum(counts) - counts
@@ -242,7 +242,8 @@ class Patches(PictureFiles):
         if not len(photos):
             raise ValueError(
                 f"{self._word}: expected at least one photograph that holds crops of {self.size} pixels in "
-                f"{self._subject()}, got none ({len(bad)} bad files, {catalogue.ignored} files of other kinds)"
+                f"{self._subject()}, got none ({len(bad)} bad files, {catalogue.ignored} files of other kinds); give "
+                f"the folder or archive that holds them, or a smaller size"
                 f"{named(bad)}"
             )
         parts: Parts = {split: [] for split in SPLITS}
@@ -271,9 +272,12 @@ class Patches(PictureFiles):
             raise ValueError(f'{self._word}: {error}, or use split_by = "region"') from error
         return {split: photos[mine] for split, mine in chosen.items()}
 
+    def _address(self, part: PhotoPart, survey: Survey, split: Split) -> str:
+        return f"{self._word}/{split}/{survey.names[part.photo]}"
+
     def _draw(self, part: PhotoPart, survey: Survey, split: Split, seed: int, n: int) -> Draw:
         """Return the first n crops of a part."""
-        address = f"{self._word}/{split}/{survey.names[part.photo]}"
+        address = self._address(part, survey, split)
         places = distinct_places(part.high * part.wide, n, rng_at(seed, address))
         flips = rng_at(seed, f"{address}/mirror").random(n) < 0.5 if self.mirror else np.zeros(n, bool)
         return places, flips

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,18 +36,21 @@ class PhotoPart:
     across: int
 
 
-def turns(limits: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def turns(limits: np.ndarray, n: int, rngs: Sequence[np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
     """Return, for n crops, the part and the number of the crop in its part: int64 [n] each.
 
-    The parts take turns; one that has no crop left is passed over.
+    The parts take turns, in each round in another random order, so that evenly spread rows are not all of one part; one
+    that has no crop left is passed over. A larger n begins with a smaller one.
 
     Args:
         limits: int64 [P], the crops that each part can give.
         n: how many, at most the sum of the limits.
+        rngs: P unused sources of the order.
 
     Example:
-        >>> turns(np.array([1, 3]), 4)
-        (array([0, 1, 1, 1]), array([0, 0, 1, 2]))
+        >>> which, turn = turns(np.array([1, 3]), 4, [np.random.default_rng(part) for part in range(2)])
+        >>> which.tolist(), turn.tolist()
+        ([1, 0, 1, 1], [0, 0, 1, 2])
     """
     low, high = 0, int(limits.max())
     while low < high:  # the fewest rounds that give n crops
@@ -55,7 +59,8 @@ def turns(limits: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     counts = np.minimum(limits, low)
     which = np.repeat(np.arange(len(limits)), counts)
     turn = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    order = np.lexsort((which, turn))[:n]
+    ranks = np.concatenate([rng.random(count) for rng, count in zip(rngs, counts.tolist(), strict=True)])
+    order = np.lexsort((ranks, turn))[:n]
     return which[order], turn[order]
 
 

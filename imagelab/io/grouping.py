@@ -67,7 +67,8 @@ def group_keys(names: Sequence[str], rule: str) -> np.ndarray:
 def _check_all(names: Sequence[str], keys: Sequence[str | None], rule: str, more: str = "") -> None:
     without = [name for name, key in zip(names, keys, strict=True) if not key]
     if without:
-        examples = ", ".join(map(repr, without[:EXAMPLES])) + (", ..." if len(without) > EXAMPLES else "")
+        rest = f" and {len(without) - EXAMPLES} more" if len(without) > EXAMPLES else ""
+        examples = ", ".join(map(repr, without[:EXAMPLES])) + rest
         raise ValueError(
             f"group {rule!r}: {len(without)} of {len(names)} pictures have no group by this rule: {examples}. Every "
             f"picture needs one; change the rule or move these pictures.{more}"

@@ -45,7 +45,8 @@ class Reading:
     def __post_init__(self) -> None:
         """Check the settings before a file is opened."""
         if self.black is not None and (self.white is None or not -float("inf") < self.black < self.white):
-            raise ValueError(f"black: expected a number below white, got black {self.black} and white {self.white}")
+            white = "no white" if self.white is None else f"white {self.white:g}"
+            raise ValueError(f"black: expected a number below white, got black {self.black:g} and {white}")
         least = 0.0 if self.black is None else self.black
         if self.white is not None and not least < self.white < float("inf"):
             raise ValueError(f"white: expected a number above {least:g}, got {self.white}")
