@@ -11,7 +11,7 @@ from imagelab.data.patches import SPLITS, Patches
 from imagelab.data.positions import SHUFFLED, distinct_places, turns
 from imagelab.io.large_pictures import resampled
 
-SIDES = {"a.png": (96, 160), "b.png": (90, 64), "sub/c.png": (128, 128)}
+SIDES = {"a.png": (96, 160), "b.png": (90, 60), "sub/c.png": (128, 128)}
 
 
 def marked(height: int, width: int, number: int) -> np.ndarray:
@@ -95,8 +95,8 @@ def test_crops_of_one_cell_are_a_group_and_there_are_as_many_as_disjoint_crops(p
     data = patches(photographs, mirror=False)
     sample = data.load("train", 1500, 0)
     assert sample.groups is not None
-    assert len(np.unique(sample.groups)) == 6 * 5 + 5 * 2 + 8 * 4  # rows x columns of 16 px in the train part of each
-    assert "72 for train" in data.card()
+    assert len(np.unique(sample.groups)) == 6 * 5 + 2 * 3 + 8 * 4  # rows x columns of 16 px in the train part of each
+    assert "68 for train" in data.card()
     for group in np.unique(sample.groups):
         mine = [sample.sources[row].split() for row in np.flatnonzero(sample.groups == group)]
         assert len({name for name, _, _ in mine}) == 1
@@ -110,12 +110,12 @@ def test_bad_small_and_equal_photographs_are_named_or_counted(photographs: Path)
     assert bad.keys() == {"torn.png", "strip.png"}
     assert "too small: 200 x 12 pixels; a crop is 16" in bad["strip.png"]
     card = patches(photographs).card()
-    assert "of 3 photographs" in card and "2 bad files, 1 equal copies" in card and "64 x 90 to 160 x 128" in card
+    assert "of 3 photographs" in card and "2 bad files, 1 equal copies" in card and "60 x 90 to 160 x 128" in card
     with pytest.raises(ValueError, match=r'on_bad = "stop".*\n.*torn.png'):
         patches(photographs, on_bad="stop").available(0)
     reasons = [each.reason for each in patches(photographs, size=32).bad_files()]
     assert any(
-        "64 x 90 pixels; its smallest part, 25% of a side, has no room for a crop of 32" in each for each in reasons
+        "60 x 90 pixels; its smallest part, 25% of a side, has no room for a crop of 32" in each for each in reasons
     )
 
 

@@ -61,7 +61,7 @@ def read(content: bytes, **reading: object) -> np.ndarray:
 def refusal(content: bytes, **reading: object) -> str:
     with pytest.raises(ValueError) as caught:
         read(content, **reading)
-    assert not any(secret in str(caught.value) for secret in SECRETS)
+    assert not any(secret[:8].lower() in str(caught.value).lower() for secret in SECRETS)
     return str(caught.value)
 
 
@@ -97,7 +97,9 @@ def test_damaged_and_hostile_files_are_refused_in_words_and_nothing_is_printed(
 ) -> None:
     whole = dicom(CLIPPED)
     cases = {
-        "damaged": whole[:-100],
+        "pixels of this DICOM file": whole[:-100],
+        "a damaged DICOM file": dicom(CLIPPED, RescaleSlope="2.000000").replace(b"2.000000", b"Miller^A"),
+        "expected MONOCHROME1": whole.replace(b"MONOCHROME2 ", b"miller^aurel"),  # pydicom would quote it in a warning
         "without a picture": dicom(CLIPPED, Rows=0),
         "more than the limit": dicom(CLIPPED, Rows=65535, Columns=65535),
         "are damaged": dicom(CLIPPED, Rows=4000),
@@ -105,7 +107,7 @@ def test_damaged_and_hostile_files_are_refused_in_words_and_nothing_is_printed(
         "no number that can be used": dicom(CLIPPED, RescaleSlope="0"),
         "deflated as a whole": whole[:200] + b"1.2.840.10008.1.2.1.99" + whole[200:],
     }
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         for words, content in cases.items():
             assert words in refusal(content)
@@ -118,7 +120,7 @@ def test_damaged_and_hostile_files_are_refused_in_words_and_nothing_is_printed(
                 read_picture(io.BytesIO(bytes(torn)))
             except ValueError as error:
                 assert not any(secret in str(error) for secret in SECRETS)
-    assert capsys.readouterr() == ("", "")
+    assert not heard and capsys.readouterr() == ("", "")
 
 
 def test_a_group_is_an_element_that_exists_in_every_file(dicom: Write, tmp_path: Path) -> None:
