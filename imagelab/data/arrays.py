@@ -17,7 +17,7 @@ from ..io.annotation_lists import changed, class_columns
 from ..io.arrays import Layout, array_file, labels_beside, planar_view
 from ..io.catalogue import Catalogue, digest, shown
 from ..io.decode import stretches
-from ..io.depth import ValueForm, Window, levels_of
+from ..io.depth import ValueForm, ValueWindow, levels_of
 from ..io.reading import Picture, Reading
 from .picture_set import FilePath, PictureSet, found_at
 
@@ -81,7 +81,7 @@ class Arrays(PictureSet):
             levels = levels_of(form, stated)
             values = planar[row] if planar.dtype == np.uint8 else levels.bytes_of(np.asarray(planar[row]))
             levels.check()
-            cut = stated.cut if isinstance(stated, Window) else 0
+            cut = stated.cut if isinstance(stated, ValueWindow) else 0
             return Picture(np.broadcast_to(values, (3, *planar.shape[2:])), deep=form.bits > 8, cut=cut)
 
         stated = () if self.white is None else (self.white, self.black)

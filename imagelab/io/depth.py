@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["Levels", "Stated", "ValueForm", "Window", "levels_of", "white_of"]
+__all__ = ["Levels", "Stated", "ValueForm", "ValueWindow", "levels_of", "white_of"]
 
 NARROW = 4095  # largest value of a 12-bit camera; a 16-bit picture below it has most likely another white
 SLACK = 1e-6  # of white: what float arithmetic may put beyond black and white
@@ -20,7 +20,7 @@ OR_SAVE = "or save it with 8 or 16 unsigned bits"
 
 
 @dataclass
-class Window:
+class ValueWindow:
     """Black and white as the user states them; made new for each picture, because it counts.
 
     Attributes:
@@ -34,13 +34,13 @@ class Window:
     cut: int = 0
 
 
-Stated = float | Window | None
+Stated = float | ValueWindow | None
 """What the user has stated: white alone (black is 0), black and white, or nothing."""
 
 
 def white_of(stated: Stated) -> float | None:
     """Return the value that the user calls white."""
-    return stated.white if isinstance(stated, Window) else stated
+    return stated.white if isinstance(stated, ValueWindow) else stated
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Levels:
 
     white: float
     doubted: bool = False
-    window: Window | None = None
+    window: ValueWindow | None = None
     unknown: str = ""
     least: float = 0.0
     most: float = 0.0
@@ -134,7 +134,7 @@ class Levels:
             )
 
 
-def _windowed(values: np.ndarray, window: Window, least: float, most: float) -> np.ndarray:
+def _windowed(values: np.ndarray, window: ValueWindow, least: float, most: float) -> np.ndarray:
     if not np.isfinite(least + most):
         raise ValueError("values that are NaN or infinite")
     if least < window.black or most > window.white:
@@ -154,7 +154,7 @@ def levels_of(form: ValueForm, stated: Stated) -> Levels:
     largest = float(2**form.bits - 1)
     if form.kind == "u" and form.bits <= 8:
         return Levels(largest)
-    if isinstance(stated, Window):
+    if isinstance(stated, ValueWindow):
         return Levels(stated.white, window=stated)
     if stated is not None:
         return Levels(float(stated))

@@ -120,7 +120,7 @@ def _suffixes() -> tuple[frozenset[str], Mapping[str, str]]:
     if importlib.util.find_spec("pydicom") is not None:
         read.update(_BY_PYDICOM)
     else:
-        refused |= dict.fromkeys(_BY_PYDICOM, "DICOM; pip install pydicom, or save it as PNG")
+        refused |= dict.fromkeys(_BY_PYDICOM, 'DICOM; pip install "imagelab-collapse[dicom]", or save it as PNG')
     if not features.check("avif"):
         read.discard(".avif")
         refused[".avif"] = "AVIF; install a Pillow that reads it, or save it as PNG"

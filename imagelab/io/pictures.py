@@ -18,7 +18,7 @@ from ..images import check_images
 from .atomic import written_whole
 from .chatter import listening, said
 from .decoders import layers_of, pages_of
-from .depth import Stated, Window
+from .depth import Stated, ValueWindow
 from .formats import FORMATS, PIXEL_LIMIT, content_reason
 from .layers import Layers, pixels_of
 from .marks import Origin, png_marks
@@ -136,7 +136,7 @@ def finished(layers: Layers, reading: Reading, stored: int, lines: list[str], wh
     """
     pixels = pixels_of(layers, reading.alpha_over)
     remarks = tuple(dict.fromkeys(layers.remarks))
-    cut = white.cut if isinstance(white, Window) else 0
+    cut = white.cut if isinstance(white, ValueWindow) else 0
     return Picture(pixels, layers.transparent, layers.deep, layers.several, remarks, tuple(lines), stored, cut)
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from .depth import Stated, Window
+from .depth import Stated, ValueWindow
 
 __all__ = ["Page", "Picture", "Reading", "Source"]
 
@@ -61,7 +61,7 @@ class Reading:
 
     def stated(self) -> Stated:
         """Return black and white for one picture; a new object each time where values beyond them are counted."""
-        return self.white if self.black is None or self.white is None else Window(self.black, self.white)
+        return self.white if self.black is None or self.white is None else ValueWindow(self.black, self.white)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imagelab.io.depth import Levels, ValueForm, Window, levels_of
+from imagelab.io.depth import Levels, ValueForm, ValueWindow, levels_of
 
 
 @pytest.mark.parametrize("bits", [1, 8, 10, 12, 16])
@@ -42,7 +42,7 @@ def test_the_flags_that_are_named_fit_the_values(values: list[float], flags: str
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
 def test_between_a_stated_black_and_white_values_are_rounded_and_beyond_them_cut_and_counted(dtype: type):
-    window = Window(100, 300)
+    window = ValueWindow(100, 300)
     levels = levels_of(ValueForm("f", 32), window)
     assert levels.bytes_of(np.array([0, 99, 100, 101, 200, 300, 301], dtype)).tolist() == [0, 0, 0, 1, 128, 255, 255]
     assert levels.bytes_of(np.array([400], dtype)).tolist() == [255]
@@ -53,11 +53,11 @@ def test_between_a_stated_black_and_white_values_are_rounded_and_beyond_them_cut
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_refused_in_a_window_too(value: float):
     with pytest.raises(ValueError, match="NaN or infinite"):
-        levels_of(ValueForm("f", 32), Window(0, 1)).bytes_of(np.array([0.5, value]))
+        levels_of(ValueForm("f", 32), ValueWindow(0, 1)).bytes_of(np.array([0.5, value]))
 
 
 def test_a_window_is_not_for_bytes():
-    assert levels_of(ValueForm("u", 8), Window(10, 20)).bytes_of(np.array([5, 255], np.uint8)).tolist() == [5, 255]
+    assert levels_of(ValueForm("u", 8), ValueWindow(10, 20)).bytes_of(np.array([5, 255], np.uint8)).tolist() == [5, 255]
 
 
 @pytest.mark.parametrize("values", [[np.nan, 0.5], [np.inf, 0.5], [-0.1, 0.5], [0.5, 1.1]])

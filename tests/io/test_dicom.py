@@ -98,7 +98,8 @@ def test_damaged_and_hostile_files_are_refused_in_words_and_nothing_is_printed(
     whole = dicom(CLIPPED)
     cases = {
         "pixels of this DICOM file": whole[:-100],
-        "a damaged DICOM file": dicom(CLIPPED, RescaleSlope="2.000000").replace(b"2.000000", b"Miller^A"),
+        "a damaged DICOM file": whole.replace(b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00FL"),
+        "RescaleIntercept is no number": dicom(CLIPPED, RescaleSlope="2.000000").replace(b"2.000000", b"Miller^A"),
         "expected MONOCHROME1": whole.replace(b"MONOCHROME2 ", b"miller^aurel"),  # pydicom would quote it in a warning
         "without a picture": dicom(CLIPPED, Rows=0),
         "more than the limit": dicom(CLIPPED, Rows=65535, Columns=65535),
