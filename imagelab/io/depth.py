@@ -101,7 +101,7 @@ class Levels:
         if not (-slack <= least and most <= self.white + slack):
             raise ValueError(
                 f"values from {least:g} to {most:g}, but black is 0 and white is {self.white:g}; to cut what is beyond "
-                f"them, state both: --black 0 --white {self.white:g} (in Python black=0, white={self.white:g})"
+                f"them, state both: --data.black 0 --data.white {self.white:g} (in Python black=0, white={self.white:g})"
             )
         self.most = max(self.most, most)
         if self.doubted and self.repeated and self.most <= NARROW:
@@ -119,7 +119,7 @@ class Levels:
         """
         if self.unknown:
             low, example = self.least < 0, "1" if 0 < self.most <= 1 else f"{self.most:g}"
-            flags = f"--black {self.least:g} --white {example}" if low else f"--white {example}"
+            flags = f"--data.black {self.least:g} --data.white {example}" if low else f"--white {example}"
             python = f"black={self.least:g}, white={example}" if low else f"white={example}"
             which = "which values are black and white" if low else "which value is white"
             raise ValueError(

@@ -215,7 +215,7 @@ def _window_named(found: Any) -> str:
         return ""
     if not (np.isfinite(middle) and np.isfinite(wide) and wide > 0):
         return ""
-    return f". The window in this file: --black {middle - wide / 2:g} --white {middle + wide / 2:g}"
+    return f". The window in this file: black {middle - wide / 2:g}, white {middle + wide / 2:g}"
 
 
 def _number(found: Any, name: str, default: int) -> int:

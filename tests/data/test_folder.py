@@ -486,7 +486,7 @@ def test_a_stated_black_and_white_hold_for_all_pictures_and_the_card_counts_what
     for number, each in enumerate(values):
         Image.fromarray(each).save(tmp_path / f"{number}.png")
     refused = Folder(path=tmp_path, size=16, white=4095, cache=False)
-    with pytest.raises(ValueError, match=r"black is 0 and white is 4095; to cut .*--black 0 --white 4095"):
+    with pytest.raises(ValueError, match=r"black is 0 and white is 4095; to cut .*--data.black 0 --data.white 4095"):
         refused.available(0)
     data = Folder(path=tmp_path, size=16, white=4095, black=95, channels=1, cache=False)
     sample = data.load("train", 6, 0)

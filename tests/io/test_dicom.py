@@ -76,7 +76,7 @@ def test_rescaled_values_need_a_stated_black_and_white_and_the_window_of_the_fil
     ct = dicom(CLIPPED, RescaleSlope="2", RescaleIntercept="-1024", WindowCenter="40", WindowWidth="400")
     told = refusal(ct)
     assert "rescaled DICOM values without an agreed white, from -1024 to 7136" in told
-    assert told.endswith("The window in this file: --black -160 --white 240")
+    assert told.endswith("The window in this file: black -160, white 240")
     picture = read_picture(io.BytesIO(ct), Reading(black=-1024, white=3071))
     expected = np.rint((CLIPPED * 2.0) * 255.0 / 4095).clip(0, 255)
     assert_array_equal(picture.pixels[0], expected)
