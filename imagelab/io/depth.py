@@ -101,7 +101,7 @@ class Levels:
         if not (-slack <= least and most <= self.white + slack):
             raise ValueError(
                 f"values from {least:g} to {most:g}, but black is 0 and white is {self.white:g}; to cut what is beyond "
-                f"them, state both: --data.black 0 --data.white {self.white:g} (in Python black=0, white={self.white:g})"
+                f"them, state both: --data.black 0 --data.white {self.white:g} (in Python black=0, white=...)"
             )
         self.most = max(self.most, most)
         if self.doubted and self.repeated and self.most <= NARROW:
