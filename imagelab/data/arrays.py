@@ -111,7 +111,7 @@ def _form_of(planar: np.ndarray, white: float | None, name: str) -> ValueForm:
     finite = first[np.isfinite(first)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     black = f"{low:g}" if low < 0 else ""
-    largest = "1" if 0 < high <= 1 else f"{high:g}"
+    largest = "1" if high <= 1 else f"{high:g}"
     flags = f"--data.black {black} --data.white {largest}" if black else f"--data.white {largest}"
     python = f"black={black}, white={largest}" if black else f"white={largest}"
     raise ValueError(

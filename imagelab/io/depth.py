@@ -118,7 +118,7 @@ class Levels:
                 and are not those of a dark picture of 8 bits; or if no white is agreed and none was stated.
         """
         if self.unknown:
-            low, example = self.least < 0, "1" if 0 < self.most <= 1 else f"{self.most:g}"
+            low, example = self.least < 0, "1" if self.most <= 1 else f"{self.most:g}"
             flags = f"--data.black {self.least:g} --data.white {example}" if low else f"--white {example}"
             python = f"black={self.least:g}, white={example}" if low else f"white={example}"
             which = "which values are black and white" if low else "which value is white"

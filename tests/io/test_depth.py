@@ -31,7 +31,8 @@ def test_other_values_have_no_agreed_white(form: ValueForm):
 
 
 @pytest.mark.parametrize(
-    ("values", "flags"), [([0, 0.25], "--white 1 "), ([-1024, 3071], "--data.black -1024 --data.white 3071 ")]
+    ("values", "flags"),
+    [([0, 0.25], "--white 1 "), ([0, 0], "--white 1 "), ([-1024, 3071], "--data.black -1024 --data.white 3071 ")],
 )
 def test_the_flags_that_are_named_fit_the_values(values: list[float], flags: str):
     levels = levels_of(ValueForm("f", 32), None)
