@@ -28,6 +28,7 @@ FEATURES = {
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
     "query": ("duckdb",),
+    "ray": ("ray",),
 }
 """The extras of the package, and the modules that each brings."""
 
