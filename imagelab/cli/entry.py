@@ -41,10 +41,12 @@ from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
+from .query import query_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
 from .sign import sign_command
 from .statistics import statistics_command
+from .sweep import sweep_command
 from .watch import watch as watch_command
 from .weights import weights_app
 
@@ -68,7 +70,8 @@ RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
 app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
 app.command(resume, group=RUN, sort_key=2)
 app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
-app.command(check_command, name="check", group=RUN, sort_key=4)
+app.command(sweep_command, name="sweep", help_flags=[], group=RUN, sort_key=4)
+app.command(check_command, name="check", group=RUN, sort_key=5)
 app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)
@@ -80,6 +83,7 @@ app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
 app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
 app.command(detect_command, name="detect", group=MEASURE, sort_key=4)
 app.command(import_run, name="import", group=MEASURE, sort_key=5)
+app.command(query_command, name="query", group=MEASURE, sort_key=6)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
