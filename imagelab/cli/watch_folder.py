@@ -13,14 +13,14 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from pydantic import BaseModel, Field
 
-from ..evaluation.growing_folder import BatchForm, ProductionBatch, list_batches
+from ..evaluation.growing_folder import BatchForm, list_batches
 from ..evaluation.named_pictures import open_named
 from ..evaluation.production_alarm import POOLED, AlarmReference
 from ..evaluation.production_watch import ProductionWatch, pixels_digest
@@ -41,6 +41,7 @@ ALARM = 3
 
 HEAD = ("batch", "pictures", "alone", "limit", f"last {POOLED}", "limit", "verdict", "moved most (sigma)")
 WIDTHS = (20, 8, 6, 6, 6, 6, 12, 0)
+NUMBERS = range(1, 6)  # columns that are set to the right
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -213,11 +214,10 @@ def _say(record: Mapping[str, Any], as_json: bool, first: bool) -> None:
         out.print(f"  identical to another picture of the batch: {record['identical']}", markup=False)
 
 
-def _line(cells: Any) -> str:
-    aligned: list[Literal["left", "right"]] = ["left", *["right"] * 5, "left", "left"]
+def _line(cells: Sequence[str]) -> str:
     padded = [
-        cell.ljust(width) if side == "left" else cell.rjust(width)
-        for cell, width, side in zip(cells, WIDTHS, aligned, strict=True)
+        cell.rjust(width) if place in NUMBERS else cell.ljust(width)
+        for place, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
     ]
     return "  ".join(padded).rstrip()
 

@@ -188,6 +188,11 @@ class AlarmReference:
         return (*self._sorted, *(f"spread of {name}" for name in self._sorted), WHOLE)
 
     @property
+    def width(self) -> int:
+        """Columns S whose sums are kept of a batch."""
+        return self._table.shape[1]
+
+    @property
     def draws(self) -> int:
         """Draws from REAL for each size of a batch, so that 10 of them lie beyond the threshold of a look."""
         return math.ceil(BEYOND / self.rate_of_look)

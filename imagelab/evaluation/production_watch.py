@@ -104,13 +104,17 @@ class ProductionWatch:
         return record
 
     def _of_one_form(self, opened: OpenedImages) -> np.ndarray:
-        form = tuple(self.settings["form"])
-        if opened.images.shape[1:] != form:
+        form, images = tuple(self.settings["form"]), opened.images
+        if (form[0], images.shape[1]) == (1, 3) and (images == images[:, :1]).all():
+            images = images[:, :1]  # grey pictures in colour files
+        elif (form[0], images.shape[1]) == (3, 1):
+            images = images.repeat(3, axis=1)
+        if images.shape[1:] != form:
             raise ValueError(
-                f"expected pictures of form {form} as in REAL (channels, height, width), got {opened.images.shape[1:]}; "
+                f"expected pictures of form {form} as in REAL (channels, height, width), got {images.shape[1:]}; "
                 "--size brings all to one size"
             )
-        return opened.images
+        return images
 
     def _said(self, sums: BatchSums) -> dict[str, Any]:
         """Look at a batch alone and with those before it; return the verdict."""
@@ -133,9 +137,11 @@ class ProductionWatch:
     def _read(self, path: Path) -> None:
         with parsing(path, "the state of imagelab watch --folder"):
             found = json_value(path.read_text(encoding="utf-8"), path)
-            former, self.records = found["settings"], list(found["batches"])
+            former, self.records = dict(found["settings"]), list(found["batches"])
             self.seen = set(found["seen"])
             self._pool = [BatchSums(e["count"], e["independent"], np.array(e["sums"], float)) for e in found["pool"]]
+            if any(each.sums.shape != (self.reference.width,) or each.count < 1 for each in self._pool):
+                raise ValueError(f"expected {self.reference.width} sums of every batch in the pool")
             _ = self.names
         changed = [name for name in self.settings if former.get(name) != self.settings[name]]
         if changed:
