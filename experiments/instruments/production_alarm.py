@@ -33,10 +33,10 @@ RATE = 0.1  # stated, of any false alarm in 100 batches; the default of the comm
 RATES = {0.9: 20, 0.1: 10}
 """Stated rate of any false alarm in 100 batches -> series of batches, each with a REAL of its own."""
 
-POOL, BATCHES = 6_000, 100
+POOL, BATCHES = 8_000, 100
 CASES = {
-    "faces": ((1000, 100), (500, 300), (300, 60)),
-    "textures": ((1000, 100), (300, 60)),
+    "textures": ((500, 100), (300, 60)),
+    "faces": ((500, 100), (500, 300), (300, 60)),
 }
 """Pictures -> (pictures of REAL, pictures of a batch)."""
 
@@ -189,7 +189,7 @@ def main() -> None:
         return
     print(f"pictures   REAL batch  stated  batches  alone last {POOLED}    rings  series      largest at the alarm")
     for name, cases in CASES.items():
-        data = Faces(size=64, freckle_rate=0.6) if name == "faces" else Textures(size=64)
+        data = Faces(size=32, freckle_rate=0.6) if name == "faces" else Textures(size=32)
         source = Source.of(data.load("train", 600 if chosen.quick else POOL, SEED).images)
         for real, batch in cases[-1:] if chosen.quick else cases:
             for rate, repeats in RATES.items():

@@ -132,6 +132,7 @@ def _opened(asked: FolderOptions, place: Path) -> ProductionWatch:
         err.print(f"REAL: {note}", markup=False)
     settings: Mapping[str, Any] = {
         "real_sha256": pixels_digest(opened.images),
+        "pictures": len(opened),
         "form": list(opened.images.shape[1:]),
         "batch": asked.batch,
         "rate": asked.rate,
@@ -182,10 +183,10 @@ def _judge_complete(watch: ProductionWatch, folder: Path, form: BatchForm, asked
 def _say_how(watch: ProductionWatch, asked: FolderOptions) -> None:
     reference = watch.reference
     for line in (
-        f"REAL: {reference.count:,} pictures; {len(reference.names)} measurements a look, thresholds from "
-        f"{reference.draws:,} random draws of the batch's size from REAL",
-        f"false alarms: {asked.rate / 100:.2%} of batches, and at most {asked.rate:.0%} of series of 100 batches, if "
-        "nothing differs from REAL (see the limits in the guide)",
+        f"REAL: {watch.settings['pictures']:,} pictures; {len(reference.names)} measurements a look, thresholds from "
+        f"{reference.draws:,} random draws of the batch's size from three quarters of them",
+        f"false alarms: {asked.rate / 100:.2%} of batches, and at most {asked.rate:.0%} of series of 100 batches if "
+        "nothing differs from REAL",
         f"state: {watch.place} ({len(watch.records)} batches before)",
     ):
         out.print(line, markup=False)

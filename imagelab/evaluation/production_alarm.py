@@ -2,16 +2,19 @@
 
 REAL holds pictures as they should be. A batch of n pictures is compared with it by a small fixed set of measurements:
 
-    level, spread   of every reading of a picture (brightness, fine detail, distance from the nearest picture of REAL):
+    level, spread   of every reading of a picture (brightness, fine detail, distance from the nearest real picture):
                     the mean of u - 1/2 and of (u - 1/2)^2, where u is the rank of the picture's reading in REAL, 0..1
                     (Mann-Whitney and Mood statistics: no outlier and no unit matters)
     the whole       log of the squared distance of the mean embeddings of batch and REAL, an RBF kernel on the encoder's
                     features by 128 random frequencies; it sees lost variety, too
 
-The null distribution is drawn from REAL itself: n pictures at random (by whole groups where groups are known) against
-the others, some ten thousand times. Every measurement is divided by its standard deviation over these draws, or by what
-a normal variable with the same outer thousandth has, if that is more. The threshold is the upper quantile of the
-LARGEST of them (max-t), so that the rate holds for the whole set.
+A quarter of REAL, by the seed, is the ruler: it sets the units of the features, and the distances are taken from it.
+The other three quarters are what batches are compared with; they and pictures of the same kind are exchangeable.
+
+The null distribution is drawn from these themselves: n pictures at random (whole groups where groups are known)
+against the others, some ten thousand times. Every measurement is divided by its standard deviation over these draws, or
+by what a normal variable with the same outer thousandth has, if that is more. The threshold is the upper quantile of
+the LARGEST of them (max-t), so that the rate holds for the whole set.
 
 A batch is looked at twice: alone, and pooled with the batches before it (at most 8), which sees a slow change. Each
 look has half of the rate of a batch, and a batch has a hundredth of the rate of 100 batches. Both steps are Boole's
@@ -58,7 +61,8 @@ BEYOND = 10  # draws beyond the threshold, of which its own error is a third
 LOOKS = 2
 OUTER, OUTER_SIGMAS = 1e-3, 3.0902  # a normal variable exceeds so many standard deviations with this chance
 AT_ONCE = 1000  # draws
-NEAREST = "distance from the nearest of REAL"
+NEAREST = "distance from real pictures"
+RULER = 4  # one part of so many sets the units
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,22 +168,22 @@ class AlarmReference:
             raise ValueError(f"REAL: expected {REAL_FEWEST} {kind} or more, got {real.independent}; give more")
         if not 0.01 <= rate <= 0.9:
             raise ValueError(f"rate: expected a chance of .01 to .9 in 100 batches, got {rate:g}")
-        self.rate, self.seed, self.device, self.count = rate, seed, device, len(real)
-        seen = features(real, PRIMARY, device).astype(np.float64)
-        self._mean, self._spread = seen.mean(axis=0), seen.std(axis=0, ddof=1)
+        self.rate, self.seed, self.device = rate, seed, device
+        groups = np.arange(len(real)) if real.groups is None else np.unique(real.groups, return_inverse=True)[1]
+        seen, read = features(real, PRIMARY, device).astype(np.float64), _read(real)
+        is_ruler = _part(groups, seed)
+        self._mean, self._spread = seen[is_ruler].mean(axis=0), seen[is_ruler].std(axis=0, ddof=1)
         self._alive = varying(self._mean, self._spread)
         if not self._alive.any():
             raise ValueError("REAL: its pictures are all alike; expected pictures that differ")
-        self._points = self._standardised(seen)
-        rng = rng_at(seed, "production-alarm/frequencies")
-        width = median_distance(self._points)
-        self._frequencies = rng.standard_normal((self._points.shape[1], FREQUENCIES)) / width
-        read = {**_read(real), NEAREST: _nearest(self._points, self._points, own=True)}
-        self._sorted = {name: np.sort(values) for name, values in read.items() if np.ptp(values) > 0}
-        self._table = self._columns(read, self._points, own=True)
-        self._total = self._table.sum(axis=0)
-        groups = np.arange(len(real)) if real.groups is None else real.groups
-        self._group_of = np.unique(groups, return_inverse=True)[1]
+        self._ruler, points = self._standardised(seen[is_ruler]), self._standardised(seen[~is_ruler])
+        rng, width = rng_at(seed, "production-alarm/frequencies"), median_distance(self._ruler)
+        self._frequencies = rng.standard_normal((points.shape[1], FREQUENCIES)) / width
+        kept = {name: values[~is_ruler] for name, values in read.items()} | {NEAREST: _nearest(points, self._ruler)}
+        self._sorted = {name: np.sort(values) for name, values in kept.items() if np.ptp(values) > 0}
+        self._table = self._columns(kept, points, own=True)
+        self._total, self.count = self._table.sum(axis=0), len(points)
+        self._group_of = np.unique(groups[~is_ruler], return_inverse=True)[1]
         self._known: dict[int, Calibration] = {}
 
     @property
@@ -205,11 +209,11 @@ class AlarmReference:
     def sums(self, batch: ImageSet) -> BatchSums:
         """Return what is kept of a batch of pictures of the same form as REAL."""
         points = self._standardised(features(batch, PRIMARY, self.device).astype(np.float64))
-        read = {**_read(batch), NEAREST: _nearest(points, self._points, own=False)}
+        read = {**_read(batch), NEAREST: _nearest(points, self._ruler)}
         return BatchSums(len(batch), batch.independent, self._columns(read, points, own=False).sum(axis=0))
 
     def size_for(self, count: int) -> int:
-        """Return how many pictures are drawn for a set of ``count``: half of REAL at most."""
+        """Return how many pictures are drawn for a set of ``count``: half of those that are drawn from at most."""
         return min(count, self.count // 2)
 
     def calibration(self, count: int) -> Calibration:
@@ -317,14 +321,20 @@ def _units(size: int, values: np.ndarray) -> Calibration:
     return Calibration(size, centre, below, above, math.inf)
 
 
-def _nearest(points: np.ndarray, real: np.ndarray, own: bool) -> np.ndarray:
-    """Return the distance of each point from the nearest real one, float64 [N]; not from itself where they are own."""
-    found = np.empty(len(points))
-    squares = np.einsum("nd,nd->n", real, real)
+def _part(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return which pictures are the ruler, bool [N]: a quarter of the groups."""
+    count = int(groups.max()) + 1
+    chosen = np.zeros(count, bool)
+    chosen[rng_at(seed, "production-alarm/ruler").permutation(count)[: count // RULER]] = True
+    return chosen[groups]
+
+
+def _nearest(points: np.ndarray, ruler: np.ndarray) -> np.ndarray:
+    """Return the distance of each point from the nearest one of the ruler: float64 [N]."""
+    squares = np.einsum("nd,nd->n", ruler, ruler)
+    found = []
     for first in range(0, len(points), AT_ONCE):
         some = points[first : first + AT_ONCE]
-        distances = np.einsum("nd,nd->n", some, some)[:, None] + squares - 2.0 * some @ real.T
-        if own:
-            distances[np.arange(len(some)), first + np.arange(len(some))] = np.inf
-        found[first : first + len(some)] = np.sqrt(np.maximum(distances.min(axis=1), 0.0))
-    return found
+        distances = np.einsum("nd,nd->n", some, some)[:, None] + squares - 2.0 * some @ ruler.T
+        found.append(np.sqrt(np.maximum(distances.min(axis=1), 0.0)))
+    return np.concatenate(found)

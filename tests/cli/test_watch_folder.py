@@ -35,9 +35,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ask(*words: str) -> int:
+def ask(*words: str, folder: str = "made") -> int:
     with pytest.raises(SystemExit) as left:
-        main(["watch", "--folder", "made", "--real", "real.npy", "--once", "--settle", "0", "--rate", "0.5", *words])
+        main(["watch", "--folder", folder, "--real", "real.npy", "--once", "--settle", "0", "--rate", "0.5", *words])
     return int(left.value.code or 0)
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_picture_is_named_and_a_small_batch_is_not_judged(here: Path, 
     assert "not measured" in said and "expected pictures of form (1, 16, 16)" in said and "got (1, 8, 16)" in said
     lone = here / "lone"
     save(lone / "b1", draw(20, 1))
-    assert ask("--folder", "lone") == 1
+    assert ask(folder="lone") == 1
     assert "20 pictures are too few for an alarm; 50 are needed" in capsys.readouterr().out
 
 
