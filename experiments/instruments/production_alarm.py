@@ -30,7 +30,7 @@ from imagelab.seeds import rng_at
 
 SEED = 270_411
 RATE = 0.1  # stated, of any false alarm in 100 batches; the default of the command
-RATES = {0.9: 20, 0.1: 10}
+RATES = {0.9: 40, 0.1: 40}
 """Stated rate of any false alarm in 100 batches -> series of batches, each with a REAL of its own."""
 
 POOL, BATCHES = 8_000, 100

@@ -22,6 +22,8 @@ inequality, which needs no independence. This matters: all batches are compared 
 they share. A CUSUM adds that accident up for ever and rings in the end although nothing has changed; a constant level
 with a bounded pool does not. The rates hold on average over draws of REAL.
 
+A reading that is the same in more than half of REAL (no pixel burnt out) is left out.
+
 What it does not see: changes that neither the readings nor the encoder notice; a false alarm and a true one look alike.
 
 References:
@@ -44,7 +46,16 @@ from ..metrics.rbf import median_distance
 from ..seeds import rng_at
 from .picture_readings import picture_readings, reading_names
 
-__all__ = ["BATCH_FEWEST", "POOLED", "REAL_FEWEST", "AlarmReference", "BatchSums", "Calibration", "Look", "look_at"]
+__all__ = [
+    "BATCH_FEWEST",
+    "POOLED",
+    "REAL_FEWEST",
+    "AlarmLook",
+    "AlarmReference",
+    "AlarmThresholds",
+    "BatchSums",
+    "look_at",
+]
 
 BATCH_FEWEST = 50
 """Independent pictures (groups, where known) of a batch below which no alarm is decided."""
@@ -90,7 +101,7 @@ class BatchSums:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class AlarmThresholds:
     """What the draws from REAL say of sets of one size.
 
     Attributes:
@@ -116,7 +127,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Look:
+class AlarmLook:
     """One comparison of pictures with REAL.
 
     Attributes:
@@ -180,15 +191,15 @@ class AlarmReference:
         rng, width = rng_at(seed, "production-alarm/frequencies"), median_distance(self._ruler)
         self._frequencies = rng.standard_normal((points.shape[1], FREQUENCIES)) / width
         kept = {name: values[~is_ruler] for name, values in read.items()} | {NEAREST: _nearest(points, self._ruler)}
-        self._sorted = {name: np.sort(values) for name, values in kept.items() if np.ptp(values) > 0}
+        self._sorted = {name: np.sort(values) for name, values in kept.items() if _is_varied(values)}
         self._table = self._columns(kept, points, own=True)
         self._total, self.count = self._table.sum(axis=0), len(points)
         self._group_of = np.unique(groups[~is_ruler], return_inverse=True)[1]
-        self._known: dict[int, Calibration] = {}
+        self._known: dict[int, AlarmThresholds] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The measurements, in the order of a :class:`Calibration`."""
+        """The measurements, in the order of a :class:`AlarmThresholds`."""
         return (*self._sorted, *(f"spread of {name}" for name in self._sorted), WHOLE)
 
     @property
@@ -216,7 +227,7 @@ class AlarmReference:
         """Return how many pictures are drawn for a set of ``count``: half of those that are drawn from at most."""
         return min(count, self.count // 2)
 
-    def calibration(self, count: int) -> Calibration:
+    def calibration(self, count: int) -> AlarmThresholds:
         """Return thresholds for sets of ``count`` pictures; the draws are made once for each size."""
         size = self.size_for(count)
         if size not in self._known:
@@ -260,7 +271,7 @@ class AlarmReference:
         waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / math.sqrt(FREQUENCIES)
         return np.concatenate([np.stack([*levels, *spreads], axis=1), waves], axis=1)
 
-    def _calibrated(self, size: int) -> Calibration:
+    def _calibrated(self, size: int) -> AlarmThresholds:
         rng = rng_at(self.seed, "production-alarm/draws", size)
         table = self._table.astype(np.float32)
         found = []
@@ -289,7 +300,7 @@ class AlarmReference:
             yield taken[:, self._group_of]
 
 
-def look_at(reference: AlarmReference, batches: Sequence[BatchSums]) -> Look:
+def look_at(reference: AlarmReference, batches: Sequence[BatchSums]) -> AlarmLook:
     """Compare one batch, or several taken together, with REAL.
 
     Args:
@@ -300,7 +311,7 @@ def look_at(reference: AlarmReference, batches: Sequence[BatchSums]) -> Look:
     known = reference.calibration(together.count)
     sigmas = known.sigmas(reference.against_real(together))
     named = dict(zip(reference.names, map(float, sigmas), strict=True))
-    return Look(len(batches), together.count, named, known.threshold)
+    return AlarmLook(len(batches), together.count, named, known.threshold)
 
 
 def _read(pictures: ImageSet) -> dict[str, np.ndarray]:
@@ -312,13 +323,18 @@ def _read(pictures: ImageSet) -> dict[str, np.ndarray]:
     return dict(zip(reading_names(pictures.images.shape[1]), values.T, strict=True))
 
 
-def _units(size: int, values: np.ndarray) -> Calibration:
+def _units(size: int, values: np.ndarray) -> AlarmThresholds:
     """Return centre and units of measurements, float64 [draws,M], without a threshold yet."""
     centre, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
     centre[:-1] = 0.0  # of ranks, exactly
     low, high = np.quantile(values - centre, (OUTER, 1.0 - OUTER), axis=0)
     below, above = (np.maximum(spread, each / OUTER_SIGMAS) for each in (-low, high))
-    return Calibration(size, centre, below, above, math.inf)
+    return AlarmThresholds(size, centre, below, above, math.inf)
+
+
+def _is_varied(values: np.ndarray) -> bool:
+    """Whether at most half of the values are the same: of rarer ones too few are known for a rate of false alarms."""
+    return int(np.unique(values, return_counts=True)[1].max()) <= len(values) / 2
 
 
 def _part(groups: np.ndarray, seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from ..io.untrusted import few, json_value, parsing, shown
 from ..metrics import ImageSet
 from .growing_folder import ProductionBatch, states_of
 from .named_pictures import open_named
-from .production_alarm import BATCH_FEWEST, POOLED, AlarmReference, BatchSums, Look, look_at
+from .production_alarm import BATCH_FEWEST, POOLED, AlarmLook, AlarmReference, BatchSums, look_at
 from .sources import OpenedImages, Opening
 
 __all__ = ["ProductionWatch", "pixels_digest"]
@@ -117,10 +117,10 @@ class ProductionWatch:
         return images
 
     def _said(self, sums: BatchSums) -> dict[str, Any]:
-        """Look at a batch alone and with those before it; return the verdict."""
+        """AlarmLook at a batch alone and with those before it; return the verdict."""
         self._pool = [*self._pool, sums][-POOLED:]
         together = BatchSums.pooled(self._pool)
-        looks: list[Look] = []
+        looks: list[AlarmLook] = []
         if sums.independent >= BATCH_FEWEST:
             looks.append(look_at(self.reference, [sums]))
         if len(self._pool) > 1 and together.independent >= BATCH_FEWEST:
@@ -177,7 +177,7 @@ def _damage(opened: OpenedImages) -> dict[str, Any]:
     }
 
 
-def _of_look(look: Look) -> dict[str, Any]:
+def _of_look(look: AlarmLook) -> dict[str, Any]:
     order = sorted(look.sigmas, key=lambda name: -abs(look.sigmas[name]))
     return {
         "batches": look.batches,
