@@ -21,7 +21,8 @@ from ..io.cache import make_room
 from ..io.own_code import load_file
 from ..io.resample import Kernel
 from .console import UsageError, out
-from .measure import names_of_metrics, value_range_of
+from .measure import names_of_metrics
+from .measure_options import value_range_of
 
 __all__ = ["import_run"]
 
