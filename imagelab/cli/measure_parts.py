@@ -56,9 +56,8 @@ def say_pairs(real: Path, fake: Path, options: MeasureOptions) -> int:
     rows = [(shown(found.names[row]), *(figures(float(found.scores[name][row])) for name in scores)) for row in order]
     records = [_pair_record(found, row) for row in order]
     if options.output is not None:
-        _write(
-            options.output, records, ("Picture", *scores), [[r["picture"], *(r[n] for n in scores)] for r in records]
-        )
+        cells = [[record["picture"], *(record[name] for name in scores)] for record in records]
+        _write(options.output, records, ("Picture", *scores), cells)
     title = f"{fake} against {real}: {len(order)} pairs, matched {found.matched}; the worst first"
     notes = _pair_notes(found)
     if options.as_json or options.form == "json":

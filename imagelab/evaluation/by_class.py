@@ -15,7 +15,7 @@ import numpy as np
 
 from ..io.untrusted import few
 from ..measurement import t95
-from ..metrics import METRICS
+from ..metrics import METRICS, row_of
 from .evaluate import Measured, measure
 from .named_pictures import open_named
 from .sources import OpenedImages, Opening
@@ -105,9 +105,7 @@ def measure_by_class(
     for mine, other, name in ((ours, theirs, "real"), (theirs, ours, "fake")):
         lone = [each for each in mine if each not in other]
         if lone:
-            remarks.append(
-                f"only the {name} side has {'these classes' if len(lone) > 1 else 'this class'}: {few(lone)}"
-            )
+            remarks.append(f"classes of the {name} side only, not measured: {few(lone)}")
     measured: dict[str, Measured] = {}
     for each in (name for name in ours if name in theirs):
         counts = len(ours[each]), len(theirs[each])
@@ -117,8 +115,8 @@ def measure_by_class(
         tell(each)
         pair = _part_of(left, ours[each], each), _part_of(right, theirs[each], each)
         measured[each] = measure(*pair, metrics=metrics, seed=seed, device=device, cache=how.cache)
-        names = {m.name.partition("/")[0] for m in measured[each]}
-        short = sorted(name for name in names if name in METRICS and METRICS[name].least > min(counts))
+        rows = {row for m in measured[each] if (row := row_of(m.name)) is not None}
+        short = sorted(row for row in rows if METRICS[row].least > min(counts))
         if short:
             remarks.append(f"class {each}: {min(counts)} pictures are too few to trust {few(short)}")
     if not measured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -87,9 +87,7 @@ def measure_pairs(real: str | Path, fake: str | Path, how: Opening, device: str 
             name: _rows(opened, np.array([stems[stem] for stem in both]))
             for name, (opened, _), stems in zip(("real", "fake"), sides, rows, strict=True)
         }
-        return _scored(
-            sets, tuple(both), "by name, without folder and ending of the file", (alone[0], alone[1]), device
-        )
+        return _scored(sets, tuple(both), "by path in their folders, without ending", (alone[0], alone[1]), device)
     sets = {name: open_images(str(each), how, name) for name, each in (("real", real), ("fake", fake))}
     counts = [len(each) for each in sets.values()]
     if counts[0] != counts[1]:
@@ -125,6 +123,4 @@ def _stems(names: tuple[str, ...], folder: Path) -> dict[str, int]:
 
 
 def _rows(opened: OpenedImages, rows: np.ndarray) -> OpenedImages:
-    from dataclasses import replace
-
     return replace(opened, images=opened.images[rows])

@@ -2,7 +2,8 @@
 
     MSE  = mean (x - y)^2,  x, y in 0..255
     PSNR = 10 log10(255^2 / MSE) dB, infinite for equal pictures; higher is better
-    SSIM = mean over positions and channels of (2 m_x m_y + C_1)(2 s_xy + C_2) / ((m_x^2 + m_y^2 + C_1)(s_x^2 + s_y^2 + C_2))
+    SSIM = mean of (2 m_x m_y + C_1)(2 s_xy + C_2) / ((m_x^2 + m_y^2 + C_1)(s_x^2 + s_y^2 + C_2)), over positions and
+           channels
 
 with means m, variances and covariance s under a Gaussian window of 11 x 11 px, sigma = 1.5, only where the window lies
 inside; C_1 = (.01 x 255)^2, C_2 = (.03 x 255)^2. It is at most 1; higher is better.
