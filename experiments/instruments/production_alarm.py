@@ -22,7 +22,7 @@ import numpy as np
 
 from imagelab import Faces, RunFolder, Textures
 from imagelab.evaluation.picture_readings import picture_readings
-from imagelab.evaluation.production_alarm import POOLED, AlarmReference, BatchSums, look_at
+from imagelab.evaluation.production_alarm import POOLED, AlarmReference, BatchSums, look_at, pool_of
 from imagelab.metrics import ImageSet
 from imagelab.metrics.features import PRIMARY, features
 from imagelab.pool import REAL
@@ -36,7 +36,7 @@ RATES = {0.9: 40, 0.1: 40}
 POOL, BATCHES = 8_000, 100
 CASES = {
     "textures": ((500, 100), (300, 60)),
-    "faces": ((500, 100), (500, 300), (300, 60)),
+    "faces": ((1000, 100), (500, 100), (500, 300)),
 }
 """Pictures -> (pictures of REAL, pictures of a batch)."""
 
@@ -98,7 +98,8 @@ def series(reference: AlarmReference, draw: Callable[[], ImageSet], batches: int
     told = Told([], [], Counter())
     for _ in range(batches):
         kept = [*kept, reference.sums(draw())][-POOLED:]
-        looks = [look_at(reference, kept[-1:])] + ([look_at(reference, kept)] if len(kept) > 1 else [])
+        pool = pool_of(reference, kept)
+        looks = [look_at(reference, kept[-1:])] + ([look_at(reference, pool)] if len(pool) > 1 else [])
         told.alone.append(looks[0].rings)
         told.pooled.append(len(looks) > 1 and looks[1].rings)
         told.blamed.update(look.largest[0] for look in looks if look.rings)

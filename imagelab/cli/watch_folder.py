@@ -208,6 +208,8 @@ def _say(record: Mapping[str, Any], as_json: bool, first: bool) -> None:
     verdict = "ALARM" if record["verdict"] == "alarm" else record["verdict"]
     style = "bold red" if verdict == "ALARM" and out.is_terminal else None
     out.print(_line([*cells, verdict, moved or record.get("reason", "")]), markup=False, style=style)
+    if record["looks"] and record.get("reason"):
+        out.print(f"  {record['reason']}", markup=False)
     if record.get("damaged"):
         names = few([f"{each['file']}: {each['reason']}" for each in record["damaged_files"]])
         out.print(f"  damaged and left out: {record['damaged']} ({names})", markup=False)

@@ -16,7 +16,8 @@ against the others, some ten thousand times. Every measurement is divided by its
 by what a normal variable with the same outer thousandth has, if that is more. The threshold is the upper quantile of
 the LARGEST of them (max-t), so that the rate holds for the whole set.
 
-A batch is looked at twice: alone, and pooled with the batches before it (at most 8), which sees a slow change. Each
+A batch is looked at twice: alone, and pooled with the batches before it (at most 8, and no more pictures than REAL has
+for comparison), which sees a slow change. Each
 look has half of the rate of a batch, and a batch has a hundredth of the rate of 100 batches. Both steps are Boole's
 inequality, which needs no independence. This matters: all batches are compared with one finite REAL, whose accident
 they share. A CUSUM adds that accident up for ever and rings in the end although nothing has changed; a constant level
@@ -55,6 +56,7 @@ __all__ = [
     "AlarmThresholds",
     "BatchSums",
     "look_at",
+    "pool_of",
 ]
 
 BATCH_FEWEST = 50
@@ -298,6 +300,20 @@ class AlarmReference:
                 taken = np.empty_like(before, bool)
                 np.put_along_axis(taken, order, before < size, axis=1)
             yield taken[:, self._group_of]
+
+
+def pool_of(reference: AlarmReference, batches: Sequence[BatchSums]) -> list[BatchSums]:
+    """Return the newest batches that are looked at together.
+
+    They are at most 8, and hold no more pictures than REAL has for comparison: the larger the pool, the more of what is
+    seen in it is an accident of REAL.
+    """
+    pool: list[BatchSums] = []
+    for batch in reversed(batches[-POOLED:]):
+        if pool and sum(each.count for each in (*pool, batch)) > reference.count:
+            break
+        pool.insert(0, batch)
+    return pool
 
 
 def look_at(reference: AlarmReference, batches: Sequence[BatchSums]) -> AlarmLook:

@@ -23,7 +23,7 @@ from ..io.untrusted import few, json_value, parsing, shown
 from ..metrics import ImageSet
 from .growing_folder import ProductionBatch, states_of
 from .named_pictures import open_named
-from .production_alarm import BATCH_FEWEST, POOLED, AlarmLook, AlarmReference, BatchSums, look_at
+from .production_alarm import BATCH_FEWEST, POOLED, AlarmLook, AlarmReference, BatchSums, look_at, pool_of
 from .sources import OpenedImages, Opening
 
 __all__ = ["ProductionWatch", "pixels_digest"]
@@ -31,6 +31,7 @@ __all__ = ["ProductionWatch", "pixels_digest"]
 SCHEMA = 1
 STATE, LINES = "state.json", "batches.jsonl"
 NAMED_DAMAGED = 20  # damaged pictures of a batch that are named one by one
+MANY = "{} pictures, REAL has {} for comparison: accidents of REAL ring more often than stated; give more of it"
 MOVED = 3  # measurements of a look that a record names
 
 
@@ -117,19 +118,21 @@ class ProductionWatch:
         return images
 
     def _said(self, sums: BatchSums) -> dict[str, Any]:
-        """AlarmLook at a batch alone and with those before it; return the verdict."""
+        """Look at a batch alone and with those before it; return the verdict."""
         self._pool = [*self._pool, sums][-POOLED:]
-        together = BatchSums.pooled(self._pool)
+        pool = pool_of(self.reference, self._pool)
+        together = BatchSums.pooled(pool)
         looks: list[AlarmLook] = []
         if sums.independent >= BATCH_FEWEST:
             looks.append(look_at(self.reference, [sums]))
-        if len(self._pool) > 1 and together.independent >= BATCH_FEWEST:
-            looks.append(look_at(self.reference, self._pool))
+        if len(pool) > 1 and together.independent >= BATCH_FEWEST:
+            looks.append(look_at(self.reference, pool))
         if not looks:
             kind = "pictures" if sums.independent == sums.count else "groups of pictures"
             reason = f"{sums.independent} {kind} are too few for an alarm; {BATCH_FEWEST} are needed"
             return {"verdict": "too few", "reason": reason}
-        return {
+        more = {} if sums.count <= self.reference.count else {"reason": MANY.format(sums.count, self.reference.count)}
+        return more | {
             "verdict": "alarm" if any(look.rings for look in looks) else "no alarm",
             "looks": [_of_look(look) for look in looks],
         }

@@ -50,7 +50,10 @@ def test_each_class_is_measured_against_itself_and_the_mean_is_said(here: Path, 
     assert "classes of the real side only, not measured: birds" in said
     assert "classes of the fake side only, not measured: fish" in said
     assert "class tiny: 3 real and 3 made pictures; 12 are needed" in said
-    assert "class cats: 16 pictures are too few to trust tone" in said and "holds for other pictures of these same classes" in said
+    assert (
+        "class cats: 16 pictures are too few to trust tone" in said
+        and "holds for other pictures of these same classes" in said
+    )
     rows = [json.loads(line) for line in (here / "c.jsonl").read_text().splitlines()]
     of = {row["class"]: row for row in rows if row.get("name") == "brightness"}
     assert set(of) == {"cats", "dogs_&_co"} and of["dogs_&_co"]["value"] - of["cats"]["value"] > 0.15
