@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     chosen = parser.parse_args()
     if chosen.power:
-        power(chosen.power, (50,) if chosen.quick else (60, 200), 2 if chosen.quick else 20, (1, 2, 3, 5, 10))
+        power(chosen.power, (50,) if chosen.quick else (60, 200), 2 if chosen.quick else 10, (1, 2, 3, 5, 10))
         return
     print(f"pictures   REAL batch  stated  batches  alone last {POOLED}    rings  series      largest at the alarm")
     for name, cases in CASES.items():

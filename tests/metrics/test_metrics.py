@@ -151,7 +151,14 @@ def test_a_row_with_a_direction_is_worse_for_images_that_are_worse(pictures):
 
 def test_distances_in_spaces_with_weights_are_better_when_lower_and_all_diversities_have_two_sides():
     with_weights = {row: METRICS[row].better for row in ROWS if METRICS[row].needs}
-    assert {row for row, better in with_weights.items() if better == "lower"} == {"fid", "kid", "fd_dinov2", "mind"}
+    assert {row for row, better in with_weights.items() if better == "lower"} == {
+        "fid",
+        "kid",
+        "fd_dinov2",
+        "mind",
+        "cmmd",
+        "cmmd_b32",
+    }
     assert {better for row, better in with_weights.items() if row.startswith("lpips")} == {"two-sided"}
 
 
