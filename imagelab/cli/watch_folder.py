@@ -227,8 +227,11 @@ def _line(cells: Sequence[str]) -> str:
 
 def _say_import(watch: ProductionWatch, folder: Path, asked: FolderOptions) -> None:
     """Print the command that makes a run folder of the last batches."""
-    names = [record["batch"] for record in watch.records if record["looks"]][-10:]
+    last = [record for record in watch.records if record["looks"]][-10:]
+    names = [record["batch"] for record in last]
     if names:
-        size = ["--size", str(asked.size)] if asked.size else []
+        size = ["--size", str(asked.size), "--resize", asked.resize] if asked.size else []
+        size += ["--white", str(asked.white)] if asked.white is not None else []
+        size += ["--on-bad", "skip"] if any(record["damaged"] for record in last) else []
         words = ["imagelab", "import", asked.real, *(str(folder / name) for name in names), "--name", "production"]
         out.print(f"these batches as a run with a report: {shlex.join([*words, *size])}", markup=False)

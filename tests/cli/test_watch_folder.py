@@ -97,6 +97,7 @@ def test_a_damaged_picture_is_named_and_a_small_batch_is_not_judged(here: Path, 
     assert ask("--batch", "subfolder") == 0
     said = capsys.readouterr().out
     assert "damaged and left out: 1 (made/b2/7.png: " in said
+    assert "import real.npy made/b1 made/b2 --name production --on-bad skip" in said
     assert "not measured" in said and "expected pictures of form (1, 16, 16)" in said and "got (1, 8, 16)" in said
     lone = here / "lone"
     save(lone / "b1", draw(20, 1))
