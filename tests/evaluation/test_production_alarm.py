@@ -60,6 +60,25 @@ def test_pictures_of_one_group_count_as_one():
     assert 1.7 < np.median(ratio) < 2.3  # an error from a quarter of the number is twice as large
 
 
+def test_draws_are_whole_groups_and_as_large_as_the_batch():
+    groups = np.arange(220).repeat(np.arange(220) % 3 + 1)
+    reference = AlarmReference(ImageSet(patterns(len(groups), 0), groups=groups), rate=0.9)
+    chosen = next(reference._drawn(np.random.default_rng(0), 100))
+    assert 100 <= chosen.sum(axis=1).min() and chosen.sum(axis=1).max() <= 102
+    for group in range(10):
+        members = chosen[:, reference._group_of == group]
+        assert (members.all(axis=1) | ~members.any(axis=1)).all() and members.any()
+
+
+def test_both_sets_count_in_the_error_of_a_difference(reference: AlarmReference):
+    batch = sums(reference, patterns(60, 1))
+    found = reference.against_real(batch)
+    gap = batch.sums / 60 - reference._total / 300
+    ranks = len(reference.names) - 1
+    np.testing.assert_allclose(found[:ranks], gap[:ranks] / np.sqrt(1 / 60 + 1 / 300))
+    assert found[-1] == pytest.approx(np.log((gap[ranks:] ** 2).sum() / (1 / 60 + 1 / 300)))
+
+
 def test_a_pool_never_outnumbers_the_reference(reference: AlarmReference):
     one = BatchSums(100, 100, np.zeros(reference.width))
     assert reference.count == 300  # three quarters of 400
