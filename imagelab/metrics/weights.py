@@ -137,8 +137,9 @@ class UnpinnedWeights:
 
     def fetched(self, folder: Path) -> str:
         """Return the command by which the user gets the file; it needs transformers, and a network."""
-        load = f"CLIPVisionModelWithProjection.from_pretrained('{self.hub}').save_pretrained('{short(folder)}')"
-        return f'python -c "from transformers import CLIPVisionModelWithProjection; {load}"'
+        place = f"os.path.expanduser('{short(folder)}')"
+        load = f"CLIPVisionModelWithProjection as C; C.from_pretrained('{self.hub}').save_pretrained({place})"
+        return f'python -c "import os; from transformers import {load}"'
 
 
 _CLIP = "MIT (OpenAI's code); the model card asks to use the weights for research"

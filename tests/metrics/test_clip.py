@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from imagelab.metrics import METRICS, Evidence, ImageSet, measure_panel
 from imagelab.metrics.clip import B32, L14, ClipForm, clip_extractor, clip_input
 from imagelab.metrics.features import SPACES
 from imagelab.metrics.rbf import biased_rbf_distance, rbf_distance
-from imagelab.metrics.weights import VARIABLE, WeightsMissing, locate
+from imagelab.metrics.weights import UNPINNED, VARIABLE, WeightsMissing, locate
 
 transformers = pytest.importorskip("transformers")
 TINY = ClipForm("clip-vit-base-patch32", side=32, patch=8, width=24, depth=3, heads=4, inner=40, out=12)
@@ -85,7 +86,7 @@ def test_cmmd_is_measured_with_the_digest_of_the_file(published, monkeypatch: py
     evidence = Evidence(ImageSet(pictures[:12]), ImageSet(pictures[12:] // 2))
     missing = measure_panel(evidence, ["cmmd_b32"])
     assert [m.name for m in missing] == ["cmmd_b32", "cmmd_b32_biased"]
-    assert "CLIPVisionModelWithProjection.from_pretrained('openai/clip-vit-base-patch32')" in missing[0].missing
+    assert "C.from_pretrained('openai/clip-vit-base-patch32')" in missing[0].missing
     monkeypatch.setenv(VARIABLE, str(published[1].parent))
     space = replace(SPACES[TINY.name], extractor=lambda device: clip_extractor(device, TINY))
     monkeypatch.setitem(SPACES, TINY.name, space)
@@ -106,6 +107,20 @@ def test_the_biased_distance_is_the_mean_over_all_pairs(rng: np.random.Generator
     expected = mean(real, real) + mean(fake, fake) - 2 * mean(real, fake)
     assert biased_rbf_distance(real, fake, 2.0) == pytest.approx(expected, rel=1e-9)
     assert biased_rbf_distance(real, real, 2.0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_printed_command_puts_the_weights_where_they_are_looked_for(
+    published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "my weights"))
+    monkeypatch.setitem(UNPINNED, TINY.name, replace(UNPINNED[TINY.name], hub=str(published[1])))
+    with pytest.raises(WeightsMissing) as told:
+        locate(TINY.name)
+    words = shlex.split(str(told.value).partition("Get it with: ")[2])
+    assert words[:2] == ["python", "-c"] and "~/my weights" in words[2]
+    exec(words[2], {})
+    assert locate(TINY.name) == tmp_path / "my weights" / TINY.name / "model.safetensors"
 
 
 def test_weights_that_are_missing_say_how_they_are_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
