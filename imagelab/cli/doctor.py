@@ -27,6 +27,8 @@ FEATURES = {
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
+    "query": ("duckdb",),
+    "ray": ("ray",),
 }
 """The extras of the package, and the modules that each brings."""
 

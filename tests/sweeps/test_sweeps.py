@@ -303,3 +303,41 @@ def test_a_point_that_cannot_be_run_is_told_and_the_others_go_on(tmp_path: Path,
     run_local(study, Limits(jobs=1, threads=1), fail_fast=True)
     assert len(tries) == 1
     assert [point_state(point).state for point in study.points] == ["not begun"] * 3
+
+
+def hungry(words, log, before, environment):
+    """Stand in for a point that uses 80 MB for two seconds and then fails."""
+    log.write_bytes(b"it was hungry\n")
+    code = "import time; kept = bytearray(b'x' * 80_000_000); time.sleep(2); raise SystemExit(1)"
+    process = subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
+    return local.Running(process, log, time.monotonic(), before)
+
+
+@pytest.mark.parametrize(("memory", "told"), [(0.13, "run alone later"), (0.02, "by itself, and 0.0 GB are allowed")])
+def test_points_that_need_too_much_memory_are_run_alone_or_refused(
+    memory: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    study, said = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[str]()
+    monkeypatch.setattr(local, "start", hungry)
+    monkeypatch.setattr(local, "WEIGH_EVERY", 0.3)
+    outcomes = run_local(study, Limits(jobs=2, threads=1, memory_gb=memory), on_change=lambda p, w: said.append(w))
+    assert any("needs more than 0.1 GB" in words and told in words for words in said), said
+    if memory > 0.1:  # alone it has room enough, and fails for its own reason
+        assert "started, try 2" in said and {each.why for each in outcomes} == {"exit code 1: it was hungry"}
+
+
+@pytest.mark.parametrize(
+    ("code", "made", "before", "tries", "again"),
+    [
+        (-9, 0, 0, 1, True),  # killed before it had made anything: once more
+        (-9, 0, 0, 2, False),  # twice without progress
+        (-9, 3, 2, 2, True),
+        (1, 3, 2, 1, True),
+        (1, 2, 2, 1, False),
+        (1, 4, 3, 3, False),  # tried often enough
+        (2, 3, 2, 1, False),  # wrong settings
+        (4, 3, 2, 1, False),  # people have to decide
+    ],
+)
+def test_a_point_is_tried_again_while_it_makes_progress(code: int, made: int, before: int, tries: int, again: bool):
+    assert local.worth_another_try(code, made, before, tries, 2) is again
