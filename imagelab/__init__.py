@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     )
     from .run_folder import RunFolder
     from .runs.run import run
+    from .sweeps.study import Study
 
 _HOME = {
     "cli": ("launch",),
@@ -105,6 +106,7 @@ _HOME = {
     ),
     "run_folder": ("RunFolder",),
     "runs.run": ("run",),
+    "sweeps.study": ("Study",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -157,6 +159,7 @@ __all__ = [
     "Schedule",
     "SelfGuided",
     "Strokes",
+    "Study",
     "Textures",
     "TopFraction",
     "Vae",

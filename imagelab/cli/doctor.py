@@ -27,7 +27,9 @@ FEATURES = {
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
+    "dicom": ("pydicom",),
     "query": ("duckdb",),
+    "ray": ("ray",),
 }
 """The extras of the package, and the modules that each brings."""
 

@@ -13,17 +13,36 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from pydantic import BaseModel, Field
 
+from ..evaluation.comparison import figures
 from ..evaluation.foreign_loops import ForeignLoop, import_loop
 from ..evaluation.sources import Opening
 from ..experiment import Runtime
 from ..io.arrays import Layout
+from ..io.atomic import write_atomic
 from ..io.cache import make_room
 from ..io.own_code import load_file
 from ..io.resample import Kernel
+from ..pool import REAL
+from ..run_folder import RunFolder
 from .console import UsageError, out
-from .measure import names_of_metrics, value_range_of
+from .measure import names_of_metrics
+from .measure_options import value_range_of
+from .measure_tables import ERRORS_HOLD, TEXTS, plain_table
 
 __all__ = ["import_run"]
+
+TABLE_HEAD = (
+    "Model",
+    "Generation",
+    "Key",
+    "Value",
+    "95 % low",
+    "95 % high",
+    "Real images",
+    "n made",
+    "n real",
+    "Unit",
+)
 
 
 class ImportOptions(BaseModel):
@@ -40,6 +59,10 @@ class ImportOptions(BaseModel):
         same_seeds: so many images at the beginning of every generation were drawn from the same noise, so that they can
             be followed; 0: not known.
         metrics: names from `imagelab measure --list`, separated by commas; by default those of general pictures.
+        group: images that belong together (persons, scenes, scanners), whose errors are then taken over groups: folder,
+            folder:1 (first folder of the path), or a regular expression with one group on the path; in every set, which
+            are folders of picture files then. No group is divided between REAL and what is held out of it.
+        table: also write the numbers as a table into this file: .csv (all digits), .md or .tex (booktabs).
         seed: of every random choice; numbers of a run are repeated with its seed.
         size: crop every picture to its centre square and resample it to this many pixels per side; 0 for no resizing.
         resize: the resampling kernel for --size.
@@ -62,6 +85,8 @@ class ImportOptions(BaseModel):
     images: Annotated[int, Field(ge=0)] = 0
     same_seeds: Annotated[int, Field(ge=0, le=256)] = 0
     metrics: str | None = None
+    group: str = ""
+    table: Path | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     size: Annotated[int, Field(ge=0, le=4096)] = 0
     resize: Kernel = "bicubic"
@@ -97,6 +122,8 @@ def import_run(
     asked = options or ImportOptions()
     for file in asked.plugins:
         load_file(file)
+    if asked.table is not None and asked.table.suffix.lower() not in TEXTS:
+        raise UsageError(f"--table: expected a name that ends in {', '.join(TEXTS)}, got {asked.table}")
     if not generations:
         raise UsageError("expected the real images and one generation or more: imagelab import REAL GEN1 GEN2 ...")
     metrics = names_of_metrics(asked.metrics)
@@ -110,6 +137,7 @@ def import_run(
         asked.same_seeds,
         None if metrics is None else tuple(metrics),
         asked.seed,
+        asked.group,
     )
     how = Opening(
         size=asked.size,
@@ -129,7 +157,29 @@ def import_run(
 
     out.print(f"run: {folder.path}", markup=False)
     out.print(f"report: {write_report(folder.path)}", markup=False)
+    if asked.table is not None:
+        _write_table(asked.table, folder, list(loop.lines))
+        out.print(f"table: {asked.table}", markup=False)
     return 0
+
+
+def _write_table(path: Path, folder: RunFolder, labels: Sequence[str]) -> None:
+    """Write every measurement of a run that has a value: a row a model, generation and key."""
+    form = TEXTS[path.suffix.lower()]
+
+    def number(value: float | None) -> str:
+        return "" if value is None else repr(value) if form == "csv" else figures(value)
+
+    rows = []
+    for m in folder.measurements():
+        if m.value is None or (m.better == "none" and form != "csv"):
+            continue
+        low, high = m.interval or (None, None)
+        model = "real images" if m.line == REAL else labels[m.line]
+        values = (number(each) for each in (m.value, low, high, m.floor))
+        rows.append((model, str(m.generation), m.name, *values, str(m.n_fake), str(m.n_real), m.unit))
+    title = f"{folder.path.name}: every generation against held-out real images"
+    write_atomic(path, plain_table(form, TABLE_HEAD, rows, title, [ERRORS_HOLD], "lrlrrrrrrl") + "\n")
 
 
 def _lines(given: Sequence[str], label: str) -> dict[str, list[str]]:

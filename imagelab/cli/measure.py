@@ -6,6 +6,8 @@
     imagelab measure REAL FAKE --against earlier.jsonl  compare with stored numbers
     imagelab measure REAL FAKE --format markdown        the table for a text; also latex, csv
     imagelab measure REAL FAKE --network mine.json      also by a feature network of your own
+    imagelab measure REAL FAKE --by-class               every subfolder against that of the same name
+    imagelab measure REAL FAKE --paired                 every picture against its counterpart
     imagelab measure --list                             list the metrics and their limits
 
 The table goes to standard output, everything else to standard error. With ``--json`` standard output is one JSON
@@ -20,99 +22,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
-from pydantic import BaseModel, Field
 from rich.table import Table
 
 from .._version import __version__
 from ..evaluation.comparison import Gap, by_name, columns, figures, gaps
 from ..evaluation.evaluate import Measured, measure
 from ..evaluation.reference_statistics import is_statistics, measure_against, read_statistics
-from ..evaluation.sources import Opening
-from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
 from ..io.decode import Progress
 from ..io.own_code import load_file
-from ..io.resample import Kernel
 from ..measurement import Measurement
 from ..metrics import METRICS
 from ..metrics.own_network import add_networks
 from ..run_folder import RunFolder
 from .console import UsageError, err, out
 from .measure_list import catalogue_lines
-from .measure_tables import FORMS, Form, beyond_by_chance, judged, text_table
+from .measure_options import MeasureOptions, value_range_of
+from .measure_parts import say_by_class, say_pairs
+from .measure_tables import ERRORS_HOLD, FORMS, beyond_by_chance, judged, text_table
 
-__all__ = ["measure_command", "names_of_metrics", "read_results", "value_range_of"]
+__all__ = ["measure_command", "names_of_metrics", "read_results"]
 
 WIDTH = 100
 """Letters a line where the output is no terminal."""
 
 STATUS_SECONDS = 10.0  # seconds between two lines of progress if standard error is not a terminal
-
-
-class MeasureOptions(BaseModel):
-    """How to measure.
-
-    Attributes:
-        metrics: names from --list, separated by commas; by default all metrics for general pictures whose weights are
-            on this machine.
-        train: the images that the model was trained on, to measure memorisation.
-        blank: real images without the counted feature (freckle-free faces) after they were copied by the model.
-        floor: other real images, to measure the floor; by default the real set is divided for it.
-        size: crop every picture to its centre square and resample it to this many pixels per side; 0 for no resizing.
-        resize: the resampling kernel for --size; all except nearest are antialiased.
-        value_range: BLACK,WHITE of arrays that are not uint8, such as 0,1 or -1,1.
-        layout: the order of the axes of arrays, if it is ambiguous.
-        on_bad: skip bad files and name them, or stop with an error.
-        white: the value that means white in picture files whose values are not bytes, such as 4095 or 1.
-        page: which picture to take of a file that holds several (TIFF, animations): its number, from 1, or all.
-        key: the ending of the pictures of .tar and .zip files, such as jpg or seg.png, if a sample has several; all
-            takes each.
-        column: the column of pictures of .parquet files, if there are several.
-        seed: the seed of the division for the floor and of all random choices of the estimators.
-        device: auto, cpu, cuda or cuda:1.
-        cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
-        output: the file for the numbers, one JSON object per line.
-        against: earlier numbers to compare with: such a file, or a generation of a run (RUN@3).
-        everything: also show numbers without a direction (such as the power at each radius).
-        as_json: print one JSON object and nothing else; the same as --format json.
-        form: what is printed: a table for the terminal, one JSON object, or the table as Markdown, LaTeX or CSV (all
-            digits).
-        catalogue: list the metrics: what each measures, its limits, and how many images it needs.
-        plugins: Python files with metrics of your own.
-        network: feature networks of your own, each a description (JSON) of an ONNX, TorchScript or Python network and
-            its preprocessing; distances as they see them are measured, too. Opening a network runs code.
-        space: the feature space of a statistics file that does not say its own.
-    """
-
-    metrics: str | None = None
-    train: str | None = None
-    blank: str | None = None
-    floor: str | None = None
-    size: Annotated[int, Field(ge=0, le=4096)] = 0
-    resize: Kernel = "bicubic"
-    value_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    layout: Layout = "auto"
-    on_bad: Literal["skip", "stop"] = "skip"
-    white: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
-    key: str = ""
-    column: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
-    device: str = "auto"
-    cache: bool = True
-    output: Annotated[Path | None, Parameter(alias="-o")] = None
-    against: str | None = None
-    everything: Annotated[bool, Parameter(name="--all", negative="")] = False
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
-    form: Annotated[Form, Parameter(name="--format")] = "table"
-    catalogue: Annotated[bool, Parameter(name="--list", negative="")] = False
-    plugins: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
-    network: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
-    space: str = ""
 
 
 def measure_command(
@@ -151,6 +89,8 @@ def measure_command(
     if options.form in FORMS and (options.against or options.as_json):
         other = "--against" if options.against else "--json"
         raise UsageError(f"--format {options.form} prints one table; {other} needs --format table or json")
+    if options.by_class or options.paired:
+        return _in_parts(real, fake, options)
     earlier = by_name(read_results(options.against), options.against) if options.against else None
     make_room()
     result = _measured(real, fake, options)
@@ -166,6 +106,20 @@ def measure_command(
     if options.output is not None:
         err.print(f"numbers: {options.output}", markup=False)
     return 0
+
+
+def _in_parts(real: Path, fake: Path, options: MeasureOptions) -> int:
+    """Measure class by class, or picture by picture."""
+    flag = "--by-class" if options.by_class else "--paired"
+    unfit = [name for name in ("train", "blank", "floor", "against", "network", "space") if getattr(options, name)]
+    unfit += ["paired"] if options.by_class and options.paired else []
+    unfit += ["metrics"] if options.paired and options.metrics else []
+    if unfit:
+        raise UsageError(f"{flag} and --{unfit[0]} cannot be given together")
+    make_room()
+    if options.paired:
+        return say_pairs(real, fake, options)
+    return say_by_class(real, fake, options, names_of_metrics(options.metrics))
 
 
 def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
@@ -210,19 +164,7 @@ def _against_statistics(real: Path, fake: Path, options: MeasureOptions, names: 
         )
     if options.network:
         add_networks(options.network)
-    how = Opening(
-        options.size,
-        options.resize,
-        value_range_of(options.value_range),
-        options.layout,
-        options.on_bad,
-        options.cache,
-        options.white,
-        options.page,
-        options.key,
-        options.column,
-    )
-    return measure_against(read_statistics(real), fake, how, options.space, options.seed, options.device)
+    return measure_against(read_statistics(real), fake, options.opening, options.space, options.seed, options.device)
 
 
 def read_results(source: str) -> list[Measurement]:
@@ -298,17 +240,6 @@ def _check_exists(source: str | Path | None) -> None:
         raise ValueError(f"{source} does not exist; expected a folder, a file, or a run's generation (RUN@3)")
 
 
-def value_range_of(text: str | None) -> tuple[float, float] | None:
-    """Return (black, white) that ``--value-range`` gives; None where it is not given."""
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--value-range: expected BLACK,WHITE such as -1,1, got {text!r}") from error
-    return low, high
-
-
 @contextmanager
 def _watched() -> Iterator[Progress]:
     """Show progress on standard error: a status line on a terminal, else a new line every ``STATUS_SECONDS``."""
@@ -370,7 +301,7 @@ def _print(result: Measured, compared: Sequence[Gap] | None, options: MeasureOpt
 def _print_form(result: Measured, options: MeasureOptions) -> None:
     """Print the table as Markdown, LaTeX or CSV; what has no place in it goes to standard error."""
     rows = judged(result, options.everything)
-    notes = [*result.warnings, beyond_by_chance(rows), *result.notes]
+    notes = [*result.warnings, ERRORS_HOLD, beyond_by_chance(rows), *result.notes]
     notes += [f"missing: {', '.join(names)}: {reason}" for reason, names in result.missing().items()]
     lines = [" ".join(note.split()) for note in notes if note]
     out.print(FORMS[options.form](rows, result.title, lines), markup=False)

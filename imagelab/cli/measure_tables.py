@@ -20,7 +20,7 @@ from ..evaluation.evaluate import Measured
 from ..measurement import Measurement
 from ..metrics import METRICS, row_of
 
-__all__ = ["FORMS", "Form", "Judged", "beyond_by_chance", "judged", "text_table"]
+__all__ = ["ERRORS_HOLD", "FORMS", "TEXTS", "Form", "Judged", "beyond_by_chance", "judged", "plain_table", "text_table"]
 
 Form = Literal["table", "json", "markdown", "latex", "csv"]
 
@@ -163,22 +163,54 @@ def _beside(rows: Sequence[Judged], width: int) -> list[str]:
 
 
 def _markdown(rows: Sequence[Judged], title: str, notes: Sequence[str]) -> str:
-    lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    lines += [f"| {' | '.join(_escaped(cell, '|`*_[]<', chr(92)) for cell in row.cells)} |" for row in rows]
-    return "\n".join([f"{_escaped(title, '`*_[]<', chr(92))}:", "", *lines, "", *(f"- {note}" for note in notes)])
+    return plain_table("markdown", HEAD, [row.cells for row in rows], title, notes)
 
 
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
 
 
-def _latex(rows: Sequence[Judged], title: str, notes: Sequence[str]) -> str:
-    def cell(text: str) -> str:
-        return "".join(LATEX.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+def _tex(text: str) -> str:
+    return "".join(LATEX.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
+
+def _latex(rows: Sequence[Judged], title: str, notes: Sequence[str]) -> str:
+    return plain_table("latex", HEAD, [row.cells for row in rows], title, notes, "llrrlrrll")
+
+
+def plain_table(
+    form: str, head: Sequence[str], rows: Sequence[Sequence[str]], title: str, notes: Sequence[str], aligned: str = ""
+) -> str:
+    """Return a table of text cells.
+
+    Args:
+        form: "markdown", "latex" (booktabs) or "csv".
+        head: titles of the columns.
+        rows: cells.
+        title: what was measured; a comment in LaTeX, not in CSV.
+        notes: sentences below a table in Markdown, comments in LaTeX, not in CSV.
+        aligned: l or r for each column of LaTeX; all l if not given.
+    """
+    if form == "csv":
+        return _separated(head, rows)
+    if form == "markdown":
+        lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        lines += [f"| {' | '.join(_escaped(cell, '|`*_[]<', chr(92)) for cell in row)} |" for row in rows]
+        return "\n".join([f"{_escaped(title, '`*_[]<', chr(92))}:", "", *lines, "", *(f"- {note}" for note in notes)])
     lines = [f"% {title}", *(f"% {note}" for note in notes), r"% needs \usepackage{booktabs}"]
-    lines += [r"\begin{tabular}{llrrlrrll}", r"\toprule", f"{' & '.join(map(cell, HEAD))} \\\\", r"\midrule"]
-    lines += [f"{' & '.join(map(cell, row.cells))} \\\\" for row in rows]
+    lines += [f"\\begin{{tabular}}{{{aligned or 'l' * len(head)}}}", r"\toprule", f"{' & '.join(map(_tex, head))} \\\\"]
+    lines += [r"\midrule", *(f"{' & '.join(map(_tex, row))} \\\\" for row in rows)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _separated(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([head, *rows])
+    return file.getvalue().removesuffix("\n")
+
+
+TEXTS = {".md": "markdown", ".tex": "latex", ".csv": "csv"}
+"""Ending of a file -> the form of a table in it."""
 
 
 COLUMNS = (
@@ -199,19 +231,23 @@ COLUMNS = (
 
 def _csv(rows: Sequence[Judged], title: str, notes: Sequence[str]) -> str:
     """Return all digits, one line a measurement; title and notes have no place in CSV."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    cells = []
     for row in rows:
         m = row.measured
         own = (m.value, m.stderr, m.unit, m.floor, m.floor_stderr, m.n_fake, m.n_real, m.better)
-        writer.writerow([row.title, m.name, *own, row.verdict, m.feature_space])
-    return file.getvalue().removesuffix("\n")
+        cells.append([row.title, m.name, *own, row.verdict, m.feature_space])
+    return _separated(COLUMNS, cells)
 
 
 def _escaped(text: str, marks: str, with_: str) -> str:
     return "".join(with_ + c if c in marks else c for c in text)
 
+
+ERRORS_HOLD = (
+    "standard errors, and 95 % intervals made of them, are those of the images: what other images of the same model "
+    "and other real ones would give; another training of the model differs by more"
+)
+"""What a reader of a table has to know of its errors."""
 
 FORMS: dict[str, Callable[[Sequence[Judged], str, Sequence[str]], str]] = {
     "markdown": _markdown,

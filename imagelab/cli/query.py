@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from ..sweeps.queries import Answer, ask, run_folders
+from ..sweeps.queries import QueryResult, ask, run_folders
 from .console import UsageError, out
 
 __all__ = ["query_command"]
@@ -50,7 +50,7 @@ def query_command(
     return 0
 
 
-def _table(answer: Answer) -> Table:
+def _table(answer: QueryResult) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in answer.columns:
         table.add_column(column, overflow="fold")
@@ -63,7 +63,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _csv(answer: Answer) -> str:
+def _csv(answer: QueryResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(answer.columns)
@@ -71,6 +71,6 @@ def _csv(answer: Answer) -> str:
     return text.getvalue()
 
 
-def _json(answer: Answer) -> str:
+def _json(answer: QueryResult) -> str:
     rows = (dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
     return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)

@@ -1,4 +1,7 @@
-"""``imagelab watch RUN``: the stages of a run, which measurements moved first, and an exit code for cluster jobs."""
+"""``imagelab watch RUN``: the stages of a run, which measurements moved first, and an exit code for cluster jobs.
+
+With ``--folder DIR --real REAL`` it follows a folder of pictures instead (watch_folder.py).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from ..evaluation.stages import StageHistory, stages_of
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 from .console import UsageError, out
+from .watch_folder import FolderOptions, seconds_of, watch_folder
 
 __all__ = ["PAST", "watch"]
 
@@ -31,23 +35,27 @@ COMPARED = {"loop": "generation 1", "quality": "real images"}
 
 
 def watch(
-    run: Path,
+    run: Path | None = None,
     /,
     *,
     past: Stage | None = None,
     verdict: Verdict = "loop",
     line: int = 0,
     follow: Annotated[bool, Parameter(negative="")] = False,
-    every: float = 10.0,
+    every: str = "",
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    options: Annotated[FolderOptions | None, Parameter(name="*", group="With --folder")] = None,
 ) -> int:
-    """Report the stage of collapse of a run and which measurements moved first.
+    """Report the stage of collapse of a run, or follow a folder of pictures: imagelab watch --folder DIR --real REAL.
 
     There are two verdicts: on the loop, which compares with generation 1, and on the quality of the images, which
     compares with real images. A weak first model has a poor quality without any loop.
 
     Exit codes: 0 before the chosen stage or without one, 3 at it or beyond, 1 if there are no usable measurements or,
-    with a chosen stage, too few images for a verdict, 2 for a wrong command.
+    with a chosen stage, too few images for a verdict, 2 for a wrong command. With --folder: 0 no alarm, 3 an alarm, 1
+    an error, or none of the new batches could be judged.
+
+    With --folder every complete batch is compared with REAL, and the rate of false alarms is stated.
 
     Parameters
     ----------
@@ -62,16 +70,20 @@ def watch(
     follow
         Wait for further generations until the run is finished or the stage is reached.
     every
-        Seconds between two checks with --follow.
+        Time between two checks, such as 30s, 5m or 1h; 10 seconds with --follow, 1 hour with --folder, if not given.
     json_
-        Print one JSON object instead of a table.
+        Print one JSON object instead of a table; with --folder one a batch.
     """
+    asked = options or FolderOptions()
+    seconds = seconds_of(every, "--every") if every else 10.0 if run else 3600.0
+    if run is None:
+        return watch_folder(asked, seconds, json_)
+    if asked.folder is not None or asked.real:
+        raise UsageError("watch follows a run (imagelab watch RUN) or a folder (--folder DIR --real REAL), not both")
     folder = RunFolder.open(run)
     if line not in range(_lines(folder)):
         raise ValueError(f"--line: {run} has lines 0 to {_lines(folder) - 1}, got {line}")
-    if every <= 0:
-        raise UsageError(f"--every: expected seconds above 0, got {every:g}")
-    measured = _wait(folder, line, past, every, verdict) if follow else _measured(folder)
+    measured = _wait(folder, line, past, seconds, verdict) if follow else _measured(folder)
     both = {each: stages_of(measured, line, each) for each in get_args(Verdict)}
     found, moves = both[verdict], first_moves(measured, line)
     if json_:

@@ -26,6 +26,7 @@ from .idx import MNIST, FashionMNIST
 from .lfw import LFW
 from .marks import MARKS, Dots, Glyph, Mark, Strokes
 from .mud import Mud
+from .patches import Patches
 from .phase_random import PhaseRandom
 from .planted import Planted
 from .random_field import RandomField
@@ -58,6 +59,7 @@ __all__ = [
     "ImageFolder",
     "Mark",
     "Mud",
+    "Patches",
     "PhaseRandom",
     "Planted",
     "RandomField",
@@ -76,6 +78,7 @@ DATASETS: Family[type[Data]] = Family.of(
         "faces": Faces,
         "textures": Textures,
         "folder": Folder,
+        "patches": Patches,
         "random_field": RandomField,
         "phase_random": PhaseRandom,
         "mud": Mud,

@@ -4,8 +4,7 @@ Generation 0 is the user's real images, generation t what the user says the mode
 knows nothing of these models: the ledger of training images is empty, there is no model, no theory, no noise seed. The
 images are measured as those of a run of this package are: against the held-out real images, with the same estimators,
 seeds and floors. So images that were exported from a run and imported again, with the same real and held-out images,
-give the numbers of that run (where the dataset of that run groups its images, errors are wider there: groups are not
-imported).
+give the numbers of that run (where its dataset groups its images, errors are wider; name the groups by ``group``).
 
 Every shard has ``origin.jsonl``: the files that its images were read from, with size and SHA-256.
 
@@ -29,6 +28,7 @@ import numpy as np
 from ..data.base import Data, Sample
 from ..experiment import Experiment, ModelLine, Runtime, signature_of
 from ..generators import RunContext
+from ..io.grouping import group_keys
 from ..io.manifest import file_digest
 from ..io.measurements import read_measurements
 from ..io.run_records import IMPORTED
@@ -38,12 +38,13 @@ from ..metrics import METRICS
 from ..pool import REAL, Pool
 from ..run_folder import SCHEMA, RunFolder
 from ..runs.environment import made_with, session_record
-from ..runs.evidence import measure_shard
+from ..runs.evidence import measure_shard, write_groups
 from ..runs.settings import choose_settings
 from ..runs.shard_files import write_images, write_measurements, write_npy
 from ..runs.threads import limited
 from ..seeds import rng_at
-from .sources import OpenedImages, Opening, open_images
+from .named_pictures import open_named
+from .sources import Opening, open_images
 
 __all__ = ["ForeignLoop", "import_loop"]
 
@@ -69,6 +70,8 @@ class ForeignLoop:
         same_seeds: so many images at the beginning of every generation were drawn from the same noise; 0: not known.
         metrics: names of metrics; None for those of general images.
         seed: of every random choice.
+        group: rule by which images of every set belong together (io/grouping.py), "" if all are independent. All sets
+            are folders of picture files then, and no group is divided between the real and the held-out images.
     """
 
     real: str
@@ -80,6 +83,7 @@ class ForeignLoop:
     same_seeds: int = 0
     metrics: tuple[str, ...] | None = None
     seed: int = 0
+    group: str = ""
 
     def __post_init__(self) -> None:
         """Check that there are generations, as many on every line."""
@@ -100,6 +104,7 @@ class ForeignLoop:
         words += ["--heldout", self.heldout] if self.heldout else []
         words += ["--metrics", ",".join(self.metrics)] if self.metrics is not None else []
         chosen = {"title": self.title, "images": self.images, "same-seeds": self.same_seeds, "seed": self.seed}
+        chosen |= {"group": self.group}
         return shlex.join(
             [*words, *(word for name, value in chosen.items() if value for word in (f"--{name}", str(value)))]
         )
@@ -120,12 +125,19 @@ class _Set:
         source: where they came from.
         files: its files: name, bytes, SHA-256.
         of: how many images the source holds.
+        groups: int64 [N], images that belong together; None if all are independent.
     """
 
     images: np.ndarray
     source: str
     files: tuple[dict[str, Any], ...]
     of: int
+    groups: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> _Set:
+        """Some of its images."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, images=self.images[rows], groups=groups)
 
     @property
     def digest(self) -> str:
@@ -194,17 +206,18 @@ def _opened(
     loop: ForeignLoop, how: Opening, tell: Callable[[str], None]
 ) -> tuple[_Set, _Set, tuple[tuple[_Set, ...], ...]]:
     """Return the real, the held-out and the generated sets, all of one form and n images, or say why not."""
-    real = _open(loop.real, how, "real images", None, tell)
+    real = _open(loop.real, how, "real images", None, tell, loop.group)
     form = real.images.shape[1:]
     if loop.heldout:
-        heldout = _open(loop.heldout, how, "held-out images", form, tell)
+        heldout = _open(loop.heldout, how, "held-out images", form, tell, loop.group)
     else:
         real, heldout = _divided(real, loop.seed)
         half = f"{len(heldout.images):,} of {real.of:,} real images"
         tell(f"{half} are held out by the seed; give --heldout for others, which no model was trained on")
     lines = tuple(
         tuple(
-            _open(source, how, f"generation {t} of {quoted(name, 40)}", form, tell) for t, source in enumerate(all_, 1)
+            _open(source, how, f"generation {t} of {quoted(name, 40)}", form, tell, loop.group)
+            for t, source in enumerate(all_, 1)
         )
         for name, all_ in loop.lines.items()
     )
@@ -226,8 +239,19 @@ def _opened(
     return _some(real, n, loop.seed), heldout, taken
 
 
-def _open(source: str, how: Opening, name: str, form: tuple[int, ...] | None, tell: Callable[[str], None]) -> _Set:
-    opened: OpenedImages = open_images(source, how, name)
+def _open(
+    source: str, how: Opening, name: str, form: tuple[int, ...] | None, tell: Callable[[str], None], rule: str = ""
+) -> _Set:
+    groups: np.ndarray | None = None
+    if rule:
+        opened, names = open_named(Path(source).expanduser(), how, name)
+        try:
+            groups = group_keys(names, rule)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        tell(f"{name}: {len(np.unique(groups)):,} groups by {rule!r}")
+    else:
+        opened = open_images(source, how, name)
     found = opened.images.shape[1:]
     if form is not None and found != form:
         asked = " x ".join(map(str, (form[2], form[1]))), " x ".join(map(str, (found[2], found[1])))
@@ -237,20 +261,26 @@ def _open(source: str, how: Opening, name: str, form: tuple[int, ...] | None, te
         )
     for note in opened.notes:
         tell(f"{name}: {note}")
-    return _Set(opened.images, shown(source), tuple(_files(source)), len(opened.images))
+    return _Set(opened.images, shown(source), tuple(_files(source)), len(opened.images), groups)
 
 
 def _divided(real: _Set, seed: int) -> tuple[_Set, _Set]:
-    order = rng_at(seed, "import/heldout").permutation(len(real.images))
-    held, kept = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
-    return replace(real, images=real.images[kept]), replace(real, images=real.images[held])
+    rng = rng_at(seed, "import/heldout")
+    if real.groups is None:
+        order = rng.permutation(len(real.images))
+        is_held = np.isin(np.arange(len(order)), order[: len(order) // 2])
+    else:  # whole groups, until half of the images are held out
+        sizes = np.bincount(real.groups)
+        order = rng.permutation(len(sizes))
+        is_held = np.isin(real.groups, order[np.cumsum(sizes[order]) <= len(real.images) // 2])
+    return real.take(np.flatnonzero(~is_held)), real.take(np.flatnonzero(is_held))
 
 
 def _some(images: _Set, n: int, seed: int) -> _Set:
     if len(images.images) == n:
         return images
     rows = np.sort(rng_at(seed, "import/images").permutation(len(images.images))[:n])
-    return replace(images, images=images.images[rows])
+    return images.take(rows)
 
 
 def _files(source: str) -> Iterator[dict[str, Any]]:
@@ -298,6 +328,8 @@ def _config(loop: ForeignLoop, real: _Set, heldout: _Set, lines: Sequence[Sequen
         "metrics": list(loop.panel),
         "seed": loop.seed,
     }
+    if loop.group:
+        question["group"] = loop.group
     return {"schema": SCHEMA, "signature": signature_of(question), "experiment": question}
 
 
@@ -333,6 +365,8 @@ def _first(
     np.savez(shard / "truth.npz")
     for name in ("probe.npy", "photocopy.npy"):
         write_npy(shard / name, Sample(np.array(heldout.images)).examples(loop.same_seeds or EXAMPLES))
+    if real.groups is not None and heldout.groups is not None:
+        write_groups(shard, Sample(real.images, groups=real.groups), Sample(heldout.images, groups=heldout.groups))
     _write_origin(shard, [*real.files, *(heldout.files if loop.heldout else ())])
     measured = measure_shard(stand_in, shard, shard, np.array(real.images), None, context)
     write_images(shard, np.array(real.images), Pool.of(0, REAL, range(len(real.images))))
@@ -356,7 +390,7 @@ def _next(
     write_images(shard, pixels, Pool.of(0, REAL, range(0)))
     floors: dict[str, Measurement] = {m.name: m for m in read_measurements(run.file(0, REAL, "metrics.jsonl"))}
     here = ModelLine(line, 0, line, tuple(range(len(loop.lines))), None)
-    measured = measure_shard(stand_in, real, shard, pixels, None, context, here)
+    measured = measure_shard(stand_in, real, shard, pixels, None, context, here, groups=images.groups)
     write_measurements(shard, [m.at(generation, line, floors.get(m.name)) for m in measured])
     run.commit(generation, line, [(0, REAL)], made_with(context))
 

@@ -17,11 +17,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import dinov2, inception, random_features, ssl_encoder
+from . import clip, dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
 
 if TYPE_CHECKING:
@@ -102,6 +103,17 @@ SPACES: dict[str, Space] = {
         standardise=False,
         needs=(dinov2.NAME,),
     ),
+    **{
+        form.name: Space(
+            form.name,
+            partial(clip.clip_extractor, form=form),
+            clip.space_digest(form),
+            form.resize,
+            standardise=False,
+            needs=(form.name,),
+        )
+        for form in (clip.L14, clip.B32)
+    },
 }
 """The feature spaces by name."""
 

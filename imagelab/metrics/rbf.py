@@ -31,7 +31,7 @@ from .distances import distance_form
 from .features import PRIMARY, feature_pair
 from .jackknife import Blocks, mean_and_error
 
-__all__ = ["ROW", "kernel_rbf", "median_distance", "rbf_distance"]
+__all__ = ["ROW", "biased_rbf_distance", "kernel_rbf", "median_distance", "rbf_distance"]
 
 CITE = "arXiv:2401.09603"
 FACTOR = 1000.0  # of CMMD: the values are small
@@ -90,6 +90,20 @@ def rbf_distance(
     errors = [mean_and_error(each, own)[1] for each, own in zip((of_real, of_fake), blocks, strict=True)]
     known = [error for error in errors if error is not None]
     return float(value), math.hypot(*known) if len(known) == 2 else None
+
+
+def biased_rbf_distance(real: np.ndarray, fake: np.ndarray, sigma: float) -> float:
+    """Return MMD^2 with pairs of an image with itself: never negative, and above the unbiased value.
+
+    Args:
+        real: float [N,D].
+        fake: float [M,D].
+        sigma: width of the kernel, above 0.
+    """
+    n, m = len(real), len(fake)
+    within = [_Sums.of(each, each, sigma, own=True).rows.sum() + len(each) for each in (real, fake)]
+    across = _Sums.of(real, fake, sigma, own=False).rows.sum()
+    return float(within[0] / n**2 + within[1] / m**2 - 2.0 * across / (n * m))
 
 
 def _mmd(within_real, within_fake, across, n: int, m: int):

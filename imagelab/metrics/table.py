@@ -13,6 +13,7 @@ from typing import Literal
 from ..families import Family
 from ..measurement import Measurement
 from . import (
+    clip,
     clipped,
     detector,
     dinov2,
@@ -329,6 +330,7 @@ _TABLE: dict[str, Metric] = {
         needs=(dinov2.NAME,),
         gives=("fd_dinov2", "fd_dinov2_corrected"),
     ),
+    **clip.ROWS,
     "mind": Metric(
         sliced.mind,
         title="MIND",

@@ -8,6 +8,9 @@ against its SHA-256 before it is read; one that does not match is refused with a
 Where the digests come from: the authors of four of the files put the first 8 of the 64 hex digits into the file's name.
 All other digits, and DINOv2's digest, are those that unconnected public projects recorded of the file at the official
 address, with the same size in bytes.
+
+Of the safetensors files of CLIP no digest is known to us (``UNPINNED``): such a file is taken as it lies there, and
+every number made with it holds the digest of the file.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from ..io.identity import state_of
 from .base import NotMeasurable
 
 __all__ = [
+    "UNPINNED",
     "VARIABLE",
     "WEIGHTS",
+    "UnpinnedWeights",
     "Weights",
     "WeightsMissing",
     "WeightsState",
@@ -32,6 +37,7 @@ __all__ = [
     "short",
     "state",
     "status",
+    "unpinned_digest",
 ]
 
 VARIABLE = "IMAGELAB_WEIGHTS"
@@ -116,6 +122,36 @@ WEIGHTS: dict[str, Weights] = {
 
 
 @dataclass(frozen=True)
+class UnpinnedWeights:
+    """One network's weights of which no digest is known.
+
+    Attributes:
+        hub: its name on the Hugging Face hub.
+        used_for: what cannot be measured without it.
+        licence: its licence.
+    """
+
+    hub: str
+    used_for: str
+    licence: str
+
+    def fetched(self, folder: Path) -> str:
+        """Return the command by which the user gets the file; it needs transformers, and a network."""
+        place = f"os.path.expanduser('{short(folder)}')"
+        load = f"CLIPVisionModelWithProjection as C; C.from_pretrained('{self.hub}').save_pretrained({place})"
+        return f'python -c "import os; from transformers import {load}"'
+
+
+_CLIP = "MIT (OpenAI's code); the model card asks to use the weights for research"
+
+UNPINNED: dict[str, UnpinnedWeights] = {
+    "clip-vit-large-patch14-336": UnpinnedWeights("openai/clip-vit-large-patch14-336", "CMMD", _CLIP),
+    "clip-vit-base-patch32": UnpinnedWeights("openai/clip-vit-base-patch32", "cmmd_b32", _CLIP),
+}
+"""Weights that lie as NAME/model.safetensors in the folder of weights, in the layout of the hub."""
+
+
+@dataclass(frozen=True)
 class WeightsState:
     """The state of one network's weights here: present (a path, no fault), damaged (both) or missing (neither)."""
 
@@ -167,12 +203,14 @@ def locate(name: str) -> Path:
     """Return the path of weights whose digest has been checked.
 
     Args:
-        name: a key of ``WEIGHTS``.
+        name: a key of ``WEIGHTS``, or of ``UNPINNED``, whose digest is not checked.
 
     Raises:
         WeightsMissing: where no folder has the file.
         ValueError: for an unknown name, or a file whose SHA-256 is not the official one's.
     """
+    if name in UNPINNED:
+        return _unpinned(name)
     local, official = state(name), WEIGHTS[name]
     if local.path is None:
         raise WeightsMissing(
@@ -183,6 +221,28 @@ def locate(name: str) -> Path:
     if local.fault:
         raise ValueError(f"{local.path}: {local.fault}. Get it again with: imagelab weights fetch {name}")
     return local.path
+
+
+def unpinned_digest(name: str) -> str:
+    """Return the SHA-256 of weights of ``UNPINNED`` as they lie on this machine, 64 hex digits.
+
+    Raises:
+        WeightsMissing: where they do not.
+    """
+    path = _unpinned(name)
+    stat = path.stat()
+    return _sha256(path, stat.st_size, state_of(stat))
+
+
+def _unpinned(name: str) -> Path:
+    own, wanted = folders()[0] / name, UNPINNED[name]
+    for path in (own / "model.safetensors", own.with_name(f"{name}.safetensors")):
+        if path.is_file():
+            return path
+    raise WeightsMissing(
+        f"{wanted.used_for}: {short(own / 'model.safetensors')} is not on this machine. Get it with: "
+        f"{wanted.fetched(own)}  ({VARIABLE} names another folder; no digest of this file is known to imagelab)"
+    )
 
 
 def status() -> list[str]:
@@ -197,6 +257,15 @@ def status() -> list[str]:
             f"    {place}",
             f"    {official.licence}; {official.source}",
         ]
+    for name, wanted in UNPINNED.items():
+        try:
+            word, place = f"present, digest {unpinned_digest(name)[:8]}", short(_unpinned(name))
+        except WeightsMissing:
+            word, place = "missing", wanted.fetched(folders()[0] / name)
+        except OSError as error:
+            word, place = "DAMAGED", str(error)
+        lines += [f"{name}: {word} (no official digest is known), for {wanted.used_for}", f"    {place}"]
+        lines += [f"    {wanted.licence}; https://huggingface.co/{wanted.hub}"]
     return lines
 
 

@@ -36,6 +36,8 @@ OPEN_PANELS = (
     "kernel",
     "fid",
     "fd_dinov2",
+    "cmmd",
+    "cmmd_b32",
     "kid",
     "mind",
     "prdc",

@@ -171,6 +171,7 @@ def measure_shard(
     context: RunContext,
     line: ModelLine | None = None,
     twin: ImageSet | None = None,
+    groups: np.ndarray | None = None,
 ) -> list[Measurement]:
     """Take the run's panel of metrics: these images against the held-out real ones. Of a blank twin, count only.
 
@@ -183,12 +184,13 @@ def measure_shard(
         context: device for features.
         line: the line of the images, None for real ones.
         twin: the images of the blank twin at the same generation, or None.
+        groups: int64 [N], which generated images belong together; None if all are independent, and for real ones.
     """
     panel = [name for name in experiment.panel if line is None or not line.blank or name in COUNTED]
     of_train, of_heldout = _groups(real)
     evidence = Evidence(
         real=ImageSet(read_npy(real / "heldout.npy"), _features(real), groups=of_heldout),
-        fake=ImageSet(images, _features(shard), groups=of_train if shard == real else None),
+        fake=ImageSet(images, _features(shard), groups=of_train if shard == real else groups),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,

@@ -23,7 +23,7 @@ from ..io.untrusted import quoted, shown
 from ..measurement import Measurement
 from ..run_folder import RunFolder
 
-__all__ = ["Answer", "ask", "run_folders"]
+__all__ = ["QueryResult", "ask", "run_folders"]
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))
 KINDS = {"value": "DOUBLE", "predicted": "BOOLEAN"} | {
@@ -50,7 +50,7 @@ RUNS = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """The answer to a query.
 
     Attributes:
@@ -81,7 +81,7 @@ def run_folders(places: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def ask(runs: Sequence[Path], query: str) -> Answer:
+def ask(runs: Sequence[Path], query: str) -> QueryResult:
     """Return the answer of one SQL statement about some runs.
 
     Args:
@@ -102,7 +102,7 @@ def ask(runs: Sequence[Path], query: str) -> Answer:
         try:
             cursor = tables.execute(query)
             columns = tuple(str(column[0]) for column in cursor.description or ())
-            return Answer(columns, tuple(cursor.fetchall() if columns else ()))
+            return QueryResult(columns, tuple(cursor.fetchall() if columns else ()))
         except duckdb.Error as error:
             raise ValueError(f"query: {quoted(str(error).splitlines()[0], 400)}") from error
 

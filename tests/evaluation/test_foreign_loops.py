@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
@@ -15,9 +16,11 @@ from PIL import Image
 
 from imagelab import Experiment, Gaussian, Runtime, run
 from imagelab.cli import main
+from imagelab.cli.import_ import _write_table
 from imagelab.data import RandomField
 from imagelab.evaluation.foreign_loops import ForeignLoop, import_loop
 from imagelab.export.generation import export_generation
+from imagelab.io.run_records import IMPORTED
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.provenance.ledger import Ledger
@@ -287,3 +290,42 @@ def test_the_command_writes_a_run_and_its_page(home: Path, tmp_path: Path, capsy
     assert "StyleGAN" in page and "imported: their random seeds are not known" in page and "imagelab import " in page
     assert "from the same random seeds" not in page and "/config.json</code>" not in page
     assert RunFolder.open(place).shards() == [(0, -1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def grouped(home: Path, name: str, seed: int, tone: int = 0) -> str:
+    """Save eight scenes of six nearly equal pictures each, named by the scene."""
+    rng, folder = np.random.default_rng(seed), home / name
+    folder.mkdir()
+    for scene, level in enumerate(rng.integers(60, 180, 8) + tone):
+        for row in range(6):
+            pixels = np.clip(level + rng.integers(-6, 7, (8, 8, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"scene{scene:02d}_{row}.png")
+    return str(folder)
+
+
+def test_groups_widen_the_errors_and_are_not_divided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    real, made = grouped(tmp_path, "real", 0), grouped(tmp_path, "made", 1)
+    words = f"import {real} {made} --metrics tone --images 24"
+    code, said = command(f"{words} --group scene([0-9]+)_ -o by --table by.csv", capsys)
+    assert code == 0 and "real images: 8 groups by 'scene([0-9]+)_'" in said
+    import_loop(ForeignLoop(real, {"model": [made]}, images=24, metrics=("tone",)), tmp_path / "alone")
+    by, alone = numbers(tmp_path / "by"), numbers(tmp_path / "alone")
+    key = ("brightness", 1, 0)
+    assert (by[key].stderr or 0) > 1.5 * (alone[key].stderr or 1)
+    with np.load(tmp_path / "by/gen-000/groups.npz") as groups:
+        assert not set(groups["train"]) & set(groups["heldout"])
+    assert "--group" in RunFolder.open(tmp_path / "by").provenance[IMPORTED]["command"]
+    rows = list(csv.DictReader((tmp_path / "by.csv").read_text().splitlines()))
+    row = next(row for row in rows if row["Key"] == "brightness" and row["Generation"] == "1")
+    value = float(row["Value"])
+    assert value == by[key].value and float(row["95 % low"]) < value < float(row["95 % high"])
+    _write_table(tmp_path / "by.tex", RunFolder.open(tmp_path / "by"), ["model"])
+    table = (tmp_path / "by.tex").read_text()
+    assert "model & 1 & brightness & " in table and "another training" in table and r"\bottomrule" in table
+    code, said = command(f"import {real} {made} --group person([0-9]+) -o wrong", capsys)
+    assert code == 1 and "real images" in said and "scene00_0.png" in said
+    code, said = command(f"import {real} {made} --table numbers.txt", capsys)
+    assert code == 2 and "--table: expected a name that ends in .md, .tex, .csv" in said

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import Inception3
 
 from imagelab.data import Faces
-from imagelab.metrics import dinov2, inception
+from imagelab.metrics import clip, dinov2, inception
 from imagelab.metrics.attribute_probes import scores, shipped_probes
 from imagelab.metrics.blocks import in_blocks
 from imagelab.metrics.features import SPACES, full_precision
@@ -36,6 +37,10 @@ def of_small_weights(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
             form = dinov2.Form(width=24, depth=2, heads=4)
             torch.save({key: 0.3 * torch.randn(shape) for key, shape in form.tensors().items()}, path)
             return dinov2.dinov2("cpu", path, form), 40
+        if name.startswith("clip-"):
+            tower = clip.ClipForm(name, side=32, patch=8, width=24, depth=2, heads=4, inner=40, out=12)
+            save_file({key: 0.3 * torch.randn(shape) for key, shape in tower.tensors().items()}, path)
+            return clip.clip_extractor("cpu", tower, path), 40
         assert name == inception.NAME, f"{name}: give this test weights for it"
         net = Inception3(num_classes=1008, aux_logits=False, init_weights=False)
     state = net.state_dict()

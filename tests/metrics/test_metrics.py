@@ -13,7 +13,7 @@ import pytest
 from imagelab import Faces, metrics
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS, Evidence, ImageSet, Metric, NotMeasurable, Quantity, measure_panel, row_of
-from imagelab.metrics.weights import WEIGHTS
+from imagelab.metrics.weights import UNPINNED, WEIGHTS
 
 ROWS = list(METRICS)
 DRAWN = [
@@ -27,12 +27,12 @@ ORDERLESS = [row for row in DRAWN if row != "detector"]  # its folds are cut by 
 def test_the_table_describes_each_metric_for_a_general_reader():
     for name, row in METRICS.items():
         assert row.title and row.least >= 1 and row.what.endswith(".") and row.blind.endswith("."), name
-        assert set(row.needs) <= set(WEIGHTS), name
+        assert set(row.needs) <= set(WEIGHTS) | set(UNPINNED), name
 
 
 def test_the_names_fid_kid_mind_and_lpips_are_used_with_official_weights_only():
     for name, row in METRICS.items():
-        claims = {"fid", "kid", "mind", "lpips", "dinov2"} & set(name.split("_"))
+        claims = {"fid", "kid", "mind", "lpips", "dinov2", "cmmd"} & set(name.split("_"))
         assert bool(claims) == bool(row.needs), name
         if not claims:
             words = ("FID", "KID", "MIND", "LPIPS")
@@ -151,7 +151,14 @@ def test_a_row_with_a_direction_is_worse_for_images_that_are_worse(pictures):
 
 def test_distances_in_spaces_with_weights_are_better_when_lower_and_all_diversities_have_two_sides():
     with_weights = {row: METRICS[row].better for row in ROWS if METRICS[row].needs}
-    assert {row for row, better in with_weights.items() if better == "lower"} == {"fid", "kid", "fd_dinov2", "mind"}
+    assert {row for row, better in with_weights.items() if better == "lower"} == {
+        "fid",
+        "kid",
+        "fd_dinov2",
+        "mind",
+        "cmmd",
+        "cmmd_b32",
+    }
     assert {better for row, better in with_weights.items() if row.startswith("lpips")} == {"two-sided"}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagelab.metrics.weights import VARIABLE, WEIGHTS, WeightsMissing, folders, locate, state, status
+from imagelab.metrics.weights import UNPINNED, VARIABLE, WEIGHTS, WeightsMissing, folders, locate, state, status
 
 
 @pytest.fixture
@@ -105,7 +105,8 @@ def test_status_says_present_damaged_and_missing(tiny):
         heads = [line for line in status() if not line.startswith(" ")]
         return {line.partition(":")[0]: line.split()[1].strip(",") for line in heads}
 
-    assert first_words() == dict.fromkeys(WEIGHTS, "missing") | {"alexnet": "present"}
+    everything = [*WEIGHTS, *UNPINNED]
+    assert first_words() == dict.fromkeys(everything, "missing") | {"alexnet": "present"}
     tiny.write_bytes(b"cut")
     assert first_words()["alexnet"] == "DAMAGED"
     text = "\n".join(status())
