@@ -10,11 +10,12 @@ Expected:   the card of the counter is good (recall above .5, less than .5 false
             generation by more than its errors, and the blank twin, the same loop without dots, stays near zero.
 Refuted by: a count that stays within its errors, or a blank twin that shows as many dots.
 
-Seen 2026-11-29, two x86-64 cores shared with other work, one thread, one process: 4 min 20 s of CPU time, twice (19
-and 22 min on the clock; the same images to the byte). n = 600 crops of 64 px a generation, 300 held out, seed 0, mean of three chains; +- is half of the 95 % interval
-in which another run with three other trainings (and other crops) would have the figure; the blank twin is one training.
-Card, on 300 held-out crops in 70 groups, +- one standard error: 98.9 +- .6 % of 750 dots found, 98.0 +- .9 % of what is
-found are dots, .10 +- .04 found on a crop without any. Planted, fitted and tested in 10 s of CPU time.
+Seen 2026-11-29, two x86-64 cores shared with other work, one thread, one process: 4 min 20 s of CPU time, run twice (22
+and 19 min on the clock; the same images to the byte). n = 600 crops of 64 px a generation, 300 held out, seed 0, mean
+of three chains; +- is half of the 95 % interval in which another run with three other trainings (and other crops) would
+have the figure; the blank twin is one training. Card, on 300 held-out crops in 70 groups, +- one standard error: 98.9
++- .6 % of 750 dots found, 98.0 +- .9 % of what is found are dots, .10 +- .04 found on a crop without any. Planted,
+fitted and tested in 10 s of CPU time.
                            real           VAE, gen. 1    VAE, gen. 2    VAE, gen. 3    PPCA, gen. 1   PPCA, gen. 3
   dots found an image      2.48 +- .18    1.4 +- .2      .8 +- .2       .5 +- .2       8.1 +- .5      7.3 +- .5
   net of invented ones     2.41 +- .18    1.2 +- .3      .5 +- .2       .3 +- .3       -              -
