@@ -15,7 +15,10 @@ from imagelab.regimes import REGIMES, Breed, Fresh, Mix, Replace, continued
 PATHS = {
     kind: {name: "pictures" for name, field in recipe.model_fields.items() if field.is_required()}
     for kind, recipe in DATASETS.items()
-} | {"command": {"train": "fit {images} {model}", "sample": "draw {model} {images} {count}"}}
+} | {
+    "command": {"train": "fit {images} {model}", "sample": "draw {model} {images} {count}"},
+    "pipeline": {"model": "org/name"},
+}
 
 
 def every_recipe():

@@ -43,6 +43,8 @@ ONLY = {
     "pptx": {"report/slide"},
     "c2pa": {"provenance/"},
     "onnxruntime": {"metrics/own_network.py"},
+    "transformers": {"generators/pipeline_text.py"},
+    "peft": {"generators/pipeline_tuning.py"},
     "cryptography": {"provenance/"},
     "starlette": {"server/"},
     "uvicorn": {"server/"},

@@ -11,20 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DConditionModel, UNet2DModel
-from diffusers import LDMPipeline, PNDMScheduler, StableDiffusionPipeline, VQModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    LDMPipeline,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+    UNet2DModel,
+    VQModel,
+)
 
 FORMS = ("text", "latent", "pixels")
 ENDS = "<|startoftext|>", "<|endoftext|>"
 PLACES = 16  # tokens that the text encoder reads
 FACTOR = 2  # pixels a side of one latent
-
-
-def blocks(name: str, deepest: str) -> tuple[str, str]:
-    """Return the types of two levels, the deeper one with attention."""
-    return name, deepest
 
 
 def pixel_unet(side: int, channels: int) -> UNet2DModel:
@@ -56,7 +62,7 @@ def text_unet(side: int, width: int) -> UNet2DConditionModel:
     )
 
 
-def autoencoder(kind: type, side: int, channels: int, latents: int) -> AutoencoderKL | VQModel:
+def autoencoder(kind: type, side: int, channels: int, latents: int) -> Any:
     """Return an autoencoder that halves the side."""
     more = {"num_vq_embeddings": 32, "scaling_factor": 1.0} if kind is VQModel else {}
     return kind(
@@ -72,7 +78,7 @@ def autoencoder(kind: type, side: int, channels: int, latents: int) -> Autoencod
     )
 
 
-def text_parts(folder: Path, width: int) -> dict[str, object]:
+def text_parts(folder: Path, width: int) -> dict[str, Any]:
     """Return a CLIP text encoder, and a tokenizer that knows single letters."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -118,15 +124,9 @@ def make(folder: Path, form: str = "text", side: int = 32, channels: int = 3, se
         else:
             coder = autoencoder(AutoencoderKL, side, channels, 4)
             scheduler = PNDMScheduler(**betas, skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False)
-            pipeline = StableDiffusionPipeline(
-                vae=coder,
-                unet=text_unet(side // FACTOR, 16),
-                scheduler=scheduler,
-                safety_checker=None,
-                feature_extractor=None,
-                requires_safety_checker=False,
-                **text_parts(folder / "tokenizer", 16),
-            )
+            left_out = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+            parts: dict[str, Any] = {**text_parts(folder / "tokenizer", 16), **left_out, "scheduler": scheduler}
+            pipeline = StableDiffusionPipeline(vae=coder, unet=text_unet(side // FACTOR, 16), **parts)
         pipeline.save_pretrained(str(folder), safe_serialization=True)
 
 

@@ -27,6 +27,7 @@ FEATURES = {
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
+    "pipelines": ("transformers", "peft"),
 }
 """The extras of the package, and the modules that each brings."""
 

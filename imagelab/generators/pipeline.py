@@ -15,6 +15,12 @@ extractor and the watermark of a pipeline are not loaded and not used.
 
 Differs from ``pipeline()``: the noise of an image depends on its seed alone, and everything is computed in float32 (in
 training on a GPU, bfloat16). The images are the same as the pipeline's from the same noise.
+
+References:
+    LoRA: low-rank adaptation of large language models (Hu et al. 2021), arXiv:2106.09685.
+    Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
+    High-resolution image synthesis with latent diffusion models (Rombach et al. 2022), arXiv:2112.10752.
+    Classifier-free diffusion guidance (Ho and Salimans 2022), arXiv:2207.12598.
 """
 
 from __future__ import annotations

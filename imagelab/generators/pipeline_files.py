@@ -54,7 +54,7 @@ SCHEDULERS = (
     "DPMSolverSinglestepScheduler",
     "UniPCMultistepScheduler",
 )
-"""Schedulers whose settings state the noise levels x_t = sqrt(a_t) x + sqrt(1 - a_t) e that a network was trained on."""
+"""Schedulers whose settings state the noise levels of training, x_t = sqrt(a_t) x + sqrt(1 - a_t) e."""
 
 _PIXELS = {"unet": ("UNet2DModel",), "scheduler": SCHEDULERS}
 SUPPORTED: dict[str, tuple[Form, dict[str, tuple[str, ...]]]] = {

@@ -28,8 +28,8 @@ from torch import Tensor
 from ..images import check_images, to_signed
 from ..io.untrusted import json_value, parsing, quoted, shown
 from .pipeline_files import PublishedPipeline
-from .saved_nets import model_config
 from .sampling import block_size
+from .saved_nets import model_config
 from .tensor_files import TensorHeader, check_finite, check_tensors, read_tensors, tensor_header
 
 __all__ = ["ImageCoder", "LoadedPipeline", "check_sizes", "filled_net", "load_pipeline", "stored_weights"]
@@ -284,5 +284,3 @@ def _image_shape(source: PublishedPipeline, unet: Any, coder: ImageCoder | None)
         raise ValueError(f"{shown(path)}: expected images of 1 or 3 channels, got {quoted(channels, 20)}")
     factor = 1 if coder is None else coder.factor
     return int(channels), sides[0] * factor, sides[1] * factor
-
-

@@ -124,7 +124,7 @@ def _token_ids(folder: Path, prompts: Sequence[str], most: int, words: int) -> n
     numbers = np.array(filled, np.int64)
     if numbers.shape != (len(prompts) + 1, most) or numbers.min() < 0 or numbers.max() >= words:
         raise ValueError(
-            f"{shown(folder)}: the tokenizer does not belong to the text encoder: it gives token {numbers.max():,}, and "
-            f"the encoder knows {words:,}"
+            f"{shown(folder)}: does not belong to the text encoder: it gives token {numbers.max():,}, and the encoder "
+            f"knows {words:,}"
         )
     return numbers

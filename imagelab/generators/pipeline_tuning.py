@@ -6,12 +6,6 @@ the start, so that training begins at the published model. Only A and B are trai
 
 The loss is the plain squared error of what the scheduler's settings say that the network predicts (e, v, or x), at a
 time drawn uniformly. All networks stay in eval mode: dropout is off, so no random number comes from a global source.
-
-References:
-    LoRA: low-rank adaptation of large language models (Hu et al. 2021), arXiv:2106.09685.
-    Denoising diffusion probabilistic models (Ho et al. 2020), arXiv:2006.11239.
-    High-resolution image synthesis with latent diffusion models (Rombach et al. 2022), arXiv:2112.10752.
-    Classifier-free diffusion guidance (Ho and Salimans 2022), arXiv:2207.12598.
 """
 
 from __future__ import annotations
