@@ -126,7 +126,11 @@ class Pipeline(Generator):
 
     @property
     def scripts(self) -> dict[str, str]:
-        """The published files, which are no part of the settings: model/path -> digest of the content."""
+        """The published files, which are no part of the settings: model/path -> digest of the content.
+
+        Raises:
+            ValueError: if they are not on this machine, with the command that fetches them.
+        """
         return pipeline_files(self.model, self.revision)
 
     def fit(self, images: np.ndarray, seed: int, context: RunContext, start: Model | None = None) -> PipelineModel:

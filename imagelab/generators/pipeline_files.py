@@ -25,7 +25,7 @@ __all__ = [
     "SCHEDULERS",
     "SUPPORTED",
     "PublishedPipeline",
-    "fetch_command",
+    "fetching_command",
     "find_pipeline",
     "is_hub_name",
     "pipeline_files",
@@ -117,7 +117,7 @@ class PublishedPipeline:
     def remedy(self) -> str:
         """What to do about a damaged file."""
         if is_hub_name(self.model):
-            return f"Fetch it again: {fetch_command(self.model, self.revision)} --force-download"
+            return f"Fetch it again: {fetching_command(self.model, self.revision)} --force-download"
         return "Restore the file from a copy, or save the pipeline again with save_pretrained"
 
 
@@ -131,11 +131,11 @@ def is_hub_name(model: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", model) is not None
 
 
-def fetch_command(model: str, revision: str = "", *files: str) -> str:
+def fetching_command(model: str, revision: str = "", *files: str) -> str:
     """Return the command that fetches a pipeline of the hub, or some of its files.
 
     Example:
-        >>> fetch_command("org/name", "", "unet/config.json")
+        >>> fetching_command("org/name", "", "unet/config.json")
         'hf download org/name unet/config.json'
     """
     usual = ("*.json", "*.txt", f"*{NET_WEIGHTS}", f"*{TEXT_WEIGHTS}")
@@ -146,12 +146,10 @@ def fetch_command(model: str, revision: str = "", *files: str) -> str:
 def pipeline_files(model: str, revision: str) -> dict[str, str]:
     """Return the files that a run is bound to, without their place: model/path -> digest, 12 hex digits.
 
-    Nothing for a pipeline that is not on this machine, or is not supported; :func:`find_pipeline` says why.
+    Raises:
+        ValueError: see :func:`find_pipeline`. A run cannot be named before its files are there.
     """
-    try:
-        found = find_pipeline(model, revision).digests
-    except ValueError:
-        return {}
+    found = find_pipeline(model, revision).digests
     return {f"{model}/{name}": digest[:12] for name, digest in sorted(found.items())}
 
 
@@ -203,7 +201,7 @@ def _cached(model: str, revision: str) -> Path:
     at = f" at revision {quoted(revision, 60)}" if revision else ""
     raise ValueError(
         f"{model}{at} is not on this machine, and nothing is downloaded by itself. Looked for {INDEX} in the cache of "
-        f"the hub, {shown(constants.HF_HUB_CACHE)}.{beside} Fetch it with: {fetch_command(model, revision)}"
+        f"the hub, {shown(constants.HF_HUB_CACHE)}.{beside} Fetch it with: {fetching_command(model, revision)}"
     )
 
 
@@ -248,7 +246,7 @@ def _files_of(part: str, place: Path, model: str, revision: str, kind: str) -> l
             )
         inside = name if place.name != part else f"{part}/{name}"
         if is_hub_name(model):
-            said += f" Fetch it, where the repository has it, with: {fetch_command(model, revision, inside)}"
+            said += f" Fetch it, where the repository has it, with: {fetching_command(model, revision, inside)}"
         else:
             said += " Save the pipeline again with save_pretrained, or copy the file there"
         raise ValueError(said)

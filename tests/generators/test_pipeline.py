@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 
 from imagelab import Experiment, Pipeline, Runtime, Textures, run
 from imagelab.cli.experiments import experiments_folder
+from imagelab.export.generation import export_generation
 from imagelab.generators import Diverged, Interrupted, RunContext, TrainRecord
-from imagelab.generators.pipeline_files import fetch_command, find_pipeline
+from imagelab.generators.pipeline_files import fetching_command, find_pipeline
 from imagelab.generators.pipeline_parts import load_pipeline
 from imagelab.generators.pipeline_text import embed_prompts, prompt_rows
 from imagelab.images import to_bytes, to_signed
@@ -322,8 +323,10 @@ def test_a_name_of_the_hub_is_found_in_its_cache_and_never_fetched(
     with pytest.raises(ValueError) as refused:
         recipe.fit(lesson("pixels"), 0, RunContext())
     said = str(refused.value)
-    assert "org/toy is not on this machine" in said and str(tmp_path) in said and fetch_command("org/toy") in said
-    assert recipe.scripts == {}
+    assert "org/toy is not on this machine" in said and str(tmp_path) in said and fetching_command("org/toy") in said
+    with pytest.raises(ValueError, match="hf download org/toy"):
+        run(Experiment(generator=recipe, runtime=Runtime(runs=tmp_path / "runs")))
+    assert not (tmp_path / "runs").exists(), "told before anything is written"
     home = tmp_path / "models--org--toy"
     shutil.copytree(published["pixels"], home / "snapshots" / ("c" * 40))
     (home / "refs").mkdir()
@@ -549,7 +552,9 @@ def made(folder: RunFolder) -> dict[str, bytes]:
     return {f"{shard.name}/{name}": (shard / name).read_bytes() for shard in shards for name in names}
 
 
-def test_two_generations_of_a_text_pipeline_stopped_and_resumed(published: dict[str, Path], tmp_path: Path):
+def test_two_generations_of_a_text_pipeline_stopped_and_resumed(
+    published: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     base = copied(published["text"], tmp_path)
     bases = {**published, "text": base}
     whole = run(question(bases, tmp_path / "whole"))
@@ -569,3 +574,9 @@ def test_two_generations_of_a_text_pipeline_stopped_and_resumed(published: dict[
     (base / UNET).write_bytes(kept)
     again = run(asked)
     assert made(again) == made(whole) and len(made(whole)) == 10
+    copied(base, export_generation(whole.path, 2, tmp_path / "card", "model"))
+    card = (tmp_path / "card" / "README.md").read_text()
+    assert str(tmp_path) not in card and "Only what was trained is here" in card
+    monkeypatch.chdir(tmp_path / "card")
+    exec(card.split("```python")[1].split("```")[0], {})
+    assert Image.open("drawn.png").size == (8, 8)
