@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -241,8 +242,8 @@ def _files_of(part: str, place: Path, model: str, revision: str, kind: str) -> l
         pickles = [each for each in _names(place) if each.endswith((".bin", ".pt", ".ckpt", ".pth"))]
         if name.endswith(".safetensors") and pickles:
             said += (
-                f" {quoted(pickles[0], 60)} is not read: a pickle can hold code; only safetensors files are. If you "
-                "trust it, convert it once: open the pipeline with diffusers, and save it with save_pretrained(FOLDER)."
+                f" {quoted(pickles[0], 60)} is not read: a pickle can hold code; only safetensors files are. To "
+                f"convert its numbers, once and without executing it: {_conversion(place / pickles[0], place / name)} ."
             )
         inside = name if place.name != part else f"{part}/{name}"
         if is_hub_name(model):
@@ -251,6 +252,12 @@ def _files_of(part: str, place: Path, model: str, revision: str, kind: str) -> l
             said += " Save the pipeline again with save_pretrained, or copy the file there"
         raise ValueError(said)
     return [place / name for name in (*needed, *extra)]
+
+
+def _conversion(pickle: Path, target: Path) -> str:
+    """Return the command that writes the tensors of a pickle as safetensors; torch executes no code of the file."""
+    load = f"torch.load({str(pickle)!r}, weights_only=True, map_location='cpu')"
+    return f"python -c {shlex.quote(f'import torch, safetensors.torch as s; s.save_file({load}, {str(target)!r})')}"
 
 
 def _names(folder: Path) -> list[str]:

@@ -10,7 +10,11 @@ The conversions are those of the pipelines of diffusers:
     latents   z = scaling_factor * E(x) in, D(z / scaling_factor) out
 
 E(x) of an AutoencoderKL is a sample of its Gaussian, drawn anew whenever an image is read; that of a VQModel is the
-code before quantisation.
+code before quantisation. A VQModel whose config.json states no scaling_factor is older than this setting and was
+trained without it: 1.
+
+Differs from diffusers: its LDMPipeline takes 0.18215 for such a VQModel, and then draws no faces with
+CompVis/ldm-celebahq-256 (huggingface/diffusers, issue 6725). What it saves again states this number.
 """
 
 from __future__ import annotations
@@ -236,7 +240,8 @@ def _present_name(name: str, expected: Mapping[str, Tensor]) -> str:
 
 
 def _image_coder(net: Any, folder: Path) -> ImageCoder:
-    scale = net.config.scaling_factor
+    usual = 1.0 if type(net).__name__ == "VQModel" else net.config.scaling_factor
+    scale = model_config(folder / "config.json").get("scaling_factor", usual)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < 1e6:
         raise ValueError(
             f"{shown(folder / 'config.json')}: scaling_factor: expected a number above 0, got {quoted(scale, 40)}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from pydantic import ValidationError
@@ -26,6 +28,7 @@ from imagelab.generators import Diverged, Interrupted, RunContext, TrainRecord
 from imagelab.generators.pipeline_files import fetching_command, find_pipeline
 from imagelab.generators.pipeline_parts import load_pipeline
 from imagelab.generators.pipeline_text import embed_prompts, prompt_rows
+from imagelab.generators.pipeline_tuning import noise_scheduler, pipeline_loss
 from imagelab.images import to_bytes, to_signed
 from imagelab.run_folder import RunFolder
 from imagelab.runs.check import check_run
@@ -117,6 +120,65 @@ def test_pixels_are_converted_as_the_image_processor_of_the_pipelines_does():
     made = torch.linspace(-1.2, 1.2, 768).reshape(1, 3, 16, 16)
     (picture,) = cast("list[Image.Image]", theirs.postprocess(made, output_type="pil"))
     np.testing.assert_array_equal(to_bytes(made)[0].permute(1, 2, 0).numpy(), np.asarray(picture))
+
+
+def test_latents_are_encoded_as_the_training_scripts_of_diffusers_do(
+    published: dict[str, Path], lesson: Callable[[str], np.ndarray]
+):
+    for form in ("latent", "text"):
+        coder, images = load_pipeline(find_pipeline(str(published[form])), "cpu").coder, lesson(form)
+        assert coder is not None
+        with torch.no_grad():
+            encoded = coder.net.encode(to_signed(torch.from_numpy(images)))
+        found = torch.from_numpy(coder.moments(images, "cpu"))
+        if form == "latent":
+            torch.testing.assert_close(found, coder.net.config.scaling_factor * encoded.latents)
+            continue
+        both = torch.cat([encoded.latent_dist.mean, encoded.latent_dist.std], dim=1)
+        torch.testing.assert_close(found, coder.net.config.scaling_factor * both)
+
+
+class Oracle(torch.nn.Module):
+    """A network that knows the clean images, and so the noise; it keeps the texts that it is given."""
+
+    def __init__(self, parts: Any, prediction: str, clean: torch.Tensor) -> None:
+        super().__init__()
+        self.levels, self.config = noise_scheduler(parts, "ddpm").alphas_cumprod, parts.unet.config
+        self.prediction, self.clean, self.texts, self.states = prediction, clean, [], []
+
+    def forward(self, noisy: torch.Tensor, times: torch.Tensor, encoder_hidden_states: Any = None) -> Any:
+        self.texts.append(encoder_hidden_states)
+        self.states.append(noisy)
+        kept, lost = (part.sqrt().reshape(-1, 1, 1, 1) for part in (self.levels[times], 1 - self.levels[times]))
+        noise = (noisy - kept * self.clean) / lost
+        answers = {"epsilon": noise, "sample": self.clean, "v_prediction": kept * noise - lost * self.clean}
+        return SimpleNamespace(sample=answers[self.prediction])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_the_loss_is_zero_for_a_network_that_predicts_what_the_scheduler_names(
+    prediction: str, published: dict[str, Path]
+):
+    parts = load_pipeline(find_pipeline(str(published["pixels"])), "cpu")
+    clean, source = torch.rand(40, 3, 8, 8) * 2 - 1, torch.Generator().manual_seed(0)
+    for named in ("epsilon", "sample", "v_prediction"):
+        known = replace(parts, scheduler={**parts.scheduler, "prediction_type": named})
+        oracle = replace(known, unet=Oracle(parts, prediction, clean))
+        value = float(pipeline_loss(oracle, None)(clean, source)[0])
+        assert value < 1e-8 if named == prediction else value > 0.1
+
+
+def test_every_read_draws_latents_anew_and_one_of_the_prompts(published: dict[str, Path]):
+    source = find_pipeline(str(published["text"]))
+    parts, prompts = load_pipeline(source, "cpu"), embed_prompts(source, WORDS["text"], "cpu")
+    mean = torch.zeros(60, 4, 4, 4)
+    oracle: Any = Oracle(parts, "sample", mean)
+    loss = pipeline_loss(replace(parts, unet=oracle), prompts)
+    for spread in (0.0, 3.0):
+        loss(torch.cat([mean, torch.full_like(mean, spread)], dim=1), torch.Generator().manual_seed(0))
+    assert oracle.states[0].std() < 1.05 < oracle.states[1].std()
+    given = {tuple(text.flatten().tolist()) for text in oracle.texts[0]}
+    assert given == {tuple(row.flatten().tolist()) for row in prompts.rows[:-1]}, "each, and not the empty one"
 
 
 @pytest.mark.parametrize("tune", ["lora", "full"])
@@ -296,6 +358,18 @@ def test_the_first_layouts_and_names_are_read(published: dict[str, Path], tmp_pa
     torch.testing.assert_close(output(old), output(published["pixels"]), rtol=0, atol=0.01)
 
 
+def test_a_code_without_a_scale_is_as_old_as_its_network_and_was_not_scaled(published: dict[str, Path], tmp_path: Path):
+    old = copied(published["latent"], tmp_path)
+    settings = json.loads((old / "vqvae" / "config.json").read_text())
+    for stated, scale in ({}, 1.0), ({"scaling_factor": 0.5}, 0.5):
+        bare = {name: value for name, value in settings.items() if name != "scaling_factor"}
+        (old / "vqvae" / "config.json").write_text(json.dumps({**bare, **stated}))
+        coder = load_pipeline(find_pipeline(str(old)), "cpu").coder
+        assert coder is not None and coder.scale == scale
+    text = load_pipeline(find_pipeline(str(published["text"])), "cpu").coder
+    assert text is not None and text.scale == 0.18215
+
+
 def test_a_text_encoder_is_read_as_transformers_reads_it_and_under_its_former_names(
     published: dict[str, Path], tmp_path: Path
 ):
@@ -441,7 +515,23 @@ def test_a_bad_guest_is_refused_in_words(
     with pytest.raises(ValueError, match=words) as refused:
         recipe_of(folder).fit(lesson(form), 0, RunContext()).sample(SEEDS[:1])
     said = str(refused.value)
-    assert str(folder) in said and "\n" not in said and len(said) < 900, said
+    assert str(folder) in said and "\n" not in said and len(said.replace(str(folder), "")) < 900, said
+
+
+def test_the_command_that_converts_a_pickle_can_be_copied(
+    published: dict[str, Path], tmp_path: Path, lesson: Callable[[str], np.ndarray]
+):
+    folder = copied(published["pixels"], tmp_path)
+    torch.save(load_file(str(folder / UNET)), folder / "unet" / "diffusion_pytorch_model.bin")
+    kept = (folder / UNET).read_bytes()
+    (folder / UNET).unlink()
+    with pytest.raises(ValueError) as refused:
+        recipe_of(folder).fit(lesson("pixels"), 0, RunContext())
+    python, option, code = shlex.split(str(refused.value).split("without executing it: ")[1])[:3]
+    assert (python, option) == ("python", "-c")
+    exec(code, {})
+    before, after = safetensors.torch.load(kept), load_file(str(folder / UNET))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(
