@@ -21,7 +21,8 @@ Other pipelines, from a folder or the hub's cache, each with pictures of its own
                                   --generator.tune full --generator.batch 2 --generator.prompts "..."  27 GB
 
     imagelab run pipeline --runtime.batch 8 --data.kind folder --data.path PICTURES --data.size 512
-        --generator.model stable-diffusion-v1-5/stable-diffusion-v1-5 --generator.batch 4 --generator.prompts "a portrait"
+        --generator.model stable-diffusion-v1-5/stable-diffusion-v1-5 --generator.batch 4
+        --generator.tune lora --generator.learning-rate 1e-4 --generator.prompts "a portrait"
 
 The memory is ESTIMATED and was not measured, because no GPU was there: 4 bytes for each frozen weight, 20 for each
 trained one (weight, gradient, moving average, two moments of Adam), and what the U-Net keeps of one image for the
@@ -66,14 +67,10 @@ def toy(folder: Path = TOY) -> Experiment:
     if not (folder / "model_index.json").is_file():
         runpy.run_path(str(experiments_folder() / "guests" / "toy_pipeline.py"))["make"](folder, "text", 32)
     prompts = ("a stone", "grass", "sky")
-    tuned = Pipeline(model=f"./{folder}", prompts=prompts, images_seen=400, learning_rate=1e-3, steps=10, guidance=3.0)
-    small = {
-        "name": "pipeline-toy",
-        "title": "An untrained toy pipeline: the loop runs, nothing is shown",
-        "images": 64,
-    }
+    tuned = Pipeline(model=str(folder.absolute()), prompts=prompts, images_seen=400, learning_rate=1e-3, steps=10)
+    said = {"name": "pipeline-toy", "title": "An untrained toy pipeline: the loop runs, nothing is shown"}
     settings = {name: getattr(experiment, name) for name in Experiment.model_fields}
-    return Experiment(**{**settings, **small, "generator": tuned, "generations": 2, "heldout": 32, "tracked": 8})
+    return Experiment(**{**settings, **said, "generator": tuned, "generations": 2, "images": 64, "heldout": 32})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 import shlex
 import shutil
 import socket
@@ -120,6 +121,17 @@ def test_pixels_are_converted_as_the_image_processor_of_the_pipelines_does():
     made = torch.linspace(-1.2, 1.2, 768).reshape(1, 3, 16, 16)
     (picture,) = cast("list[Image.Image]", theirs.postprocess(made, output_type="pil"))
     np.testing.assert_array_equal(to_bytes(made)[0].permute(1, 2, 0).numpy(), np.asarray(picture))
+
+
+def test_only_what_is_bounded_is_clipped_by_the_samplers(published: dict[str, Path]):
+    clipped = {}
+    for form, folder in published.items():
+        parts = load_pipeline(find_pipeline(str(folder)), "cpu")
+        silent = {name: value for name, value in parts.scheduler.items() if name != "clip_sample"}
+        for stated in ({}, {"clip_sample": True}, {"clip_sample": False}):
+            scheduler = noise_scheduler(replace(parts, scheduler={**silent, **stated}), "ddim")
+            clipped.setdefault(form, []).append(scheduler.config.clip_sample)
+    assert clipped == {"pixels": [True, True, False], "latent": [False, True, False], "text": [False] * 3}
 
 
 def test_latents_are_encoded_as_the_training_scripts_of_diffusers_do(
@@ -294,6 +306,12 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(
         recipe.fit(lesson("text"), 5, replace(context, should_stop=lambda: next(asked)))
     names = load_file(str(tmp_path / "checkpoint.safetensors"))
     assert all("lora" in name for name in names if name.startswith(("net.", "average."))), "only what is trained"
+    other = recipe.model_copy(update={"learning_rate": 1e-3})
+    shutil.copy(context.checkpoint or "", tmp_path / "copy.safetensors")
+    fresh, beside = (
+        other.fit(lesson("text"), 5, RunContext(checkpoint=place)) for place in (None, tmp_path / "copy.safetensors")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(fresh.net.parameters(), beside.net.parameters(), strict=True))
     losses = list[TrainRecord]()
     again = recipe.fit(lesson("text"), 5, replace(context, on_record=losses.append))
     assert [record.loss for record in losses] == [record.loss for record in records]
@@ -613,6 +631,12 @@ def test_a_damaged_model_and_a_changed_base_are_refused(
 
 
 # -- a whole run
+
+
+def test_the_toy_of_the_experiment_suits_its_data(tmp_path: Path):
+    asked = runpy.run_path(str(experiments_folder() / "pipeline.py"))["toy"](tmp_path / "toy")
+    assert load_pipeline(find_pipeline(asked.generator.model), "cpu").shape == asked.data.shape
+    assert "untrained" in asked.title and asked.generator.tune == "lora"
 
 
 def question(published: dict[str, Path], runs: Path) -> Experiment:
