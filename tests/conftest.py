@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,41 @@ def _no_members_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in families.FAMILIES.values():
         monkeypatch.setattr(family, "_added", {})
         monkeypatch.setattr(family, "sources", {})
+
+
+Warm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Return ``run(*words, cwd=, env=)``: ``python WORDS`` in a process of its own that has torch and others loaded.
+
+    See tests/warm_server.py for which tests it suits.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("warm_server.py"))]
+    pipe, environment = subprocess.PIPE, {**os.environ, "HF_HUB_OFFLINE": "1"}
+    root = Path(__file__).parents[1]
+    server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root, env=environment)
+    assert server.stdin and server.stdout
+    folder = tmp_path_factory.mktemp("warm")
+
+    def run(
+        *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        assert server.stdin and server.stdout
+        out, err = folder / "out.txt", folder / "err.txt"
+        out.write_bytes(b"")
+        err.write_bytes(b"")
+        said = [str(word) for word in words]
+        asked = {"words": said, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
+        server.stdin.write(json.dumps({**asked, "out": str(out), "err": str(err)}) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(said, code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+    yield run
+    server.stdin.close()
+    server.wait()
 
 
 def _chromium() -> str | None:

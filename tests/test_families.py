@@ -102,9 +102,13 @@ def run(words: str) -> int:
     return int(stopped.value.code or 0)
 
 
-def in_a_process(words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "imagelab", *shlex.split(words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+InAProcess = Callable[[str, Path], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def in_a_process(warm: Callable[..., subprocess.CompletedProcess[str]]) -> InAProcess:
+    """Return ``in_a_process(WORDS, folder)``: ``python -m imagelab WORDS`` in that folder."""
+    return lambda words, cwd: warm("-m", "imagelab", *shlex.split(words), cwd=cwd)
 
 
 def forget() -> None:
@@ -434,7 +438,11 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 def test_the_code_is_recorded_and_a_resume_from_elsewhere_finds_it(
-    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_a_process: InAProcess,
 ):
     metric, regime = finished.config["own_code"]
     file = tmp_path / "project" / "mine.py"
@@ -451,7 +459,7 @@ def test_the_code_is_recorded_and_a_resume_from_elsewhere_finds_it(
 
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute import", "relative import"])
 def test_code_in_a_package_beside_the_experiment_is_found_from_elsewhere(
-    tmp_path: Path, package: Callable[..., Path], relative: bool
+    tmp_path: Path, package: Callable[..., Path], relative: bool, in_a_process: InAProcess
 ):
     folder = package(visible=False, code="from .depth import EVERY\n" * relative + REGIME)
     (folder / "depth.py").write_text("EVERY = 2\n")
@@ -527,7 +535,9 @@ def test_code_inside_the_run_folder_is_not_executed(
     assert not (tmp_path / "marker").exists()
 
 
-def test_commands_that_read_never_execute_code_of_ones_own(finished: RunFolder, tmp_path: Path):
+def test_commands_that_read_never_execute_code_of_ones_own(
+    finished: RunFolder, tmp_path: Path, in_a_process: InAProcess
+):
     file, marker = tmp_path / "project" / "mine.py", tmp_path / "marker"
     file.write_text(f"open({str(marker)!r}, 'w')\n" + file.read_text())
     other = tmp_path / "other"

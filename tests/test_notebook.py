@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,11 +60,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path):
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, warm: Callable[..., subprocess.CompletedProcess[str]]):
     cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code = [re.sub(r"(images|heldout)=400", r"\1=120", cell) for cell in code]  # a third of the time
+    assert sum(cell.count("=120") for cell in code) == 2
     shown = [re.sub(r"^(seen(?!\s*=).*)$", r"assert (\1)._repr_html_()", cell, flags=re.M) for cell in code]
-    done = subprocess.run([sys.executable, "-c", "\n".join(shown)], cwd=tmp_path, capture_output=True, text=True)
+    done = warm("-c", "\n".join(shown), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" dB") == 7 and sum("assert (seen" in cell for cell in shown) == 3
 

@@ -45,6 +45,7 @@ from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
 from .sign import sign_command
 from .statistics import statistics_command
+from .sweep import sweep_command
 from .watch import watch as watch_command
 from .weights import weights_app
 
@@ -68,7 +69,8 @@ RUN, LOOK, MEASURE, SHARE, SET_UP, HELP = (
 app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
 app.command(resume, group=RUN, sort_key=2)
 app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
-app.command(check_command, name="check", group=RUN, sort_key=4)
+app.command(sweep_command, name="sweep", help_flags=[], group=RUN, sort_key=4)
+app.command(check_command, name="check", group=RUN, sort_key=5)
 app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)

@@ -1,7 +1,7 @@
 """One run on a terminal: what is being done, how long the whole will take, and a clean way to stop.
 
-The first Ctrl-C (or SIGTERM, or SIGUSR1 from a cluster's scheduler) lets the current step finish, saves it and prints
-the command that goes on from there; the second stops at once. The run itself is :func:`imagelab.run`.
+The first Ctrl-C (or SIGTERM, or SIGUSR1 or SIGUSR2 from a cluster's scheduler) lets the current step finish, saves it
+and prints the command that goes on from there; the second stops at once. The run itself is :func:`imagelab.run`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 WAITS = 4
 """Exit code of a run that people have to decide about before it goes on."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Session:

@@ -1,16 +1,19 @@
-"""A run on a terminal whose report cannot be written."""
+"""A run on a terminal: a report that cannot be written, signals that ask for its end."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import imagelab.report
 from imagelab import Experiment, Gaussian, Replace, Runtime, Textures, run
+from imagelab.cli.console import err, out
 from imagelab.cli.entry import main
+from imagelab.cli.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,14 @@ def test_a_finished_run_on_a_read_only_disk_is_complete_without_a_new_report(
 
 def test_a_full_disk_is_still_an_error(finished: Path, monkeypatch: pytest.MonkeyPatch):
     assert resume(finished, errno.ENOSPC, monkeypatch) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
+def test_a_signal_of_a_scheduler_asks_for_the_end_of_the_step(name: str):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with Session(Experiment(), out, err) as session:
+        assert not session.stopping
+        os.kill(os.getpid(), number)
+        assert session.stopping
+    assert signal.getsignal(number) == before

@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "IMAGELAB_CACHE": str(home / "cache")}
-    command = [sys.executable, str(ROOT / "experiments" / words[0]), *words[1:]]
-    return subprocess.run(command, capture_output=True, text=True, cwd=home, env=environment)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_packages_of_the_field_agree_with_our_numbers(tmp_path: Path) -> None:
+@pytest.fixture
+def run(warm: Run) -> Run:
+    """Return ``run(EXPERIMENT, *words, home=)``, with a cache in that folder."""
+
+    def in_home(name: str, *words: str, home: Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "IMAGELAB_CACHE": str(home / "cache")}
+        return warm(ROOT / "experiments" / name, *words, cwd=home, env=environment)
+
+    return in_home
+
+
+def test_the_packages_of_the_field_agree_with_our_numbers(tmp_path: Path, run: Run) -> None:
     done = run("benchmarks/metrics.py", "--quick", "--output", "bench.json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "bench.json").read_text())
@@ -42,7 +50,7 @@ def test_a_disagreement_is_loud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "times ours" in capsys.readouterr().out
 
 
-def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
+def test_the_panel_is_timed_metric_by_metric(tmp_path: Path, run: Run) -> None:
     done = run("benchmarks/panel.py", "--count", "24", "--output", "panel.json", home=tmp_path)
     record = json.loads((tmp_path / "panel.json").read_text())
     assert record["count"] == 24 and record["seconds"] > 0
@@ -52,7 +60,7 @@ def test_the_panel_is_timed_metric_by_metric(tmp_path: Path) -> None:
     assert record["threads"]["torch"] == 2 and all(row["seconds"] >= 0 <= row["cpu_seconds"] for row in record["rows"])
 
 
-def test_the_coverage_of_some_rows_is_printed_and_written(tmp_path: Path) -> None:
+def test_the_coverage_of_some_rows_is_printed_and_written(tmp_path: Path, run: Run) -> None:
     words = ("--quick", "--rows", "tone", "vendi", "--kinds", "faces", "ppca", "--output", "coverage.json")
     done = run("instruments/coverage.py", *words, home=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -62,7 +70,7 @@ def test_the_coverage_of_some_rows_is_printed_and_written(tmp_path: Path) -> Non
     assert "| brightness | " in done.stdout
 
 
-def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path) -> None:
+def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_path: Path, run: Run) -> None:
     done = run("studies/error_budget.py", "--quick", "--readme", home=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -73,7 +81,7 @@ def test_the_error_budget_prints_a_table_for_the_readme_and_nothing_else(tmp_pat
         assert cause in text, cause
 
 
-def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_path: Path) -> None:
+def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_path: Path, run: Run) -> None:
     done = run("benchmarks/generators.py", "--quick", "--output", "generators.json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "generators.json").read_text())
@@ -91,7 +99,7 @@ def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_pat
 
 
 @pytest.mark.slow
-def test_the_three_errors_are_told_apart_in_one_table(tmp_path: Path) -> None:
+def test_the_three_errors_are_told_apart_in_one_table(tmp_path: Path, run: Run) -> None:
     done = run("studies/three_errors.py", "--quick", "--seeds", "1", "--threads", "1", home=tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout.split("left on", 1)[1]
@@ -125,7 +133,9 @@ def repeated(tmp_path: Path) -> list[Path]:
     return [carry_out(each).path for each in asked]
 
 
-def test_figures_of_one_run_are_looked_up_in_the_intervals_of_the_other(repeated: list[Path], tmp_path: Path) -> None:
+def test_figures_of_one_run_are_looked_up_in_the_intervals_of_the_other(
+    repeated: list[Path], tmp_path: Path, run: Run
+) -> None:
     done = run("studies/repetitions.py", *map(str, repeated), "--generation", "2", home=tmp_path)
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[1:]}
     assert int(rows["all"][0]) == sum(int(row[0]) for name, row in rows.items() if name != "all")
@@ -135,14 +145,16 @@ def test_figures_of_one_run_are_looked_up_in_the_intervals_of_the_other(repeated
     assert alone.returncode == 2 and "expected two runs or more, got 1" in alone.stderr
 
 
-def test_retraining_ratios_are_written_as_the_table_that_is_shipped(repeated: list[Path], tmp_path: Path) -> None:
+def test_retraining_ratios_are_written_as_the_table_that_is_shipped(
+    repeated: list[Path], tmp_path: Path, run: Run
+) -> None:
     done = run("studies/retraining.py", *map(str, repeated), "--output", "table.json", home=tmp_path)
     assert done.returncode == 2  # a closed form alone: nothing was trained
     words = "expected trained models in the runs, found closed forms only"
     assert words in done.stderr, done.stderr
 
 
-def test_false_alarms_are_counted_for_both_verdicts(tmp_path: Path) -> None:
+def test_false_alarms_are_counted_for_both_verdicts(tmp_path: Path, run: Run) -> None:
     done = run("instruments/false_alarms.py", "--quick", home=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[1:]]

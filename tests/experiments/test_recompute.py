@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def recompute(run: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HOME / "recompute.py"), str(run), *words]
-    return subprocess.run(command, capture_output=True, text=True)
+Recompute = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def recompute(warm: Callable[..., subprocess.CompletedProcess[str]]) -> Recompute:
+    """Return ``recompute(RUN, *words)``, in a process that has numpy, scipy and torch loaded."""
+    return lambda run, *words: warm(HOME / "recompute.py", run, *words)
 
 
 def test_it_imports_nothing_of_the_package():
@@ -80,7 +85,7 @@ runpy.run_path({str(HOME / "recompute.py")!r}, run_name="__main__")
 
 
 @pytest.mark.slow
-def test_every_number_of_a_tiny_run_agrees(tiny: Path):
+def test_every_number_of_a_tiny_run_agrees(tiny: Path, recompute: Recompute):
     done = recompute(tiny, "--count", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     share = re.search(r"(\d+) of (\d+) of its table", done.stdout)
@@ -90,7 +95,7 @@ def test_every_number_of_a_tiny_run_agrees(tiny: Path):
     assert told and told[1] == told[2] and int(told[2]) > 150
 
 
-def test_the_draw_depends_on_the_seed_only(tiny: Path):
+def test_the_draw_depends_on_the_seed_only(tiny: Path, recompute: Recompute):
     words = ("--only", "brightness,contrast,chroma,colourfulness", "--count", "6")
     first, again, other = (recompute(tiny, *words, "--seed", seed).stdout for seed in ("1", "1", "2"))
     assert first == again and first.splitlines()[4:-2] != other.splitlines()[4:-2]
@@ -98,7 +103,7 @@ def test_the_draw_depends_on_the_seed_only(tiny: Path):
 
 
 @pytest.mark.parametrize("digit", ["value", "half"])
-def test_one_altered_digit_of_the_page_is_caught(digit: str, tiny: Path, tmp_path: Path):
+def test_one_altered_digit_of_the_page_is_caught(digit: str, tiny: Path, tmp_path: Path, recompute: Recompute):
     page = (tiny / "report" / "index.html").read_text("utf-8")
     row = re.search(r"<tr[^>]*><th[^>]*>[^<]*(?:<code>)?brightness.*?</tr>", page)
     assert row
@@ -114,7 +119,9 @@ def test_one_altered_digit_of_the_page_is_caught(digit: str, tiny: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("field", "name"), [("value", "chroma"), ("stderr", "chroma"), ("low", "clipped")])
-def test_one_altered_value_of_metrics_is_caught(field: str, name: str, tiny: Path, tmp_path: Path):
+def test_one_altered_value_of_metrics_is_caught(
+    field: str, name: str, tiny: Path, tmp_path: Path, recompute: Recompute
+):
     run = Path(shutil.copytree(tiny, tmp_path / tiny.name))
     path = run / "gen-002-line-2" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -127,7 +134,7 @@ def test_one_altered_value_of_metrics_is_caught(field: str, name: str, tiny: Pat
     assert done.returncode == 1 and re.search(rf"line 2: {word} .* in metrics.jsonl, .* from the arrays", done.stdout)
 
 
-def test_one_altered_image_is_caught(tiny: Path, tmp_path: Path):
+def test_one_altered_image_is_caught(tiny: Path, tmp_path: Path, recompute: Recompute):
     import numpy as np
 
     run = Path(shutil.copytree(tiny, tmp_path / tiny.name))
@@ -137,7 +144,7 @@ def test_one_altered_image_is_caught(tiny: Path, tmp_path: Path):
     assert recompute(run, "--only", "brightness", "--count", "0").returncode == 1
 
 
-def test_a_page_without_numbers_is_an_error(tiny: Path, tmp_path: Path):
+def test_a_page_without_numbers_is_an_error(tiny: Path, tmp_path: Path, recompute: Recompute):
     (tmp_path / "index.html").write_text("<html></html>", "utf-8")
     done = recompute(tiny, "--page", str(tmp_path / "index.html"))
     assert done.returncode == 2 and "no number was found on the page" in done.stderr

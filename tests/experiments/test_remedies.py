@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -54,11 +54,13 @@ def test_the_variance_that_is_kept_is_that_of_the_strongest_modes(study: ModuleT
 
 
 @pytest.mark.slow
-def test_the_study_runs_and_goes_on_from_what_is_there(tmp_path: Path):
+def test_the_study_runs_and_goes_on_from_what_is_there(
+    tmp_path: Path, warm: Callable[..., subprocess.CompletedProcess[str]]
+):
     words = ["--seeds", "2", "--images", "40", "--generations", "1", "--components", "0", "--runs", "runs"]
-    command = [sys.executable, str(STUDY), *words, "--only", "replace", "random"]
     environment = {**os.environ, "IMAGELAB_CACHE": str(tmp_path / "cache")}
-    done = [subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment) for _ in range(2)]
+    asked = (STUDY, *words, "--only", "replace", "random")
+    done = [warm(*asked, cwd=tmp_path, env=environment) for _ in range(2)]
     assert done[0].returncode == 0, done[0].stderr
     assert done[0].stdout == done[1].stdout and "random better than replace in variance" in done[0].stdout
     assert (tmp_path / "runs" / "remedies.html").stat().st_size > 10_000

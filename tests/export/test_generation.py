@@ -136,7 +136,9 @@ def test_attributes_of_another_form_are_named(folder: RunFolder, tmp_path: Path)
 
 @pytest.mark.parametrize("generation", [0, 1])
 @pytest.mark.parametrize("form", ["imagefolder", "parquet", "webdataset"])
-def test_the_code_on_the_card_of_a_dataset_loads_it(form: Format, generation: int, folder: RunFolder, tmp_path: Path):
+def test_the_code_on_the_card_of_a_dataset_loads_it(
+    form: Format, generation: int, folder: RunFolder, tmp_path: Path, run_code_of: RunCode
+):
     out = export_generation(folder.path, generation, tmp_path / "out", form)
     run_code_of(out, tmp_path, {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")})
     with Image.open(out / "first.png") as first:
@@ -151,12 +153,20 @@ def code_of(out: Path) -> str:
     return block
 
 
-def run_code_of(out: Path, home: Path, environment: dict[str, str]) -> None:
-    """Run the code of a card literally, in its folder and in a process of its own."""
-    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
-    done = subprocess.run([sys.executable, "-c", code_of(out)], cwd=out, env=known, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert home in out.parents
+RunCode = Callable[[Path, Path, "dict[str, str]"], None]
+
+
+@pytest.fixture
+def run_code_of(warm: Callable[..., subprocess.CompletedProcess[str]]) -> RunCode:
+    """Return a function that runs the code of a card literally, in its folder and in a process of its own."""
+
+    def run_code(out: Path, home: Path, environment: dict[str, str]) -> None:
+        known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+        done = warm("-c", code_of(out), cwd=out, env=known)
+        assert done.returncode == 0, done.stderr
+        assert home in out.parents
+
+    return run_code
 
 
 @pytest.mark.parametrize("generation", [0, 2])
@@ -198,7 +208,9 @@ MODELS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_the_code_on_the_card_of_a_model_opens_it_and_draws(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_code_on_the_card_of_a_model_opens_it_and_draws(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_code_of: RunCode
+):
     recipe, library = MODELS[name]
     run = small_run(tmp_path / "runs", generator=recipe)
     out = export_generation(run.path, 1, tmp_path / "model", "model")

@@ -1,0 +1,207 @@
+"""A study: several experiments that belong together, and the folder that says which they are.
+
+Every point of a study is an ordinary experiment with an ordinary run folder, which other studies may share. The study's
+own folder, ``runs/NAME-SIGNATURE.study``, holds what belongs to the whole:
+
+    study.json       the points: the settings that are swept, and the experiment of each
+    points/          one file of settings for each point, which ``imagelab run`` reads
+    logs/            the output of each point
+    attempts.jsonl   every start of a point and how it ended
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..experiment import Experiment, Runtime
+from ..io.atomic import written_whole
+from ..io.settings import read_settings
+from ..io.untrusted import quoted, shown
+from .settings import dotted, with_settings
+
+__all__ = ["STUDY", "Point", "Study"]
+
+STUDY = "study.json"
+SCHEMA = 1
+ENDING = ".study"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a study.
+
+    Attributes:
+        settings: the swept settings as they were given, dotted name -> text.
+        experiment: the whole experiment.
+    """
+
+    settings: Mapping[str, str]
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        """Name of its run folder."""
+        return self.experiment.folder.name
+
+    @property
+    def words(self) -> str:
+        """The swept settings in one line."""
+        return ", ".join(f"{name} = {value}" for name, value in self.settings.items()) or "as in the file"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Experiments that belong together, in the order in which they are run. No two of them ask the same question.
+
+    Attributes:
+        name: a short word; the folder begins with it.
+        points: the experiments.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            raise ValueError("study: expected at least one point, got none")
+        seen: dict[str, Point] = {}
+        for point in self.points:
+            other = seen.get(point.experiment.signature)
+            if other is not None:
+                raise ValueError(f"study: two points are the same experiment: {other.words}; and {point.words}")
+            seen[point.experiment.signature] = point
+
+    @classmethod
+    def of(
+        cls,
+        experiment: Experiment,
+        axes: Mapping[str, Sequence[Any]],
+        rows: Sequence[Mapping[str, Any]] = (),
+    ) -> Study:
+        """Return the study of all combinations of some settings; seeds vary slowest, so that one is finished first.
+
+        Points that come out as the same experiment are one: a setting that only some kinds have does not multiply the
+        others.
+
+        Args:
+            experiment: what the settings are changed of; its name is that of the study.
+            axes: dotted name -> values.
+            rows: settings of points that are no grid, each combined with all of ``axes``.
+
+        Raises:
+            ValueError: for a setting or a value that does not suit, or a setting that no point has.
+
+        Example:
+            >>> study = Study.of(Experiment(), {"regime.kind": ["replace", "accumulate"], "seed": range(3)})
+            >>> len(study.points), study.points[0].words
+            (6, 'seed = 0, regime.kind = replace')
+        """
+        ordered = sorted(((dotted(name), values) for name, values in axes.items()), key=lambda axis: axis[0] != "seed")
+        grid = itertools.product(*(values for _, values in ordered))
+        names = [name for name, _ in ordered]
+        asked = [{**dict(zip(names, chosen, strict=True)), **row} for chosen in grid for row in (rows or [{}])]
+        found: dict[str, Point] = {}
+        nowhere = {dotted(name) for settings in asked for name in settings}
+        for settings in asked:
+            plain = {dotted(name): value for name, value in settings.items()}
+            try:
+                made, unused = with_settings(experiment, plain)
+            except ValueError as error:
+                words = ", ".join(f"{name} = {value}" for name, value in plain.items())
+                raise ValueError(f"point {words}: {error}") from error
+            used = {name: str(value) for name, value in plain.items() if name not in unused}
+            nowhere -= used.keys()
+            found.setdefault(made.signature, Point(used, made))
+        if nowhere:
+            raise ValueError(f"{', '.join(sorted(nowhere))}: no point of this study has such a setting")
+        return cls(experiment.name, tuple(found.values()))
+
+    @property
+    def signature(self) -> str:
+        """SHA-256 of the signatures of all points, whatever their order, first 8 hex digits."""
+        every = sorted(point.experiment.signature for point in self.points)
+        return hashlib.sha256("\n".join(every).encode()).hexdigest()[:8]
+
+    @property
+    def runs(self) -> Path:
+        """The folder in which the run folders lie."""
+        return self.points[0].experiment.runtime.runs
+
+    @property
+    def folder(self) -> Path:
+        """Where the study lies: runs/NAME-SIGNATURE.study."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "study"
+        return self.runs / f"{slug}-{self.signature}{ENDING}"
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The names of the settings that differ between points, in order."""
+        return tuple(dict.fromkeys(name for point in self.points for name in point.settings))
+
+    def config_of(self, point: Point) -> Path:
+        """Return the file of settings of a point, for ``imagelab run``."""
+        return self.folder / "points" / f"{point.name}.json"
+
+    def words(self, point: Point, *, threads: int, workers: int = 1, device: str = "auto") -> list[str]:
+        """Return the words of ``imagelab`` that run a point, with paths that hold in any folder."""
+        runs, config = self.runs.resolve(), self.config_of(point).resolve()
+        how = ["--runtime.threads", str(threads), "--runtime.workers", str(workers), "--runtime.device", device]
+        return ["run", str(config), "--runtime.runs", str(runs), *how]
+
+    def write(self) -> None:
+        """Write study.json and the settings of every point; what is there already is the same."""
+        (self.folder / "points").mkdir(parents=True, exist_ok=True)
+        (self.folder / "logs").mkdir(exist_ok=True)
+        points = [{"settings": dict(point.settings), "config": point.experiment.config()} for point in self.points]
+        for point in self.points:
+            _write_json(self.config_of(point), point.experiment.config())
+        _write_json(
+            self.folder / STUDY, {"schema": SCHEMA, "name": self.name, "signature": self.signature, "points": points}
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Study:
+        """Return the study that a folder holds. Code of one's own is loaded from where it was.
+
+        Raises:
+            ValueError: if it is no study, or its record is damaged.
+        """
+        from ..experiment import read_config
+
+        path = folder / STUDY
+        if not path.is_file():
+            raise ValueError(f"{shown(folder)}: not a study: expected {STUDY} in it. imagelab sweep FILE makes one")
+        record = read_settings(path)
+        if record.get("schema") != SCHEMA:
+            raise ValueError(f"{shown(path)}: schema {quoted(record.get('schema'), 20)}; expected {SCHEMA}")
+        runtime = Runtime(runs=folder.parent)
+        points = []
+        for each in record.get("points") or []:
+            try:
+                settings, signature = each["settings"], each["config"]["signature"]
+                name = str(each["config"]["experiment"]["name"])
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"{shown(path)}: a point of it is damaged; expected settings and config") from error
+            slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+            config = folder / "points" / f"{slug}-{quoted(signature, 20)}.json"
+            experiment = Experiment(**read_config(config), runtime=runtime)
+            points.append(Point({str(name): str(value) for name, value in settings.items()}, experiment))
+        study = cls(str(record.get("name")), tuple(points))
+        if study.signature != record.get("signature"):
+            raise ValueError(f"{shown(path)}: was changed, or is of another version: its points have other signatures")
+        return study
+
+
+def _write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
