@@ -36,7 +36,7 @@ Some repositories hold pickled weights only; CompVis/ldm-celebahq-256 did. They 
 converts them. Do not convert that one by saving it again with diffusers, which then writes another scale of its latents
 (generators/pipeline_parts.py).
 
-Seen 2026-11-29, --toy, one thread of a shared x86-64 core: 23 core-seconds (51 s), noise in both generations, as
+Seen 2026-11-29, --toy, one thread of a shared x86-64 core: 24 core-seconds (50 s), noise in both generations, as
 expected of random weights. No published pipeline has been run: there was neither a network nor a GPU.
 """
 

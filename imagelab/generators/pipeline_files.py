@@ -139,7 +139,7 @@ def fetching_command(model: str, revision: str = "", *files: str) -> str:
         >>> fetching_command("org/name", "", "unet/config.json")
         'hf download org/name unet/config.json'
     """
-    usual = ("*.json", "*.txt", f"*{NET_WEIGHTS}", f"*{TEXT_WEIGHTS}")
+    usual = ("*.json", "*.txt", f"*{TEXT_WEIGHTS}")  # the last fits the weights of every part, and no other variant
     what = " ".join(files) or " ".join(f'--include "{each}"' for each in usual) + ' --exclude "safety_checker/*"'
     return f"hf download {model} {what}" + (f" --revision {revision}" if revision else "")
 
@@ -247,7 +247,10 @@ def _files_of(part: str, place: Path, model: str, revision: str, kind: str) -> l
             )
         inside = name if place.name != part else f"{part}/{name}"
         if is_hub_name(model):
-            said += f" Fetch it, where the repository has it, with: {fetching_command(model, revision, inside)}"
+            said += " Or fetch it, where the repository has it, with: " if pickles else " Fetch it with: "
+            said += fetching_command(model, revision, inside)
+            if name == NET_WEIGHTS and not pickles:
+                said += ". If the repository has only a .bin, fetch that; the command that converts it is then given"
         else:
             said += " Save the pipeline again with save_pretrained, or copy the file there"
         raise ValueError(said)

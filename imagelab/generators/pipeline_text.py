@@ -59,7 +59,7 @@ def prompt_rows(seeds: np.ndarray, count: int) -> np.ndarray:
 
     Example:
         >>> prompt_rows(np.array([5, 6, 5], np.uint64), 4).tolist()
-        [2, 3, 2]
+        [3, 1, 3]
     """
     streams = (np.random.Generator(np.random.Philox(key=int(seed) | (PROMPT_DRAW << 64))) for seed in seeds)
     return np.array([int(stream.integers(count)) for stream in streams], np.int64)
