@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from .run_folder import RunFolder
     from .runs.run import run
+    from .sweeps.study import Study
 
 _HOME = {
     "cli": ("launch",),
@@ -118,6 +119,7 @@ _HOME = {
     ),
     "run_folder": ("RunFolder",),
     "runs.run": ("run",),
+    "sweeps.study": ("Study",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -167,6 +169,7 @@ __all__ = [
     "Sample",
     "Schedule",
     "SelfGuided",
+    "Study",
     "Textures",
     "TopFraction",
     "Vae",

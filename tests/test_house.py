@@ -38,6 +38,7 @@ APART = {"data", "regimes", "generators", "metrics", "evaluation", "export"}
 
 ONLY = {
     "ray": {"sweeps/"},
+    "duckdb": {"sweeps/"},
     "accelerate": {"generators/training.py"},
     "lpips": {"metrics/perceptual.py"},
     "pptx": {"report/slide"},

@@ -28,6 +28,8 @@ FEATURES = {
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
     "pipelines": ("transformers", "peft"),
+    "query": ("duckdb",),
+    "ray": ("ray",),
 }
 """The extras of the package, and the modules that each brings."""
 

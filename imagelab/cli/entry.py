@@ -41,6 +41,7 @@ from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
+from .query import query_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
 from .sign import sign_command
@@ -82,6 +83,7 @@ app.command(statistics_command, name="statistics", group=MEASURE, sort_key=2)
 app.command(audit_command, name="audit", group=MEASURE, sort_key=3)
 app.command(detect_command, name="detect", group=MEASURE, sort_key=4)
 app.command(import_run, name="import", group=MEASURE, sort_key=5)
+app.command(query_command, name="query", group=MEASURE, sort_key=6)
 app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)

@@ -7,6 +7,7 @@ states      how far each point is, and what is wrong with those that are not fin
 local       runs the points on this machine, one process each, within its cores and memory
 slurm       runs them as an array job of a cluster
 ray_cluster runs them as tasks of Ray
+queries     SQL over the settings and measurements of many runs
 """
 
 from .axes import values_of

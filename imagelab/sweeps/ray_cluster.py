@@ -103,7 +103,7 @@ def _ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise ValueError("--executor ray needs the package ray: pip install ray") from error
+        raise ValueError("--executor ray needs the package ray: pip install 'imagelab-collapse[ray]'") from error
 
 
 def _connect(ray: Any, job: RayJob, cpus: int) -> None:

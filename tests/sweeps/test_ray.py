@@ -1,4 +1,4 @@
-"""The Ray executor against a real Ray of this machine: pip install ray."""
+"""The Ray executor against a real Ray of this machine: pip install 'imagelab-collapse[ray]'."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def study_of(runs: Path, seeds: range) -> Study:
 
 def test_without_ray_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"--executor ray needs the package ray: pip install ray"):
+    with pytest.raises(ValueError, match=r"needs the package ray: pip install 'imagelab-collapse\[ray\]'"):
         run_ray(study_of(tmp_path, range(1)))
 
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the workers of Ray, which are processes of their own, find this checkout."""
-    pytest.importorskip("ray", reason="ray is not installed: pip install ray")
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'imagelab-collapse[ray]'")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
