@@ -46,6 +46,7 @@ ONLY = {
     "onnxruntime": {"metrics/own_network.py"},
     "transformers": {"generators/pipeline_text.py"},
     "peft": {"generators/pipeline_tuning.py"},
+    "pydicom": {"io/dicom.py"},
     "cryptography": {"provenance/"},
     "starlette": {"server/"},
     "uvicorn": {"server/"},

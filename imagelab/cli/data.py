@@ -64,7 +64,8 @@ class RenderSheet(BaseModel):
         count: the number of images, or all if the split has fewer.
         seed: the seed of the run.
         columns: images per row.
-        scale: whole-number enlargement, by repeating pixels; 0 makes images about 128 pixels wide.
+        enlarge: whole-number enlargement, by repeating pixels; 0 makes images about 128 pixels wide. It is also called
+            --scale where the dataset has no setting of that name.
     """
 
     output: Annotated[Path, Parameter(alias="-o")]
@@ -72,7 +73,7 @@ class RenderSheet(BaseModel):
     count: Annotated[int, Field(ge=1, le=4096)] = 48
     seed: Annotated[int, Field(ge=0)] = 0
     columns: Annotated[int, Field(ge=1, le=64)] = 8
-    scale: Annotated[int, Field(ge=0, le=32)] = 0
+    enlarge: Annotated[int, Field(ge=0, le=32), Parameter(name=("--enlarge", "--scale"))] = 0
 
 
 class Render(BaseModel):
@@ -114,7 +115,7 @@ def preview(*tokens: Tokens) -> int:
     caption = (
         f"{kind_of(data)}  {data.shape[1]} x {data.shape[2]} px  {sheet.split}  seed {sheet.seed}  n = {len(sample)}"
     )
-    pixels, scale = contact_sheet(sample.images, sheet.columns, sheet.scale, caption)
+    pixels, scale = contact_sheet(sample.images, sheet.columns, sheet.enlarge, caption)
     if sheet.output.suffix.lower() != ".png":
         raise UsageError(f"--output: expected a name that ends in .png, got {sheet.output}")
     with storing(sheet.output):
@@ -221,6 +222,9 @@ def _parsed(tokens: Sequence[str], options: type[Options], verb: str) -> tuple[D
         found.append((settings, options))
 
     take.__doc__ = f"{verb.capitalize()} the dataset {kind}."
+    if "scale" in DATASETS[kind].model_fields and "enlarge" in options.model_fields:
+        once = Annotated[int, Field(ge=0, le=32), Parameter(name="--enlarge")]
+        options = cast("type[Options]", with_fields(options, enlarge=(once, 0)))
     take.__annotations__["settings"] = Annotated[recipe | None, Parameter(name="*", group="Dataset")]
     take.__annotations__["options"] = Annotated[options | None, Parameter(name="*", group="Command")]
     inner = App(name=f"imagelab data {verb} {kind}", result_action="return_value", version_flags=[], console=pages)

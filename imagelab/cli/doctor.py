@@ -28,6 +28,7 @@ FEATURES = {
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
     "pipelines": ("transformers", "peft"),
+    "dicom": ("pydicom",),
     "query": ("duckdb",),
     "ray": ("ray",),
 }

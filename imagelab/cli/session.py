@@ -149,7 +149,9 @@ class Session:
         kind = kind_of(data)
         channels, height, width = data.shape
         held = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-        self.out.print(f"data: {kind}, {held}, {width} x {height} px, {channels} channels", markup=False)
+        self.out.print(
+            f"data: {kind}, {held}, {width} x {height} px, {channels} channel{'s'[: channels - 1]}", markup=False
+        )
         self.out.print(f"      licence and origin: imagelab data describe {kind}, and in the report", markup=False)
 
     def _name_bad_files(self) -> None:

@@ -25,6 +25,7 @@ from .hugging_face import Hub, HuggingFace
 from .idx import MNIST, FashionMNIST
 from .lfw import LFW
 from .mud import Mud
+from .patches import Patches
 from .phase_random import PhaseRandom
 from .random_field import RandomField
 from .textures import Textures
@@ -52,6 +53,7 @@ __all__ = [
     "HuggingFace",
     "ImageFolder",
     "Mud",
+    "Patches",
     "PhaseRandom",
     "RandomField",
     "Sample",
@@ -68,6 +70,7 @@ DATASETS: Family[type[Data]] = Family.of(
         "faces": Faces,
         "textures": Textures,
         "folder": Folder,
+        "patches": Patches,
         "random_field": RandomField,
         "phase_random": PhaseRandom,
         "mud": Mud,

@@ -8,14 +8,16 @@ silence; the splits are a seeded permutation of the pictures that are left, equa
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from ..io.annotation_lists import OFFICIAL, class_columns, official_splits
 from ..io.archives import Archives, archive_catalogue
 from ..io.catalogue import Catalogue, Entry, file_catalogue, is_archive, list_pictures, shown
+from ..io.reading import Reading
 from .picture_set import FilePath, PictureFiles
 
-__all__ = ["Folder", "ImageFolder"]
+__all__ = ["Folder", "ImageFolder", "files_at", "place_of_files"]
 
 
 class Folder(PictureFiles):
@@ -43,14 +45,10 @@ class Folder(PictureFiles):
     later: ClassVar[frozenset[str]] = PictureFiles.later | {"key"}
 
     def _catalogue(self) -> Catalogue:
-        if is_archive(self.path.name) and self.path.exists() and not self.path.is_dir():
-            return archive_catalogue(self.path, self._reading, Archives(self.key, cache=self.cache))
-        return file_catalogue(list_pictures(self.path, self.recursive), self._reading)
+        return files_at(self.path, self.recursive, self.key, self._reading, self.cache)
 
     def _subject(self) -> str:
-        if is_archive(self.path.name) and not self.path.is_dir():
-            return f"the archive {shown(self.path)}"
-        return f"the folder {shown(self.path)}{'' if self.recursive else ' (subfolders were not read)'}"
+        return place_of_files(self.path, self.recursive)
 
 
 class ImageFolder(PictureFiles):
@@ -79,6 +77,31 @@ class ImageFolder(PictureFiles):
 
     def _subject(self) -> str:
         return f"the class folders in {shown(self.path)}"
+
+
+def files_at(path: Path, recursive: bool, key: str, reading: Reading, cache: bool) -> Catalogue:
+    """Return the pictures of a folder or of an archive.
+
+    Args:
+        path: the folder or archive.
+        recursive: whether subfolders are read.
+        key: the ending of the pictures of an archive where its samples have several.
+        reading: how a picture is read.
+        cache: whether what is unpacked of a packed archive is kept.
+
+    Raises:
+        ValueError: if there is no folder or readable archive.
+    """
+    if is_archive(path.name) and path.exists() and not path.is_dir():
+        return archive_catalogue(path, reading, Archives(key, cache=cache))
+    return file_catalogue(list_pictures(path, recursive), reading)
+
+
+def place_of_files(path: Path, recursive: bool) -> str:
+    """Return where the pictures are, in words."""
+    if is_archive(path.name) and not path.is_dir():
+        return f"the archive {shown(path)}"
+    return f"the folder {shown(path)}{'' if recursive else ' (subfolders were not read)'}"
 
 
 def _class_of(entry: Entry) -> str | None:

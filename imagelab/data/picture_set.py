@@ -11,12 +11,15 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    BeforeValidator,
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
@@ -26,10 +29,14 @@ from pydantic import (
 
 from ..io.catalogue import BadFile, Catalogue, Split, every_page, shown
 from ..io.decode import DistinctPictures, distinct_pictures
+from ..io.facts import Facts
+from ..io.grey import one_channel
+from ..io.grouping import catalogue_keys, check_rule
 from ..io.listed import named
 from ..io.reading import Reading
 from ..seeds import rng_at
 from .base import Data, Sample
+from .division import check_official, divided, groups_said, in_sequence
 
 __all__ = ["FACES_OF_PEOPLE", "FilePath", "PictureFiles", "PictureSet", "found_at"]
 
@@ -63,6 +70,10 @@ FilePath = Annotated[
 """A path; ``~`` is expanded and it is stored as an absolute path, so the same folder gives the same experiment."""
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value  # as the command line gives it
+
+
 class PictureSet(Data, ABC):
     """Abstract base of the datasets that read pictures from disk; a dataset adds ``_catalogue`` and its licence.
 
@@ -79,6 +90,8 @@ class PictureSet(Data, ABC):
         reserve_share: share that is reserved for regimes with fresh real data (of the official train split, if any).
         cache: whether the final pixels are stored on disk for the next run, in ``$IMAGELAB_CACHE/pictures``, else
             ``~/.cache/imagelab/pictures``.
+        channels: 3 for colour (grey pictures have three equal channels), or 1 for grey: images are uint8 [N,1,H,W], and
+            a colour picture becomes its luma (ITU-R BT.601), which the card counts.
     """
 
     size: int = Field(default=64, ge=8, le=1024)
@@ -87,16 +100,23 @@ class PictureSet(Data, ABC):
     heldout_share: float = Field(default=0.25, gt=0, lt=1)
     reserve_share: float = Field(default=0.0, ge=0, lt=1)
     cache: bool = True
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 3
 
     licence: ClassVar[str] = "imagelab does not know the licence of these pictures."
     """What is known about the licence, with a note on ethics if people are shown; part of the card."""
 
-    later: ClassVar[frozenset[str]] = frozenset()
+    later: ClassVar[frozenset[str]] = frozenset({"channels"})
     """Settings that came later: written only where they are used, so that older experiments keep their names."""
 
     @model_serializer(mode="wrap")
     def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unused = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        defaults = {  # of the class that brought the setting: the command line derives classes with other defaults
+            name: field.default
+            for line in type(self).__mro__
+            if issubclass(line, BaseModel)
+            for name, field in line.model_fields.items()
+        }
+        unused = {name for name in self.later if getattr(self, name) == defaults[name]}
         return {name: value for name, value in plain(self).items() if name not in unused}
 
     @abstractmethod
@@ -123,8 +143,8 @@ class PictureSet(Data, ABC):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(3, size, size); grey pictures become three equal channels."""
-        return 3, self.size, self.size
+        """(channels, size, size)."""
+        return self.channels, self.size, self.size
 
     def available(self, seed: int) -> Mapping[str, int | None]:
         """Return the number of images of each split.
@@ -163,19 +183,20 @@ class PictureSet(Data, ABC):
         return (
             f"{len(pictures.names)} pictures of {self._subject()}, cropped to the centre square and resized "
             f"once to {self.size} x {self.size} (antialiased bicubic, on sRGB values). {chosen}{catalogue.note}"
-            f"{remarks}Left out: {len(pictures.bad)} bad "
+            f"{remarks}{self._groups_said(catalogue, pictures)}Left out: {len(pictures.bad)} bad "
             f"files, {pictures.copies} equal copies, {catalogue.ignored} files that are not pictures. "
             f"{pictures.enlarged} pictures were smaller than {self.size} px and enlarged: their fine detail is "
-            f"interpolated. {self._said_of(pictures)}"
+            f"interpolated. {self._said_of(pictures.facts)}"
             f"Splits: {division}. Only copies "
             f"equal in every pixel are found; near-copies (another compression, another crop) may stand in two splits. "
             f"{self.licence} Fingerprint {pictures.fingerprint()[:16]}."
         )
 
-    def _said_of(self, pictures: DistinctPictures) -> str:
+    def _said_of(self, facts: Facts) -> str:
         """Return what was done to the pixels, and what the files are, as sentences for the card."""
-        behind, page = "rgb" + str(self._reading.alpha_over), "page takes another of them, or all"
-        lines = pictures.facts.sentences(behind, "" if self._reading.page else page)
+        reading = self._reading
+        behind, page = "rgb" + str(reading.alpha_over), "page takes another of them, or all"
+        lines = [*reading.levels_said(), *facts.sentences(behind, "" if reading.page else page)]
         return "".join(f"{line[0].upper()}{' '.join(line[1:].split())}. " for line in lines)
 
     def bad_files(self) -> tuple[BadFile, ...]:
@@ -194,7 +215,26 @@ class PictureSet(Data, ABC):
         return catalogue.take(np.sort(rng_at(0, "picture_set/limit").permutation(len(catalogue))[: self.limit]))
 
     def _all(self) -> Catalogue:
-        return every_page(self._catalogue(), self._reading)
+        pages = every_page(self._with_groups(self._catalogue()), self._reading)
+        return pages if self.channels == 3 else one_channel(pages)
+
+    @property
+    def _rule(self) -> str:
+        """The user's rule by which pictures are grouped; "" for none."""
+        return ""
+
+    def _with_groups(self, catalogue: Catalogue) -> Catalogue:
+        """Return the catalogue with the groups that the user asks for."""
+        if not self._rule:
+            return catalogue
+        try:
+            return replace(catalogue, groups=catalogue_keys(catalogue, self._rule))
+        except ValueError as error:
+            raise ValueError(f"{self._word}: {error}") from error
+
+    def _groups_said(self, catalogue: Catalogue, pictures: DistinctPictures) -> str:
+        groups = catalogue.groups
+        return groups_said(groups[pictures.rows], self._rule) if self._rule and groups is not None else ""
 
     @property
     def _reading(self) -> Reading:
@@ -230,32 +270,71 @@ class PictureSet(Data, ABC):
         count = len(pictures.names)
         order = rng_at(seed, f"{self._word}/split").permutation(count)
         if catalogue.splits is not None:
-            official = np.array(catalogue.splits)[pictures.rows][order]
-            rows: dict[Split, np.ndarray] = {
-                "heldout": order[official == "heldout"],
-                "reserve": order[official == "reserve"],
-                "train": order[official == "train"],
-            }
-            back = round(len(rows["train"]) * self.reserve_share)
-            rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
-            rows["train"] = rows["train"][back:]
-            train, held = len(rows["train"]), len(rows["heldout"])
-            if train < LEAST_TRAIN or held < LEAST_HELDOUT:
-                raise ValueError(
-                    f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held "
-                    f"out in its own division, got {train} and {held}; raise limit, or set official = False"
-                )
-            return rows
+            return self._official_rows(catalogue, pictures, order, seed)
         heldout = min(max(LEAST_HELDOUT, round(count * self.heldout_share)), count - LEAST_TRAIN)
         reserve = min(round(count * self.reserve_share), count - heldout - LEAST_TRAIN)
         place = np.arange(count)
+        if catalogue.groups is not None and self._rule:
+            return self._group_rows(catalogue.groups[pictures.rows], order, (heldout, reserve), seed)
         if catalogue.groups is not None:
-            order, place = _by_group(order, catalogue.groups[pictures.rows])
+            order, place = in_sequence(order, catalogue.groups[pictures.rows])
         return {
             "heldout": order[place < heldout],
             "reserve": order[(place >= heldout) & (place < heldout + reserve)],
             "train": order[place >= heldout + reserve],
         }
+
+    def _official_rows(
+        self, catalogue: Catalogue, pictures: DistinctPictures, order: np.ndarray, seed: int
+    ) -> dict[Split, np.ndarray]:
+        """Return each split's rows where the dataset has its own division; the reserve may be taken from train."""
+        splits = np.array(catalogue.splits)[pictures.rows]
+        official = splits[order]
+        rows: dict[Split, np.ndarray] = {
+            "heldout": order[official == "heldout"],
+            "reserve": order[official == "reserve"],
+            "train": order[official == "train"],
+        }
+        back = round(len(rows["train"]) * self.reserve_share)
+        if self._rule and catalogue.groups is not None:
+            groups = catalogue.groups[pictures.rows]
+            try:
+                check_official(groups, splits, pictures.names, self._rule)
+            except ValueError as error:
+                raise ValueError(f"{self._word}: {error}") from error
+            if back:
+                parts = self._group_rows(groups[rows["train"]], np.arange(len(rows["train"])), (back, 0), seed)
+                rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][parts["heldout"]]])
+                rows["train"] = rows["train"][parts["train"]]
+        else:
+            rows["reserve"] = np.concatenate([rows["reserve"], rows["train"][:back]])
+            rows["train"] = rows["train"][back:]
+        train, held = len(rows["train"]), len(rows["heldout"])
+        if train < LEAST_TRAIN or held < LEAST_HELDOUT:
+            raise ValueError(
+                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held "
+                f"out in its own division, got {train} and {held}; raise limit, or set official = False"
+            )
+        return rows
+
+    def _group_rows(
+        self, groups: np.ndarray, order: np.ndarray, wanted: tuple[int, int], seed: int
+    ) -> dict[Split, np.ndarray]:
+        """Return each split's rows, whole groups only; ``wanted`` are the pictures for heldout and reserve."""
+        try:
+            parts = divided(groups, *wanted, rng_at(seed, f"{self._word}/groups"), f"group {self._rule!r}")
+        except ValueError as error:
+            raise ValueError(f"{self._word}: {error}") from error
+        if parts["train"].sum() < LEAST_TRAIN or parts["heldout"].sum() < LEAST_HELDOUT:
+            raise ValueError(
+                f"{self._word}: expected at least {LEAST_TRAIN} pictures for training and {LEAST_HELDOUT} held out, "
+                f"got {parts['train'].sum()} and {parts['heldout'].sum()} with the groups {self._rule!r}; add pictures"
+            )
+        return {split: order[chosen[order]] for split, chosen in parts.items()}
+
+
+def _rule_or_none(rule: str) -> str:
+    return check_rule(rule) if rule else rule
 
 
 class PictureFiles(PictureSet):
@@ -265,33 +344,34 @@ class PictureFiles(PictureSet):
 
     Attributes:
         alpha_over: RGB 0..255 behind transparent pixels.
-        white: the value that means white in pictures whose values are not bytes; by default the file has to say it.
+        white: the value that means white in pictures whose values are not bytes, one for all pictures; by default the
+            file has to say it.
+        black: the value that means black in them, 0 if not stated. Where it is stated, values beyond black or white are
+            cut to them, and the card counts them; else such a picture is refused.
         page: which picture is taken of a file that holds several (TIFF pages, frames of an animation): its number, from
             1, or "all". By default the first one is taken, and the card counts such files.
     """
 
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
-    white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    white: float | None = Field(default=None, allow_inf_nan=False)
     page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+    group: Annotated[str, AfterValidator(_rule_or_none)] = ""
+    black: float | None = Field(default=None, allow_inf_nan=False)
 
-    later: ClassVar[frozenset[str]] = frozenset({"white", "page"})
+    later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "page", "group", "black"}
+
+    @model_validator(mode="after")
+    def _reading_is_possible(self) -> PictureFiles:
+        _ = self._reading
+        return self
+
+    @property
+    def _rule(self) -> str:
+        return self.group
 
     @property
     def _reading(self) -> Reading:
-        return Reading(self.alpha_over, self.white, self.page)
-
-
-def _by_group(order: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order and, for each of its rows, the position at which its group begins if groups are in sequence.
-
-    All rows of a group have the same position, so a threshold on positions never divides a group.
-    """
-    _, first, which = np.unique(groups[order], return_index=True, return_inverse=True)
-    sizes = np.bincount(which)
-    line = np.argsort(first)
-    start = np.empty_like(sizes)
-    start[line] = np.cumsum(sizes[line]) - sizes[line]
-    return order, start[which]
+        return Reading(self.alpha_over, self.white, self.page, self.black)
 
 
 def found_at(kind: str, path: Path, expected: str, source: str, *candidates: Path) -> Path:

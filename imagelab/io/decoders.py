@@ -14,6 +14,8 @@ from PIL import Image
 from . import netpbm, png, tiff
 from .budget import claim
 from .chatter import c_stderr, hear
+from .depth import Stated
+from .dicom import dicom_layers, dicom_pages, is_dicom
 from .formats import PIXEL_LIMIT, formats
 from .layers import Layers
 from .tiff_values import EXTRA, tiff_values
@@ -22,7 +24,7 @@ __all__ = ["ORIENTATION", "check_size", "layers_of", "pages_of"]
 
 ORIENTATION = 0x0112  # the EXIF tag
 PROFILE = 34675  # the TIFF tag
-HEAD = 64  # bytes by which a format is recognised
+HEAD = 132  # bytes by which a format is recognised
 MOST_SEGMENTS = 1000  # before the pixels of a JPEG
 AVIF_HEAD = 1 << 16  # bytes in which the boxes of an AVIF lie that say what its values are
 BYTES = {"1": 2, "L": 2, "P": 4, "I;16": 4, "RGB;16": 11, "RGBA;16": 12}  # of a pixel; 7 for all others
@@ -45,19 +47,21 @@ def check_size(width: int, height: int, mode: str = "RGB") -> None:
     claim(width * height * BYTES.get(mode, 7))
 
 
-def layers_of(file: BinaryIO, page: int | None, white: float | None) -> Layers:
+def layers_of(file: BinaryIO, page: int | None, white: Stated) -> Layers:
     """Decode one picture of a file.
 
     Args:
         file: the open file.
         page: which of its pictures, if it holds several, from 1; None for the first.
-        white: the value that means white in pictures whose values are not bytes, if the user has stated one.
+        white: the value that means white in pictures whose values are not bytes, if the user has stated it.
 
     Raises:
         ValueError: with the reason; and almost anything that Pillow's decoders raise on damaged files.
     """
     file.seek(0)
     head = file.read(HEAD)
+    if is_dicom(head):
+        return dicom_layers(file, page or 1, white)
     if netpbm.MAGIC.match(head):
         return _netpbm(file, page or 1, white)
     if head[:4] in tiff.MAGIC:
@@ -109,6 +113,8 @@ def pages_of(file: BinaryIO) -> int:
     """
     file.seek(0)
     head = file.read(HEAD)
+    if is_dicom(head):
+        return dicom_pages(file)
     if netpbm.MAGIC.match(head):
         file.seek(0)
         return sum(1 for _ in netpbm.netpbm_pictures(file.read()))
@@ -144,7 +150,7 @@ def _by_pillow(file: BinaryIO, page: int | None) -> Layers:
     return layers
 
 
-def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: float | None) -> Layers:
+def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: Stated) -> Layers:
     check_size(header.width, header.height, "RGBA;16" if header.kind else "I;16")
     opened = _open(file)  # only for the profile, the orientation and the number of pictures
     several = bool(getattr(opened, "is_animated", False))
@@ -157,12 +163,12 @@ def _deep_png(file: BinaryIO, header: png.PngHeader, page: int, white: float | N
     return layers
 
 
-def _netpbm(file: BinaryIO, page: int, white: float | None) -> Layers:
+def _netpbm(file: BinaryIO, page: int, white: Stated) -> Layers:
     image, alpha, deep, several = netpbm.netpbm(file, page, white)
     return Layers(image, alpha, deep=deep, several=several)
 
 
-def _tiff(file: BinaryIO, page: int, white: float | None) -> Layers:
+def _tiff(file: BinaryIO, page: int, white: Stated) -> Layers:
     chosen, several = _directory(file, page)
     chosen.check()
     check_size(chosen.width, chosen.height)

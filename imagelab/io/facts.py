@@ -29,6 +29,8 @@ class Facts:
         said: what decoders said, as (name, text), for the first pictures of which they said something.
         warned: pictures of which decoders said something.
         span: smallest and largest value before it became a byte; None for pictures and bytes.
+        cut: pictures with values beyond the stated black or white, which were cut to them.
+        cut_values: how many values these are.
         copies: pictures left out because their pixels equal those of an earlier one.
         rows: where copies are left out: the catalogue's row of each picture that was kept, in order.
         digests: where copies are left out: SHA-256 of the pixels of each picture that was kept, hex.
@@ -46,6 +48,8 @@ class Facts:
     said: list[tuple[str, str]] = field(default_factory=list)
     warned: int = 0
     span: tuple[float, float] | None = None
+    cut: int = 0
+    cut_values: int = 0
     copies: int = 0
     rows: list[int] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
@@ -55,6 +59,8 @@ class Facts:
         self.transparent += picture.transparent
         self.deep += picture.deep
         self.several += picture.several
+        self.cut += bool(picture.cut)
+        self.cut_values += picture.cut
         for remark in picture.remarks:
             self.remarks[remark] = self.remarks.get(remark, 0) + 1
         self.warned += bool(picture.said)
@@ -77,6 +83,9 @@ class Facts:
             lines.append(f"transparent and composited over {behind}: {self.transparent}")
         if self.deep:
             lines.append(f"more than 8 bits a channel, rounded to 8: {self.deep}")
+        if self.cut:
+            count = f"{self.cut} ({self.cut_values:,} values)"
+            lines.append(f"pictures with values beyond the stated black or white, which became 0 or 255: {count}")
         if self.several and page:
             lines.append(f"files with several pictures, of which the first was taken: {self.several}; {page}")
         lines += [f"{remark}: {count}" for remark, count in sorted(self.remarks.items())]

@@ -42,6 +42,7 @@ _READ = frozenset(
     | {".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 _BY_PLUGIN = {".heic": _HEIF, ".heif": _HEIF, ".hif": _HEIF, ".jxl": _JXL}
+_BY_PYDICOM = (".dcm", ".dicom")
 _OTHER = {
     ".arw": "a camera's raw format",
     ".cr2": "a camera's raw format",
@@ -116,6 +117,10 @@ def _suffixes() -> tuple[frozenset[str], Mapping[str, str]]:
             read.add(suffix)
         else:
             refused[suffix] = f"{_title(plugin)}; {_way_out(plugin)}"
+    if importlib.util.find_spec("pydicom") is not None:
+        read.update(_BY_PYDICOM)
+    else:
+        refused |= dict.fromkeys(_BY_PYDICOM, 'DICOM; pip install "imagelab-collapse[dicom]", or save it as PNG')
     if not features.check("avif"):
         read.discard(".avif")
         refused[".avif"] = "AVIF; install a Pillow that reads it, or save it as PNG"

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .depth import Levels, ValueForm, levels_of
+from .depth import Levels, Stated, ValueForm, levels_of
 from .formats import PIXEL_LIMIT
 from .layers import BAND
 
@@ -87,7 +87,7 @@ def netpbm_pictures(content: bytes) -> Iterator[Netpbm]:
             raise ValueError(f"bytes after the picture that are no other one: {len(content) - place}")
 
 
-def netpbm(file: BinaryIO, page: int, white: float | None) -> tuple[Image.Image, np.ndarray | None, bool, bool]:
+def netpbm(file: BinaryIO, page: int, white: Stated) -> tuple[Image.Image, np.ndarray | None, bool, bool]:
     """Return a picture as 8 bits a value: mode L or RGB, alpha uint8 [H,W] or None, whether deep, whether of several.
 
     Args:
@@ -115,9 +115,10 @@ def netpbm(file: BinaryIO, page: int, white: float | None) -> tuple[Image.Image,
     deep = picture.bits > 8
     if picture.kind in "Ff":
         colours = levels_of(ValueForm("f", 32), white)
+    elif deep and white is not None:
+        colours = levels_of(ValueForm("u", 16), white)
     else:
-        stated = white if deep else None
-        colours = Levels(float(stated or picture.white), doubted=stated is None and picture.white == 65535)
+        colours = Levels(float(picture.white), doubted=picture.white == 65535)
     count = picture.channels - picture.alpha
     pixels = np.empty((picture.height, picture.width, count), np.uint8)
     step = max(1, BAND // max(1, picture.width))

@@ -18,6 +18,7 @@ from ..images import check_images
 from .atomic import written_whole
 from .chatter import listening, said
 from .decoders import layers_of, pages_of
+from .depth import Stated, ValueWindow
 from .formats import FORMATS, PIXEL_LIMIT, content_reason
 from .layers import Layers, pixels_of
 from .marks import Origin, png_marks
@@ -97,7 +98,7 @@ def read_picture(source: Source, reading: Reading | None = None) -> Picture:
                 if not stored:
                     raise ValueError("empty file (0 bytes)")
                 page = None if reading.page == "all" else reading.page
-                return finished(layers_of(file, page, reading.white), reading, stored, lines)
+                return finished(layers_of(file, page, white := reading.stated()), reading, stored, lines, white)
         except Exception as error:  # Pillow's decoders raise almost anything on damaged files
             name = f"{shown(source)}: " if isinstance(source, Path) else ""
             raise ValueError(reason_of(error, head, lines).removeprefix(name)) from error
@@ -123,7 +124,7 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         yield file
 
 
-def finished(layers: Layers, reading: Reading, stored: int, lines: list[str]) -> Picture:
+def finished(layers: Layers, reading: Reading, stored: int, lines: list[str], white: Stated = None) -> Picture:
     """Return the picture of decoded layers.
 
     Args:
@@ -131,10 +132,12 @@ def finished(layers: Layers, reading: Reading, stored: int, lines: list[str]) ->
         reading: how it is read.
         stored: bytes of its file.
         lines: what the decoder said; read after the pixels.
+        white: what was stated of black and white; it has counted the values beyond them.
     """
     pixels = pixels_of(layers, reading.alpha_over)
     remarks = tuple(dict.fromkeys(layers.remarks))
-    return Picture(pixels, layers.transparent, layers.deep, layers.several, remarks, tuple(lines), stored)
+    cut = white.cut if isinstance(white, ValueWindow) else 0
+    return Picture(pixels, layers.transparent, layers.deep, layers.several, remarks, tuple(lines), stored, cut)
 
 
 def reason_of(error: Exception, head: bytes, lines: list[str]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from .chatter import said
 from .decoders import ORIENTATION, check_size
-from .depth import ValueForm, levels_of
+from .depth import Stated, ValueForm, levels_of
 from .formats import formats
 from .layers import Layers
 from .pictures import finished, read_picture, reason_of
@@ -47,10 +47,11 @@ def read_image(picture: Image.Image, reading: Reading | None = None) -> Picture:
             _check_tiff(picture)
             deep = picture.mode in _FORMS or picture.mode.startswith("I;16")
             picture.load()
-            layers = Layers(_bytes_of(picture, reading.white) if deep else picture, deep=deep)
+            white = reading.stated()
+            layers = Layers(_bytes_of(picture, white) if deep else picture, deep=deep)
             layers.profile = picture.info.get("icc_profile")
             layers.orientation = picture.getexif().get(ORIENTATION, 1)
-            return finished(layers, reading, 0, lines)
+            return finished(layers, reading, 0, lines, white)
         except Exception as error:  # Pillow raises almost anything on damaged files
             raise ValueError(reason_of(error, b"", lines)) from error
 
@@ -73,7 +74,7 @@ def file_of(picture: Image.Image) -> io.BytesIO | None:
     return content if same else None  # else it was changed, such as by draft()
 
 
-def _bytes_of(picture: Image.Image, white: float | None) -> Image.Image:
+def _bytes_of(picture: Image.Image, white: Stated) -> Image.Image:
     levels = levels_of(_FORMS.get(picture.mode, ValueForm("u", 16)), white)
     result = levels.bytes_of(np.asarray(picture))
     levels.check()

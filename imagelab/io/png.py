@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .depth import ValueForm, levels_of
+from .depth import Stated, ValueForm, levels_of, white_of
 from .layers import BAND
 
 __all__ = ["SIGNATURE", "UNUSED_COLOURS", "PngHeader", "check_pixels", "deep_png", "png_header", "small_alpha"]
@@ -110,7 +110,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
         place += length + 12
 
 
-def deep_png(file: BinaryIO, header: PngHeader, white: float | None) -> tuple[Image.Image, np.ndarray | None]:
+def deep_png(file: BinaryIO, header: PngHeader, white: Stated) -> tuple[Image.Image, np.ndarray | None]:
     """Return a PNG of 16 bits a value as 8 bits, rounded, and its alpha, uint8 [H,W].
 
     Args:
@@ -149,7 +149,8 @@ def deep_png(file: BinaryIO, header: PngHeader, white: float | None) -> tuple[Im
             opaque = values[..., -1] if key is None else np.where((values == key).all(axis=-1), 0, 65535)
             alpha[top:bottom] = alphas.bytes_of(opaque.astype(np.uint16))
     colours.check()
-    if alpha is not None and key is None and white not in (None, 65535) and alphas.most <= float(white or 0):
+    largest = white_of(white)
+    if alpha is not None and key is None and largest not in (None, 65535) and alphas.most <= float(largest or 0):
         raise ValueError(f"transparency of at most {alphas.most:g}: it is not clear which value is opaque")
     return Image.fromarray(result[..., 0] if channels == 1 else result), alpha
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .chatter import c_stderr
-from .depth import ValueForm, levels_of
+from .depth import Stated, ValueForm, levels_of, white_of
 from .layers import BAND
 from .tiff import Directory
 
@@ -42,7 +42,7 @@ class _Piece:
     size: int
 
 
-def tiff_values(file: BinaryIO, page: Directory, white: float | None) -> tuple[Image.Image, np.ndarray | None]:
+def tiff_values(file: BinaryIO, page: Directory, white: Stated) -> tuple[Image.Image, np.ndarray | None]:
     """Return a picture of 8 bits a value and its alpha, uint8 [H,W].
 
     The image is L, RGB, CMYK, or La or RGBa where the colours were multiplied by alpha.
@@ -57,7 +57,9 @@ def tiff_values(file: BinaryIO, page: Directory, white: float | None) -> tuple[I
     """
     form, channels, kind = page.form, page.channels, page.alpha
     colours = levels_of(form, white)
-    opaque = levels_of(form, None if form.kind == "u" and form.bits <= 16 else 1.0 if form.kind == "f" else white)
+    opaque = levels_of(
+        form, None if form.kind == "u" and form.bits <= 16 else 1.0 if form.kind == "f" else white_of(white)
+    )
     has_alpha = kind in ("alpha", "premultiplied")
     result = np.empty((page.height, page.width, channels + has_alpha), np.uint8)
     for piece in _pieces(page):

@@ -62,7 +62,7 @@ def test_a_runs_own_images_are_a_dataset(tmp_path: Path, planes: np.ndarray) -> 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((8, 3, 16, 16), np.float32), r"expected uint8 values 0..255, got float32 \(8, 3, 16, 16\)"),
+        (np.zeros((8, 3, 16, 16), np.float32), "got float32 from 0 to 0 .*--data.white"),
         (np.zeros((8, 16, 16, 4), np.uint8), "has four channels; lay transparency over a background colour first"),
         (np.zeros((8, 16, 16, 5), np.uint8), "with C = 1 or 3"),
         (np.zeros((8, 16), np.uint8), "with C = 1 or 3"),
@@ -98,3 +98,27 @@ def test_pictures_that_are_all_too_small_are_refused_without_a_look_at_each(tmp_
     np.save(tmp_path / "a.npy", np.zeros((1_000_000, 2, 2), np.uint8))
     with pytest.raises(ValueError, match=r"a\.npy: its pictures are too small: 2 x 2 pixels"):
         Arrays(path=tmp_path / "a.npy", size=16).available(0)
+
+
+def test_other_numbers_are_bytes_by_a_stated_white_and_cut_to_a_stated_black(tmp_path: Path) -> None:
+    values = np.random.default_rng(4).integers(0, 4096, (8, 16, 16)).astype(np.uint16)
+    np.save(tmp_path / "camera.npy", values)
+    sample = Arrays(path=tmp_path / "camera.npy", size=16, white=4095, channels=1).load("train", 4, 0)
+    expected = np.rint(values * 255.0 / 4095)
+    assert_array_equal(sample.images[:, 0], expected[rows(sample.sources)])
+    with pytest.raises(ValueError, match=r"most likely 12-bit values; say which value is white: --white 4095"):
+        Arrays(path=tmp_path / "camera.npy", size=16).available(0)
+
+    np.save(tmp_path / "ct.npy", values.astype(np.float32) - 1024)
+    with pytest.raises(ValueError, match=r"got float32 from -1023 to 3071 .*--data.black -1023 --data.white 3071 "):
+        Arrays(path=tmp_path / "ct.npy", size=16).available(0)
+    window = Arrays(path=tmp_path / "ct.npy", size=16, black=-1000, white=1000, channels=1)
+    assert_array_equal(
+        window.load("train", 4, 0).images[:, 0],
+        np.rint((values - 1024.0 + 1000) * 255 / 2000).clip(0, 255)[rows(window.load("train", 4, 0).sources)],
+    )
+    cut = np.count_nonzero((values < 24) | (values > 2024))
+    assert "-1000 is black and 1000 is white" in window.card() and f"8 ({cut:,} values)" in window.card()
+    assert "white" not in Arrays(path=tmp_path / "x.npy").model_dump() and window.model_dump()["black"] == -1000
+    with pytest.raises(ValueError, match="black: expected a number below white"):
+        Arrays(path=tmp_path / "ct.npy", black=3)

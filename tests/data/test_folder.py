@@ -479,3 +479,34 @@ def test_the_card_says_how_deep_pictures_and_profiles_were_read(tmp_path: Path) 
         deep = np.asarray(picture(number).convert("L")).astype(np.uint16) * 257
         Image.fromarray(deep).save(tmp_path / f"{number}.png")
     assert "More than 8 bits a channel, rounded to 8: 8." in Folder(path=tmp_path).card()
+
+
+def test_a_stated_black_and_white_hold_for_all_pictures_and_the_card_counts_what_was_cut(tmp_path: Path) -> None:
+    values = np.random.default_rng(6).integers(0, 5000, (8, 16, 16)).astype(np.uint16)
+    for number, each in enumerate(values):
+        Image.fromarray(each).save(tmp_path / f"{number}.png")
+    refused = Folder(path=tmp_path, size=16, white=4095, cache=False)
+    with pytest.raises(ValueError, match=r"black is 0 and white is 4095; to cut .*--data.black 0 --data.white 4095"):
+        refused.available(0)
+    data = Folder(path=tmp_path, size=16, white=4095, black=95, channels=1, cache=False)
+    sample = data.load("train", 6, 0)
+    expected = np.rint((values - 95.0) * 255 / 4000).clip(0, 255)
+    np.testing.assert_array_equal(sample.images[:, 0], expected[[int(name[0]) for name in sample.sources]])
+    assert f"8 ({np.count_nonzero((values < 95) | (values > 4095)):,} values)" in data.card()
+    assert "In pictures whose values are not bytes 95 is black and 4095 is white. " in data.card()
+
+
+def test_one_channel_is_the_grey_of_grey_pictures_and_the_counted_luma_of_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    colour = rng.integers(0, 256, (16, 16, 3), np.uint8)
+    grey = rng.integers(0, 256, (7, 16, 16), np.uint8)
+    for number, each in enumerate([colour, np.stack([grey[0]] * 3, axis=-1), *grey[1:]]):
+        Image.fromarray(each).save(tmp_path / f"{number}.png")
+    data = Folder(path=tmp_path, size=16, channels=1, cache=False)
+    sample = data.load("train", 6, 0)
+    assert data.shape == (1, 16, 16) and sample.images.shape == (6, 1, 16, 16)
+    luma = np.rint(colour @ [0.299, 0.587, 0.114])
+    expected = np.concatenate([luma[None], grey])
+    np.testing.assert_array_equal(sample.images[:, 0], expected[[int(name[0]) for name in sample.sources]])
+    assert "only the luma (ITU-R BT.601) was taken: 1. " in data.card()
+    assert Folder(path=tmp_path, size=16, cache=False).load("train", 6, 0).images.shape == (6, 3, 16, 16)

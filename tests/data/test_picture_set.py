@@ -12,7 +12,9 @@ from numpy.testing import assert_array_equal
 
 from imagelab.data import DATASETS
 from imagelab.data.base import Data
-from imagelab.data.picture_set import FACES_OF_PEOPLE, _by_group
+from imagelab.data.division import in_sequence
+from imagelab.data.folder import Folder
+from imagelab.data.picture_set import FACES_OF_PEOPLE
 from imagelab.families import kind_of
 from imagelab.io import catalogue as catalogue_module
 from imagelab.io.annotation_lists import class_columns
@@ -190,7 +192,7 @@ def test_groups_never_part_in_a_seeded_split() -> None:
     groups = np.repeat(np.arange(10), [5, 1, 1, 9, 2, 2, 4, 1, 3, 2])
     for seed in range(20):
         order = np.random.default_rng(seed).permutation(len(groups))
-        same, place = _by_group(order, groups)
+        same, place = in_sequence(order, groups)
         assert_array_equal(same, order)
         for cut in (3, 8, 20):
             assert not set(groups[order[place < cut]]) & set(groups[order[place >= cut]])
@@ -271,3 +273,12 @@ def test_no_copy_of_real_faces_is_left_behind_unless_asked_for(kind: str, built:
     assert cached() == []
     everything(opened(kind, built[kind], cache=True))
     assert len(cached()) == 2
+
+
+def test_settings_that_came_later_are_kept_where_the_command_line_makes_them_its_defaults() -> None:
+    from imagelab.cli.console import settled
+
+    data = Folder(path=Path("pictures"), white=4095, channels=1)
+    shown = settled(data)
+    assert shown().model_dump() == data.model_dump() and {"white", "channels"} <= shown().model_dump().keys()
+    assert "channels" not in shown(channels=3).model_dump()

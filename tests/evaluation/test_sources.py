@@ -403,7 +403,9 @@ def test_archives_tell_transparency_and_depth_as_folders_do(tmp_path: Path):
 def test_a_stated_white_reads_values_that_are_refused_without_it(tmp_path: Path):
     values = np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match=r"a\.tif: 32-bit values without an agreed white .*--white 1"):
+    with pytest.raises(
+        ValueError, match=r"a\.tif: 32-bit float values without an agreed white, from 0 to 1 .*--white 1 "
+    ):
         open_images(tmp_path)
     np.testing.assert_array_equal(open_images(tmp_path, Opening(white=1.0)).images[0, 0], np.rint(values * 255.0))
 

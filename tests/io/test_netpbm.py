@@ -52,7 +52,7 @@ def test_pam_has_alpha_and_names_what_it_cannot_be():
 def test_pfm_is_read_with_a_stated_white_from_the_bottom_up(scale: str, order: str):
     values = np.linspace(0, 1, HIGH * WIDE * 3).reshape(HIGH, WIDE, 3).astype(order)
     content = f"PF\n{WIDE} {HIGH}\n{scale}\n".encode() + values[::-1].tobytes()
-    with pytest.raises(ValueError, match=r"32-bit values without an agreed white \(float\)"):
+    with pytest.raises(ValueError, match=r"32-bit float values without an agreed white, from 0 to 1"):
         read(content)
     np.testing.assert_array_equal(read(content, white=1.0), np.rint(values * 255.0).transpose(2, 0, 1))
 
