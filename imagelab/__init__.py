@@ -31,7 +31,19 @@ if TYPE_CHECKING:
     from .data import Data, Dots, Faces, Folder, Glyph, Planted, Sample, Strokes, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
-    from .generators import Cascade, Command, Ddpm, Gaussian, Generator, Model, Neon, RunContext, SelfGuided, Vae
+    from .generators import (
+        Cascade,
+        Command,
+        Ddpm,
+        Gaussian,
+        Generator,
+        Model,
+        Neon,
+        Pipeline,
+        RunContext,
+        SelfGuided,
+        Vae,
+    )
     from .measurement import Measurement
     from .metrics import Evidence, Metric, NotMeasurable, Quantity
     from .pool import Archive, Pool
@@ -81,6 +93,7 @@ _HOME = {
         "Generator",
         "Model",
         "Neon",
+        "Pipeline",
         "RunContext",
         "SelfGuided",
         "Vae",
@@ -146,6 +159,7 @@ __all__ = [
     "Neon",
     "NotMeasurable",
     "Part",
+    "Pipeline",
     "Planted",
     "Pool",
     "Quantity",

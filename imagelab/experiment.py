@@ -274,7 +274,7 @@ class Experiment(BaseModel):
 
     @property
     def scripts(self) -> dict[str, str]:
-        """The scripts that its generators execute as programs: absolute path -> digest of the content."""
+        """The files that its generators execute or read: place -> digest of the content."""
         return {path: digest for recipe in self.roles for path, digest in recipe.scripts.items()}
 
     @property

@@ -11,7 +11,7 @@ Opening a run also repairs what a kill has left, so a kill at any moment loses n
       gen-000/            manifest.json images.npy heldout.npy [reserve.npy twins.npy blank.npy] probe.npy truth.npz
                           pool.npz [groups.npz] features/ grid.png
       gen-001/            manifest.json images.npy probe.npy [photocopy.npy] pool.npz features/ grid.png model/
-                          train.jsonl [train.log] [curation.json curation.npz]
+                          train.jsonl [train.log prompts.jsonl] [curation.json curation.npz]
       gen-001-line-1/     the same for the second line (an arm, or another breeding model)
       report/ detection/  disposable
 

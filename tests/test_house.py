@@ -44,6 +44,8 @@ ONLY = {
     "pptx": {"report/slide"},
     "c2pa": {"provenance/"},
     "onnxruntime": {"metrics/own_network.py"},
+    "transformers": {"generators/pipeline_text.py"},
+    "peft": {"generators/pipeline_tuning.py"},
     "pydicom": {"io/dicom.py"},
     "cryptography": {"provenance/"},
     "starlette": {"server/"},

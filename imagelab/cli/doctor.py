@@ -27,6 +27,7 @@ FEATURES = {
     "data": ("datasets", "pyarrow"),
     "sign": ("c2pa", "cryptography"),
     "onnx": ("onnxruntime",),
+    "pipelines": ("transformers", "peft"),
     "dicom": ("pydicom",),
     "query": ("duckdb",),
     "ray": ("ray",),

@@ -3,7 +3,8 @@
 Settings are read in this order, later ones winning: the recipe's defaults, the experiment file, the command line.
 The whole experiment is validated before torch is imported. Exit codes: 0 done; 1 the work failed, or a
 file, a run or a device that the command names is not here or cannot be used; 2 the command was wrong whatever is here;
-130 interrupted (and can be resumed). ``watch`` adds one more, 3; ``run`` and ``resume`` add 4: people have to decide.
+130 interrupted (and can be resumed). ``watch`` adds one more, 3 (the stage is
+reached, or a batch of pictures rang); ``run`` and ``resume`` add 4: people have to decide.
 """
 
 from __future__ import annotations

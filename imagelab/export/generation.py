@@ -256,6 +256,8 @@ def _model(store: RunFolder, generation: int, line: int, out: Path, key: Signing
     own = not isinstance(kind, str) or kind not in GENERATORS or is_own(GENERATORS[kind]) or kind == "command"
     if kind == "command":  # a place on this machine says nothing to others
         recipe = {**recipe, "directory": "."}
+    elif kind == "pipeline" and str(recipe.get("model")).startswith("/"):
+        recipe = {**recipe, "model": f"./{Path(recipe['model']).name}"}
     left = copy_model(store.checked(generation, line) / "model", out, own)
     pool = store.pool(generation, line)
     label = (provenance.get("labels") or {}).get(str(line), kind)

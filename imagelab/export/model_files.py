@@ -22,7 +22,7 @@ __all__ = ["copy_model"]
 KNOWN = re.compile(
     r"(unet/)?(config\.json|diffusion_pytorch_model(-\d{5}-of-\d{5})?\.safetensors"
     r"|diffusion_pytorch_model\.safetensors\.index\.json)"
-    r"|model\.safetensors|model_index\.json|scheduler/scheduler_config\.json"
+    r"|pipeline\.json|pytorch_lora_weights\.safetensors|model\.safetensors|model_index\.json|scheduler/scheduler_config\.json"
 )
 KNOWN_FOLDERS = re.compile(r"unet|scheduler")
 """The files and folders that the generators of this package write."""

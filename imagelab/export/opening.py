@@ -11,6 +11,7 @@ from typing import Any
 
 from ..families import Recipe, is_own, kind_of
 from ..generators import GENERATORS
+from .cards import prose
 
 __all__ = ["dataset_code", "library_of", "model_code"]
 
@@ -58,11 +59,20 @@ def model_code(recipe: Any, folder: Path) -> list[str]:
         accepted = GENERATORS.decode(recipe)
     except ValueError:
         return ["Its recipe is not one of this version of imagelab, so it cannot be opened with it."]
-    return ["Run in this folder, with `imagelab-collapse` installed:", "", "```python", *_drawing(accepted), "```"]
+    needs, places = [], {}
+    if kind == "pipeline":
+        places = {"model": recipe["model"]}  # as it is stated, not as a folder of this machine
+        needs = [
+            f"Only what was trained is here. The published pipeline {prose(recipe['model'])} is needed, too: in the "
+            "cache of the hub or, where this is a folder, in this folder. pipeline.json has its digest.",
+            "",
+        ]
+    drawing = _drawing(accepted, places)
+    return [*needs, "Run in this folder, with `imagelab-collapse` installed:", "", "```python", *drawing, "```"]
 
 
-def _drawing(recipe: Any) -> list[str]:
-    changed = recipe.model_dump(mode="python", exclude_defaults=True, exclude={"kind"})
+def _drawing(recipe: Any, places: dict[str, Any]) -> list[str]:
+    changed = recipe.model_dump(mode="python", exclude_defaults=True, exclude={"kind"}) | places
     within = {name: value for name, value in recipe if isinstance(value, Recipe) and name in changed}
     changed |= {name: {"kind": kind_of(value), **changed[name]} for name, value in within.items()}
     settings = ", ".join(f"{name}={value!r}" for name, value in changed.items())

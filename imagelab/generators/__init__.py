@@ -18,6 +18,7 @@ from .ddpm import Ddpm
 from .gaussian import Gaussian
 from .guided import SelfGuided
 from .neon import Neon
+from .pipeline import Pipeline
 from .vae import Vae
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Interrupted",
     "Model",
     "Neon",
+    "Pipeline",
     "RunContext",
     "SelfGuided",
     "TrainRecord",
@@ -48,6 +50,7 @@ GENERATORS: Family[type[Generator]] = Family.of(
         "ddpm": Ddpm,
         "cascade": Cascade,
         "command": Command,
+        "pipeline": Pipeline,
         "neon": Neon,
         "self_guided": SelfGuided,
     },

@@ -231,7 +231,7 @@ class Generator(Recipe, ABC):
 
     @property
     def scripts(self) -> Mapping[str, str]:
-        """Files that it executes and that are no part of its settings: absolute path -> digest of the content."""
+        """Files that it executes or reads and that are no part of its settings: place -> digest of the content."""
         return {}
 
     @abstractmethod

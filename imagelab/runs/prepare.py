@@ -85,7 +85,7 @@ def reopen(folder: RunFolder, runtime: Runtime, *, allow: bool = False) -> Exper
         allow: whether the user lets the commands in it be executed, whoever wrote them.
 
     Raises:
-        ValueError: if its config.json, the code of such a recipe or a script that it executes was changed since, or is
+        ValueError: if its config.json, the code of such a recipe or a file that it executes was changed since, or is
             not there; if it executes what the user has not allowed; or if the run was imported.
     """
     stored = folder.config
@@ -115,7 +115,7 @@ def reopen(folder: RunFolder, runtime: Runtime, *, allow: bool = False) -> Exper
     if untouched and others:
         what = "was changed" if others[0] in now else "is not there any more"
         raise ValueError(
-            f"{folder.path}: the script {shown(others[0])} {what} since this run was begun. Undo that to go on with "
+            f"{folder.path}: the file {shown(others[0])} {what} since this run was begun. Undo that to go on with "
             f"it, or start a new run: imagelab run {folder.path}/config.json"
         )
     if experiment.signature != stored["signature"]:
@@ -129,7 +129,7 @@ def reopen(folder: RunFolder, runtime: Runtime, *, allow: bool = False) -> Exper
 
 
 def recorded_scripts(config: Mapping[str, Any], place: Path) -> dict[str, str]:
-    """Return the scripts that a run executes, as its config.json has them: path -> digest.
+    """Return the files that a run executes or reads, as its config.json has them: place -> digest.
 
     Raises:
         ValueError: if the record is damaged.

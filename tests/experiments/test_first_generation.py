@@ -180,7 +180,7 @@ def test_kinds_and_recipes_can_be_asked_for(first: ModuleType):
     assert first.asked_for("vae", quick=False) == Vae()
     assert first.asked_for('{"kind": "cascade", "steps": 3}', quick=False) == Cascade(steps=3)
     assert (
-        set(first.QUICK) == set(GENERATORS) - {"gaussian", "command", "neon", "self_guided"}
+        set(first.QUICK) == set(GENERATORS) - {"gaussian", "command", "neon", "pipeline", "self_guided"}
         and first.asked_for("ddpm", quick=True) != Ddpm()
     )
     with pytest.raises(ValueError, match=r"expected vae, .* as JSON, got 'gaussian'"):
