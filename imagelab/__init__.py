@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         RandomFraction,
         TopFraction,
     )
-    from .data import Data, Faces, Folder, Sample, Textures
+    from .data import Data, Dots, Faces, Folder, Glyph, Planted, Sample, Strokes, Textures
     from .evaluation.evaluate import measure
     from .experiment import Experiment, Runtime
     from .generators import (
@@ -82,7 +82,7 @@ _HOME = {
         "RandomFraction",
         "TopFraction",
     ),
-    "data": ("Data", "Faces", "Folder", "Sample", "Textures"),
+    "data": ("Data", "Dots", "Faces", "Folder", "Glyph", "Planted", "Sample", "Strokes", "Textures"),
     "evaluation.evaluate": ("measure",),
     "experiment": ("Experiment", "Runtime"),
     "generators": (
@@ -135,6 +135,7 @@ __all__ = [
     "Data",
     "Ddpm",
     "DetectorFilter",
+    "Dots",
     "Evidence",
     "Experiment",
     "Faces",
@@ -143,6 +144,7 @@ __all__ = [
     "Fresh",
     "Gaussian",
     "Generator",
+    "Glyph",
     "Golden",
     "HumanAudit",
     "KeepAll",
@@ -158,6 +160,7 @@ __all__ = [
     "NotMeasurable",
     "Part",
     "Pipeline",
+    "Planted",
     "Pool",
     "Quantity",
     "RandomFraction",
@@ -169,6 +172,7 @@ __all__ = [
     "Sample",
     "Schedule",
     "SelfGuided",
+    "Strokes",
     "Study",
     "Textures",
     "TopFraction",

@@ -244,7 +244,9 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    rows = [row for row in asked.rows.split(",") if row] or [name for name, row in METRICS.items() if not row.needs]
+    rows = [row for row in asked.rows.split(",") if row] or [
+        name for name, row in METRICS.items() if not row.needs and row.suits != "planted"
+    ]
     started = time.process_time()
 
     def say(what: str) -> None:

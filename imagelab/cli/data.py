@@ -25,6 +25,7 @@ from ..io.disk import storing
 from ..io.listed import named
 from ..io.pictures import write_png
 from .console import UsageError, out, pages, with_fields
+from .overrides import offered_data
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -215,7 +216,7 @@ def _parsed(tokens: Sequence[str], options: type[Options], verb: str) -> tuple[D
     if kind not in DATASETS:
         raise UsageError(f"data {verb}: expected one of {kinds}, got {kind!r}")
     unseen = Annotated[Any, Parameter(parse=False)]  # KIND was already read from the command line
-    recipe = with_fields(DATASETS[kind], kind=(unseen, kind))
+    recipe = with_fields(offered_data(tokens[1:], kind), kind=(unseen, kind))
     found: list[tuple[Any, Any]] = []
 
     def take(*, settings: Any = None, options: Any = None) -> None:

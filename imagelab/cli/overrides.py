@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from pydantic import BaseModel, ValidationError
 
 from ..curation import CURATIONS
-from ..data import DATASETS
+from ..data import DATASETS, MARKS
 from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
@@ -31,7 +31,18 @@ from ..runs.quick import quick_look
 from .console import UsageError, out, pages, settled
 from .experiments import runnable
 
-__all__ = ["ALIASES", "FAMILIES", "ISOLATE", "NO_ARMS", "PLUGINS", "load_experiment", "parse", "plugged", "taken"]
+__all__ = [
+    "ALIASES",
+    "FAMILIES",
+    "ISOLATE",
+    "NO_ARMS",
+    "PLUGINS",
+    "load_experiment",
+    "offered_data",
+    "parse",
+    "plugged",
+    "taken",
+]
 
 
 FAMILIES: dict[str, Family[Any]] = {
@@ -197,8 +208,28 @@ def _offered(words: Sequence[str], path: str, family: Family[Any], present: Base
         present = recipe()
     values = {name: getattr(present, name) for name in recipe.model_fields}
     nested = {name: value for name, value in values.items() if isinstance(value, Recipe)}
-    shown = settled(present, **{name: _offered(words, f"{path}.{name}", family, v) for name, v in nested.items()})
-    return shown, shown()
+    within = {name: _offered(words, f"{path}.{name}", _family_at(f"{path}.{name}"), v) for name, v in nested.items()}
+    shown = settled(present, **within)
+    return shown, ... if any(default is ... for _, default in within.values()) else shown()
+
+
+def offered_data(words: Sequence[str], kind: str) -> type[BaseModel]:
+    """Return the settings class that the command line shows for a dataset, with the recipes within it that it names.
+
+    Args:
+        words: of the command line, settings without a prefix, such as ``--base.kind folder``.
+        kind: of the dataset.
+    """
+    recipe = DATASETS[kind]
+    if not any(isinstance(field.default, Recipe) for field in recipe.model_fields.values()):
+        return recipe
+    named = _with_kinds([f"--data.{word[2:]}" if word.startswith("--") else word for word in words])
+    return _offered(named, "data", DATASETS, recipe())[0]
+
+
+def _family_at(path: str) -> Family[Any]:
+    """The family of the recipes at a place such as regime, regime.then or data.mark."""
+    return MARKS if path.endswith(".mark") else FAMILIES[path.partition(".")[0]]
 
 
 def _chosen(words: Sequence[str], path: str, family: Family[Any], present: BaseModel) -> type[BaseModel]:
@@ -227,6 +258,6 @@ def _with_kinds(words: Sequence[str]) -> list[str]:
 
 def _kind(flag: str, name: str) -> str:
     try:
-        return kind_of(FAMILIES[flag[2:].partition(".")[0]].find(name))
+        return kind_of(_family_at(flag[2:].removesuffix(".kind")).find(name))
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from error

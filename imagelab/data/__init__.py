@@ -24,9 +24,11 @@ from .folder import Folder, ImageFolder
 from .hugging_face import Hub, HuggingFace
 from .idx import MNIST, FashionMNIST
 from .lfw import LFW
+from .marks import MARKS, Dots, Glyph, Mark, Strokes
 from .mud import Mud
 from .patches import Patches
 from .phase_random import PhaseRandom
+from .planted import Planted
 from .random_field import RandomField
 from .textures import Textures
 from .weave import Weave
@@ -38,6 +40,7 @@ __all__ = [
     "DTD",
     "FFHQ",
     "LFW",
+    "MARKS",
     "MNIST",
     "Aircraft",
     "AnyData",
@@ -45,19 +48,24 @@ __all__ = [
     "BadFile",
     "CelebA",
     "Data",
+    "Dots",
     "Faces",
     "FashionMNIST",
     "Flowers102",
     "Folder",
+    "Glyph",
     "Hub",
     "HuggingFace",
     "ImageFolder",
+    "Mark",
     "Mud",
     "Patches",
     "PhaseRandom",
+    "Planted",
     "RandomField",
     "Sample",
     "Split",
+    "Strokes",
     "Textures",
     "Weave",
     "WebDataset",
@@ -89,9 +97,12 @@ DATASETS: Family[type[Data]] = Family.of(
         "hub": Hub,
         "webdataset": WebDataset,
         "arrays": Arrays,
+        "planted": Planted,
     },
 )
 """Every dataset by the word that names it in JSON and on the command line."""
 
 AnyData = Annotated[SerializeAsAny[Data], BeforeValidator(DATASETS.decode)]
 """Any dataset: a recipe, or a mapping with its ``kind``."""
+
+Planted.model_rebuild(_types_namespace={"AnyData": AnyData})

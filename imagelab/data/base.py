@@ -39,6 +39,8 @@ class Sample:
         twins: uint8 [N,C,H,W], the same images without freckles, where the dataset can make them.
         groups: int64 [N], one number for images that belong together (crops of one part of a photograph, pictures of
             one person): they are not independent, and errors are taken over groups. None if all are independent.
+        marks: per image float32 [K,6] of planted marks: x px, y px, radius px, contrast, contrast-to-noise ratio,
+            class; None where none were planted (planted.py).
     """
 
     images: np.ndarray
@@ -47,6 +49,7 @@ class Sample:
     freckles: tuple[np.ndarray, ...] | None = None
     twins: np.ndarray | None = None
     groups: np.ndarray | None = None
+    marks: tuple[np.ndarray, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the form of the images and the lengths of what belongs to them."""
@@ -63,9 +66,10 @@ class Sample:
         return len(self.images)
 
     def examples(self, count: int) -> np.ndarray:
-        """Return images to follow by eye, evenly spread over the set; only freckled ones where enough are known."""
-        freckled = np.flatnonzero(self.attributes.get("freckled", np.zeros(len(self), bool)))
-        rows = freckled if len(freckled) >= count else np.arange(len(self))
+        """Return images to follow by eye, evenly spread over the set; only freckled (or marked) ones where enough."""
+        name = "freckled" if self.marks is None else "marked"
+        known = np.flatnonzero(self.attributes.get(name, np.zeros(len(self), bool)))
+        rows = known if len(known) >= count else np.arange(len(self))
         return self.images[rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]]
 
     def truth(self) -> list[Measurement]:
@@ -78,6 +82,11 @@ class Sample:
             known.append(
                 Measurement("truth/freckles", float(visible.mean()), "freckles/face", stderr=error, estimator=how)
             )
+        if self.marks is not None:
+            number = np.array([len(marks) for marks in self.marks], np.float64)
+            error = float(number.std(ddof=1) / len(number) ** 0.5) if len(number) > 1 else None
+            how = "as planted"
+            known.append(Measurement("truth/marks", float(number.mean()), "marks/image", stderr=error, estimator=how))
         for name, column in self.attributes.items():
             known.append(
                 Measurement(f"truth/{name}", float(column.mean()), "share", estimator="the dataset's own list")

@@ -67,16 +67,25 @@ __all__ = [
     "retraining_table",
 ]
 
-POSITIVE = ("freckles/face", "ratio", "images", "attributes")
+POSITIVE = ("freckles/face", "marks/image", "ratio", "images", "attributes")
 """Units of quantities that cannot be below 0."""
 
-CORRECTED = ("tails/", "freckles/corrected", "freckles/net", "freckles/prevalence", "shares/")
+CORRECTED = (
+    "tails/",
+    "freckles/corrected",
+    "freckles/net",
+    "freckles/prevalence",
+    "shares/",
+    "planted/corrected",
+    "planted/net",
+    "symbols/",
+)
 """Measurements that are corrected for false detections, so that their values may leave what is possible."""
 
 LEAST = 0.25
 """Least a of equation (1)."""
 
-OF_THE_TWIN = "freckles/twin"
+OF_THE_TWIN = ("freckles/twin", "planted/twin")
 """What is counted in the blank twin: where a run has one, it is one training, and every chain has the same value."""
 
 ROUNDS = 15
@@ -102,7 +111,7 @@ def means_of_run(experiment: Mapping[str, Any], measured: Iterable[Measurement])
     recipes = [experiment.get("generator"), *(experiment.get("arms") or ())]
     roles = len(recipes)
     if experiment.get("blank_twins") == 1:
-        measured = [m for m in measured if m.name != OF_THE_TWIN or m.line < roles]
+        measured = [m for m in measured if m.name not in OF_THE_TWIN or m.line < roles]
     return over_chains(measured, roles, experiment.get("replicates", 1), [is_closed_form(each) for each in recipes])
 
 

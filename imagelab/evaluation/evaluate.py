@@ -138,6 +138,8 @@ def general_panel(train: bool) -> tuple[list[str], dict[str, str]]:
             left[name] = "needs a feature network of your own (--network FILE)"
         elif row.suits == "faces":
             left[name] = "calibrated on imagelab's faces; request it by name to measure it"
+        elif row.suits == "planted":
+            left[name] = "counts the marks of a run with planted data, whose counter is part of that run"
         elif row.uses_training and not train:
             left[name] = "needs the images that the model was trained on (train)"
         elif not all(_present(weights) for weights in row.needs):

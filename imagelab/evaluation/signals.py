@@ -31,13 +31,16 @@ from ..pool import REAL
 from .chains import loop_error
 from .significance import Error, joined, replicated, sigmas
 
-__all__ = ["RARE", "Signal", "Verdict", "signals"]
+__all__ = ["ATTRIBUTES", "RARE", "Signal", "Verdict", "signals"]
 
 Verdict = Literal["loop", "quality"]
 """What is judged: the loop, against generation 1, or the quality, against real images."""
 
 RARE = 0.05
 """An attribute is rare if a smaller share of real images than this has it."""
+
+ATTRIBUTES = ("tails/", "symbols/")
+"""Measurements that are shares of images with an attribute: by probes for faces, of planted symbols."""
 
 SHARES = (
     ("prdc/recall", "recall", "tails"),
@@ -121,10 +124,11 @@ def signals(measurements: Iterable[Measurement], line: int = 0, verdict: Verdict
         first = {name: rows[1] for name, rows in made.items() if 1 in rows}
         later = {name: {g: m for g, m in rows.items() if g > 1} for name, rows in made.items()}
         start = Start(real, first, {name: rows for name, rows in later.items() if rows}, False)
-    freckles = next((name for name in ("freckles/corrected", "freckles/count") if name in start.made), "")
+    counts = [f"{stem}/{part}" for stem in ("freckles", "planted") for part in ("corrected", "count")]
+    freckles = next((name for name in counts if name in start.made), "")
     optional = [
         _rare(start),
-        _share(freckles, "freckles", "tails", start),
+        _share(freckles, "freckles" if freckles.startswith("freckles") else "planted marks", "tails", start),
         _detail(start),
         *(_share(_named(stem, start.made), title, family, start) for stem, title, family in SHARES),
     ]
@@ -186,7 +190,7 @@ def _rare(start: Start) -> Signal | None:
     names = [
         name
         for name, m in start.real.items()
-        if name.startswith("tails/") and 0 < (m.value or 0.0) < RARE and name in start.made and name in start.at
+        if name.startswith(ATTRIBUTES) and 0 < (m.value or 0.0) < RARE and name in start.made and name in start.at
     ]
     if not names:
         return None

@@ -4,7 +4,7 @@ The format is the Hugging Face imagefolder::
 
     DIR/README.md                   the card: source, how often each attribute occurs, licence, how to load it
     DIR/train/000000.png ...
-    DIR/train/metadata.jsonl        file_name, source, sha256, attributes, freckles
+    DIR/train/metadata.jsonl        file_name, source, sha256, attributes, freckles or marks
 
 The splits train, reserve and heldout become train, validation and test, the usual names of this format. The folder is
 written under a temporary name and renamed when it is complete.
@@ -125,11 +125,17 @@ def readme(data: Data, samples: Mapping[Split, Sample], seed: int, name: str) ->
         "",
         "Each line of metadata.jsonl: `file_name`; `source`, where the image came from; `sha256` of the decoded pixels "
         "(uint8, row by row, channels last); `attributes`, as the dataset states them; `freckles` if known, a list of "
-        "x, y and radius (pixels), contrast, visible (1 or 0).",
+        f"x, y and radius (pixels), contrast, visible (1 or 0).{_of_marks(samples)}",
         "",
         *_table(samples, data.exact_rates),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _of_marks(samples: Mapping[Split, Sample]) -> str:
+    if all(sample.marks is None for sample in samples.values()):
+        return ""
+    return " `marks` that were planted: x, y and radius (pixels), contrast, contrast-to-noise ratio, class."
 
 
 def _front_matter(data: Data, samples: Mapping[Split, Sample], name: str, total: int) -> list[str]:
@@ -186,8 +192,9 @@ def _facts(sample: Sample, row: int, pixels: np.ndarray) -> dict[str, Any]:
     }
     if sample.attributes:
         facts["attributes"] = {name: bool(column[row]) for name, column in sample.attributes.items()}
-    if sample.freckles is not None:
-        facts["freckles"] = [[round(float(value), 4) for value in mark] for mark in sample.freckles[row]]
+    for name, lists in (("freckles", sample.freckles), ("marks", sample.marks)):
+        if lists is not None:
+            facts[name] = [[round(float(value), 4) for value in mark] for mark in lists[row]]
     return facts
 
 

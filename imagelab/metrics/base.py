@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..images import check_images
 from ..io.cache import cached
 from ..measurement import Direction, Measurement
 from .jackknife import degrees
+
+if TYPE_CHECKING:
+    from .planted_counter import PlantedCounter
 
 DIGEST_BLOCK = 256  # images hashed at a time
 
@@ -108,6 +111,7 @@ class Evidence:
             in images of a given blur, noise and colour. None where the dataset does not know them.
         seed: seed of any random choice inside an estimator.
         device: torch device for feature extraction.
+        counter: the counter of planted marks that was fitted to the run's data; None where no marks were planted.
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
             single pictures live on as copies of copies. None where unknown (and for the floor, where fake is train).
     """
@@ -120,6 +124,7 @@ class Evidence:
     train: ImageSet | None = None
     twin: ImageSet | None = None
     pairs: tuple[ImageSet, ImageSet] | None = None
+    counter: PlantedCounter | None = None
 
     @property
     def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -165,7 +170,8 @@ class Metric:
         needs: names of weights that must be present locally, empty for none.
         gives: what its measurements are called in front of the slash; empty where that is the row's own name.
         but: measurements (by full name or by what stands in front of the slash) that differ from the row, and in what.
-        suits: "any" images, or "faces": aligned faces like those of :class:`imagelab.Faces` only.
+        suits: "any" images; "faces": aligned faces like those of :class:`imagelab.Faces` only; "planted": images of a
+            run with planted marks only.
         uses_training: whether it compares with the training images, so that it needs them.
         name: the row's name, for a metric of your own; ours have theirs from the table.
     """
@@ -181,7 +187,7 @@ class Metric:
     needs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     but: Mapping[str, Quantity] = field(default_factory=lambda: MappingProxyType({}))
-    suits: Literal["any", "faces"] = "any"
+    suits: Literal["any", "faces", "planted"] = "any"
     uses_training: bool = False
     name: str = ""
 

@@ -25,6 +25,7 @@ from . import (
     likelihood,
     memorisation,
     perceptual,
+    planted_row,
     prdc,
     rbf,
     rke,
@@ -161,6 +162,7 @@ _TABLE: dict[str, Metric] = {
         },
         suits="faces",
     ),
+    "planted": planted_row.ROW,
     "tails": Metric(
         _tails,
         title="Attributes",

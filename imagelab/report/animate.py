@@ -170,9 +170,8 @@ def _panel(view: Run, which: Literal["photocopy", "tracked"], label: str) -> Ani
             f"{view.name}: was imported, and which of its images share their noise is not known, so one cannot be "
             "shown to change into the other. Where it is known: imagelab import ... --same-seeds N"
         )
-    known = sorted(
-        signals(view.measurements, verdict="quality"), key=lambda signal: signal.title != "freckles"
-    )  # freckles first, if measured
+    counts = ("freckles", "planted marks")  # first, if measured
+    known = sorted(signals(view.measurements, verdict="quality"), key=lambda signal: signal.title not in counts)
     bars = [next((signal for signal in known if signal.family == family), None) for family in SHOWN]
     shown = tuple(bar for bar in bars if bar is not None)
     return AnimatedPanel(label, pictures, pictured(view, pictures), shown, _basis(view, shown))
@@ -231,7 +230,7 @@ def _draw_column(canvas: Image.Image, draw: ImageDraw.ImageDraw, column: _Column
     canvas.paste(Image.fromarray(pixels), (left, top + max(0, (count - 6 - top - pixels.shape[0]) // 2)))
     if panel.counted is not None:
         found = panel.counted.words(generation, shown)
-        text = f"The counter finds {found} freckles a picture in these {shown}."
+        text = f"The counter finds {found} {panel.counted.word} a picture in these {shown}."
         write_line(draw, (left, count), text, COUNT, INK, across, lines=counted)
     if panel.basis:
         write_line(draw, (left, basis), panel.basis, BASIS, MUTED, across, lines=lines)

@@ -19,12 +19,12 @@ from .compare_panels import FEW, chosen_measurements, group_panel
 from .compare_points import point_plot
 from .grids import Row, caption, page_rows
 from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
-from .headline import CONTROLS, COUNT
 from .methods import flat
 from .numbers import is_distance, number
 from .page import ROOM, environment
 from .palette import themes
 from .panels import family_of, open_families
+from .planted import counted_thing
 from .run_view import plain
 from .stage_bar import Ribbon, ribbons
 from .statistics import Difference, differences, estimate, outcomes
@@ -183,7 +183,7 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
         return "These runs have no measurement in common that can be compared.", ""
     run = groups[0].runs[0]
     order = open_families(run)
-    names = [name for name in names if family_of(name) in order or name in CONTROLS]
+    names = [name for name in names if family_of(name) in order or name.endswith(("/twin", "/blank"))]
     shown = [name for name in names if family_of(name) in order]
     if not shown:
         return "These runs have no measurement in common that can be compared.", ""
@@ -200,7 +200,7 @@ def compared_sentence(groups: Sequence[Group], names: Sequence[str], last: int) 
     values += f"; {kind} {floor.said}" if floor else ""
     after = f"after {last} generation{'s' if last > 1 else ''}"
     meaning = f"{words.title}: {words.meaning}." if words.meaning else ""
-    aside = invented(groups, names, last) if name == COUNT else ""
+    aside = invented(groups, names, last) if name.endswith("/count") else ""
     return f"{words.phrase}, {after}: {values}.", " ".join(filter(None, [meaning, aside]))
 
 
@@ -212,13 +212,14 @@ def invented(groups: Sequence[Group], names: Sequence[str], last: int) -> str:
         names: measurements that every run has.
         last: the generation.
     """
-    told = []
-    for name, words in (
-        ("freckles/twin", "Found in a loop that never saw freckles"),
-        ("freckles/blank", "Found where there are none, on copies of faces without freckles"),
-        ("freckles/net", "Net of what the model adds, holding what blur may hide"),
+    told, thing = [], counted_thing(groups[0].runs[0])
+    for part, words in (
+        ("twin", "Found in a loop that never saw freckles"),
+        ("blank", "Found where there are none, on copies of faces without freckles"),
+        ("net", "Net of what the model adds, holding what blur may hide"),
     ):
-        known = name in names and not (name == "freckles/blank" and told)
+        name, words = thing.name(part), thing.told(words)
+        known = name in names and not (part == "blank" and told)
         found = [f"{each.said} ({group.label})" for group in groups if known and (each := estimate(group, name, last))]
         if len(found) == len(groups):
             told.append(f"{words}: {', '.join(found)}.")

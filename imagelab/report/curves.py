@@ -73,7 +73,9 @@ def _band_step(order: int, count: int) -> int:
     return round(order * (FAMILY - 1) / max(count - 1, 1))
 
 
-def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | None = None) -> Curve | None:
+def lines(
+    run: Run, names: Sequence[str], key: str, ylabel: str, control: str | None = None, aside: str = CONTROL
+) -> Curve | None:
     """Draw one metric over the generations: every line with its error band, the floor, theory and a control.
 
     The floor is the measurement on real images (real against real for a distance), with its 95 % interval.
@@ -84,6 +86,7 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
         key: a word that is unique on the page.
         ylabel: the label of the axis, with its unit.
         control: name of a control measurement, drawn dotted; None for none.
+        aside: its label.
 
     Returns:
         The figure, or None if no generation has a value.
@@ -103,11 +106,11 @@ def lines(run: Run, names: Sequence[str], key: str, ylabel: str, control: str | 
     if control and run.series(control):
         x, y = _points(run, control, 0)
         axes.plot(x, y, color=MUTED, linestyle=":", marker="x", markersize=5, linewidth=1.5)
-        ends.append((float(y[-1]), CONTROL, MUTED))
+        ends.append((float(y[-1]), aside, MUTED))
     finish(axes, [end for end in ends if end])
     plotted = [Plotted(run.label(line, 40), name, line, f"line-{min(line, 5)}") for line in shown]
     if control and run.series(control):
-        plotted.append(Plotted(CONTROL, control, 0, "muted"))
+        plotted.append(Plotted(aside, control, 0, "muted"))
     real = run.real(name)
     if real is not None and real.value is not None:
         plotted.append(Plotted("two real sets" if is_distance(real) else "real images", name, REAL, "ink"))

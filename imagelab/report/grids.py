@@ -32,7 +32,7 @@ WIDTH, HEIGHT, MARGIN, CAPTION, TOP, BOTTOM, GAP = 1920, 1080, 60, 260, 150, 80,
 PAGE_ROWS, MOST_ROWS, LEAST_COLUMNS = 16, 6, 4
 LEAST_SIZE = 10  # px: text that does not fit is made no smaller than this
 INK, MUTED, PAPER = (23, 23, 23), (110, 110, 110), 255
-COUNTED = "freckles a picture: what the counter of the run finds in the pictures shown"
+COUNTED = "a picture: what the counter of the run finds in the pictures shown"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _slide(view: Run, pictures: Mapping[int, np.ndarray], path: Path, title: str
     while True:
         enlarged = "original pixels" if scale == 1 else f"every pixel enlarged {scale} × {scale}, nothing smoothed"
         remarks = (view.name, "imagelab", enlarged, "all rows except the first are synthetic images", aside)
-        note = " · ".join(filter(None, (*remarks, COUNTED if counted else "")))
+        note = " · ".join(filter(None, (*remarks, f"{counted.word} {COUNTED}" if counted else "")))
         pixels = _compose(chosen, (title, note), counted, columns, scale)
         write_png(path, pixels, _text(view, chosen, title), "mixture")
         if path.stat().st_size <= LIMIT or (columns == 1 and scale == 1):
@@ -178,7 +178,7 @@ def _compose(
 
 def counted_words(counted: Pictured, generation: int, shown: int | None = None) -> str:
     """Return what the counter finds in a row of pictures, as text: "4.6 freckles a picture"."""
-    return f"{counted.words(generation, shown)} freckles a picture"
+    return f"{counted.words(generation, shown)} {counted.word} a picture"
 
 
 def write_line(

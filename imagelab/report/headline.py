@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 from ..evaluation.chains import loop_error
 from ..measurement import Measurement
+from ..metrics.planted_counter import MOST_FALSE
 from .numbers import NBSP, Z95, half_interval, interval, number
+from .planted import counted_thing
 from .run_view import Run, plain
 from .yardstick import as_blur
 
@@ -30,6 +32,7 @@ __all__ = [
     "noun_of",
     "percent",
     "sigmas_from_real",
+    "with_article",
 ]
 
 COUNT = "freckles/count"
@@ -130,25 +133,26 @@ def percent(m: Measurement) -> str:
 
 def _freckles(run: Run) -> Headline | None:
     """Say what the counter finds, and how much of it the counter also finds where there are no freckles."""
-    real, last = run.real(COUNT), run.at(COUNT, run.last)
+    count = counted_thing(run).count
+    real, last = run.real(count), run.at(count, run.last)
     if real is None or last is None or not real.value:
         return None
-    noun, model = noun_of(run), run.model(0)
-    found = f"{interval(last)} freckles {_a(noun)}"
+    noun, model, thing = noun_of(run), run.model(0), counted_thing(run)
+    found = f"{interval(last)} {thing.word} {with_article(noun)}"
     if (blank := _blank(run, 0)) is not None and _drowned(run, 0):
-        found += f", no more than on {noun}s without freckles ({interval(blank)}),"
+        found += f", no more than on {noun}s without {thing.word} ({interval(blank)}),"
     sentence = f"{_after(run)}, the counter finds {found} on the {noun}s that the {model} draws"
     remarks = [
         _control(run),
         _corrected(run),
         _net(run),
-        _chance(run, COUNT),
-        _arms(run, COUNT, f"freckles {_a(noun)}"),
+        _chance(run, count),
+        _arms(run, count, f"{thing.word} {with_article(noun)}"),
     ]
     return Headline(
-        _with_start(run, COUNT, sentence, interval, "it found", f"real {noun}s"),
+        _with_start(run, count, sentence, interval, "it found", f"real {noun}s"),
         tuple(filter(None, remarks)),
-        _beyond_chance(run, COUNT),
+        _beyond_chance(run, count),
     )
 
 
@@ -164,7 +168,7 @@ def _with_start(run: Run, name: str, sentence: str, say: Callable[[Measurement],
 
 def _drowned(run: Run, line: int) -> bool:
     """Whether the count on the images of a line is no higher than where there are no freckles."""
-    raw, blank = run.at(COUNT, run.last, line), _blank(run, line)
+    raw, blank = run.at(counted_thing(run).count, run.last, line), _blank(run, line)
     if raw is None or blank is None or raw.value is None or blank.value is None:
         return False
     return raw.value - blank.value <= math.hypot(half_interval(raw) or 0.0, half_interval(blank) or 0.0)
@@ -172,30 +176,35 @@ def _drowned(run: Run, line: int) -> bool:
 
 def _blank(run: Run, line: int) -> Measurement | None:
     """Return the count where there are no freckles: on a twin of the loop, else on freckle-free copies."""
-    return next((m for name in CONTROLS if (m := run.at(name, run.last, line))), None)
+    return next((m for name in counted_thing(run).controls if (m := run.at(name, run.last, line))), None)
 
 
 def _control(run: Run) -> str:
     """Report how much of the count is also found where there are no freckles."""
-    raw, twin, blank = (run.at(f"freckles/{part}", run.last) for part in ("count", "twin", "blank"))
+    thing = counted_thing(run)
+    raw, twin, blank = (run.at(thing.name(part), run.last) for part in ("count", "twin", "blank"))
     if raw is None or raw.value is None or (twin is None and blank is None):
         return ""
     model, noun = run.model(0), noun_of(run)
     parts = []
     if twin is not None:
-        parts.append(f"{interval(twin)} on the {noun}s of the same loop trained on {noun}s without freckles")
+        parts.append(f"{interval(twin)} on the {noun}s of the same loop trained on {noun}s without {thing.word}")
     if blank is not None:
-        parts.append(f"{interval(blank)} on freckle-free {noun}s copied by the {model}")
+        parts.append(f"{interval(blank)} on {thing.told('freckle-free')} {noun}s copied by the {model}")
     return f"It also finds {', and '.join(parts)}."
 
 
 def _corrected(run: Run) -> str:
     """Report the corrected count and its condition."""
-    last, real = run.at("freckles/corrected", run.last), run.real("freckles/corrected")
+    thing = counted_thing(run)
+    name = thing.name("corrected")
+    last, real = run.at(name, run.last), run.real(name)
     if last is None or real is None:
         return ""
-    known = run.real("truth/freckles")
-    drawn = f", drawn with {number(known.value)}" if known is not None and known.value is not None else ""
+    planted = thing.stem == "planted"
+    known = run.real("truth/marks" if planted else "truth/freckles")
+    made = "marked" if planted else "drawn"
+    drawn = f", {made} with {number(known.value)}" if known is not None and known.value is not None else ""
     return (
         f"Corrected for what the counter misses and invents on sharp images, the count is {interval(last)} (real "
         f"{noun_of(run)}s: {interval(real)}{drawn})."
@@ -204,10 +213,12 @@ def _corrected(run: Run) -> str:
 
 def _net(run: Run) -> str:
     """Report the count net of what the loop invents, with the interval that holds what blur may hide."""
-    net, twin = run.at("freckles/net", run.last), run.at("freckles/twin", run.last)
+    thing = counted_thing(run)
+    net, twin = run.at(thing.name("net"), run.last), run.at(thing.name("twin"), run.last)
     if net is None:
         return ""
     shown = "on freckle-free copies" if twin is None else "in the loop without freckles"
+    shown = thing.told(shown)
     return f"Net of what it finds {shown}, it is {interval(net)}; this interval holds what blur may hide."
 
 
@@ -276,7 +287,8 @@ def _any_metric(run: Run) -> Headline | None:
     return None
 
 
-def _a(noun: str) -> str:
+def with_article(noun: str) -> str:
+    """Return a noun with its article, such as "an image"."""
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
@@ -311,6 +323,14 @@ def _chance(run: Run, name: str) -> str:
     )
 
 
+def _invented(run: Run, name: str, line: int) -> str:
+    """Say where a model draws planted marks on unmarked images, so that its count says little; "" where not."""
+    blank = _blank(run, line)
+    if not name.startswith("planted/") or blank is None or (blank.value or 0.0) <= MOST_FALSE:
+        return ""
+    return f" (and {interval(blank)} on unmarked {noun_of(run)}s that it copied: it draws what looks like them)"
+
+
 def _arms(run: Run, name: str, unit: str) -> str:
     """Report the values of the control models, which the same regime trains."""
     values = []
@@ -318,9 +338,9 @@ def _arms(run: Run, name: str, unit: str) -> str:
         m = run.at(name, run.last, line)
         if m is not None:
             doubt = (
-                f", no more than on {noun_of(run)}s without freckles"
-                if name.startswith("freckles") and _drowned(run, line)
-                else ""
+                f", no more than on {noun_of(run)}s without {counted_thing(run).word}"
+                if name.startswith(("freckles", "planted")) and _drowned(run, line)
+                else _invented(run, name, line)
             )
             values.append(f"{run.model(line)} gives {interval(m)} {unit}".strip() + doubt)
     return f"Under the same regime, {'; '.join(values)}." if values else ""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..measurement import Measurement
-from .headline import CONTROLS, COUNT, data_kind, finest_band, percent
+from .headline import data_kind, finest_band, percent
 from .numbers import NBSP, half_interval, interval, is_distance, number, too_few
+from .planted import counted_thing
 from .run_view import Run
 from .yardstick import as_blur
 
@@ -38,8 +39,9 @@ def facts(run: Run) -> list[Fact]:
     """Return up to four key figures: freckles, finest detail, variety, distance from real images."""
     if run.last == 0:
         return []
+    thing = counted_thing(run)
     candidates = [
-        (COUNT if run.real(COUNT) else None, "Freckles found a face", interval, _freckle_note),
+        (thing.count if run.real(thing.count) else None, thing.told("Freckles found a face"), interval, _freckle_note),
         (finest_band(run), "Energy of the finest detail", percent, _band_note),
         (_first(run, "perceptual_diversity", "lpips_diversity", "pixel_variance"), "Variety", _share_of(run), _variety),
         (_first(run, "frechet", "fid", "kernel", "kid"), "Distance from real", interval, _distance_note),
@@ -70,8 +72,10 @@ def _fact(
     if real is not None:
         words = "two real sets" if is_distance(real) else "real images"
         beside.append((words, dict.fromkeys(run.generations, say(real))))
-    if name == COUNT:
-        for control, words in zip(CONTROLS, ("in a loop without freckles", "on blank copies"), strict=True):
+    thing = counted_thing(run)
+    if name == thing.count:
+        words_of = (f"in a loop without {thing.word}", "on blank copies")
+        for control, words in zip(thing.controls, words_of, strict=True):
             if run.series(control):
                 beside.append((words, {m.generation: interval(m) for m in run.series(control)}))
                 break
@@ -83,7 +87,7 @@ def _fact(
 
 
 def _freckle_note(run: Run, m: Measurement) -> str:
-    corrected = run.at("freckles/corrected", m.generation)
+    corrected = run.at(counted_thing(run).name("corrected"), m.generation)
     if corrected is None:
         return ""
     return f"corrected for what the counter misses and invents on sharp images: {interval(corrected)}"

@@ -13,6 +13,7 @@ from ..metrics.ladder import seen_by
 from .headline import data_kind, sigmas_from_real
 from .numbers import Z95, at_floor, interval, number
 from .panels import title_of
+from .planted import planted_card
 from .run_view import Run, plain
 from .signed import signed
 
@@ -39,7 +40,8 @@ class Table:
 
 def protocol(run: Run) -> dict[str, Any]:
     """Return the variables of the protocol section of the template."""
-    data, calibration = data_of(run), run.provenance.get("freckle_calibration") or {}
+    data, planted = data_of(run), planted_card(run)
+    calibration = planted or run.provenance.get("freckle_calibration") or {}
     return {
         "config": _json(run.experiment),
         "command": run.repeated_by,
@@ -52,6 +54,9 @@ def protocol(run: Run) -> dict[str, Any]:
             {key: value for key, value in calibration.items() if key not in ("figures", "tables", "strata")}
         ),
         "calibration_tables": tables(calibration),
+        "calibrated": f"How the counter of {planted['word']} was calibrated"
+        if planted
+        else "How the freckle counter was calibrated",
         "training": _training(run),
         "truth": [(n.partition("/")[2], m) for n in run.names if n.startswith("truth/") and (m := run.real(n))],
         "interval": interval,

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from ..io.atomic import made_through_links, write_atomic
 from ..io.disk import storing
 from ..io.untrusted import shown
+from ..metrics.planted_counter import too_poor
 from ..pool import REAL
 from ..runs.check import made_otherwise
 from .chart_data import csv_text, measured_rows, page_data
@@ -34,6 +35,7 @@ from .palette import themes
 from .panels import Panel, panels
 from .people import people_tests
 from .pictured import Pictured, pictured
+from .planted import counted_thing, planted_card
 from .quotes import quotes
 from .run_view import Run, plain, read_run
 from .sampler_floor import sampler_law
@@ -196,6 +198,7 @@ def _notes(run: Run) -> list[str]:
     """Return what a reader needs before the results: curation, unfinished run, too few images, missing images."""
     notes = [sentence] if (sentence := curation(run)) else []
     made_with = {run.store.shard_path(*shard).name: run.store.origin(*shard)[1] for shard in run.shards}
+    notes += [f"{poor[:1].upper()}{poor[1:]}."] if (card := planted_card(run)) and (poor := too_poor(card)) else []
     notes += [plain(f"Not all generations were made alike. {text}", 400) for text in made_otherwise(made_with)]
     if run.last < run.planned:
         done = f"{run.last} of {run.planned} generations" if run.last else f"none of {run.planned} generations"
@@ -213,8 +216,10 @@ def _notes(run: Run) -> list[str]:
 
 
 def _strips(run: Run) -> list[Strip]:
-    first, chosen = "", ""
-    if run.real("truth/freckled"):
+    first, chosen, thing = "", "", counted_thing(run)
+    if thing.stem == "planted":
+        first, chosen = f"Images with {thing.word} were chosen for it. ", f", chosen for their {thing.word}"
+    elif run.real("truth/freckled"):
         first, chosen = "Faces with freckles were chosen for it. ", ", chosen for their freckles"
     strips = []
     for line in run.lines or (0,):

@@ -13,18 +13,22 @@ from ..metrics.features import PRIMARY
 from . import curves
 from .blur_ruler import Ruler, ruler
 from .curves import Plotted
-from .headline import CONTROLS
 from .numbers import at_floor
+from .planted import SHARED, counted_thing, planted_sentences
 from .run_view import Run, plain
 from .svg import PlotFrame
 
-__all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "panels", "title_of"]
+__all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "panel_text", "panels", "title_of"]
 
 OPEN_PANELS = (
     "freckles/count",
     "freckles/net",
     "freckles/corrected",
     "freckles/prevalence",
+    "planted/count",
+    "planted/net",
+    "planted/corrected",
+    "symbols",
     "band_power",
     "hf_ratio",
     "pixel_variance",
@@ -97,6 +101,7 @@ PANEL_TEXT = {
     "freckles is still found. If the count fell further, freckles were lost, not only sharpness.",
     "freckles/matched_blank": "Spots counted on freckle-free real faces made as blurred, noisy and pale as these.",
     "freckles/noise": "Noise of the images outside the skin. Noise can be counted as freckles.",
+    "symbols": "The share of images with each planted symbol, corrected for the counter’s misses and false detections.",
     "tails/rare": "The share of faces with each rare attribute, corrected for the probes’ misses and false detections.",
     "band_power": "How much energy is left at each size of detail. Small numbers are coarse, large ones fine (cycles "
     "per image); 0 dB is as much as in real images.",
@@ -141,6 +146,7 @@ BANDED = {
     "tails/rare": "share of faces",
     "tails/hair": "share of faces",
     "tails/other": "share of faces",
+    "symbols": "share of images",
 }
 """Groups of measurements that are drawn into one figure, with its axis title."""
 
@@ -248,10 +254,13 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
     else:
         m = run.series(names[0])[0]
         axis = m.unit or ("distance" if m.better == "lower" else stem.replace("_", " "))
-        control = _control_of(run) if key == "freckles/count" else None
-        curve = curves.lines(run, names, identity, plain(axis, 44), control)
+        thing = counted_thing(run)
+        control = _control_of(run) if key == thing.count else None
+        axis = axis.replace("marks/image", f"{thing.word} an image")
+        curve = curves.lines(run, names, identity, plain(axis, 44), control, f"without {thing.word}")
     row = run.row(names[0])
-    what = PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or (row.what if row else "")
+    what = panel_text(run, key) or (row.what if row else "")
+    what += " ".join(["", *planted_sentences(run)]) if key == "planted/count" else ""
     what += SPACES.get(key.partition("/")[2], "") if stem in DISTANCES else ""
     slug = re.sub(r"\W+", "-", plain(key, 60)).strip("-")
     return curve and Panel(
@@ -269,7 +278,16 @@ def _panel(run: Run, key: str, names: list[str]) -> Panel | None:
 
 def _control_of(run: Run) -> str:
     """Return what is counted where there are no freckles: on a twin of the loop, else on freckle-free copies."""
-    return next((name for name in CONTROLS if run.series(name)), CONTROLS[-1])
+    controls = counted_thing(run).controls
+    return next((name for name in controls if run.series(name)), controls[-1])
+
+
+def panel_text(run: Run, key: str) -> str:
+    """Return what a measurement, or a family, counts; "" where its row of METRICS says it."""
+    stem, _, part = key.partition("/")
+    if stem == "planted" and part in SHARED:
+        return counted_thing(run).told(PANEL_TEXT[f"freckles/{part}"])
+    return PANEL_TEXT.get(key) or PANEL_TEXT.get(stem) or ""
 
 
 def _title(run: Run, name: str, key: str) -> str:
@@ -277,6 +295,8 @@ def _title(run: Run, name: str, key: str) -> str:
     stem, _, part = key.partition("/")
     row = run.row(name)
     known = TITLES.get(key) or TITLES.get(stem)
+    if stem == "planted" and part in SHARED:
+        known = counted_thing(run).told(TITLES[f"freckles/{part}"])
     if known or row is None or (row.gives and stem not in (run.row_name(name), *row.gives[:1])):
         return plain(known or stem.replace("_", " ").capitalize() + (f": {part}" if part else ""), 70)
     if part == "randconv":
@@ -301,10 +321,11 @@ def _small(run: Run, key: str, names: list[str]) -> str:
         )
     if len(names) > 1 and key not in BANDED:
         pieces.append(f"thin lines: {len(names) - 1} repeats with different random features")
-    if names[0] == "freckles/count" and run.series(_control_of(run)):
+    thing = counted_thing(run)
+    if names[0] == thing.count and run.series(_control_of(run)):
         twin = "on the faces of the same loop trained on faces without freckles"
         copies = "on freckle-free faces that the model copied"
-        pieces.append(f"dotted: the count {twin if run.series('freckles/twin') else copies}")
+        pieces.append(thing.told(f"dotted: the count {twin if run.series(thing.name('twin')) else copies}"))
     theory = run.series(names[0], predicted=True)
     if theory:
         pieces.append(plain(f"grey dashes: theory, {theory[0].estimator}, {theory[0].cite}".rstrip(", "), 200))

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..metrics.freckle_calibration import calibrated_sizes, shipped_calibration
 from ..metrics.freckles import count_freckles, uncountable
+from .planted import planted_counter
 from .run_view import Run
 
 __all__ = ["Pictured", "pictured"]
@@ -25,10 +26,18 @@ class Pictured:
 
     Attributes:
         spots: generation -> for each picture float64 [K,4]: x px, y px (0 is the centre of the first pixel), score,
-            contrast; see :func:`~imagelab.metrics.freckles.count_freckles`.
+            contrast; see :func:`~imagelab.metrics.freckles.count_freckles`. Of planted marks in the same order: score,
+            amplitude.
+        word: what they are called.
     """
 
     spots: Mapping[int, Sequence[np.ndarray]]
+    word: str = "freckles"
+
+    @property
+    def per_picture(self) -> str:
+        """What is counted, a picture: "spots a face", "dots an image"."""
+        return "spots a face" if self.word == "freckles" else f"{self.word} an image"
 
     def mean(self, generation: int, shown: int | None = None) -> float:
         """Return the mean number of spots a picture, not corrected.
@@ -45,16 +54,19 @@ class Pictured:
 
 
 def pictured(run: Run, pictures: Mapping[int, np.ndarray]) -> Pictured | None:
-    """Count the freckles in pictures of a run.
+    """Count the freckles, or the planted marks, in pictures of a run.
 
     Args:
         run: the run.
         pictures: generation -> uint8 [P,C,H,W], such as :meth:`Run.pictures` returns.
 
     Returns:
-        The spots; None if the run counted no freckles, or if its counter is not the one of this version, which would
+        The spots; None if the run counted none, or if its counter is not the one of this version, which would
         find other spots than the run's figures are made of.
     """
+    if run.real("planted/count") is not None and (counter := planted_counter(run)) is not None:
+        found = {g: [rows[:, :4] for rows in counter.find(images)] for g, images in pictures.items()}
+        return Pictured(found, counter.word)
     real = run.real("freckles/count")
     if real is None or not pictures or any(uncountable(images, None) for images in pictures.values()):
         return None

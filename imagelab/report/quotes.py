@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from ..evaluation.moves import first_moves
 from ..measurement import Measurement
-from .headline import COUNT, finest_band, noun_of, percent
+from .headline import finest_band, noun_of, percent, with_article
 from .numbers import interval
+from .planted import counted_thing
 from .run_view import Run
 
 __all__ = ["Quotes", "quotes"]
@@ -58,15 +59,16 @@ def _ends(run: Run, name: str | None) -> tuple[Measurement, Measurement, Measure
 
 
 def _counted(run: Run) -> str:
-    ends = _ends(run, COUNT)
+    thing = counted_thing(run)
+    ends = _ends(run, thing.count)
     if ends is None:
         return ""
     real, first, last = ends
     noun = noun_of(run)
     return (
-        f"In {_setting(run)}, the counter found {interval(first)} freckles a {noun} after the first training and "
-        f"{interval(last)} after {run.last} generations, each trained on what the one before had made; real {noun}s "
-        f"have {interval(real)} by the same counter."
+        f"In {_setting(run)}, the counter found {interval(first)} {thing.word} {with_article(noun)} after the first "
+        f"training and {interval(last)} after {run.last} generations, each trained on what the one before had made; "
+        f"real {noun}s have {interval(real)} by the same counter."
     )
 
 

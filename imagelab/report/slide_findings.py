@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ..evaluation.chains import repetition
 from ..measurement import Measurement
-from .headline import CONTROLS, COUNT, finest_band, noun_of
+from .headline import finest_band, noun_of
 from .numbers import interval, is_distance, trainings
+from .planted import counted_thing
 from .run_view import Run, plain
 from .slide_charts import ChartLine, Role, SlideChart, generation_word
 from .wording import octave, wording
@@ -30,7 +31,9 @@ def caveats(view: Run) -> list[str]:
 
 def main_measurements(view: Run) -> dict[str, str]:
     """Return role -> measurement of the charts of a deck, those that were measured: freckles, detail, ..."""
-    freckles = next((n for n in (COUNT, "freckles/net", "freckles/corrected") if _both(view, n)), None)
+    thing = counted_thing(view)
+    named = (thing.name(part) for part in ("count", "net", "corrected"))
+    freckles = next((name for name in named if _both(view, name)), None)
     distances = [n for n in view.names if n.startswith(("frechet/", "fid")) and view.at(n, view.last)]
     found = {
         "freckles": freckles,
@@ -53,7 +56,12 @@ def charts_of_run(view: Run) -> list[SlideChart]:
         caption = f"{_freckle_caption(view, name) if role == 'freckles' else what_is_shown(view, name)} {_bars(view)}"
         title = later(role, view, name, [view.real(name), view.at(name, 1), view.at(name, view.last)])
         words = wording(view, name)
-        short = {"freckles": "Freckles", "detail": "Finest detail", "variety": "Variance", "distance": "Distance"}[role]
+        short = {
+            "freckles": counted_thing(view).told("Freckles"),
+            "detail": "Finest detail",
+            "variety": "Variance",
+            "distance": "Distance",
+        }[role]
         notes = tuple([*_spoken(view, name), *caveats(view)])
         charts.append(SlideChart(title, caption, words.axis, short, tuple(lines), notes))
     return charts
@@ -67,12 +75,13 @@ def _bars(view: Run) -> str:
 
 def what_is_shown(view: Run, name: str) -> str:
     """Return what a chart of a measurement shows, as one sentence."""
-    if name == "freckles/net":
-        return "Spots found minus those found where none are; bars also hold what blur may hide."
-    if name == "freckles/corrected":
-        return "Corrected for the counter’s misses and false detections, not for spots that the model adds."
-    if name == COUNT:
-        return "All spots that the counter finds, not corrected."
+    thing = counted_thing(view)
+    if name == thing.name("net"):
+        return thing.told("Spots found minus those found where none are; bars also hold what blur may hide.")
+    if name == thing.name("corrected"):
+        return thing.told("Corrected for the counter’s misses and false detections, not for spots that the model adds.")
+    if name == thing.count:
+        return thing.told("All spots that the counter finds, not corrected.")
     if octave(name):
         return f"Energy at {octave(name)}: 0 dB as in real images, −3 dB half of it."
     m = view.real(name)
@@ -83,25 +92,28 @@ def what_is_shown(view: Run, name: str) -> str:
 
 def _control(view: Run) -> str | None:
     """Return what is counted where there are no freckles: in a twin of the loop, else on freckle-free copies."""
-    return next((name for name in CONTROLS if view.at(name, view.last)), None)
+    return next((name for name in counted_thing(view).controls if view.at(name, view.last)), None)
 
 
 def _freckle_caption(view: Run, name: str) -> str:
-    if name != COUNT:
+    thing = counted_thing(view)
+    if name != thing.count:
         return what_is_shown(view, name)
-    told = ["Found: all spots counted, not corrected."]
+    told = [thing.told("Found: all spots counted, not corrected.")]
     control = _control(view)
     if control:
-        where = "in a loop that never saw freckles" if control == "freckles/twin" else "on copies of faces without any"
-        told.append(f"Found where none are: {where}.")
-    if view.series("freckles/net"):
+        twin = control == thing.name("twin")
+        where = "in a loop that never saw freckles" if twin else "on copies of faces without any"
+        told.append(thing.told(f"Found where none are: {where}."))
+    if view.series(thing.name("net")):
         told.append("Net: corrected for these and for misses; its bars hold what blur may hide.")
     return " ".join(told)
 
 
 def _freckle_lines(view: Run, name: str) -> list[ChartLine]:
     """Return what the counter finds, what it finds where there are none, and what is left net of that."""
-    word = {"freckles/net": "net", "freckles/corrected": "corrected", COUNT: "found"}[name]
+    thing = counted_thing(view)
+    word = {thing.name("net"): "net", thing.name("corrected"): "corrected", thing.count: "found"}[name]
     model, control = view.model(0), _control(view)
     lines = [_line(view, name, 0, f"{word}, {model}")]
     lines += [
@@ -109,10 +121,10 @@ def _freckle_lines(view: Run, name: str) -> list[ChartLine]:
         for arm in view.lines[1:MOST_ARMS]
         if view.series(name, arm)
     ]
-    if name == COUNT and control:
+    if name == thing.count and control:
         lines.append(_line(view, control, 0, "found where none are", "blank"))
-    if name == COUNT and view.series("freckles/net"):
-        lines.append(_line(view, "freckles/net", 0, f"net, {model}", "control"))
+    if name == thing.count and view.series(thing.name("net")):
+        lines.append(_line(view, thing.name("net"), 0, f"net, {model}", "control"))
     return [*lines, *_real(view, name)]
 
 
@@ -166,7 +178,7 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
     """
     real, first, last = (None if m is None else m.value for m in rows)
     assert last is not None
-    noun = noun_of(view)
+    noun, thing = noun_of(view), counted_thing(view)
     say = (lambda value: share_of_real(role, value)) if role in ("detail", "variety") else brief_number
     steps = [f"{say(first)} after the first training"] if first is not None else []
     if view.last > 1:
@@ -179,12 +191,14 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
     if role in ("detail", "variety"):
         steps[0] = steps[0].replace(" after", " of real after", 1)
     head = {
-        "freckles": {COUNT: "Freckles found", "freckles/net": "Net freckles"}.get(name, "Corrected freckles"),
+        "freckles": thing.told(
+            {thing.count: "Freckles found", thing.name("net"): "Net freckles"}.get(name, "Corrected freckles")
+        ),
         "detail": "Energy of the finest detail",
         "variety": "Pixel variance",
         "distance": wording(view, name).title.partition(" (")[0],
     }[role]
-    control = view.at(_control(view) or "", view.last) if name == COUNT else None
+    control = view.at(_control(view) or "", view.last) if name == thing.count else None
     if control is not None and control.value is not None:
         steps[-1] += f"; {brief_number(control.value)} where none are"
     return f"{head}: {', '.join(filter(None, [start, *steps]))}"

@@ -11,9 +11,9 @@ import numpy as np
 from .compare import compared_sentence, invented
 from .compare_panels import shading
 from .groups import MOST_GROUPS, Group, group_runs, pictured_runs, same_data, shared_names
-from .headline import COUNT
 from .methods import flat
 from .numbers import is_distance, number
+from .planted import counted_thing
 from .run_view import plain
 from .slide_charts import ChartLine, SlideChart, data_slides, generation_word
 from .slide_findings import brief_number, main_measurements, share_of_real, what_is_shown
@@ -104,9 +104,14 @@ def _charts(groups: Sequence[Group], names: Sequence[str], notes: Sequence[str])
             level = estimate(groups[0], name, 0)
             value = real.value if level is None else level.value
             lines.append(ChartLine(word, (value,) * count, (None,) * count, real.n_fake, "real"))
-        short = {"freckles": "Freckles", "detail": "Finest detail", "variety": "Variance", "distance": "Distance"}[role]
+        short = {
+            "freckles": counted_thing(run).told("Freckles"),
+            "detail": "Finest detail",
+            "variety": "Variance",
+            "distance": "Distance",
+        }[role]
         words, what = wording(run, name), what_is_shown(run, name)
-        aside = invented(groups, names, min(group.last for group in groups)) if name == COUNT else ""
+        aside = invented(groups, names, min(group.last for group in groups)) if name.endswith("/count") else ""
         bars = shading(groups, name).replace("shaded: 95 % interval", "bars: 95 % interval")
         bars = bars.replace("no interval drawn", "no bars")
         caption = f"{what} {bars[:1].upper()}{bars[1:]}."

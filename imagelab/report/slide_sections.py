@@ -81,7 +81,9 @@ def film_title(views: Sequence[tuple[str, Run]]) -> str:
         return f"A photocopy of a photocopy: {shown} pictures, copied {times}"
     before = known[0][1].words(0)
     after = ", ".join(count.words(last) + (f" ({label})" if len(known) > 1 else "") for label, count in known)
-    return f"{shown} faces copied {times}: {before} spots a face counted before, {after} after"
+    counted = known[0][1]
+    what = "faces" if counted.word == "freckles" else "pictures"
+    return f"{shown} {what} copied {times}: {before} {counted.per_picture} counted before, {after} after"
 
 
 def add_charts(deck: Presentation, charts: Sequence[SlideChart]) -> dict[str, Slide]:

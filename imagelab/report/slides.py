@@ -110,7 +110,7 @@ def _opening(deck: Presentation, view: Run, result: Headline) -> None:
     rows = []
     for generation in ends:
         name = "real" if generation == 0 else f"copied {generation} times" if copies else f"generation {generation}"
-        seen = f": {count.words(generation, shown)} spots a face counted on these" if count else ""
+        seen = f": {count.words(generation, shown)} {count.per_picture} counted on these" if count else ""
         rows.append((f"{name}{seen}", pictures[generation][:shown]))
     what = "the same pictures, copied again and again" if copies else f"images of generation {ends[-1]}"
     alt = f"{shown} real images" + (f" above {what}." if len(ends) > 1 else ".")

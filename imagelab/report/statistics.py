@@ -44,10 +44,12 @@ __all__ = [
     "outcomes",
 ]
 
-OUTCOMES = ("freckles/corrected", "band_power", "frechet_corrected", "vendi")
-"""The outcomes that are tested: freckles, the finest octave, a distance, a diversity; the others are descriptive."""
+OUTCOMES = ("freckles/corrected", "planted/corrected", "band_power", "frechet_corrected", "vendi")
+"""The outcomes that are tested: freckles or planted marks, the finest octave, a distance, a diversity.
 
-SYSTEMATIC = ("freckles/net",)
+The others are descriptive."""
+
+SYSTEMATIC = ("freckles/net", "planted/net")
 """Measurements whose recorded interval holds an error that is not random (metrics/freckles.py: what blur may hide)."""
 
 

@@ -17,7 +17,8 @@ Three questions have three answers:
     kept          How much is left of several attributes together? The sum of min(share, share in real images) over the
                   sum of the latter, so that no gain makes up for a loss (:func:`kept_together`).
 
-A share is what the probes detect. A gain can be an error of a probe on images unlike those that it was measured on.
+A share is what the probes (of planted symbols: the counter) detect. A gain can be an error of a probe on images unlike
+those that it was measured on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..evaluation.chains import repetition
-from ..evaluation.signals import RARE
+from ..evaluation.signals import ATTRIBUTES, RARE
 from ..measurement import Measurement
 from ..theory import wright_fisher_bands
 from .attribute_names import attribute_words
@@ -105,6 +106,7 @@ class Survival:
         generation: the last generation that was measured.
         limits: where the probes reach their limits in this run, as text; "" for nowhere.
         curve: the small plots.
+        planted: whether the attributes are planted symbols, which a counter detects, and not a probe each.
     """
 
     fates: tuple[AttributeTrend, ...]
@@ -116,6 +118,17 @@ class Survival:
     generation: int
     limits: str
     curve: Curve
+    planted: bool = False
+
+    @property
+    def detector(self) -> str:
+        """What detects the attributes."""
+        return "counter" if self.planted else "probes"
+
+    @property
+    def instrument(self) -> str:
+        """The same, as a possessive."""
+        return "counter’s" if self.planted else "probes’"
 
     @cached_property
     def sentence(self) -> str:
@@ -150,8 +163,10 @@ class Survival:
             text += f": {', '.join(self.halved)}." if self.halved else "."
         if self.gained:
             text += (
-                f" More often than in real images the probes detect: {'; '.join(self.gained)}. "
-                "A gain can be an error of a probe on such images; it counts as kept."
+                f" More often than in real images the {self.detector} detect{'s' * self.planted}: "
+                f"{'; '.join(self.gained)}. "
+                f"A gain can be an error of {'the counter' if self.planted else 'a probe'} on such images; it counts "
+                "as kept."
             )
         return tuple(filter(None, (self.sentence, text, self.limits)))
 
@@ -178,7 +193,7 @@ def presence(run: Run, name: str, line: int = 0) -> str:
 
 def survival(run: Run, line: int = 0) -> Survival | None:
     """Return the changes of the rare attributes of a run; None if none was measured in any generation."""
-    names = [name for name in run.names if name.startswith("tails/") and run.real(name) and run.series(name, line)]
+    names = [name for name in run.names if name.startswith(ATTRIBUTES) and run.real(name) and run.series(name, line)]
     rare = [name for name in names if 0 < _value(run.real(name)) < RARE]
     if not rare:
         return None
@@ -202,6 +217,7 @@ def survival(run: Run, line: int = 0) -> Survival | None:
         generation=generation,
         limits=_limits(run, rare, line, generation),
         curve=small_multiples(run, line, bands),
+        planted=rare[0].startswith("symbols/"),
     )
 
 
@@ -275,9 +291,17 @@ def _limits(run: Run, rare: Sequence[str], line: int, generation: int) -> str:
     ends = [None if m is None else repetition(m) for m in (real, made)]
     if real is None or made is None or ends[0] is None or ends[1] is None or ends[1][1] >= ends[0][0]:
         return text.strip()
-    return text + (
+    text += (
         f"In generation {generation}, {100 * _value(made):.0f} % of the images lie among real ones (precision; real "
-        f"images: {100 * _value(real):.0f} %). The error rates of the probes were measured on rendered faces, sharp "
+        f"images: {100 * _value(real):.0f} %). "
+    )
+    if rare[0].startswith("symbols/"):
+        return text + (
+            "The error rates of the counter were measured on real pictures; on the other images they are not known. A "
+            "symbol that has faded until the counter does not detect it counts as absent."
+        )
+    return text + (
+        "The error rates of the probes were measured on rendered faces, sharp "
         "and spoilt; on the other images they are not known. An attribute that has faded until its probe does not "
         "detect it, such as a trace of glasses, counts as absent."
     )

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from .numbers import is_distance
-from .panels import PANEL_TEXT, family_of, title_of
+from .panels import family_of, panel_text, title_of
+from .planted import counted_thing
 from .run_view import Run, plain
 
 __all__ = ["TELLING", "Wording", "octave", "wording"]
@@ -42,6 +43,7 @@ MEMBERS = {
 
 UNITS = {
     "freckles/face": "freckles a face",
+    "marks/image": "marks an image",
     "AUC": "AUC, 0.5 is guessing",
     "ratio": "ratio to real images",
     "images": "number of different images",
@@ -95,11 +97,13 @@ def wording(run: Run, name: str) -> Wording:
     if name.startswith("band_power/"):
         part = plain(name.partition("/")[2].replace("-", "–"), 30)
         return Wording(f"Energy of detail: {part}", "dB against real images", "0 dB is as much as in real images")
-    if name in MEMBERS:
-        title, meaning = MEMBERS[name]
-        return Wording(title, UNITS.get(unit, plain(unit, 30)), meaning)
+    thing = counted_thing(run)
+    key = name.replace("planted/", "freckles/")
+    if key in MEMBERS:
+        title, meaning = map(thing.told, MEMBERS[key])
+        return Wording(title, thing.told(UNITS.get(unit, plain(unit, 30)).replace("marks", thing.word)), meaning)
     row = run.row(name)
-    what = PANEL_TEXT.get(name) or PANEL_TEXT.get(family_of(name)) or (row.what if row else "")
+    what = panel_text(run, name) or panel_text(run, family_of(name)) or (row.what if row else "")
     meaning = re.split(r"(?<=[^.])[.:;] ", plain(what, 400))[0].rstrip(".")
     meaning = meaning[:1].lower() + meaning[1:]
     said = UNITS.get(unit, plain(unit, 30)) or ("a distance, without unit" if m and is_distance(m) else "")

@@ -26,6 +26,7 @@ from ..metrics import Evidence, ImageSet, measure_panel
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
+from .planted import counter_of
 from .shard_files import write_npy
 from .waiting import AwaitsDecisions, Decided, decided, pretended, settle
 
@@ -37,7 +38,7 @@ GROUPS = "groups.npz"
 COPIED_BLANKS = "copied_blanks.npy"
 """File in a partial shard, there from the making of the shard to its measuring."""
 
-COUNTED = ("freckles",)
+COUNTED = ("freckles", "planted")
 """The metrics that are taken of a blank twin's images: those that count."""
 
 
@@ -196,6 +197,7 @@ def measure_shard(
         train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
         pairs=_pairs(real),
         twin=twin,
+        counter=counter_of(real),
     )
     return measure_panel(evidence, panel)
 

@@ -9,6 +9,7 @@ from ..generators import RunContext
 from ..pool import REAL, Pool
 from ..run_folder import RunFolder
 from .evidence import measure_shard, write_groups
+from .planted import write_counter
 from .shard_files import write_images, write_measurements, write_npy
 
 __all__ = ["first_shard"]
@@ -36,6 +37,7 @@ def first_shard(experiment: Experiment, folder: RunFolder, context: RunContext) 
         write_npy(shard / "blank.npy", blank)
     np.savez(shard / "truth.npz", **real.attributes)  # pyright: ignore[reportArgumentType]
     write_groups(shard, real, heldout)
+    write_counter(experiment, shard)
     for name in ("probe.npy", "photocopy.npy"):
         write_npy(shard / name, heldout.examples(experiment.tracked))
 

@@ -23,6 +23,7 @@ from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
 from .consent import allow_commands
 from .environment import provenance
+from .planted import told_of_counter
 from .preflight import check_instruments, costs_of_trials, not_repeatable, preflight
 from .prepare import open_run
 from .settings import Settings, choose_settings
@@ -157,6 +158,8 @@ def steps(
             for shard in run_side_by_side(experiment, folder, context, side_by_side):
                 left -= 1
                 on_event(shard)
+                for sentence in told_of_counter(folder) if shard.generation == 0 else ():
+                    on_event(Note(sentence))
                 yield shard
                 if left and should_stop():
                     raise Interrupted

@@ -20,7 +20,8 @@ def script() -> dict[str, Any]:
 
 
 def test_the_table_has_every_row_that_needs_no_weights_and_one_change_for_each_degradation():
-    for data, rows in (("faces", METRICS), ("textures", [row for row in METRICS if METRICS[row].suits == "any"])):
+    of_faces = [row for row in METRICS if METRICS[row].suits != "planted"]  # its counter is fitted to each dataset
+    for data, rows in (("faces", of_faces), ("textures", [row for row in METRICS if METRICS[row].suits == "any"])):
         table = ladder.ladder()[data]
         measured = {row_of(name) for name in table["measurements"]}
         assert {row for row in rows if not METRICS[row].needs} <= measured | {"entropy_twins"}
