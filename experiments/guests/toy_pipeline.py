@@ -9,6 +9,7 @@ published pipeline follows from it. Needs diffusers, and for ``--form text`` als
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,15 @@ def autoencoder(kind: type, side: int, channels: int, latents: int) -> Any:
 
 def text_parts(folder: Path, width: int) -> dict[str, Any]:
     """Return a CLIP text encoder, and a tokenizer that knows single letters."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
+    transformers = importlib.import_module("transformers")
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     words = [*letters, *(f"{letter}</w>" for letter in letters), *ENDS]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer.from_pretrained(str(folder), model_max_length=PLACES)
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(str(folder), model_max_length=PLACES)
     begin, end = (words.index(word) for word in ENDS)
-    config = CLIPTextConfig(
+    config = transformers.CLIPTextConfig(
         vocab_size=len(words),
         hidden_size=width,
         intermediate_size=2 * width,
@@ -100,7 +100,7 @@ def text_parts(folder: Path, width: int) -> dict[str, Any]:
         eos_token_id=end,
         pad_token_id=end,
     )
-    return {"text_encoder": CLIPTextModel(config), "tokenizer": tokenizer}
+    return {"text_encoder": transformers.CLIPTextModel(config), "tokenizer": tokenizer}
 
 
 def make(folder: Path, form: str = "text", side: int = 32, channels: int = 3, seed: int = 0) -> None:

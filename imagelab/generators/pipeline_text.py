@@ -9,6 +9,7 @@ them; the last row is the empty prompt, for guidance. The text encoder is needed
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,10 +49,15 @@ class PromptEmbeddings:
         return len(self.rows) - 1
 
 
-def require_package(package: str, what: str) -> None:
-    """Raise ValueError, with the command that installs it, where an optional package is missing."""
+def require_package(package: str, what: str) -> Any:
+    """Return an optional package, imported now; a type checker is not made to read all of it.
+
+    Raises:
+        ValueError: where it is missing, with the command that installs it.
+    """
     if importlib.util.find_spec(package) is None:
         raise ValueError(f"Pipeline: {what} needs {package}: {PIPELINES_EXTRA}")
+    return importlib.import_module(package)
 
 
 def prompt_rows(seeds: np.ndarray, count: int) -> np.ndarray:
@@ -73,10 +79,10 @@ def embed_prompts(source: PublishedPipeline, prompts: Sequence[str], device: str
     """
     import torch
 
-    require_package("transformers", f"{source.name}, which reads text,")
+    transformers = require_package("transformers", f"{source.name}, which reads text,")
     try:
-        encoder, most = _text_encoder(source.parts["text_encoder"][1])
-        ids = _token_ids(source.parts["tokenizer"][1], prompts, most, encoder.config.vocab_size)
+        encoder, most = _text_encoder(transformers, source.parts["text_encoder"][1])
+        ids = _token_ids(transformers, source.parts["tokenizer"][1], prompts, most, encoder.config.vocab_size)
     except ValueError as error:
         raise ValueError(f"{error}. {source.remedy}") from error
     encoder = encoder.eval().requires_grad_(False).to(torch.device(device))
@@ -84,10 +90,9 @@ def embed_prompts(source: PublishedPipeline, prompts: Sequence[str], device: str
         return PromptEmbeddings(encoder(torch.from_numpy(ids).to(device))[0].float().clone())
 
 
-def _text_encoder(folder: Path) -> tuple[Any, int]:
+def _text_encoder(transformers: Any, folder: Path) -> tuple[Any, int]:
     """Return CLIP's text encoder, and how many tokens it reads."""
     import torch
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     from .pipeline_parts import check_sizes, stored_weights
 
@@ -97,7 +102,7 @@ def _text_encoder(folder: Path) -> tuple[Any, int]:
         raise ValueError(f"{shown(path)}: expected an object of settings, got {quoted(settings, 60)}")
     check_sizes(path, settings)
     with parsing(path, "the settings of a CLIPTextModel"), torch.random.fork_rng(devices=[]):
-        encoder = CLIPTextModel(CLIPTextConfig.from_dict(settings))
+        encoder = transformers.CLIPTextModel(transformers.CLIPTextConfig.from_dict(settings))
     # transformers 4 has all tensors in "text_model."; files may have them there, and the numbers of the places as well
     own = {name.removeprefix("text_model."): name for name in encoder.state_dict()}
     expected = {short: encoder.state_dict()[name] for short, name in own.items()}
@@ -106,12 +111,10 @@ def _text_encoder(folder: Path) -> tuple[Any, int]:
     return encoder, encoder.config.max_position_embeddings
 
 
-def _token_ids(folder: Path, prompts: Sequence[str], most: int, words: int) -> np.ndarray:
+def _token_ids(transformers: Any, folder: Path, prompts: Sequence[str], most: int, words: int) -> np.ndarray:
     """Return the numbers of the tokens: int64 [P + 1,T], filled up as the pipeline of diffusers does."""
-    from transformers import CLIPTokenizer
-
     with parsing(folder, "a CLIPTokenizer"):
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         most = min(most, int(tokenizer.model_max_length))
         whole = [tokenizer(prompt).input_ids for prompt in (*prompts, "")]
         filled = tokenizer([*prompts, ""], padding="max_length", max_length=most, truncation=True).input_ids

@@ -75,14 +75,12 @@ def low_rank_part(unet: nn.Module, rank: int, seed: int) -> TunedPart:
     Raises:
         ValueError: if peft is missing, or the network has no attention layers.
     """
-    require_package("peft", 'tune = "lora"')
-    from peft import LoraConfig, inject_adapter_in_model
-
+    peft = require_package("peft", 'tune = "lora"')
     if not any(name.endswith(tuple(f".{target}" for target in TARGETS)) for name, _ in unet.named_modules()):
         raise ValueError('Pipeline: tune = "lora": the network has no attention layers to add to; use tune = "full"')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_at(seed, "weights"))
-        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), unet)
+        peft.inject_adapter_in_model(peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), unet)
     found = {name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad}
     return TunedPart({f"unet.{name.replace('.default.', '.')}": parameter for name, parameter in found.items()})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import runpy
@@ -391,12 +392,11 @@ def test_a_code_without_a_scale_is_as_old_as_its_network_and_was_not_scaled(publ
 def test_a_text_encoder_is_read_as_transformers_reads_it_and_under_its_former_names(
     published: dict[str, Path], tmp_path: Path
 ):
-    from transformers import CLIPTextModel, CLIPTokenizer
-
+    transformers = importlib.import_module("transformers")
     source, old = find_pipeline(str(published["text"])), copied(published["text"], tmp_path)
     ours = embed_prompts(source, ["a dog", "sky"], "cpu").rows
-    encoder = CLIPTextModel.from_pretrained(str(source.folder / "text_encoder"))
-    words = CLIPTokenizer.from_pretrained(str(source.folder / "tokenizer"))
+    encoder = transformers.CLIPTextModel.from_pretrained(str(source.folder / "text_encoder"))
+    words = transformers.CLIPTokenizer.from_pretrained(str(source.folder / "tokenizer"))
     ids = words(["a dog", "sky", ""], padding="max_length", max_length=16, truncation=True, return_tensors="pt")
     with torch.no_grad():
         torch.testing.assert_close(ours, encoder.eval()(ids.input_ids)[0])
