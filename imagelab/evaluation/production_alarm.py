@@ -17,11 +17,11 @@ by what a normal variable with the same outer thousandth has, if that is more. T
 the LARGEST of them (max-t), so that the rate holds for the whole set.
 
 A batch is looked at twice: alone, and pooled with the batches before it (at most 8, and no more pictures than REAL has
-for comparison), which sees a slow change. Each
-look has half of the rate of a batch, and a batch has a hundredth of the rate of 100 batches. Both steps are Boole's
-inequality, which needs no independence. This matters: all batches are compared with one finite REAL, whose accident
-they share. A CUSUM adds that accident up for ever and rings in the end although nothing has changed; a constant level
-with a bounded pool does not. The rates hold on average over draws of REAL.
+for comparison), which sees a slow change. Each look has half of the rate of a batch, and a batch has a hundredth of the
+rate of 100 batches. Both steps are Boole's inequality, which needs no independence. This matters: all batches are
+compared with one finite REAL, whose accident they share. A CUSUM adds that accident up for ever and rings in the end
+although nothing has changed; a constant level with a bounded pool does not. The rates hold on average over draws of
+REAL.
 
 A reading that is the same in more than half of REAL (no pixel burnt out) is left out.
 
