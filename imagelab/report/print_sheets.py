@@ -72,7 +72,8 @@ def make_sheet(
         "changed": f"{model}: the photocopies that changed most",
     }[kind]
     note = "The images of the real row do not correspond to the columns below. " if kind == "seeds" else ""
-    note += "Freckles a picture: what the counter of the run finds in the pictures of the row. " if counted else ""
+    if counted:
+        note += f"{counted.word.capitalize()} a picture: what the counter of the run finds in the pictures of the row. "
     told = [f"{row.caption}, {row.aside}" if row.aside else row.caption for row in rows]
     alt = f"A grid of {len(rows)} rows and {made} columns. Rows from top to bottom: {'; '.join(told)}. {what}. {note}"
     return Sheet(what, rows, (), note, alt.strip())

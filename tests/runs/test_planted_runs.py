@@ -16,6 +16,7 @@ from imagelab.io.pictures import read_npy
 from imagelab.metrics.planted_counter import read_counter
 from imagelab.report import write_report
 from imagelab.report.planted import CountedThing, planted_counter
+from imagelab.report.print_sheets import make_sheet
 from imagelab.report.run_view import read_run
 from imagelab.run_folder import RunFolder
 from imagelab.runs import planted
@@ -98,6 +99,13 @@ def test_the_page_speaks_of_dots_and_shows_the_card(page: str):
     assert "Counter of dots, fitted on 80 real pictures of the reserve, tested on 60 held-out ones" in text
     assert "recall by contrast to noise" in text and "Circle what the counter counts" in text
     assert "freckle" not in text.lower().replace("such as freckles", "")
+
+
+def test_a_sheet_for_print_speaks_of_dots(made: RunFolder):
+    sheet = make_sheet(read_run(made.path), "photocopy")
+    assert all(row.aside.endswith(" dots a picture") for row in sheet.rows)
+    assert "Dots a picture: what the counter of the run finds" in sheet.note
+    assert "freckle" not in f"{sheet}".lower()
 
 
 def test_the_circles_are_where_the_marks_are(made: RunFolder):
