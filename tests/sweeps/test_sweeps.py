@@ -231,7 +231,7 @@ def test_a_killed_point_is_started_again_and_every_point_has_the_bytes_of_a_run_
     monkeypatch.setattr(local, "start", noted)
 
     def kill() -> bool:
-        if started and 0 not in started and RunFolder(study.points[0].experiment.folder).has(0):
+        if started and 0 not in started and (study.points[0].experiment.folder / "config.json").exists():
             os.kill(started[0], signal.SIGKILL)
             started.append(0)
         return False
