@@ -127,7 +127,7 @@ def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: N
 
     def kill_once() -> bool:
         first = study.points[0]
-        if not killed and (first.experiment.folder / "gen-000").is_dir():
+        if not killed and (first.experiment.folder / "config.json").exists():
             found = subprocess.run(["pgrep", "-f", f"imagelab run .*{first.name}"], capture_output=True, text=True)
             killed.extend(found.stdout.split())
             for number in killed:
