@@ -31,12 +31,16 @@ from imagelab.cli.run import execute
 import torch, diffusers, accelerate, imagelab.lab, imagelab.cli.session
 import imagelab.generators.training, imagelab.generators.vae_net
 import imagelab.metrics.features, imagelab.report.page
-words = ["--runtime.runs", sys.argv[2], "--runtime.threads", "1", "--generations", "2", "--images", "100"]
-words += ["--heldout", "60", "--generator.images-seen", "1500"]
-experiment = parse(load_experiment(Path(sys.argv[1])), words, "test")
-for word in sys.stdin:
+words = ["--runtime.threads", "1", "--generations", "2", "--images", "100", "--heldout", "60", "--data.size", "16"]
+words += ["--generator.images-seen", "1500", "--generator.width", "8", "--generator.latent", "8"]
+for name in ("pixel_variance", "tone", "frechet"):  # the whole panel and its page take most of the time
+    words += ["--metrics", name]
+asked = load_experiment(Path(sys.argv[1]))
+for line in sys.stdin:
+    word, runs = line.split(maxsplit=1)
     started, child = time.monotonic(), os.fork()
     if child == 0:
+        experiment = parse(asked, [*words, "--runtime.runs", runs.strip()], "test")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         try:
             code = execute(experiment)
@@ -54,15 +58,15 @@ for word in sys.stdin:
 
 
 class Zygote:
-    def __init__(self, experiment: Path, runs: Path):
-        command = [sys.executable, "-c", ZYGOTE, str(experiment), str(runs)]
+    def __init__(self, experiment: Path):
+        command = [sys.executable, "-c", ZYGOTE, str(experiment)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
 
-    def run(self, kill_after: float = 0.0) -> tuple[float, int]:
+    def run(self, runs: Path, kill_after: float = 0.0) -> tuple[float, int]:
         """Run the experiment, killed after so many seconds (0: never); return (seconds, exit code)."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(f"{kill_after}\n")
+        self.process.stdin.write(f"{kill_after} {runs}\n")
         self.process.stdin.flush()
         seconds, code = self.process.stdout.readline().split()
         return float(seconds), int(code)
@@ -83,23 +87,22 @@ def digests(runs: Path) -> dict[str, str]:
 @pytest.mark.timeout(900)
 def test_ten_kills_at_random_moments_change_no_byte(tmp_path: Path):
     smoke = ROOT / "experiments" / "smoke.py"
-    whole, killed = Zygote(smoke, tmp_path / "whole"), Zygote(smoke, tmp_path / "killed")
-    seconds, code = whole.run()
-    whole.close()
+    zygote, killed = Zygote(smoke), tmp_path / "killed"
+    seconds, code = zygote.run(tmp_path / "whole")
     assert code == 0
 
     rng, codes = np.random.default_rng(7), []
     for share in rng.uniform(0.02, 0.4, 10):
-        codes.append(killed.run(kill_after=max(0.05, float(share) * seconds))[1])
+        codes.append(zygote.run(killed, kill_after=max(0.05, float(share) * seconds))[1])
         if codes[-1] == 0:  # it came through: begin another run to be killed
             break
-    final = killed.run()[1]
-    killed.close()
+    final = zygote.run(killed)[1]
+    zygote.close()
 
     assert codes.count(-9) >= 2, f"the run was hardly ever caught at work: {codes}"
     assert final == 0
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
-    assert not list((tmp_path / "killed").rglob("*.partial"))
+    assert digests(killed) == digests(tmp_path / "whole")
+    assert not list(killed.rglob("*.partial"))
 
 
 # Every generator, (kill, stop by signal) x (batch, threads). A process that has computed nothing forks a child for each
