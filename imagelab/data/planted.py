@@ -50,9 +50,10 @@ class Planted(Data):
             around it, over the standard deviation of the luminance there.
 
     Example:
+        >>> from imagelab.data import Dots, Planted, Textures
         >>> sample = Planted(base=Textures(size=32, photos=("brick",)), mark=Dots(number=2)).load("train", 8, seed=0)
         >>> [len(marks) for marks in sample.marks], int(sample.attributes["marked"].sum())
-        ([2, 0, 2, 2, 0, 0, 2, 0], 4)
+        ([2, 0, 0, 2, 0, 0, 2, 2], 4)
     """
 
     kind: Literal["planted"] = "planted"
