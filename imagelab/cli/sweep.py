@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -116,6 +117,9 @@ class _Asked:
         self.limits = Limits(int(jobs), int(threads), memory, int(retries))
         self.rows = _rows(Path(found["--points"])) if found["--points"] else []
         self.flags = _flags(words)
+        for name, _ in self.flags:
+            if name in ("runtime.workers", "runtime.batch", "runtime.processes"):
+                raise UsageError(f"--{name}: a sweep chooses it for its points. --jobs and --threads say how many")
 
     def study(self, file: Path) -> Study:
         """Return the study of an experiment file with the swept settings."""
@@ -132,6 +136,8 @@ class _Asked:
             else:
                 fixed.append(f"--{name.replace('_', '-')}")
         base = parse(load_experiment(file), fixed, f"imagelab sweep {file}")
+        if not self.limits.threads:
+            self.limits = replace(self.limits, threads=base.runtime.threads)
         if not axes and not self.rows:
             raise UsageError("sweep: expected a list or a range, such as --seed 0..4, or --points FILE; got neither")
         return Study.of(base, axes, self.rows)

@@ -173,6 +173,7 @@ def test_a_plan_lists_every_point_and_runs_nothing(here: Path, capsys: pytest.Ca
     [
         ("tiny.py", 2, "expected a list or a range, such as --seed 0..4"),
         ("tiny.py --jobs 1.5 --seed 0..1", 2, "--jobs: expected a number"),
+        ("tiny.py --seed 0..1 --runtime.workers 2", 2, "a sweep chooses it for its points"),
         ("tiny.py --set seed", 2, "--set: expected one setting such as"),
         ("tiny.py --seed 0..1 --nonsense 3", 2, "nonsense"),
         ("tiny.py --seed 0..1 --images few", 2, "images"),
@@ -204,6 +205,13 @@ def test_points_that_are_no_grid_come_from_a_table(here: Path, name: str, capsys
     (here / name).write_text("a,b\n1\n" if name.endswith("csv") else "[1]\n")
     assert command("sweep", "tiny.py", "--points", name, "--dry-run") == 1
     assert f"{name}:" in capsys.readouterr().err
+
+
+def test_threads_may_be_asked_for_as_in_a_run(here: Path, capsys: pytest.CaptureFixture[str]):
+    asked = ["sweep", "tiny.py", "--seed", "0..1", "--executor", "slurm", "--dry-run"]
+    for words, number in ((["--runtime.threads", "3"], 3), (["--runtime.threads", "3", "--threads", "2"], 2)):
+        assert command(*asked, *words) == 0
+        assert f"--runtime.threads {number} " in capsys.readouterr().out
 
 
 # -- the local executor
