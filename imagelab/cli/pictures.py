@@ -14,6 +14,7 @@ from ..io.cache import cache_folder
 from ..io.disk import storing
 from ..pool import REAL
 from ..run_folder import RunFolder
+from ..sweeps.study import with_runs_of_studies
 from .console import UsageError, out
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def slides(
     from ..report.slides import write_slides
 
     sheets = {}
+    runs = with_runs_of_studies(runs)
     for run in runs:
         folder = RunFolder.open(run)
         if len(runs) == 1 and any(m.name.startswith("tails/") and m.value is not None for m in folder.measurements()):
@@ -173,14 +175,14 @@ def compare(
     Parameters
     ----------
     runs
-        Two or more run folders.
+        Two or more run folders; a study stands for its runs.
     output
         The HTML file.
     """
     from ..report import write_comparison
 
     with storing(output):
-        written = write_comparison(runs, output)
+        written = write_comparison(with_runs_of_studies(runs), output)
     out.print(f"comparison: {written}", markup=False)
     return 0
 

@@ -22,6 +22,7 @@ from ..io.run_records import CONFIG
 from ..io.untrusted import quoted, shown
 from ..measurement import Measurement
 from ..run_folder import RunFolder
+from .study import with_runs_of_studies
 
 __all__ = ["QueryResult", "ask", "run_folders"]
 
@@ -69,7 +70,7 @@ def run_folders(places: Sequence[Path]) -> list[Path]:
         ValueError: for a place that is no run and holds none.
     """
     found: dict[Path, None] = {}
-    for place in places:
+    for place in with_runs_of_studies(places):
         if (place / CONFIG).is_file():
             found.setdefault(place.resolve())
             continue

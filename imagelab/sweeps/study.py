@@ -22,11 +22,12 @@ from typing import Any
 
 from ..experiment import Experiment, Runtime
 from ..io.atomic import written_whole
+from ..io.run_records import CONFIG
 from ..io.settings import read_settings
 from ..io.untrusted import quoted, shown
 from .settings import dotted, with_settings
 
-__all__ = ["STUDY", "Point", "Study"]
+__all__ = ["STUDY", "Point", "Study", "with_runs_of_studies"]
 
 STUDY = "study.json"
 SCHEMA = 1
@@ -197,6 +198,29 @@ class Study:
         if study.signature != record.get("signature"):
             raise ValueError(f"{shown(path)}: was changed, or is of another version: its points have other signatures")
         return study
+
+
+def with_runs_of_studies(places: Sequence[Path]) -> list[Path]:
+    """Return run folders as they are, and in the place of a study its runs that have begun; each once.
+
+    Only names are read; no code of a study is loaded.
+
+    Raises:
+        ValueError: if none of the runs of a study has begun.
+    """
+    found: dict[Path, Path] = {}
+    for place in places:
+        there = _runs_of(place) if (place / STUDY).is_file() else [place]
+        if not there:
+            raise ValueError(f"{shown(place)}: no run of this study has begun; start it with imagelab sweep")
+        for run in there:
+            found.setdefault(run.resolve(), run)
+    return list(found.values())
+
+
+def _runs_of(folder: Path) -> list[Path]:
+    names = {path.stem for path in (folder / "points").glob("*.json")}
+    return [folder.parent / name for name in sorted(names) if (folder.parent / name / CONFIG).is_file()]
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -19,6 +19,7 @@ from imagelab.regimes import Mix, Schedule
 from imagelab.run_folder import RunFolder
 from imagelab.sweeps import Limits, Study, local, point_state, run_local, values_of, with_settings
 from imagelab.sweeps.axes import is_swept
+from imagelab.sweeps.study import with_runs_of_studies
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """
@@ -155,6 +156,18 @@ def test_a_study_comes_back_from_its_folder_and_a_changed_one_is_refused(tmp_pat
         Study.read(study.folder)
     with pytest.raises(ValueError, match=r"not a study: expected study\.json"):
         Study.read(tmp_path)
+
+
+def test_a_study_among_runs_stands_for_those_that_have_begun(tmp_path: Path):
+    study = Study.of(tiny(tmp_path), {"seed": range(3)})
+    study.write()
+    with pytest.raises(ValueError, match="no run of this study has begun"):
+        with_runs_of_studies([study.folder])
+    begun = [point.experiment for point in study.points[:2]]
+    folders = [RunFolder.create(each.folder, each.config()).path for each in begun]
+    assert set(with_runs_of_studies([study.folder])) == set(folders)
+    every = sorted(tmp_path.iterdir())  # as a shell gives runs/*
+    assert len(every) == 3 and sorted(with_runs_of_studies(every)) == sorted(folders)
 
 
 # -- the command
