@@ -11,10 +11,13 @@ and ``err``. The answer is the exit status, negative for a signal.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -65,5 +68,26 @@ def carry_out(asked: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
-if __name__ == "__main__" and (asked := serve()):
-    carry_out(asked)
+def status_of(asked: dict[str, Any]) -> int:
+    """Run what was asked, and return the exit status as Python would set it."""
+    try:
+        carry_out(asked)
+    except SystemExit as left:
+        if left.code is None or isinstance(left.code, int):
+            return left.code or 0
+        print(left.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    gc.freeze()  # what is loaded is no garbage: a child that looked at all of it would copy all of it
+    if job := serve():
+        status = status_of(job)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # taking the large libraries down takes a second
