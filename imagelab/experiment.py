@@ -29,7 +29,7 @@ from .metrics import METRICS, Metric
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
-__all__ = ["Experiment", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of"]
+__all__ = ["Experiment", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
 
 
 MOST_FAULTS = 20  # of one experiment, named in a message
@@ -285,8 +285,7 @@ class Experiment(BaseModel):
     @property
     def folder(self) -> Path:
         """Where this run lies: runs/<name>-<signature>."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "run"
-        return self.runtime.runs / f"{slug}-{self.signature}"
+        return self.runtime.runs / f"{slug_of(self.name, 'run')}-{self.signature}"
 
     def config(self) -> dict[str, Any]:
         """Return the content of the run's config.json, itself runnable."""
@@ -300,6 +299,16 @@ class Experiment(BaseModel):
         ours, theirs = flatten(self.question()), flatten(other.question())
         keys = sorted(ours.keys() | theirs.keys())
         return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def slug_of(name: str, otherwise: str) -> str:
+    """Return a name as the beginning of a folder's name: small letters, digits and hyphens, at most 40 of them.
+
+    Args:
+        name: any text.
+        otherwise: what to take where nothing of it is left.
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or otherwise
 
 
 def _name_of_metric(metric: Any) -> Any:

@@ -33,7 +33,7 @@ from ..sweeps import (
     script_of,
 )
 from ..sweeps.axes import is_swept, values_of
-from ..sweeps.settings import RECIPES, dotted
+from ..sweeps.settings import dotted
 from .console import UsageError, err, out
 from .overrides import load_experiment, parse, plugged, taken
 
@@ -131,10 +131,8 @@ class _Asked:
             belongs = any(name.startswith(f"{kind}.") for kind in kinds)
             if _swept(values) or (belongs and len(values) == 1):
                 axes[name] = values_of(values[0])
-            elif name.partition(".")[0] in RECIPES or values or not name:
-                fixed += [f"--{name.replace('_', '-')}", *values] if name else values
             else:
-                fixed.append(f"--{name.replace('_', '-')}")
+                fixed += [*([f"--{name.replace('_', '-')}"] if name else []), *values]
         base = parse(load_experiment(file), fixed, f"imagelab sweep {file}")
         if not self.limits.threads:
             self.limits = replace(self.limits, threads=base.runtime.threads)

@@ -36,7 +36,7 @@ from .first_shard import first_shard
 from .threads import usable_cores
 from .waiting import AwaitsDecisions, Waits
 
-__all__ = ["LostWorker", "choose_workers", "run_side_by_side"]
+__all__ = ["LostWorker", "choose_workers", "end_with", "run_side_by_side"]
 
 LOOK_EVERY = 0.2  # seconds between two questions whether the run should stop
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -288,7 +288,7 @@ class _Schedule:
 
 def _work(schedule: _Schedule, step: _Step, pipe: Connection, parent: int) -> None:
     """Take one step, in a worker process; end with code 1 after an error, which the pipe has been told."""
-    _end_with(parent)
+    end_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the process that started this one has them, too, and says what to do
     for handler in (logger := logging.getLogger("imagelab")).handlers[:]:
@@ -334,8 +334,10 @@ def _sendable(error: BaseException) -> BaseException:
     return error if type(again) is type(error) and str(again) == str(error) else ValueError(str(error))
 
 
-def _end_with(parent: int) -> None:
-    """Let the kernel kill this process when the one that started it ends, however that ends."""
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process when the one that started it ends, however that ends (on Linux)."""
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended already
         os._exit(1)

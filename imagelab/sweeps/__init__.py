@@ -4,6 +4,7 @@ axes        a list or a range of values for a setting, as written on a command l
 settings    an experiment with other settings, given by their dotted names
 study       the points of a study: settings, experiment and run folder of each; on disk and back
 states      how far each point is, and what is wrong with those that are not finished
+outcomes    how points end, and which are worth another try
 local       runs the points on this machine, one process each, within its cores and memory
 slurm       runs them as an array job of a cluster
 ray_cluster runs them as tasks of Ray
@@ -11,7 +12,8 @@ queries     SQL over the settings and measurements of many runs
 """
 
 from .axes import values_of
-from .local import Limits, Outcome, run_local
+from .local import Limits, run_local
+from .outcomes import Outcome
 from .ray_cluster import RayJob, run_ray
 from .settings import with_settings
 from .slurm import SlurmJob, run_slurm, script_of

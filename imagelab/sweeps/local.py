@@ -16,27 +16,23 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ..experiment import Experiment
-from ..io.lock import held_alone
-from ..io.untrusted import shown
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..runs.branch import adopt
-from ..runs.consent import allow_commands
 from ..runs.prepare import open_run
 from ..runs.threads import default_threads, usable_cores
+from .outcomes import Outcome, alone_with, last_words, outcome_of, why_it_ended, worth_another_try
 from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
 from .study import Point, Study
 
-__all__ = ["Limits", "Outcome", "last_words", "run_local", "why_it_ended", "worth_another_try"]
+__all__ = ["Limits", "run_local"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
-WRONG, WAITS = 2, 4  # exit codes of `imagelab run` that another try does not change
 
 OWN_OF_GENERATION_0 = ("data", "images", "heldout", "tracked", "metrics", "seed")
 
@@ -56,28 +52,6 @@ class Limits:
     threads: int = 0
     memory_gb: float = 0.0
     retries: int = 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one point ended.
-
-    Attributes:
-        point: which.
-        state: how far it is.
-        why: why it is not finished; "" if it is.
-        log: the file of its output; None where it was not started.
-    """
-
-    point: Point
-    state: PointState
-    why: str = ""
-    log: Path | None = None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether every generation is there."""
-        return self.state.state == "finished"
 
 
 def run_local(
@@ -102,11 +76,7 @@ def run_local(
     Raises:
         ValueError: if another process is running this study.
     """
-    study.folder.mkdir(parents=True, exist_ok=True)
-    with held_alone(study.folder / "study.lock", shown(study.folder), "is running this study"):
-        study.write()
-        for point in study.points:
-            allow_commands(point.experiment)
+    with alone_with(study):
         return _Driver(study, limits, device, on_change).carry_out(should_stop, fail_fast)
 
 
@@ -123,6 +93,7 @@ class _Driver:
         self.failed: dict[str, str] = {}
         self.tries: dict[str, int] = {}
         self.alone: set[str] = set()
+        self.first = {point.name: _first_key(point.experiment) for point in study.points}
         self.stopping = False
         self._weighed = 0.0
 
@@ -151,11 +122,11 @@ class _Driver:
         """Return the first point that can be started now; None for none."""
         if any(name in self.alone for name in self.running) or len(self.running) >= self.jobs:
             return None
-        first = {_first_key(point.experiment) for point, _ in self.running.values() if not _has_first(point)}
+        first = {self.first[point.name] for point, _ in self.running.values() if not _has_first(point)}
         for point in waiting:
             if point.name in self.alone and (self.running or any(p.name not in self.alone for p in waiting)):
                 continue
-            if _first_key(point.experiment) in first and not _has_first(point):
+            if self.first[point.name] in first and not _has_first(point):
                 continue  # its generation 0 is being made
             return point
         return None
@@ -169,7 +140,7 @@ class _Driver:
         free = max(1, self.jobs // max(1, min(self.jobs, left + 1 + len(self.running))))
         words = self.study.words(point, threads=self.threads, workers=free, device=self.device)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        log = self.study.folder / "logs" / f"{point.name}.log"
+        log = self.study.log_of(point)
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
         self.running[point.name] = point, start(words, log, point_state(point).made, environment)
         self.on_change(point, "started" if self.tries[point.name] == 1 else f"started, try {self.tries[point.name]}")
@@ -178,9 +149,9 @@ class _Driver:
         """Copy generation 0 from a run of the same data and seed, where this study has one that made it."""
         if _has_first(point) or point.experiment.curated:
             return
-        key = _first_key(point.experiment)
+        key = self.first[point.name]
         for other in self.study.points:
-            if other is not point and _first_key(other.experiment) == key and _has_first(other):
+            if other is not point and self.first[other.name] == key and _has_first(other):
                 folder = open_run(point.experiment)
                 with folder.lock():
                     if not folder.has(0):
@@ -250,9 +221,7 @@ class _Driver:
 
     def _outcome(self, point: Point) -> Outcome:
         state = point_state(point)
-        log = self.study.folder / "logs" / f"{point.name}.log"
-        why = "" if state.state == "finished" else self.failed.get(point.name) or state.fault or state.state
-        return Outcome(point, state, why, log if log.is_file() else None)
+        return outcome_of(self.study, point, state, self.failed.get(point.name) or state.fault or state.state)
 
 
 def _first_key(experiment: Experiment) -> str:
@@ -267,39 +236,6 @@ def _first_key(experiment: Experiment) -> str:
 
 def _has_first(point: Point) -> bool:
     return RunFolder(point.experiment.folder).has(0)
-
-
-def worth_another_try(code: int, made: int, before: int, tries: int, retries: int) -> bool:
-    """Return whether a point that ended unfinished is to be started again.
-
-    Args:
-        code: exit code of ``imagelab run``, negative for a signal.
-        made: generations that are there now, over all lines.
-        before: those that were there when it was started.
-        tries: how often it was started.
-        retries: how often it may be started again.
-    """
-    if code in (WRONG, WAITS) or tries > retries:
-        return False
-    return made > before or (code < 0 and tries == 1)
-
-
-def why_it_ended(code: int) -> str:
-    """Return in words why a point ended, from the exit code of ``imagelab run``."""
-    if code == -signal.SIGKILL:
-        return "killed (SIGKILL); probably memory was short"
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    return {WRONG: "its settings are wrong", WAITS: "people have to decide first"}.get(code, f"exit code {code}")
-
-
-def last_words(log: Path) -> str:
-    """Return the last line of a log that says something."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    said = [line.strip() for line in lines if line.strip() and not line.startswith("-- ")]
-    return shown(said[-1])[:400] if said else "it said nothing"
 
 
 def _free_memory() -> int:

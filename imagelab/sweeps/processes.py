@@ -6,7 +6,6 @@ it when the driver is killed (PR_SET_PDEATHSIG, Linux), and its own workers end 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,11 +13,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-__all__ = ["Running", "end", "memory_of", "start"]
+from ..runs.workers import end_with
 
-PR_SET_PDEATHSIG = 1
+__all__ = ["Running", "end", "memory_of", "program", "start"]
+
 GRACE_SECONDS = 60.0  # between SIGTERM and SIGKILL: a step is finished and saved
 
 
@@ -47,6 +48,12 @@ class Running:
         return time.monotonic() - self.began
 
 
+def program(processes: int) -> list[str]:
+    """Return the words that start imagelab on this machine, under torchrun where it takes several processes."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, *(torchrun if processes > 1 else []), "-m", "imagelab"]
+
+
 def start(
     words: Sequence[str], log: Path, before: int, environment: Mapping[str, str], *, processes: int = 1
 ) -> Running:
@@ -59,25 +66,16 @@ def start(
         environment: of the process.
         processes: with more than one, torchrun starts so many of them on this machine.
     """
-    driver = os.getpid()
-
-    def with_the_driver() -> None:
-        if sys.platform == "linux":
-            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != driver:  # it was killed before that
-                os._exit(1)
-
-    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     with log.open("ab") as file:
         file.write(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')} imagelab {' '.join(words)}\n".encode())
         file.flush()
         process = subprocess.Popen(
-            [sys.executable, *together, "-m", "imagelab", *words],
+            [*program(processes), *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=with_the_driver,  # this process has no other thread
+            preexec_fn=partial(end_with, os.getpid()),  # this process has no other thread
             env=dict(environment),
         )
     return Running(process, log, time.monotonic(), before)

@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.lock import held_alone
 from ..io.untrusted import quoted, shown
-from ..runs.consent import allow_commands
 from ..runs.threads import default_threads, usable_cores
-from .local import Outcome, last_words, why_it_ended, worth_another_try
+from .outcomes import Outcome, alone_with, outcome_of, why_it_ended, worth_another_try
 from .processes import end, start
 from .states import point_state
 from .study import Point, Study
@@ -78,12 +76,8 @@ def run_ray(
     """
     ray = _ray()
     threads = threads or default_threads()
-    study.folder.mkdir(parents=True, exist_ok=True)
-    with held_alone(study.folder / "study.lock", shown(study.folder), "is running this study"):
-        study.write()
+    with alone_with(study):
         (study.folder / STOP).unlink(missing_ok=True)
-        for point in study.points:
-            allow_commands(point.experiment)
         _connect(ray, job, (jobs or max(1, usable_cores() // threads)) * threads)
         try:
             _check(ray, study, job, threads)
@@ -95,7 +89,7 @@ def run_ray(
         finally:
             ray.shutdown()
             (study.folder / STOP).unlink(missing_ok=True)
-    return [_outcome(study, point) for point in study.points]
+    return [outcome_of(study, point, point_state(point), "") for point in study.points]
 
 
 def _ray() -> Any:
@@ -161,7 +155,7 @@ class _Tasks:
         folder = self.study.folder.resolve()
         words = self.study.words(point, threads=self.threads, device=self.device)
         environment = {"OMP_NUM_THREADS": str(self.threads)}
-        log = str(folder / "logs" / f"{point.name}.log")
+        log = str(self.study.log_of(point).resolve())
         reference = self.task.remote(words, log, str(folder / STOP), environment, str(Path.cwd()), self.processes)
         self.at_work[reference] = point, point_state(point).made
         tries = self.tries[point.name]
@@ -209,11 +203,3 @@ def _carry_out(
         except subprocess.TimeoutExpired:
             if Path(stop).exists():
                 end(running)
-
-
-def _outcome(study: Study, point: Point) -> Outcome:
-    state, log = point_state(point), study.folder / "logs" / f"{point.name}.log"
-    known = log if log.is_file() else None
-    if state.state == "finished":
-        return Outcome(point, state, "", known)
-    return Outcome(point, state, state.fault or (last_words(log) if known else "never started"), known)

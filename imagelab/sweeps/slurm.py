@@ -15,18 +15,16 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..io.atomic import written_whole
-from ..io.lock import held_alone
 from ..io.untrusted import quoted, shown
-from ..runs.consent import allow_commands
 from ..runs.threads import default_threads
-from .local import Outcome, last_words
+from .outcomes import Outcome, alone_with, outcome_of
+from .processes import program
 from .states import point_state
 from .study import Point, Study
 
@@ -109,10 +107,8 @@ def script_of(study: Study, points: Sequence[Point], job: SlurmJob, threads: int
     asked = [f"#SBATCH --{name}={shlex.quote(value)}" for name, value in options.items() if value]
     asked += [f"#SBATCH {line}" for line in ("--requeue", *job.lines)]
     names = "\n".join(f"  {shlex.quote(point.name)}" for point in points)
-    python = shlex.quote(sys.executable)
-    if job.gpus > 1:
-        python += f" -m torch.distributed.run --standalone --nproc-per-node {job.gpus}"
     config, *how = study.words(points[0], threads=threads, device=device)[1:]
+    points_folder = shlex.quote(str(Path(config).parent))
     return "\n".join(
         [
             "#!/bin/bash",
@@ -125,7 +121,7 @@ def script_of(study: Study, points: Sequence[Point], job: SlurmJob, threads: int
             f"exec >> {shlex.quote(str(folder / 'logs'))}/$point.log 2>&1",
             f"export OMP_NUM_THREADS={threads}",
             'echo "-- $(date) on $(hostname), job ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"',
-            f"exec {python} -m imagelab run {shlex.quote(str(Path(config).parent))}/$point.json {shlex.join(how)}",
+            f"exec {shlex.join(program(job.gpus))} run {points_folder}/$point.json {shlex.join(how)}",
             "",
         ]
     )
@@ -161,11 +157,7 @@ def run_slurm(
     Raises:
         ValueError: if another process is running this study, Slurm refuses the job or does not answer.
     """
-    study.folder.mkdir(parents=True, exist_ok=True)
-    with held_alone(study.folder / "study.lock", shown(study.folder), "is running this study"):
-        study.write()
-        for point in study.points:
-            allow_commands(point.experiment)
+    with alone_with(study):
         follower = _Follower(study, job, threads, device, on_change)
         deadline = time.monotonic() + most_hours * 3600
         return follower.carry_out(retries, ask_every, lambda: should_stop() or time.monotonic() > deadline)
@@ -282,12 +274,7 @@ class _Follower:
         raise ValueError(f"squeue did not answer {SILENT} times: {quoted(said, 300)}")
 
     def _outcome(self, point: Point, waiting: str) -> Outcome:
-        state, log = point_state(point), self.study.folder / "logs" / f"{point.name}.log"
-        known = log if log.is_file() else None
-        if state.state == "finished":
-            return Outcome(point, state, "", known)
-        why = self.stuck.get(point.name) or waiting or state.fault or (last_words(log) if known else "never started")
-        return Outcome(point, state, why, known)
+        return outcome_of(self.study, point, point_state(point), self.stuck.get(point.name) or waiting)
 
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str]:

@@ -3,8 +3,8 @@
 Every point of a study is an ordinary experiment with an ordinary run folder, which other studies may share. The study's
 own folder, ``runs/NAME-SIGNATURE.study``, holds what belongs to the whole:
 
-    study.json       the points: the settings that are swept, and the experiment of each
-    points/          one file of settings for each point, which ``imagelab run`` reads
+    study.json       the points: the settings that are swept, and the run folder of each
+    points/          the experiment of each point, which ``imagelab run`` reads
     logs/            the output of each point
     attempts.jsonl   every start of a point and how it ended
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..experiment import Experiment, Runtime
+from ..experiment import Experiment, Runtime, read_config, slug_of
 from ..io.atomic import written_whole
 from ..io.run_records import CONFIG
 from ..io.settings import read_settings
@@ -138,8 +138,7 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where the study lies: runs/NAME-SIGNATURE.study."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "study"
-        return self.runs / f"{slug}-{self.signature}{ENDING}"
+        return self.runs / f"{slug_of(self.name, 'study')}-{self.signature}{ENDING}"
 
     @property
     def swept(self) -> tuple[str, ...]:
@@ -149,6 +148,10 @@ class Study:
     def config_of(self, point: Point) -> Path:
         """Return the file of settings of a point, for ``imagelab run``."""
         return self.folder / "points" / f"{point.name}.json"
+
+    def log_of(self, point: Point) -> Path:
+        """Return the file of the output of a point."""
+        return self.folder / "logs" / f"{point.name}.log"
 
     def words(self, point: Point, *, threads: int, workers: int = 1, device: str = "auto") -> list[str]:
         """Return the words of ``imagelab`` that run a point, with paths that hold in any folder."""
@@ -160,7 +163,7 @@ class Study:
         """Write study.json and the settings of every point; what is there already is the same."""
         (self.folder / "points").mkdir(parents=True, exist_ok=True)
         (self.folder / "logs").mkdir(exist_ok=True)
-        points = [{"settings": dict(point.settings), "config": point.experiment.config()} for point in self.points]
+        points = [{"settings": dict(point.settings), "run": point.name} for point in self.points]
         for point in self.points:
             _write_json(self.config_of(point), point.experiment.config())
         _write_json(
@@ -174,8 +177,6 @@ class Study:
         Raises:
             ValueError: if it is no study, or its record is damaged.
         """
-        from ..experiment import read_config
-
         path = folder / STUDY
         if not path.is_file():
             raise ValueError(f"{shown(folder)}: not a study: expected {STUDY} in it. imagelab sweep FILE makes one")
@@ -186,13 +187,12 @@ class Study:
         points = []
         for each in record.get("points") or []:
             try:
-                settings, signature = each["settings"], each["config"]["signature"]
-                name = str(each["config"]["experiment"]["name"])
+                settings, name = each["settings"], str(each["run"])
             except (KeyError, TypeError) as error:
-                raise ValueError(f"{shown(path)}: a point of it is damaged; expected settings and config") from error
-            slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
-            config = folder / "points" / f"{slug}-{quoted(signature, 20)}.json"
-            experiment = Experiment(**read_config(config), runtime=runtime)
+                raise ValueError(f"{shown(path)}: a point of it is damaged; expected settings and run") from error
+            if not re.fullmatch(r"[a-z0-9-]+", name):
+                raise ValueError(f"{shown(path)}: expected the name of a run folder, got {quoted(name, 60)}")
+            experiment = Experiment(**read_config(folder / "points" / f"{name}.json"), runtime=runtime)
             points.append(Point({str(name): str(value) for name, value in settings.items()}, experiment))
         study = cls(str(record.get("name")), tuple(points))
         if study.signature != record.get("signature"):

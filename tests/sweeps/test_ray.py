@@ -7,35 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imagelab import Experiment, Gaussian, Runtime, Textures
+from imagelab import Experiment
 from imagelab.sweeps import RayJob, Study, run_ray
 
 ROOT = Path(__file__).resolve().parents[2]
+Tiny = Callable[..., Experiment]
 
 
-def study_of(runs: Path, seeds: range) -> Study:
-    experiment = Experiment(
-        name="rays",
-        data=Textures(size=16),
-        generator=Gaussian(components=8),
-        generations=2,
-        images=40,
-        heldout=24,
-        tracked=4,
-        metrics=("pixel_variance",),
-        runtime=Runtime(device="cpu", runs=runs),
-    )
-    return Study.of(experiment, {"seed": seeds})
-
-
-def test_without_ray_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_ray_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"needs the package ray: pip install 'imagelab-collapse\[ray\]'"):
-        run_ray(study_of(tmp_path, range(1)))
+        run_ray(Study.of(tiny(tmp_path), {"seed": range(1)}))
 
 
 @pytest.fixture
@@ -48,8 +35,8 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_what_no_node_has_is_refused(outside: None, tmp_path: Path):
-    study, killed, said = study_of(tmp_path / "runs", range(2)), list[int](), list[str]()
+def test_a_killed_worker_is_replaced_and_what_no_node_has_is_refused(outside: None, tmp_path: Path, tiny: Tiny):
+    study, killed, said = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[int](), list[str]()
 
     def kill_once() -> bool:
         first = study.points[0]
@@ -66,7 +53,7 @@ def test_a_killed_worker_is_replaced_and_what_no_node_has_is_refused(outside: No
     assert killed and all(each.is_finished for each in outcomes), [each.why for each in outcomes]
     assert said.count("finished") == 2 and said.count("submitted, try 2") == 1
     with pytest.raises(ValueError, match=r"a point needs 1 CPU and 64 GPU on one node; the nodes have 1 CPU and"):
-        run_ray(study_of(tmp_path / "runs", range(3, 4)), RayJob(gpus=64), jobs=1, threads=1)
+        run_ray(Study.of(tiny(tmp_path / "runs"), {"seed": range(3, 4)}), RayJob(gpus=64), jobs=1, threads=1)
 
 
 @pytest.mark.slow

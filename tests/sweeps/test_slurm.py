@@ -8,16 +8,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from imagelab import Experiment, Gaussian, Runtime, Textures, Vae
-from imagelab.sweeps import SlurmJob, Study, point_state, run_slurm, script_of
-from imagelab.sweeps.local import Outcome
+from imagelab import Experiment, Vae
+from imagelab.sweeps import Outcome, SlurmJob, Study, point_state, run_slurm, script_of
 
 ROOT = Path(__file__).resolve().parents[2]
+Tiny = Callable[..., Experiment]
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 
 CONFIGURATION = """\
@@ -105,24 +105,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.undo()
 
 
-def study_of(runs: Path, seeds: range, slow: bool = False) -> Study:
-    experiment = Experiment(
-        name="cluster",
-        data=Textures(size=16),
-        generator=Vae(latent=4, width=8, images_seen=4_000_000) if slow else Gaussian(components=8),
-        generations=2,
-        images=40,
-        heldout=24,
-        tracked=4,
-        metrics=("pixel_variance",),
-        runtime=Runtime(device="cpu", runs=runs),
-    )
-    return Study.of(experiment, {"seed": seeds})
-
-
 @pytest.mark.slow
-def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: None, tmp_path: Path):
-    study, killed = study_of(tmp_path / "runs", range(2)), list[str]()
+def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: None, tmp_path: Path, tiny: Tiny):
+    study, killed = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[str]()
     said: list[str] = []
 
     def kill_once() -> bool:
@@ -145,8 +130,10 @@ def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: N
 
 
 @pytest.mark.slow
-def test_a_held_task_is_named_and_one_that_runs_is_left_in_the_queue_and_found_again(slurm: None, tmp_path: Path):
-    study = study_of(tmp_path / "runs", range(1), slow=True)
+def test_a_held_task_is_named_and_one_that_runs_is_left_in_the_queue_and_found_again(
+    slurm: None, tmp_path: Path, tiny: Tiny
+):
+    study = Study.of(tiny(tmp_path / "runs", Vae(latent=4, width=8, images_seen=4_000_000)), {"seed": range(1)})
     said: list[str] = []
 
     def run(stop: bool, job: SlurmJob) -> Outcome:
@@ -179,8 +166,8 @@ def test_a_held_task_is_named_and_one_that_runs_is_left_in_the_queue_and_found_a
     assert point_state(study.points[0]).state == "begun"
 
 
-def test_the_script_of_a_job_asks_for_what_was_asked(tmp_path: Path):
-    study = study_of(tmp_path / "runs", range(3))
+def test_the_script_of_a_job_asks_for_what_was_asked(tmp_path: Path, tiny: Tiny):
+    study = Study.of(tiny(tmp_path / "runs"), {"seed": range(3)})
     job = SlurmJob("gpu", "ours", "4:00:00", "8G", 2, "a100|h100", 4, ("--nice=5", "--exclude=node7"))
     script = script_of(study, study.points, job, threads=3, device="cuda")
     for line in (
@@ -205,7 +192,7 @@ def test_the_script_of_a_job_asks_for_what_was_asked(tmp_path: Path):
         SlurmJob(lines=("--nice\nrm",))
 
 
-def test_without_slurm_the_script_can_still_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_slurm_the_script_can_still_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"sbatch: not found\. .*--executor slurm --dry-run"):
-        run_slurm(study_of(tmp_path / "runs", range(1)))
+        run_slurm(Study.of(tiny(tmp_path / "runs"), {"seed": range(1)}))

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imagelab import Experiment, Gaussian, Runtime, Textures
+from imagelab import Experiment, Runtime
 from imagelab.cli import main
 from imagelab.regimes import Mix, Schedule
 from imagelab.run_folder import RunFolder
@@ -29,18 +30,7 @@ experiment = Experiment(name="tiny", data=Textures(size=16), generator=Gaussian(
 """
 
 
-def tiny(runs: Path) -> Experiment:
-    return Experiment(
-        name="tiny",
-        data=Textures(size=16),
-        generator=Gaussian(components=8),
-        generations=2,
-        images=40,
-        heldout=24,
-        tracked=4,
-        metrics=("pixel_variance",),
-        runtime=Runtime(device="cpu", runs=runs),
-    )
+Tiny = Callable[[Path], Experiment]
 
 
 @pytest.fixture
@@ -126,7 +116,7 @@ def test_a_setting_that_does_not_suit_is_named(name: str, value: str, reason: st
 # -- studies
 
 
-def test_a_study_is_a_grid_with_one_seed_after_the_other_and_no_point_twice(tmp_path: Path):
+def test_a_study_is_a_grid_with_one_seed_after_the_other_and_no_point_twice(tmp_path: Path, tiny: Tiny):
     axes = {"regime.kind": ["replace", "mix"], "regime.real_fraction": ["0.1", "0.3"], "seed": range(2)}
     study = Study.of(tiny(tmp_path), axes)
     assert [
@@ -143,7 +133,7 @@ def test_a_study_is_a_grid_with_one_seed_after_the_other_and_no_point_twice(tmp_
         Study("twice", (study.points[0], study.points[0]))
 
 
-def test_a_study_comes_back_from_its_folder_and_a_changed_one_is_refused(tmp_path: Path):
+def test_a_study_comes_back_from_its_folder_and_a_changed_one_is_refused(tmp_path: Path, tiny: Tiny):
     study = Study.of(tiny(tmp_path), {"seed": range(2)})
     study.write()
     again = Study.read(study.folder)
@@ -158,7 +148,7 @@ def test_a_study_comes_back_from_its_folder_and_a_changed_one_is_refused(tmp_pat
         Study.read(tmp_path)
 
 
-def test_a_study_among_runs_stands_for_those_that_have_begun(tmp_path: Path):
+def test_a_study_among_runs_stands_for_those_that_have_begun(tmp_path: Path, tiny: Tiny):
     study = Study.of(tiny(tmp_path), {"seed": range(3)})
     study.write()
     with pytest.raises(ValueError, match="no run of this study has begun"):
@@ -237,7 +227,7 @@ def digests(run: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_killed_point_is_started_again_and_every_point_has_the_bytes_of_a_run_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny
 ):
     study = Study.of(tiny(tmp_path / "runs"), {"regime.kind": ["replace", "accumulate"]})
     said: list[tuple[str, str]] = []
@@ -305,7 +295,9 @@ def test_nothing_is_left_running_when_the_driver_is_killed_and_no_second_one_sta
         time.sleep(0.05)
 
 
-def test_a_point_that_cannot_be_run_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_point_that_cannot_be_run_is_told_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny
+):
     study = Study.of(tiny(tmp_path / "runs"), {"seed": range(3)})
     tries: list[str] = []
 
@@ -336,7 +328,7 @@ def hungry(words, log, before, environment):
 
 @pytest.mark.parametrize(("memory", "told"), [(0.13, "run alone later"), (0.02, "by itself, and 0.0 GB are allowed")])
 def test_points_that_need_too_much_memory_are_run_alone_or_refused(
-    memory: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny
 ):
     study, said = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[str]()
     monkeypatch.setattr(local, "start", hungry)
