@@ -118,7 +118,34 @@ class Mark(Recipe, ABC):
         return float(value * (1 + self.variation * rng.uniform(-1, 1)))
 
 
-class Dots(Mark):
+class AlikeMarks(Mark):
+    """Marks of one class, several on each marked picture.
+
+    Attributes:
+        number: marks on each marked picture.
+        share: exact share of the pictures that are marked.
+    """
+
+    number: int = Field(ge=1, le=200)
+    share: float = Field(default=0.5, gt=0.0, le=1.0)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """One attribute, "marked"."""
+        return {"marked": self.share}
+
+    @property
+    def per_picture(self) -> int:
+        """The number."""
+        return self.number
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class Dots(AlikeMarks):
     """Round dots with a soft edge, like freckles or specks of dust.
 
     Attributes:
@@ -134,19 +161,8 @@ class Dots(Mark):
     kind: Literal["dots"] = "dots"
     radius: float = Field(default=1.5, ge=0.5, le=64.0)
     number: int = Field(default=5, ge=1, le=200)
-    share: float = Field(default=0.5, gt=0.0, le=1.0)
 
     word: ClassVar[str] = "dots"
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """One attribute, "marked"."""
-        return {"marked": self.share}
-
-    @property
-    def per_picture(self) -> int:
-        """The number."""
-        return self.number
 
     @property
     def reach(self) -> int:
@@ -172,13 +188,8 @@ class Dots(Mark):
         radii = self.radius * (1 + self.variation * np.array([-0.7, 0.0, 0.7]))
         return np.stack([self._disc(radius, 0, 0) for radius in radii]), np.zeros(3, np.int64)
 
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
-
-class Strokes(Mark):
+class Strokes(AlikeMarks):
     """Hair-like lines, slightly bent, in random directions.
 
     Attributes:
@@ -192,19 +203,8 @@ class Strokes(Mark):
     length: float = Field(default=14.0, ge=4.0, le=200.0)
     width: float = Field(default=1.4, ge=0.8, le=20.0)
     number: int = Field(default=2, ge=1, le=50)
-    share: float = Field(default=0.5, gt=0.0, le=1.0)
 
     word: ClassVar[str] = "strokes"
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """One attribute, "marked"."""
-        return {"marked": self.share}
-
-    @property
-    def per_picture(self) -> int:
-        """The number."""
-        return self.number
 
     @property
     def reach(self) -> int:
@@ -232,11 +232,6 @@ class Strokes(Mark):
         ends = [half * np.array([np.cos(a), np.sin(a)]) for a in np.pi * np.arange(ANGLES) / ANGLES]
         masks = [_drawn([np.stack([-end, end])], self.reach, self.width / 2) for end in ends]
         return np.stack(masks), np.zeros(ANGLES, np.int64)
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
 
 class Glyph(Mark):
