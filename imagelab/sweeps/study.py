@@ -201,21 +201,26 @@ class Study:
 
 
 def with_runs_of_studies(places: Sequence[Path]) -> list[Path]:
-    """Return run folders as they are, and in the place of a study its runs that have begun; each once.
+    """Return run folders as they are given, and in the place of a study its runs that have begun.
 
-    Only names are read; no code of a study is loaded.
+    A run of a study that is there already is left out. A run that was itself given twice stays twice: that is a
+    mistake, which the reader of the runs names. Only names are read; no code of a study is loaded.
 
     Raises:
         ValueError: if none of the runs of a study has begun.
     """
-    found: dict[Path, Path] = {}
+    given = {place.resolve() for place in places}
+    found: list[Path] = []
     for place in places:
-        there = _runs_of(place) if (place / STUDY).is_file() else [place]
+        if not (place / STUDY).is_file():
+            found.append(place)
+            continue
+        there = _runs_of(place)
         if not there:
             raise ValueError(f"{shown(place)}: no run of this study has begun; start it with imagelab sweep")
-        for run in there:
-            found.setdefault(run.resolve(), run)
-    return list(found.values())
+        found += [run for run in there if run.resolve() not in given]
+        given |= {run.resolve() for run in there}
+    return found
 
 
 def _runs_of(folder: Path) -> list[Path]:

@@ -158,6 +158,9 @@ def test_a_study_among_runs_stands_for_those_that_have_begun(tmp_path: Path, tin
     assert set(with_runs_of_studies([study.folder])) == set(folders)
     every = sorted(tmp_path.iterdir())  # as a shell gives runs/*
     assert len(every) == 3 and sorted(with_runs_of_studies(every)) == sorted(folders)
+    assert sorted(with_runs_of_studies([study.folder, study.folder])) == sorted(folders)
+    twice = [folders[0], folders[0]]
+    assert with_runs_of_studies(twice) == twice  # a mistake that is named, not mended in silence
 
 
 # -- the command
