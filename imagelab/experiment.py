@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -29,8 +29,10 @@ from .metrics import METRICS, Metric
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
-__all__ = ["Experiment", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
+__all__ = ["Experiment", "Keep", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
 
+Keep = Literal["models", "last", "none"]
+"""Which models a run keeps on the disk; see runs/kept_models.py."""
 
 MOST_FAULTS = 20  # of one experiment, named in a message
 LONG = 600  # letters of one fault; what is ours in it is shorter
@@ -78,6 +80,8 @@ class Runtime(BaseModel):
         workers: shards of a run that are worked on side by side, each in a process of its own, on a CPU. They change no
             byte. None: from the command line as many as there are cores to use, from Python one.
         processes: how many processes (torchrun) a run may go on with that was begun with another number. 0: as begun.
+        keep: models that stay on the disk: all ("models"), of each line the newest ("last"), or "none". Images and
+            measurements are always kept. None: as the run was begun; in a new run all.
         runs: folder in which run folders are made.
     """
 
@@ -88,6 +92,7 @@ class Runtime(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
+    keep: Keep | None = None
     runs: Path = Path("runs")
 
 

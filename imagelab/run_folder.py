@@ -24,19 +24,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from .io.atomic import sweep, sync, sync_all
 from .io.chain import NO_FOLDER, UNSEALED, Problem, chain_problems, mend_seals, read_seals, refusal
+from .io.folder_names import folder_name, folders_of_generations
 from .io.lock import held_alone
-from .io.manifest import MANIFEST, CheckedFiles, Manifest, file_digest, files_in, is_folder
+from .io.manifest import MANIFEST, REMOVED, CheckedFiles, Manifest, file_digest, files_in, is_folder
 from .io.measurements import mend_copy, present_text, read_measurements
 from .io.npy import npz_columns
 from .io.pictures import read_npy
@@ -54,9 +55,6 @@ SCHEMA = 1
 
 CHECKPOINT = "checkpoint.safetensors"
 """File in a partial shard that holds the state inside a generation; it survives a new start of that shard."""
-
-
-_SHARD = re.compile(r"gen-(\d{3,})(?:-line-(\d+))?")
 
 
 class RunFolder:
@@ -152,8 +150,7 @@ class RunFolder:
 
     def shard_path(self, generation: int, line: int = 0) -> Path:
         """Where the shard lies, or will lie. Generation 0 has one shard whatever the line."""
-        suffix = f"-line-{line}" if line > 0 and generation > 0 else ""
-        return self.path / f"gen-{generation:03d}{suffix}"
+        return self.path / folder_name(generation, line)
 
     def has(self, generation: int, line: int = 0) -> bool:
         """Whether the shard is finished."""
@@ -165,15 +162,7 @@ class RunFolder:
         return [shard for shard in self._folders().values() if self.has(*shard)]
 
     def _folders(self) -> dict[str, tuple[int, int]]:
-        """Return name -> (generation, line) of all that has the name of a finished shard, in order."""
-        found = []
-        for child in self.path.iterdir():
-            match = _SHARD.fullmatch(child.name)
-            if match:
-                generation, line = int(match[1]), int(match[2] or 0)
-                if child == self.shard_path(generation, line):  # not another spelling, such as gen-0001
-                    found.append((generation, line if generation else REAL, child.name))
-        return {name: (generation, line) for generation, line, name in sorted(found)}
+        return folders_of_generations(self.path)
 
     def begin(self, generation: int, line: int = 0) -> Path:
         """Return an empty partial folder for a shard; only a training checkpoint in it outlives a kill.
@@ -198,6 +187,7 @@ class RunFolder:
         line: int = 0,
         made_from: Iterable[tuple[int, int]] = (),
         made_with: Mapping[str, Any] | None = None,
+        removed: Mapping[str, tuple[int, str]] = MappingProxyType({}),
     ) -> None:
         """Make a partial shard real: list and sync every file in it, rename it, and add its measurements to the run's.
 
@@ -206,6 +196,7 @@ class RunFolder:
             line: of the shard.
             made_from: the shards whose images or model it was made from.
             made_with: see :class:`~imagelab.io.manifest.Manifest`.
+            removed: as ``made_with``; of a shard that is copied from another run.
         """
         partial, final = self.partial(generation, line), self.shard_path(generation, line)
         (partial / CHECKPOINT).unlink(missing_ok=True)
@@ -214,7 +205,7 @@ class RunFolder:
         digests = {path.name: Manifest.read(path).digest for path in sources if (path / MANIFEST).exists()}
         files = {name: (regular(partial / name).st_size, file_digest(partial / name)) for name in _sealed(partial)}
         place = generation, line if generation else REAL, self.config["signature"]
-        Manifest(*place, dict(sorted(digests.items())), dict(made_with or {}), files).write(partial)
+        Manifest(*place, dict(sorted(digests.items())), dict(made_with or {}), files, dict(removed)).write(partial)
         sync_all(partial)
         self._still_locked()
         if is_folder(final) and not any(final.iterdir()):
@@ -284,10 +275,19 @@ class RunFolder:
         Raises:
             ValueError: naming the file, if one was changed or is missing, or the run did not write it.
         """
-        folder, names = self.shard_path(generation, line), self.files(generation, line)
-        for name in {*names, *_sealed(folder)}:
+        folder, manifest = self.shard_path(generation, line), self.manifest(generation, line)
+        names = {*self.files(generation, line), *_sealed(folder)}
+        for name in names - (manifest.removed if manifest else {}).keys():
             self.file(generation, line, name)
         return folder
+
+    def model(self, generation: int, line: int = 0) -> Path:
+        """Return the folder of a shard's model as :meth:`checked`; ValueError too if the run has removed the model."""
+        manifest, path = self.manifest(generation, line), self.shard_path(generation, line) / "model"
+        if manifest is not None and manifest.removed:
+            again = f"imagelab run {shown(self.path)}/{CONFIG} --keep models --runtime.runs OTHER"
+            raise ValueError(f"{shown(path)}: {REMOVED}. To have it, make the run again: {again}")
+        return self.checked(generation, line) / "model"
 
     def images(self, generation: int, line: int = 0) -> np.ndarray:
         """Return a shard's images, uint8 [N,C,H,W], read from disk as they are touched."""

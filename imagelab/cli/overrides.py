@@ -51,7 +51,7 @@ FAMILIES: dict[str, Family[Any]] = {
     "generator": GENERATORS,
     "curation": CURATIONS,
 }
-ALIASES = {"--on-bad": "--data.on-bad"}
+ALIASES = {"--on-bad": "--data.on-bad", "--keep": "--runtime.keep"}
 NO_ARMS = "--no-arms"
 QUICK = "--quick"
 TWINS = "--blank-twins"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..experiment import Experiment, Runtime
+from ..experiment import Experiment, Keep, Runtime
 from ..generators.base import ProcessGroup
 from ..io.cache import make_room
 from ..io.own_code import load_file
@@ -45,6 +45,7 @@ def resume(
     batch: int = 0,
     threads: int = 0,
     processes: int = 0,
+    keep: Keep | None = None,
     plugins: tuple[Path, ...] = (),
     allow_commands: bool = False,
 ) -> int:
@@ -62,6 +63,8 @@ def resume(
         CPU threads; 0 for the number that the run was begun with.
     processes
         How many processes the run may go on with where it was begun with another number (torchrun).
+    keep
+        Models that stay on the disk: models (all), last (of each line the newest) or none.
     plugins
         Python files with recipes or metrics of your own, where they do not lie where they were when the run was begun.
     allow_commands
@@ -70,8 +73,8 @@ def resume(
     for file in plugins:
         load_file(file)
     folder = RunFolder.open(run, remake=True)
-    runtime = Runtime(device=device, batch=batch, threads=threads, processes=processes, runs=folder.path.parent)
-    return execute(reopen(folder, runtime, allow=allow_commands), folder)
+    how = Runtime(device=device, batch=batch, threads=threads, processes=processes, keep=keep, runs=folder.path.parent)
+    return execute(reopen(folder, how, allow=allow_commands), folder)
 
 
 def branch_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> int:

@@ -55,11 +55,11 @@ def copier_of(run: RunFolder, experiment: Experiment, line: int, device: str = "
     """Return what the first model of a line makes of given images; None where it cannot copy, or there is none.
 
     Raises:
-        ValueError: if the files of the model are not what the run wrote.
+        ValueError: if the files of the model are not what the run wrote, or the run has removed them.
     """
     if not run.has(1, line):
         return None
-    model = experiment.lines[line].load(run.checked(1, line) / "model", RunContext(device=device))
+    model = experiment.lines[line].load(run.model(1, line), RunContext(device=device))
     return model.reconstruct if model.reconstructs else None
 
 

@@ -258,7 +258,7 @@ def _model(store: RunFolder, generation: int, line: int, out: Path, key: Signing
         recipe = {**recipe, "directory": "."}
     elif kind == "pipeline" and str(recipe.get("model")).startswith("/"):
         recipe = {**recipe, "model": f"./{Path(recipe['model']).name}"}
-    left = copy_model(store.checked(generation, line) / "model", out, own)
+    left = copy_model(store.model(generation, line), out, own)
     pool = store.pool(generation, line)
     label = (provenance.get("labels") or {}).get(str(line), kind)
     real = float(np.mean(pool.generation == 0))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic import write_atomic
-from .manifest import MANIFEST, Manifest, checked, files_in, is_folder, read_object, with_checksum
+from .manifest import MANIFEST, MODEL, Manifest, checked, files_in, is_folder, read_object, with_checksum
 from .untrusted import quoted, shown
 
 __all__ = [
@@ -47,8 +47,6 @@ NO_FOLDER = "is a link or a file; expected a folder. A run folder holds no links
 
 MOST_BYTES = 1_000_000_000
 """How many bytes of files that changed later than their manifest are read when a run is opened."""
-
-MODEL = "model/"  # a folder that libraries read as a whole, so that nothing foreign may be in it
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def _files(path: Path, name: str, manifest: Manifest, read_data: bool, budget: l
         except (ValueError, OSError) as error:
             yield Problem(f"{name}/{quoted(file, 100)}", str(error).removeprefix(f"{shown(path / file)}: "))
     for file in files_in(path, UNSEALED):
-        if file not in manifest.files and (file.startswith(MODEL) or read_data):
+        if file not in {*manifest.files, *manifest.removed} and (file.startswith(MODEL) or read_data):
             yield Problem(f"{name}/{quoted(file, 100)}", f"was not written by the run ({MANIFEST} does not list it)")
 
 

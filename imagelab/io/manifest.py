@@ -18,10 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .atomic import sync, write_atomic
 from .untrusted import json_value, quoted, regular, shown
 
 __all__ = [
     "MANIFEST",
+    "MODEL",
+    "REMOVED",
     "TIMED",
     "CheckedFiles",
     "Manifest",
@@ -35,6 +38,11 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+
+MODEL = "model/"
+"""Folder of a model in a finished folder. Libraries read it as a whole, so nothing foreign may be in it."""
+
+REMOVED = "the run has removed this model, as it was told to (--keep last, or none)"
 
 TIMED = ("train.jsonl", "curation.json", "train.log")
 """Files that hold times of the clock, or what programs say, which differ between two runs of one experiment; no part
@@ -55,6 +63,8 @@ class Manifest:
         made_from: name of each folder that it was made from -> the digest of that folder.
         made_with: what can change rounding: device, batch, threads, processes, versions; no part of the digest.
         files: path in the folder -> (bytes, SHA-256 in hex).
+        removed: the same of files that the run wrote and removed again: models that nobody needs (runs/kept_models.py).
+            They count in the digest, so what was made from the folder still fits to it.
     """
 
     generation: int
@@ -63,17 +73,29 @@ class Manifest:
     made_from: Mapping[str, str]
     made_with: Mapping[str, Any]
     files: Mapping[str, tuple[int, str]] = field(repr=False)
+    removed: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, "tuple[int, str]"], repr=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that a second run of the experiment would make again: place, origin and files."""
-        files = {name: facts for name, facts in self.files.items() if name not in TIMED}
+        files = {name: facts for name, facts in (*self.files.items(), *self.removed.items()) if name not in TIMED}
         return _sha256([self.generation, self.line, dict(self.made_from), files])
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json`` into a folder that is not finished yet."""
-        record = with_checksum({**asdict(self), "digest": self.digest})
-        (folder / MANIFEST).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(self._text(), encoding="utf-8")
+
+    def replace_in(self, folder: Path) -> None:
+        """Replace the manifest of a finished folder, whole or not at all. Nothing else is ever in the folder."""
+        beside = folder.with_name(f"{folder.name}.{MANIFEST}")
+        write_atomic(beside, self._text())
+        beside.replace(folder / MANIFEST)
+        sync(folder)
+
+    def _text(self) -> str:
+        content = {key: value for key, value in asdict(self).items() if key != "removed" or value}
+        record = with_checksum({**content, "digest": self.digest})
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -85,10 +107,12 @@ class Manifest:
         path = folder / MANIFEST
         record = checked(read_object(path), path)
         try:
-            files = {str(name): (int(size), str(sha256)) for name, (size, sha256) in record["files"].items()}
+            files, removed = _facts(record["files"]), _facts(record.get("removed", {}))
+            if not all(name.startswith(MODEL) for name in removed):
+                raise ValueError("only models are removed")
             made_from = {str(name): str(digest) for name, digest in record["made_from"].items()}
             place = int(record["generation"]), int(record["line"]), str(record["signature"])
-            return cls(*place, made_from, dict(record["made_with"]), files)
+            return cls(*place, made_from, dict(record["made_with"]), files, removed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{shown(path)}: not a manifest ({quoted(repr(error))})") from error
 
@@ -110,6 +134,8 @@ class Manifest:
             ValueError: naming the file, if it is missing, is no regular file, or has another size.
         """
         path = folder / name
+        if name in self.removed:
+            raise ValueError(f"{shown(path)}: {REMOVED}")
         if name not in self.files:
             raise ValueError(f"{shown(path)}: is not part of what was written here ({MANIFEST} does not list it)")
         for part in (path, *(folder / parent for parent in Path(name).parents if parent != Path())):
@@ -228,6 +254,10 @@ def _sha256(content: Any) -> str:
     """Return the SHA-256 of a JSON value, whatever the order of its keys and the spaces between them."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    return {str(name): (int(size), str(sha256)) for name, (size, sha256) in record.items()}
 
 
 def _refuse_link(path: Path) -> None:

@@ -114,7 +114,9 @@ def _content(run: RunFolder, generation: int, line: int) -> dict[str, Any]:
     manifest = run.manifest(generation, line)
     names = [name for name in run.files(generation, line) if name.startswith("model/")]
     names += [name for name in ("metrics.jsonl", "pool.npz") if run.has_file(generation, line, name)]
-    files = {name: file_digest(run.file(generation, line, name)) for name in sorted(names)}
+    files = {name: file_digest(run.file(generation, line, name)) for name in names}
+    files |= {name: sha256 for name, (_, sha256) in (manifest.removed if manifest else {}).items()}
+    files = dict(sorted(files.items()))
     files[f"../{CONFIG}"] = file_digest(run.path / CONFIG)
     rows = [row.tobytes() for row in pixel_digests(run.images(generation, line))]
     leaves = [*rows, *(f"{name}\0{digest}".encode() for name, digest in files.items())]

@@ -117,7 +117,8 @@ def adopt(
         if array is not None:
             write_npy(partial / name, array)
     made_from, made_with = stem.origin(generation, line)
-    folder.commit(generation, line, made_from, made_with)
+    manifest = stem.manifest(generation, line)
+    folder.commit(generation, line, made_from, made_with, manifest.removed if manifest else {})
 
 
 def _origin(stem: RunFolder, at: int) -> dict[str, Any]:

@@ -156,6 +156,9 @@ def _notes(folder: RunFolder) -> Iterator[str]:
             "its candidates wait for decisions: `imagelab audit`" if waits else "`imagelab resume` goes on with it"
         )
         yield f"{shown(partial.name)}: not finished; {goes_on}"
+    removed = sum(bool(manifest.removed) for manifest in _manifests(folder).values())
+    if removed:
+        yield f"{removed} models were removed by the run, as it was told to (--keep); the rest does not need them"
     if folder.sealed:
         try:
             whole = "".join(folder.file(*shard, "metrics.jsonl").read_text("utf-8") for shard in folder.shards())

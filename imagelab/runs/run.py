@@ -23,6 +23,7 @@ from ..lab import Shard
 from ..run_folder import CHECKPOINT, RunFolder
 from .consent import allow_commands
 from .environment import provenance
+from .kept_models import forget_models, thin_finished
 from .planted import told_of_counter
 from .preflight import check_instruments, costs_of_trials, not_repeatable, preflight
 from .prepare import open_run
@@ -120,6 +121,7 @@ def steps(
     missing = missing_shards(experiment, folder)
     if not missing:
         folder.heal()
+        thin_finished(experiment, folder)
         return
     allow_commands(experiment)
     on_event(Phase("loading torch"))
@@ -137,7 +139,7 @@ def steps(
         )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
         side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
-        record = provenance(experiment, folder, context)
+        record = {**provenance(experiment, folder, context), **settings.recorded}
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
         if (1, 0) in missing:
@@ -157,6 +159,7 @@ def steps(
         try:
             for shard in run_side_by_side(experiment, folder, context, side_by_side):
                 left -= 1
+                forget_models(experiment, folder, settings.keep)
                 on_event(shard)
                 for sentence in told_of_counter(folder) if shard.generation == 0 else ():
                     on_event(Note(sentence))

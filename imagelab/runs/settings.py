@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from ..experiment import Runtime
+from ..experiment import Keep, Runtime
 from ..io.untrusted import quoted, shown
 from .device import choose_device
 from .threads import choose_threads, default_threads
@@ -36,13 +36,20 @@ class Settings:
         device: torch device, such as "cpu" or "cuda:0".
         batch: images in a sampling batch.
         threads: torch's threads on the CPU.
+        keep: which models stay on the disk.
         notes: what the user should know: settings that differ from those that the run was begun with.
     """
 
     device: str
     batch: int
     threads: int
+    keep: Keep = "models"
     notes: tuple[str, ...] = ()
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What provenance.json says of it beside the session; nothing of a run that keeps everything."""
+        return {} if self.keep == "models" else {"keep": self.keep}
 
 
 def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: int, run: Path) -> Settings:
@@ -78,7 +85,10 @@ def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: in
         notes.append(f"This run was begun with {begun_with} processes and goes on with {processes}. {_ROUNDING}")
     choice = choose_threads(asked.threads, provenance, default_threads())
     notes += [choice.note] * bool(choice.note)
-    return Settings(device, asked.batch or batch or DEFAULT_BATCH, choice.threads, tuple(notes))
+    keep = asked.keep or _keep(provenance)
+    if keep != "models":
+        notes.append(f"Models that are not needed any more are removed (--keep {keep}). Images and numbers stay.")
+    return Settings(device, asked.batch or batch or DEFAULT_BATCH, choice.threads, keep, tuple(notes))
 
 
 def begun_device(provenance: Mapping[str, Any]) -> str:
@@ -98,6 +108,11 @@ def resume_command(run: Path, processes: int = 1) -> str:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     nodes = "" if here == processes else f"--nnodes {processes // here} "
     return f"torchrun {nodes}--nproc-per-node {here} -m {command}"
+
+
+def _keep(provenance: Mapping[str, Any]) -> Keep:
+    """Return which models the run was told to keep; all where nothing is recorded."""
+    return next((each for each in get_args(Keep) if each == provenance.get("keep")), "models")
 
 
 def _number(provenance: Mapping[str, Any], name: str) -> int:

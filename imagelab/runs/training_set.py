@@ -46,6 +46,6 @@ def training_images(experiment: Experiment, folder: RunFolder, pool: Pool, conte
         here = np.flatnonzero((pool.generation == generation) & (pool.line == line))
         turns = np.arange(1, experiment.fresh_draws)[:, None]
         seeds = image_seeds(experiment.seed, "sample", generation, line, (pool.row[here] + turns * n).ravel())
-        recipe, model = experiment.lines[line], folder.checked(generation, line) / "model"
+        recipe, model = experiment.lines[line], folder.model(generation, line)
         images[(here + turns * len(pool)).ravel()] = sample(recipe.load(model, context), recipe, model, seeds, context)
     return images

@@ -157,7 +157,8 @@ class Study:
         """Return the words of ``imagelab`` that run a point, with paths that hold in any folder."""
         runs, config = self.runs.resolve(), self.config_of(point).resolve()
         how = ["--runtime.threads", str(threads), "--runtime.workers", str(workers), "--runtime.device", device]
-        return ["run", str(config), "--runtime.runs", str(runs), *how]
+        keep = point.experiment.runtime.keep
+        return ["run", str(config), "--runtime.runs", str(runs), *how, *(["--keep", keep] if keep else [])]
 
     def write(self) -> None:
         """Write study.json and the settings of every point; what is there already is the same."""
