@@ -42,6 +42,7 @@ from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
+from .plan import plan_command
 from .query import query_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
@@ -72,7 +73,8 @@ app.command(run_command, name="run", help_flags=[], group=RUN, sort_key=1)
 app.command(resume, group=RUN, sort_key=2)
 app.command(branch_command, name="branch", help_flags=[], group=RUN, sort_key=3)
 app.command(sweep_command, name="sweep", help_flags=[], group=RUN, sort_key=4)
-app.command(check_command, name="check", group=RUN, sort_key=5)
+app.command(plan_command, name="plan", help_flags=[], group=RUN, sort_key=5)
+app.command(check_command, name="check", group=RUN, sort_key=6)
 app.command(watch_command, name="watch", group=LOOK, sort_key=2)
 app.command(grid_command, name="grid", group=LOOK, sort_key=3)
 app.command(animate_command, name="animate", group=LOOK, sort_key=4)

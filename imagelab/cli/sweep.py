@@ -37,7 +37,7 @@ from ..sweeps.settings import dotted
 from .console import UsageError, err, out
 from .overrides import load_experiment, parse, plugged, taken
 
-__all__ = ["sweep_command"]
+__all__ = ["SweepWords", "sweep_command"]
 
 STOPPED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -84,7 +84,7 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
         return _tell([(point, point_state(point), "") for point in study.points])
     if words[0].startswith("-"):
         raise UsageError(f"sweep FILE: expected an experiment such as experiments/smoke.py first, got {words[0]}")
-    asked = _Asked(words[1:])
+    asked = SweepWords(words[1:])
     study = asked.study(Path(words[0]))
     if asked.dry_run and asked.executor == "slurm":
         study.write()
@@ -96,7 +96,7 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
     return _carry_out(study, asked)
 
 
-class _Asked:
+class SweepWords:
     """What the words of the command line ask for."""
 
     def __init__(self, words: Sequence[str]):
@@ -121,8 +121,14 @@ class _Asked:
             if name in ("runtime.workers", "runtime.batch", "runtime.processes"):
                 raise UsageError(f"--{name}: a sweep chooses it for its points. --jobs and --threads say how many")
 
-    def study(self, file: Path) -> Study:
-        """Return the study of an experiment file with the swept settings."""
+    def study(self, file: Path, command: str = "sweep", *, alone: bool = False) -> Study:
+        """Return the study of an experiment file with the swept settings.
+
+        Args:
+            file: the experiment.
+            command: for messages.
+            alone: whether no setting need be swept; then the experiment is the only point.
+        """
         kinds = {name.rpartition(".")[0] for name, values in self.flags if name.endswith(".kind") and _swept(values)}
         kinds |= {dotted(name).rpartition(".")[0] for row in self.rows for name in row if name.endswith(".kind")}
         fixed: list[str] = []
@@ -133,10 +139,10 @@ class _Asked:
                 axes[name] = values_of(values[0])
             else:
                 fixed += [*([f"--{name.replace('_', '-')}"] if name else []), *values]
-        base = parse(load_experiment(file), fixed, f"imagelab sweep {file}")
+        base = parse(load_experiment(file), fixed, f"imagelab {command} {file}")
         if not self.limits.threads:
             self.limits = replace(self.limits, threads=base.runtime.threads)
-        if not axes and not self.rows:
+        if not axes and not self.rows and not alone:
             raise UsageError("sweep: expected a list or a range, such as --seed 0..4, or --points FILE; got neither")
         return Study.of(base, axes, self.rows)
 
@@ -248,7 +254,7 @@ def _disk(experiment: Experiment) -> int:
     return disk_need(experiment, split_sizes(experiment))
 
 
-def _carry_out(study: Study, asked: _Asked) -> int:
+def _carry_out(study: Study, asked: SweepWords) -> int:
     stopping: list[int] = []
     stop_words = "stopping: every point finishes its step; once more to stop at once"
     if asked.executor == "slurm":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,6 +38,7 @@ class Settings:
         threads: torch's threads on the CPU.
         keep: which models stay on the disk.
         notes: what the user should know: settings that differ from those that the run was begun with.
+        recorded: what provenance.json says of ``keep``, if the user gave it.
     """
 
     device: str
@@ -45,11 +46,7 @@ class Settings:
     threads: int
     keep: Keep = "models"
     notes: tuple[str, ...] = ()
-
-    @property
-    def recorded(self) -> dict[str, str]:
-        """What provenance.json says of it beside the session; nothing of a run that keeps everything."""
-        return {} if self.keep == "models" else {"keep": self.keep}
+    recorded: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: int, run: Path) -> Settings:
@@ -85,10 +82,10 @@ def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: in
         notes.append(f"This run was begun with {begun_with} processes and goes on with {processes}. {_ROUNDING}")
     choice = choose_threads(asked.threads, provenance, default_threads())
     notes += [choice.note] * bool(choice.note)
-    keep = asked.keep or _keep(provenance)
+    keep, recorded = asked.keep or _keep(provenance), {} if asked.keep is None else {"keep": asked.keep}
     if keep != "models":
         notes.append(f"Models that are not needed any more are removed (--keep {keep}). Images and numbers stay.")
-    return Settings(device, asked.batch or batch or DEFAULT_BATCH, choice.threads, keep, tuple(notes))
+    return Settings(device, asked.batch or batch or DEFAULT_BATCH, choice.threads, keep, tuple(notes), recorded)
 
 
 def begun_device(provenance: Mapping[str, Any]) -> str:

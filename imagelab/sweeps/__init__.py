@@ -8,10 +8,12 @@ outcomes    how points end, and which are worth another try
 local       runs the points on this machine, one process each, within its cores and memory
 slurm       runs them as an array job of a cluster
 ray_cluster runs them as tasks of Ray
+forecast    what a study will cost, from a calibration on this machine (forecast_*: its parts)
 queries     SQL over the settings and measurements of many runs
 """
 
 from .axes import values_of
+from .forecast import Forecast, PointCost, forecast_of, refusals
 from .local import Limits, run_local
 from .outcomes import Outcome
 from .ray_cluster import RayJob, run_ray
@@ -21,14 +23,18 @@ from .states import PointState, point_state
 from .study import Point, Study
 
 __all__ = [
+    "Forecast",
     "Limits",
     "Outcome",
     "Point",
+    "PointCost",
     "PointState",
     "RayJob",
     "SlurmJob",
     "Study",
+    "forecast_of",
     "point_state",
+    "refusals",
     "run_local",
     "run_ray",
     "run_slurm",

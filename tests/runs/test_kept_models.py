@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_a_model_stays_as_long_as_the_run_reads_it(
 
 
 def test_a_run_that_reads_models_goes_through_when_it_keeps_none(tmp_path: Path):
-    changes = {"arms": (), "warm_start": True, "fresh_draws": 2, "regime": Accumulate()}
+    changes: dict[str, Any] = {"arms": (), "warm_start": True, "fresh_draws": 2, "regime": Accumulate()}
     first, second = run(tiny(tmp_path / "a", **changes)), run(tiny(tmp_path / "b", "none", **changes))
     assert models(second.path) == [] and len(models(first.path)) == 3
     assert (first.path / "metrics.jsonl").read_bytes() == (second.path / "metrics.jsonl").read_bytes()
