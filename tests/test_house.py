@@ -25,8 +25,7 @@ FLOORS = [
     ["experiment", "run_folder"],
     ["detection"],
     ["lab", "provenance", "runs"],
-    ["sweeps"],
-    ["evaluation", "export"],
+    ["evaluation", "export", "sweeps"],
     ["report", "server"],
     ["cli", "notebook", "__main__"],
 ]

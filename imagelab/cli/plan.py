@@ -14,6 +14,7 @@ from ..runs.consent import allow_commands
 from ..sweeps import Forecast, PointCost, forecast_of, refusals
 from .console import UsageError, err, out
 from .overrides import plugged, taken
+from .plan_power import asked_power, power_plan, tell_power
 from .sweep import SweepWords
 
 __all__ = ["plan_command"]
@@ -28,6 +29,8 @@ imagelab plan FILE [--setting VALUES ...]   what FILE, or a sweep over the value
   --memory GB    that may be used; nine tenths of what is free if not given
   --keep none    models that stay on the disk: models (all), last or none
   --json         the same for programs
+  --pilot RUN    how many chains and images it takes to see a loss, from the spread of a finished run;
+                 --loss 0.1 (a share), --metric freckles/net, --generation 10 (the last if not given)
 
 It tries every model, metric and dataset for about a minute on this machine, in a temporary folder. What is finished
 already is not counted. Exit code 1 where the disk or the memory is too small."""
@@ -54,6 +57,7 @@ def _cost(file: str, words: list[str], as_json: bool) -> int:
 
     from ..report import write_report
 
+    wanted, words = asked_power(words)
     memory, _ = taken(words, "--memory")
     asked = SweepWords(words)
     study = asked.study(Path(file), "plan", alone=True)
@@ -65,12 +69,16 @@ def _cost(file: str, words: list[str], as_json: bool) -> int:
             err.print(f"calibrating: {phase}", markup=False)
 
     forecast = forecast_of(study.points, asked.limits, report=write_report, on_phase=say)
+    powered = None if wanted is None else power_plan(wanted, forecast.points[0], forecast.threads)
     free = round(asked.limits.memory_gb * 1e9) if memory else int(psutil.virtual_memory().available) * 9 // 10
     reasons = refusals(forecast, free)
     if as_json:
-        out.print(json.dumps(_record(forecast, reasons), indent=1), markup=False, soft_wrap=True, highlight=False)
+        record = _record(forecast, reasons) | ({} if powered is None else {"power": powered.record()})
+        out.print(json.dumps(record, indent=1), markup=False, soft_wrap=True, highlight=False)
     else:
         _tell(file, forecast, free)
+        if powered is not None:
+            tell_power(powered)
         for reason in reasons:
             err.print(f"does not fit: {reason}", markup=False, style="bold red" if err.is_terminal else None)
     return 1 if reasons else 0

@@ -384,7 +384,7 @@ def _cost_of(point: Point, calibrated: _Calibrated, starting: float, workers: in
         account.files + files,
         kept,
         extra,
-        max(account.peak, cost.peak["first"](n)),
+        max(account.peak, cost.peak(n), float(cost.report_peak)),
     )
 
 

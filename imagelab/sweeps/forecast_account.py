@@ -86,7 +86,7 @@ class Account:
         self.disk += cost.disk[kind](n) + ROW_BYTES * max(0, pool // self.experiment.fresh_draws - n)
         self.files += cost.files[kind]
         images = (pool + 2 * candidates) * self.image
-        self.peak = max(self.peak, cost.peak["assess"](n), model.fit_peak(pool), model.draw_peak + images)
+        self.peak = max(self.peak, cost.peak(n), model.fit_peak(pool), model.draw_peak + images)
 
     def kept(self) -> tuple[float, float, int]:
         """Return the bytes of models that stay, the bytes that are there only meanwhile, and the files that stay."""

@@ -33,6 +33,9 @@ from .forecast_clock import Growth, Spent, spent
 __all__ = ["RoundCost", "cost_of_rounds"]
 
 SMALLEST = 64  # images of the smallest run that is tried
+MOST_A_VALUE = 50
+"""Bytes of memory for each value of each image; measured with the default metrics: 52 at 32 px, 50 at 64 px."""
+
 PARTS = ("first", "make", "assess", "twin", "twin_make")
 """Generation 0; all of a shard but its model and its measurements; its measurements; the same of a blank twin."""
 
@@ -74,8 +77,9 @@ class RoundCost:
         seconds: of each of ``PARTS`` by the number of images.
         disk: bytes of generation 0, of a shard without its model, and of that of a twin ("first", "make", "twin").
         files: the same in files.
-        peak: bytes of memory of generation 0, and of a shard ("first", "assess"), by the number of images.
+        peak: bytes of memory of the process, by the number of images.
         report: seconds of the report.
+        report_peak: bytes of memory while it is written.
         report_bytes: of the report, once.
         largest: the most images that were tried.
         busy: seconds of the clock over seconds of the processor.
@@ -85,8 +89,9 @@ class RoundCost:
     seconds: dict[str, Growth]
     disk: dict[str, Growth]
     files: dict[str, int]
-    peak: dict[str, Growth]
+    peak: Growth
     report: float
+    report_peak: int
     report_bytes: int
     largest: int
     busy: float
@@ -135,8 +140,8 @@ class _Rounds:
         seconds_of: Callable[[Spent], float],
     ):
         self.experiment, self.copies, self.context, self.clock = experiment, copies, context, seconds_of
-        self.runs: list[tuple[int, dict[str, Spent], dict[str, tuple[int, int]]]] = []
-        self.report, self.report_bytes = 0.0, 0
+        self.runs: list[tuple[int, dict[str, Spent], dict[str, _Size]]] = []
+        self.report, self.report_bytes, self.report_peak = 0.0, 0, 0
         self.unknown: list[str] = []
 
     def small(self, m: int, runs: Path) -> Experiment:
@@ -178,7 +183,7 @@ class _Rounds:
             if report is not None and not self.report:
                 self._report(folder, report)
 
-    def _made(self, stand: Experiment, folder: RunFolder) -> tuple[dict[str, Spent], dict[str, tuple[int, int]]]:
+    def _made(self, stand: Experiment, folder: RunFolder) -> tuple[dict[str, Spent], dict[str, _Size]]:
         costs: dict[str, Spent] = {}
         with spent() as costs["first"]:
             first_shard(stand, folder, self.context)
@@ -201,7 +206,8 @@ class _Rounds:
         except (ValueError, OSError, Interrupted) as error:
             self.unknown.append(f"the report was not tried: {error}")
             return
-        self.report, self.report_bytes = self.clock(cost), _size(folder.path / "report")[0]
+        self.report, self.report_peak = self.clock(cost), cost.peak
+        self.report_bytes = _size(folder.path / "report").rest
 
     def found(self) -> RoundCost:
         """Return what all the runs together say. The first loads what later ones have: its seconds do not count."""
@@ -212,18 +218,50 @@ class _Rounds:
         wall = sum(cost.wall for run in counted for cost in run[1].values())
         return RoundCost(
             {part: Growth.of([(run[0], self.clock(run[1][part])) for run in counted]) for part in parts},
-            {part: Growth.of([(run[0], float(run[2][part][0])) for run in self.runs[-2:]]) for part in sizes},
-            {part: files for part, (_, files) in sizes.items()},
-            {part: Growth.of([(run[0], float(run[1][part].peak)) for run in self.runs]) for part in parts},
+            {part: _without_jump([(run[0], run[2][part]) for run in self.runs[-2:]]) for part in sizes},
+            {part: found.files for part, found in sizes.items()},
+            self._peak(counted),
             self.report,
+            self.report_peak,
             self.report_bytes,
             counted[-1][0],
             wall / max(cpu, 1e-9),
             tuple(dict.fromkeys(self.unknown)),
         )
 
+    def _peak(self, counted: list[tuple[int, dict[str, Spent], dict[str, _Size]]]) -> Growth:
+        """Return the largest memory by the number of images: as with the most that were tried, and a line from there.
 
-def _size(folder: Path) -> tuple[int, int]:
-    """Return the bytes and the number of the files in a folder."""
+        The slope is that between the two largest runs, and at most ``MOST_A_VALUE``, which is taken where there is one.
+        """
+        peaks = dict((m, max(cost.peak for cost in costs.values())) for m, costs, _ in counted)
+        sizes, most = sorted(peaks), MOST_A_VALUE * int(np.prod(self.experiment.data.shape))
+        last, slope = sizes[-1], float(most)
+        if len(sizes) > 1:
+            slope = min(max(0.0, (peaks[last] - peaks[sizes[-2]]) / (last - sizes[-2])), most)
+        return Growth((last, 2 * last), (float(peaks[last]), peaks[last] + slope * last))
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What a folder holds: bytes without the grid of at most 64 images, bytes of the grid, and files."""
+
+    rest: int
+    grid: int
+    files: int
+
+
+def _size(folder: Path) -> _Size:
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files), len(files)
+    grid = sum(path.stat().st_size for path in files if path.name == "grid.png")
+    return _Size(sum(path.stat().st_size for path in files) - grid, grid, len(files))
+
+
+def _without_jump(measured: list[tuple[int, _Size]]) -> Growth:
+    """Return the growth of a folder from two sizes: all but the grid grows with the images."""
+    (smaller, before), (larger, last) = measured
+    if smaller == larger:
+        return Growth.of([(larger, float(last.rest + last.grid))])
+    slope = (last.rest - before.rest) / (larger - smaller)
+    whole = float(last.rest + last.grid)
+    return Growth((larger, 2 * larger), (whole, whole + slope * larger))
