@@ -17,7 +17,7 @@ from .overrides import plugged, taken
 from .plan_power import asked_power, power_plan, tell_power
 from .sweep import SweepWords
 
-__all__ = ["plan_command"]
+__all__ = ["plan_command", "record_of", "tell_forecast"]
 
 MOST_POINTS = 40  # lines of the table of points
 HELP = """\
@@ -73,10 +73,10 @@ def _cost(file: str, words: list[str], as_json: bool) -> int:
     free = round(asked.limits.memory_gb * 1e9) if memory else int(psutil.virtual_memory().available) * 9 // 10
     reasons = refusals(forecast, free)
     if as_json:
-        record = _record(forecast, reasons) | ({} if powered is None else {"power": powered.record()})
+        record = record_of(forecast, reasons) | ({} if powered is None else {"power": powered.record()})
         out.print(json.dumps(record, indent=1), markup=False, soft_wrap=True, highlight=False)
     else:
-        _tell(file, forecast, free)
+        tell_forecast(file, forecast, free)
         if powered is not None:
             tell_power(powered)
         for reason in reasons:
@@ -84,7 +84,7 @@ def _cost(file: str, words: list[str], as_json: bool) -> int:
     return 1 if reasons else 0
 
 
-def _record(forecast: Forecast, reasons: list[str]) -> dict[str, Any]:
+def record_of(forecast: Forecast, reasons: list[str]) -> dict[str, Any]:
     """Return a forecast as JSON values; bytes and seconds."""
     points = [
         {
@@ -124,7 +124,7 @@ def _record(forecast: Forecast, reasons: list[str]) -> dict[str, Any]:
     }
 
 
-def _tell(file: str, forecast: Forecast, free: int) -> None:
+def tell_forecast(file: str, forecast: Forecast, free: int) -> None:
     """Print a forecast for a person."""
     left, all_points = forecast.left, forecast.points
     many = len(all_points) > 1
@@ -160,12 +160,16 @@ def _rows(forecast: Forecast, free: int) -> list[tuple[str, str, str]]:
     files, kept = sum(each.files for each in left), f", {_bytes(models)} of models" if models else ""
     more = f"{drawn:,} are drawn" if drawn != images else ""
     each = f"a process, {forecast.processes} at a time" if forecast.processes > 1 else "one process"
-    core_hours = forecast.core_seconds / 3600
+    work = forecast.core_seconds
     return [
         ("images", f"{images:,}", more),
         ("trainings", f"{sum(point.trainings for point in left):,}", ""),
         ("time", _time(forecast.seconds), f"{_time(low)} to {_time(high)}; {how}{threads}"),
-        ("work", f"{core_hours:.2g} core-hours" if core_hours < 10 else f"{core_hours:,.0f} core-hours", ""),
+        (
+            "work",
+            f"{work / 3600:,.3g} core-hours" if work >= 3600 else _time(work),
+            "" if work >= 3600 else "of one core",
+        ),
         ("disk", _bytes(forecast.disk), f"{files:,} files{kept}; {_bytes(free_bytes(runs))} free"),
         ("memory", _bytes(forecast.peak), f"{each}; {_bytes(free)} free"),
     ]
@@ -202,7 +206,7 @@ def _notes(forecast: Forecast) -> list[str]:
     tried, real = forecast.tried
     share = f"measurements were tried with {tried:,} of {real:,} images" if tried < real else "measurements in full"
     notes = [
-        f"calibrated in {forecast.calibration:.0f} s: {share}; repeats agreed within a factor of {forecast.ratio:.2f}"
+        f"calibrated in {forecast.calibration:.0f} s, {share}; times are those of a machine that does nothing else"
     ]
     if forecast.busy > 1.2:
         slow = _time(forecast.seconds * forecast.busy)

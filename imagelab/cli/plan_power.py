@@ -166,8 +166,7 @@ def _assumptions(plan: PowerPlan) -> list[str]:
     ]
     if late:
         lines.append(f"the pilot has {len(pilot.values)} generations; its last one stands for {plan.generation}")
-    if plan.chains == 1:
-        lines.append("one chain: the spread is not tested by the experiment itself. Use two or more (--replicates)")
+    lines.append("the row of one chain takes the spread as known; only an experiment of several chains shows its own")
     return lines
 
 

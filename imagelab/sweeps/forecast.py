@@ -102,6 +102,7 @@ class Forecast:
         calibration: seconds that the calibration took.
         tried: the most images that the measurements were tried with, and how many a run has.
         unknown: sentences on what is not known.
+        closing: seconds of the page that compares the points of a sweep; part of ``seconds``.
     """
 
     points: tuple[PointCost, ...]
@@ -114,6 +115,7 @@ class Forecast:
     calibration: float
     tried: tuple[int, int]
     unknown: tuple[str, ...] = ()
+    closing: float = 0.0
 
     @property
     def left(self) -> tuple[PointCost, ...]:
@@ -123,7 +125,7 @@ class Forecast:
     @property
     def core_seconds(self) -> float:
         """Seconds of work, times the threads of a process."""
-        return self.threads * sum(each.work for each in self.points)
+        return self.threads * (sum(each.work for each in self.points) + self.closing)
 
     @property
     def disk(self) -> float:
@@ -198,12 +200,20 @@ def forecast_of(
         workers = max(1, min(workers, 2 * len(left[0].experiment.lines))) if settings.device == "cpu" else 1
     made = tuple(_cost_of(point, calibrated, starting, max(jobs, workers)) for point in points)
     tasks = [each.task for each in made if each.made < each.planned]
-    seconds = tasks[0].seconds[workers] if len(points) == 1 else seconds_of_sweep(tasks, jobs)
-    tried = calibrated.tried()
-    unknown = tuple(dict.fromkeys(calibrated.unknown()))
-    calibration = time.perf_counter() - began
+    closing = max(each.report for each in calibrated.rounds.values()) if len(points) > 1 else 0.0
+    seconds = closing + (tasks[0].seconds[workers] if len(points) == 1 else seconds_of_sweep(tasks, jobs))
     return Forecast(
-        made, jobs, threads, workers, seconds, calibrated.busy(), calibrated.ratio(), calibration, tried, unknown
+        made,
+        jobs,
+        threads,
+        workers,
+        seconds,
+        calibrated.busy(),
+        calibrated.ratio(),
+        time.perf_counter() - began,
+        calibrated.tried(),
+        tuple(dict.fromkeys(calibrated.unknown())),
+        closing,
     )
 
 

@@ -32,7 +32,9 @@ from .forecast_clock import Growth, Spent, spent
 
 __all__ = ["RoundCost", "cost_of_rounds"]
 
-SMALLEST = 64  # images of the smallest run that is tried
+SMALLEST = 64
+"""Images of the smallest run that is tried, in whatever time; so are twice as many. Some metrics need 64."""
+
 MOST_A_VALUE = 50
 """Bytes of memory for each value of each image; measured with the default metrics: 52 at 32 px, 50 at 64 px."""
 
@@ -119,12 +121,12 @@ def cost_of_rounds(
     bench = _Rounds(experiment, copies, context, seconds_of)
     n, began = split_sizes(experiment)["train"], time.perf_counter()
     m = min(n, SMALLEST)
-    bench.take(max(4, m // 2))
+    bench.take(m)
     while True:
         before = time.perf_counter()
         bench.take(m, report)
         took, used = time.perf_counter() - before, time.perf_counter() - began
-        if m == n or used + 2.2 * took > budget:
+        if m == n or (m >= 2 * SMALLEST and used + 2.2 * took > budget):
             return bench.found()
         m = n if 2 * m > 0.7 * n and used + 1.1 * took * n / m < budget else min(n, 2 * m)
 
@@ -200,7 +202,6 @@ class _Rounds:
 
     def _report(self, folder: RunFolder, report: Report) -> None:
         try:
-            report(folder.path)
             with spent() as cost:
                 report(folder.path)
         except (ValueError, OSError, Interrupted) as error:
