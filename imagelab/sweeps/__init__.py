@@ -13,7 +13,8 @@ queries     SQL over the settings and measurements of many runs
 """
 
 from .axes import values_of
-from .forecast import Forecast, PointCost, forecast_of, refusals
+from .forecast import Forecast, PointCost, forecast_of
+from .forecast_refusals import refusals
 from .local import Limits, run_local
 from .outcomes import Outcome
 from .ray_cluster import RayJob, run_ray

@@ -23,10 +23,9 @@ from typing import Any
 
 from ..experiment import Experiment
 from ..generators import Generator, RunContext
-from ..io.disk import free_bytes
 from ..run_folder import RunFolder
 from ..runs.preflight import preflight
-from ..runs.prepare import SPARE_BYTES, split_sizes
+from ..runs.prepare import split_sizes
 from ..runs.run import missing_shards
 from ..runs.settings import choose_settings
 from ..runs.threads import default_threads, limited, usable_cores
@@ -39,7 +38,7 @@ from .local import Limits
 from .states import point_state
 from .study import Point
 
-__all__ = ["Forecast", "PointCost", "forecast_of", "refusals"]
+__all__ = ["Forecast", "PointCost", "forecast_of"]
 
 NO_LIMITS, NOTHING = Limits(), Task({1: 0.0}, 0.0, None)
 BUDGET = 50.0  # seconds of a calibration, without loading torch
@@ -217,42 +216,6 @@ def forecast_of(
     )
 
 
-def refusals(forecast: Forecast, memory_free: int) -> list[str]:
-    """Return why the work cannot be done on this machine, with numbers and what to change; nothing if it can.
-
-    Args:
-        forecast: of the work.
-        memory_free: bytes.
-    """
-    if not forecast.left:
-        return []
-    runs = forecast.points[0].point.experiment.runtime.runs
-    free, found = free_bytes(runs), []
-    if forecast.most_disk + SPARE_BYTES > free:
-        models = sum(each.models for each in forecast.points)
-        change = "Use fewer images or generations, or another disk with --runtime.runs"
-        if models > 0.2 * forecast.disk:
-            change += f"; --keep none saves {_gb(models)}"
-        found.append(
-            f"disk: {_gb(forecast.most_disk)} are needed, and {_gb(free)} are free for {runs} "
-            f"({_gb(SPARE_BYTES)} are left alone). {change}."
-        )
-    together = forecast.peak * forecast.processes
-    if together > memory_free:
-        fit = int(memory_free // max(forecast.peak, 1))
-        flag = "--jobs"
-        change = f"Use {flag} {fit}" if fit else "Use fewer images, a smaller batch, or a larger machine"
-        found.append(
-            f"memory: {forecast.processes} processes of {_gb(forecast.peak)} need {_gb(together)}, and "
-            f"{_gb(memory_free)} are free. {change}."
-        )
-    return found
-
-
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.2f} GB"
-
-
 class _Calibrated:
     """What has been measured, by what it belongs to."""
 
@@ -274,7 +237,7 @@ class _Calibrated:
         for experiment in experiments:
             n = split_sizes(experiment)["train"]
             for recipe in dict.fromkeys(experiment.lines):
-                key, pool = _model_key(recipe, experiment), max(pool_sizes(experiment, n, 0))
+                key, pool = _model_key(recipe, experiment), max(size.training for size in pool_sizes(experiment, n, 0))
                 if key not in recipes or recipes[key][2] < pool:
                     recipes[key] = recipe, experiment, pool
             key = _round_key(experiment)

@@ -9,20 +9,46 @@ from ..runs.first_shard import BLANKS
 from .forecast_models import ModelCost
 from .forecast_rounds import RoundCost
 
-__all__ = ["Account", "pool_sizes"]
+__all__ = ["Account", "PoolSize", "pool_sizes"]
 
 ROW_BYTES = 12  # of the ledger: generation, line and row of an image
 
 
-def pool_sizes(experiment: Experiment, n: int, line: int) -> list[int]:
-    """Return how many images each generation of a line is trained on, fresh draws counted."""
-    here, found = experiment.line(line), []
+@dataclass(frozen=True)
+class PoolSize:
+    """How large a training set is.
+
+    Attributes:
+        published: images in its ledger.
+        drawn: fresh images that are drawn for it and never published.
+        training: images that the model is fitted to.
+    """
+
+    published: int
+    drawn: int
+    training: int
+
+
+def pool_sizes(experiment: Experiment, n: int, line: int) -> list[PoolSize]:
+    """Return what each generation of a line is trained on (runs/training_set.py).
+
+    Args:
+        experiment: the experiment.
+        n: images of a generation.
+        line: of the run.
+    """
+    here, fresh, found = experiment.line(line), experiment.fresh_draws, list[PoolSize]()
     for t in range(1, experiment.generations + 1):
         parts = experiment.regime.composition(t, here.role, n, len(here.together))
-        made = any(shard[0] > 0 for part in parts for shard in part.shards)
         size = sum(part.size(n) * part.copies for part in parts)
-        found.append(size * (experiment.fresh_draws if made else 1))
+        made = round(sum(part.size(n) * part.copies * _share_made(part.shards) for part in parts))
+        found.append(PoolSize(size, made * (fresh - 1), size * fresh if made else size))
     return found
+
+
+def _share_made(shards: tuple[tuple[int, int], ...]) -> float:
+    """Return which share of these shards, 0..1, models have made."""
+    return sum(generation > 0 for generation, _ in shards) / len(shards)
 
 
 @dataclass
@@ -65,10 +91,10 @@ class Account:
         (generation, line), n, cost = shard, self.n, self.round
         here, model, pool = self.experiment.line(line), self.models[line], self.pools[line][generation - 1]
         candidates = self.experiment.curation.candidates(n)
-        fresh = max(0, pool - pool // self.experiment.fresh_draws) if self.experiment.fresh_draws > 1 else 0
+        fresh, training = pool.drawn, pool.training
         blanks = min(BLANKS, self.n) if self.experiment.data.has_twins else 0
         recipe = self.experiment.lines[line]
-        fitting = model.fit(pool) if not recipe.training_length else model.fit(model.fit.sizes[-1])
+        fitting = model.fit(training) if not recipe.training_length else model.fit(model.fit.sizes[-1])
         drawing = model.drawn(candidates) + model.drawn(fresh) + model.drawn(self.experiment.tracked)
         drawing += model.copied(self.experiment.tracked) + model.copied(blanks)
         other = cost.seconds["twin_make" if here.blank else "make"](n)
@@ -83,10 +109,10 @@ class Account:
             self.parts[name] = self.parts.get(name, 0.0) + seconds
         self.drawn += candidates + fresh
         kind = "twin" if here.blank else "make"
-        self.disk += cost.disk[kind](n) + ROW_BYTES * max(0, pool // self.experiment.fresh_draws - n)
+        self.disk += cost.disk[kind](n) + ROW_BYTES * max(0, pool.published - n)
         self.files += cost.files[kind]
-        images = (pool + 2 * candidates) * self.image
-        self.peak = max(self.peak, cost.peak(n), model.fit_peak(pool), model.draw_peak + images)
+        images = (training + 2 * candidates) * self.image
+        self.peak = max(self.peak, cost.peak(n), model.fit_peak(training), model.draw_peak + images)
 
     def kept(self) -> tuple[float, float, int]:
         """Return the bytes of models that stay, the bytes that are there only meanwhile, and the files that stay."""

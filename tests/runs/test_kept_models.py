@@ -163,9 +163,6 @@ def test_a_branch_of_a_run_without_models_has_the_same_chain(made: dict[str, Pat
     assert check_run(folder.path).problems == ()
 
 
-Case = tuple[dict[str, object], Keep, int, set[tuple[int, int]]]
-
-
 @pytest.mark.parametrize(
     ("changes", "keep", "done", "kept"),
     [
@@ -180,7 +177,7 @@ Case = tuple[dict[str, object], Keep, int, set[tuple[int, int]]]
     ],
 )
 def test_a_model_stays_as_long_as_the_run_reads_it(
-    changes: dict[str, object], keep: Keep, done: int, kept: set[tuple[int, int]], made: dict[str, Path], tmp_path: Path
+    changes: dict[str, Any], keep: Keep, done: int, kept: set[tuple[int, int]], made: dict[str, Path], tmp_path: Path
 ):
     experiment = tiny(tmp_path, arms=(), **changes)
     copy = tmp_path / "some"

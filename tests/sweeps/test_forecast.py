@@ -21,7 +21,7 @@ from imagelab.data import Faces
 from imagelab.generators import RunContext
 from imagelab.regimes import Accumulate
 from imagelab.sweeps import Forecast, Limits, Point, Study, forecast_clock, forecast_models, forecast_of, refusals
-from imagelab.sweeps.forecast_account import pool_sizes
+from imagelab.sweeps.forecast_account import PoolSize, pool_sizes
 from imagelab.sweeps.forecast_clock import Growth
 from imagelab.sweeps.forecast_models import cost_of_model
 from imagelab.sweeps.forecast_schedule import Task, seconds_of_run, seconds_of_sweep
@@ -106,7 +106,7 @@ def test_candidates_and_fresh_draws_are_drawn_and_twins_trained(tiny: Tiny, tmp_
 
 def test_a_training_set_that_grows_is_counted_as_it_grows(tiny: Tiny, tmp_path: Path):
     growing = tiny(tmp_path).model_copy(update={"regime": Accumulate(), "fresh_draws": 2})
-    assert pool_sizes(growing, 40, 0) == [40, 160]
+    assert pool_sizes(growing, 40, 0) == [PoolSize(40, 0, 40), PoolSize(80, 40, 160)]
 
 
 def test_points_of_the_same_recipe_are_calibrated_once(tiny: Tiny, tmp_path: Path):
