@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Growth", "Spent", "current_bytes", "spent"]
+__all__ = ["CostCurve", "Spent", "current_bytes", "spent"]
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
@@ -60,7 +60,7 @@ def _status(name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Growth:
+class CostCurve:
     """A cost that was measured for some numbers of images, and what it is for others: a + b n + c n^2, none below 0.
 
     Between one and two measured sizes there is no c, for one size no a. A size that was measured is not fitted.
@@ -70,9 +70,9 @@ class Growth:
         costs: seconds or bytes.
 
     Example:
-        >>> Growth((10, 20), (3.0, 5.0))(40)
+        >>> CostCurve((10, 20), (3.0, 5.0))(40)
         9.0
-        >>> round(Growth((10, 20, 40), (2.0, 5.0, 17.0))(80), 6)
+        >>> round(CostCurve((10, 20, 40), (2.0, 5.0, 17.0))(80), 6)
         65.0
     """
 
@@ -87,7 +87,7 @@ class Growth:
         return float((self._powers([n], len(fitted)) @ fitted)[0])
 
     @classmethod
-    def of(cls, measured: Sequence[tuple[int, float]]) -> Growth:
+    def of(cls, measured: Sequence[tuple[int, float]]) -> CostCurve:
         """Return the growth of (size, cost) pairs; of a size that was measured twice the mean."""
         sizes = sorted({size for size, _ in measured})
         return cls(tuple(sizes), tuple(float(np.mean([cost for n, cost in measured if n == size])) for size in sizes))

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..generators import Command, Generator, Interrupted, Model, RunContext
 from ..seeds import image_seeds
-from .forecast_clock import Growth, Spent, spent
+from .forecast_clock import CostCurve, Spent, spent
 
 __all__ = ["ModelCost", "cost_of_model"]
 
@@ -51,14 +51,14 @@ class ModelCost:
         unknown: sentences on what was not measured.
     """
 
-    fit: Growth
+    fit: CostCurve
     block: int
     draw: float
     copy: float
     model_bytes: int
     model_files: int
     checkpoint_bytes: int
-    fit_peak: Growth
+    fit_peak: CostCurve
     draw_peak: int
     ratio: float
     busy: float
@@ -223,14 +223,14 @@ class _Bench:
             with spent() as copying:
                 model.reconstruct(np.resize(drawn, (block, *self.shape)))
         return ModelCost(
-            Growth.of(self.fits),
+            CostCurve.of(self.fits),
             block,
             seconds,
             self.clock(copying),
             sum(path.stat().st_size for path in files),
             len(files),
             self.checkpoint_bytes,
-            Growth.of(self.peaks),
+            CostCurve.of(self.peaks),
             max(first.peak, copying.peak),
             self.ratio,
             self.wall / max(self.cpu, 1e-9) if self.cpu > SHORT and not self.recipe.alone else 1.0,

@@ -3,7 +3,7 @@
 A small run of the experiment is made in a temporary folder with the functions of the run itself (runs/first_shard.py,
 lab.py), one generation long. In place of the model stands one that draws nothing: it hands out real images, which a
 metric takes as long to read as those of a good model. The run is made again with twice the images until the budget is
-used up or the real number is reached; from the sizes follows what the real number costs (:class:`Growth`).
+used up or the real number is reached; from the sizes follows what the real number costs (:class:`CostCurve`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..runs.environment import provenance
 from ..runs.first_shard import first_shard
 from ..runs.prepare import split_sizes
 from ..seeds import rng_at
-from .forecast_clock import Growth, Spent, spent
+from .forecast_clock import CostCurve, Spent, spent
 
 __all__ = ["RoundCost", "cost_of_rounds"]
 
@@ -88,10 +88,10 @@ class RoundCost:
         unknown: sentences on what was not measured.
     """
 
-    seconds: dict[str, Growth]
-    disk: dict[str, Growth]
+    seconds: dict[str, CostCurve]
+    disk: dict[str, CostCurve]
     files: dict[str, int]
-    peak: Growth
+    peak: CostCurve
     report: float
     report_peak: int
     report_bytes: int
@@ -218,7 +218,7 @@ class _Rounds:
         cpu = sum(cost.cpu for run in counted for cost in run[1].values())
         wall = sum(cost.wall for run in counted for cost in run[1].values())
         return RoundCost(
-            {part: Growth.of([(run[0], self.clock(run[1][part])) for run in counted]) for part in parts},
+            {part: CostCurve.of([(run[0], self.clock(run[1][part])) for run in counted]) for part in parts},
             {part: _without_jump([(run[0], run[2][part]) for run in self.runs[-2:]]) for part in sizes},
             {part: found.files for part, found in sizes.items()},
             self._peak(counted),
@@ -230,7 +230,7 @@ class _Rounds:
             tuple(dict.fromkeys(self.unknown)),
         )
 
-    def _peak(self, counted: list[tuple[int, dict[str, Spent], dict[str, _Size]]]) -> Growth:
+    def _peak(self, counted: list[tuple[int, dict[str, Spent], dict[str, _Size]]]) -> CostCurve:
         """Return the largest memory by the number of images: as with the most that were tried, and a line from there.
 
         The slope is that between the two largest runs, and at most ``MOST_A_VALUE``, which is taken where there is one.
@@ -240,7 +240,7 @@ class _Rounds:
         last, slope = sizes[-1], float(most)
         if len(sizes) > 1:
             slope = min(max(0.0, (peaks[last] - peaks[sizes[-2]]) / (last - sizes[-2])), most)
-        return Growth((last, 2 * last), (float(peaks[last]), peaks[last] + slope * last))
+        return CostCurve((last, 2 * last), (float(peaks[last]), peaks[last] + slope * last))
 
 
 @dataclass(frozen=True)
@@ -258,11 +258,11 @@ def _size(folder: Path) -> _Size:
     return _Size(sum(path.stat().st_size for path in files) - grid, grid, len(files))
 
 
-def _without_jump(measured: list[tuple[int, _Size]]) -> Growth:
+def _without_jump(measured: list[tuple[int, _Size]]) -> CostCurve:
     """Return the growth of a folder from two sizes: all but the grid grows with the images."""
     (smaller, before), (larger, last) = measured
     if smaller == larger:
-        return Growth.of([(larger, float(last.rest + last.grid))])
+        return CostCurve.of([(larger, float(last.rest + last.grid))])
     slope = (last.rest - before.rest) / (larger - smaller)
     whole = float(last.rest + last.grid)
-    return Growth((larger, 2 * larger), (whole, whole + slope * larger))
+    return CostCurve((larger, 2 * larger), (whole, whole + slope * larger))

@@ -22,7 +22,7 @@ from imagelab.generators import RunContext
 from imagelab.regimes import Accumulate
 from imagelab.sweeps import Forecast, Limits, Point, Study, forecast_clock, forecast_models, forecast_of, refusals
 from imagelab.sweeps.forecast_account import PoolSize, pool_sizes
-from imagelab.sweeps.forecast_clock import Growth
+from imagelab.sweeps.forecast_clock import CostCurve
 from imagelab.sweeps.forecast_models import cost_of_model
 from imagelab.sweeps.forecast_schedule import Task, seconds_of_run, seconds_of_sweep
 
@@ -138,9 +138,9 @@ def test_what_does_not_fit_is_refused_with_numbers_and_what_to_change(forecast: 
 
 def test_a_cost_grows_as_it_was_measured():
     sizes = (10, 20, 40)
-    assert Growth(sizes, tuple(3 + 0.5 * n for n in sizes))(1000) == pytest.approx(503)
-    assert Growth(sizes, tuple(2 + 0.01 * n * n for n in sizes))(100) == pytest.approx(102)
-    assert Growth.of([(10, 1.0), (20, 5.0), (20, 7.0)])(20) == 6.0  # as measured, not as fitted
+    assert CostCurve(sizes, tuple(3 + 0.5 * n for n in sizes))(1000) == pytest.approx(503)
+    assert CostCurve(sizes, tuple(2 + 0.01 * n * n for n in sizes))(100) == pytest.approx(102)
+    assert CostCurve.of([(10, 1.0), (20, 5.0), (20, 7.0)])(20) == 6.0  # as measured, not as fitted
 
 
 class _Clock:
