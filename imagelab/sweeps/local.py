@@ -3,27 +3,21 @@
 Whether a point is finished is read from its run folder, never from an exit code. So the same command goes on with
 whatever was interrupted, and points that another study has finished are not run again.
 
-Points of the same data and seed have the same generation 0. The first of them makes it; the others copy it, which
-changes no byte of theirs.
+Points of the same data and seed have the same generation 0. The first of them makes it, the others copy it
+(first_images.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from ..experiment import Experiment
-from ..pool import REAL
-from ..run_folder import RunFolder
-from ..runs.branch import adopt
-from ..runs.prepare import open_run
 from ..runs.threads import default_threads, usable_cores
+from .first_images import FirstImages
 from .outcomes import Outcome, alone_with, last_words, outcome_of, why_it_ended, worth_another_try
 from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
@@ -33,8 +27,6 @@ __all__ = ["Limits", "run_local"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
-
-OWN_OF_GENERATION_0 = ("data", "images", "heldout", "tracked", "metrics", "seed")
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ class _Driver:
         self.failed: dict[str, str] = {}
         self.tries: dict[str, int] = {}
         self.alone: set[str] = set()
-        self.first = {point.name: _first_key(point.experiment) for point in study.points}
+        self.first = FirstImages(study)
         self.stopping = False
         self._weighed = 0.0
 
@@ -122,18 +114,18 @@ class _Driver:
         """Return the first point that can be started now; None for none."""
         if any(name in self.alone for name in self.running) or len(self.running) >= self.jobs:
             return None
-        first = {self.first[point.name] for point, _ in self.running.values() if not _has_first(point)}
+        at_work = [point for point, _ in self.running.values()]
         for point in waiting:
             if point.name in self.alone and (self.running or any(p.name not in self.alone for p in waiting)):
                 continue
-            if self.first[point.name] in first and not _has_first(point):
-                continue  # its generation 0 is being made
+            if self.first.being_made(point, at_work):
+                continue
             return point
         return None
 
     def _start(self, point: Point, left: int) -> None:
         try:
-            self._share_first(point)
+            self.first.take(point)
         except (ValueError, OSError) as error:
             self._fail(point, str(error))
             return
@@ -144,19 +136,6 @@ class _Driver:
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
         self.running[point.name] = point, start(words, log, point_state(point).made, environment)
         self.on_change(point, "started" if self.tries[point.name] == 1 else f"started, try {self.tries[point.name]}")
-
-    def _share_first(self, point: Point) -> None:
-        """Copy generation 0 from a run of the same data and seed, where this study has one that made it."""
-        if _has_first(point) or point.experiment.curated:
-            return
-        key = self.first[point.name]
-        for other in self.study.points:
-            if other is not point and self.first[other.name] == key and _has_first(other):
-                folder = open_run(point.experiment)
-                with folder.lock():
-                    if not folder.has(0):
-                        adopt(folder, RunFolder.open(other.experiment.folder, remake=True), 0, REAL, {})
-                return
 
     def _ended(self) -> list[Point]:
         """Take note of the processes that ended; return the points that are to be started again."""
@@ -222,20 +201,6 @@ class _Driver:
     def _outcome(self, point: Point) -> Outcome:
         state = point_state(point)
         return outcome_of(self.study, point, state, self.failed.get(point.name) or state.fault or state.state)
-
-
-def _first_key(experiment: Experiment) -> str:
-    """Return a digest of all that generation 0 depends on: data, counts, metrics, seed, reserve and blank twins."""
-    question: Mapping[str, Any] = experiment.question()
-    first = {name: question.get(name) for name in OWN_OF_GENERATION_0}
-    n = min(experiment.images, experiment.data.available(experiment.seed)["train"] or experiment.images)
-    reserve = experiment.regime.reserve(n, experiment.generations, len(experiment.roles))
-    text = json.dumps([first, reserve, bool(experiment.blank_twins), str(experiment.own_code)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _has_first(point: Point) -> bool:
-    return RunFolder(point.experiment.folder).has(0)
 
 
 def _free_memory() -> int:
