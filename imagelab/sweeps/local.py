@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ..runs.threads import default_threads, usable_cores
 from .first_images import FirstImages
@@ -23,10 +24,11 @@ from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
 from .study import Point, Study
 
-__all__ = ["Limits", "run_local"]
+__all__ = ["Limits", "run_local", "usable_gpus"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of Nvidia, of AMD, of Windows' Linux; torch is slow to ask
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Limits:
     """What the points of a study may use of a machine.
 
     Attributes:
-        jobs: points at a time; 0 for as many as the cores allow.
+        jobs: points at a time; 0 for as many as the cores allow, and on GPUs for one a GPU.
         threads: of torch, in each point; 0 for OMP_NUM_THREADS, else 1. Another number may change the last bits.
         memory_gb: for all points together; 0 for nine tenths of what the machine has free at the start.
         retries: how often a point is started again that was killed, or failed after it had made something.
@@ -60,7 +62,7 @@ def run_local(
     Args:
         study: the points.
         limits: cores, memory, tries.
-        device: torch device of every point.
+        device: torch device of every point; with "cuda", and with "auto" where there are GPUs, each point sees one GPU.
         on_change: called with a point and what happened to it, in words.
         should_stop: asked several times a second; True lets every point finish its step, save it and end.
         fail_fast: whether no other point is started after one has failed for good.
@@ -78,7 +80,10 @@ class _Driver:
     def __init__(self, study: Study, limits: Limits, device: str, on_change: Callable[[Point, str], None]):
         self.study, self.device, self.on_change = study, device, on_change
         self.threads = limits.threads or default_threads()
-        self.jobs = limits.jobs or max(1, usable_cores() // self.threads)
+        self.gpus = usable_gpus(device)
+        at_once = max(1, usable_cores() // self.threads)
+        self.jobs = limits.jobs or (min(at_once, len(self.gpus)) if self.gpus else at_once)
+        self.gpu_of: dict[str, str] = {}
         self.retries = limits.retries
         self.budget = round(limits.memory_gb * 1e9) or _free_memory() * 9 // 10
         self.running: dict[str, tuple[Point, Running]] = {}
@@ -132,6 +137,10 @@ class _Driver:
         free = max(1, self.jobs // max(1, min(self.jobs, left + 1 + len(self.running))))
         words = self.study.words(point, threads=self.threads, workers=free, device=self.device)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        if self.gpus:
+            in_use = [self.gpu_of[name] for name in self.running]
+            self.gpu_of[point.name] = min(self.gpus, key=in_use.count)
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu_of[point.name]
         log = self.study.log_of(point)
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
         self.running[point.name] = point, start(words, log, point_state(point).made, environment)
@@ -201,6 +210,21 @@ class _Driver:
     def _outcome(self, point: Point) -> Outcome:
         state = point_state(point)
         return outcome_of(self.study, point, state, self.failed.get(point.name) or state.fault or state.state)
+
+
+def usable_gpus(device: str) -> tuple[str, ...]:
+    """Return the GPUs that points are spread over, each as ``CUDA_VISIBLE_DEVICES`` names it.
+
+    Args:
+        device: torch device of the points; none are spread for "cpu", or for a certain one such as "cuda:1".
+    """
+    if device not in ("auto", "cuda") or (device == "auto" and not any(Path(file).exists() for file in DRIVERS)):
+        return ()
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(named[:count]) if named else tuple(str(index) for index in range(count))
 
 
 def _free_memory() -> int:

@@ -22,6 +22,7 @@ from imagelab.run_folder import RunFolder
 from imagelab.sweeps import Limits, Point, Study, local, point_state, run_local, values_of, with_settings
 from imagelab.sweeps.axes import is_swept
 from imagelab.sweeps.first_images import FirstImages
+from imagelab.sweeps.processes import Running
 from imagelab.sweeps.study import with_runs_of_studies
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -291,6 +292,34 @@ def test_a_killed_point_is_started_again_and_every_point_has_the_bytes_of_a_run_
     assert made == [-9, 0, 0]
     assert RunFolder.open(study.points[1].experiment.folder).provenance["device"] == "cpu"
     assert second in {path.stem for path in (study.folder / "logs").iterdir()}
+
+
+def test_each_point_sees_one_gpu_and_there_are_as_many_points_at_a_time_as_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny
+):
+    import torch
+
+    study, seen = Study.of(tiny(tmp_path / "runs"), {"seed": range(3)}), list[tuple[str, ...]]()
+    at_work: dict[str, Running] = {}
+
+    def started(words, log, before, environment):
+        for gpu, running in list(at_work.items()):
+            if running.process.poll() is not None:
+                del at_work[gpu]
+        process = subprocess.Popen(["sleep", "0.3"])
+        at_work[environment["CUDA_VISIBLE_DEVICES"]] = Running(process, log, time.monotonic(), before)
+        seen.append(tuple(at_work))
+        log.touch()
+        return at_work[environment["CUDA_VISIBLE_DEVICES"]]
+
+    monkeypatch.setattr(local, "start", started)
+    monkeypatch.setattr(local, "usable_cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-77")
+    assert [each.is_finished for each in run_local(study, device="cuda")] == [False] * 3
+    assert seen[:2] == [("3",), ("3", "GPU-77")] and all(len(gpus) <= 2 for gpus in seen) and len(seen) == 3
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert local.usable_gpus("cuda") == ("0", "1") and local.usable_gpus("cuda:1") == local.usable_gpus("cpu") == ()
 
 
 @pytest.mark.slow
