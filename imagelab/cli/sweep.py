@@ -54,6 +54,7 @@ imagelab sweep status FOLDER                 how far the points of a study are
   --jobs N               points at a time; as many as there are cores, or GPUs, if not given
   --threads N            threads of each point; OMP_NUM_THREADS, else 1, if not given
   --memory GB            for all points together; nine tenths of what is free if not given
+  --keep none            models that stay on the disk: models (all), last (of each line the newest) or none
   --retries N            how often a killed point is started again: 2
   --fail-fast            start no other point after one has failed
   --executor slurm       as one array job of a cluster; with --dry-run its script is printed, to be submitted by hand.

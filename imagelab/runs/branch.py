@@ -22,6 +22,7 @@ from ..io.untrusted import regular
 from ..pool import REAL, RESERVE
 from ..regimes import continued
 from ..run_folder import RunFolder
+from .kept_models import models_read_by
 from .prepare import split_sizes
 from .shard_files import write_npy
 
@@ -73,7 +74,8 @@ def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
         at: the last generation that is copied.
 
     Raises:
-        ValueError: if generation ``at`` of the stem is not finished, or the dataset has too few new real images.
+        ValueError: if generation ``at`` of the stem is not finished, the stem has removed a model that the branch
+            reads, or the dataset has too few new real images.
     """
     shards = [(0, REAL), *((t, line) for t in range(1, at + 1) for line in range(len(experiment.lines)))]
     for generation, line in shards:
@@ -82,7 +84,10 @@ def branch(stem: RunFolder, experiment: Experiment, at: int) -> RunFolder:
                 f"{stem.path}: generation {generation} of line {line} is not finished, so a branch at generation {at} "
                 f"is not possible. Continue the run first: imagelab resume {stem.path}"
             )
-    split_sizes(experiment)
+    n = split_sizes(experiment)["train"]
+    for line in range(len(experiment.lines)):
+        for shard in models_read_by(experiment, at + 1, line, n):
+            stem.model(*shard)
     origin = {"branched_from": _origin(stem, at)}
     folder = RunFolder.create(experiment.folder, experiment.config(), origin)
     with folder.lock():

@@ -22,7 +22,7 @@ from ..experiment import Experiment, Keep
 from ..io.manifest import MODEL
 from ..run_folder import RunFolder
 
-__all__ = ["forget_models", "models_to_keep", "remove_model", "thin_finished"]
+__all__ = ["forget_models", "models_read_by", "models_to_keep", "remove_model", "thin_finished"]
 
 
 def forget_models(experiment: Experiment, folder: RunFolder, keep: Keep) -> int:
@@ -57,7 +57,7 @@ def models_to_keep(experiment: Experiment, folder: RunFolder, keep: Keep) -> set
     until = last + (keep == "last")
     n = len(folder.initial_archive().real)
     unfinished = [(t, line) for t in range(1, until + 1) for line in lines if (t, line) not in there]
-    return newest.union(*(_read_by(experiment, t, line, n) for t, line in unfinished))
+    return newest.union(*(models_read_by(experiment, t, line, n) for t, line in unfinished))
 
 
 def remove_model(folder: RunFolder, generation: int, line: int) -> bool:
@@ -80,8 +80,15 @@ def remove_model(folder: RunFolder, generation: int, line: int) -> bool:
     return False
 
 
-def _read_by(experiment: Experiment, generation: int, line: int, n: int) -> set[tuple[int, int]]:
-    """Return the models that are read when a shard is made."""
+def models_read_by(experiment: Experiment, generation: int, line: int, n: int) -> set[tuple[int, int]]:
+    """Return the (generation, line) pairs of the models that are read when a shard is made.
+
+    Args:
+        experiment: of the run.
+        generation: of the shard.
+        line: of the shard.
+        n: images of a generation.
+    """
     here = experiment.line(line)
     read = {(generation - 1, line)} if experiment.warm_start and generation > 1 else set[tuple[int, int]]()
     if experiment.fresh_draws > 1:

@@ -292,7 +292,8 @@ class _Calibrated:
 
     def unknown(self) -> list[str]:
         """Return the sentences of all parts."""
-        return [line for each in (*self.models.values(), *self.rounds.values()) for line in each.unknown]
+        gpu = [] if self.context.device == "cpu" else ["the memory of the GPU is not forecast"]
+        return gpu + [line for each in (*self.models.values(), *self.rounds.values()) for line in each.unknown]
 
 
 def _model_key(recipe: Generator, experiment: Experiment) -> str:

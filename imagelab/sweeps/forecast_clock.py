@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def spent() -> Iterator[Spent]:
     """Measure what the block costs; the numbers are there when it has ended."""
     found = Spent()
     if sys.platform == "linux":
-        CLEAR.write_text("5")  # forget the largest memory so far, see proc(5)
+        with suppress(OSError):  # where it may not be written, the largest memory is that of the whole process
+            CLEAR.write_text("5")  # forget the largest memory so far, see proc(5)
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         yield found

@@ -20,6 +20,7 @@ from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
 from imagelab.runs.check import check_run
 from imagelab.runs.kept_models import forget_models, models_to_keep
+from imagelab.sweeps import Study
 
 
 def tiny(runs: Path, keep: Keep | None = None, **changes: object) -> Experiment:
@@ -161,6 +162,22 @@ def test_a_branch_of_a_run_without_models_has_the_same_chain(made: dict[str, Pat
     assert here and there and here.removed and here.files == there.files and here.removed == there.removed
     run(asked.model_copy(update={"regime": branched(tiny(tmp_path), asked, 2).regime}))
     assert check_run(folder.path).problems == ()
+
+
+def test_a_branch_that_reads_a_removed_model_is_refused_before_anything_is_copied(tmp_path: Path):
+    warm: dict[str, Any] = {"arms": (), "warm_start": True, "generations": 2}
+    stem = run(tiny(tmp_path, "last", **warm))
+    asked = branched(tiny(tmp_path, **warm), tiny(tmp_path / "branches", **{**warm, "generations": 3}), 1)
+    with pytest.raises(ValueError, match="gen-001/model: the run has removed this model"):
+        branch(stem, asked, 1)
+    assert not (tmp_path / "branches").exists()
+    asked = branched(tiny(tmp_path, **warm), tiny(tmp_path / "branches", **{**warm, "generations": 3}), 2)
+    assert branch(stem, asked, 2).has(2)  # the newest is kept
+
+
+def test_the_points_of_a_study_keep_what_the_study_was_told(tmp_path: Path):
+    study = Study.of(tiny(tmp_path, "last"), {"seed": [0, 1]})
+    assert study.words(study.points[1], threads=1)[-2:] == ["--keep", "last"]
 
 
 @pytest.mark.parametrize(
