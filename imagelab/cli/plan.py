@@ -204,7 +204,9 @@ def _each(left: tuple[PointCost, ...]) -> None:
 
 def _notes(forecast: Forecast) -> list[str]:
     tried, real = forecast.tried
-    share = f"measurements were tried with {tried:,} of {real:,} images" if tried < real else "measurements in full"
+    share = (
+        f"measurements were tried with {tried:,} of {real:,} images" if tried < real else "measurements with all images"
+    )
     notes = [
         f"calibrated in {forecast.calibration:.0f} s, {share}; times are those of a machine that does nothing else"
     ]

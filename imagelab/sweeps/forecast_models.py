@@ -156,7 +156,7 @@ class _Bench:
             longer = min(length, CALL_LENGTH)
             again = self.fitted(recipe.model_copy(update={"images_seen": longer}), self.noise(n))[1]
             seconds += (length - 2) * max(0.0, self.clock(again) - seconds) / (longer - 2)
-            self.unknown.append(f"{label}: the time of {length:,} training images is drawn from {longer}")
+            self.unknown.append(f"{label}: the time of {length:,} training images is extrapolated from {longer}")
         self.fits, self.peaks = [(self.images, seconds)], [(self.images, float(cost.peak))]
         return model
 
