@@ -1,0 +1,258 @@
+"""The values of a study arranged by its settings: which two make rows and columns, and a heat map of each facet.
+
+With two swept settings there is one heat map. With more, the others make facets, one heat map for each of their
+choices; beyond :data:`MOST_FACETS` choices, the cells are means over them. A cell says its value in text, so that its
+colour is an aid only; a point that is missing is hatched and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .numbers import NBSP, number
+from .palette import cividis
+from .run_view import plain
+from .study_effects import Estimated, StudyValues, mean_of
+from .study_view import StudyPoint, StudyView, spoken
+
+__all__ = [
+    "Arrangement",
+    "HeatCell",
+    "HeatMap",
+    "arranged",
+    "cell_text",
+    "estimated_cell",
+    "heat_maps",
+    "ink_on",
+    "is_number",
+    "legend",
+    "level_words",
+    "shade",
+    "why_missing",
+]
+
+MOST_FACETS = 8
+SHADES = 64
+RANGE = (0.05, 0.95)  # of cividis
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One cell.
+
+    Attributes:
+        state: "value", "missing" (hatched), or "absent": the study has no such point.
+        text: the value with its interval, or why it is missing.
+        aside: what qualifies it, such as "2 of 3 seeds"; "" for nothing.
+        style: CSS of its colours.
+        value: the value itself; None where there is none.
+    """
+
+    state: str
+    text: str
+    aside: str = ""
+    style: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One heat map.
+
+    Attributes:
+        title: the choice of the other settings; "" where there are none.
+        rows: (label, cells) in order.
+    """
+
+    title: str
+    rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which setting makes the rows, which the columns, and which choices of the others make facets.
+
+    Attributes:
+        row: the setting of the rows; None where only one setting, or none, was swept.
+        column: the setting of the columns; None where none was swept.
+        rows: its values in order; None is "not a setting of this kind".
+        columns: likewise.
+        facets: choices of the other settings, one value for each of ``others``; one empty choice where there are none.
+        others: the other settings.
+        averaged: whether the others are averaged over, because they have too many choices.
+    """
+
+    row: str | None
+    column: str | None
+    rows: tuple[str | None, ...]
+    columns: tuple[str | None, ...]
+    facets: tuple[tuple[str | None, ...], ...]
+    others: tuple[str, ...]
+    averaged: bool
+
+    def members(
+        self, study: StudyView, values: StudyValues, facet: tuple[str | None, ...], row: str | None, column: str | None
+    ) -> list[int]:
+        """Return the positions of the configurations of one cell."""
+        names = list(study.axes)
+        wanted = {} if self.averaged else dict(zip(self.others, facet, strict=True))
+        wanted |= {name: value for name, value in ((self.row, row), (self.column, column)) if name is not None}
+        places = {names.index(name): value for name, value in wanted.items()}
+        rows = enumerate(values.configurations)
+        return [k for k, each in rows if all(each[place] == value for place, value in places.items())]
+
+    def facet_words(self, facet: tuple[str | None, ...]) -> str:
+        """Return the choice of a facet in words; "" where there are no facets."""
+        short = spoken(self.others)
+        return ", ".join(f"{short[name]} {level_words(v)}" for name, v in zip(self.others, facet, strict=False))
+
+
+def arranged(study: StudyView) -> Arrangement:
+    """Return how the points of a study are laid out: the setting with the most values makes the rows."""
+    axes = list(study.axes)
+    order = sorted(axes, key=lambda name: -len(study.axes[name]))
+    row, column = (order[0], order[1]) if len(axes) > 1 else (None, axes[0] if axes else None)
+    others = tuple(name for name in axes if name not in (row, column))
+    configurations = dict.fromkeys(study.configuration(point) for point in study.points)
+    places = [axes.index(name) for name in others]
+    facets = tuple(dict.fromkeys(tuple(each[place] for place in places) for each in configurations))
+    averaged = len(facets) > MOST_FACETS
+    return Arrangement(
+        row, column, _levels(study, row), _levels(study, column), ((),) if averaged else facets, others, averaged
+    )
+
+
+def _levels(study: StudyView, name: str | None) -> tuple[str | None, ...]:
+    """Return the values of a setting, numbers in their order; last None, if some points do not have it."""
+    if name is None:
+        return (None,)
+    found = list(study.axes[name])
+    if all(map(is_number, found)):
+        found.sort(key=float)
+    lacking = any(name not in point.settings for point in study.points)
+    return (*found, None) if lacking else tuple(found)
+
+
+def is_number(text: str | None) -> bool:
+    """Whether the value of a setting is a finite number."""
+    try:
+        return text is not None and bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def level_words(value: str | None) -> str:
+    """Return the value of a setting in words; a dash where a kind does not have the setting."""
+    return "–" if value is None else plain(value, 40).replace("_", " ")
+
+
+def cell_text(found: Estimated) -> str:
+    """Return an estimate with its interval as text."""
+    return number(found.value, found.half or None)
+
+
+def estimated_cell(study: StudyView, values: StudyValues, members: Sequence[int]) -> tuple[Estimated | None, int]:
+    """Return the mean over some configurations at the seeds that have all of them, and how many seeds are planned."""
+    names = {values.configurations[k] for k in members}
+    planned = dict.fromkeys(point.seed for point in study.points if study.configuration(point) in names)
+    whole = values.known[list(members)].all(axis=0)
+    seeds = [k for k, seed in enumerate(values.seeds) if seed in planned and whole[k]]
+    if not seeds:
+        return None, len(planned)
+    weights = np.zeros(len(values.configurations))
+    weights[list(members)] = 1 / len(members)
+    return mean_of(values, weights, seeds), len(planned)
+
+
+def heat_maps(
+    study: StudyView, values: StudyValues, name: str, place: Arrangement
+) -> tuple[list[HeatMap], tuple[float, float] | None]:
+    """Return the heat maps of a study with two swept settings or more, and the ends of their colours.
+
+    Args:
+        study: the study.
+        values: the measurement at the generation that is shown.
+        name: the measurement.
+        place: which settings make rows, columns and facets.
+    """
+    found: dict[tuple[int, int, int], tuple[Estimated | None, int, list[int]]] = {}
+    for f, facet in enumerate(place.facets):
+        for r, row in enumerate(place.rows):
+            for c, column in enumerate(place.columns):
+                members = place.members(study, values, facet, row, column)
+                found[f, r, c] = (*estimated_cell(study, values, members), members) if members else (None, 0, [])
+    known = [each.value for each, _, _ in found.values() if each is not None]
+    ends = (min(known), max(known)) if known else None
+    maps = []
+    for f, facet in enumerate(place.facets):
+        rows = []
+        for r, row in enumerate(place.rows):
+            cells = [_cell(study, values, name, found[f, r, c], ends) for c in range(len(place.columns))]
+            if any(cell.state != "absent" for cell in cells):
+                rows.append((level_words(row), tuple(cells)))
+        maps.append(HeatMap("" if place.averaged else place.facet_words(facet), tuple(rows)))
+    return maps, ends
+
+
+def _cell(
+    study: StudyView,
+    values: StudyValues,
+    name: str,
+    found: tuple[Estimated | None, int, list[int]],
+    ends: tuple[float, float] | None,
+) -> HeatCell:
+    estimated, planned, members = found
+    if not members:
+        return HeatCell("absent", "–")
+    if estimated is None or ends is None:
+        names = {values.configurations[k] for k in members}
+        points = [point for point in study.points if study.configuration(point) in names]
+        reasons = dict.fromkeys(why_missing(study, point, name) for point in points)
+        return HeatCell("missing", "missing", "; ".join(filter(None, reasons)))
+    low, high = ends
+    position = (estimated.value - low) / (high - low) if high > low else 0.5
+    colour = shade(position)
+    aside = f"{estimated.used} of {planned} seeds" if estimated.used < planned else ""
+    style = f"background:{colour};color:{ink_on(colour)}"
+    return HeatCell("value", cell_text(estimated), aside, style, estimated.value)
+
+
+def why_missing(study: StudyView, point: StudyPoint, name: str) -> str:
+    """Return why a point has no value of a measurement at the generation of the primary outcome; "" if it has one."""
+    generation = study.target(point)
+    if point.run is not None and point.run.at(name, generation) is not None:
+        return ""
+    if point.run is not None and generation > point.generations:
+        return f"has {point.generations} generations"
+    if point.run is not None:
+        rows = [m for m in point.run.measurements if m.name == name and m.generation == generation and m.value is None]
+        if rows:
+            return plain(rows[0].missing, 120)
+        if point.run.last >= generation:
+            return f"not measured at generation {generation}"
+    made = f"generation {point.run.last} of {point.generations}" if point.run is not None else ""
+    return "; ".join(filter(None, [made, plain(point.why, 120)]))
+
+
+def shade(position: float) -> str:
+    """Return the colour of cividis at a position from 0 to 1, as #rrggbb."""
+    return cividis(SHADES, *RANGE)[round(min(max(position, 0.0), 1.0) * (SHADES - 1))]
+
+
+def ink_on(colour: str) -> str:
+    """Return black or white, whichever stands out more on a colour; its contrast is 4.5 or more on any colour."""
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "#ffffff"
+
+
+def legend(ends: tuple[float, float]) -> tuple[str, list[str]]:
+    """Return the CSS gradient of the colours and the texts of its lower end, middle and upper end."""
+    low, high = ends
+    step = (high - low) / 20
+    texts = [number(each, step).partition(NBSP)[0] if step else number(each) for each in (low, (low + high) / 2, high)]
+    return f"linear-gradient(to right, {', '.join(cividis(9, *RANGE))})", texts

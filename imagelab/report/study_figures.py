@@ -1,0 +1,240 @@
+"""The figures of a study: the effects, the response to one setting, and the course of every point."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from .curves import line_colour
+from .numbers import NBSP, number
+from .run_view import Run, plain
+from .study_cells import Arrangement, cell_text, estimated_cell, is_number, level_words
+from .study_effects import Effect, StudyValues
+from .study_view import StudyPoint, StudyView, spoken
+from .svg import INK, MUTED, RULE, themed_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["StudyFigure", "course_figures", "effect_words", "effects_figure", "response_figure"]
+
+WIDTH = 10.4  # inches
+MOST_COLUMNS = 6  # plots in a row
+WIDE_RATIO = 30  # of the values of a setting: from here on its axis is logarithmic
+
+StudyFigure = tuple[str, Markup, str]
+"""Title, inline SVG, alternative text."""
+
+
+def effect_words(effect: Effect, short: dict[str, str], base: bool = True) -> str:
+    """Return which difference an effect is, such as "regime: accumulate − replace"."""
+    words = f"{short[effect.axis]}: {level_words(effect.value)}"
+    return f"{words} − {level_words(effect.base)}" if base else words
+
+
+def effects_figure(study: StudyView, found: Sequence[Effect], unit: str) -> StudyFigure | None:
+    """Draw the effects as points with intervals around 0; None where there are none."""
+    from matplotlib.figure import Figure
+
+    if not found:
+        return None
+    short = spoken(list(study.axes))
+    figure = Figure(figsize=(8.6, 0.75 + 0.42 * len(found)))
+    bottom = 0.52 / (0.75 + 0.42 * len(found))
+    axes = figure.add_axes((0.36, bottom, 0.40, 0.98 - bottom))
+    _quiet(axes)
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=INK, linewidth=1.0, linestyle=(0, (5, 3)))
+    told = []
+    for order, effect in enumerate(found):
+        y, each, colour = -order, effect.estimated, line_colour(0)
+        wide, narrow = each.half, each.trainings if each.scope == "seeds" else None
+        for half, width in ((wide, 1.6), (narrow, 4.0)):
+            if half is not None:
+                axes.plot([each.value - half, each.value + half], [y, y], color=colour, linewidth=width)
+        axes.plot([each.value], [y], color=colour, marker="o", markersize=7)
+        words = plain(effect_words(effect, short), 44)
+        place = axes.get_yaxis_transform()
+        axes.text(-0.03, y, words, transform=place, ha="right", va="center", color=INK, fontsize=10)
+        axes.text(1.03, y, cell_text(each), transform=place, ha="left", va="center", color=INK, fontsize=10)
+        told.append(f"{words}: {cell_text(each)}")
+    axes.set_yticks([])
+    axes.set_ylim(-len(found) + 0.4, 0.6)
+    axes.margins(x=0.08)
+    axes.set_xlabel(plain(f"difference, {unit}" if unit else "difference", 60), color=MUTED, fontsize=10)
+    return "", Markup(themed_svg(figure, "study-effects")), f"Differences with 95 % intervals. {'; '.join(told)}."
+
+
+def response_figure(study: StudyView, values: StudyValues, place: Arrangement, axis: str) -> StudyFigure | None:
+    """Draw the values of one swept setting: a line where they are numbers, points otherwise; None for no value."""
+    from matplotlib.figure import Figure
+
+    assert place.column is not None
+    found = []
+    for level in place.columns:
+        members = place.members(study, values, place.facets[0], None, level)
+        estimated = estimated_cell(study, values, members)[0]
+        if estimated is not None:
+            singles = values.value[list(members)].ravel()
+            found.append((level, estimated, singles[np.isfinite(singles)]))
+    if not found:
+        return None
+    numeric = all(is_number(level) for level, _, _ in found) and len(found) > 1
+    x = [float(level or 0) for level, _, _ in found] if numeric else list(range(len(found)))
+    figure = Figure(figsize=(7.6, 3.6))
+    axes = figure.add_axes((0.11, 0.16, 0.86, 0.80))
+    _quiet(axes)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    y = [each.value for _, each, _ in found]
+    if numeric:
+        axes.plot(x, y, color=line_colour(0), linewidth=1.6)
+        if min(x) > 0 and max(x) / min(x) >= WIDE_RATIO:
+            axes.set_xscale("log")
+        axes.set_xticks(x, [level_words(level) for level, _, _ in found])
+        axes.minorticks_off()
+    else:
+        axes.set_xticks(x, [plain(level_words(level), 18) for level, _, _ in found])
+        axes.set_xlim(-0.5, len(found) - 0.5)
+    for here, (_, each, singles) in zip(x, found, strict=True):
+        if len(singles) > 1:
+            axes.plot([here] * len(singles), singles, "o", color=MUTED, markersize=3.5, alpha=0.8)
+        axes.errorbar([here], [each.value], each.half, color=line_colour(0), marker="o", markersize=7, elinewidth=1.6)
+    axes.set_xlabel(spoken([place.column])[place.column], color=MUTED, fontsize=10)
+    axes.set_ylabel(plain(axis, 50), color=MUTED, fontsize=10)
+    told = "; ".join(f"{level_words(level)}: {cell_text(each)}" for level, each, _ in found)
+    return "", Markup(themed_svg(figure, "study-response")), f"{spoken([place.column])[place.column]}: {told}."
+
+
+def course_figures(
+    study: StudyView, values: StudyValues, place: Arrangement, name: str, axis: str
+) -> list[StudyFigure]:
+    """Draw the course of a measurement over the generations for every point: small plots with the same axes.
+
+    Rows and columns are those of the heat map; settings that it averages over share a plot. Thin: one run; thick: the
+    mean over the runs of a plot at the generations that all of them have.
+    """
+    cells: list[tuple[str, list[tuple[str, list[StudyPoint]]]]] = []
+    for facet in place.facets:
+        members = [
+            (_cell_words(place, row, column), _points(study, values, place.members(study, values, facet, row, column)))
+            for row in place.rows
+            for column in place.columns
+        ]
+        cells.append((place.facet_words(facet), [(words, points) for words, points in members if points]))
+    runs = [p.run for _, each in cells for _, points in each for p in points if p.run is not None]
+    known = [m.value for run in runs for m in run.series(name) if m.value is not None]
+    known += [m.value for run in runs if (m := run.real(name)) is not None and m.value is not None]
+    if not known:
+        return []
+    room = (max(known) - min(known)) * 0.06 or abs(max(known)) * 0.1 or 1.0
+    limits = min(known) - room, max(known) + room
+    columns = len(place.columns) if place.row is not None and len(place.columns) <= MOST_COLUMNS else 4
+    last = max(point.generations for point in study.points)
+    return [
+        (words, *_course(each, name, axis, columns, limits, last, order))
+        for order, (words, each) in enumerate(cells)
+        if each
+    ]
+
+
+def _points(study: StudyView, values: StudyValues, members: Sequence[int]) -> list[StudyPoint]:
+    names = {values.configurations[k] for k in members}
+    return [point for point in study.points if study.configuration(point) in names]
+
+
+def _cell_words(place: Arrangement, row: str | None, column: str | None) -> str:
+    named = [(name, value) for name, value in ((place.row, row), (place.column, column)) if name is not None]
+    short = spoken([name for name, _ in named])
+    parts = [level_words(v) if not is_number(v) else f"{short[name]} {level_words(v)}" for name, v in named]
+    return plain(", ".join(part for part in parts if part != "–"), 40) or "all points"
+
+
+def _course(
+    cells: Sequence[tuple[str, list[StudyPoint]]],
+    name: str,
+    axis: str,
+    columns: int,
+    limits: tuple[float, float],
+    last: int,
+    order: int,
+) -> tuple[Markup, str]:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    columns = max(1, min(columns, len(cells)))
+    rows = math.ceil(len(cells) / columns)
+    high = 1.75 * rows + 0.35
+    figure = Figure(figsize=(WIDTH if columns > 2 else WIDTH * columns / 3, high))
+    figure.subplots_adjust(0.85 / figure.get_size_inches()[0], 0.45 / high, 0.99, 1 - 0.28 / high, 0.10, 0.42)
+    told = []
+    for k, (words, points) in enumerate(cells):
+        axes = figure.add_subplot(rows, columns, k + 1)
+        _quiet(axes)
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
+        axes.set_ylim(*limits)
+        axes.set_xlim(-0.2, last + 0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.set_title(words, fontsize=10, loc="left", color=INK)
+        axes.tick_params(labelsize=9, labelleft=k % columns == 0, labelbottom=k >= len(cells) - columns)
+        if k % columns == 0 and (k // columns) == (rows - 1) // 2:
+            axes.set_ylabel(plain(axis, 26), color=MUTED, fontsize=9)
+        if k >= len(cells) - columns:
+            axes.set_xlabel("generation", color=MUTED, fontsize=9)
+        told.append(f"{words}: {_curves(axes, points, name)}")
+    key = f"study-course-{order}"
+    return Markup(themed_svg(figure, re.sub(r"\W", "-", key))), f"Course over the generations. {'; '.join(told)}."
+
+
+def _curves(axes: Axes, points: Sequence[StudyPoint], name: str) -> str:
+    """Draw the runs of one plot; return where their mean ends."""
+    runs = [point.run for point in points if point.run is not None]
+    reals = [m.value for run in runs if (m := run.real(name)) is not None and m.value is not None]
+    if reals:
+        axes.axhline(float(np.mean(reals)), color=INK, linewidth=1.0, linestyle=(0, (5, 3)))
+    series = [_series(run, name) for run in runs]
+    series = [each for each in series if len(each) > 1]
+    colour = line_colour(0)
+    for each in series:
+        single = len(series) == 1
+        axes.plot(list(each), list(each.values()), color=colour, linewidth=2.0 if single else 0.8, alpha=1 if single else 0.6)
+        if max(each) < max(point.generations for point in points):
+            axes.plot([max(each)], [each[max(each)]], marker="x", color=INK, markersize=6)
+    lacking = len(points) - len(series)
+    if lacking:
+        words = f"{lacking} of {len(points)} missing" if series else "missing"
+        axes.text(0.97, 0.06, words, transform=axes.transAxes, ha="right", color=MUTED, fontsize=8.5, style="italic")
+    if not series:
+        axes.add_patch(_hatched(axes))
+        return "missing"
+    shared = sorted(set.intersection(*(set(each) for each in series)))
+    mean = [float(np.mean([each[t] for each in series])) for t in shared]
+    if len(series) > 1:
+        axes.plot(shared, mean, color=colour, linewidth=2.2)
+    return f"{number(mean[-1])} at generation {shared[-1]}".replace(NBSP, " ")
+
+
+def _series(run: Run, name: str) -> dict[int, float]:
+    real = run.real(name)
+    found = {m.generation: float(m.value) for m in run.series(name) if m.value is not None}
+    return {**({0: float(real.value)} if real is not None and real.value is not None else {}), **found}
+
+
+def _hatched(axes: Axes):  # noqa: ANN202 - of matplotlib
+    from matplotlib.patches import Rectangle
+
+    look = {"facecolor": "none", "edgecolor": RULE, "hatch": "////", "linewidth": 0, "zorder": 0}
+    return Rectangle((0, 0), 1, 1, transform=axes.transAxes, **look)
+
+
+def _quiet(axes: Axes) -> None:
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(RULE)
+    axes.tick_params(colors=MUTED, labelsize=10, length=3, width=0.8)
+    axes.set_axisbelow(True)
