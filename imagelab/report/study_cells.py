@@ -24,12 +24,14 @@ __all__ = [
     "HeatMap",
     "arranged",
     "cell_text",
+    "choice_words",
     "estimated_cell",
     "heat_maps",
     "ink_on",
     "is_number",
     "legend",
     "level_words",
+    "named_choice",
     "shade",
     "why_missing",
 ]
@@ -71,69 +73,94 @@ class HeatMap:
     rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
 
 
+Choice = tuple[str | None, ...]
+"""A value for each of some settings; None for a setting that a kind does not have."""
+
+
 @dataclass(frozen=True)
 class Arrangement:
-    """Which setting makes the rows, which the columns, and which choices of the others make facets.
+    """Which settings make the rows, which the columns, and which choices of the others make facets.
+
+    A setting that only one kind has goes with its kind: "replace", "mix, real fraction 0.1", "mix, real fraction 0.3"
+    are choices of two settings that make one row or column each.
 
     Attributes:
-        row: the setting of the rows; None where only one setting, or none, was swept.
-        column: the setting of the columns; None where none was swept.
-        rows: its values in order; None is "not a setting of this kind".
+        row: the settings of the rows; () where only one setting, or none, was swept.
+        column: the settings of the columns; () where none was swept.
+        rows: their choices in order.
         columns: likewise.
-        facets: choices of the other settings, one value for each of ``others``; one empty choice where there are none.
+        facets: choices of the other settings; one empty choice where there are none.
         others: the other settings.
         averaged: whether the others are averaged over, because they have too many choices.
     """
 
-    row: str | None
-    column: str | None
-    rows: tuple[str | None, ...]
-    columns: tuple[str | None, ...]
-    facets: tuple[tuple[str | None, ...], ...]
+    row: tuple[str, ...]
+    column: tuple[str, ...]
+    rows: tuple[Choice, ...]
+    columns: tuple[Choice, ...]
+    facets: tuple[Choice, ...]
     others: tuple[str, ...]
     averaged: bool
 
-    def members(
-        self, study: StudyView, values: StudyValues, facet: tuple[str | None, ...], row: str | None, column: str | None
-    ) -> list[int]:
+    def members(self, study: StudyView, values: StudyValues, facet: Choice, row: Choice, column: Choice) -> list[int]:
         """Return the positions of the configurations of one cell."""
-        names = list(study.axes)
-        wanted = {} if self.averaged else dict(zip(self.others, facet, strict=True))
-        wanted |= {name: value for name, value in ((self.row, row), (self.column, column)) if name is not None}
-        places = {names.index(name): value for name, value in wanted.items()}
+        wanted = dict(zip((*self.row, *self.column), (*row, *column), strict=True))
+        wanted |= {} if self.averaged else dict(zip(self.others, facet, strict=True))
+        places = {list(study.axes).index(name): value for name, value in wanted.items()}
         rows = enumerate(values.configurations)
         return [k for k, each in rows if all(each[place] == value for place, value in places.items())]
 
-    def facet_words(self, facet: tuple[str | None, ...]) -> str:
+    def facet_words(self, facet: Choice) -> str:
         """Return the choice of a facet in words; "" where there are no facets."""
-        short = spoken(self.others)
-        return ", ".join(f"{short[name]} {level_words(v)}" for name, v in zip(self.others, facet, strict=False))
+        return "" if self.averaged else named_choice(self.others, facet)
 
 
 def arranged(study: StudyView) -> Arrangement:
     """Return how the points of a study are laid out: the setting with the most values makes the rows."""
-    axes = list(study.axes)
-    order = sorted(axes, key=lambda name: -len(study.axes[name]))
-    row, column = (order[0], order[1]) if len(axes) > 1 else (None, axes[0] if axes else None)
-    others = tuple(name for name in axes if name not in (row, column))
-    configurations = dict.fromkeys(study.configuration(point) for point in study.points)
+    axes, groups = list(study.axes), _with_their_kind(study)
+    choices = {group: _choices(study, group) for group in groups}
+    order = sorted(groups, key=lambda group: -len(choices[group]))
+    row, column = (order[0], order[1]) if len(order) > 1 else ((), order[0] if order else ())
+    others = tuple(name for group in groups if group not in (row, column) for name in group)
     places = [axes.index(name) for name in others]
+    configurations = dict.fromkeys(study.configuration(point) for point in study.points)
     facets = tuple(dict.fromkeys(tuple(each[place] for place in places) for each in configurations))
     averaged = len(facets) > MOST_FACETS
-    return Arrangement(
-        row, column, _levels(study, row), _levels(study, column), ((),) if averaged else facets, others, averaged
-    )
+    rows, columns = (choices.get(group, ((),)) for group in (row, column))
+    return Arrangement(row, column, rows, columns, ((),) if averaged else facets, others, averaged)
 
 
-def _levels(study: StudyView, name: str | None) -> tuple[str | None, ...]:
-    """Return the values of a setting, numbers in their order; last None, if some points do not have it."""
-    if name is None:
-        return (None,)
-    found = list(study.axes[name])
-    if all(map(is_number, found)):
-        found.sort(key=float)
-    lacking = any(name not in point.settings for point in study.points)
-    return (*found, None) if lacking else tuple(found)
+def _with_their_kind(study: StudyView) -> list[tuple[str, ...]]:
+    """Return the swept settings, those that not all points have together with the kind that brings them."""
+    groups = {name: [name] for name in study.axes}
+    for name in study.axes:
+        lacking = any(name not in point.settings for point in study.points)
+        kinds = [k for k in study.axes if k.endswith(".kind") and name.startswith(k.removesuffix("kind")) and k != name]
+        if lacking and kinds:
+            groups[max(kinds, key=len)].append(name)
+            del groups[name]
+    return [tuple(group) for group in groups.values()]
+
+
+def _choices(study: StudyView, group: tuple[str, ...]) -> tuple[Choice, ...]:
+    """Return the choices of some settings that points have: numbers in their order, others as they were given."""
+    found = dict.fromkeys(tuple(point.settings.get(name) for name in group) for point in study.points)
+    if len(group) == 1 and all(each == (None,) or is_number(each[0]) for each in found):
+        return tuple(sorted(found, key=lambda each: (each[0] is None, float(each[0] or 0))))
+    return tuple(found)
+
+
+def choice_words(names: Sequence[str], choice: Choice) -> str:
+    """Return a choice without the name of its first setting: "mix, real fraction 0.1", "24"."""
+    short = spoken(names)
+    rest = [f"{short[name]} {level_words(v)}" for name, v in zip(names[1:], choice[1:], strict=True) if v is not None]
+    return ", ".join([*([level_words(choice[0])] if choice else []), *rest])
+
+
+def named_choice(names: Sequence[str], choice: Choice) -> str:
+    """Return a choice with the names of its settings: "regime mix, real fraction 0.1, components 24"."""
+    short = spoken(names)
+    return ", ".join(f"{short[name]} {level_words(v)}" for name, v in zip(names, choice, strict=True) if v is not None)
 
 
 def is_number(text: str | None) -> bool:
@@ -154,12 +181,23 @@ def cell_text(found: Estimated) -> str:
     return number(found.value, found.half or None)
 
 
+def _finer_text(found: Estimated) -> str:
+    """Return the same with the digits of its narrowest interval: cells are compared with each other, and vary alike."""
+    steps = [half for half in (found.seeds, found.trainings, found.images) if half]
+    plainer = cell_text(found)
+    if not steps or found.half is None or "×" in plainer:
+        return plainer
+    value = number(found.value, min(steps)).partition(NBSP)[0]
+    decimals = len(value.partition(".")[2])
+    return f"{value}{NBSP}±{NBSP}{found.half:,.{decimals}f}"
+
+
 def estimated_cell(study: StudyView, values: StudyValues, members: Sequence[int]) -> tuple[Estimated | None, int]:
     """Return the mean over some configurations at the seeds that have all of them, and how many seeds are planned."""
     names = {values.configurations[k] for k in members}
     planned = dict.fromkeys(point.seed for point in study.points if study.configuration(point) in names)
-    whole = values.known[list(members)].all(axis=0)
-    seeds = [k for k, seed in enumerate(values.seeds) if seed in planned and whole[k]]
+    whole = np.flatnonzero(values.known[list(members)].all(axis=0)).tolist()
+    seeds = [k for k in whole if values.seeds[k] in planned]
     if not seeds:
         return None, len(planned)
     weights = np.zeros(len(values.configurations))
@@ -192,7 +230,7 @@ def heat_maps(
         for r, row in enumerate(place.rows):
             cells = [_cell(study, values, name, found[f, r, c], ends) for c in range(len(place.columns))]
             if any(cell.state != "absent" for cell in cells):
-                rows.append((level_words(row), tuple(cells)))
+                rows.append((choice_words(place.row, row), tuple(cells)))
         maps.append(HeatMap("" if place.averaged else place.facet_words(facet), tuple(rows)))
     return maps, ends
 
@@ -217,7 +255,7 @@ def _cell(
     colour = shade(position)
     aside = f"{estimated.used} of {planned} seeds" if estimated.used < planned else ""
     style = f"background:{colour};color:{ink_on(colour)}"
-    return HeatCell("value", cell_text(estimated), aside, style, estimated.value)
+    return HeatCell("value", _finer_text(estimated), aside, style, estimated.value)
 
 
 def why_missing(study: StudyView, point: StudyPoint, name: str) -> str:

@@ -98,7 +98,10 @@ def _of_point(point: StudyPoint) -> Iterator[list[Any]]:
 
 
 def _row(run: Run, m: Measurement, chain: str, role: int) -> list[Any]:
-    images, repeated = m.interval or ("", ""), (m.generation > 0 and m.between is not None and repetition(m)) or ("", "")
+    images, repeated = (
+        m.interval or ("", ""),
+        (m.generation > 0 and m.between is not None and repetition(m)) or ("", ""),
+    )
     source = "" if m.between is None else "its trainings" if replicated(m) else "table of other runs"
     numbers = [m.value, m.stderr, *images, m.between, m.between_df, source, *repeated]
     model = plain(run.label(REAL if m.line == REAL else role, 80))

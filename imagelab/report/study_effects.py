@@ -4,21 +4,21 @@ A configuration g is one choice of all swept settings but the seed. y_gs is a me
 the mean over the trainings (chains) of that run. Runs of one seed begin with the same real images. An effect of a
 setting, b instead of a, is a contrast of configurations that are alike in every other setting that both have:
 
-    D_s = sum_g w_g y_gs,   sum over the b of w = 1, over the a of w = -1;      estimate = mean of D_s over the seeds. (1)
+    D_s = sum_g w_g y_gs,   sum over the b of w = 1, over the a of w = -1;   the estimate is the mean over S seeds. (1)
 
 So what a seed does to all configurations alike cancels. Pairs that are incomplete are left out such that every seed
 averages the same pairs. Three intervals hold three kinds of error:
 
     seeds       Student's t over the D_s: other real images, other trainings, other images drawn. Needs two seeds.
     trainings   sum_gs w_g^2 sd_gs^2 / (R_gs S^2), sd_gs the standard deviation between the R_gs trainings of a run
-                (evaluation/chains.py), degrees of freedom by Satterthwaite: other trainings on these real images.
+                at this generation, degrees of freedom by Satterthwaite: other trainings on these real images.
     images      the same sum of the errors of the images of each run: other images of the same models. No interval
                 over trainings is known where a run has one training and there is one seed.
 
 As a check, the mixed-effects estimate: a random intercept for each seed, one mean for each configuration, one residual
 variance for all. With complete seeds, restricted maximum likelihood gives in closed form
 
-    s^2 = SS / ((G - 1)(S - 1)),   SS of y_gs - y_g. - y_.s + y_..,   error = s sqrt(sum_g w_g^2 / S),   df (G - 1)(S - 1). (2)
+    s^2 = sum (y_gs - y_g. - y_.s + y_..)^2 / df,   df = (G - 1)(S - 1),   error = s sqrt(sum_g w_g^2 / S).          (2)
 
 It has more degrees of freedom than t over seeds, if all configurations scatter alike. They often do not: a loop that
 collapses scatters more. Therefore it is a check here and not the result. Simulated coverage, nominal 95 %, four
@@ -100,8 +100,8 @@ class StudyValues:
             if m is None or m.value is None:
                 continue
             place = rows.index(study.configuration(point)), study.seeds.index(point.seed)
-            known = [np.nan if each is None else each for each in (m.value, m.stderr, m.between)]
-            table[:, *place] = [*known, np.inf if m.between_df is None else m.between_df, m.chains]
+            spread, df, chains = _between(point, m)
+            table[:, *place] = [m.value, np.nan if m.stderr is None else m.stderr, spread, df, chains]
         return cls(rows, study.seeds, *table)
 
     @property
@@ -113,6 +113,18 @@ class StudyValues:
 def measured_at(point: StudyPoint, name: str, generation: int) -> Measurement | None:
     """Return a measurement of the main model of a point; None where it is not there."""
     return None if point.run is None else point.run.at(name, generation)
+
+
+def _between(point: StudyPoint, m: Measurement) -> tuple[float, float, int]:
+    """Return the standard deviation between the trainings of a run, its degrees of freedom, and their number.
+
+    It is that of the values themselves. Of one training, it is estimated from other runs (evaluation/chains.py).
+    """
+    rows = [] if point.run is None else point.run.chains(m.name, 0)
+    values = [each.value for row in rows for each in row if each.generation == m.generation and each.value is not None]
+    if len(values) > 1:
+        return float(np.std(values, ddof=1)), len(values) - 1.0, len(values)
+    return (np.nan if m.between is None else m.between), np.inf, 1
 
 
 @dataclass(frozen=True)
@@ -245,7 +257,7 @@ def mean_of(values: StudyValues, weights: np.ndarray, seeds: Sequence[int]) -> E
         seeds: positions of the seeds.
     """
     rows = np.flatnonzero(weights)
-    part = np.ix_(rows, list(seeds))
+    part = _block(rows, seeds)
     own = weights[rows]
     differences = own @ values.value[part]
     errors: list[tuple[float, float | None]] = []
@@ -261,6 +273,11 @@ def mean_of(values: StudyValues, weights: np.ndarray, seeds: Sequence[int]) -> E
         error = float(over_images(own, values.images[part]))
         halves["images"] = float(_t95(np.array(np.inf))) * error
     return Estimated(float(differences.mean()), **halves, used=len(seeds), error=errors[0] if errors else None)
+
+
+def _block(rows: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of a block of rows and columns of a table."""
+    return rows[:, None], np.array(columns, int)[None, :]
 
 
 def effects(study: StudyView, values: StudyValues) -> list[Effect]:
@@ -281,9 +298,7 @@ def effects(study: StudyView, values: StudyValues) -> list[Effect]:
             found += [] if each is None else [each]
     tested = [_p(each.estimated) for each in found]
     ranks = iter(holm([p for p in tested if p is not None]))
-    return [
-        each if p is None else replace(each, p=next(ranks)) for each, p in zip(found, tested, strict=True)
-    ]
+    return [each if p is None else replace(each, p=next(ranks)) for each, p in zip(found, tested, strict=True)]
 
 
 def _planned(study: StudyView, values: StudyValues) -> np.ndarray:
@@ -300,9 +315,7 @@ def _p(estimated: Estimated) -> float | None:
     return 2 * improbable(sigmas(abs(estimated.value), *estimated.error))
 
 
-def _effect(
-    values: StudyValues, planned: np.ndarray, place: int, axis: str, levels: tuple[str, str]
-) -> Effect | None:
+def _effect(values: StudyValues, planned: np.ndarray, place: int, axis: str, levels: tuple[str, str]) -> Effect | None:
     pairs = _pairs(values.configurations, place, levels)
     whole = np.array([planned[[*left, *right]].all(axis=0) for left, right in pairs]).reshape(len(pairs), -1)
     there = np.array([values.known[[*left, *right]].all(axis=0) for left, right in pairs]).reshape(len(pairs), -1)
@@ -315,9 +328,9 @@ def _effect(
         alone = np.zeros(len(weights))
         alone[list(pairs[each][0])] -= 1 / len(pairs[each][0])
         alone[list(pairs[each][1])] += 1 / len(pairs[each][1])
-        apart.append(float((alone[alone != 0] @ values.value[np.ix_(np.flatnonzero(alone), seeds)]).mean()))
+        apart.append(float((alone[alone != 0] @ values.value[_block(np.flatnonzero(alone), seeds)]).mean()))
         weights += alone / len(chosen)
-    used = np.ix_(np.flatnonzero(weights), seeds)
+    used = _block(np.flatnonzero(weights), seeds)
     sd, own = values.between[used], bool((values.chains[used] > 1).all())
     return Effect(
         axis,
@@ -339,7 +352,7 @@ def _mixed(values: StudyValues, weights: np.ndarray, seeds: Sequence[int]) -> fl
     rows = np.flatnonzero(values.known[:, list(seeds)].all(axis=1))
     if len(seeds) < 2 or len(rows) < 3:
         return None
-    return float(mixed(values.value[np.ix_(rows, list(seeds))], weights[rows]))
+    return float(mixed(values.value[_block(rows, seeds)], weights[rows]))
 
 
 def _pairs(
@@ -362,11 +375,10 @@ def _pairs(
 def _rectangle(there: np.ndarray) -> tuple[list[int], list[int]]:
     """Return rows and columns of bool [P,S] that are complete together; what lacks the largest share goes first."""
     rows, columns = list(range(len(there))), list(range(there.shape[1]))
-    while rows and columns and not (part := there[np.ix_(rows, columns)]).all():
+    while rows and columns and not (part := there[_block(np.array(rows), columns)]).all():
         lacking = 1 - part.mean(axis=1), 1 - part.mean(axis=0)
         if lacking[0].max() >= lacking[1].max():
             del rows[int(lacking[0].argmax())]
         else:
             del columns[int(lacking[1].argmax())]
     return rows, columns
-

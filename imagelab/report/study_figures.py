@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +13,23 @@ from markupsafe import Markup
 from .curves import line_colour
 from .numbers import NBSP, number
 from .run_view import Run, plain
-from .study_cells import Arrangement, cell_text, estimated_cell, is_number, level_words
+from .study_cells import (
+    Arrangement,
+    Choice,
+    cell_text,
+    choice_words,
+    estimated_cell,
+    is_number,
+    level_words,
+    named_choice,
+)
 from .study_effects import Effect, StudyValues
 from .study_view import StudyPoint, StudyView, spoken
-from .svg import INK, MUTED, RULE, themed_svg
+from .svg import INK, MUTED, PAPER, RULE, themed_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Rectangle
 
 __all__ = ["StudyFigure", "course_figures", "effect_words", "effects_figure", "response_figure"]
 
@@ -27,8 +37,22 @@ WIDTH = 10.4  # inches
 MOST_COLUMNS = 6  # plots in a row
 WIDE_RATIO = 30  # of the values of a setting: from here on its axis is logarithmic
 
-StudyFigure = tuple[str, Markup, str]
-"""Title, inline SVG, alternative text."""
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """One figure.
+
+    Attributes:
+        title: which facet it is of; "" for none.
+        svg: inline SVG.
+        alt: the same as text.
+        columns: plots side by side.
+    """
+
+    title: str
+    svg: Markup
+    alt: str
+    columns: int = 1
 
 
 def effect_words(effect: Effect, short: dict[str, str], base: bool = True) -> str:
@@ -44,48 +68,51 @@ def effects_figure(study: StudyView, found: Sequence[Effect], unit: str) -> Stud
     if not found:
         return None
     short = spoken(list(study.axes))
-    figure = Figure(figsize=(8.6, 0.75 + 0.42 * len(found)))
-    bottom = 0.52 / (0.75 + 0.42 * len(found))
-    axes = figure.add_axes((0.36, bottom, 0.40, 0.98 - bottom))
+    high = 0.62 + 0.62 * len(found)
+    figure = Figure(figsize=(5.4, high))
+    axes = figure.add_axes((0.03, 0.56 / high, 0.94, 1 - 0.58 / high))
     _quiet(axes)
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=1.0, linestyle=(0, (5, 3)))
-    told = []
+    told, place = [], axes.get_yaxis_transform()
     for order, effect in enumerate(found):
         y, each, colour = -order, effect.estimated, line_colour(0)
         wide, narrow = each.half, each.trainings if each.scope == "seeds" else None
-        for half, width in ((wide, 1.6), (narrow, 4.0)):
+        for half, width, depth in ((narrow, 7.0, 0.4), (wide, 1.8, 1.0)):
             if half is not None:
-                axes.plot([each.value - half, each.value + half], [y, y], color=colour, linewidth=width)
+                span = [each.value - half, each.value + half]
+                axes.plot(span, [y, y], color=colour, linewidth=width, alpha=depth, solid_capstyle="butt")
         axes.plot([each.value], [y], color=colour, marker="o", markersize=7)
         words = plain(effect_words(effect, short), 44)
-        place = axes.get_yaxis_transform()
-        axes.text(-0.03, y, words, transform=place, ha="right", va="center", color=INK, fontsize=10)
-        axes.text(1.03, y, cell_text(each), transform=place, ha="left", va="center", color=INK, fontsize=10)
+        for x, side, text in ((0, "left", words), (1, "right", cell_text(each))):
+            ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
+            look = {"va": "center", "color": INK, "fontsize": 9.5, "bbox": ground}
+            axes.text(x, y + 0.3, text, transform=place, ha=side, **look)
         told.append(f"{words}: {cell_text(each)}")
     axes.set_yticks([])
-    axes.set_ylim(-len(found) + 0.4, 0.6)
-    axes.margins(x=0.08)
-    axes.set_xlabel(plain(f"difference, {unit}" if unit else "difference", 60), color=MUTED, fontsize=10)
-    return "", Markup(themed_svg(figure, "study-effects")), f"Differences with 95 % intervals. {'; '.join(told)}."
+    axes.set_ylim(-len(found) + 0.65, 0.6)
+    axes.margins(x=0.05)
+    axes.set_xlabel(plain(f"difference, {unit}" if unit else "difference", 60), color=MUTED, fontsize=9.5)
+    return StudyFigure(
+        "", Markup(themed_svg(figure, "study-effects")), f"Differences with 95 % intervals. {'; '.join(told)}.", 1
+    )
 
 
 def response_figure(study: StudyView, values: StudyValues, place: Arrangement, axis: str) -> StudyFigure | None:
     """Draw the values of one swept setting: a line where they are numbers, points otherwise; None for no value."""
     from matplotlib.figure import Figure
 
-    assert place.column is not None
     found = []
-    for level in place.columns:
-        members = place.members(study, values, place.facets[0], None, level)
+    for choice in place.columns:
+        members = place.members(study, values, place.facets[0], (), choice)
         estimated = estimated_cell(study, values, members)[0]
         if estimated is not None:
             singles = values.value[list(members)].ravel()
-            found.append((level, estimated, singles[np.isfinite(singles)]))
+            found.append((choice_words(place.column, choice), estimated, singles[np.isfinite(singles)]))
     if not found:
         return None
-    numeric = all(is_number(level) for level, _, _ in found) and len(found) > 1
-    x = [float(level or 0) for level, _, _ in found] if numeric else list(range(len(found)))
+    numeric = all(is_number(words) for words, _, _ in found) and len(found) > 1
+    x = [float(words) for words, _, _ in found] if numeric else list(range(len(found)))
     figure = Figure(figsize=(7.6, 3.6))
     axes = figure.add_axes((0.11, 0.16, 0.86, 0.80))
     _quiet(axes)
@@ -95,19 +122,20 @@ def response_figure(study: StudyView, values: StudyValues, place: Arrangement, a
         axes.plot(x, y, color=line_colour(0), linewidth=1.6)
         if min(x) > 0 and max(x) / min(x) >= WIDE_RATIO:
             axes.set_xscale("log")
-        axes.set_xticks(x, [level_words(level) for level, _, _ in found])
+        axes.set_xticks(x, [words for words, _, _ in found])
         axes.minorticks_off()
     else:
-        axes.set_xticks(x, [plain(level_words(level), 18) for level, _, _ in found])
+        axes.set_xticks(x, [plain(words, 22) for words, _, _ in found])
         axes.set_xlim(-0.5, len(found) - 0.5)
     for here, (_, each, singles) in zip(x, found, strict=True):
         if len(singles) > 1:
             axes.plot([here] * len(singles), singles, "o", color=MUTED, markersize=3.5, alpha=0.8)
         axes.errorbar([here], [each.value], each.half, color=line_colour(0), marker="o", markersize=7, elinewidth=1.6)
-    axes.set_xlabel(spoken([place.column])[place.column], color=MUTED, fontsize=10)
+    label = spoken(place.column)[place.column[0]]
+    axes.set_xlabel(label, color=MUTED, fontsize=10)
     axes.set_ylabel(plain(axis, 50), color=MUTED, fontsize=10)
-    told = "; ".join(f"{level_words(level)}: {cell_text(each)}" for level, each, _ in found)
-    return "", Markup(themed_svg(figure, "study-response")), f"{spoken([place.column])[place.column]}: {told}."
+    told = "; ".join(f"{words}: {cell_text(each)}" for words, each, _ in found)
+    return StudyFigure("", Markup(themed_svg(figure, "study-response")), f"{label}: {told}.")
 
 
 def course_figures(
@@ -133,10 +161,10 @@ def course_figures(
         return []
     room = (max(known) - min(known)) * 0.06 or abs(max(known)) * 0.1 or 1.0
     limits = min(known) - room, max(known) + room
-    columns = len(place.columns) if place.row is not None and len(place.columns) <= MOST_COLUMNS else 4
+    columns = len(place.columns) if place.row and len(place.columns) <= MOST_COLUMNS else 4
     last = max(point.generations for point in study.points)
     return [
-        (words, *_course(each, name, axis, columns, limits, last, order))
+        StudyFigure(words, *_course(each, name, axis, columns, limits, last, order))
         for order, (words, each) in enumerate(cells)
         if each
     ]
@@ -147,11 +175,13 @@ def _points(study: StudyView, values: StudyValues, members: Sequence[int]) -> li
     return [point for point in study.points if study.configuration(point) in names]
 
 
-def _cell_words(place: Arrangement, row: str | None, column: str | None) -> str:
-    named = [(name, value) for name, value in ((place.row, row), (place.column, column)) if name is not None]
-    short = spoken([name for name, _ in named])
-    parts = [level_words(v) if not is_number(v) else f"{short[name]} {level_words(v)}" for name, v in named]
-    return plain(", ".join(part for part in parts if part != "–"), 40) or "all points"
+def _cell_words(place: Arrangement, row: Choice, column: Choice) -> str:
+    parts = [
+        choice_words(names, choice) if not is_number(choice[0]) else named_choice(names, choice)
+        for names, choice in ((place.row, row), (place.column, column))
+        if names
+    ]
+    return plain(", ".join(parts), 40) or "all points"
 
 
 def _course(
@@ -162,7 +192,7 @@ def _course(
     limits: tuple[float, float],
     last: int,
     order: int,
-) -> tuple[Markup, str]:
+) -> tuple[Markup, str, int]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -187,8 +217,8 @@ def _course(
         if k >= len(cells) - columns:
             axes.set_xlabel("generation", color=MUTED, fontsize=9)
         told.append(f"{words}: {_curves(axes, points, name)}")
-    key = f"study-course-{order}"
-    return Markup(themed_svg(figure, re.sub(r"\W", "-", key))), f"Course over the generations. {'; '.join(told)}."
+    told = f"Course over the generations. {'; '.join(told)}."
+    return Markup(themed_svg(figure, f"study-course-{order}")), told, columns
 
 
 def _curves(axes: Axes, points: Sequence[StudyPoint], name: str) -> str:
@@ -202,9 +232,15 @@ def _curves(axes: Axes, points: Sequence[StudyPoint], name: str) -> str:
     colour = line_colour(0)
     for each in series:
         single = len(series) == 1
-        axes.plot(list(each), list(each.values()), color=colour, linewidth=2.0 if single else 0.8, alpha=1 if single else 0.6)
+        axes.plot(
+            list(each), list(each.values()), color=colour, linewidth=2.0 if single else 0.8, alpha=1 if single else 0.6
+        )
         if max(each) < max(point.generations for point in points):
             axes.plot([max(each)], [each[max(each)]], marker="x", color=INK, markersize=6)
+    for chain in runs[0].chains(name, 0) if len(series) == 1 else ():
+        axes.plot(
+            [m.generation for m in chain], [float(m.value or 0) for m in chain], color=colour, linewidth=0.7, alpha=0.55
+        )
     lacking = len(points) - len(series)
     if lacking:
         words = f"{lacking} of {len(points)} missing" if series else "missing"
@@ -225,7 +261,7 @@ def _series(run: Run, name: str) -> dict[int, float]:
     return {**({0: float(real.value)} if real is not None and real.value is not None else {}), **found}
 
 
-def _hatched(axes: Axes):  # noqa: ANN202 - of matplotlib
+def _hatched(axes: Axes) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     look = {"facecolor": "none", "edgecolor": RULE, "hatch": "////", "linewidth": 0, "zorder": 0}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..io.atomic import write_atomic
 from ..io.disk import storing
 from .compare_panels import chosen_measurements
@@ -25,9 +27,19 @@ from .palette import themes
 from .panels import family_of, open_families
 from .run_view import Run, plain
 from .statistics import outcomes
-from .study_cells import Arrangement, arranged, cell_text, heat_maps, legend, level_words, why_missing
+from .study_cells import (
+    Arrangement,
+    arranged,
+    cell_text,
+    choice_words,
+    heat_maps,
+    legend,
+    level_words,
+    named_choice,
+    why_missing,
+)
 from .study_csv import effects_csv, values_csv
-from .study_effects import Effect, Estimated, StudyValues, effects, measured_at
+from .study_effects import Effect, StudyValues, effects, mean_of, measured_at
 from .study_figures import course_figures, effect_words, effects_figure, response_figure
 from .study_view import StudyPoint, StudyView, read_study, spoken
 from .wording import Wording, wording
@@ -168,16 +180,14 @@ def _all_effects(study: StudyView, outcome: Outcome) -> dict[str, list[Effect]]:
     return {name: effects(study, StudyValues.of(study, name)) for name in names if _having(study, name)}
 
 
-def _context(
-    study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Effect]], place: Path
-) -> dict[str, Any]:
+def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Effect]], place: Path) -> dict[str, Any]:
     values, layout = StudyValues.of(study, outcome.name), arranged(study)
-    maps, ends = heat_maps(study, values, outcome.name, layout) if layout.row is not None else ([], None)
+    maps, ends = heat_maps(study, values, outcome.name, layout) if layout.row else ([], None)
     primary, short = list(found.get(outcome.name, ())), spoken(list(study.axes))
     secondary = {name: each for name, each in found.items() if name != outcome.name}
     scopes = [each.estimated.scope for each in primary if each.estimated.scope]
     axis = outcome.words.axis
-    single = layout.row is None and layout.column is not None
+    single = not layout.row and bool(layout.column)
     return {
         "study": study,
         "title": f"{study.name}: a study of {len(study.points)} points",
@@ -190,26 +200,34 @@ def _context(
         "effects_figure": effects_figure(study, primary, outcome.words.unit),
         "holds": [HOLDS[scope] for scope in dict.fromkeys(scopes)],
         "retraining": _retraining(primary),
+        "nested": any(each.estimated.scope == "seeds" and each.estimated.trainings for each in primary),
         "few": len(study.seeds) if 1 < len(study.seeds) <= FEW_SEEDS and "seeds" in scopes else 0,
         "cell_holds": _cell_holds(study, values),
         "maps": maps,
         "legend": legend(ends) if ends else None,
         "layout": layout,
         "others": ", ".join(short[name] for name in layout.others),
+        "row_name": ", ".join(short[name] for name in layout.row),
+        "column_name": ", ".join(short[name] for name in layout.column),
+        "column_words": [choice_words(layout.column, each) for each in layout.columns],
         "short": short,
-        "level_words": level_words,
         "response": response_figure(study, values, layout, axis) if single else None,
         "courses": course_figures(study, values, layout, outcome.name, axis),
         "pictures": _pictures(study, values, layout),
         "secondary": [
-            (wording(_having(study, name) or study.runs[0], name).title, name, effect_words(effect, short), _row(effect))
+            (
+                wording(_having(study, name) or study.runs[0], name).title,
+                name,
+                effect_words(effect, short),
+                _row(effect),
+            )
             for name, each in secondary.items()
             for effect in each
         ],
         "secondary_names": len(secondary),
         "missing": [point for point in study.points if not point.is_finished],
         "commands": study.continued_by(),
-        "points": [_point(study, point, outcome.name, place) for point in study.points],
+        "points": [_point(study, values, point, outcome.name, place) for point in study.points],
         "swept": [(name, _level_counts(study, name)) for name in study.axes],
         "shared": flat({key: value for key, value in study.shared.items() if value is not None}),
         "themes": themes(1),
@@ -233,7 +251,7 @@ def _made_of(study: StudyView) -> str:
     least, most = study.chains
     chains = f"{most} trainings" if most > 1 else "one training"
     chains = f"{least} to {chains}" if least != most else chains
-    seeds = f"seeds {_listed(study.seeds)}" if len(study.seeds) > 1 else f"seed {study.seeds[0]}"
+    seeds = f"{'seeds' if len(study.seeds) > 1 else 'seed'} {_listed(study.seeds)}"
     done = len(study.finished)
     finished = "All are finished." if done == len(study.points) else f"{done} of {len(study.points)} are finished."
     points = f"{len(study.points)} point{'s' if len(study.points) > 1 else ''}"
@@ -254,9 +272,10 @@ def _unmeasured(study: StudyView, outcome: Outcome) -> str:
     if not at:
         names = ", ".join(plain(name, 40) for name in _shared(study)[:12])
         return f"No point has measured {plain(outcome.name, 80)} at {outcome.generation}. Measured are: {names}."
+    first, *rest = at
     try:
-        for m in at[1:]:
-            at[0].check_comparable(m)
+        for m in rest:
+            first.check_comparable(m)
     except ValueError as error:
         return f"The points did not measure it with the same instrument, so their values must not be compared: {error}."
     return ""
@@ -266,14 +285,14 @@ def _card(effect: Effect, short: dict[str, str]) -> dict[str, str]:
     each = effect.estimated
     label = f"{short[effect.axis]}: {level_words(effect.value)} instead of {level_words(effect.base)}"
     sign = "+" if each.value > 0 else ""
-    aside = f"{effect.ratio:+.1f} standard deviations of retraining".replace("-", "−") if effect.ratio else ""
+    aside = "" if effect.ratio is None else f"{_signed(effect.ratio)} standard deviations of retraining"
     p = "" if effect.p is None or each.scope == "images" else _p_words(effect.p)
-    holds = (HOLDS[each.scope].partition(":")[0] if each.scope else "no interval is known").replace("images alone", "±: images alone")
+    holds = f"± {HOLDS[each.scope].partition(':')[0]}" if each.scope else "no interval is known"
     return {"label": label, "value": f"{sign}{cell_text(each)}", "fine": "; ".join(filter(None, [holds, aside, p]))}
 
 
 def _p_words(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
 
 
 def _row(effect: Effect) -> dict[str, str]:
@@ -288,9 +307,14 @@ def _row(effect: Effect) -> dict[str, str]:
         "mixed": _half(each.value, effect.mixed),
         "range": _range(effect),
         "pairs": f"{effect.pairs} of {effect.planned}",
-        "ratio": "–" if effect.ratio is None else f"{effect.ratio:+.1f}".replace("-", "−"),
-        "p": "–" if effect.p is None or each.scope == "images" else _p_words(effect.p).removeprefix("p = "),
+        "ratio": "–" if effect.ratio is None else _signed(effect.ratio),
+        "p": "–" if effect.p is None or each.scope == "images" else _p_words(effect.p)[2:].removeprefix("=\u00a0"),
     }
+
+
+def _signed(ratio: float) -> str:
+    text = f"{ratio:+.1f}"
+    return "0.0" if text[1:] == "0.0" else text.replace("-", "−")
 
 
 def _half(value: float, half: float | None) -> str:
@@ -300,7 +324,7 @@ def _half(value: float, half: float | None) -> str:
 def _range(effect: Effect) -> str:
     if effect.choices < 2:
         return "–"
-    step = max(abs(effect.highest - effect.lowest) / 20, abs(effect.estimated.value) / 200) or None
+    step = effect.estimated.half or max(abs(effect.lowest), abs(effect.highest)) / 100 or None
     low, high = (number(each, step).partition("\u00a0")[0].lstrip("(") for each in (effect.lowest, effect.highest))
     return f"{low} to {high}"
 
@@ -339,14 +363,15 @@ def _level_counts(study: StudyView, name: str) -> list[tuple[str, int, int]]:
     return rows
 
 
-def _point(study: StudyView, point: StudyPoint, name: str, place: Path) -> dict[str, Any]:
+def _point(study: StudyView, values: StudyValues, point: StudyPoint, name: str, place: Path) -> dict[str, Any]:
     """Return the row of a point in the table of all points."""
     m = measured_at(point, name, study.target(point))
     reason = why_missing(study, point, name) if m is None else ""
     report = study.folder.parent / point.name / "report" / "index.html"
     link = os.path.relpath(report, place) if report.is_file() else ""
     settings = [level_words(point.settings.get(axis)) for axis in study.axes]
-    value = "–" if m is None or m.value is None else cell_text(_alone(m))
+    weights = np.array([float(row == study.configuration(point)) for row in values.configurations])
+    value = "–" if m is None else cell_text(mean_of(values, weights, [values.seeds.index(point.seed)]))
     made = f"{point.made} of {point.planned}"
     return {"settings": settings, "seed": point.seed, "value": value, "why": reason, "name": point.name} | {
         "made": made,
@@ -354,55 +379,65 @@ def _point(study: StudyView, point: StudyPoint, name: str, place: Path) -> dict[
     }
 
 
-def _alone(m: Any) -> Estimated:
-    """Return the value of one point with the interval of its trainings, or of its images where it is one training."""
-    from ..measurement import t95
-
-    images = None if m.stderr is None else t95(m.df) * m.stderr
-    between = None
-    if m.chains > 1 and m.between is not None:
-        between = t95(m.between_df) * m.between / m.chains**0.5
-    return Estimated(m.value, None, between, images, 1, None)
-
-
 @dataclass(frozen=True)
-class Strip:
-    """Pictures of one cell: a label, the row of pictures, and its size in px."""
+class CellStrip:
+    """Pictures of one cell.
 
-    label: str
-    run: str
-    row: Row
-    width: int
-    height: int
+    Attributes:
+        label: its settings; "" where the study has no such point.
+        row: a row of pictures; None where they are missing.
+        width: of the row in px.
+        height: of the row in px.
+    """
+
+    label: str = ""
+    row: Row | None = None
+    width: int = 0
+    height: int = 0
 
 
 def _pictures(study: StudyView, values: StudyValues, place: Arrangement) -> dict[str, Any] | None:
-    """Return the same pictures of one run of every cell at its last generation, and the real ones."""
-    seeds = [set(p.seed for p in study.points if p.run is not None and study.configuration(p) == row) for row in values.configurations]
-    there = [each for each in seeds if each]
-    common = set.intersection(*there) if there else set()
-    seed = next((each for each in study.seeds if each in common), None)
-    chosen: dict[tuple[str | None, ...], Run] = {}
-    for point in study.points:
-        if point.run is not None and point.run.last > 0 and (seed is None or point.seed == seed):
-            chosen.setdefault(study.configuration(point), point.run)
+    """Return the same pictures of one run of every cell at its last generation, laid out like the heat maps."""
+    chosen, seed = _pictured_runs(study)
     if not chosen:
         return None
-    runs = dict(list(chosen.items())[:MOST_STRIPS])
-    kind = "photocopy" if all(run.pictures("photocopy") for run in runs.values()) else "tracked"
-    strips, real = [], None
-    for row, run in runs.items():
-        pictures = run.pictures(kind)
-        if not pictures:
-            continue
-        last = max(pictures)
-        rows, count = page_rows({0: pictures[min(pictures)], last: pictures[last]}, PICTURES)
-        height, width = pictures[last].shape[2:]
-        words = ", ".join(
-            f"{spoken(list(study.axes))[name]} {level_words(v)}" for name, v in zip(study.axes, row, strict=True) if v is not None
-        )
-        strips.append(Strip(words or "all points", run.name, rows[-1], count * (width + 2) - 2, height))
-        real = real or Strip("real images", run.name, rows[0], strips[-1].width, height)
-    widest = max((strip.width for strip in strips), default=1)
-    times = max(1, min(4, int((ROOM - 60) / 3 // widest)))
-    return {"strips": strips, "real": real, "kind": kind, "seed": seed, "times": times, "left": len(chosen) - len(runs)}
+    kind = "photocopy" if all(run.pictures("photocopy") for run in chosen.values()) else "tracked"
+    facets, real, left = [], None, MOST_STRIPS
+    for facet in place.facets:
+        strips = []
+        for row in place.rows:
+            for column in place.columns:
+                members = [values.configurations[k] for k in place.members(study, values, facet, row, column)]
+                here = next((each for each in members if each in chosen), None)
+                if here is None or left == 0:
+                    strips.append(CellStrip(named_choice(list(study.axes), members[0]) if members else ""))
+                    continue
+                left -= 1
+                pictures = chosen[here].pictures(kind)
+                strips.append(_strip(named_choice(list(study.axes), here) or "all points", pictures, max(pictures)))
+                real = real or _strip("real images", pictures, min(pictures))
+        facets.append((place.facet_words(facet), strips))
+    assert real is not None
+    columns = max(1, min(len(place.columns), 4))
+    times = max(1, min(4, int((ROOM - 60) / max(columns, 3) // real.width)))
+    known = {"facets": facets, "real": real, "kind": kind, "seed": seed, "columns": columns}
+    return {**known, "wide": real.width * times, "left": max(0, len(chosen) - MOST_STRIPS)}
+
+
+def _pictured_runs(study: StudyView) -> tuple[dict[tuple[str | None, ...], Run], str | None]:
+    """Return a run of every configuration, of one seed for all if there is such a seed, and that seed."""
+    begun = [(p, p.run) for p in study.points if p.run is not None and p.run.last > 0]
+    every = {study.configuration(point) for point, _ in begun}
+    seeds = [s for s in study.seeds if {study.configuration(p) for p, _ in begun if p.seed == s} == every]
+    seed = seeds[0] if seeds else None
+    chosen: dict[tuple[str | None, ...], Run] = {}
+    for point, run in begun:
+        if seed is None or point.seed == seed:
+            chosen.setdefault(study.configuration(point), run)
+    return chosen, seed
+
+
+def _strip(label: str, pictures: Mapping[int, np.ndarray], generation: int) -> CellStrip:
+    rows, count = page_rows({generation: pictures[generation]}, PICTURES)
+    height, width = pictures[generation].shape[2:]
+    return CellStrip(label, rows[0], count * (width + 2) - 2, height)

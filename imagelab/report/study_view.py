@@ -188,7 +188,9 @@ def read_study(folder: Path, why: Mapping[str, str] | None = None) -> StudyView:
     points = []
     listed = record.get("points")
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_POINTS:
-        raise ValueError(f"{shown(path)}: expected 1 to {MOST_POINTS} points in it. imagelab sweep FILE writes it again")
+        raise ValueError(
+            f"{shown(path)}: expected 1 to {MOST_POINTS} points in it. imagelab sweep FILE writes it again"
+        )
     for each in listed:
         settings, name = (each.get("settings"), each.get("run")) if isinstance(each, dict) else (None, None)
         if not isinstance(settings, dict) or not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
