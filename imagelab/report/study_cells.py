@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -277,7 +278,12 @@ def why_missing(study: StudyView, point: StudyPoint, name: str) -> str:
 
 def shade(position: float) -> str:
     """Return the colour of cividis at a position from 0 to 1, as #rrggbb."""
-    return cividis(SHADES, *RANGE)[round(min(max(position, 0.0), 1.0) * (SHADES - 1))]
+    return _shades()[round(min(max(position, 0.0), 1.0) * (SHADES - 1))]
+
+
+@cache
+def _shades() -> list[str]:
+    return cividis(SHADES, *RANGE)
 
 
 def ink_on(colour: str) -> str:

@@ -373,12 +373,23 @@ def _pairs(
 
 
 def _rectangle(there: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return rows and columns of bool [P,S] that are complete together; what lacks the largest share goes first."""
-    rows, columns = list(range(len(there))), list(range(there.shape[1]))
-    while rows and columns and not (part := there[_block(np.array(rows), columns)]).all():
-        lacking = 1 - part.mean(axis=1), 1 - part.mean(axis=0)
-        if lacking[0].max() >= lacking[1].max():
-            del rows[int(lacking[0].argmax())]
+    """Return pairs and seeds of bool [P,S] that are complete together.
+
+    Step by step the pair or the seed that lacks the most is left out, whichever leaves the narrower interval: of three
+    seeds and two pairs, a pair goes, because two seeds have a factor of 12.7 and three one of 4.3.
+    """
+    pairs, seeds = list(range(len(there))), list(range(there.shape[1]))
+    while pairs and seeds and not (part := there[_block(np.array(pairs), seeds)]).all():
+        fewer_pairs, fewer_seeds = _width(len(pairs) - 1, len(seeds)), _width(len(pairs), len(seeds) - 1)
+        if fewer_pairs < fewer_seeds or len(seeds) == 1:
+            del pairs[int(part.mean(axis=1).argmin())]
         else:
-            del columns[int(lacking[1].argmax())]
-    return rows, columns
+            del seeds[int(part.mean(axis=0).argmin())]
+    return pairs, seeds
+
+
+def _width(pairs: int, seeds: int) -> float:
+    """Return how wide an interval of so many pairs and seeds is, in units of their scatter."""
+    if pairs < 1 or seeds < 2:
+        return float("inf")
+    return float(_t95(np.array(seeds - 1.0))) / (pairs * seeds) ** 0.5
