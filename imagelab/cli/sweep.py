@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -86,7 +87,9 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
         if len(words) != 2:
             raise UsageError("sweep status: expected the folder of one study, such as runs/photocopy-1a2b3c4d.study")
         study = Study.read(Path(words[1]))
-        return _tell([(point, point_state(point), "") for point in study.points])
+        code = _tell([(point, point_state(point), "") for point in study.points])
+        out.print(f"its page: imagelab report {shlex.quote(words[1])}", markup=False)
+        return code
     if words[0].startswith("-"):
         raise UsageError(f"sweep FILE: expected an experiment such as experiments/smoke.py first, got {words[0]}")
     asked = _Asked(words[1:])

@@ -7,6 +7,7 @@ colour is an aid only; a point that is missing is hatched and says why.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,14 +17,16 @@ import numpy as np
 from .numbers import NBSP, number
 from .palette import cividis
 from .run_view import plain
-from .study_effects import Estimated, StudyValues, mean_of
+from .study_effects import Estimated, Scope, StudyValues, mean_of
 from .study_view import StudyPoint, StudyView, spoken
 
 __all__ = [
     "Arrangement",
+    "Choice",
     "HeatCell",
     "HeatMap",
     "arranged",
+    "cell_scopes",
     "cell_text",
     "choice_words",
     "estimated_cell",
@@ -225,11 +228,12 @@ def heat_maps(
                 found[f, r, c] = (*estimated_cell(study, values, members), members) if members else (None, 0, [])
     known = [each.value for each, _, _ in found.values() if each is not None]
     ends = (min(known), max(known)) if known else None
+    widest = cell_scopes(study, values, place)[:1]
     maps = []
     for f, facet in enumerate(place.facets):
         rows = []
         for r, row in enumerate(place.rows):
-            cells = [_cell(study, values, name, found[f, r, c], ends) for c in range(len(place.columns))]
+            cells = [_cell(study, values, name, found[f, r, c], ends, widest) for c in range(len(place.columns))]
             if any(cell.state != "absent" for cell in cells):
                 rows.append((choice_words(place.row, row), tuple(cells)))
         maps.append(HeatMap("" if place.averaged else place.facet_words(facet), tuple(rows)))
@@ -242,6 +246,7 @@ def _cell(
     name: str,
     found: tuple[Estimated | None, int, list[int]],
     ends: tuple[float, float] | None,
+    widest: Sequence[Scope],
 ) -> HeatCell:
     estimated, planned, members = found
     if not members:
@@ -249,14 +254,35 @@ def _cell(
     if estimated is None or ends is None:
         names = {values.configurations[k] for k in members}
         points = [point for point in study.points if study.configuration(point) in names]
-        reasons = dict.fromkeys(why_missing(study, point, name) for point in points)
-        return HeatCell("missing", "missing", "; ".join(filter(None, reasons)))
+        return HeatCell("missing", "missing", _reasons(study, points, name))
     low, high = ends
     position = (estimated.value - low) / (high - low) if high > low else 0.5
     colour = shade(position)
-    aside = f"{estimated.used} of {planned} seeds" if estimated.used < planned else ""
+    other = {"trainings": "± between trainings", "images": "± images alone"}.get(estimated.scope or "", "")
+    aside = [f"{estimated.used} of {planned} seeds" if estimated.used < planned else ""]
+    aside += ["" if estimated.scope in widest else other]
     style = f"background:{colour};color:{ink_on(colour)}"
-    return HeatCell("value", _finer_text(estimated), aside, style, estimated.value)
+    return HeatCell("value", _finer_text(estimated), "; ".join(filter(None, aside)), style, estimated.value)
+
+
+def _reasons(study: StudyView, points: Sequence[StudyPoint], name: str) -> str:
+    """Return why the points of a cell are missing: once where it is the same for all, else seed by seed."""
+    reasons = {point.seed: why_missing(study, point, name) for point in points}
+    known = dict.fromkeys(filter(None, reasons.values()))
+    if len(known) < 2:
+        return "".join(known)
+    return "; ".join(f"seed {seed}: {reason}" for seed, reason in reasons.items() if reason)
+
+
+def cell_scopes(study: StudyView, values: StudyValues, place: Arrangement) -> list[Scope]:
+    """Return what the intervals of the cells hold, the most first, without repeats."""
+    found = set()
+    for facet, row, column in itertools.product(place.facets, place.rows, place.columns):
+        members = place.members(study, values, facet, row, column)
+        estimated = estimated_cell(study, values, members)[0] if members else None
+        found |= {estimated.scope} if estimated is not None and estimated.scope is not None else set()
+    order: tuple[Scope, ...] = ("seeds", "trainings", "images")
+    return [scope for scope in order if scope in found]
 
 
 def why_missing(study: StudyView, point: StudyPoint, name: str) -> str:

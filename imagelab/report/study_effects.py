@@ -49,6 +49,7 @@ from .study_view import StudyPoint, StudyView
 __all__ = [
     "Effect",
     "Estimated",
+    "Scope",
     "StudyValues",
     "effects",
     "mean_of",
@@ -373,23 +374,23 @@ def _pairs(
 
 
 def _rectangle(there: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return pairs and seeds of bool [P,S] that are complete together.
+    """Return pairs and seeds of bool [P,S] that are complete together and give the narrowest interval.
 
-    Step by step the pair or the seed that lacks the most is left out, whichever leaves the narrower interval: of three
-    seeds and two pairs, a pair goes, because two seeds have a factor of 12.7 and three one of 4.3.
+    Of three seeds and two pairs with one place missing, a pair is left out, because two seeds have a factor of 12.7 and
+    three one of 4.3. Seeds are taken in the order of how many pairs they have.
     """
-    pairs, seeds = list(range(len(there))), list(range(there.shape[1]))
-    while pairs and seeds and not (part := there[_block(np.array(pairs), seeds)]).all():
-        fewer_pairs, fewer_seeds = _width(len(pairs) - 1, len(seeds)), _width(len(pairs), len(seeds) - 1)
-        if fewer_pairs < fewer_seeds or len(seeds) == 1:
-            del pairs[int(part.mean(axis=1).argmin())]
-        else:
-            del seeds[int(part.mean(axis=0).argmin())]
-    return pairs, seeds
+    order = sorted(range(there.shape[1]), key=lambda seed: -there[:, seed].sum()) if len(there) else []
+    found: list[tuple[float, int, list[int], list[int]]] = []
+    for count in range(1, len(order) + 1):
+        seeds = sorted(order[:count])
+        pairs = [row for row in range(len(there)) if there[row, seeds].all()]
+        if pairs:
+            found.append((_width(len(pairs), count), -len(pairs) * count, pairs, seeds))
+    return min(found, key=lambda each: each[:2])[2:] if found else ([], [])
 
 
 def _width(pairs: int, seeds: int) -> float:
     """Return how wide an interval of so many pairs and seeds is, in units of their scatter."""
-    if pairs < 1 or seeds < 2:
+    if seeds < 2:
         return float("inf")
     return float(_t95(np.array(seeds - 1.0))) / (pairs * seeds) ** 0.5

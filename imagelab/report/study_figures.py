@@ -241,18 +241,27 @@ def _curves(axes: Axes, points: Sequence[StudyPoint], name: str) -> str:
         axes.plot(
             [m.generation for m in chain], [float(m.value or 0) for m in chain], color=colour, linewidth=0.7, alpha=0.55
         )
-    lacking = len(points) - len(series)
-    if lacking:
-        words = f"{lacking} of {len(points)} missing" if series else "missing"
-        axes.text(0.97, 0.06, words, transform=axes.transAxes, ha="right", color=MUTED, fontsize=8.5, style="italic")
+    _tell_missing(axes, len(points), len(series), max((each[max(each)] for each in series), default=0.0))
     if not series:
-        axes.add_patch(_hatched(axes))
         return "missing"
     shared = sorted(set.intersection(*(set(each) for each in series)))
     mean = [float(np.mean([each[t] for each in series])) for t in shared]
     if len(series) > 1:
         axes.plot(shared, mean, color=colour, linewidth=2.2)
     return f"{number(mean[-1])} at generation {shared[-1]}".replace(NBSP, " ")
+
+
+def _tell_missing(axes: Axes, points: int, drawn: int, end: float) -> None:
+    """Write how many runs of a plot are missing, away from where its curves end, and hatch a plot without any."""
+    if points == drawn:
+        return
+    low, high = axes.get_ylim()
+    y, side = (0.94, "top") if end < (low + high) / 2 else (0.06, "bottom")
+    words = f"{points - drawn} of {points} missing" if drawn else "missing"
+    look = {"ha": "right", "va": side, "color": MUTED, "fontsize": 8.5, "style": "italic"}
+    axes.text(0.97, y, words, transform=axes.transAxes, **look)
+    if not drawn:
+        axes.add_patch(_hatched(axes))
 
 
 def _series(run: Run, name: str) -> dict[int, float]:

@@ -18,37 +18,34 @@ import numpy as np
 from ..io.atomic import write_atomic
 from ..io.disk import storing
 from .compare_panels import chosen_measurements
-from .grids import Row, page_rows
 from .groups import Group, shared_names
 from .methods import flat
 from .numbers import number
-from .page import ROOM, environment
+from .page import environment
 from .palette import themes
 from .panels import family_of, open_families
 from .run_view import Run, plain
 from .statistics import outcomes
 from .study_cells import (
-    Arrangement,
     arranged,
+    cell_scopes,
     cell_text,
     choice_words,
     heat_maps,
     legend,
     level_words,
-    named_choice,
     why_missing,
 )
 from .study_csv import effects_csv, values_csv
 from .study_effects import Effect, StudyValues, effects, mean_of, measured_at
 from .study_figures import course_figures, effect_words, effects_figure, response_figure
+from .study_pictures import study_pictures
 from .study_view import StudyPoint, StudyView, read_study, spoken
 from .wording import Wording, wording
 
 __all__ = ["EFFECTS_CSV", "STUDY_CSV", "primary_outcome", "write_study"]
 
 STUDY_CSV, EFFECTS_CSV = "study.csv", "effects.csv"
-PICTURES = 4  # of one point
-MOST_STRIPS = 60
 FEW_SEEDS = 4
 CARDS = 4
 
@@ -195,6 +192,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "made_of": _made_of(study),
         "outcome": outcome,
         "unmeasured": _unmeasured(study, outcome),
+        "controls": max((run.roles for run in study.runs), default=1) - 1,
         "cards": [_card(effect, short) for effect in primary[:CARDS]],
         "effects": [(effect_words(effect, short), _row(effect)) for effect in primary],
         "effects_figure": effects_figure(study, primary, outcome.words.unit),
@@ -202,7 +200,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "retraining": _retraining(primary),
         "nested": any(each.estimated.scope == "seeds" and each.estimated.trainings for each in primary),
         "few": len(study.seeds) if 1 < len(study.seeds) <= FEW_SEEDS and "seeds" in scopes else 0,
-        "cell_holds": _cell_holds(study, values),
+        "cell_holds": "; ".join(HOLDS[scope] for scope in cell_scopes(study, values, layout)[:1]),
         "maps": maps,
         "legend": legend(ends) if ends else None,
         "layout": layout,
@@ -213,7 +211,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "short": short,
         "response": response_figure(study, values, layout, axis) if single else None,
         "courses": course_figures(study, values, layout, outcome.name, axis),
-        "pictures": _pictures(study, values, layout),
+        "pictures": study_pictures(study, values, layout),
         "secondary": [
             (
                 wording(_having(study, name) or study.runs[0], name).title,
@@ -225,7 +223,8 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
             for effect in each
         ],
         "secondary_names": len(secondary),
-        "missing": [point for point in study.points if not point.is_finished],
+        "missing": _missing(study),
+        "unfinished": len(study.points) - len(study.finished),
         "commands": study.continued_by(),
         "points": [_point(study, values, point, outcome.name, place) for point in study.points],
         "swept": [(name, _level_counts(study, name)) for name in study.axes],
@@ -285,7 +284,8 @@ def _card(effect: Effect, short: dict[str, str]) -> dict[str, str]:
     each = effect.estimated
     label = f"{short[effect.axis]}: {level_words(effect.value)} instead of {level_words(effect.base)}"
     sign = "+" if each.value > 0 else ""
-    aside = "" if effect.ratio is None else f"{_signed(effect.ratio)} standard deviations of retraining"
+    estimated = "" if effect.own else ", as estimated"
+    aside = "" if effect.ratio is None else f"{_signed(effect.ratio)} standard deviations of retraining{estimated}"
     p = "" if effect.p is None or each.scope == "images" else _p_words(effect.p)
     holds = f"± {HOLDS[each.scope].partition(':')[0]}" if each.scope else "no interval is known"
     return {"label": label, "value": f"{sign}{cell_text(each)}", "fine": "; ".join(filter(None, [holds, aside, p]))}
@@ -344,13 +344,13 @@ def _retraining(found: Sequence[Effect]) -> str:
     return f"{amount}, {source}"
 
 
-def _cell_holds(study: StudyView, values: StudyValues) -> str:
-    """Say what the intervals of single cells hold."""
-    if len(study.seeds) > 1:
-        return HOLDS["seeds"] + ". A cell with one seed has the interval of its trainings, or of its images"
-    if (values.chains[values.known] > 1).all() and values.known.any():
-        return HOLDS["trainings"]
-    return HOLDS["images"]
+def _missing(study: StudyView) -> list[tuple[str, list[StudyPoint]]]:
+    """Return (why, points) of what is not finished: points with one reason together, in their order."""
+    found: dict[str, list[StudyPoint]] = {}
+    for point in study.points:
+        if not point.is_finished:
+            found.setdefault(point.why, []).append(point)
+    return list(found.items())
 
 
 def _level_counts(study: StudyView, name: str) -> list[tuple[str, int, int]]:
@@ -377,67 +377,3 @@ def _point(study: StudyView, values: StudyValues, point: StudyPoint, name: str, 
         "made": made,
         "link": Path(link).as_posix() if link else "",
     }
-
-
-@dataclass(frozen=True)
-class CellStrip:
-    """Pictures of one cell.
-
-    Attributes:
-        label: its settings; "" where the study has no such point.
-        row: a row of pictures; None where they are missing.
-        width: of the row in px.
-        height: of the row in px.
-    """
-
-    label: str = ""
-    row: Row | None = None
-    width: int = 0
-    height: int = 0
-
-
-def _pictures(study: StudyView, values: StudyValues, place: Arrangement) -> dict[str, Any] | None:
-    """Return the same pictures of one run of every cell at its last generation, laid out like the heat maps."""
-    chosen, seed = _pictured_runs(study)
-    if not chosen:
-        return None
-    kind = "photocopy" if all(run.pictures("photocopy") for run in chosen.values()) else "tracked"
-    facets, real, left = [], None, MOST_STRIPS
-    for facet in place.facets:
-        strips = []
-        for row in place.rows:
-            for column in place.columns:
-                members = [values.configurations[k] for k in place.members(study, values, facet, row, column)]
-                here = next((each for each in members if each in chosen), None)
-                if here is None or left == 0:
-                    strips.append(CellStrip(named_choice(list(study.axes), members[0]) if members else ""))
-                    continue
-                left -= 1
-                pictures = chosen[here].pictures(kind)
-                strips.append(_strip(named_choice(list(study.axes), here) or "all points", pictures, max(pictures)))
-                real = real or _strip("real images", pictures, min(pictures))
-        facets.append((place.facet_words(facet), strips))
-    assert real is not None
-    columns = max(1, min(len(place.columns), 4))
-    times = max(1, min(4, int((ROOM - 60) / max(columns, 3) // real.width)))
-    known = {"facets": facets, "real": real, "kind": kind, "seed": seed, "columns": columns}
-    return {**known, "wide": real.width * times, "left": max(0, len(chosen) - MOST_STRIPS)}
-
-
-def _pictured_runs(study: StudyView) -> tuple[dict[tuple[str | None, ...], Run], str | None]:
-    """Return a run of every configuration, of one seed for all if there is such a seed, and that seed."""
-    begun = [(p, p.run) for p in study.points if p.run is not None and p.run.last > 0]
-    every = {study.configuration(point) for point, _ in begun}
-    seeds = [s for s in study.seeds if {study.configuration(p) for p, _ in begun if p.seed == s} == every]
-    seed = seeds[0] if seeds else None
-    chosen: dict[tuple[str | None, ...], Run] = {}
-    for point, run in begun:
-        if seed is None or point.seed == seed:
-            chosen.setdefault(study.configuration(point), run)
-    return chosen, seed
-
-
-def _strip(label: str, pictures: Mapping[int, np.ndarray], generation: int) -> CellStrip:
-    rows, count = page_rows({generation: pictures[generation]}, PICTURES)
-    height, width = pictures[generation].shape[2:]
-    return CellStrip(label, rows[0], count * (width + 2) - 2, height)

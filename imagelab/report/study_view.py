@@ -19,7 +19,7 @@ from ..evaluation.chains import lines_of_chains
 from ..experiment import flatten
 from ..io.run_records import CONFIG
 from ..io.settings import read_settings
-from ..io.untrusted import quoted, shown
+from ..io.untrusted import shown
 from ..sweeps.outcomes import last_words, why_it_ended
 from ..sweeps.primary import Declaration, declarations_in
 from ..sweeps.study import STUDY
@@ -219,7 +219,7 @@ def _point(
             if run.store.config["signature"] != signature:
                 run, fault = None, "its folder holds another run"
         except (ValueError, OSError) as error:
-            fault = quoted(error, 400)
+            fault = plain(error, 400)
     made = len(run.shards) if run is not None else 0
     if run is not None and made >= planned:
         return StudyPoint(settings, name, experiment, run, made, planned, "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,12 +71,13 @@ def test_the_mixed_model_is_least_squares_with_a_term_for_each_seed(rng: np.rand
     assert mixed(values, weights) == pytest.approx(stdtrit(6, 0.975) * error)
 
 
-def study_of(axes: dict[str, tuple[str, ...]], rows: list[tuple[str | None, ...]], seeds: tuple[str, ...]):
+def study_of(axes: dict[str, tuple[str, ...]], rows: list[tuple[str | None, ...]], seeds: tuple[str, ...]) -> Any:
+    """Return what of a study the effects need."""
     points = [SimpleNamespace(row=row, seed=seed) for row in rows for seed in seeds]
     return SimpleNamespace(axes=axes, points=points, configuration=lambda point: point.row)
 
 
-def values_of(rows: list[tuple[str | None, ...]], table: list[list[float]], chains: int = 1) -> StudyValues:
+def values_of(rows: list[tuple[str | None, ...]], table: Sequence[Sequence[float]], chains: int = 1) -> StudyValues:
     value = np.array(table, float)
     small = np.full(value.shape, 0.1)
     seeds = tuple(str(k) for k in range(value.shape[1]))
@@ -103,6 +106,11 @@ def test_incomplete_pairs_are_left_out_so_that_every_seed_averages_the_same():
     assert (kind.pairs, kind.planned, kind.choices) == (3, 6, 1)
     assert kind.estimated.value == pytest.approx(3) and kind.estimated.used == 3
     assert size.estimated.value == pytest.approx(1)
+    second = [[0, missing], [1, missing], [3, missing], [missing, 9]]  # only one pair is there, at the first seed
+    kind, size = effects(study_of(AXES, GRID, ("0", "1")), values_of(GRID, second))
+    assert [(each.pairs, each.planned, each.estimated.scope) for each in (kind, size)] == [(1, 4, "images")] * 2
+    unbegun = [[0, missing], [1, missing], [3, missing], [4, missing]]
+    assert [each.pairs for each in effects(study_of(AXES, GRID, ("0", "1")), values_of(GRID, unbegun))] == [2, 2]
     nothing = [[0, missing, -50], [missing, missing, missing], [missing, 103, missing], [1, 9, 9]]
     assert [each.axis for each in effects(study, values_of(GRID, nothing))] == ["size"]
 
