@@ -42,6 +42,7 @@ __all__ = [
 
 MOST_FACETS = 8
 SHADES = 64
+BRIEF = 56  # letters of a reason in a cell
 RANGE = (0.05, 0.95)  # of cividis
 
 
@@ -299,7 +300,7 @@ def why_missing(study: StudyView, point: StudyPoint, name: str) -> str:
         if point.run.last >= generation:
             return f"not measured at generation {generation}"
     made = f"generation {point.run.last} of {point.generations}" if point.run is not None else ""
-    return "; ".join(filter(None, [made, plain(point.why, 120)]))
+    return "; ".join(filter(None, [made, plain(point.why, BRIEF)]))
 
 
 def shade(position: float) -> str:

@@ -113,8 +113,8 @@ def response_figure(study: StudyView, values: StudyValues, place: Arrangement, a
         return None
     numeric = all(is_number(words) for words, _, _ in found) and len(found) > 1
     x = [float(words) for words, _, _ in found] if numeric else list(range(len(found)))
-    figure = Figure(figsize=(7.6, 3.6))
-    axes = figure.add_axes((0.11, 0.16, 0.86, 0.80))
+    figure = Figure(figsize=(5.6, 3.3))
+    axes = figure.add_axes((0.13, 0.17, 0.85, 0.80))
     _quiet(axes)
     axes.grid(axis="y", color=RULE, linewidth=0.7)
     y = [each.value for _, each, _ in found]

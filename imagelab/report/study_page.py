@@ -40,6 +40,7 @@ from .study_csv import effects_csv, values_csv
 from .study_effects import Effect, StudyValues, effects, mean_of, measured_at
 from .study_figures import course_figures, effect_words, effects_figure, response_figure
 from .study_pictures import study_pictures
+from .study_table import EFFECT_TABLE, HOLDS, effect_card, effect_row
 from .study_view import StudyPoint, StudyView, read_study, spoken
 from .wording import Wording, wording
 
@@ -48,14 +49,6 @@ __all__ = ["EFFECTS_CSV", "STUDY_CSV", "primary_outcome", "write_study"]
 STUDY_CSV, EFFECTS_CSV = "study.csv", "effects.csv"
 FEW_SEEDS = 4
 CARDS = 4
-
-HOLDS = {
-    "seeds": "between seeds: other real images, other trainings, other images drawn",
-    "trainings": "between trainings: other trainings and the images they draw, on these real images alone",
-    "images": "images alone: other images of the same models. Each point is one training of one seed, so no interval "
-    "over trainings exists, and another training may differ by more",
-}
-"""What an interval holds, by its scope."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +60,14 @@ class Outcome:
         words: what it is called.
         generation: "generation 5", or "the last generation".
         how: how it was declared, in one or two sentences.
+        late: whether results had been seen by then.
     """
 
     name: str
     words: Wording
     generation: str
     how: str
+    late: bool = False
 
 
 def write_study(folder: Path, out: Path | None = None, why: Mapping[str, str] | None = None) -> Path:
@@ -133,7 +128,7 @@ def primary_outcome(study: StudyView) -> Outcome:
             "all finished points have measured; the order does not depend on any value."
         )
     words = Wording(plain(name, 80), "", "") if run is None or not name else wording(_having(study, name) or run, name)
-    return Outcome(name, words, at, how)
+    return Outcome(name, words, at, how, bool(declared) and declared[-1].measured > 0)
 
 
 def _having(study: StudyView, name: str) -> Run | None:
@@ -183,7 +178,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
     primary, short = list(found.get(outcome.name, ())), spoken(list(study.axes))
     secondary = {name: each for name, each in found.items() if name != outcome.name}
     scopes = [each.estimated.scope for each in primary if each.estimated.scope]
-    axis = outcome.words.axis
+    axis, rows = outcome.words.axis, [effect_row(effect) for effect in primary]
     single = not layout.row and bool(layout.column)
     return {
         "study": study,
@@ -193,8 +188,10 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "outcome": outcome,
         "unmeasured": _unmeasured(study, outcome),
         "controls": max((run.roles for run in study.runs), default=1) - 1,
-        "cards": [_card(effect, short) for effect in primary[:CARDS]],
-        "effects": [(effect_words(effect, short), _row(effect)) for effect in primary],
+        "cards": [effect_card(effect, short) for effect in primary[:CARDS]],
+        "effects": [(effect_words(effect, short), row) for effect, row in zip(primary, rows, strict=True)],
+        "columns": [column for column in EFFECT_TABLE if any(row[column.key] != "–" for row in rows)],
+        "tested": sum(row["p"] != "–" for row in rows),
         "effects_figure": effects_figure(study, primary, outcome.words.unit),
         "holds": [HOLDS[scope] for scope in dict.fromkeys(scopes)],
         "retraining": _retraining(primary),
@@ -217,7 +214,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
                 wording(_having(study, name) or study.runs[0], name).title,
                 name,
                 effect_words(effect, short),
-                _row(effect),
+                effect_row(effect),
             )
             for name, each in secondary.items()
             for effect in each
@@ -278,55 +275,6 @@ def _unmeasured(study: StudyView, outcome: Outcome) -> str:
     except ValueError as error:
         return f"The points did not measure it with the same instrument, so their values must not be compared: {error}."
     return ""
-
-
-def _card(effect: Effect, short: dict[str, str]) -> dict[str, str]:
-    each = effect.estimated
-    label = f"{short[effect.axis]}: {level_words(effect.value)} instead of {level_words(effect.base)}"
-    sign = "+" if each.value > 0 else ""
-    estimated = "" if effect.own else ", as estimated"
-    aside = "" if effect.ratio is None else f"{_signed(effect.ratio)} standard deviations of retraining{estimated}"
-    p = "" if effect.p is None or each.scope == "images" else _p_words(effect.p)
-    holds = f"± {HOLDS[each.scope].partition(':')[0]}" if each.scope else "no interval is known"
-    return {"label": label, "value": f"{sign}{cell_text(each)}", "fine": "; ".join(filter(None, [holds, aside, p]))}
-
-
-def _p_words(p: float) -> str:
-    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
-
-
-def _row(effect: Effect) -> dict[str, str]:
-    """Return the cells of a row of effects, as text."""
-    each = effect.estimated
-    return {
-        "difference": cell_text(each),
-        "scope": each.scope or "–",
-        "seeds": _half(each.value, each.seeds),
-        "trainings": _half(each.value, each.trainings),
-        "images": _half(each.value, each.images),
-        "mixed": _half(each.value, effect.mixed),
-        "range": _range(effect),
-        "pairs": f"{effect.pairs} of {effect.planned}",
-        "ratio": "–" if effect.ratio is None else _signed(effect.ratio),
-        "p": "–" if effect.p is None or each.scope == "images" else _p_words(effect.p)[2:].removeprefix("=\u00a0"),
-    }
-
-
-def _signed(ratio: float) -> str:
-    text = f"{ratio:+.1f}"
-    return "0.0" if text[1:] == "0.0" else text.replace("-", "−")
-
-
-def _half(value: float, half: float | None) -> str:
-    return "–" if half is None else number(value, half or None).partition("±")[2].strip() or "0"
-
-
-def _range(effect: Effect) -> str:
-    if effect.choices < 2:
-        return "–"
-    step = effect.estimated.half or max(abs(effect.lowest), abs(effect.highest)) / 100 or None
-    low, high = (number(each, step).partition("\u00a0")[0].lstrip("(") for each in (effect.lowest, effect.highest))
-    return f"{low} to {high}"
 
 
 def _retraining(found: Sequence[Effect]) -> str:

@@ -219,12 +219,12 @@ def _point(
             if run.store.config["signature"] != signature:
                 run, fault = None, "its folder holds another run"
         except (ValueError, OSError) as error:
-            fault = plain(error, 400)
+            fault = f"damaged: {plain(error, 400)}"
     made = len(run.shards) if run is not None else 0
     if run is not None and made >= planned:
         return StudyPoint(settings, name, experiment, run, made, planned, "")
     why = fault or known or _why(folder, name, path, run, attempt)
-    return StudyPoint(settings, name, experiment, run, made, planned, plain(why, 400))
+    return StudyPoint(settings, name, experiment, run, made, planned, plain(why, 420))
 
 
 def _why(folder: Path, name: str, path: Path, run: Run | None, attempt: Mapping[str, Any] | None) -> str:

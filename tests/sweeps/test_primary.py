@@ -85,3 +85,27 @@ def test_the_command_line_declares_what_can_be_measured_only(
         capsys.readouterr()
         assert code("--primary", words) in (1, 2)
         assert reason in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_end_of_a_sweep_of_more_groups_than_a_comparison_shows_is_a_page_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from imagelab import Gaussian, run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.py").write_text(FILE)
+    scope: dict[str, Experiment] = {}
+    exec(FILE, scope)
+    for k in range(2, 9):
+        run(scope["experiment"].model_copy(update={"generator": Gaussian(components=k), "generations": 1}))
+    words = "tiny.py --generator.components 2..8 --generations 1 --primary pixel_variance@last"
+    with pytest.raises(SystemExit) as stopped:
+        main(["sweep", *words.split()])
+    said = capsys.readouterr()
+    assert not stopped.value.code and "7 of 7 points are finished" in said.out and "no page" not in said.err
+    page = next(tmp_path.glob("runs/*.study/index.html")).read_text("utf-8")
+    assert "7 points over generator.components (2, 3, 4, 5, … 8)" in page
+    assert "Declared after results were seen: 7 of 7 points" in page
+    with pytest.raises(SystemExit):
+        main(["sweep", "status", str(next(tmp_path.glob("runs/*.study")))])
+    assert "its page: imagelab report" in capsys.readouterr().out
