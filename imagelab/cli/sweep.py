@@ -147,7 +147,7 @@ class _Asked:
             self.limits = replace(self.limits, threads=base.runtime.threads)
         if not axes and not self.rows:
             raise UsageError("sweep: expected a list or a range, such as --seed 0..4, or --points FILE; got neither")
-        study = replace(Study.of(base, axes, self.rows), primary=self.primary)
+        study = Study.of(base, axes, self.rows, self.primary)
         if self.primary is not None:
             _check_primary(study, self.primary)
         return study

@@ -24,7 +24,7 @@ __all__ = [
     "Arrangement",
     "Choice",
     "HeatCell",
-    "HeatMap",
+    "StudyMap",
     "arranged",
     "cell_scopes",
     "cell_text",
@@ -66,7 +66,7 @@ class HeatCell:
 
 
 @dataclass(frozen=True)
-class HeatMap:
+class StudyMap:
     """One heat map.
 
     Attributes:
@@ -212,7 +212,7 @@ def estimated_cell(study: StudyView, values: StudyValues, members: Sequence[int]
 
 def heat_maps(
     study: StudyView, values: StudyValues, name: str, place: Arrangement
-) -> tuple[list[HeatMap], tuple[float, float] | None]:
+) -> tuple[list[StudyMap], tuple[float, float] | None]:
     """Return the heat maps of a study with two swept settings or more, and the ends of their colours.
 
     Args:
@@ -237,7 +237,7 @@ def heat_maps(
             cells = [_cell(study, values, name, found[f, r, c], ends, widest) for c in range(len(place.columns))]
             if any(cell.state != "absent" for cell in cells):
                 rows.append((choice_words(place.row, row), tuple(cells)))
-        maps.append(HeatMap("" if place.averaged else place.facet_words(facet), tuple(rows)))
+        maps.append(StudyMap("" if place.averaged else place.facet_words(facet), tuple(rows)))
     return maps, ends
 
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["StudyFigure", "course_figures", "effect_words", "effects_figure", "response_figure"]
 
 WIDTH = 10.4  # inches
-MOST_COLUMNS = 6  # plots in a row
+MOST_COLUMNS = 12  # of settings that are kept as columns of plots
+MOST_TITLED = 4  # columns whose plots have a title each
 WIDE_RATIO = 30  # of the values of a setting: from here on its axis is logarithmic
 
 
@@ -53,6 +54,20 @@ class StudyFigure:
     svg: Markup
     alt: str
     columns: int = 1
+
+
+@dataclass(frozen=True)
+class CoursePlot:
+    """One small plot: the choice of its row and of its column in words, and its points, none for an empty place."""
+
+    row: str
+    column: str
+    points: tuple[StudyPoint, ...]
+
+    @property
+    def words(self) -> str:
+        """Both choices."""
+        return ", ".join(filter(None, (self.row, self.column))) or "all points"
 
 
 def effect_words(effect: Effect, short: dict[str, str], base: bool = True) -> str:
@@ -146,28 +161,37 @@ def course_figures(
     Rows and columns are those of the heat map; settings that it averages over share a plot. Thin: one run; thick: the
     mean over the runs of a plot at the generations that all of them have.
     """
-    cells: list[tuple[str, list[tuple[str, list[StudyPoint]]]]] = []
+    grid = bool(place.row) and len(place.columns) <= MOST_COLUMNS
+    columns = len(place.columns) if grid else 4
+    facets: list[tuple[str, list[CoursePlot]]] = []
     for facet in place.facets:
-        members = [
-            (_cell_words(place, row, column), _points(study, values, place.members(study, values, facet, row, column)))
+        plots = [
+            CoursePlot(
+                *_cell_words(place, row, column),
+                tuple(_points(study, values, place.members(study, values, facet, row, column))),
+            )
             for row in place.rows
             for column in place.columns
         ]
-        cells.append((place.facet_words(facet), [(words, points) for words, points in members if points]))
-    runs = [p.run for _, each in cells for _, points in each for p in points if p.run is not None]
-    known = [m.value for run in runs for m in run.series(name) if m.value is not None]
-    known += [m.value for run in runs if (m := run.real(name)) is not None and m.value is not None]
-    if not known:
+        facets.append((place.facet_words(facet), [plot for plot in plots if grid or plot.points]))
+    limits = _limits([point for _, plots in facets for plot in plots for point in plot.points], name)
+    if limits is None:
         return []
-    room = (max(known) - min(known)) * 0.06 or abs(max(known)) * 0.1 or 1.0
-    limits = min(known) - room, max(known) + room
-    columns = len(place.columns) if place.row and len(place.columns) <= MOST_COLUMNS else 4
     last = max(point.generations for point in study.points)
     return [
-        StudyFigure(words, *_course(each, name, axis, columns, limits, last, order))
-        for order, (words, each) in enumerate(cells)
-        if each
+        StudyFigure(words, *_course(plots, name, axis, columns, (*limits, last), order))
+        for order, (words, plots) in enumerate(facets)
+        if any(plot.points for plot in plots)
     ]
+
+
+def _limits(points: Sequence[StudyPoint], name: str) -> tuple[float, float] | None:
+    """Return the ends of an axis on which every value of the points has room; None for no value."""
+    known = [value for point in points if point.run is not None for value in _series(point.run, name).values()]
+    if not known:
+        return None
+    room = (max(known) - min(known)) * 0.06 or abs(max(known)) * 0.1 or 1.0
+    return min(known) - room, max(known) + room
 
 
 def _points(study: StudyView, values: StudyValues, members: Sequence[int]) -> list[StudyPoint]:
@@ -175,50 +199,66 @@ def _points(study: StudyView, values: StudyValues, members: Sequence[int]) -> li
     return [point for point in study.points if study.configuration(point) in names]
 
 
-def _cell_words(place: Arrangement, row: Choice, column: Choice) -> str:
+def _cell_words(place: Arrangement, row: Choice, column: Choice) -> tuple[str, str]:
+    """Return the choice of a row and of a column in words; "" where there is none."""
     parts = [
-        choice_words(names, choice) if not is_number(choice[0]) else named_choice(names, choice)
+        ""
+        if not names
+        else named_choice(names, choice)
+        if is_number(choice[0])
+        else plain(choice_words(names, choice), 40)
         for names, choice in ((place.row, row), (place.column, column))
-        if names
     ]
-    return plain(", ".join(parts), 40) or "all points"
+    return parts[0], parts[1]
 
 
 def _course(
-    cells: Sequence[tuple[str, list[StudyPoint]]],
+    plots: Sequence[CoursePlot],
     name: str,
     axis: str,
     columns: int,
-    limits: tuple[float, float],
-    last: int,
+    limits: tuple[float, float, float],
     order: int,
 ) -> tuple[Markup, str, int]:
+    """Return the figure of one facet: svg, text, plots in a row. Many columns have their titles at the edges alone."""
     from matplotlib.figure import Figure
+
+    columns = max(1, min(columns, len(plots)))
+    rows, dense = math.ceil(len(plots) / columns), columns > MOST_TITLED
+    high = (1.2 if dense else 1.75) * rows + 0.35
+    figure = Figure(figsize=(WIDTH if columns > 2 else WIDTH * columns / 3, high))
+    gaps = (0.10, 0.12) if dense else (0.10, 0.42)
+    figure.subplots_adjust(0.85 / figure.get_size_inches()[0], 0.45 / high, 0.99, 1 - 0.28 / high, *gaps)
+    told = []
+    for k, plot in enumerate(plots):
+        if not plot.points:
+            continue
+        axes = figure.add_subplot(rows, columns, k + 1)
+        _frame(axes, limits, left=k % columns == 0, bottom=k >= len(plots) - columns)
+        title = plot.words if not dense else plot.column if k < columns else ""
+        axes.set_title(plain(title, 32 if columns > 3 else 44), fontsize=8 if dense else 10, loc="left", color=INK)
+        if k % columns == 0 and (dense or k // columns == (rows - 1) // 2):
+            axes.set_ylabel(
+                plain(plot.row if dense else axis, 18 if dense else 26), color=INK if dense else MUTED, fontsize=9
+            )
+        told.append(f"{plot.words}: {_curves(axes, plot.points, name)}")
+    words = f"Course over the generations. {'; '.join(told)}."
+    return Markup(themed_svg(figure, f"study-course-{order}")), words, min(columns, MOST_TITLED)
+
+
+def _frame(axes: Axes, limits: tuple[float, float, float], left: bool, bottom: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    columns = max(1, min(columns, len(cells)))
-    rows = math.ceil(len(cells) / columns)
-    high = 1.75 * rows + 0.35
-    figure = Figure(figsize=(WIDTH if columns > 2 else WIDTH * columns / 3, high))
-    figure.subplots_adjust(0.85 / figure.get_size_inches()[0], 0.45 / high, 0.99, 1 - 0.28 / high, 0.10, 0.42)
-    told = []
-    for k, (words, points) in enumerate(cells):
-        axes = figure.add_subplot(rows, columns, k + 1)
-        _quiet(axes)
-        axes.grid(axis="y", color=RULE, linewidth=0.6)
-        axes.set_ylim(*limits)
-        axes.set_xlim(-0.2, last + 0.2)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-        axes.set_title(words, fontsize=10, loc="left", color=INK)
-        axes.tick_params(labelsize=9, labelleft=k % columns == 0, labelbottom=k >= len(cells) - columns)
-        if k % columns == 0 and (k // columns) == (rows - 1) // 2:
-            axes.set_ylabel(plain(axis, 26), color=MUTED, fontsize=9)
-        if k >= len(cells) - columns:
-            axes.set_xlabel("generation", color=MUTED, fontsize=9)
-        told.append(f"{words}: {_curves(axes, points, name)}")
-    told = f"Course over the generations. {'; '.join(told)}."
-    return Markup(themed_svg(figure, f"study-course-{order}")), told, columns
+    low, high, last = limits
+    _quiet(axes)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.set_ylim(low, high)
+    axes.set_xlim(-0.2, last + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.tick_params(labelsize=9, labelleft=left, labelbottom=bottom)
+    if bottom:
+        axes.set_xlabel("generation", color=MUTED, fontsize=9)
 
 
 def _curves(axes: Axes, points: Sequence[StudyPoint], name: str) -> str:

@@ -49,10 +49,12 @@ __all__ = ["EFFECTS_CSV", "STUDY_CSV", "primary_outcome", "write_study"]
 STUDY_CSV, EFFECTS_CSV = "study.csv", "effects.csv"
 FEW_SEEDS = 4
 CARDS = 4
+OF_THE_IMAGES = ("data", "images", "heldout")
+"""Settings with which points of one seed begin with other real images."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudiedOutcome:
     """The measurement that the page is about.
 
     Attributes:
@@ -108,7 +110,7 @@ def _shared(study: StudyView) -> list[str]:
     return shared_names([Group("", (run,)) for run in runs]) if runs else []
 
 
-def primary_outcome(study: StudyView) -> Outcome:
+def primary_outcome(study: StudyView) -> StudiedOutcome:
     """Return the declared primary outcome; without one, the first of a fixed order that the finished points share.
 
     The order is that of the outcomes that a comparison tests (statistics.py), then that of the figures of a page. It
@@ -128,7 +130,7 @@ def primary_outcome(study: StudyView) -> Outcome:
             "all finished points have measured; the order does not depend on any value."
         )
     words = Wording(plain(name, 80), "", "") if run is None or not name else wording(_having(study, name) or run, name)
-    return Outcome(name, words, at, how, bool(declared) and declared[-1].measured > 0)
+    return StudiedOutcome(name, words, at, how, bool(declared) and declared[-1].measured > 0)
 
 
 def _having(study: StudyView, name: str) -> Run | None:
@@ -162,7 +164,7 @@ def _declared(study: StudyView) -> str:
     return f"First declared: {plain(first.primary, 80)}. {said} Then {changes}.{seen}"
 
 
-def _all_effects(study: StudyView, outcome: Outcome) -> dict[str, list[Effect]]:
+def _all_effects(study: StudyView, outcome: StudiedOutcome) -> dict[str, list[Effect]]:
     """Return the effects of the primary outcome, then those of the other measurements that a page shows at once."""
     if not outcome.name or not study.axes:
         return {}
@@ -172,7 +174,9 @@ def _all_effects(study: StudyView, outcome: Outcome) -> dict[str, list[Effect]]:
     return {name: effects(study, StudyValues.of(study, name)) for name in names if _having(study, name)}
 
 
-def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Effect]], place: Path) -> dict[str, Any]:
+def _context(
+    study: StudyView, outcome: StudiedOutcome, found: Mapping[str, Sequence[Effect]], place: Path
+) -> dict[str, Any]:
     values, layout = StudyValues.of(study, outcome.name), arranged(study)
     maps, ends = heat_maps(study, values, outcome.name, layout) if layout.row else ([], None)
     primary, short = list(found.get(outcome.name, ())), spoken(list(study.axes))
@@ -188,7 +192,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "outcome": outcome,
         "unmeasured": _unmeasured(study, outcome),
         "controls": max((run.roles for run in study.runs), default=1) - 1,
-        "cards": [effect_card(effect, short) for effect in primary[:CARDS]],
+        "cards": [effect_card(effect, short) for effect in primary[:CARDS]] or _mean_cards(study, values, outcome.name),
         "effects": [(effect_words(effect, short), row) for effect, row in zip(primary, rows, strict=True)],
         "columns": [column for column in EFFECT_TABLE if any(row[column.key] != "–" for row in rows)],
         "tested": sum(row["p"] != "–" for row in rows),
@@ -196,7 +200,8 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
         "holds": [HOLDS[scope] for scope in dict.fromkeys(scopes)],
         "retraining": _retraining(primary),
         "nested": any(each.estimated.scope == "seeds" and each.estimated.trainings for each in primary),
-        "few": len(study.seeds) if 1 < len(study.seeds) <= FEW_SEEDS and "seeds" in scopes else 0,
+        "few": min((e.estimated.used for e in primary if 1 < e.estimated.used <= FEW_SEEDS), default=0),
+        "same_images": not any(name.partition(".")[0] in OF_THE_IMAGES for name in study.axes),
         "cell_holds": "; ".join(HOLDS[scope] for scope in cell_scopes(study, values, layout)[:1]),
         "maps": maps,
         "legend": legend(ends) if ends else None,
@@ -232,7 +237,7 @@ def _context(study: StudyView, outcome: Outcome, found: Mapping[str, Sequence[Ef
     }
 
 
-def _question(study: StudyView, outcome: Outcome, short: Mapping[str, str]) -> str:
+def _question(study: StudyView, outcome: StudiedOutcome, short: Mapping[str, str]) -> str:
     swept = [short[name] for name in study.axes]
     on = f"{', '.join(swept[:-1])} and {swept[-1]}" if len(swept) > 1 else "".join(swept)
     if not outcome.name:
@@ -260,7 +265,7 @@ def _listed(values: Sequence[str], most: int = 6) -> str:
     return ", ".join(shown) if len(shown) <= most else f"{', '.join(shown[: most - 2])}, … {shown[-1]}"
 
 
-def _unmeasured(study: StudyView, outcome: Outcome) -> str:
+def _unmeasured(study: StudyView, outcome: StudiedOutcome) -> str:
     """Say that no point has the primary outcome, or that its instruments differ between points; "" where neither."""
     if not study.runs:
         return ""
@@ -275,6 +280,18 @@ def _unmeasured(study: StudyView, outcome: Outcome) -> str:
     except ValueError as error:
         return f"The points did not measure it with the same instrument, so their values must not be compared: {error}."
     return ""
+
+
+def _mean_cards(study: StudyView, values: StudyValues, name: str) -> list[dict[str, str]]:
+    """Return a card of the mean over the seeds, for a study in which nothing but the seed was swept."""
+    seeds = np.flatnonzero(values.known[0]).tolist()
+    if study.axes or not seeds:
+        return []
+    mean = mean_of(values, np.ones(1), seeds)
+    reals = [m.value for run in study.runs if (m := run.real(name)) is not None and m.value is not None]
+    real = f"; real images {number(float(np.mean(reals)))}" if reals else ""
+    holds = f"± {HOLDS[mean.scope].partition(':')[0]}" if mean.scope else "no interval is known"
+    return [{"label": f"Mean over {len(seeds)} seeds", "value": cell_text(mean), "fine": holds + real}]
 
 
 def _retraining(found: Sequence[Effect]) -> str:

@@ -93,7 +93,8 @@ def study_pictures(study: StudyView, values: StudyValues, place: Arrangement) ->
                     )
                 )
                 real = real or _strip("real images", pictures, min(pictures))
-        facets.append((place.facet_words(facet), tuple(strips)))
+        kept = strips if len(place.columns) <= MOST_COLUMNS else [strip for strip in strips if strip.label]
+        facets.append((place.facet_words(facet), tuple(kept)))
     assert real is not None
     columns = max(1, min(len(place.columns), MOST_COLUMNS))
     times = max(1, min(4, int((ROOM - 60) / max(columns, 3) // real.width)))

@@ -13,8 +13,8 @@ __all__ = ["EFFECT_TABLE", "HOLDS", "EffectColumn", "effect_card", "effect_row"]
 HOLDS = {
     "seeds": "between seeds: other real images, other trainings, other images drawn",
     "trainings": "between trainings: other trainings and the images they draw, on these real images alone",
-    "images": "images alone: other images of the same models. Each point is one training of one seed, so no interval "
-    "over trainings exists, and another training may differ by more",
+    "images": "images alone: other images of the same models. Each point compared is one training of one seed, so no "
+    "interval over trainings exists, and another training may differ by more",
 }
 """What an interval holds, by its scope."""
 

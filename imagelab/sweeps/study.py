@@ -90,6 +90,7 @@ class Study:
         experiment: Experiment,
         axes: Mapping[str, Sequence[Any]],
         rows: Sequence[Mapping[str, Any]] = (),
+        primary: Primary | None = None,
     ) -> Study:
         """Return the study of all combinations of some settings; seeds vary slowest, so that one is finished first.
 
@@ -100,6 +101,7 @@ class Study:
             experiment: what the settings are changed of; its name is that of the study.
             axes: dotted name -> values.
             rows: settings of points that are no grid, each combined with all of ``axes``.
+            primary: the outcome that the study is about; None for the one that its folder declares, if any.
 
         Raises:
             ValueError: for a setting or a value that does not suit, or a setting that no point has.
@@ -127,7 +129,7 @@ class Study:
             found.setdefault(made.signature, Point(used, made))
         if nowhere:
             raise ValueError(f"{', '.join(sorted(nowhere))}: no point of this study has such a setting")
-        return cls(experiment.name, tuple(found.values()))
+        return cls(experiment.name, tuple(found.values()), primary)
 
     @property
     def signature(self) -> str:

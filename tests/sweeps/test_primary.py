@@ -97,8 +97,9 @@ def test_the_end_of_a_sweep_of_more_groups_than_a_comparison_shows_is_a_page_of_
     scope: dict[str, Experiment] = {}
     exec(FILE, scope)
     for k in range(2, 9):
-        run(scope["experiment"].model_copy(update={"generator": Gaussian(components=k), "generations": 1}))
-    words = "tiny.py --generator.components 2..8 --generations 1 --primary pixel_variance@last"
+        changed = {"generator": Gaussian(components=k), "generations": 1, "metrics": ("pixel_variance",)}
+        run(scope["experiment"].model_copy(update=changed))
+    words = "tiny.py --generator.components 2..8 --generations 1 --metrics pixel_variance --primary pixel_variance@last"
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", *words.split()])
     said = capsys.readouterr()
