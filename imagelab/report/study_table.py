@@ -78,7 +78,7 @@ def effect_card(effect: Effect, short: dict[str, str]) -> dict[str, str]:
     sign = "+" if each.value > 0 else ""
     estimated = "" if effect.own else ", as estimated"
     aside = "" if effect.ratio is None else f"{_signed(effect.ratio)} standard deviations of retraining{estimated}"
-    p = "" if effect.p is None or each.scope == "images" else _p_words(effect.p)
+    p = "" if effect.p is None else _p_words(effect.p)
     holds = f"± {HOLDS[each.scope].partition(':')[0]}" if each.scope else "no interval is known"
     return {"label": label, "value": f"{sign}{cell_text(each)}", "fine": "; ".join(filter(None, [holds, aside, p]))}
 
@@ -100,7 +100,7 @@ def effect_row(effect: Effect) -> dict[str, str]:
         "range": _range(effect),
         "pairs": f"{effect.pairs} of {effect.planned}",
         "ratio": "–" if effect.ratio is None else _signed(effect.ratio),
-        "p": "–" if effect.p is None or each.scope == "images" else _p_words(effect.p)[2:].removeprefix("=\u00a0"),
+        "p": "–" if effect.p is None else _p_words(effect.p)[2:].removeprefix("=\u00a0"),
     }
 
 

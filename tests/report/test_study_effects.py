@@ -95,6 +95,7 @@ def test_what_a_seed_does_to_all_points_alike_cancels():
     assert kind.estimated.value == pytest.approx(np.mean([3, 3.25, 3]))
     assert kind.estimated.seeds == pytest.approx(stdtrit(2, 0.975) * np.std([3, 3.25, 3], ddof=1) / 3**0.5)
     assert size.estimated.value == pytest.approx(np.mean([1, 1.25, 1])) and size.estimated.scope == "seeds"
+    assert (kind.lowest, kind.highest) == (pytest.approx(3), pytest.approx(np.mean([3, 3.5, 3])))
     assert kind.ratio == pytest.approx(kind.estimated.value / 0.1) and not kind.own
     assert kind.p is not None and size.p is not None and kind.p < size.p < 0.05
 

@@ -109,7 +109,7 @@ def test_the_page_says_what_was_swept_and_what_it_is_about(page: Path):
     assert "one training each. All are finished." in said
     assert "Declared before any point had a measured generation (2026-11-29 20:00:00)." in said
     assert "how does it depend on regime and images?" in said
-    assert "± between seeds" in said and "What is missing" not in said
+    assert "± between seeds" in said and "What is missing" not in said and "A reader should" not in said
     html = page.read_text("utf-8")
     assert not re.findall(r"https?://(?!www\.w3\.org)", html) and "<script" not in html
 
@@ -210,6 +210,7 @@ def test_several_trainings_of_one_seed_give_an_interval_over_trainings(tmp_path:
     assert "3 trainings each" in said and "± between trainings" in said
     assert f"First declared: {KEY}@2. Declared after results were seen: 2 of 2 points" in said
     assert f"Then changed to {KEY}@last" in said and "The change was made after results were seen." in said
+    assert "A reader should take it as a secondary outcome." in said
     rows = [r for r in rows_of(folder / "study.csv") if r["measurement"] == KEY and r["generation"] == "2"]
     assert [row["chain"] for row in rows] == ["mean", "0", "1", "2"] * 2
     mean, *each = (float(row["value"]) for row in rows[:4])
