@@ -252,12 +252,12 @@ def _made_of(study: StudyView) -> str:
     least, most = study.chains
     chains = f"{most} trainings" if most > 1 else "one training"
     chains = f"{least} to {chains}" if least != most else chains
-    seeds = f"{'seeds' if len(study.seeds) > 1 else 'seed'} {_listed(study.seeds)}"
+    seeds = f"{'seeds' if len(study.seeds) > 1 else 'seed'} ({_listed(study.seeds)})"
     done = len(study.finished)
     finished = "All are finished." if done == len(study.points) else f"{done} of {len(study.points)} are finished."
     points = f"{len(study.points)} point{'s' if len(study.points) > 1 else ''}"
     what = f"{points} over {' × '.join([*swept, seeds])}"
-    return f"{what}, {chains} each. {finished}"
+    return f"{what}; {chains} in each point. {finished}"
 
 
 def _listed(values: Sequence[str], most: int = 6) -> str:

@@ -207,7 +207,7 @@ def test_several_trainings_of_one_seed_give_an_interval_over_trainings(tmp_path:
     axes = {"seed": [0], "regime.kind": ["replace", "accumulate"]}
     folder = small_study(tmp_path, axes, difference, chains=3, primary=[(f"{KEY}@2", 2), (f"{KEY}@last", 2)])
     said = text_of(write_study(folder))
-    assert "3 trainings each" in said and "± between trainings" in said
+    assert "3 trainings in each point" in said and "± between trainings" in said
     assert f"First declared: {KEY}@2. Declared after results were seen: 2 of 2 points" in said
     assert f"Then changed to {KEY}@last" in said and "The change was made after results were seen." in said
     assert "A reader should take it as a secondary outcome." in said
