@@ -41,7 +41,13 @@ def launch(work: Callable[..., Any], *given: Any) -> None:
         door.bind(("127.0.0.1", 0))
         port = str(door.getsockname()[1])
     options = parse_args(["--nproc-per-node", "2", "--master-port", port, "--start-method", "fork", "nothing"])
-    elastic_launch(config_from_args(options)[0], work)(*given)
+    elastic_launch(config_from_args(options)[0], within_time)(work, *given)
+
+
+def within_time(work: Callable[..., Any], *given: Any) -> Any:
+    """Call a function; end the process where it hangs, so that a test fails and does not wait for ever."""
+    signal.alarm(240)
+    return work(*given)
 
 
 def shared(work: Callable[[ProcessGroup], int]) -> None:
@@ -116,7 +122,7 @@ class Small(torch.nn.Module):
             self.unused = torch.nn.Linear(2, 2)
         self.register_buffer("seen", torch.zeros(4))
         self.register_buffer("still", torch.ones(1))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("steps", torch.tensor(2**24 + 1))  # no number of float32
 
     def loss(self, rows: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return a mean over rows, without noise: the same for any split into parts whose means are weighted."""
@@ -217,7 +223,7 @@ def whole_run(folder: Path) -> None:
     """Run the command in a process of its own: it ends the process, and the agent waits for what this one returns."""
     rank = os.fork()
     if not rank:
-        main([*run_words(folder), "--runtime.batch", "16"])
+        within_time(main, [*run_words(folder), "--runtime.batch", "16"])
     assert os.waitpid(rank, 0)[1] == 0
 
 
