@@ -195,7 +195,8 @@ def train(
 
     Args:
         net: the net to train; ``loss`` must call this same object.
-        loss: (images in -1..1, noise source) -> (loss, named parts).
+        loss: (images in -1..1, noise source) -> (loss, named parts). With several processes it must use the same
+            parameters in every step; the rest of the net keeps its weights.
         images: uint8 [N,C,H,W]; or float32 [N,...], which are passed to the loss unchanged.
         plan: length, batch, rates.
         seed: of batch order and noise.

@@ -118,14 +118,14 @@ class TorchProcessGroup:
         dist.broadcast_object_list(box, 0)
         return box[0]
 
-    def lead(self, work: Callable[..., Any], context: RunContext, *own: Any) -> Any:
-        """Call a function on all ranks and return rank 0's result; called on rank 0, which adds arguments of its own.
+    def on_all_ranks(self, work: Callable[..., Any], context: RunContext, *own: Any) -> Any:
+        """Call a function on all ranks and return rank 0's result; rank 0 calls this, and the others :meth:`serve`.
 
         Args:
-            work: picklable; it is called with the context of the rank, and where it raises Interrupted or Diverged, it
-                does so on all ranks.
-            context: the batch and the checkpoint are those of all ranks.
-            own: what only rank 0 has.
+            work: a picklable function of the rank's context. If it raises Interrupted or Diverged, it must do so on all
+                ranks.
+            context: of rank 0. The others get its batch and checkpoint.
+            own: further arguments on rank 0.
         """
         import torch
 
@@ -140,8 +140,8 @@ class TorchProcessGroup:
         self.idle = True
         return made
 
-    def follow(self, device: str) -> int:
-        """Call what rank 0 calls until it sends None, with as many threads; return 0. Called on a worker."""
+    def serve(self, device: str) -> int:
+        """Call what rank 0 calls, with as many threads, until it sends None; return 0."""
         while (task := self.broadcast_object(None)) is not None:
             work, batch, checkpoint, threads = task
             with limited(threads):
@@ -183,7 +183,7 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lost = False
     try:
-        code = group.follow(device) if group.rank else _lead(group, work)
+        code = group.serve(device) if group.rank else _lead(group, work)
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
@@ -259,7 +259,7 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
         return work(context)
     if recipe.alone or not recipe.training_length:  # such as a closed form: rank 0 does it alone
         return work(replace(context, group=SINGLE_PROCESS))
-    return group.lead(work, context)
+    return group.on_all_ranks(work, context)
 
 
 def _fit(recipe: Generator, images: np.ndarray, seed: int, start: Path | None, context: RunContext) -> Model:
@@ -283,7 +283,7 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, con
     group = context.group
     if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch or recipe.alone:
         return model.sample(seeds)
-    return group.lead(partial(_draw, recipe, folder.absolute(), seeds), context, model)
+    return group.on_all_ranks(partial(_draw, recipe, folder.absolute(), seeds), context, model)
 
 
 def _draw(

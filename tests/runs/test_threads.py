@@ -321,5 +321,5 @@ def test_a_rank_that_helps_uses_as_many_threads_as_the_first(rng: np.random.Gene
     images, group = rng.integers(0, 256, (8, 3, 16, 16), np.uint8), Told(1, 2)
     recipe = Counting(components=2)
     group.tasks = [(partial(_fit, recipe, images, 0, None), 8, None, threads) for threads in (3, 1)] + [None]
-    group.follow("cpu")
+    group.serve("cpu")
     assert COUNTED == [3, 1] and torch.get_num_threads() == 2
