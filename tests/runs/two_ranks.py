@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -242,21 +241,17 @@ def run_and(what: str, folder: Path) -> None:
     while not any(path.stat().st_size for path in folder.rglob("gen-001-line-1.partial/train.jsonl")):
         assert time.monotonic() < deadline and not os.waitpid(torchrun, os.WNOHANG)[0], log.read_text()
         time.sleep(0.1)
+    ranks = Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split()  # in the order in which they began
     began = time.monotonic()
     if what == "Ctrl-C":
         os.kill(torchrun, signal.SIGINT)
     else:
-        os.kill(child_of_rank(torchrun, int(what[5])), signal.SIGKILL)
+        os.kill(int(ranks[int(what[5])]), signal.SIGKILL)
     while not os.waitpid(torchrun, os.WNOHANG)[0]:
         assert time.monotonic() - began < 45, "somebody is left waiting"
         time.sleep(0.1)
-    left = subprocess.run(["ps", "-s", str(torchrun), "-o", "pid="], capture_output=True, text=True).stdout.split()
+    left = [rank for rank in ranks if Path(f"/proc/{rank}").exists()]
     print(log.read_text(errors="replace"), f"left: {left}")
-
-
-def child_of_rank(parent: int, rank: int) -> int:
-    """Return the process that torchrun has started for a rank; they are forked in the order of the ranks."""
-    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[rank])
 
 
 SCENARIOS: dict[str, Callable[[Path], None]] = {
