@@ -106,7 +106,7 @@ def page(whole: Path) -> Path:
 def test_the_page_says_what_was_swept_and_what_it_is_about(page: Path):
     said = text_of(page)
     assert "16 points over regime.kind (replace, accumulate, mix, fresh) × images (512, 2048) × seeds (0, 1)" in said
-    assert "one training each. All are finished." in said
+    assert "one training in each point. All are finished." in said
     assert "Declared before any point had a measured generation (2026-11-29 20:00:00)." in said
     assert "how does it depend on regime and images?" in said
     assert "± between seeds" in said and "What is missing" not in said and "A reader should" not in said
