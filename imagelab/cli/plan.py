@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -225,10 +226,10 @@ def _time(seconds: float) -> str:
         >>> _time(42.4), _time(600), _time(9000), _time(400_000)
         ('42 s', '10 min', '2.5 h', '4.6 days')
     """
-    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
-        if seconds < most * size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.3g} days"
+    units = (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48), ("days", 86_400, math.inf))
+    unit, size, _ = next(each for each in units if seconds < each[1] * each[2])
+    count = seconds / size
+    return f"{count:.2g} {unit}" if count < 9.95 else f"{count:,.0f} {unit}"
 
 
 def _bytes(count: float) -> str:

@@ -71,7 +71,7 @@ class CostCurve:
         costs: seconds or bytes.
 
     Example:
-        >>> CostCurve((10, 20), (3.0, 5.0))(40)
+        >>> round(CostCurve((10, 20), (3.0, 5.0))(40), 6)
         9.0
         >>> round(CostCurve((10, 20, 40), (2.0, 5.0, 17.0))(80), 6)
         65.0
