@@ -37,6 +37,7 @@ from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
+from .mirror import mirror_command
 from .overrides import parse, plugged
 from .pictures import animate as animate_command
 from .pictures import compare as compare_command
@@ -89,6 +90,7 @@ app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
 app.command(sign_command, name="sign", group=SHARE, sort_key=4)
+app.command(mirror_command, name="mirror", group=SHARE, sort_key=5)
 for place, sub_app in enumerate((data_app, weights_app, experiments_app, key_app), 2):
     sub_app.group, sub_app.sort_key = SET_UP, place
     app.command(sub_app)
