@@ -22,6 +22,7 @@ from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
 from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
+from .io.addresses import refuse_address
 from .io.own_code import OwnCode, load_source, own_code_in
 from .io.settings import read_settings
 from .io.untrusted import quoted, shown
@@ -89,6 +90,12 @@ class Runtime(BaseModel):
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
     runs: Path = Path("runs")
+
+    @field_validator("runs")
+    @classmethod
+    def _runs_on_a_disk(cls, runs: Path) -> Path:
+        refuse_address(runs)
+        return runs
 
 
 class Experiment(BaseModel):
