@@ -57,15 +57,17 @@ def mirror_command(
         Folder for the files of the tracker; mirrors/TRACKER beside the run if not given.
     """
     folder = output or run.resolve().parent / "mirrors" / to
+    seen: set[str] = set()  # runs that were being written while they were followed
     while True:
         is_live = holder(run, STUDY_LOCK if _is_study(run) else "run.lock") is not None
-        done = _mirror(run, to, folder)
-        if not follow or not (is_live or any(each.state == "running" for each in done)):
+        running = {each.run for each in _mirror(run, to, folder) if each.state == "running"}
+        seen |= running
+        if not follow or not (is_live or running):
             break
         time.sleep(EVERY_SECONDS)
-    if follow:
-        _wait_for_reports(run)
-        done = _mirror(run, to, folder)
+    if seen and follow:
+        _wait_for_reports(run, seen)
+        _mirror(run, to, folder)
     out.print(f"mirror: {shown(folder)}; look at it with: {LOOK[to].format(folder=shown(folder))}", markup=False)
     return 0
 
@@ -89,10 +91,10 @@ def _mirror(place: Path, to: Tracker, folder: Path) -> list[Mirrored]:
     return done
 
 
-def _wait_for_reports(place: Path) -> None:
+def _wait_for_reports(place: Path, names: set[str]) -> None:
     """Wait until the runs that have just finished have written their reports; at most a minute."""
     deadline = time.monotonic() + REPORT_SECONDS
     for path in with_runs_of_studies([place]):
         run = MirroredRun(path)
-        while run.is_finished and run.report is None and time.monotonic() < deadline:
+        while run.name in names and run.is_finished and run.report is None and time.monotonic() < deadline:
             time.sleep(0.5)

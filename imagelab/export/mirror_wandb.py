@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import folder_made_whole
+from ..io.atomic import folder_made_whole, sweep
 from ..io.manifest import file_digest
 from .mirrored import MirroredRun, MirroredShard, MirrorState, how_to_install
 
@@ -43,6 +43,7 @@ def mirror_to_wandb(folder: Path, run: MirroredRun, shards: Sequence[MirroredSha
     """
     home = folder / "wandb"
     home.mkdir(exist_ok=True)
+    sweep(home)  # what a mirror that was killed has left: each try has another name
     page = run.report if state == "finished" else None
     wanted = {"shards": [shard.name for shard in shards], "report": file_digest(page) if page else ""}
     there = {path: record for path in home.glob(f"offline-run-*-{run.name}") if (record := _record(path))}

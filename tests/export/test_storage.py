@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,3 +252,38 @@ def test_push_and_pull_are_commands(small_run: Path, tmp_path: Path, capsys: pyt
     said = capsys.readouterr().out
     assert "5 generation folders sent" in said and f"imagelab pull file://{tmp_path}/s/{small_run.name} FOLDER" in said
     assert digests(tmp_path / "runs" / small_run.name) == digests(small_run)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of a bucket of an S3 server that runs in this process, on 127.0.0.1."""
+    for name, extra in (("s3fs", "s3"), ("moto", "test"), ("flask", "test")):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: pip install 'imagelab-collapse[{extra}]'")
+    server = importlib.import_module("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "ours", "AWS_SECRET_ACCESS_KEY": "ours", "AWS_DEFAULT_REGION": "us-east-1"}
+    places = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "HOME": str(tmp_path / "home")}
+    for name, value in {**keys, **places}.items():
+        monkeypatch.setenv(name, value)
+    system = importlib.import_module("s3fs").S3FileSystem(skip_instance_cache=True)
+    system.call_s3("create_bucket", Bucket="bucket")
+    yield "s3://bucket/runs"
+    server.stop()
+
+
+def test_a_run_goes_to_s3_and_back(bucket: str, earlier: Earlier, small_run: Path, tmp_path: Path):
+    assert push_run(earlier(tmp_path / "a", 1), bucket).sent == 3
+    pushed = push_run(small_run, bucket)
+    assert (pushed.address, pushed.sent) == (f"{bucket}/{small_run.name}", 2)
+    again = push_run(small_run, bucket)
+    assert (again.sent, again.bytes) == (0, 0)
+    pulled = pull_run(pushed.address, tmp_path / "runs")
+    assert digests(pulled.folder) == digests(small_run) and not check_run(pulled.folder).problems
+    system = importlib.import_module("s3fs").S3FileSystem(skip_instance_cache=True)
+    system.pipe_file(f"{pushed.address}/gen-001/images.npy", bytes((small_run / "gen-001/images.npy").stat().st_size))
+    with pytest.raises(ValueError, match=r"gen-001/images\.npy: was changed since it was written"):
+        pull_run(pushed.address, tmp_path / "again")
+    with pytest.raises(ValueError, match="no run is there|the store says"):
+        pull_run("s3://nowhere/small-1", tmp_path / "again")
