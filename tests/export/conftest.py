@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,27 @@ def small(runs: Path) -> Experiment:
         metrics=("pixel_variance", "hf_ratio"),
         runtime=Runtime(device="cpu", runs=runs),
     )
+
+
+def killed_at(work: Callable[[], object], folder: Path, number: int) -> int:
+    """Do the work in a child that ends, as by a kill, before the n-th rename or opening of a file in the folder."""
+    if not (child := os.fork()):
+        left = [number]
+
+        def before(event: str, arguments: tuple[Any, ...]) -> None:
+            if event in ("os.rename", "open", "sqlite3.connect") and str(arguments[0]).startswith(str(folder)):
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(137)
+
+        sys.addaudithook(before)
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture(scope="session")

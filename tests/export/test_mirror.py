@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,8 +27,10 @@ from imagelab.export.mirror import Tracker, mirror_run
 from imagelab.export.mirrored import MirroredRun
 from imagelab.io.marks import claimed_origin
 from imagelab.io.run_records import PROVENANCE
+from imagelab.run_folder import RunFolder
+from imagelab.sweeps.study import Point, Study
 
-from .conftest import Earlier
+from .conftest import Earlier, killed_at, small
 
 NEEDED: dict[Tracker, tuple[str, ...]] = {
     "tensorboard": ("tensorboard",),
@@ -229,27 +232,6 @@ def test_a_growing_run_is_mirrored_once_and_its_mirror_read_back(
     assert not (tmp_path / "home").exists(), "nothing is written to the home folder"
 
 
-def _killed_at(work: Callable[[], object], folder: Path, number: int) -> int:
-    """Do the work in a child that ends, as by a kill, before the n-th rename or opening of a file in the folder."""
-    if not (child := os.fork()):
-        left = [number]
-
-        def before(event: str, arguments: tuple[Any, ...]) -> None:
-            if event in ("os.rename", "open", "sqlite3.connect") and str(arguments[0]).startswith(str(folder)):
-                left[0] -= 1
-                if left[0] == 0:
-                    os._exit(137)
-
-        sys.addaudithook(before)
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            os.write(2, repr(error).encode())
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 @pytest.mark.parametrize("tracker", list(NEEDED))
 def test_a_mirror_that_was_killed_goes_on_and_nothing_is_there_twice(
     tracker: Tracker, places: dict[Tracker, Path], small_run: Path, tmp_path: Path
@@ -261,7 +243,7 @@ def test_a_mirror_that_was_killed_goes_on_and_nothing_is_there_twice(
     codes = []
     for number in (3, 12, 25) if tracker in ("tensorboard", "trackio") else (4, 9):
         folder.mkdir(exist_ok=True)
-        codes.append(_killed_at(lambda: mirror_run(small_run, tracker, folder), folder, number))
+        codes.append(killed_at(lambda: mirror_run(small_run, tracker, folder), folder, number))
     assert 137 in codes and 1 not in codes
     mirror_run(small_run, tracker, folder)
     check_mirror(tracker, folder, small_run)
@@ -323,6 +305,49 @@ def test_the_command_mirrors_a_run_beside_it_and_refuses_a_damaged_one(
     file.write_bytes(bytes(file.stat().st_size))
     assert command("-o", str(tmp_path / "other")) == 1
     assert "gen-002/probe.npy: was changed since it was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["finished", "stopped"])
+def test_following_ends_when_the_run_is_finished_or_nobody_writes_it(
+    end: str,
+    earlier: Earlier,
+    small_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    needs("tensorboard")
+    monkeypatch.setattr("imagelab.cli.mirror.EVERY_SECONDS", 0.05)
+    monkeypatch.setattr("imagelab.cli.mirror.REPORT_SECONDS", 0.2)
+    run, out = earlier(tmp_path / "runs", 1), tmp_path / "out"
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        with RunFolder(run).lock():
+            os.write(writing, b"1")
+            while not list(out.rglob("events.*gen-001-line-1")):  # until it is being followed
+                time.sleep(0.02)
+            for name in ("gen-002", "gen-002-line-1") if end == "finished" else ():
+                shutil.copytree(small_run / name, tmp_path / name)
+                (tmp_path / name).rename(run / name)
+            RunFolder(run).mend()
+        os._exit(0)
+    assert os.read(reading, 1) == b"1"
+    with pytest.raises(SystemExit):
+        main(["mirror", str(run), "--to", "tensorboard", "--follow", "-o", str(out)])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert f"are there; {end}" in capsys.readouterr().out
+    check_mirror("tensorboard", out, run)
+
+
+def test_the_runs_of_a_study_are_mirrored_as_a_group(earlier: Earlier, tmp_path: Path):
+    needs("tensorboard")
+    run = earlier(tmp_path / "runs", 2)
+    study = Study("small", (Point({"seed": "0"}, small(tmp_path / "runs")),))
+    study.write()
+    with pytest.raises(SystemExit) as stopped:
+        main(["mirror", str(study.folder), "--to", "tensorboard", "-o", str(tmp_path / "out")])
+    assert not stopped.value.code
+    check_mirror("tensorboard", tmp_path / "out" / study.folder.stem, run)
 
 
 def test_the_report_page_is_kept_where_a_tracker_can_hold_one(

@@ -23,7 +23,7 @@ from imagelab.run_folder import RunFolder
 from imagelab.runs.check import check_run
 from imagelab.runs.run import run
 
-from .conftest import Earlier, small
+from .conftest import Earlier, killed_at, small
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -70,6 +70,23 @@ def test_what_an_interrupted_push_has_left_is_completed_and_no_more(store: Path,
     pushed = push_run(small_run, f"file://{store}")
     assert (pushed.sent, pushed.bytes) == (1, lacking)
     assert digests(pull_run(f"file://{store}", tmp_path / "runs").folder) == digests(small_run)
+
+
+def test_a_kill_at_any_moment_leaves_no_half_run_here_or_there(small_run: Path, tmp_path: Path):
+    store, runs = tmp_path / "store", tmp_path / "runs"
+    address = f"file://{store / small_run.name}"
+    for number in (2, 9, 30, 55):
+        assert killed_at(lambda: push_run(small_run, address), store, number) == 137
+        there = {path.parent.name for path in store.rglob(MANIFEST)}
+        for name in there:  # a manifest says that all of its files are there
+            sealed = Manifest.read(store / small_run.name / name)
+            assert all(sealed.check(store / small_run.name / name, file) for file in sealed.files)
+    push_run(small_run, address)
+    for number in (2, 20, 40):
+        assert killed_at(lambda: pull_run(address, runs), runs, number) == 137
+        assert not (runs / small_run.name).exists()
+    assert digests(pull_run(address, runs).folder) == digests(small_run)
+    assert [path.name for path in runs.iterdir()] == [small_run.name]
 
 
 def test_a_run_that_has_grown_adds_what_is_new_and_work_in_progress_stays_here(
@@ -285,5 +302,5 @@ def test_a_run_goes_to_s3_and_back(bucket: str, earlier: Earlier, small_run: Pat
     system.pipe_file(f"{pushed.address}/gen-001/images.npy", bytes((small_run / "gen-001/images.npy").stat().st_size))
     with pytest.raises(ValueError, match=r"gen-001/images\.npy: was changed since it was written"):
         pull_run(pushed.address, tmp_path / "again")
-    with pytest.raises(ValueError, match="no run is there|the store says"):
+    with pytest.raises(ValueError, match=r"no run is there|the store says"):
         pull_run("s3://nowhere/small-1", tmp_path / "again")
