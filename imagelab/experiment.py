@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
@@ -89,13 +89,7 @@ class Runtime(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
-    runs: Path = Path("runs")
-
-    @field_validator("runs")
-    @classmethod
-    def _runs_on_a_disk(cls, runs: Path) -> Path:
-        refuse_address(runs)
-        return runs
+    runs: Annotated[Path, AfterValidator(refuse_address)] = Path("runs")
 
 
 class Experiment(BaseModel):

@@ -24,7 +24,7 @@ from ..io.atomic import write_atomic
 from ..io.manifest import file_digest
 from ..io.marks import claimed_origin, save_marks
 from ..io.untrusted import quoted
-from .mirrored import MirroredRun, MirroredShard, MirrorState, Strip, how_to_install
+from .mirrored import MirroredRun, MirroredShard, MirrorState, PictureStrip, how_to_install
 
 __all__ = ["mirror_to_mlflow"]
 
@@ -126,7 +126,7 @@ class _Writer:
                 for path in self._pictures(Path(folder), shard, strip, when):
                     self.client.log_artifact(number, str(path), "images")
 
-    def _pictures(self, folder: Path, shard: MirroredShard, strip: Strip, when: int) -> tuple[Path, Path]:
+    def _pictures(self, folder: Path, shard: MirroredShard, strip: PictureStrip, when: int) -> tuple[Path, Path]:
         """Write a strip and a small one under the names of MLflow's time-stepped images."""
         which = uuid.uuid5(uuid.NAMESPACE_URL, f"{self.run.name}/{self.run.signature}/{shard.name}/{strip.key}")
         stem = f"{strip.key.replace('/', '~')}+step+{strip.step}+timestamp+{when}+{which}"

@@ -31,7 +31,7 @@ from ..pool import REAL
 from ..run_folder import RunFolder
 from .signed_files import origin_in
 
-__all__ = ["MirrorState", "MirroredRun", "MirroredShard", "Strip", "Value", "how_to_install"]
+__all__ = ["MirrorState", "MirroredRun", "MirroredShard", "PictureStrip", "SeriesValue", "how_to_install"]
 
 DISTRIBUTION = "imagelab-collapse"
 REAL_SERIES = "real"
@@ -46,7 +46,7 @@ MirrorState = Literal["running", "finished", "stopped"]
 
 
 @dataclass(frozen=True)
-class Value:
+class SeriesValue:
     """One number of a series.
 
     Attributes:
@@ -68,7 +68,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Strip:
+class PictureStrip:
     """The tracked pictures of one shard, side by side.
 
     Attributes:
@@ -220,7 +220,7 @@ class MirroredShard:
         manifest = folder / MANIFEST
         return (manifest if manifest.exists() else folder).stat().st_mtime
 
-    def values(self) -> list[Value]:
+    def values(self) -> list[SeriesValue]:
         """Return its numbers. What could not be measured is left out.
 
         Raises:
@@ -234,18 +234,18 @@ class MirroredShard:
             return read_measurements(folder.file(*place, "metrics.jsonl"))
         return [m for m in folder.measurements() if (m.generation, m.line) == place]  # of a version before manifests
 
-    def _values_of(self, measured: Measurement) -> Iterator[Value]:
+    def _values_of(self, measured: Measurement) -> Iterator[SeriesValue]:
         name, step, series = clean_name(measured.name), measured.generation, self.run.series(measured.line)
         if measured.predicted:
             series += "_theory"
         ends = measured.interval or (None, None)
         for which, number in ((series, measured.value), (f"{series}_low", ends[0]), (f"{series}_high", ends[1])):
             if number is not None:
-                yield Value(name, which, step, float(number))
+                yield SeriesValue(name, which, step, float(number))
         if measured.floor is not None and measured.line == 0 and not measured.predicted:  # the same for every line
-            yield Value(name, REAL_SERIES, step, float(measured.floor))
+            yield SeriesValue(name, REAL_SERIES, step, float(measured.floor))
 
-    def strips(self) -> Iterator[Strip]:
+    def strips(self) -> Iterator[PictureStrip]:
         """Yield its picture strips.
 
         Raises:
@@ -257,7 +257,7 @@ class MirroredShard:
                 images = read_npy(folder.file(self.generation, self.line, file), mmap=True)
                 yield self._strip(name, np.asarray(images[:MOST_PICTURES]))
 
-    def _strip(self, name: str, images: np.ndarray) -> Strip:
+    def _strip(self, name: str, images: np.ndarray) -> PictureStrip:
         pixels = tile(images, min(COLUMNS, len(images)), scale=max(1, LEAST_PIXELS // images.shape[3]))
         origin = origin_in(self.run.folder, self.generation)
         what = "synthetic images made by a generative model" if self.generation else "real images"
@@ -271,7 +271,7 @@ class MirroredShard:
         marks = png_marks(origin, title, f"{what}; every pixel as it was made", imagelab=json.dumps(facts))
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG", pnginfo=marks)
-        return Strip(name, self.series, self.generation, file.getvalue(), pixels.shape[1], pixels.shape[0])
+        return PictureStrip(name, self.series, self.generation, file.getvalue(), pixels.shape[1], pixels.shape[0])
 
 
 def clean_name(name: str) -> str:

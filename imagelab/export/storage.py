@@ -80,7 +80,7 @@ class Store:
         try:
             self._system, self._root = fsspec.url_to_fs(self.address, use_listings_cache=False)
         except ImportError as error:
-            extra = f"pip install '{DISTRIBUTION}[s3]'" if protocol in ("s3", "s3a") else quoted(error, 200)
+            extra = f"pip install '{DISTRIBUTION}[storage]'" if protocol in ("s3", "s3a") else quoted(error, 200)
             raise ValueError(f"{protocol}:// needs another package: {extra}") from error
         except ValueError as error:
             raise ValueError(f"{shown(address)}: {quoted(error, 200)}") from error

@@ -27,14 +27,14 @@ def is_address(place: str | Path) -> bool:
     return bool(_ADDRESS.match(str(place)) or _CHAINED.match(str(place)))
 
 
-def refuse_address(place: str | Path) -> None:
-    """Refuse an address where a folder of this machine is expected.
+def refuse_address(place: Path) -> Path:
+    """Return a place on a disk; refuse an address of object storage in its stead.
 
     Raises:
         ValueError: with the two commands that copy a run to such a place and back.
     """
     if not is_address(place):
-        return
+        return place
     address = quoted(_ADDRESS.sub(r"\1://", str(place), count=1), 200)
     raise ValueError(
         f"{address}: a run needs a folder on a disk; object storage can neither rename a folder nor lock it. Copy "

@@ -32,6 +32,8 @@ from imagelab.sweeps.study import Point, Study
 
 from .conftest import Earlier, killed_at, small
 
+DISTRIBUTION = "imagelab-collapse"
+
 NEEDED: dict[Tracker, tuple[str, ...]] = {
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
@@ -48,7 +50,7 @@ Pictures = dict[tuple[str, str, int], list[bytes]]
 def needs(tracker: Tracker) -> None:
     for name in NEEDED[tracker]:
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed: pip install 'imagelab-collapse[{tracker}]'")
+            pytest.skip(f"{name} is not installed: pip install '{DISTRIBUTION}[{tracker}]'")
 
 
 SERIES = {-1: "real", 0: "ppca-k-8", 1: "ppca-k-4"}
@@ -257,7 +259,7 @@ def test_without_its_package_the_message_says_how_to_get_it(
         if name.partition(".")[0] == tracker:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, tracker, None)
-    with pytest.raises(ValueError, match=rf"needs the package {tracker}: pip install 'imagelab-collapse\[{tracker}\]'"):
+    with pytest.raises(ValueError, match=rf"needs the package {tracker}: pip install '{DISTRIBUTION}\[{tracker}\]'"):
         mirror_run(small_run, tracker, tmp_path / "mirror")
 
 

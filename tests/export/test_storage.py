@@ -25,6 +25,8 @@ from imagelab.runs.run import run
 
 from .conftest import Earlier, killed_at, small
 
+DISTRIBUTION = "imagelab-collapse"
+
 
 def digests(folder: Path) -> dict[str, str]:
     return {
@@ -238,7 +240,7 @@ def test_what_is_no_address_of_one_run_is_refused_in_words(pushed_once: Path, tm
 
 def test_without_s3fs_the_message_says_how_to_get_it(small_run: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ValueError, match=r"s3:// needs another package: pip install 'imagelab-collapse\[s3\]'"):
+    with pytest.raises(ValueError, match=rf"s3:// needs another package: pip install '{DISTRIBUTION}\[storage\]'"):
         push_run(small_run, "s3://bucket/runs")
 
 
@@ -274,9 +276,9 @@ def test_push_and_pull_are_commands(small_run: Path, tmp_path: Path, capsys: pyt
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The address of a bucket of an S3 server that runs in this process, on 127.0.0.1."""
-    for name, extra in (("s3fs", "s3"), ("moto", "test"), ("flask", "test")):
+    for name, extra in (("s3fs", "storage"), ("moto", "test"), ("flask", "test")):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed: pip install 'imagelab-collapse[{extra}]'")
+            pytest.skip(f"{name} is not installed: pip install '{DISTRIBUTION}[{extra}]'")
     server = importlib.import_module("moto.server").ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
