@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from imagelab import Runtime
 from imagelab.cli.entry import main
@@ -143,6 +147,27 @@ def test_a_damaged_run_is_not_sent(earlier: Earlier, tmp_path: Path):
     with pytest.raises(ValueError, match="not what the run wrote"):
         push_run(folder, f"file://{tmp_path}/store")
     assert not (tmp_path / "store").exists()
+
+
+class Rotten(MemoryFileSystem):
+    """A store that changes the last byte of every array that is written to it."""
+
+    protocol = "rotten"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("rotten://"))
+
+    def _open(self, path: str, mode: str = "rb", **settings: Any) -> Any:
+        if mode == "rb" and path.endswith(".npy"):
+            return io.BytesIO(self.store[path].getvalue()[:-1] + b"\7")
+        return super()._open(path, mode, **settings)
+
+
+def test_a_store_that_gives_back_other_bytes_is_noticed_when_it_is_sent_to(small_run: Path):
+    fsspec.register_implementation("rotten", Rotten, clobber=True)
+    with pytest.raises(ValueError, match=r"gen-000/\w+\.npy: the store gives back other bytes than were sent"):
+        push_run(small_run, "rotten://store")
 
 
 def _rewritten(shard: Path, files: dict[str, tuple[int, str]]) -> None:
