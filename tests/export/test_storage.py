@@ -158,10 +158,18 @@ class Rotten(MemoryFileSystem):
     def _strip_protocol(cls, path: str) -> str:
         return super()._strip_protocol(path.removeprefix("rotten://"))
 
-    def _open(self, path: str, mode: str = "rb", **settings: Any) -> Any:
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: Any = None,
+        **settings: Any,
+    ) -> Any:
         if mode == "rb" and path.endswith(".npy"):
             return io.BytesIO(self.store[path].getvalue()[:-1] + b"\7")
-        return super()._open(path, mode, **settings)
+        return super()._open(path, mode, block_size, autocommit, cache_options, **settings)
 
 
 def test_a_store_that_gives_back_other_bytes_is_noticed_when_it_is_sent_to(small_run: Path):
