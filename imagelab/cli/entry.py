@@ -103,20 +103,23 @@ for flag in ("--help", "--version"):
 
 @app.command(group=LOOK, sort_key=1)
 def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:
-    """Write a run's report: one self-contained HTML page, and pictures ready for a slide.
+    """Write the report of a run, or of a study: one self-contained HTML page, with pictures or tables beside it.
 
     Parameters
     ----------
     run
-        The run folder, finished or not.
+        The folder of a run or of a study, finished or not.
     output
-        Folder for the report; RUN/report if not given.
+        Folder for the report; RUN/report, or the folder of the study, if not given.
     """
-    from ..report import write_report
+    from ..report import is_study, write_report, write_study
 
-    RunFolder.open(run)
     if output is not None and output.is_file():
         raise ValueError(f"--output: {output} is a file; expected a folder for the page and its pictures")
+    if is_study(run):
+        out.print(f"report: {write_study(run, output)}", markup=False)
+        return 0
+    RunFolder.open(run)
     out.print(f"report: {write_report(run, output)}", markup=False)
     return 0
 
