@@ -16,12 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
 from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
+from .io.addresses import refuse_address
 from .io.own_code import OwnCode, load_source, own_code_in
 from .io.settings import read_settings
 from .io.untrusted import quoted, shown
@@ -31,8 +32,7 @@ from .run_folder import SCHEMA
 
 __all__ = ["Experiment", "Keep", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
 
-Keep = Literal["models", "last", "none"]
-"""Which models a run keeps on the disk; see runs/kept_models.py."""
+Keep = Literal["models", "last", "none"]  # which models a run keeps on the disk: runs/kept_models.py
 
 MOST_FAULTS = 20  # of one experiment, named in a message
 LONG = 600  # letters of one fault; what is ours in it is shorter
@@ -93,7 +93,7 @@ class Runtime(BaseModel):
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
     keep: Keep | None = None
-    runs: Path = Path("runs")
+    runs: Annotated[Path, AfterValidator(refuse_address)] = Path("runs")
 
 
 class Experiment(BaseModel):

@@ -37,12 +37,14 @@ from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
+from .mirror import mirror_command
 from .overrides import parse, plugged
 from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
 from .plan import plan_command
+from .push import pull_command, push_command
 from .query import query_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
@@ -91,6 +93,9 @@ app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
 app.command(sign_command, name="sign", group=SHARE, sort_key=4)
+app.command(mirror_command, name="mirror", group=SHARE, sort_key=5)
+app.command(push_command, name="push", group=SHARE, sort_key=6)
+app.command(pull_command, name="pull", group=SHARE, sort_key=7)
 for place, sub_app in enumerate((data_app, weights_app, experiments_app, key_app), 2):
     sub_app.group, sub_app.sort_key = SET_UP, place
     app.command(sub_app)

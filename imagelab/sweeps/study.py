@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment import Experiment, Runtime, read_config, slug_of
+from ..io.addresses import refuse_address
 from ..io.atomic import written_whole
 from ..io.run_records import CONFIG
 from ..io.settings import read_settings
@@ -197,6 +198,7 @@ class Study:
         """
         path = folder / STUDY
         if not path.is_file():
+            refuse_address(folder)
             raise ValueError(f"{shown(folder)}: not a study: expected {STUDY} in it. imagelab sweep FILE makes one")
         record = read_settings(path)
         if record.get("schema") != SCHEMA:
@@ -231,6 +233,7 @@ def with_runs_of_studies(places: Sequence[Path]) -> list[Path]:
     given = {place.resolve() for place in places}
     found: list[Path] = []
     for place in places:
+        refuse_address(place)
         if not (place / STUDY).is_file():
             found.append(place)
             continue

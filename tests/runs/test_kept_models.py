@@ -14,6 +14,8 @@ from imagelab.cli import main
 from imagelab.data import RandomField
 from imagelab.experiment import Keep
 from imagelab.export.generation import export_generation
+from imagelab.export.pulled import pull_run
+from imagelab.export.storage import push_run
 from imagelab.io.manifest import MANIFEST, with_checksum
 from imagelab.regimes import Accumulate, Mix
 from imagelab.run_folder import RunFolder
@@ -173,6 +175,16 @@ def test_a_branch_that_reads_a_removed_model_is_refused_before_anything_is_copie
     assert not (tmp_path / "branches").exists()
     asked = branched(tiny(tmp_path, **warm), tiny(tmp_path / "branches", **{**warm, "generations": 3}), 2)
     assert branch(stem, asked, 2).has(2)  # the newest is kept
+
+
+def test_a_run_that_was_pushed_with_its_models_is_the_same_without_them(made: dict[str, Path], tmp_path: Path):
+    pytest.importorskip("fsspec")
+    address = f"file://{tmp_path}/store"
+    push_run(made["models"], address)
+    push_run(made["none"], address)
+    there = push_run(made["none"], f"{address}-of-none").address
+    back = pull_run(there, tmp_path / "runs").folder
+    assert models(back) == [] and check_run(back).problems == ()
 
 
 def test_the_points_of_a_study_keep_what_the_study_was_told(tmp_path: Path):
