@@ -14,7 +14,7 @@ import json
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,11 @@ class Manifest:
         """SHA-256 of all that a second run of the experiment would make again: place, origin and files."""
         files = {name: facts for name, facts in (*self.files.items(), *self.removed.items()) if name not in TIMED}
         return _sha256([self.generation, self.line, dict(self.made_from), files])
+
+    @property
+    def whole(self) -> Manifest:
+        """The manifest as it was before anything was removed."""
+        return replace(self, files={**self.files, **self.removed}, removed={})
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json`` into a folder that is not finished yet."""
