@@ -177,9 +177,7 @@ def _signed(directions: Tensor) -> Tensor:
     return directions * largest.sign()
 
 
-def _leading(
-    product: Callable[[Tensor], Tensor], side: int, count: int, like: Tensor
-) -> tuple[Tensor, Tensor] | None:
+def _leading(product: Callable[[Tensor], Tensor], side: int, count: int, like: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the leading eigenvalues [count], and eigenvectors [side,count], of a matrix S that is known by products.
 
     A block Lanczos method. The block is larger than the number of components, so that equal variances are all found.

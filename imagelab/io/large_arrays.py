@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["IN_MEMORY", "LetGo", "blocks_of", "empty_array", "is_mapped", "let_go", "new_npy"]
+__all__ = ["IN_MEMORY", "LetGo", "blocks_of", "copy_rows", "empty_array", "is_mapped", "let_go", "new_npy", "taken"]
 
 IN_MEMORY = 1 << 25
 """Bytes up to which a new array is held in memory: 32 MiB. A larger one lies in a file."""
+
+COPIED_AT_ONCE = 1 << 23
+"""Bytes that are copied at a time: 8 MiB."""
 
 READ_AT_ONCE = 1 << 26
 """Bytes of a mapped array that are read before their pages are given back: 64 MiB."""
@@ -97,6 +100,40 @@ def blocks_of(array: np.ndarray, rows: int) -> Iterator[tuple[slice, np.ndarray]
         yield part, array[part]
         pages.read((part.stop - first) * (array.nbytes // len(array)))
     let_go(array)
+
+
+def taken(array: np.ndarray, rows: np.ndarray, folder: Path | None = None) -> np.ndarray:
+    """Return ``array[rows]``, in memory or, where it is large, mapped from a file without a name.
+
+    Args:
+        array: [N,...], in memory or mapped.
+        rows: int64 [M].
+        folder: see :func:`empty_array`.
+    """
+    found = empty_array((len(rows), *array.shape[1:]), array.dtype, folder)
+    copy_rows(array, rows, found)
+    return found
+
+
+def copy_rows(array: np.ndarray, rows: np.ndarray, into: np.ndarray, at: np.ndarray | None = None) -> None:
+    """Write ``array[rows]`` into another array, block by block.
+
+    Args:
+        array: [N,...], in memory or mapped.
+        rows: int64 [M].
+        into: [L,...], in memory or mapped; not copy on write.
+        at: int64 [M], the rows of ``into``; None for the first M in order.
+    """
+    size = max(1, array.nbytes // max(len(array), 1))
+    step = max(1, COPIED_AT_ONCE // size)
+    pages = LetGo(array), LetGo(into)
+    for first in range(0, len(rows), step):
+        part = slice(first, first + step)
+        into[part if at is None else at[part]] = array[rows[part]]
+        for each in pages:
+            each.read(len(rows[part]) * size)
+    for each in (array, into):
+        let_go(each)
 
 
 def _mapping(array: np.ndarray) -> mmap.mmap | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..images import check_images
 from ..io.cache import cached
+from ..io.large_arrays import blocks_of
 from ..measurement import Direction, Measurement
 from .jackknife import degrees
 
@@ -67,8 +68,8 @@ class ImageSet:
     def digest(self) -> str:
         """SHA-256 of the images' bytes, read block by block, so that a memory map is never copied as a whole."""
         total = hashlib.sha256()
-        for first in range(0, len(self.images), DIGEST_BLOCK):
-            total.update(np.ascontiguousarray(self.images[first : first + DIGEST_BLOCK]).data)
+        for _, block in blocks_of(self.images, DIGEST_BLOCK):
+            total.update(np.ascontiguousarray(block).data)
         return total.hexdigest()
 
     def kept(

@@ -1,0 +1,174 @@
+"""How do time and memory of a generation grow with the number of images? A loop of 20,000 to 1,000,000 images.
+
+Question:   is the time of a generation in proportion to the number of images n, and is its memory the same for every n?
+Command:    python experiments/studies/large.py       (--sizes 20000,50000,100000,200000 --generations 2 --million)
+Hardware:   one CPU core, no GPU, no download; 2.5 GB of disk for 200,000 images, 10 GB for --million.
+Expected:   seconds an image alike for every n; peak memory within 10 % of the smallest n's.
+Refuted by: seconds an image that grow with n, or a peak of memory that does.
+
+Method: Gaussian random fields of 32 x 32 px in colour (3,072 bytes an image), probabilistic PCA with 16 components
+under replace, and metrics that read every image. Each n is a process of its own, which runs imagelab's loop as any run
+does, and commits every shard with its manifest. Seconds are of the process's CPU (one thread), and of the wall.
+Memory: "resident" is the largest resident set while the generation was made, as the kernel counts it (VmHWM, reset
+before each), mapped pages of files included; "own" is the largest part of it that is not mapped from files (RssAnon,
+read every 20 ms), which the kernel cannot take back.
+
+With --million the training images are 1,000 fields and 999,000 black pictures in a file with holes. Generation 0 and 1
+are made by the same code: fit, 1,000,000 drawn images, a committed shard, and two metrics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from imagelab import Experiment
+from imagelab.data import RandomField
+from imagelab.data.base import Data, Sample
+from imagelab.experiment import Runtime
+from imagelab.generators import Gaussian, RunContext
+from imagelab.io.catalogue import BadFile, Split
+from imagelab.lab import run_generations
+from imagelab.run_folder import RunFolder
+
+SIZES = (20_000, 50_000, 100_000, 200_000)
+SIDE = 32
+COMPONENTS = 16
+HELDOUT = 1_000
+DRAWN = 1_000  # random fields among the pictures of the sparse data
+PANEL = ("spectrum", "hf_ratio", "pixel_variance", "tone", "frechet")
+CHEAP = ("pixel_variance", "tone")
+
+
+class Sparse(Data):
+    """1,000 random fields, and black pictures from a file with holes, which takes no disk."""
+
+    kind: Literal["sparse"] = "sparse"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, 32, 32)."""
+        return 3, SIDE, SIDE
+
+    def available(self, seed: int) -> Mapping[str, int | None]:
+        """No split ends."""
+        return {"train": None, "heldout": None, "reserve": None}
+
+    def load(self, split: Split, n: int, seed: int) -> Sample:
+        """Return n pictures, the fields spread evenly among the black ones."""
+        fields = RandomField(size=SIDE).load(split, min(n, DRAWN), seed).images
+        with tempfile.TemporaryFile() as file:
+            file.truncate(n * fields[0].size)
+            images = np.memmap(file, np.uint8, "r+", shape=(n, *self.shape))
+        images[np.linspace(0, n - 1, len(fields)).astype(int)] = fields
+        return Sample(images)
+
+    def bad_files(self) -> tuple[BadFile, ...]:
+        """None: no files are read."""
+        return ()
+
+    def card(self) -> str:
+        """What it is."""
+        return "Gaussian random fields among black pictures: they show nothing."
+
+
+class Watch:
+    """The memory of this process between two readings."""
+
+    def __init__(self) -> None:
+        self.own = 0
+        threading.Thread(target=self._look, daemon=True).start()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was."""
+        Path("/proc/self/clear_refs").write_text("5")
+        self.own, self._wall, self._cpu = 0, time.monotonic(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Return what came since the beginning: seconds, and the peaks of memory in MB."""
+        return {
+            "wall": time.monotonic() - self._wall,
+            "cpu": time.process_time() - self._cpu,
+            "resident": _status("VmHWM") / 1e3,
+            "own": self.own / 1e3,
+        }
+
+    def _look(self) -> None:
+        while True:
+            self.own = max(self.own, _status("RssAnon"))
+            time.sleep(0.02)
+
+
+def _status(name: str) -> int:
+    """Return a line of /proc/self/status, kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def one(n: int, generations: int, root: Path, sparse: bool) -> list[dict[str, float]]:
+    """Run the loop with n images, and return what each generation took."""
+    import torch
+
+    torch.set_num_threads(1)
+    experiment = Experiment(
+        name="large",
+        data=Sparse() if sparse else RandomField(size=SIDE),
+        generator=Gaussian(components=4 if sparse else COMPONENTS),
+        generations=generations,
+        images=n,
+        heldout=HELDOUT,
+        metrics=CHEAP if sparse else PANEL,
+        runtime=Runtime(runs=root),
+    )
+    folder, rows = RunFolder.create(experiment.folder, experiment.config()), []
+    with folder.lock():
+        folder.write_provenance({})
+        watch = Watch()
+        for shard in run_generations(experiment, folder, RunContext()):
+            rows.append({"n": n, "generation": shard.generation, **watch.read()})
+            watch.begin()
+    rows[-1]["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--generations", type=int, default=2)
+    parser.add_argument("--million", action="store_true", help="1,000,000 sparse images, one generation")
+    parser.add_argument("--folder", type=Path, help="where the runs lie until they are removed; a temporary folder")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(one(asked.one, asked.generations, asked.folder, asked.million)))
+        return
+    print("        n  gen.  CPU s   wall s  ms/image   resident MB   own MB")
+    for n in [1_000_000] if asked.million else [int(size) for size in asked.sizes.split(",")]:
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            generations = "1" if asked.million else str(asked.generations)
+            words = [sys.executable, __file__, "--one", str(n), "--generations", generations, "--folder", folder]
+            words += ["--million"] if asked.million else []
+            said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        for row in json.loads(said):
+            print(
+                f"{n:9,}  {row['generation']:4}  {row['cpu']:5.0f}  {row['wall']:7.0f}  {row['cpu'] / n * 1e3:8.2f}"
+                f"  {row['resident']:12,.0f}  {row['own']:7,.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
