@@ -54,7 +54,8 @@ def components_of_images(images: np.ndarray, count: int | None, unbiased: bool, 
     import torch
 
     if len(images) > WHOLE_ROWS or images.size > WHOLE:
-        return _in_blocks(_Blocks(images, device), count, unbiased)
+        mean, variances, directions, total = _in_blocks(_Blocks(images, device), count, unbiased)
+        return mean / 127.5 - 1.0, variances / 127.5**2, directions, total / 127.5**2
     values = torch.from_numpy(np.array(images).reshape(len(images), -1)).to(device).double().div_(127.5).sub_(1.0)
     mean = values.mean(0)
     return _of_centred(values.sub_(mean), mean, count, unbiased)
@@ -110,7 +111,7 @@ def _of_centred(centred: Tensor, mean: Tensor, count: int | None, unbiased: bool
 
 @dataclass(frozen=True, eq=False)
 class _Blocks:
-    """Images that are read block by block as signed float64 [B,D]."""
+    """Images that are read block by block as float64 [B,D] in grey levels 0..255, which takes no scaling each time."""
 
     images: np.ndarray
     device: str
@@ -124,7 +125,7 @@ class _Blocks:
 
         for _, block in blocks_of(self.images, max(1, BLOCK // self.dimensions)):
             pixels = torch.from_numpy(np.array(block).reshape(len(block), -1)).to(self.device)
-            yield pixels.double().div_(127.5).sub_(1.0)
+            yield pixels.double()
 
     def centred(self, mean: Tensor) -> Iterator[Tensor]:
         for block in self:
@@ -132,7 +133,7 @@ class _Blocks:
 
 
 def _in_blocks(blocks: _Blocks, count: int | None, unbiased: bool) -> Components:
-    """Return the components of images that are read several times, block by block."""
+    """Return the components of images that are read several times, block by block; in grey levels."""
     import torch
 
     images, dimensions = len(blocks.images), blocks.dimensions

@@ -24,8 +24,8 @@ IN_MEMORY = 1 << 25
 COPIED_AT_ONCE = 1 << 23
 """Bytes that are copied at a time: 8 MiB."""
 
-READ_AT_ONCE = 1 << 26
-"""Bytes of a mapped array that are read before their pages are given back: 64 MiB."""
+READ_AT_ONCE = 1 << 23
+"""Bytes of a mapped array that are read before their pages are given back: 8 MiB."""
 
 
 def empty_array(shape: tuple[int, ...], dtype: np.dtype | type, folder: Path | None = None) -> np.ndarray:

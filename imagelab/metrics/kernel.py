@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
 from .base import Evidence, NotMeasurable
 from .distances import distance_form
@@ -142,9 +143,8 @@ def _by_ruler(real: np.ndarray, fake: np.ndarray, within: list[_Sums], across: _
 def _blocks(points: np.ndarray, device: str) -> Iterator[tuple[slice, Tensor]]:
     import torch
 
-    for first in range(0, len(points), BLOCK):
-        rows = slice(first, min(first + BLOCK, len(points)))
-        yield rows, torch.from_numpy(np.ascontiguousarray(points[rows], np.float64)).to(device)
+    for rows, block in blocks_of(points, BLOCK):
+        yield rows, torch.from_numpy(np.ascontiguousarray(block, np.float64)).to(device)
 
 
 def _within(points: np.ndarray, device: str, ruler: bool) -> _Sums:

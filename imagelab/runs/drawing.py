@@ -21,8 +21,8 @@ from .shard_files import IMAGES
 
 __all__ = ["CANDIDATES", "DRAWN_AT_ONCE", "draw", "part_of"]
 
-DRAWN_AT_ONCE = 1 << 26
-"""Bytes of images that a model is asked for at a time: 64 MiB, or one batch of each process where that is more."""
+DRAWN_AT_ONCE = 1 << 25
+"""Bytes of images that a model is asked for at a time: 32 MiB, or one batch of each process where that is more."""
 
 CANDIDATES = "candidates.npy"
 """File of a partial shard that holds what was drawn until a curation has chosen."""
