@@ -161,7 +161,7 @@ def one(n: int, generations: int, root: Path, sparse: bool) -> list[dict[str, fl
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--generations", type=int, default=1)
     parser.add_argument("--million", action="store_true", help="1,000,000 sparse images, one generation")

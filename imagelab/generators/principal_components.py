@@ -33,8 +33,8 @@ WHOLE = 1 << 27
 WHOLE_ROWS = 16_384
 """Images up to which a training set is decomposed in memory."""
 
-BLOCK = 1 << 22
-"""Values that are float64 at a time where a set is read in blocks: 32 MiB."""
+BLOCK = 1 << 20
+"""Values that are float64 at a time where a set is read in blocks: 8 MiB."""
 
 Components = tuple["Tensor", "Tensor", "Tensor", float]
 

@@ -115,6 +115,7 @@ class Evidence:
         counter: the counter of planted marks that was fitted to the run's data; None where no marks were planted.
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
             single pictures live on as copies of copies. None where unknown (and for the floor, where fake is train).
+        compared: the most images of each set that metrics of all pairs compare (all_pairs.py); None for all.
     """
 
     real: ImageSet
@@ -126,6 +127,7 @@ class Evidence:
     twin: ImageSet | None = None
     pairs: tuple[ImageSet, ImageSet] | None = None
     counter: PlantedCounter | None = None
+    compared: int | None = None
 
     @property
     def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -26,9 +26,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..measurement import Measurement
+from .all_pairs import all_pairs, say_forecast
 from .base import Evidence, Metric
 from .distances import distance_form
-from .features import PRIMARY, feature_pair
+from .features import PRIMARY
 from .jackknife import Blocks, mean_and_error
 
 __all__ = ["ROW", "biased_rbf_distance", "kernel_rbf", "median_distance", "rbf_distance"]
@@ -152,16 +153,18 @@ def kernel_rbf(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: for sets without features to compare.
     """
-    real, fake = feature_pair(evidence, PRIMARY)
+    sets = all_pairs(evidence, PRIMARY)
     estimator = "1000 x unbiased MMD^2, RBF, sigma = median distance of the reference, all pairs"
     form = distance_form(evidence, PRIMARY, f"kernel_rbf/{PRIMARY}", estimator, CITE)
+    form = replace(form, estimator=form.estimator + sets.note, n_real=len(sets.real), n_fake=len(sets.fake))
+    say_forecast("kernel_rbf", sets.real, sets.fake, rbf_distance)
     try:
-        value, stderr = rbf_distance(real, fake, blocks=evidence.blocks)
+        value, stderr = rbf_distance(sets.real, sets.fake, blocks=sets.blocks)
     except ValueError as error:
         return [replace(form, value=None, missing=str(error))]
     if stderr is None:
         return [replace(form, value=FACTOR * value)]
-    return [replace(form, value=FACTOR * value, stderr=FACTOR * stderr, df=evidence.degrees)]
+    return [replace(form, value=FACTOR * value, stderr=FACTOR * stderr, df=sets.degrees)]
 
 
 ROW = Metric(

@@ -201,6 +201,7 @@ def measure_shard(
         pairs=_pairs(real),
         twin=twin,
         counter=counter_of(real),
+        compared=experiment.compared,
     )
     return measure_panel(evidence, panel)
 
