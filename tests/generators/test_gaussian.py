@@ -138,7 +138,9 @@ def components_of(values: np.ndarray, count: int, whole: bool, monkeypatch: pyte
     """Variances and projector of the leading components, by the decomposition of the whole matrix or of a part."""
     with monkeypatch.context() as patch:
         patch.setattr(principal_components, "SMALL", 10**9 if whole else 64)
-        _, variances, directions, total = principal_components.principal_components(torch.from_numpy(values), count, False)
+        _, variances, directions, total = principal_components.principal_components(
+            torch.from_numpy(values), count, False
+        )
     assert torch.allclose(directions @ directions.T, torch.eye(count, dtype=torch.float64), atol=1e-10)
     return [variances.numpy(), (directions.T @ directions).numpy(), np.array(total)]
 
