@@ -51,7 +51,7 @@ imagelab sweep status FOLDER                 how far the points of a study are
   --set a.b=VALUES       the same as --a.b VALUES
   --points FILE          points that are no grid: a CSV with one setting a column, or a JSONL with one object a line
   --dry-run              list the points, what is there already, and the disk they need; run nothing
-  --jobs N               points at a time; as many as there are cores if not given
+  --jobs N               points at a time; as many as there are cores, or GPUs, if not given
   --threads N            threads of each point; OMP_NUM_THREADS, else 1, if not given
   --memory GB            for all points together; nine tenths of what is free if not given
   --retries N            how often a killed point is started again: 2

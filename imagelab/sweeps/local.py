@@ -3,38 +3,32 @@
 Whether a point is finished is read from its run folder, never from an exit code. So the same command goes on with
 whatever was interrupted, and points that another study has finished are not run again.
 
-Points of the same data and seed have the same generation 0. The first of them makes it; the others copy it, which
-changes no byte of theirs.
+Points of the same data and seed have the same generation 0. The first of them makes it, the others copy it
+(first_images.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
 
-from ..experiment import Experiment
-from ..pool import REAL
-from ..run_folder import RunFolder
-from ..runs.branch import adopt
-from ..runs.prepare import open_run
 from ..runs.threads import default_threads, usable_cores
+from .first_images import FirstImages
 from .outcomes import Outcome, alone_with, last_words, outcome_of, why_it_ended, worth_another_try
 from .processes import Running, end, memory_of, start
 from .states import PointState, point_state
 from .study import Point, Study
 
-__all__ = ["Limits", "run_local"]
+__all__ = ["Limits", "run_local", "usable_gpus"]
 
 LOOK_EVERY = 0.2  # seconds
 WEIGH_EVERY = 2.0  # seconds between two looks at the memory
-
-OWN_OF_GENERATION_0 = ("data", "images", "heldout", "tracked", "metrics", "seed")
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of Nvidia, of AMD, of Windows' Linux; torch is slow to ask
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Limits:
     """What the points of a study may use of a machine.
 
     Attributes:
-        jobs: points at a time; 0 for as many as the cores allow.
+        jobs: points at a time; 0 for as many as the cores allow, and on GPUs for one a GPU.
         threads: of torch, in each point; 0 for OMP_NUM_THREADS, else 1. Another number may change the last bits.
         memory_gb: for all points together; 0 for nine tenths of what the machine has free at the start.
         retries: how often a point is started again that was killed, or failed after it had made something.
@@ -68,7 +62,7 @@ def run_local(
     Args:
         study: the points.
         limits: cores, memory, tries.
-        device: torch device of every point.
+        device: torch device of every point; with "cuda", and with "auto" where there are GPUs, each point sees one GPU.
         on_change: called with a point and what happened to it, in words.
         should_stop: asked several times a second; True lets every point finish its step, save it and end.
         fail_fast: whether no other point is started after one has failed for good.
@@ -86,14 +80,17 @@ class _Driver:
     def __init__(self, study: Study, limits: Limits, device: str, on_change: Callable[[Point, str], None]):
         self.study, self.device, self.on_change = study, device, on_change
         self.threads = limits.threads or default_threads()
-        self.jobs = limits.jobs or max(1, usable_cores() // self.threads)
+        self.gpus = usable_gpus(device)
+        at_once = max(1, usable_cores() // self.threads)
+        self.jobs = limits.jobs or (min(at_once, len(self.gpus)) if self.gpus else at_once)
+        self.gpu_of: dict[str, str] = {}
         self.retries = limits.retries
         self.budget = round(limits.memory_gb * 1e9) or _free_memory() * 9 // 10
         self.running: dict[str, tuple[Point, Running]] = {}
         self.failed: dict[str, str] = {}
         self.tries: dict[str, int] = {}
         self.alone: set[str] = set()
-        self.first = {point.name: _first_key(point.experiment) for point in study.points}
+        self.first = FirstImages(study)
         self.stopping = False
         self._weighed = 0.0
 
@@ -122,41 +119,32 @@ class _Driver:
         """Return the first point that can be started now; None for none."""
         if any(name in self.alone for name in self.running) or len(self.running) >= self.jobs:
             return None
-        first = {self.first[point.name] for point, _ in self.running.values() if not _has_first(point)}
+        at_work = [point for point, _ in self.running.values()]
         for point in waiting:
             if point.name in self.alone and (self.running or any(p.name not in self.alone for p in waiting)):
                 continue
-            if self.first[point.name] in first and not _has_first(point):
-                continue  # its generation 0 is being made
+            if self.first.being_made(point, at_work):
+                continue
             return point
         return None
 
     def _start(self, point: Point, left: int) -> None:
         try:
-            self._share_first(point)
+            self.first.take(point)
         except (ValueError, OSError) as error:
             self._fail(point, str(error))
             return
         free = max(1, self.jobs // max(1, min(self.jobs, left + 1 + len(self.running))))
         words = self.study.words(point, threads=self.threads, workers=free, device=self.device)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        if self.gpus:
+            in_use = [self.gpu_of[name] for name in self.running]
+            self.gpu_of[point.name] = min(self.gpus, key=in_use.count)
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu_of[point.name]
         log = self.study.log_of(point)
         self.tries[point.name] = self.tries.get(point.name, 0) + 1
         self.running[point.name] = point, start(words, log, point_state(point).made, environment)
         self.on_change(point, "started" if self.tries[point.name] == 1 else f"started, try {self.tries[point.name]}")
-
-    def _share_first(self, point: Point) -> None:
-        """Copy generation 0 from a run of the same data and seed, where this study has one that made it."""
-        if _has_first(point) or point.experiment.curated:
-            return
-        key = self.first[point.name]
-        for other in self.study.points:
-            if other is not point and self.first[other.name] == key and _has_first(other):
-                folder = open_run(point.experiment)
-                with folder.lock():
-                    if not folder.has(0):
-                        adopt(folder, RunFolder.open(other.experiment.folder, remake=True), 0, REAL, {})
-                return
 
     def _ended(self) -> list[Point]:
         """Take note of the processes that ended; return the points that are to be started again."""
@@ -224,18 +212,19 @@ class _Driver:
         return outcome_of(self.study, point, state, self.failed.get(point.name) or state.fault or state.state)
 
 
-def _first_key(experiment: Experiment) -> str:
-    """Return a digest of all that generation 0 depends on: data, counts, metrics, seed, reserve and blank twins."""
-    question: Mapping[str, Any] = experiment.question()
-    first = {name: question.get(name) for name in OWN_OF_GENERATION_0}
-    n = min(experiment.images, experiment.data.available(experiment.seed)["train"] or experiment.images)
-    reserve = experiment.regime.reserve(n, experiment.generations, len(experiment.roles))
-    text = json.dumps([first, reserve, bool(experiment.blank_twins), str(experiment.own_code)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def usable_gpus(device: str) -> tuple[str, ...]:
+    """Return the GPUs that points are spread over, each as ``CUDA_VISIBLE_DEVICES`` names it.
 
+    Args:
+        device: torch device of the points; none are spread for "cpu", or for a certain one such as "cuda:1".
+    """
+    if device not in ("auto", "cuda") or (device == "auto" and not any(Path(file).exists() for file in DRIVERS)):
+        return ()
+    import torch
 
-def _has_first(point: Point) -> bool:
-    return RunFolder(point.experiment.folder).has(0)
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(named[:count]) if named else tuple(str(index) for index in range(count))
 
 
 def _free_memory() -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..io.untrusted import quoted, shown
 from ..runs.threads import default_threads, usable_cores
+from .first_images import FirstImages
 from .outcomes import Outcome, alone_with, outcome_of, why_it_ended, worth_another_try
 from .processes import end, start
 from .states import point_state
@@ -82,14 +83,13 @@ def run_ray(
         try:
             _check(ray, study, job, threads)
             tasks = _Tasks(ray, study, job, threads, device, on_change)
-            for point in study.points:
-                if point_state(point).state != "finished":
-                    tasks.submit(point)
-            tasks.follow(retries, should_stop)
+            tasks.follow(
+                [point for point in study.points if point_state(point).state != "finished"], retries, should_stop
+            )
         finally:
             ray.shutdown()
             (study.folder / STOP).unlink(missing_ok=True)
-    return [outcome_of(study, point, point_state(point), "") for point in study.points]
+    return [outcome_of(study, point, point_state(point), tasks.failed.get(point.name, "")) for point in study.points]
 
 
 def _ray() -> Any:
@@ -146,8 +146,10 @@ class _Tasks:
         self.ray, self.study, self.threads, self.device, self.on_change = ray, study, threads, device, on_change
         self.processes = int(job.gpus) if job.gpus >= 2 else 1
         self.task = ray.remote(num_cpus=threads, num_gpus=job.gpus, max_retries=0)(_carry_out)
+        self.first = FirstImages(study)
         self.at_work: dict[Any, tuple[Point, int]] = {}
         self.tries: dict[str, int] = {}
+        self.failed: dict[str, str] = {}
 
     def submit(self, point: Point) -> None:
         """Hand a point to Ray."""
@@ -161,13 +163,19 @@ class _Tasks:
         tries = self.tries[point.name]
         self.on_change(point, "submitted" if tries == 1 else f"submitted, try {tries}")
 
-    def follow(self, retries: int, should_stop: Callable[[], bool]) -> None:
-        """Wait until no task is at work; start those again that are worth another try."""
+    def follow(self, waiting: list[Point], retries: int, should_stop: Callable[[], bool]) -> None:
+        """Hand points to Ray and wait until no task is at work; start those again that are worth another try.
+
+        A point whose generation 0 another one is just making is handed over when that is there.
+        """
         stopping = False
-        while self.at_work:
+        while waiting or self.at_work:
             if not stopping and should_stop():
                 stopping = True
                 (self.study.folder / STOP).touch()
+            waiting = [] if stopping else self._submit_ready(waiting)
+            if not self.at_work:
+                continue
             done, _ = self.ray.wait(list(self.at_work), timeout=1.0)
             for each in done:
                 point, before = self.at_work.pop(each)
@@ -178,9 +186,25 @@ class _Tasks:
                     self.on_change(point, "stopped; what is finished is kept")
                 elif worth_another_try(code, state.made, before, self.tries[point.name], retries):
                     self.on_change(point, f"{why_it_ended(code)}; it is started again")
-                    self.submit(point)
+                    waiting.append(point)
                 else:
                     self.on_change(point, f"failed: {why_it_ended(code)}")
+
+    def _submit_ready(self, waiting: list[Point]) -> list[Point]:
+        """Hand over all points that need not wait for another one; return the others."""
+        left = []
+        for point in waiting:
+            if self.first.being_made(point, [other for other, _ in self.at_work.values()]):
+                left.append(point)
+                continue
+            try:
+                self.first.take(point)
+            except (ValueError, OSError) as error:
+                self.failed[point.name] = str(error)
+                self.on_change(point, f"failed: {error}")
+            else:
+                self.submit(point)
+        return left
 
 
 def _code(ray: Any, task: Any) -> int:

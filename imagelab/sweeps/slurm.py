@@ -4,8 +4,11 @@ The script that is submitted needs nothing but Slurm: ``script_of`` prints it fo
 folders and the study lie on a disk that all nodes share.
 
 What Slurm says of a task that ended (its state, its exit code) differs between versions and with how it ended, so it is
-not asked. A point is finished when its run folder says so. Points that are missing when no task is left are submitted
+not asked. A point is finished when its run folder says so. A point that is missing when its task is gone is submitted
 again: one that was killed goes on from its last finished step.
+
+Points that have generation 0 in common are submitted when the first of them has made it (first_images.py). A script
+that is submitted by hand runs all points at once; each then makes its own, with the same bytes.
 
 Slurm sends USR1 two minutes before the time limit; ``imagelab run`` then finishes its step and ends.
 """
@@ -16,13 +19,14 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..io.atomic import written_whole
 from ..io.untrusted import quoted, shown
 from ..runs.threads import default_threads
+from .first_images import FirstImages
 from .outcomes import Outcome, alone_with, outcome_of
 from .processes import program
 from .states import point_state
@@ -163,47 +167,87 @@ def run_slurm(
         return follower.carry_out(retries, ask_every, lambda: should_stop() or time.monotonic() > deadline)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A task of an array job that is in the queue: its job, its index there, its point, its state, why it waits."""
+
+    job: str
+    index: int
+    point: str
+    state: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}_{self.index}"
+
+
 class _Follower:
     """Submits the missing points of one study, and follows their tasks in the queue."""
 
     def __init__(self, study: Study, job: SlurmJob, threads: int, device: str, on_change: Callable[[Point, str], None]):
         self.study, self.job, self.threads, self.device, self.on_change = study, job, threads, device, on_change
         self.record = study.folder / "slurm.json"
+        self.first = FirstImages(study)
         self.finished: set[str] = {p.name for p in study.points if point_state(p).state == "finished"}
+        self.tries: dict[str, int] = {}
+        self.made: dict[str, list[int]] = {}
+        self.gone: set[str] = set()
         self.told: dict[str, str] = {}
-        self.stuck: dict[str, str] = {}
+        self.why: dict[str, str] = {}
 
     def carry_out(self, retries: int, ask_every: float, is_over: Callable[[], bool]) -> list[Outcome]:
         """Submit and wait until every point is finished, has been tried often enough, or waits for ever."""
-        tries: dict[str, int] = {}
-        number, names = self._in_the_queue()
-        while not is_over():
-            missing = [point for point in self.study.points if point.name not in self.finished]
-            if number is None:
-                again = [p for p in missing if tries.get(p.name, 0) <= retries and not self._made_nothing(p, tries)]
-                if not again:
-                    break
-                number, names = self._submit(again)
-                for point in again:
-                    tries[point.name] = tries.get(point.name, 0) + 1
-            waiting = self._wait(number, names, ask_every, is_over)
-            if waiting:  # told to stop, or what is left is stuck
-                return [self._outcome(point, waiting) for point in self.study.points]
-            number = None
-        return [self._outcome(point, "") for point in self.study.points]
+        jobs = self._known_jobs()
+        while True:
+            tasks = self._tasks(jobs)
+            jobs = {number: names for number, names in jobs.items() if number in {task.job for task in tasks}}
+            self._take_note(tasks)
+            ready = [] if is_over() else self._ready(tasks, retries)
+            if ready:
+                number, names = self._submit(ready, jobs)
+                jobs[number] = names
+                continue
+            if not tasks and not self.gone:
+                return [self._outcome(point, "") for point in self.study.points]
+            if is_over():
+                numbers = " ".join(jobs)
+                waiting = f"in the queue; the same command waits for it again, scancel {numbers} removes it"
+                return [self._outcome(point, waiting if jobs else "") for point in self.study.points]
+            if tasks and all(task.reason.lower() in STUCK for task in tasks):
+                return [self._outcome(point, "stuck in the queue") for point in self.study.points]
+            time.sleep(ask_every)
 
-    def _made_nothing(self, point: Point, tries: dict[str, int]) -> bool:
-        """Whether two tries in a row have added nothing to a point."""
-        made, before = point_state(point).made, self._before().get(point.name, -1)
-        return tries.get(point.name, 0) >= 2 and made <= before
+    def _ready(self, tasks: Sequence[_Task], retries: int) -> list[Point]:
+        """Return the points that are to be submitted now: missing, not in the queue, and worth another try.
 
-    def _before(self) -> dict[str, int]:
-        try:
-            return {str(name): int(made) for name, made in json.loads(self.record.read_text("utf-8"))["made"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+        A task counts as gone when two answers in a row lack it. A point whose generation 0 another one makes waits.
+        """
+        queued = {task.point for task in tasks}
+        missing = [p for p in self.study.points if p.name not in self.finished and p.name not in queued]
+        missing = [p for p in missing if not self._is_given_up(p, retries)]
+        seen_before = {p.name for p in missing if p.name in self.gone or p.name not in self.tries}
+        self.gone = {p.name for p in missing} - seen_before
+        at_work, ready = [p for p in self.study.points if p.name in queued], list[Point]()
+        for point in missing:
+            if point.name not in seen_before or self.first.being_made(point, [*at_work, *ready]):
+                continue
+            try:
+                self.first.take(point)
+            except (ValueError, OSError) as error:
+                self.tries[point.name] = retries + 1
+                self.why[point.name] = str(error)
+                self.on_change(point, f"failed: {error}")
+            else:
+                ready.append(point)
+        return ready
 
-    def _submit(self, points: Sequence[Point]) -> tuple[str, list[str]]:
+    def _is_given_up(self, point: Point, retries: int) -> bool:
+        """Whether a point was tried often enough, or two tries in a row have added nothing to it."""
+        before = [*self.made.get(point.name, []), point_state(point).made]
+        return self.tries.get(point.name, 0) > retries or (len(before) > 2 and before[-3] == before[-1])
+
+    def _submit(self, points: Sequence[Point], jobs: Mapping[str, Sequence[str]]) -> tuple[str, list[str]]:
         script = self.study.folder / "array.sh"
         text = script_of(self.study, points, self.job, self.threads, self.device)
         with written_whole(script) as partial:
@@ -213,68 +257,64 @@ class _Follower:
         if done.returncode or not number.isdecimal():
             raise ValueError(f"sbatch refused {shown(script)}: {quoted((done.stderr or done.stdout).strip(), 400)}")
         names = [point.name for point in points]
-        made = {point.name: point_state(point).made for point in points}
         with written_whole(self.record) as partial:
-            partial.write_text(json.dumps({"job": number, "points": names, "made": made}), encoding="utf-8")
+            partial.write_text(json.dumps({"jobs": {**jobs, number: names}}), encoding="utf-8")
         for index, point in enumerate(points):
+            self.tries[point.name] = self.tries.get(point.name, 0) + 1
+            self.made.setdefault(point.name, []).append(point_state(point).made)
             self.on_change(point, f"submitted as task {number}_{index}")
         return number, names
 
-    def _in_the_queue(self) -> tuple[str | None, list[str]]:
-        """Return the job of an earlier call that is in the queue still, and the points of its tasks."""
+    def _known_jobs(self) -> dict[str, list[str]]:
+        """Return the jobs of an earlier call, number -> the points of its tasks; some may be in the queue still."""
         try:
-            known = json.loads(self.record.read_text("utf-8"))
-            number, names = str(known["job"]), [str(name) for name in known["points"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None, []
-        return (number, names) if number.isdecimal() and self._tasks(number) else (None, [])
+            jobs = json.loads(self.record.read_text("utf-8"))["jobs"]
+            return {str(int(number)): [str(name) for name in names] for number, names in jobs.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
-    def _wait(self, number: str, names: Sequence[str], ask_every: float, is_over: Callable[[], bool]) -> str:
-        """Wait until no task is in the queue and return ""; else why the waiting ended before that."""
+    def _take_note(self, tasks: Sequence[_Task]) -> None:
+        """Tell what has changed: points that are finished, tasks that wait, run or are stuck."""
         points = {point.name: point for point in self.study.points}
-        while True:
-            tasks = self._tasks(number)
-            for point in points.values():
-                if point.name not in self.finished and point_state(point).state == "finished":
-                    self.finished.add(point.name)
-                    self.on_change(point, "finished")
-            for index, (state, reason) in tasks.items():
-                point = points.get(names[index]) if index < len(names) else None
-                if point is not None and point.name not in self.finished:  # else its task is about to end
-                    self._tell(point, f"{number}_{index}", state, reason)
-            if not tasks:
-                return ""
-            if all(reason.lower() in STUCK for _, reason in tasks.values()):
-                return "stuck in the queue"
-            if is_over():
-                return f"in the queue; the same command waits for it again, scancel {number} removes it"
-            time.sleep(ask_every)
+        for point in points.values():
+            if point.name not in self.finished and point_state(point).state == "finished":
+                self.finished.add(point.name)
+                self.on_change(point, "finished")
+        for task in tasks:
+            point = points.get(task.point)
+            if point is None or point.name in self.finished:  # its task is about to end
+                continue
+            help_ = STUCK.get(task.reason.lower())
+            words = task.state.lower() if help_ is None else f"stuck ({task.reason}): {help_.format(task=task.name)}"
+            self.why.pop(point.name, None)
+            if help_ is not None:
+                self.why[point.name] = words
+            if self.told.get(point.name) != words:
+                self.told[point.name] = words
+                self.on_change(point, words)
 
-    def _tell(self, point: Point, task: str, state: str, reason: str) -> None:
-        help_ = STUCK.get(reason.lower())
-        words = f"{state.lower()}" if help_ is None else f"stuck ({reason}): {help_.format(task=task)}"
-        if help_ is not None:
-            self.stuck[point.name] = words
-        if self.told.get(point.name) != words:
-            self.told[point.name] = words
-            self.on_change(point, words)
-
-    def _tasks(self, number: str) -> dict[int, tuple[str, str]]:
-        """Return the tasks of a job that are in the queue: index -> (state, reason)."""
+    def _tasks(self, jobs: Mapping[str, Sequence[str]]) -> list[_Task]:
+        """Return the tasks of some jobs that are in the queue."""
         said = ""
-        for _ in range(SILENT):
-            done = _ask("squeue", "-h", "-r", "-j", number, "-o", "%K|%T|%r")
+        for _ in range(SILENT if jobs else 0):
+            done = _ask("squeue", "-h", "-r", "-j", ",".join(jobs), "-o", "%F|%K|%T|%r")
             if done.returncode == 0:
-                rows = [line.strip().split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
-                return {int(index): (state, reason) for index, state, reason in rows if index.isdecimal()}
-            if "Invalid job id" in done.stderr:  # it ended long ago
-                return {}
+                rows = [line.strip().split("|") for line in done.stdout.splitlines() if line.count("|") == 3]
+                return [
+                    _Task(number, int(index), jobs[number][int(index)], state, reason)
+                    for number, index, state, reason in rows
+                    if index.isdecimal() and int(index) < len(jobs.get(number, []))
+                ]
+            if "Invalid job id" in done.stderr:  # they ended long ago
+                return []
             said = done.stderr.strip()
             time.sleep(1.0)
+        if not jobs:
+            return []
         raise ValueError(f"squeue did not answer {SILENT} times: {quoted(said, 300)}")
 
     def _outcome(self, point: Point, waiting: str) -> Outcome:
-        return outcome_of(self.study, point, point_state(point), self.stuck.get(point.name) or waiting)
+        return outcome_of(self.study, point, point_state(point), self.why.get(point.name) or waiting)
 
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from imagelab import Experiment
-from imagelab.sweeps import RayJob, Study, run_ray
+from imagelab.run_folder import RunFolder
+from imagelab.sweeps import Point, RayJob, Study, run_ray
 
 ROOT = Path(__file__).resolve().parents[2]
 Tiny = Callable[..., Experiment]
@@ -36,12 +37,14 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_what_no_node_has_is_refused(outside: None, tmp_path: Path, tiny: Tiny):
-    study, killed, said = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[int](), list[str]()
+    study = Study.of(tiny(tmp_path / "runs"), {"regime.kind": ["replace", "accumulate"]})
+    killed, said, first = list[int](), list[str](), RunFolder(study.points[0].experiment.folder)
 
     def kill_once() -> bool:
-        first = study.points[0]
         if not killed:
-            found = subprocess.run(["pgrep", "-f", f"imagelab run .*{first.name}"], capture_output=True, text=True)
+            found = subprocess.run(
+                ["pgrep", "-f", f"imagelab run .*{study.points[0].name}"], capture_output=True, text=True
+            )
             for number in found.stdout.split():
                 status = Path(f"/proc/{number}/status").read_text()
                 worker = int(status.partition("PPid:")[2].split()[0])
@@ -49,7 +52,12 @@ def test_a_killed_worker_is_replaced_and_what_no_node_has_is_refused(outside: No
                 killed.append(worker)
         return False
 
-    outcomes = run_ray(study, jobs=2, threads=1, on_change=lambda p, w: said.append(w), should_stop=kill_once)
+    def note(point: Point, words: str) -> None:
+        # the second one waits for generation 0 of the first, which it copies, unless that was killed
+        assert point is study.points[0] or killed or first.has(0)
+        said.append(words)
+
+    outcomes = run_ray(study, jobs=2, threads=1, on_change=note, should_stop=kill_once)
     assert killed and all(each.is_finished for each in outcomes), [each.why for each in outcomes]
     assert said.count("finished") == 2 and said.count("submitted, try 2") == 1
     with pytest.raises(ValueError, match=r"a point needs 1 CPU and 64 GPU on one node; the nodes have 1 CPU and"):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from imagelab import Experiment, Vae
-from imagelab.sweeps import Outcome, SlurmJob, Study, point_state, run_slurm, script_of
+from imagelab.run_folder import RunFolder
+from imagelab.sweeps import Outcome, Point, SlurmJob, Study, point_state, run_slurm, script_of
 
 ROOT = Path(__file__).resolve().parents[2]
 Tiny = Callable[..., Experiment]
@@ -107,11 +108,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: None, tmp_path: Path, tiny: Tiny):
-    study, killed = Study.of(tiny(tmp_path / "runs"), {"seed": range(2)}), list[str]()
+    study, killed = Study.of(tiny(tmp_path / "runs"), {"regime.kind": ["replace", "accumulate"]}), list[str]()
+    first = study.points[0]
     said: list[str] = []
 
+    def note(point: Point, words: str) -> None:
+        # the second one waits for generation 0 of the first, which it copies, unless that was killed
+        assert point is first or killed or RunFolder(first.experiment.folder).has(0)
+        said.append(words)
+
     def kill_once() -> bool:
-        first = study.points[0]
         if not killed and (first.experiment.folder / "config.json").exists():
             found = subprocess.run(["pgrep", "-f", f"imagelab run .*{first.name}"], capture_output=True, text=True)
             killed.extend(found.stdout.split())
@@ -119,9 +125,7 @@ def test_a_killed_task_is_submitted_again_until_every_point_is_finished(slurm: N
                 os.kill(int(number), signal.SIGKILL)
         return False
 
-    outcomes = run_slurm(
-        study, threads=1, device="cpu", ask_every=0.2, on_change=lambda p, w: said.append(w), should_stop=kill_once
-    )
+    outcomes = run_slurm(study, threads=1, device="cpu", ask_every=0.2, on_change=note, should_stop=kill_once)
     assert killed and all(each.is_finished for each in outcomes), [each.why for each in outcomes]
     assert sum(words.startswith("submitted") for words in said) == 3 and said.count("finished") == 2
     assert said[-1] == "finished"

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from imagelab import Experiment, Runtime
+from imagelab import Experiment, Gaussian, Runtime, run
 from imagelab.cli import main
+from imagelab.curation import RandomFraction
 from imagelab.regimes import Mix, Schedule
 from imagelab.run_folder import RunFolder
-from imagelab.sweeps import Limits, Study, local, point_state, run_local, values_of, with_settings
+from imagelab.sweeps import Limits, Point, Study, local, point_state, run_local, values_of, with_settings
 from imagelab.sweeps.axes import is_swept
+from imagelab.sweeps.first_images import FirstImages
+from imagelab.sweeps.processes import Running
 from imagelab.sweeps.study import with_runs_of_studies
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +33,7 @@ experiment = Experiment(name="tiny", data=Textures(size=16), generator=Gaussian(
 """
 
 
-Tiny = Callable[[Path], Experiment]
+Tiny = Callable[..., Experiment]
 
 
 @pytest.fixture
@@ -220,6 +223,27 @@ def test_threads_may_be_asked_for_as_in_a_run(here: Path, capsys: pytest.Capture
         assert f"--runtime.threads {number} " in capsys.readouterr().out
 
 
+# -- generation 0
+
+
+def test_points_of_the_same_data_and_seed_share_generation_0_and_no_other(tmp_path: Path, tiny: Tiny):
+    runs, axes = tmp_path / "runs", {"regime.kind": ["replace", "accumulate"], "seed": [0, 1]}
+    curated = tiny(runs).model_copy(update={"curation": RandomFraction(fraction=0.5), "generations": 1})
+    points = (*Study.of(tiny(runs), axes).points, Point({}, curated), Point({}, tiny(runs, Gaussian(components=4))))
+    study = Study("shared", points)
+    shared, (zero, other, one, _, chosen, smaller) = FirstImages(study), study.points
+    assert [shared.being_made(point, [zero]) for point in points[1:]] == [True, False, False, False, True]
+    assert not shared.being_made(zero, []) and not shared.being_made(chosen, [smaller])
+    made = run(zero.experiment)
+    assert not shared.being_made(other, [zero])  # it is there, to be copied
+    for point in study.points:
+        shared.take(point)
+    has = [RunFolder(point.experiment.folder).has(0) for point in study.points]
+    assert has == [True, True, False, False, False, True]
+    assert RunFolder.open(other.experiment.folder, remake=True).images(0).tobytes() == made.images(0).tobytes()
+    assert not one.experiment.folder.exists() and not chosen.experiment.folder.exists()
+
+
 # -- the local executor
 
 
@@ -261,8 +285,6 @@ def test_a_killed_point_is_started_again_and_every_point_has_the_bytes_of_a_run_
     ]
     monkeypatch.setattr("imagelab.sweeps.local.start", None)  # nothing is left to be started
     assert all(each.is_finished for each in run_local(study))
-    from imagelab import run
-
     for point in study.points:
         alone = point.experiment.model_copy(update={"runtime": Runtime(device="cpu", runs=tmp_path / "alone")})
         assert digests(run(alone).path) == digests(point.experiment.folder)
@@ -270,6 +292,34 @@ def test_a_killed_point_is_started_again_and_every_point_has_the_bytes_of_a_run_
     assert made == [-9, 0, 0]
     assert RunFolder.open(study.points[1].experiment.folder).provenance["device"] == "cpu"
     assert second in {path.stem for path in (study.folder / "logs").iterdir()}
+
+
+def test_each_point_sees_one_gpu_and_there_are_as_many_points_at_a_time_as_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny
+):
+    import torch
+
+    study, seen = Study.of(tiny(tmp_path / "runs"), {"seed": range(3)}), list[tuple[str, ...]]()
+    at_work: dict[str, Running] = {}
+
+    def started(words, log, before, environment):
+        for gpu, running in list(at_work.items()):
+            if running.process.poll() is not None:
+                del at_work[gpu]
+        process = subprocess.Popen(["sleep", "0.3"])
+        at_work[environment["CUDA_VISIBLE_DEVICES"]] = Running(process, log, time.monotonic(), before)
+        seen.append(tuple(at_work))
+        log.touch()
+        return at_work[environment["CUDA_VISIBLE_DEVICES"]]
+
+    monkeypatch.setattr(local, "start", started)
+    monkeypatch.setattr(local, "usable_cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-77")
+    assert [each.is_finished for each in run_local(study, device="cuda")] == [False] * 3
+    assert seen[:2] == [("3",), ("3", "GPU-77")] and all(len(gpus) <= 2 for gpus in seen) and len(seen) == 3
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert local.usable_gpus("cuda") == ("0", "1") and local.usable_gpus("cuda:1") == local.usable_gpus("cpu") == ()
 
 
 @pytest.mark.slow

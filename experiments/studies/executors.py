@@ -1,0 +1,227 @@
+"""Does a study give the same bytes on every executor, though its workers and its driver are killed? And at what price?
+
+Question:   are the twelve runs of a study the same on this machine, on Slurm and on Ray, and the same as runs alone,
+            when a worker and then the driver are killed by SIGKILL? And how near is the time on this machine to the
+            ideal, the sum of the runs alone over the cores?
+Command:    python experiments/studies/executors.py    (--only local,slurm,ray; --no-times; what is not installed is
+            named and left out; for Ray RAY_AUTH_MODE=disabled where it asks for a token)
+Hardware:   two CPU cores, 20 minutes on a quiet machine; no GPU, no download.
+Expected:   the same bytes everywhere, nothing left running by the driver of this machine or of Ray; tasks of Slurm stay
+            in its queue, and the same command waits for them. The time within 10 % of the ideal or below it, because
+            points share generation 0.
+Refuted by: one run whose images or measurements differ, or a process of a point that outlives its driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from imagelab import Experiment, Runtime, Textures, Vae
+from imagelab.sweeps import Study, point_state
+
+AXES = {
+    "regime.kind": ["replace", "accumulate"],
+    "generator.images-seen": [4_000, 6_000],
+    "seed": [0, 1, 2],
+}
+PATIENCE = 1800.0  # seconds for one executor
+
+
+def study_in(runs: Path) -> Study:
+    """Return the study of twelve points."""
+    experiment = Experiment(
+        name="executors",
+        title="The same study on every executor",
+        data=Textures(size=32),
+        generator=Vae(latent=32, details=4, width=16, images_seen=4_000),
+        generations=2,
+        images=300,
+        heldout=150,
+        tracked=8,
+        metrics=("pixel_variance", "spectrum", "frechet"),
+        runtime=Runtime(device="cpu", runs=runs),
+    )
+    return Study.of(experiment, AXES)
+
+
+def bytes_of(study: Study) -> dict[str, str]:
+    """Return a digest of the images and measurements of each point."""
+    found = {}
+    for point in study.points:
+        digest = hashlib.sha256()
+        for path in sorted(point.experiment.folder.rglob("*")):
+            if path.name in ("images.npy", "metrics.jsonl"):
+                digest.update(f"{path.relative_to(point.experiment.folder)}".encode())
+                digest.update(path.read_bytes())
+        found[point.name] = digest.hexdigest()
+    return found
+
+
+def processes_of(study: Study) -> list[psutil.Process]:
+    """Return the processes that are running a point of a study."""
+    place, found = str(study.folder.resolve() / "points"), []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if "imagelab" in words and any(word.startswith(place) for word in words):
+            found.append(process)
+    return found
+
+
+def wait_for(what: str, is_there: Callable[[], bool]) -> None:
+    """Wait until something is there.
+
+    Raises:
+        SystemExit: if it takes too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {PATIENCE:.0f} s in vain for {what}")
+        time.sleep(0.3)
+
+
+def driver_of(study: Study, executor: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start the command that runs a study on an executor."""
+    values = [word for name, each in AXES.items() for word in (f"--{name}", ",".join(map(str, each)))]
+    words = ["sweep", str(study.folder.parent / "file.json"), *values, "--executor", executor, "--threads", "1"]
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "imagelab", *words, "--runtime.runs", str(study.runs)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def finished(study: Study) -> int:
+    """Return how many points are finished."""
+    return sum(point_state(point).state == "finished" for point in study.points)
+
+
+def disturbed(executor: str, runs: Path) -> Study:
+    """Run the study on an executor, kill a worker after the first point and the driver after the fourth, go on."""
+    study = study_in(runs)
+    write_file(study)
+    log = study.folder.parent / f"{executor}.log"
+    driver = driver_of(study, executor, log)
+    wait_for("the first point", lambda: finished(study) >= 1 and len(processes_of(study)) >= 1)
+    victim = processes_of(study)[0]
+    victim.send_signal(signal.SIGKILL)
+    wait_for("the fourth point", lambda: finished(study) >= 4)
+    driver.kill()
+    driver.wait()
+    if executor != "slurm":
+        wait_for("the points to end with their driver", lambda: not processes_of(study))
+    end_session(driver.pid)
+    print(
+        f"  {executor}: worker {victim.pid} and driver {driver.pid} killed, {finished(study)} of 12 finished",
+        flush=True,
+    )
+    code = driver_of(study, executor, log).wait(PATIENCE)
+    left = len(processes_of(study))
+    print(
+        f"  {executor}: second command: exit code {code}, {finished(study)} of 12 finished, {left} left running",
+        flush=True,
+    )
+    return study
+
+
+def end_session(number: int) -> None:
+    """End what else a killed driver has started, such as the agents of Ray."""
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == number:
+                process.kill()
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue
+
+
+def write_file(study: Study) -> None:
+    """Write the settings of the study's experiment beside its runs, for the command line."""
+    import json
+
+    study.runs.mkdir(parents=True, exist_ok=True)
+    experiment = study_in(study.runs).points[0].experiment
+    (study.folder.parent / "file.json").write_text(json.dumps(experiment.config()))
+
+
+def alone(study: Study) -> float:
+    """Run each point of a study as a run alone, one after the other, and return how long all took, in seconds."""
+    began = time.monotonic()
+    study.write()
+    for point in study.points:
+        words = study.words(point, threads=1, device="cpu")
+        subprocess.run(
+            [sys.executable, "-m", "imagelab", *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    return time.monotonic() - began
+
+
+def undisturbed(study: Study) -> float:
+    """Run a study on this machine and return how long it took, in seconds."""
+    write_file(study)
+    began = time.monotonic()
+    code = driver_of(study, "local", study.folder.parent / "undisturbed.log").wait(PATIENCE)
+    if code:
+        raise SystemExit(f"the undisturbed study ended with exit code {code}")
+    return time.monotonic() - began
+
+
+def available() -> list[str]:
+    """Return the executors that can be tried here."""
+    there = {
+        "local": True,
+        "slurm": shutil.which("sbatch") is not None and subprocess.run(["sinfo"], capture_output=True).returncode == 0,
+        "ray": importlib.util.find_spec("ray") is not None,
+    }
+    for name in (name for name, found in there.items() if not found):
+        print(f"{name}: not here, left out")
+    return [name for name, found in there.items() if found]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the study everywhere and print what came."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="local,slurm,ray")
+    parser.add_argument("--no-times", action="store_true")
+    parser.add_argument("--runs", type=Path, default=Path("runs/executors"))
+    asked = parser.parse_args(words)
+    executors = [name for name in available() if name in asked.only.split(",")]
+    single = study_in(asked.runs / "alone")
+    seconds = alone(single)
+    expected = bytes_of(single)
+    print(f"12 runs alone, one after the other: {seconds:.0f} s")
+    if not asked.no_times:
+        quiet, cores = study_in(asked.runs / "undisturbed"), len(os.sched_getaffinity(0))
+        took = undisturbed(quiet)
+        same = bytes_of(quiet) == expected
+        print(
+            f"the study on {cores} cores: {took:.0f} s, {took * cores / seconds:.2f} of the ideal; same bytes: {same}"
+        )
+    for executor in executors:
+        found = bytes_of(disturbed(executor, asked.runs / executor))
+        alike = sum(found[name] == expected[name] for name in expected)
+        print(f"{executor}: {alike} of {len(expected)} runs have the bytes of the run alone")
+
+
+if __name__ == "__main__":
+    main()
