@@ -115,8 +115,8 @@ def say_forecast(
     seconds = seconds_for(n, m, some, time.perf_counter() - began)
     if seconds > LONG:
         _LOG.warning(
-            "%s compares all pairs of %s real and %s generated images: about %.0f minutes on this machine. --compared "
-            "20000 compares so many of each set, drawn at random, and the measurement says so",
+            "%s compares all pairs of %s real and %s generated images: about %.0f minutes on this machine. A run with "
+            "--compared 20000 compares so many of each set, drawn at random, and its measurements say so",
             name,
             f"{n:,}",
             f"{m:,}",
