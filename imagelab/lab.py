@@ -20,7 +20,7 @@ from .measurement import Measurement
 from .pool import REAL, TWINS, Archive, Pool, WholeShards
 from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit
-from .runs.drawing import draw
+from .runs.drawing import draw_shard
 from .runs.environment import made_with
 from .runs.evidence import blank_twin, copied_blanks, curate, measure_shard, photocopy, take_blanks
 from .runs.first_shard import first_shard
@@ -104,7 +104,7 @@ def make(
             model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
             model.save(shard / "model")
             del training  # the disk space of a large one is needed for what is drawn
-            drawn = model, draw(experiment, model, recipe, shard, seeds, context)
+            drawn = model, draw_shard(experiment, model, recipe, shard, seeds, context)
     model, candidates = drawn
     images = curate(experiment, real, shard, candidates, context, generation, line)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.tracked))))

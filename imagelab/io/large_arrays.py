@@ -16,7 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["IN_MEMORY", "LetGo", "blocks_of", "copy_rows", "empty_array", "is_mapped", "let_go", "new_npy", "taken"]
+__all__ = [
+    "IN_MEMORY",
+    "LetGo",
+    "blocks_of",
+    "chosen_rows",
+    "copy_rows",
+    "empty_array",
+    "is_mapped",
+    "let_go",
+    "new_npy",
+]
 
 IN_MEMORY = 1 << 25
 """Bytes up to which a new array is held in memory: 32 MiB. A larger one lies in a file."""
@@ -102,7 +112,7 @@ def blocks_of(array: np.ndarray, rows: int) -> Iterator[tuple[slice, np.ndarray]
     let_go(array)
 
 
-def taken(array: np.ndarray, rows: np.ndarray, folder: Path | None = None) -> np.ndarray:
+def chosen_rows(array: np.ndarray, rows: np.ndarray, folder: Path | None = None) -> np.ndarray:
     """Return ``array[rows]``, in memory or, where it is large, mapped from a file without a name.
 
     Args:

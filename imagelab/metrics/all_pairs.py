@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.large_arrays import taken
+from ..io.large_arrays import chosen_rows
 from ..seeds import rng_at
 from .base import Evidence
 from .features import SPACES, feature_pair, restandardised
@@ -74,7 +74,7 @@ def all_pairs(evidence: Evidence, space: str) -> AllPairs:
     rng, parts, groups, independent = rng_at(evidence.seed, "all pairs"), [], [], []
     for features, own in zip((real, fake), evidence.blocks, strict=True):
         rows = np.sort(rng.permutation(len(features))[:most])
-        parts.append(features if len(rows) == len(features) else taken(features, rows))
+        parts.append(features if len(rows) == len(features) else chosen_rows(features, rows))
         groups.append(None if own is None else own[rows])
         independent.append(len(rows) if own is None else len(np.unique(own[rows])))
     if SPACES[space].standardise and len(parts[0]) < len(real):

@@ -25,7 +25,7 @@ import numpy as np
 from ..io.large_arrays import blocks_of
 from . import clip, dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
-from .mapped_features import MANY, ROWS, mapped_features, moments, standardised
+from .mapped_features import MANY, ROWS, mapped_features, mean_and_spread, standardised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,7 +186,7 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
         return real, fake
     if len(real) < RULER:
         raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
-    mean, spread = moments(real)
+    mean, spread = mean_and_spread(real)
     alive = varying(mean, spread)
     if not alive.any():
         raise NotMeasurable("no feature varies over the reference images: they are all the same")

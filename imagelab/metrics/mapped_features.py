@@ -18,7 +18,7 @@ from ..io.large_arrays import blocks_of, empty_array, let_go
 from ..io.npy import mapped
 from .base import ImageSet, NotMeasurable
 
-__all__ = ["MANY", "mapped_features", "moments", "standardised"]
+__all__ = ["MANY", "mapped_features", "mean_and_spread", "standardised"]
 
 MANY = 16_384
 """Images up to which features are held in memory."""
@@ -60,7 +60,7 @@ def mapped_features(image_set: ImageSet, name: str, batches: Iterator[np.ndarray
     return cached_stream(path, fill, view)
 
 
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_spread(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation (N - 1) of each feature, float64 [D] each.
 
     Args:

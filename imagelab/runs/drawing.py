@@ -19,7 +19,7 @@ from ..io.large_arrays import let_go, new_npy
 from .distributed import sample
 from .shard_files import IMAGES
 
-__all__ = ["CANDIDATES", "DRAWN_AT_ONCE", "draw", "part_of"]
+__all__ = ["CANDIDATES", "DRAWN_AT_ONCE", "draw_shard", "part_of"]
 
 DRAWN_AT_ONCE = 1 << 25
 """Bytes of images that a model is asked for at a time: 32 MiB, or one batch of each process where that is more."""
@@ -40,7 +40,7 @@ def part_of(image_bytes: int, pixels: int, context: RunContext) -> int:
     return max(1, DRAWN_AT_ONCE // image_bytes // batches) * batches
 
 
-def draw(
+def draw_shard(
     experiment: Experiment, model: Model, recipe: Generator, shard: Path, seeds: np.ndarray, context: RunContext
 ) -> np.ndarray:
     """Return one image a seed: uint8 [N,C,H,W], in memory, or mapped from a file in the partial shard.

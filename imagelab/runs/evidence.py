@@ -19,7 +19,7 @@ from ..experiment import Experiment, ModelLine
 from ..families import kind_of
 from ..generators import Model, RunContext
 from ..io.chain import FEATURES
-from ..io.large_arrays import taken
+from ..io.large_arrays import chosen_rows
 from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..measurement import Measurement
@@ -78,7 +78,7 @@ def curate(
     kept = replace(kept, cost={**kept.cost, **asked})
     _write_decision(experiment, shard, kept, len(images), told | _thrown_away(real, candidates, kept.rows))
     (shard / CANDIDATES).unlink(missing_ok=True)  # the map of them is still there
-    return taken(images, kept.rows, shard)
+    return chosen_rows(images, kept.rows, shard)
 
 
 def _asked(

@@ -15,12 +15,12 @@ from imagelab.io.large_arrays import (
     READ_AT_ONCE,
     LetGo,
     blocks_of,
+    chosen_rows,
     copy_rows,
     empty_array,
     is_mapped,
     let_go,
     new_npy,
-    taken,
 )
 
 
@@ -89,7 +89,7 @@ def test_rows_are_taken_in_their_order_repeated_ones_too(in_memory: int, monkeyp
     monkeypatch.setattr(large_arrays, "IN_MEMORY", in_memory)
     monkeypatch.setattr(large_arrays, "COPIED_AT_ONCE", 40)  # two rows of 20 bytes
     array, rows = np.arange(50, dtype=np.float32).reshape(10, 5), np.array([9, 0, 0, 4, 7])
-    found = taken(array, rows)
+    found = chosen_rows(array, rows)
     assert np.array_equal(found, array[rows]) and is_mapped(found) == (in_memory == 0)
     into = np.zeros((6, 5), np.float32)
     copy_rows(array, rows, into, np.array([5, 4, 3, 2, 1]))
@@ -104,7 +104,7 @@ def test_the_memory_of_taking_rows_does_not_grow_with_their_number(tmp_path: Pat
     for count in (1 << 12, 1 << 15):
         array, rows = empty_array((count, 256), np.uint8, tmp_path), np.arange(count)
         tracemalloc.start()
-        taken(array, rows, tmp_path)
+        chosen_rows(array, rows, tmp_path)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] < 1 << 18

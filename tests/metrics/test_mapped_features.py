@@ -13,7 +13,7 @@ from imagelab.io.large_arrays import is_mapped
 from imagelab.metrics import Evidence, ImageSet, mapped_features
 from imagelab.metrics.features import feature_pair, features
 from imagelab.metrics.frechet import frechet_rows
-from imagelab.metrics.mapped_features import MANY, moments
+from imagelab.metrics.mapped_features import MANY, mean_and_spread
 
 SPACE = "randconv-s0"
 
@@ -80,10 +80,10 @@ def test_standardised_features_of_many_images_by_few_are_the_same_bytes(
 
 def test_moments_of_many_are_those_of_few_to_rounding(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch):
     values = (rng.standard_normal((50, 6)) * 3 + 100).astype(np.float32)
-    plain = moments(values)
+    plain = mean_and_spread(values)
     monkeypatch.setattr(mapped_features, "MANY", 10)
     monkeypatch.setattr(mapped_features, "ROWS", 7)
-    for one, other in zip(moments(values), plain, strict=True):
+    for one, other in zip(mean_and_spread(values), plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13)
 
 

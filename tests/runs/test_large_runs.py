@@ -23,7 +23,7 @@ from imagelab.pool import REAL, Pool
 from imagelab.regimes import Accumulate
 from imagelab.run_folder import RunFolder
 from imagelab.runs import drawing, training_set
-from imagelab.runs.drawing import DRAWN_AT_ONCE, draw, part_of
+from imagelab.runs.drawing import DRAWN_AT_ONCE, draw_shard, part_of
 from imagelab.runs.shard_files import write_npy
 from imagelab.runs.training_set import training_images
 
@@ -126,7 +126,7 @@ def test_images_that_are_drawn_in_parts_take_the_memory_of_one_part(tmp_path: Pa
         shard.mkdir()
         seeds = np.arange(count, dtype=np.uint64)
         tracemalloc.start()
-        drawn = draw(asked, model, recipe, shard, seeds, BATCH)
+        drawn = draw_shard(asked, model, recipe, shard, seeds, BATCH)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(drawn) == count and is_mapped(drawn) and [path.name for path in shard.iterdir()] == ["images.npy"]
