@@ -14,7 +14,6 @@ import numpy as np
 
 from ..experiment import Experiment
 from ..generators import Generator, Model, RunContext
-from ..generators.sampling import block_size
 from ..io.large_arrays import let_go, new_npy
 from .distributed import sample
 from .shard_files import IMAGES
@@ -36,6 +35,8 @@ def part_of(image_bytes: int, pixels: int, context: RunContext) -> int:
         pixels: of one image, height x width.
         context: its batch and its number of processes.
     """
+    from ..generators.sampling import block_size  # it loads torch
+
     batches = math.lcm(block_size(pixels), context.batch) * context.group.size
     return max(1, DRAWN_AT_ONCE // image_bytes // batches) * batches
 

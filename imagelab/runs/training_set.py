@@ -35,7 +35,7 @@ __all__ = ["training_images"]
 
 
 def training_images(
-    experiment: Experiment, folder: RunFolder, pool: Pool, context: RunContext, shard: Path
+    experiment: Experiment, folder: RunFolder, pool: Pool, context: RunContext, shard: Path | None = None
 ) -> np.ndarray:
     """Return the training images of a pool: uint8 [N,C,H,W] for fresh_draws = k = 1, [k N,C,H,W] otherwise.
 
@@ -46,7 +46,7 @@ def training_images(
         folder: the run folder, with the shards and models that the pool refers to.
         pool: N published images.
         context: device, batch and process group for sampling.
-        shard: the partial shard, where a large set is gathered.
+        shard: the partial shard, where a large set is gathered; None for the folder of temporary files.
     """
     if experiment.fresh_draws == 1 or not (pool.generation > 0).any():
         return _published(folder, pool, shard)
@@ -63,7 +63,7 @@ def training_images(
     return images
 
 
-def _published(folder: RunFolder, pool: Pool, shard: Path) -> np.ndarray:
+def _published(folder: RunFolder, pool: Pool, shard: Path | None) -> np.ndarray:
     """Return the images of a pool; where they are large and one whole shard in order, the map of its own file."""
     (generation, line), *others = pool.shards()
     path = folder.images_file(generation, line)
@@ -74,7 +74,7 @@ def _published(folder: RunFolder, pool: Pool, shard: Path) -> np.ndarray:
     return _gathered(folder, pool, shard)
 
 
-def _gathered(folder: RunFolder, pool: Pool, shard: Path, times: int = 1) -> np.ndarray:
+def _gathered(folder: RunFolder, pool: Pool, shard: Path | None, times: int = 1) -> np.ndarray:
     """Return the images of a pool, all of them so many times one after the other: uint8 [times N,C,H,W]."""
     first = folder.images(*pool.shards()[0])
     images = empty_array((times * len(pool), *first.shape[1:]), np.uint8, shard)
