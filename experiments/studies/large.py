@@ -41,17 +41,16 @@ from imagelab import Experiment
 from imagelab.data import RandomField
 from imagelab.data.base import Data, Sample
 from imagelab.experiment import Runtime
-from imagelab.generators import Gaussian, RunContext
+from imagelab.generators import Gaussian
 from imagelab.io.catalogue import BadFile, Split
 from imagelab.io.large_arrays import blocks_of, empty_array
-from imagelab.lab import run_generations
 from imagelab.metrics import Metric
 from imagelab.metrics.features import CONTROLS
 from imagelab.metrics.frechet import frechet_rows
 from imagelab.metrics.kernel import kernel_distance
 from imagelab.metrics.neighbours import nearest
 from imagelab.metrics.prdc import prdc_errors, prdc_of
-from imagelab.run_folder import RunFolder
+from imagelab.runs.run import steps
 
 SIZES = (20_000, 50_000, 100_000, 200_000)
 SIDE, SPARSE_SIDE = 32, 16
@@ -143,9 +142,6 @@ def _status(name: str) -> int:
 
 def one(n: int, generations: int, root: Path, sparse: bool) -> list[dict[str, float]]:
     """Run the loop with n images, and return what each generation took."""
-    import torch
-
-    torch.set_num_threads(1)
     experiment = Experiment(
         name="large",
         data=Sparse() if sparse else RandomField(size=SIDE),
@@ -154,15 +150,12 @@ def one(n: int, generations: int, root: Path, sparse: bool) -> list[dict[str, fl
         images=n,
         heldout=HELDOUT,
         metrics=CHEAP if sparse else PANEL,  # pyright: ignore[reportArgumentType]
-        runtime=Runtime(runs=root),
+        runtime=Runtime(runs=root, device="cpu", threads=1),
     )
-    folder, rows = RunFolder.create(experiment.folder, experiment.config()), []
-    with folder.lock():
-        folder.write_provenance({})
-        watch = Watch()
-        for shard in run_generations(experiment, folder, RunContext()):
-            rows.append({"n": n, "generation": shard.generation, **watch.read()})
-            watch.begin()
+    watch, rows = Watch(), []
+    for shard in steps(experiment):
+        rows.append({"n": n, "generation": shard.generation, **watch.read()})
+        watch.begin()
     rows[-1]["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return rows
 
