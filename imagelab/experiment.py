@@ -16,12 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
 from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
+from .io.addresses import refuse_address
 from .io.own_code import OwnCode, load_source, own_code_in
 from .io.settings import read_settings
 from .io.untrusted import quoted, shown
@@ -88,7 +89,7 @@ class Runtime(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
-    runs: Path = Path("runs")
+    runs: Annotated[Path, AfterValidator(refuse_address)] = Path("runs")
 
 
 class Experiment(BaseModel):

@@ -39,6 +39,11 @@ APART = {"data", "regimes", "generators", "metrics", "evaluation", "export"}
 ONLY = {
     "ray": {"sweeps/"},
     "duckdb": {"sweeps/"},
+    "fsspec": {"export/storage.py"},
+    "tensorboard": {"export/mirror_tensorboard.py"},
+    "wandb": {"export/mirror_wandb.py"},
+    "mlflow": {"export/mirror_mlflow.py"},
+    "trackio": {"export/mirror_trackio.py"},
     "accelerate": {"generators/training.py"},
     "lpips": {"metrics/perceptual.py"},
     "pptx": {"report/slide"},

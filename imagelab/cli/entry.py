@@ -37,11 +37,13 @@ from .import_ import import_run
 from .inspect import inspect_command
 from .key import key_app
 from .measure import measure_command
+from .mirror import mirror_command
 from .overrides import parse, plugged
 from .pictures import animate as animate_command
 from .pictures import compare as compare_command
 from .pictures import grid as grid_command
 from .pictures import slides as slides_command
+from .push import pull_command, push_command
 from .query import query_command
 from .run import branch_command, execute, resume, run_command
 from .serve import serve_command
@@ -89,6 +91,9 @@ app.command(slides_command, name="slides", group=SHARE, sort_key=1)
 app.command(export_command, name="export", group=SHARE, sort_key=2)
 app.command(cite_command, name="cite", group=SHARE, sort_key=3)
 app.command(sign_command, name="sign", group=SHARE, sort_key=4)
+app.command(mirror_command, name="mirror", group=SHARE, sort_key=5)
+app.command(push_command, name="push", group=SHARE, sort_key=6)
+app.command(pull_command, name="pull", group=SHARE, sort_key=7)
 for place, sub_app in enumerate((data_app, weights_app, experiments_app, key_app), 2):
     sub_app.group, sub_app.sort_key = SET_UP, place
     app.command(sub_app)
@@ -98,20 +103,23 @@ for flag in ("--help", "--version"):
 
 @app.command(group=LOOK, sort_key=1)
 def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")] = None) -> int:
-    """Write a run's report: one self-contained HTML page, and pictures ready for a slide.
+    """Write the report of a run, or of a study: one self-contained HTML page, with pictures or tables beside it.
 
     Parameters
     ----------
     run
-        The run folder, finished or not.
+        The folder of a run or of a study, finished or not.
     output
-        Folder for the report; RUN/report if not given.
+        Folder for the report; RUN/report, or the folder of the study, if not given.
     """
-    from ..report import write_report
+    from ..report import is_study, write_report, write_study
 
-    RunFolder.open(run)
     if output is not None and output.is_file():
         raise ValueError(f"--output: {output} is a file; expected a folder for the page and its pictures")
+    if is_study(run):
+        out.print(f"report: {write_study(run, output)}", markup=False)
+        return 0
+    RunFolder.open(run)
     out.print(f"report: {write_report(run, output)}", markup=False)
     return 0
 

@@ -19,6 +19,7 @@ from ..data import DATASETS, MARKS
 from ..experiment import Experiment, explain, read_config
 from ..families import Family, Recipe, kind_of
 from ..generators import GENERATORS
+from ..io.addresses import refuse_address
 from ..io.own_code import load_file
 from ..io.run_records import IMPORTED
 from ..io.settings import read_settings
@@ -108,6 +109,7 @@ def load_experiment(path: Path, allow: bool = False) -> Experiment:
     if path.exists() and not path.is_dir():
         regular(path)
     elif not path.is_file():
+        refuse_address(path)
         path = runnable(path)
     if path.suffix == ".py":
         experiment = getattr(load_file(path), "experiment", None)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..io.addresses import refuse_address
 from ..io.untrusted import shown
 from .audit import is_graphical
 from .console import out
@@ -46,6 +47,7 @@ def serve_command(
     from ..server.runs_list import RunList
     from ..server.runs_pages import RunsSite, runs_routes
 
+    refuse_address(runs)
     if not runs.is_dir():
         raise ValueError(f"{shown(runs)}: no such folder; expected the folder of the runs, such as runs")
     entries = [entry for entry in shipped_experiments() if entry.listed and entry.group == "questions"]

@@ -16,13 +16,15 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from ..experiment import Experiment
-from ..io.untrusted import regular, shown
+from ..io.untrusted import quoted, regular, shown
+from ..metrics import METRICS, row_of
 from ..runs.prepare import disk_need, split_sizes
 from ..sweeps import (
     Limits,
     Outcome,
     Point,
     PointState,
+    Primary,
     RayJob,
     SlurmJob,
     Study,
@@ -45,6 +47,7 @@ MOST_ROWS = 100_000  # of a table of points
 HELP = """\
 imagelab sweep FILE [--setting VALUES ...]   run FILE once for every combination of the values
 imagelab sweep status FOLDER                 how far the points of a study are
+imagelab report FOLDER                       the page of a study, whatever of it is finished
 
   VALUES                 as for `imagelab run`, with lists and ranges: --regime.kind replace,accumulate --seed 0..4
                          0..8..2 has steps of two; range(0,5) is 0 to 4; a comma within a value is written \\,
@@ -56,6 +59,8 @@ imagelab sweep status FOLDER                 how far the points of a study are
   --memory GB            for all points together; nine tenths of what is free if not given
   --retries N            how often a killed point is started again: 2
   --fail-fast            start no other point after one has failed
+  --primary KEY@GEN      the one outcome that the study is about, such as freckles/net@last: declare it before there are
+                         results; all other measurements are then secondary. It can be changed later, which is recorded
   --executor slurm       as one array job of a cluster; with --dry-run its script is printed, to be submitted by hand.
                          --slurm.partition, .account, .time, .memory, .gpus, .constraint, .parallel; and --slurm.lines
                          "OPTION" for any other option of sbatch, as often as needed
@@ -64,6 +69,7 @@ imagelab sweep status FOLDER                 how far the points of a study are
 
 A setting that only some kinds have belongs to those: with --regime.kind replace,mix, --regime.real-fraction 0.1,0.3
 makes three points. The same command goes on with what was interrupted. Exit code 1 while a point is missing.
+At the end the study has a page of all its points (index.html) and its numbers (study.csv, effects.csv).
 `imagelab run FILE --help` lists the settings."""
 
 
@@ -81,11 +87,13 @@ def sweep_command(*tokens: Annotated[str, Parameter(show=False, allow_leading_hy
         if len(words) != 2:
             raise UsageError("sweep status: expected the folder of one study, such as runs/photocopy-1a2b3c4d.study")
         study = Study.read(Path(words[1]))
-        return _tell([(point, point_state(point), "") for point in study.points])
+        code = _tell([(point, point_state(point), "") for point in study.points])
+        out.print(f"its page: imagelab report {shlex.quote(words[1])}", markup=False)
+        return code
     if words[0].startswith("-"):
         raise UsageError(f"sweep FILE: expected an experiment such as experiments/smoke.py first, got {words[0]}")
     asked = _Asked(words[1:])
-    study = asked.study(Path(words[0]))
+    study = replace(asked.study(Path(words[0])), command=tuple(words))
     if asked.dry_run and asked.executor == "slurm":
         study.write()
         script = script_of(study, study.points, asked.job, asked.limits.threads, _device(study))
@@ -103,7 +111,7 @@ class _Asked:
         self.dry_run, self.fail_fast = "--dry-run" in words, "--fail-fast" in words
         words = [word for word in words if word not in ("--dry-run", "--fail-fast")]
         found = {}
-        for flag in ("--jobs", "--threads", "--memory", "--retries", "--points", "--executor"):
+        for flag in ("--jobs", "--threads", "--memory", "--retries", "--points", "--executor", "--primary"):
             found[flag], words = taken(words, flag)
         self.executor = found["--executor"] or "local"
         if self.executor not in ("local", "ray", "slurm"):
@@ -115,6 +123,7 @@ class _Asked:
         jobs, threads = (_number(flag, found[flag]) for flag in ("--jobs", "--threads"))
         memory, retries = _number("--memory", found["--memory"]), _number("--retries", found["--retries"] or "2")
         self.limits = Limits(int(jobs), int(threads), memory, int(retries))
+        self.primary = Primary.parse(found["--primary"]) if found["--primary"] else None
         self.rows = _rows(Path(found["--points"])) if found["--points"] else []
         self.flags = _flags(words)
         for name, _ in self.flags:
@@ -138,7 +147,24 @@ class _Asked:
             self.limits = replace(self.limits, threads=base.runtime.threads)
         if not axes and not self.rows:
             raise UsageError("sweep: expected a list or a range, such as --seed 0..4, or --points FILE; got neither")
-        return Study.of(base, axes, self.rows)
+        study = Study.of(base, axes, self.rows, self.primary)
+        if self.primary is not None:
+            _check_primary(study, self.primary)
+        return study
+
+
+def _check_primary(study: Study, primary: Primary) -> None:
+    """Raise UsageError if no point measures the primary outcome, or none reaches its generation."""
+    panels = dict.fromkeys(name for point in study.points for name in point.experiment.panel)
+    rows = {**METRICS, **{name: METRICS.find(name) for name in panels}}
+    if row_of(primary.measurement, rows) not in panels:
+        raise UsageError(
+            f"--primary: no point of this study measures {quoted(primary.measurement, 80)}; its metrics are "
+            f"{', '.join(panels)}. imagelab measure --list names what each of them gives"
+        )
+    most = max(point.experiment.generations for point in study.points)
+    if primary.generation is not None and primary.generation > most:
+        raise UsageError(f"--primary: expected a generation from 1 to {most}, or last, got {primary.generation}")
 
 
 def _slurm_job(words: Sequence[str]) -> tuple[SlurmJob, list[str]]:
@@ -325,20 +351,16 @@ def _tell(rows: Sequence[tuple[Point, PointState, str]], last: str = "note") -> 
 
 
 def _show(study: Study, outcomes: Sequence[Outcome]) -> None:
-    """Write the comparison of what is finished, and say where the logs of the others are."""
-    from ..report import write_comparison
+    """Write the page of the study, and say where the logs of unfinished points are."""
+    from ..report import write_study
 
-    finished = [each.point.experiment.folder for each in outcomes if each.is_finished]
-    for each in outcomes:
-        if not each.is_finished and each.log is not None:
+    unfinished = [each for each in outcomes if not each.is_finished]
+    for each in unfinished:
+        if each.log is not None:
             err.print(f"{each.point.words}: {each.why}; its output: {each.log}", markup=False)
-    if len(finished) > 1:
-        try:
-            page = write_comparison(finished, study.folder / "index.html")
-        except ValueError as error:
-            words = " ".join(shlex.quote(str(path)) for path in finished[:2])
-            err.print(
-                f"no page that compares all points: {error}. Some of them: imagelab compare {words}", markup=False
-            )
-        else:
-            out.print(f"comparison: {page}", markup=False)
+    try:
+        page = write_study(study.folder, why={each.point.name: each.why for each in unfinished})
+    except (ValueError, OSError) as error:
+        err.print(f"the page of the study could not be written: {error}", markup=False)
+    else:
+        out.print(f"page: {page}", markup=False)

@@ -108,10 +108,6 @@ class ProcessGroup(Protocol):
         """Overwrite the tensors with rank 0's."""
         ...
 
-    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks, the same bytes on every rank."""
-        ...
-
 
 @dataclass(frozen=True)
 class SingleProcess:
@@ -125,9 +121,6 @@ class SingleProcess:
         return answer
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Do nothing."""
-
-    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Do nothing."""
 
 

@@ -8,15 +8,14 @@ in host memory or in a file (training_images.py); each batch is converted to flo
 The resulting weights are an exponential moving average. Its decay is warmed up, min(ema, (1 + n) / (10 + n)), so that
 the first weights of a short run do not remain in the average.
 
-The processes of a group (``context.group``) share each batch: every rank reads its rows, with its own noise, and the
-gradients, weighted by rows, are summed before the step. So all ranks hold the same weights at all times. Only rank 0
-decides when to stop and writes the checkpoint; every rank reads it.
+The processes of a group (``context.group``) share each batch: every rank reads its rows, with its own noise, and
+DistributedDataParallel averages the gradients, weighted by rows (data_parallel.py). So all ranks hold the same weights
+at all times. Only rank 0 decides when to stop and writes the checkpoint; every rank reads it.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import logging
 import math
@@ -28,13 +27,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..images import to_signed
 from ..io.large_arrays import blocks_of
 from ..seeds import rng_at, seed_at
 from .base import FIT_BLOCK, Diverged, Interrupted, Model, RunContext
 from .checkpoint import TrainingState, digest_of, part_reached, read_checkpoint, write_checkpoint
-from .data_parallel import average_gradients, buffer_versions, own_part
+from .data_parallel import SharedLoss, own_part
 from .loss_meter import LossMeter
 from .training_images import TrainingImages
 
@@ -215,7 +215,8 @@ def train(
 
     Args:
         net: the net to train; ``loss`` must call this same object.
-        loss: (images in -1..1, noise source) -> (loss, named parts).
+        loss: (images in -1..1, noise source) -> (loss, named parts). With several processes it must use the same
+            parameters in every step; the rest of the net keeps its weights.
         images: uint8 [N,C,H,W]; or float32 [N,...], which are passed to the loss unchanged.
         plan: length, batch, rates.
         seed: of batch order and noise.
@@ -237,6 +238,8 @@ def train(
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
     saved, accelerator = time.monotonic(), _accelerator(context.device)
+    shared = SharedLoss(net, loss) if group.size > 1 else None
+    parallel = shared and DistributedDataParallel(shared, gradient_as_bucket_view=True, static_graph=True)
     noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
     if writes is not None and whole is not None and state.step == 0:  # keeps what was trained before this part
         write_checkpoint(writes, state, mark, meter)
@@ -250,8 +253,9 @@ def train(
         batch = data.read(mine, lambda: own_part(_rows(seed, len(images), plan, state.step + 1), group)[0])
         if batch.dtype == torch.uint8:
             batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
-        average = functools.partial(average_gradients, net, group, share) if group.size > 1 else None
-        meter.add(plan, state.step + 1, *take_step(accelerator, state, plan, loss, batch, noise, average))
+        if shared is not None:
+            shared.share = share
+        meter.add(plan, state.step + 1, *take_step(accelerator, state, plan, parallel or loss, batch, noise, shared))
         if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
             write_checkpoint(writes, state, mark, meter)
             saved = time.monotonic()
@@ -272,21 +276,17 @@ def take_step(
     loss: Loss,
     batch: Tensor,
     noise: torch.Generator,
-    average: Callable[[dict[str, int], Tensor], Tensor] | None = None,
+    shared: SharedLoss | None = None,
 ) -> tuple[float, dict[str, float]]:
     """Do one step of Adam on a batch; return the loss, and its parts with the gradient's norm and the learning rate.
 
-    ``average`` is :func:`average_gradients` for this net and group; None for a single process.
+    With several processes ``loss`` is the DistributedDataParallel of ``shared``.
     """
-    versions = {} if average is None else buffer_versions(state.net)
     with accelerator.autocast():
         value, terms = loss(batch, noise)
-    if average is None:
-        check_loss(value.item(), state.step, plan)
     accelerator.backward(value)
-    if average is not None:  # all-reduce before the check: if one rank diverges, all ranks raise in the same step
-        value = average(versions, value)
-        check_loss(value.item(), state.step, plan)
+    average = value.item() if shared is None else shared.average()  # if one rank diverges, all raise in the same step
+    check_loss(average, state.step, plan)
     norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)
@@ -295,7 +295,7 @@ def take_step(
     state.step += 1
     state.update_average(plan.ema)
     parts = {name: float(part) for name, part in terms.items()}
-    return value.item(), {**parts, "gradient": float(norm or 0.0), "learning_rate": plan.rate(state.step - 1)}
+    return average, {**parts, "gradient": float(norm or 0.0), "learning_rate": plan.rate(state.step - 1)}
 
 
 def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:

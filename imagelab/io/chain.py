@@ -28,6 +28,7 @@ __all__ = [
     "mend_seals",
     "read_seals",
     "refusal",
+    "seals_text",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -97,8 +98,12 @@ def mend_seals(root: Path, finished: Sequence[str]) -> None:
                 "%s: was made again and differs from what later generations were made from", shown(root / name)
             )
     if {**seals, **digests} != seals:
-        record = with_checksum({"folders": dict(sorted({**seals, **digests}.items()))})
-        write_atomic(root / SEALS, json.dumps(record, indent=1) + "\n")
+        write_atomic(root / SEALS, seals_text({**seals, **digests}))
+
+
+def seals_text(digests: Mapping[str, str]) -> str:
+    """Return the content of ``seals.json``: name of each folder -> its digest."""
+    return json.dumps(with_checksum({"folders": dict(sorted(digests.items()))}), indent=1) + "\n"
 
 
 def refusal(root: Path, problems: Sequence[Problem]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .addresses import refuse_address
 from .atomic import write_atomic
 from .manifest import checked, read_object, with_checksum
 from .run_shapes import check_config, check_provenance
@@ -39,6 +40,7 @@ def stored_config(root: Path) -> dict[str, Any]:
     """
     path = root / CONFIG
     if not os.path.lexists(path):
+        refuse_address(root)
         raise ValueError(f"{shown(root)}: not a run folder (expected a config.json in it). Runs lie under runs/.")
     stored = read_object(path)
     if "checksum" in stored:

@@ -8,5 +8,7 @@ from __future__ import annotations
 from .compare import write_comparison
 from .grids import write_grids
 from .page import write_report
+from .study_page import write_study
+from .study_view import is_study
 
-__all__ = ["write_comparison", "write_grids", "write_report"]
+__all__ = ["is_study", "write_comparison", "write_grids", "write_report", "write_study"]

@@ -83,7 +83,10 @@ def write_comparison(folders: Sequence[Path], out: Path) -> Path:
     groups, shared = group_runs(folders)
     if len(groups) > MOST_GROUPS:
         names = ", ".join(group.label for group in groups)
-        raise ValueError(f"compare: expected at most {MOST_GROUPS} different groups, got {len(groups)}: {names}")
+        raise ValueError(
+            f"compare: expected at most {MOST_GROUPS} different groups, got {len(groups)}: {names}. A study of "
+            "more has a page of its own: imagelab report STUDY"
+        )
     html = environment().get_template("compare.html").render(**_context(groups, shared))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, html.encode("utf-8", "replace").decode("utf-8"))

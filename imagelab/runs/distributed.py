@@ -1,10 +1,10 @@
 """One run with several processes: ``torchrun --nproc-per-node 2 -m imagelab run FILE``.
 
-Only rank 0 holds the lock, writes, measures, and prints messages. The other ranks are workers: they wait for a task,
-do their part of it, and wait again. There are two tasks:
+Only rank 0 holds the lock, writes, measures, and prints messages. The other ranks are workers: they wait for a
+function, call it when rank 0 does, and wait again. There are two such functions:
 
-    Fit     all ranks train together, each on its rows of every batch (generators/data_parallel.py)
-    Draw    the ranks sample whole batches of images in turn, with the model in the run folder
+    _fit    all ranks train together, each on its rows of every batch (generators/data_parallel.py)
+    _draw   the ranks sample whole batches of images in turn, with the model in the run folder
 
 The noise of an image depends on its seed only, and the split into batches does not depend on the ranks. So the images
 of a model are the same bytes for any number of ranks on machines of one kind. Trained weights are not: sums over ranks
@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,30 +76,6 @@ def is_worker() -> bool:
     return world_size() > 1 and os.environ.get("RANK", "0") != "0"
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """The task to train a model on all ranks."""
-
-    recipe: Generator
-    images: np.ndarray
-    seed: int
-    batch: int
-    threads: int
-    checkpoint: Path | None
-    start: Path | None
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """The task to sample a rank's batches of these seeds with the model in this folder."""
-
-    recipe: Generator
-    folder: Path
-    seeds: np.ndarray
-    batch: int
-    threads: int
-
-
 @dataclass
 class TorchProcessGroup:
     """The process group of all processes that torchrun has started, on torch.distributed.
@@ -106,7 +83,7 @@ class TorchProcessGroup:
     Attributes:
         rank: index of this process, from 0 on.
         size: number of processes.
-        idle: whether the workers are waiting for a task, so that they can be stopped.
+        idle: whether the workers are waiting for a function, so that they can be stopped.
         kept: the last model that a worker has loaded: (folder, time it was written in ns, model).
     """
 
@@ -133,18 +110,6 @@ class TorchProcessGroup:
             dist.broadcast(contiguous, 0)
             tensor.copy_(contiguous)
 
-    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks; one all-reduce for all tensors of one dtype."""
-        import torch
-        import torch.distributed as dist
-
-        for kind in {tensor.dtype for tensor in tensors}:
-            alike = [tensor for tensor in tensors if tensor.dtype == kind]
-            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-            dist.all_reduce(flat)
-            for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
-                tensor.copy_(part.view_as(tensor))
-
     def broadcast_object(self, task: Any) -> Any:
         """Return rank 0's task (any picklable object, or None), on every rank."""
         import torch.distributed as dist
@@ -152,6 +117,39 @@ class TorchProcessGroup:
         box = [task]
         dist.broadcast_object_list(box, 0)
         return box[0]
+
+    def on_all_ranks(self, work: Callable[..., Any], context: RunContext, *own: Any) -> Any:
+        """Call a function on all ranks and return rank 0's result; rank 0 calls this, and the others :meth:`serve`.
+
+        Args:
+            work: a picklable function of the rank's context. If it raises Interrupted or Diverged, it must do so on all
+                ranks.
+            context: of rank 0. The others get its batch and checkpoint.
+            own: further arguments on rank 0.
+        """
+        import torch
+
+        checkpoint = context.checkpoint and context.checkpoint.absolute()
+        self.broadcast_object((work, context.batch, checkpoint, torch.get_num_threads()))
+        self.idle = False
+        try:
+            made = work(context, *own)
+        except (Interrupted, Diverged):
+            self.idle = True
+            raise
+        self.idle = True
+        return made
+
+    def serve(self, device: str) -> int:
+        """Call what rank 0 calls, with as many threads, until it sends None; return 0."""
+        while (task := self.broadcast_object(None)) is not None:
+            work, batch, checkpoint, threads = task
+            with limited(threads):
+                try:
+                    work(RunContext(device, batch, checkpoint=checkpoint, group=self))
+                except (Interrupted, Diverged) as stopped:  # rank 0 stops in the same way and reports it
+                    logging.getLogger(__name__).info("rank %d: %s", self.rank, stopped)
+        return 0
 
 
 def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> int:
@@ -185,7 +183,7 @@ def run_distributed(work: Callable[[ProcessGroup], int], runtime: Runtime) -> in
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lost = False
     try:
-        code = _serve(group, device) if group.rank else _lead(group, work)
+        code = group.serve(device) if group.rank else _lead(group, work)
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
@@ -216,14 +214,6 @@ def _lead(group: TorchProcessGroup, work: Callable[[ProcessGroup], int]) -> int:
     return code
 
 
-def _serve(group: TorchProcessGroup, device: str) -> int:
-    """Do the tasks that rank 0 sends until it sends None, with as many threads as rank 0 uses; return 0."""
-    while (task := group.broadcast_object(None)) is not None:
-        with limited(task.threads):
-            _help(group, device, task)
-    return 0
-
-
 def _speaks(rank: int) -> bool:
     """Return whether this process tells the user that one is lost: rank 0, or where that is gone the first worker.
 
@@ -249,27 +239,6 @@ def _speaks(rank: int) -> bool:
         return True
 
 
-def _help(group: TorchProcessGroup, device: str, task: _Fit | _Draw) -> None:
-    """Do this rank's part of one task."""
-    context = RunContext(device, task.batch, group=group)
-    if isinstance(task, _Draw):
-        _draw(group, _loaded(group, task, context), task)
-        return
-    context = RunContext(device, task.batch, checkpoint=task.checkpoint, group=group)
-    start = None if task.start is None else task.recipe.load(task.start, context)
-    try:
-        task.recipe.fit(task.images, task.seed, context, start)
-    except (Interrupted, Diverged) as stopped:  # rank 0 stopped in the same way and reports it
-        logging.getLogger(__name__).info("rank %d: %s", group.rank, stopped)
-
-
-def _loaded(group: TorchProcessGroup, task: _Draw, context: RunContext) -> Model:
-    written = max(path.stat().st_mtime_ns for path in task.folder.rglob("*"))
-    if group.kept is None or group.kept[:2] != (task.folder, written):
-        group.kept = task.folder, written, task.recipe.load(task.folder, context)
-    return group.kept[2]
-
-
 def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, start: Path | None) -> Model:
     """Return the recipe fitted by all ranks; a closed form is fitted by rank 0 alone.
 
@@ -285,24 +254,16 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
         Interrupted: see ``Generator.fit``.
         ValueError: see ``Generator.fit``.
     """
-    import torch
-
-    begin = None if start is None else recipe.load(start, context)
-    group = context.group
+    group, work = context.group, partial(_fit, recipe, images, seed, start)
     if not isinstance(group, TorchProcessGroup):
-        return recipe.fit(images, seed, context, begin)
+        return work(context)
     if recipe.alone or not recipe.training_length:  # such as a closed form: rank 0 does it alone
-        return recipe.fit(images, seed, replace(context, group=SINGLE_PROCESS), begin)
-    checkpoint = context.checkpoint and context.checkpoint.absolute()
-    group.broadcast_object(_Fit(recipe, images, seed, context.batch, torch.get_num_threads(), checkpoint, start))
-    group.idle = False
-    try:
-        model = recipe.fit(images, seed, context, begin)
-    except (Interrupted, Diverged):
-        group.idle = True
-        raise
-    group.idle = True
-    return model
+        return work(replace(context, group=SINGLE_PROCESS))
+    return group.on_all_ranks(work, context)
+
+
+def _fit(recipe: Generator, images: np.ndarray, seed: int, start: Path | None, context: RunContext) -> Model:
+    return recipe.fit(images, seed, context, None if start is None else recipe.load(start, context))
 
 
 def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, context: RunContext) -> np.ndarray:
@@ -319,42 +280,37 @@ def sample(model: Model, recipe: Generator, folder: Path, seeds: np.ndarray, con
     Raises:
         Diverged: if a value of an image is NaN or infinite, on any rank.
     """
-    import torch
-
     group = context.group
     if not isinstance(group, TorchProcessGroup) or len(seeds) <= context.batch or recipe.alone:
         return model.sample(seeds)
-    task = group.broadcast_object(_Draw(recipe, folder.absolute(), seeds, context.batch, torch.get_num_threads()))
-    group.idle = False
-    images = _draw(group, model, task)
-    group.idle = True
-    return images
+    return group.on_all_ranks(partial(_draw, recipe, folder.absolute(), seeds), context, model)
 
 
-def _draw(group: TorchProcessGroup, model: Model, task: _Draw) -> np.ndarray:
-    """Sample this rank's batches and gather all on rank 0; a worker returns only its own images."""
+def _draw(
+    recipe: Generator, folder: Path, seeds: np.ndarray, context: RunContext, model: Model | None = None
+) -> np.ndarray:
+    """Sample this rank's batches and gather all on rank 0; a worker loads the model and returns only its own."""
     import torch
     import torch.distributed as dist
 
-    turn = np.arange(len(task.seeds)) // task.batch % group.size
+    group: Any = context.group
+    turn = np.arange(len(seeds)) // context.batch % group.size
     mine, fault = np.empty(0, np.uint8), ""
     try:
-        mine = model.sample(task.seeds[turn == group.rank]) if (turn == group.rank).any() else mine
+        model = model or _loaded(group, recipe, folder, context)
+        mine = model.sample(seeds[turn == group.rank]) if (turn == group.rank).any() else mine
     except ValueError as error:
         fault = str(error)
     # all ranks exchange their errors before they send images, so that no rank waits for one that has failed
     faults: list[Any] = [None] * group.size
     dist.all_gather_object(faults, fault)
     if any(faults):
-        if group.rank:
-            return mine
-        group.idle = True
         raise Diverged(next(filter(None, faults)))
     if group.rank:
         if len(mine):
             dist.send(torch.from_numpy(np.ascontiguousarray(mine)), 0)
         return mine
-    images = np.empty((len(task.seeds), *mine.shape[1:]), np.uint8)
+    images = np.empty((len(seeds), *mine.shape[1:]), np.uint8)
     images[turn == 0] = mine
     for rank in range(1, group.size):
         theirs = torch.empty((int((turn == rank).sum()), *mine.shape[1:]), dtype=torch.uint8)
@@ -362,3 +318,11 @@ def _draw(group: TorchProcessGroup, model: Model, task: _Draw) -> np.ndarray:
             dist.recv(theirs, rank)
         images[turn == rank] = theirs.numpy()
     return images
+
+
+def _loaded(group: TorchProcessGroup, recipe: Generator, folder: Path, context: RunContext) -> Model:
+    """Return the model in a folder; the last one that was loaded is kept."""
+    written = max(path.stat().st_mtime_ns for path in folder.rglob("*"))
+    if group.kept is None or group.kept[:2] != (folder, written):
+        group.kept = folder, written, recipe.load(folder, context)
+    return group.kept[2]

@@ -71,12 +71,16 @@ class Processes:
         return [Started(words, process.poll(), _tail(log)) for words, process, log in reversed(self._all)]
 
 
-def holder(run: Path) -> int | None:
+def holder(run: Path, name: str = LOCK) -> int | None:
     """Return the id of the process of this machine that is writing a run; None where none is.
 
     The lock file names the last process that held it. It holds it still if it has the file open.
+
+    Args:
+        run: the folder.
+        name: of the lock file in it.
     """
-    lock = run / LOCK
+    lock = run / name
     try:
         pid, _, host = lock.read_text(encoding="utf-8", errors="replace")[:300].partition("\n")
     except OSError:

@@ -3,6 +3,7 @@
 axes        a list or a range of values for a setting, as written on a command line
 settings    an experiment with other settings, given by their dotted names
 study       the points of a study: settings, experiment and run folder of each; on disk and back
+primary     the outcome that a study is about, declared before its results
 states      how far each point is, and what is wrong with those that are not finished
 outcomes    how points end, and which are worth another try
 local       runs the points on this machine, one process each, within its cores and memory
@@ -14,6 +15,7 @@ queries     SQL over the settings and measurements of many runs
 from .axes import values_of
 from .local import Limits, run_local
 from .outcomes import Outcome
+from .primary import Declaration, Primary
 from .ray_cluster import RayJob, run_ray
 from .settings import with_settings
 from .slurm import SlurmJob, run_slurm, script_of
@@ -21,10 +23,12 @@ from .states import PointState, point_state
 from .study import Point, Study
 
 __all__ = [
+    "Declaration",
     "Limits",
     "Outcome",
     "Point",
     "PointState",
+    "Primary",
     "RayJob",
     "SlurmJob",
     "Study",

@@ -15,8 +15,9 @@ from ..runs.consent import allow_commands
 from .states import PointState
 from .study import Point, Study
 
-__all__ = ["Outcome", "alone_with", "last_words", "outcome_of", "why_it_ended", "worth_another_try"]
+__all__ = ["STUDY_LOCK", "Outcome", "alone_with", "last_words", "outcome_of", "why_it_ended", "worth_another_try"]
 
+STUDY_LOCK = "study.lock"
 WRONG, WAITS = 2, 4  # exit codes of `imagelab run` that another try does not change
 
 
@@ -50,7 +51,7 @@ def alone_with(study: Study) -> Iterator[None]:
         ValueError: if another process is running this study.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
-    with held_alone(study.folder / "study.lock", shown(study.folder), "is running this study"):
+    with held_alone(study.folder / STUDY_LOCK, shown(study.folder), "is running this study"):
         study.write()
         for point in study.points:
             allow_commands(point.experiment)

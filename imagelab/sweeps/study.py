@@ -3,7 +3,7 @@
 Every point of a study is an ordinary experiment with an ordinary run folder, which other studies may share. The study's
 own folder, ``runs/NAME-SIGNATURE.study``, holds what belongs to the whole:
 
-    study.json       the points: the settings that are swept, and the run folder of each
+    study.json       the points: the settings that are swept, and the run folder of each; the primary outcome
     points/          the experiment of each point, which ``imagelab run`` reads
     logs/            the output of each point
     attempts.jsonl   every start of a point and how it ended
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment import Experiment, Runtime, read_config, slug_of
+from ..io.addresses import refuse_address
 from ..io.atomic import written_whole
 from ..io.run_records import CONFIG
 from ..io.settings import read_settings
 from ..io.untrusted import quoted, shown
+from .primary import Declaration, Primary, declarations_in
 from .settings import dotted, with_settings
 
 __all__ = ["STUDY", "Point", "Study", "with_runs_of_studies"]
@@ -64,10 +66,14 @@ class Study:
     Attributes:
         name: a short word; the folder begins with it.
         points: the experiments.
+        primary: the outcome that the study is about; None for the one that its folder declares, if any.
+        command: the words with which it was started, for whoever continues it; () for those that its folder has.
     """
 
     name: str
     points: tuple[Point, ...]
+    primary: Primary | None = None
+    command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.points:
@@ -85,6 +91,7 @@ class Study:
         experiment: Experiment,
         axes: Mapping[str, Sequence[Any]],
         rows: Sequence[Mapping[str, Any]] = (),
+        primary: Primary | None = None,
     ) -> Study:
         """Return the study of all combinations of some settings; seeds vary slowest, so that one is finished first.
 
@@ -95,6 +102,7 @@ class Study:
             experiment: what the settings are changed of; its name is that of the study.
             axes: dotted name -> values.
             rows: settings of points that are no grid, each combined with all of ``axes``.
+            primary: the outcome that the study is about; None for the one that its folder declares, if any.
 
         Raises:
             ValueError: for a setting or a value that does not suit, or a setting that no point has.
@@ -122,7 +130,7 @@ class Study:
             found.setdefault(made.signature, Point(used, made))
         if nowhere:
             raise ValueError(f"{', '.join(sorted(nowhere))}: no point of this study has such a setting")
-        return cls(experiment.name, tuple(found.values()))
+        return cls(experiment.name, tuple(found.values()), primary)
 
     @property
     def signature(self) -> str:
@@ -166,9 +174,19 @@ class Study:
         points = [{"settings": dict(point.settings), "run": point.name} for point in self.points]
         for point in self.points:
             _write_json(self.config_of(point), point.experiment.config())
-        _write_json(
-            self.folder / STUDY, {"schema": SCHEMA, "name": self.name, "signature": self.signature, "points": points}
-        )
+        known = {"schema": SCHEMA, "name": self.name, "signature": self.signature, **self._declared()}
+        _write_json(self.folder / STUDY, {**known, "points": points})
+
+    def _declared(self) -> dict[str, Any]:
+        """Return the declarations of the study, a new one added to those in its folder, and its command."""
+        there = read_settings(self.folder / STUDY) if (self.folder / STUDY).is_file() else {}
+        declared = list(declarations_in(there))
+        if self.primary is not None and (not declared or declared[-1].primary != self.primary):
+            measured = sum((point.experiment.folder / "gen-001").is_dir() for point in self.points)
+            declared.append(Declaration.now(self.primary, measured))
+        command = list(self.command) or there.get("command") or []
+        kept = {"primary": [each.record() for each in declared]} if declared else {}
+        return {**kept, **({"command": command} if command else {})}
 
     @classmethod
     def read(cls, folder: Path) -> Study:
@@ -179,6 +197,7 @@ class Study:
         """
         path = folder / STUDY
         if not path.is_file():
+            refuse_address(folder)
             raise ValueError(f"{shown(folder)}: not a study: expected {STUDY} in it. imagelab sweep FILE makes one")
         record = read_settings(path)
         if record.get("schema") != SCHEMA:
@@ -194,7 +213,8 @@ class Study:
                 raise ValueError(f"{shown(path)}: expected the name of a run folder, got {quoted(name, 60)}")
             experiment = Experiment(**read_config(folder / "points" / f"{name}.json"), runtime=runtime)
             points.append(Point({str(name): str(value) for name, value in settings.items()}, experiment))
-        study = cls(str(record.get("name")), tuple(points))
+        declared = declarations_in(record)
+        study = cls(str(record.get("name")), tuple(points), declared[-1].primary if declared else None)
         if study.signature != record.get("signature"):
             raise ValueError(f"{shown(path)}: was changed, or is of another version: its points have other signatures")
         return study
@@ -212,6 +232,7 @@ def with_runs_of_studies(places: Sequence[Path]) -> list[Path]:
     given = {place.resolve() for place in places}
     found: list[Path] = []
     for place in places:
+        refuse_address(place)
         if not (place / STUDY).is_file():
             found.append(place)
             continue

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from imagelab.generators import Model, RunContext
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import adopt, branch, branched
-from imagelab.runs.distributed import TorchProcessGroup, _Fit, _serve
+from imagelab.runs.distributed import TorchProcessGroup, _fit
 from imagelab.runs.environment import provenance
 from imagelab.runs.threads import (
     VARIABLES,
@@ -319,6 +320,6 @@ class Told(TorchProcessGroup):
 def test_a_rank_that_helps_uses_as_many_threads_as_the_first(rng: np.random.Generator, two_threads: None):
     images, group = rng.integers(0, 256, (8, 3, 16, 16), np.uint8), Told(1, 2)
     recipe = Counting(components=2)
-    group.tasks = [_Fit(recipe, images, 0, 8, threads, None, None) for threads in (3, 1)] + [None]
-    _serve(group, "cpu")
+    group.tasks = [(partial(_fit, recipe, images, 0, None), 8, None, threads) for threads in (3, 1)] + [None]
+    group.serve("cpu")
     assert COUNTED == [3, 1] and torch.get_num_threads() == 2
