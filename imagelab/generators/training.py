@@ -16,6 +16,7 @@ at all times. Only rank 0 decides when to stop and writes the checkpoint; every 
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import logging
 import math
