@@ -44,7 +44,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..io.large_arrays import blocks_of, let_go
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence
@@ -232,9 +232,9 @@ class _Parts:
         return _Covariance(self.whole.mean + shift, covariance, (self._centred(kept) - shift) / np.sqrt(n - 1))
 
     def _centred(self, rows: np.ndarray) -> np.ndarray:
-        chosen = self.features[rows].astype(np.float64) - self.whole.mean
-        let_go(self.features)
-        return chosen
+        # block by block: of a mapped array single rows would bring in nearly all pages before any is let go
+        chosen = [block[rows[at]] for at, block in blocks_of(self.features, BLOCK)]
+        return np.concatenate(chosen).astype(np.float64) - self.whole.mean
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
