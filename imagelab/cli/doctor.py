@@ -30,7 +30,12 @@ FEATURES = {
     "pipelines": ("transformers", "peft"),
     "dicom": ("pydicom",),
     "query": ("duckdb",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "ray": ("ray",),
+    "storage": ("s3fs",),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
 }
 """The extras of the package, and the modules that each brings."""
 
