@@ -42,7 +42,7 @@ FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
 keeps its name."""
 
 
-LATER = (("warm_start", False), ("fresh_draws", 1), ("replicates", 1), ("blank_twins", 0))
+LATER = (("warm_start", False), ("fresh_draws", 1), ("replicates", 1), ("blank_twins", 0), ("compared", None))
 """Settings that came after the first version, with the value under which a run is what it was before them."""
 
 
@@ -124,6 +124,8 @@ class Experiment(BaseModel):
         blank_twins: chains of the main model that begin, beside the others, from the same real images without what is
             counted (faces without freckles). What a counter finds in their images, the loop has invented. At most
             ``replicates``; for data that have such twins.
+        compared: the most images of each set that kernel distances, precision and recall compare pair by pair, drawn at
+            random; None for all, which takes minutes from 50,000 images on.
         seed: the run's seed; every random number follows from it.
         runtime: device and other matters that are not part of the question.
     """
@@ -146,6 +148,7 @@ class Experiment(BaseModel):
     fresh_draws: Annotated[int, Field(ge=1)] = 1
     replicates: Annotated[int, Field(ge=1, le=100)] = 1
     blank_twins: Annotated[int, Field(ge=0, le=100)] = 0
+    compared: Annotated[int, Field(ge=200)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     runtime: Runtime = Runtime()
 

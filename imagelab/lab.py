@@ -12,17 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
-
-import numpy as np
 
 from .experiment import Experiment, ModelLine
 from .generators import RunContext, divergence_at
 from .io.measurements import read_measurements
 from .measurement import Measurement
-from .pool import REAL, TWINS, Archive, Pool
+from .pool import REAL, TWINS, Archive, Pool, WholeShards
 from .run_folder import CHECKPOINT, RunFolder
-from .runs.distributed import fit, sample
+from .runs.distributed import fit
+from .runs.drawing import draw_shard
 from .runs.environment import made_with
 from .runs.evidence import blank_twin, copied_blanks, curate, measure_shard, photocopy, take_blanks
 from .runs.first_shard import first_shard
@@ -95,8 +93,9 @@ def make(
     pool = experiment.regime(archive, here.role, n, rng_at(seed, "pool", generation, line))
     start = folder.model(generation - 1, line) if experiment.warm_start and generation > 1 else None
     seeds = image_seeds(seed, "sample", generation, line, range(experiment.curation.candidates(n)))
-    training, copies = training_images(experiment, folder, pool, context), photocopy(folder, generation - 1, line)
     real, shard = folder.checked(0), folder.begin(generation, line)
+    training = training_images(experiment, folder, pool, context, shard)
+    copies = photocopy(folder, generation - 1, line)
     on_read()
     drawn = taken_up(shard, recipe, context)
     if drawn is None:
@@ -104,7 +103,8 @@ def make(
             logged = context.logged(log, checkpoint=shard / CHECKPOINT)
             model = fit(recipe, training, seed_at(seed, "train", generation, line), logged, start)
             model.save(shard / "model")
-            drawn = model, sample(model, recipe, shard / "model", seeds, context)
+            del training  # the disk space of a large one is needed for what is drawn
+            drawn = model, draw_shard(experiment, model, recipe, shard, seeds, context)
     model, candidates = drawn
     images = curate(experiment, real, shard, candidates, context, generation, line)
     write_npy(shard / "probe.npy", model.sample(image_seeds(seed, "probe", 0, 0, range(experiment.tracked))))
@@ -119,7 +119,7 @@ def assess(experiment: Experiment, folder: RunFolder, context: RunContext, gener
     """Measure a shard that was made, and write its measurements. Its twin, where it has one, must be finished."""
     here, shard, real = experiment.line(line), folder.partial(generation, line), folder.checked(0)
     floors = {m.name: m for m in read_measurements(folder.file(0, REAL, "metrics.jsonl"))}
-    images = np.array(folder.images(generation, line))
+    images = folder.images(generation, line)
     twin = None if here.twin is None else blank_twin(folder, generation, here.twin)
     measured = measure_shard(experiment, real, shard, images, take_blanks(shard), context, here, twin)
     measurements = [m.at(generation, line, floors.get(m.name)) for m in measured]
@@ -146,5 +146,5 @@ def _archive(folder: RunFolder, here: ModelLine, generation: int) -> Archive:
     initial = folder.initial_archive()
     n = len(initial.real)
     real = Pool.of(0, TWINS, range(n)) if here.blank else initial.real
-    made = {(t, k): Pool.of(t, line, range(n)) for t in range(1, generation) for k, line in enumerate(here.together)}
-    return Archive(real, initial.reserve, MappingProxyType(made))
+    shards = {(t, k): (t, line) for t in range(1, generation) for k, line in enumerate(here.together)}
+    return Archive(real, initial.reserve, WholeShards(shards, n))

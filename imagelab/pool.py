@@ -9,13 +9,13 @@ image, are known exactly.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 
-__all__ = ["REAL", "RESERVE", "TWINS", "Archive", "Pool"]
+__all__ = ["REAL", "RESERVE", "TWINS", "Archive", "Pool", "WholeShards"]
 
 REAL = -1
 """The line of the real training images, generation 0."""
@@ -89,7 +89,8 @@ class Pool:
 
     def shards(self) -> list[tuple[int, int]]:
         """Return the (generation, line) pairs that occur in the pool, sorted."""
-        return sorted({(int(g), int(i)) for g, i in zip(self.generation, self.line, strict=True)})
+        places = np.unique((self.generation.astype(np.int64) << 32) + self.line - np.iinfo(np.int32).min)
+        return [(int(place) >> 32, (int(place) & 0xFFFFFFFF) + np.iinfo(np.int32).min) for place in places]
 
     def share(self, generation: int | None = None, line: int | None = None) -> float:
         """Return the share, 0..1, of the images of this generation and line; None matches all."""
@@ -152,3 +153,27 @@ class Archive:
         """
         new = {(generation, line): pool for line, pool in shards.items()}
         return Archive(self.real, self.reserve, MappingProxyType({**self.made, **new}))
+
+
+@dataclass(frozen=True, eq=False)
+class WholeShards(Mapping[tuple[int, int], Pool]):
+    """The shards of ``Archive.made``, all of n images; each is named only when a regime asks for it.
+
+    The names of 100 generations of a million images would take 1.2 GB.
+
+    Attributes:
+        places: (generation, line) as the regime knows it -> (generation, line) in the run folder.
+        n: images in every shard.
+    """
+
+    places: Mapping[tuple[int, int], tuple[int, int]]
+    n: int
+
+    def __getitem__(self, key: tuple[int, int]) -> Pool:
+        return Pool.of(*self.places[key], np.arange(self.n, dtype=np.int32))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)

@@ -216,12 +216,11 @@ class RunFolder:
         sync(self.path)
         for name in files:
             self._checked.add(final / name)
-        self.mend()
+        self.mend(final)
 
     def partial(self, generation: int, line: int) -> Path:
         """Where a shard lies until it is committed."""
-        final = self.shard_path(generation, line)
-        return final.with_name(final.name + ".partial")
+        return self.path / f"{self.shard_path(generation, line).name}.partial"
 
     def mark_made(self, generation: int, line: int) -> None:
         """Let the files of a partial shard, which lacks only its measurements, be read in this process."""
@@ -291,8 +290,11 @@ class RunFolder:
 
     def images(self, generation: int, line: int = 0) -> np.ndarray:
         """Return a shard's images, uint8 [N,C,H,W], read from disk as they are touched."""
-        name = {RESERVE: "reserve.npy", TWINS: "twins.npy"}.get(line, "images.npy")
-        return read_npy(self.file(generation, line, name), mmap=True)
+        return read_npy(self.images_file(generation, line), mmap=True)
+
+    def images_file(self, generation: int, line: int = 0) -> Path:
+        """Return the NPY file of a shard's images, after comparing its bytes with the manifest."""
+        return self.file(generation, line, {RESERVE: "reserve.npy", TWINS: "twins.npy"}.get(line, "images.npy"))
 
     def candidates(self, generation: int, line: int = 0) -> np.ndarray:
         """Return which candidate each image of a shard was, int64 [N]; in a run without curation, its own row."""
@@ -302,8 +304,7 @@ class RunFolder:
 
     def gather(self, pool: Pool) -> np.ndarray:
         """Return the images that a pool names, in its order: uint8 [N,C,H,W]."""
-        first = self.images(*pool.shards()[0])
-        images = np.empty((len(pool), *first.shape[1:]), np.uint8)
+        images = np.empty((len(pool), *self.images(*pool.shards()[0]).shape[1:]), np.uint8)
         for generation, line in pool.shards():
             here = np.flatnonzero((pool.generation == generation) & (pool.line == line))
             images[here] = self.images(generation, line)[pool.row[here]]
@@ -311,8 +312,8 @@ class RunFolder:
 
     def pool(self, generation: int, line: int = 0) -> Pool:
         """Return the ledger of what this shard's model was trained on."""
-        path = self.file(generation, line, "pool.npz")
-        return Pool(*npz_columns(path, ("generation", "line", "row"), "a whole ledger of training images"))
+        columns = "generation", "line", "row"
+        return Pool(*npz_columns(self.file(generation, line, "pool.npz"), columns, "a whole ledger of training images"))
 
     def initial_archive(self) -> Archive:
         """Return the archive as it is before generation 1: the real set and the reserve."""
@@ -351,15 +352,15 @@ class RunFolder:
 
     def _torn(self) -> bool:
         """Whether :meth:`mend` has something to do."""
-        if self.sealed and set(self._folders()) - set(read_seals(self.path)):
-            return True
-        return self._whole_metrics() not in (None, present_text(self.path / "metrics.jsonl"))
+        unsealed = set(self._folders()) - set(read_seals(self.path)) if self.sealed else ()
+        return bool(unsealed) or self._whole_metrics() not in (None, present_text(self.path / "metrics.jsonl"))
 
-    def mend(self) -> None:
-        """Make seals.json and metrics.jsonl say what the shards say; touch nothing if they do. Needs the lock."""
+    def mend(self, added: Path | None = None) -> None:
+        """Make seals.json (of the added shard, or of all) and metrics.jsonl say what the shards say. Needs the lock."""
         sweep(self.path)
         if self.sealed:
-            mend_seals(self.path, [self.shard_path(*shard).name for shard in self.shards()])
+            places = [added] if added else [self.shard_path(*shard) for shard in self.shards()]
+            mend_seals(self.path, [place.name for place in places])
         whole = self._whole_metrics()
         if whole is not None:
             mend_copy(self.path / "metrics.jsonl", whole)

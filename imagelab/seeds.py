@@ -53,7 +53,8 @@ def seed_at(seed: int, purpose: str, generation: int = 0, line: int = 0, row: in
 
 def image_seeds(seed: int, purpose: str, generation: int, line: int, rows: np.ndarray | range) -> np.ndarray:
     """Return the seed of each image: uint64 [N], one for each of ``rows``; the argument of ``Model.sample``."""
-    return np.array([seed_at(seed, purpose, generation, line, int(row)) for row in rows], np.uint64)
+    numbers = (seed_at(seed, purpose, generation, line, int(row)) for row in rows)
+    return np.fromiter(numbers, np.uint64, len(rows))
 
 
 def normal(seeds: np.ndarray, shape: tuple[int, ...], draw: int = 0) -> np.ndarray:

@@ -229,6 +229,7 @@ CHANGES: dict[str, object] = {
     "curation": TopFraction(),
     "replicates": 2,
     "blank_twins": 1,
+    "compared": 200,
     "seed": 1,
 }
 """Another value of every setting that is part of the question."""

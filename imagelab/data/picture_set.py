@@ -32,6 +32,7 @@ from ..io.decode import DistinctPictures, distinct_pictures
 from ..io.facts import Facts
 from ..io.grey import one_channel
 from ..io.grouping import catalogue_keys, check_rule
+from ..io.large_arrays import chosen_rows
 from ..io.listed import named
 from ..io.reading import Reading
 from ..seeds import rng_at
@@ -172,7 +173,7 @@ class PictureSet(Data, ABC):
         columns = {name: column[pictures.rows[chosen]] for name, column in catalogue.attributes.items()}
         sources = tuple(pictures.names[row] for row in chosen)
         groups = None if catalogue.groups is None else catalogue.groups[pictures.rows[chosen]].astype(np.int64)
-        return Sample(pictures.images[chosen], columns, sources, groups=groups)
+        return Sample(chosen_rows(pictures.images, chosen), columns, sources, groups=groups)
 
     def card(self) -> str:
         """One paragraph: what it is, how many pictures are used and how many not, how they were prepared, the terms."""

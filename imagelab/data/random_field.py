@@ -13,6 +13,7 @@ References:
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -23,6 +24,22 @@ from .synthetic import DrawnTexture
 __all__ = ["RandomField"]
 
 MIDDLE = 128.0  # grey level
+
+
+def _spectrum(size: int, slope: float, contrast: float) -> np.ndarray:
+    frequency = np.fft.fftfreq(size) * size  # cycles per image
+    radius = np.hypot(frequency[:, None], frequency)
+    radius[0, 0] = 1.0
+    power = radius**-slope
+    power[0, 0] = 0.0
+    return power * contrast**2 / power.mean()
+
+
+@lru_cache(maxsize=1)  # the same for every picture of a set
+def _amplitudes(size: int, slope: float, contrast: float) -> np.ndarray:
+    amplitudes = np.sqrt(_spectrum(size, slope, contrast))
+    amplitudes.setflags(write=False)
+    return amplitudes
 
 
 class RandomField(DrawnTexture):
@@ -60,17 +77,12 @@ class RandomField(DrawnTexture):
 
         In the order of ``numpy.fft.fft2``, before rounding (which adds 1/12 to every mode, including the mean).
         """
-        frequency = np.fft.fftfreq(self.size) * self.size  # cycles per image
-        radius = np.hypot(frequency[:, None], frequency)
-        radius[0, 0] = 1.0
-        power = radius**-self.slope
-        power[0, 0] = 0.0
-        return power * self.contrast**2 / power.mean()
+        return _spectrum(self.size, self.slope, self.contrast)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return one field in grey levels: float64 [channels,size,size]."""
         white = np.fft.fft2(rng.standard_normal((self.size, self.size)))
-        field = np.fft.ifft2(white * np.sqrt(self.spectrum())).real + MIDDLE
+        field = np.fft.ifft2(white * _amplitudes(self.size, self.slope, self.contrast)).real + MIDDLE
         return np.repeat(field[None], self.channels, axis=0)
 
     def card(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..io.catalogue import BadFile, Split
+from ..io.large_arrays import LetGo, empty_array
 from ..seeds import rng_at
 from .base import Data, Sample
 
@@ -42,8 +43,12 @@ class DrawnTexture(Data, ABC):
         kind = type(self).model_fields["kind"].default
         if n < 1:
             raise ValueError(f"{kind}: expected n >= 1, got {n}")
-        drawn = np.stack([self.draw(rng_at(seed, f"{kind}/{split}", row=row)) for row in range(n)])
-        levels = np.clip(np.round(drawn), 0, 255).astype(np.uint8)
+        levels = empty_array((n, *self.shape), np.uint8)
+        pages = LetGo(levels)
+        for row in range(n):
+            drawn = self.draw(rng_at(seed, f"{kind}/{split}", row=row))
+            levels[row] = np.clip(np.round(drawn), 0, 255)
+            pages.read(drawn.size)
         return Sample(levels, sources=tuple(f"{kind}:{split}:{row}" for row in range(n)))
 
     def bad_files(self) -> tuple[BadFile, ...]:

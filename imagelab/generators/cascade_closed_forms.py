@@ -16,7 +16,7 @@ from torch.nn import functional
 from ..images import to_signed
 from .base import FIT_BLOCK, RunContext
 from .cascade_net import CascadeNet, DetailNet, shrink
-from .gaussian import principal_components
+from .principal_components import principal_components
 
 __all__ = ["scale_details", "solve_closed_forms"]
 

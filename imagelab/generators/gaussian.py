@@ -23,18 +23,14 @@ from pydantic import Field
 
 from ..images import check_images
 from ..io.atomic import write_atomic
-from ..seeds import normal, rng_at
+from ..seeds import normal
 from .base import Generator, Model, RunContext, noise_label
+from .principal_components import components_of_images
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Gaussian", "GaussianModel"]
-
-SMALL = 1024  # matrices up to this side are decomposed whole, as in every experiment that comes with imagelab
-SHARE = 24  # so many times more rows than components are needed for the leading ones alone to be cheaper
-EXTRA = 8  # columns of a block beyond the number of components
-CONVERGED = 1e-13  # largest residual, as a share of the largest eigenvalue
 
 
 class Gaussian(Generator):
@@ -79,7 +75,7 @@ class Gaussian(Generator):
         """Return the fitted Gaussian; the result is deterministic.
 
         Args:
-            images: uint8 [N,C,H,W], N >= 2.
+            images: uint8 [N,C,H,W], N >= 2; many are read in blocks (principal_components.py).
             seed: ignored; a closed form needs no random numbers.
             context: device and batch.
             start: ignored; a closed form has no initial weights.
@@ -87,16 +83,13 @@ class Gaussian(Generator):
         Raises:
             ValueError: for fewer than two images.
         """
-        import torch
-
         check_images(images)
         if len(images) < 2:
             raise ValueError(f"Gaussian: expected at least 2 images, got {len(images)}; a covariance needs two or more")
-        pixels = torch.from_numpy(images.reshape(len(images), -1)).to(context.device)
-        mean, variances, directions, total = principal_components(
-            pixels.double() / 127.5 - 1.0, self.components, self.unbiased
+        mean, variances, directions, total = components_of_images(
+            images, self.components, self.unbiased, context.device
         )
-        left_out = pixels.shape[1] - len(variances)
+        left_out = len(mean) - len(variances)
         residual = max(0.0, (total - float(variances.sum())) / left_out) if left_out else 0.0
         if self.components is None or len(variances) == len(images) - 1:
             residual = 0.0  # all variance is in the components; the difference above is only rounding
@@ -114,93 +107,6 @@ class Gaussian(Generator):
         tensors, residual, shape = read_gaussian(folder)
         tensors = {name: tensor.to(context.device) for name, tensor in tensors.items()}
         return GaussianModel(tensors, residual, shape, self, context)
-
-
-def principal_components(values: Tensor, count: int | None, unbiased: bool) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return the principal components of values, computed in float64.
-
-    A decomposition of a whole matrix costs min(N, D)^3, so a pool that grows by as many images each generation would
-    cost more and more. Where N and D are both above 1,024 and 24 times the components, only the leading ones are
-    computed, at a cost of N D; they agree with the others to rounding (see the test), and the sign of each direction is
-    chosen so that its largest value is positive.
-
-    Args:
-        values: [N,D].
-        count: components to return, None for all; at most min(N - 1, D) are returned.
-        unbiased: divide by N - 1 instead of N.
-
-    Returns:
-        Mean [D], variances [k] falling, directions [k,D] as orthonormal rows, and the total variance, in the units of
-        the values.
-    """
-    import torch
-
-    values = values.double()
-    mean = values.mean(0)
-    centred = values - mean
-    images, dimensions = centred.shape
-    divisor = images - 1 if unbiased else images
-    rank = min(images - 1, dimensions)
-    kept = rank if count is None else min(count, rank)
-    total = float(centred.square().sum()) / divisor
-    if (leading := _leading(centred, kept)) is not None:
-        return mean, leading[0] / divisor, leading[1], total
-    # the covariance X^T X (D x D) and the Gram matrix X X^T (N x N) have the same eigenvalues: solve the smaller one
-    if dimensions <= images:
-        variances, vectors = torch.linalg.eigh(centred.T @ centred / divisor)
-        directions = vectors.flip(1)[:, :kept].T
-    else:
-        variances, vectors = torch.linalg.eigh(centred @ centred.T / divisor)
-        directions = vectors.flip(1)[:, :kept].T @ centred
-        directions = directions / directions.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    return mean, variances.flip(0)[:kept].clamp(min=0.0), directions, total
-
-
-def _leading(centred: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
-    """Return the leading squared singular values [count] and the right singular vectors [count,D].
-
-    A block Lanczos method. The block is larger than the number of components, so that equal variances are all found.
-    All blocks are kept and made orthogonal twice. The method ends when no residual exceeds 1e-13 of the largest value.
-
-    Args:
-        centred: float64 [N,D].
-        count: how many.
-
-    Returns:
-        None where the whole decomposition is cheaper, or where half of its size was reached.
-
-    References:
-        The block Lanczos method for computing eigenvalues (Golub, Underwood 1977),
-        doi:10.1016/B978-0-12-587260-7.50018-2.
-        Randomized block Krylov methods (Musco, Musco 2015), arXiv:1504.05477.
-    """
-    import torch
-
-    rows = centred if len(centred) <= centred.shape[1] else centred.T
-    side, block = len(rows), count + EXTRA
-    if side <= SMALL or SHARE * count > side:
-        return None
-    start = torch.from_numpy(rng_at(0, "gaussian/leading").standard_normal((side, block))).to(rows.device)
-    new = torch.linalg.qr(rows @ (rows.T @ start))[0]
-    basis, projected = new[:, :0], new.new_zeros((0, 0))
-    while basis.shape[1] + block <= side // 2:
-        basis = torch.cat([basis, new], 1)
-        image = rows @ (rows.T @ new)
-        column = basis.T @ image
-        projected = torch.cat([torch.cat([projected, column[:-block]], 1), column.T])
-        for _ in range(2):
-            image = image - basis @ (basis.T @ image)
-        values, vectors = torch.linalg.eigh((projected + projected.T) / 2)
-        new, rest = torch.linalg.qr(image)
-        new = torch.linalg.qr(new - basis @ (basis.T @ new))[0]  # where nothing was left, QR returns any directions
-        values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
-        if float((rest @ vectors[-block:]).norm(dim=0).max()) <= CONVERGED * float(values[0]):
-            found = basis @ vectors
-            directions = found.T if rows is not centred else found.T @ rows
-            directions = directions / directions.norm(dim=1, keepdim=True).clamp(min=1e-12)
-            largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-            return values.clamp(min=0.0), directions * largest.sign()
-    return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 All random numbers of step n depend only on (seed, n): which images are read (shuffled passes one after another, so that
 every image is read equally often), and the noise of the loss (its generator is seeded in every step). Therefore a
-checkpoint needs only weights, optimiser, average and n. The training set is one uint8 tensor on the device; each batch
-is converted to floats.
+checkpoint needs only weights, optimiser, average and n. The training set lies on the device, or where it is too large
+in host memory or in a file (training_images.py); each batch is converted to floats.
 
 The resulting weights are an exponential moving average. Its decay is warmed up, min(ema, (1 + n) / (10 + n)), so that
 the first weights of a short run do not remain in the average.
@@ -16,6 +16,7 @@ at all times. Only rank 0 decides when to stop and writes the checkpoint; every 
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import logging
 import math
@@ -30,11 +31,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..images import to_signed
+from ..io.large_arrays import blocks_of
 from ..seeds import rng_at, seed_at
-from .base import Diverged, Interrupted, Model, RunContext
+from .base import FIT_BLOCK, Diverged, Interrupted, Model, RunContext
 from .checkpoint import TrainingState, digest_of, part_reached, read_checkpoint, write_checkpoint
 from .data_parallel import SharedLoss, own_part
 from .loss_meter import LossMeter
+from .training_images import TrainingImages
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -125,7 +128,8 @@ def fingerprint(recipe: str, images: np.ndarray, seed: int, context: RunContext 
     context = context or RunContext()
     kind = f"{torch.device(context.device).type}|{context.group.size}|{torch.get_num_threads()}"
     digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|{kind}|".encode())
-    digest.update(np.ascontiguousarray(images).tobytes())
+    for _, block in blocks_of(images, FIT_BLOCK):
+        digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
@@ -164,8 +168,25 @@ def warm_start(net: nn.Module, start: Model | None, buffers: Collection[str] = (
 def batch_rows(seed: int, count: int, start: int, size: int) -> np.ndarray:
     """Return the indices, 0..count - 1, of reads ``start`` to ``start + size - 1`` in a sequence of shuffled passes."""
     reads = np.arange(start, start + size)
-    passes = {int(turn): rng_at(seed, "order", row=int(turn)).permutation(count) for turn in np.unique(reads // count)}
-    return np.array([passes[int(read // count)][read % count] for read in reads])
+    turns, places = np.divmod(reads, count)
+    rows = np.empty(size, np.int64)
+    for turn in np.unique(turns):
+        rows[turns == turn] = _order(seed, count, int(turn))[places[turns == turn]]
+    return rows
+
+
+@functools.lru_cache(maxsize=2)  # a batch reads the end of one pass and the beginning of the next at most
+def _order(seed: int, count: int, turn: int) -> np.ndarray:
+    """Return the order of one pass over the training set, int64 [count], read-only."""
+    order = rng_at(seed, "order", row=turn).permutation(count)
+    order.setflags(write=False)
+    return order
+
+
+def _rows(seed: int, count: int, plan: Plan, step: int) -> np.ndarray:
+    """Return the rows of the training set that a step reads, counted from 0; none after the last step."""
+    size = max(0, min(plan.batch, plan.images_seen - step * plan.batch))
+    return batch_rows(seed, count, step * plan.batch, size)
 
 
 def check_loss(loss: float, step: int, plan: Plan) -> None:
@@ -210,7 +231,7 @@ def train(
         Interrupted: when ``context.should_stop()`` returned True; the checkpoint is written first.
         Diverged: when the loss is NaN or beyond ``RUNAWAY``, or a weight is at the end.
     """
-    data, group = torch.from_numpy(images).to(context.device), context.group
+    data, group = TrainingImages(images, context.device), context.group
     net.to(torch.device(context.device)).train()
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     beside, meter = (None, LossMeter(context, plan.images_seen)) if whole is None else (whole.net, whole.meter)
@@ -228,11 +249,9 @@ def train(
             if writes is not None:
                 write_checkpoint(writes, state, mark, meter)
             raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
-        size = min(plan.batch, plan.images_seen - state.step * plan.batch)
-        mine, share = own_part(batch_rows(seed, len(images), state.step * plan.batch, size), group)
+        mine, share = own_part(_rows(seed, len(images), plan, state.step), group)
         noise.manual_seed(seed_at(seed, "noise", line=group.rank, row=state.step))
-        rows = torch.from_numpy(mine).to(context.device)
-        batch = data[rows]
+        batch = data.read(mine, lambda: own_part(_rows(seed, len(images), plan, state.step + 1), group)[0])
         if batch.dtype == torch.uint8:
             batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
         if shared is not None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..images import check_images
 from ..io.cache import cached
+from ..io.large_arrays import blocks_of
 from ..measurement import Direction, Measurement
 from .jackknife import degrees
 
@@ -67,8 +68,8 @@ class ImageSet:
     def digest(self) -> str:
         """SHA-256 of the images' bytes, read block by block, so that a memory map is never copied as a whole."""
         total = hashlib.sha256()
-        for first in range(0, len(self.images), DIGEST_BLOCK):
-            total.update(np.ascontiguousarray(self.images[first : first + DIGEST_BLOCK]).data)
+        for _, block in blocks_of(self.images, DIGEST_BLOCK):
+            total.update(np.ascontiguousarray(block).data)
         return total.hexdigest()
 
     def kept(
@@ -114,6 +115,7 @@ class Evidence:
         counter: the counter of planted marks that was fitted to the run's data; None where no marks were planted.
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
             single pictures live on as copies of copies. None where unknown (and for the floor, where fake is train).
+        compared: the most images of each set that metrics of all pairs compare (all_pairs.py); None for all.
     """
 
     real: ImageSet
@@ -125,6 +127,7 @@ class Evidence:
     twin: ImageSet | None = None
     pairs: tuple[ImageSet, ImageSet] | None = None
     counter: PlantedCounter | None = None
+    compared: int | None = None
 
     @property
     def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -24,6 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..images import luma
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
 from .base import Evidence, ImageSet
 from .intervals import share_interval
@@ -55,11 +56,14 @@ def variance_and_error(images: np.ndarray, blocks: np.ndarray | None = None) -> 
     n = len(images)
     if n < 2:
         raise ValueError(f"pixel variance: expected at least 2 images, got {n}")
-    mean = images.mean(axis=0, dtype=np.float64)
+    total = np.zeros(images.shape[1:], np.int64)  # exact, in whatever order the images are read
+    for _, block in blocks_of(images, BLOCK):
+        total += block.sum(axis=0, dtype=np.int64)
+    mean = total / n
     distance = np.empty(n)
-    for first in range(0, n, BLOCK):
-        gap = (images[first : first + BLOCK] - mean).reshape(len(images[first : first + BLOCK]), -1)
-        distance[first : first + BLOCK] = np.einsum("nd,nd->n", gap, gap) / gap.shape[1] / 255.0**2
+    for rows, block in blocks_of(images, BLOCK):
+        gap = (block - mean).reshape(len(block), -1)
+        distance[rows] = np.einsum("nd,nd->n", gap, gap) / gap.shape[1] / 255.0**2
     variance = float(distance.sum() / (n - 1))
     error = mean_and_error(distance, blocks)[1]
     return variance, None if n < 3 or error is None else error * n / (n - 1)
@@ -97,8 +101,7 @@ def image_tone(image_set: ImageSet) -> dict[str, np.ndarray]:
     variances plus 0.3 times the length of their mean.
     """
     parts: dict[str, list[np.ndarray]] = {"brightness": [], "contrast": [], "colourfulness": []}
-    for first in range(0, len(image_set), BLOCK):
-        block = image_set.images[first : first + BLOCK]
+    for _, block in blocks_of(image_set.images, BLOCK):
         grey = luma(block)
         parts["brightness"].append(grey.mean(axis=(1, 2)))
         parts["contrast"].append(grey.std(axis=(1, 2)))
@@ -136,8 +139,7 @@ def image_colour(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray, np.ndarra
     length the saturation of the mean colour. Grey images have chroma and vector 0.
     """
     chroma, vector, clipped = [], [], []
-    for first in range(0, len(image_set), BLOCK):
-        block = image_set.images[first : first + BLOCK]
+    for _, block in blocks_of(image_set.images, BLOCK):
         chroma.append(np.ptp(block, axis=1).mean(axis=(1, 2), dtype=np.float64) / 255.0)
         clipped.append(((block == 0) | (block == 255)).mean(axis=(1, 2, 3)))
         mean = np.broadcast_to(block.mean(axis=(2, 3), dtype=np.float64), (len(block), 3)) / 255.0

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from . import clip, dinov2, inception, random_features, ssl_encoder
 from .base import Evidence, ImageSet, NotMeasurable
+from .mapped_features import MANY, ROWS, mapped_features, mean_and_spread, standardised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +132,8 @@ DISTANCE_SPACES = tuple(dict.fromkeys((PRIMARY, *CONTROLS)))
 def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray:
     """Return the features of a set: float32 [N,D], kept in the set's memory, and on disk if it has a cache folder.
 
+    Of more than ``MANY`` images they are mapped from disk, from a temporary file where there is no cache folder.
+
     Args:
         image_set: the images.
         space: a key of ``SPACES``.
@@ -144,6 +148,9 @@ def features(image_set: ImageSet, space: str, device: str = "cpu") -> np.ndarray
     chosen = SPACES[space]
     kind = device.partition(":")[0]
     slot = f"features {chosen.label} {kind}"
+    if len(image_set) > MANY and slot not in image_set.memory:
+        name = "" if image_set.cache is None else _cache_name(image_set, chosen, kind)
+        image_set.memory[slot] = mapped_features(image_set, name, _batches_of(image_set.images, chosen, device))
     return image_set.kept(
         slot,
         lambda: _cache_name(image_set, chosen, kind),
@@ -172,19 +179,24 @@ def feature_pair(evidence: Evidence, space: str) -> tuple[np.ndarray, np.ndarray
         raise NotMeasurable("needs at least 2 images in each set")
     real, fake = (features(each, space, evidence.device) for each in (evidence.real, evidence.fake))
     for name, each in (("reference", real), ("generated", fake)):
-        bad = int((~np.isfinite(each)).any(axis=1).sum())
+        bad = sum(int((~np.isfinite(block)).any(axis=1).sum()) for _, block in blocks_of(each, ROWS))
         if bad:
             raise NotMeasurable(f"features of {bad} {name} images are NaN or infinite")
     if not SPACES[space].standardise:
         return real, fake
     if len(real) < RULER:
         raise NotMeasurable(f"needs at least {RULER} reference images, whose spread is the unit; got {len(real)}")
-    real, fake = real.astype(np.float64), fake.astype(np.float64)
-    mean, spread = real.mean(axis=0), real.std(axis=0, ddof=1)
+    mean, spread = mean_and_spread(real)
     alive = varying(mean, spread)
     if not alive.any():
         raise NotMeasurable("no feature varies over the reference images: they are all the same")
-    return (real[:, alive] - mean[alive]) / spread[alive], (fake[:, alive] - mean[alive]) / spread[alive]
+    ruler, slot = (mean[alive], spread[alive]), ""
+    if max(len(real), len(fake)) > MANY:
+        slot = f"standardised {SPACES[space].label} {evidence.device.partition(':')[0]} by {evidence.real.digest}"
+    return (
+        standardised(evidence.real, real, alive, ruler, slot),
+        standardised(evidence.fake, fake, alive, ruler, slot),
+    )
 
 
 def varying(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -217,8 +229,8 @@ def batches(images: np.ndarray, device: str, size: int = BATCH) -> Iterator[Tens
     """Yield the images as uint8 tensors [B,C,H,W] on the device."""
     import torch
 
-    for first in range(0, len(images), size):
-        yield torch.from_numpy(np.ascontiguousarray(images[first : first + size])).to(device)
+    for _, block in blocks_of(images, size):
+        yield torch.from_numpy(np.array(block)).to(device)
 
 
 @contextmanager
@@ -236,18 +248,24 @@ def full_precision() -> Iterator[None]:
 
 
 def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
+    found: np.ndarray | None = None
+    done = 0
+    for part in _batches_of(images, space, device):
+        if found is None:  # one block of memory: a small array kept of each batch would divide the free memory
+            found = np.empty((len(images), part.shape[1]), np.float32)
+        found[done : done + len(part)] = part
+        done += len(part)
+    if found is None:
+        raise NotMeasurable("needs at least 1 image")
+    return found
+
+
+def _batches_of(images: np.ndarray, space: Space, device: str) -> Iterator[np.ndarray]:
+    """Yield the features of the images batch by batch, float32 [B,D]."""
     with full_precision():
-        extractor, done = space.extractor(device), 0
-        found: np.ndarray | None = None
+        extractor = space.extractor(device)
         for batch in batches(images, device):
-            part = extractor(batch).float().cpu().numpy()
-            if found is None:  # one block of memory: a small array kept of each batch would divide the free memory
-                found = np.empty((len(images), part.shape[1]), np.float32)
-            found[done : done + len(part)] = part
-            done += len(part)
-        if found is None:
-            raise NotMeasurable("needs at least 1 image")
-        return found
+            yield extractor(batch).float().cpu().numpy()
 
 
 def _cache_name(image_set: ImageSet, space: Space, kind: str) -> str:

@@ -44,6 +44,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
 from ..seeds import rng_at
 from .base import Evidence
@@ -86,7 +87,7 @@ class FittedGaussian:
     def of(cls, features: np.ndarray) -> FittedGaussian:
         """Return the Gaussian of float [N,D], N >= 1, read in blocks; only one block at a time is float64."""
         size = max(BLOCK, 4 * features.shape[1])
-        return _merged(cls._of_block(features[i : i + size]) for i in range(0, len(features), size))
+        return _merged(cls._of_block(block) for _, block in blocks_of(features, size))
 
     @classmethod
     def _of_block(cls, features: np.ndarray) -> FittedGaussian:
@@ -231,7 +232,9 @@ class _Parts:
         return _Covariance(self.whole.mean + shift, covariance, (self._centred(kept) - shift) / np.sqrt(n - 1))
 
     def _centred(self, rows: np.ndarray) -> np.ndarray:
-        return self.features[rows].astype(np.float64) - self.whole.mean
+        # block by block: of a mapped array single rows would bring in nearly all pages before any is let go
+        chosen = [block[rows[at]] for at, block in blocks_of(self.features, BLOCK)]
+        return np.concatenate(chosen).astype(np.float64) - self.whole.mean
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
+from .all_pairs import all_pairs, say_forecast
 from .base import Evidence, NotMeasurable
 from .distances import distance_form
-from .features import DISTANCE_SPACES, SPACES, feature_pair
+from .features import DISTANCE_SPACES, SPACES
 from .inception import NAME as INCEPTION
 from .jackknife import Blocks, mean_and_error
 from .ruler import ruler_influence
@@ -142,9 +144,8 @@ def _by_ruler(real: np.ndarray, fake: np.ndarray, within: list[_Sums], across: _
 def _blocks(points: np.ndarray, device: str) -> Iterator[tuple[slice, Tensor]]:
     import torch
 
-    for first in range(0, len(points), BLOCK):
-        rows = slice(first, min(first + BLOCK, len(points)))
-        yield rows, torch.from_numpy(np.ascontiguousarray(points[rows], np.float64)).to(device)
+    for rows, block in blocks_of(points, BLOCK):
+        yield rows, torch.from_numpy(np.ascontiguousarray(block, np.float64)).to(device)
 
 
 def _within(points: np.ndarray, device: str, ruler: bool) -> _Sums:
@@ -174,11 +175,14 @@ def kernel_row(evidence: Evidence, space: str, name: str) -> Measurement:
     """Return the kernel distance in one space as a measurement called ``name``."""
     form = distance_form(evidence, space, name, "unbiased MMD^2, (x.y/D+1)^3, all pairs", CITE)
     try:
-        pair = feature_pair(evidence, space)
+        sets = all_pairs(evidence, space)
     except NotMeasurable as error:
         return replace(form, value=None, missing=str(error))
-    value, stderr = kernel_distance(*pair, evidence.device, SPACES[space].standardise, evidence.blocks)
-    return replace(form, value=value, stderr=stderr, df=evidence.degrees)
+    own_ruler, device = SPACES[space].standardise, evidence.device
+    say_forecast(name, sets.real, sets.fake, lambda real, fake: kernel_distance(real, fake, device, own_ruler))
+    value, stderr = kernel_distance(sets.real, sets.fake, device, own_ruler, sets.blocks)
+    form = replace(form, estimator=form.estimator + sets.note, n_real=len(sets.real), n_fake=len(sets.fake))
+    return replace(form, value=value, stderr=stderr, df=sets.degrees)
 
 
 def kernel(evidence: Evidence) -> list[Measurement]:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from .features import full_precision
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def crossings(
 def blocks(points: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number of the first row, rows) of blocks that hold at most 2^24 numbers and ``most`` rows."""
     size = max(16, min(most, FLOATS // max(points.shape[1], 1)))
-    for first in range(0, len(points), size):
-        yield first, points[first : first + size]
+    for rows, block in blocks_of(points, size):
+        yield rows.start, block
 
 
 def _check(left: np.ndarray, right: np.ndarray) -> None:

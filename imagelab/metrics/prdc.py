@@ -22,8 +22,9 @@ import numpy as np
 
 from ..measurement import Measurement
 from ..seeds import seed_at
+from .all_pairs import all_pairs, say_forecast
 from .base import Evidence, NotMeasurable
-from .features import PRIMARY, SPACES, feature_pair
+from .features import PRIMARY, SPACES
 from .intervals import share_interval
 from .jackknife import Blocks, group_labels
 from .neighbours import crossings, nearest
@@ -159,13 +160,15 @@ def prdc_rows(evidence: Evidence, space: str, named: Callable[[str], str]) -> li
     Raises:
         NotMeasurable: where a set has no more than 5 images, or has no features to compare.
     """
-    real, fake = feature_pair(evidence, space)
+    sets = all_pairs(evidence, space)
+    real, fake, independent = sets.real, sets.fake, sets.independent
     if min(len(real), len(fake)) <= NEAREST:
         raise NotMeasurable(f"needs more than {NEAREST} images in each set")
-    values = prdc_of(real, fake, NEAREST, evidence.device)
     own_ruler, device = SPACES[space].standardise, evidence.device
-    errors = prdc_errors(real, fake, evidence.seed, NEAREST, device, own_ruler, evidence.blocks)
-    independent = min(evidence.real.independent, evidence.fake.independent)
+    twice = "precision, recall, density and coverage"  # their errors cost as much again
+    say_forecast(twice, real, fake, lambda ours, theirs: [prdc_of(ours, theirs, NEAREST, device) for _ in range(2)])
+    values = prdc_of(real, fake, NEAREST, device)
+    errors = prdc_errors(real, fake, evidence.seed, NEAREST, device, own_ruler, sets.blocks)
     return [
         Measurement(
             named(name),
@@ -178,7 +181,7 @@ def prdc_rows(evidence: Evidence, space: str, named: Callable[[str], str]) -> li
             low=None if limits is None else limits[0],
             high=None if limits is None else limits[1],
             better="higher",
-            estimator=f"k = {NEAREST}, strict" + (", standardised by the reference" if own_ruler else ""),
+            estimator=f"k = {NEAREST}, strict" + (", standardised by the reference" if own_ruler else "") + sets.note,
             feature_space=SPACES[space].label,
             resize=SPACES[space].resize,
             seed=evidence.seed,

@@ -25,10 +25,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..io.large_arrays import blocks_of
 from ..measurement import Measurement
+from .all_pairs import all_pairs, say_forecast
 from .base import Evidence, Metric
 from .distances import distance_form
-from .features import PRIMARY, feature_pair
+from .features import PRIMARY
 from .jackknife import Blocks, mean_and_error
 
 __all__ = ["ROW", "biased_rbf_distance", "kernel_rbf", "median_distance", "rbf_distance"]
@@ -36,6 +38,7 @@ __all__ = ["ROW", "biased_rbf_distance", "kernel_rbf", "median_distance", "rbf_d
 CITE = "arXiv:2401.09603"
 FACTOR = 1000.0  # of CMMD: the values are small
 BLOCK = 1024  # rows of pairs at a time
+COLUMNS = 16_384  # columns of pairs at a time: a block of pairs is 128 MiB
 
 
 def median_distance(points: np.ndarray) -> float:
@@ -133,14 +136,15 @@ class _Sums:
     @classmethod
     def of(cls, left: np.ndarray, right: np.ndarray, width: float, own: bool) -> _Sums:
         rows, columns, product = np.zeros(len(left)), np.zeros(len(right)), np.zeros(left.shape[1])
-        for first in range(0, len(left), BLOCK):
-            part = left[first : first + BLOCK]
-            kernel = np.exp(_squares(part, right) / (-2.0 * width**2))
-            if own:
-                kernel[np.arange(len(part)), first + np.arange(len(part))] = 0.0
-            rows[first : first + BLOCK] = kernel.sum(axis=1)
-            columns += kernel.sum(axis=0)
-            product += np.einsum("nd,nd->d", part, kernel @ right)
+        for at, part in blocks_of(left, BLOCK):
+            for across, others in blocks_of(right, COLUMNS):
+                kernel = np.exp(_squares(part, others) / (-2.0 * width**2))
+                if own:
+                    same = np.arange(max(at.start, across.start), min(at.stop, across.stop))
+                    kernel[same - at.start, same - across.start] = 0.0
+                rows[at] += kernel.sum(axis=1)
+                columns[across] += kernel.sum(axis=0)
+                product += np.einsum("nd,nd->d", part, kernel @ others)
         # d k / d log s_d = -k (x_d - y_d)^2 / sigma^2
         by_scale = -(rows @ left**2 + columns @ right**2 - 2.0 * product) / width**2
         return cls(rows, columns, by_scale)
@@ -152,16 +156,18 @@ def kernel_rbf(evidence: Evidence) -> list[Measurement]:
     Raises:
         NotMeasurable: for sets without features to compare.
     """
-    real, fake = feature_pair(evidence, PRIMARY)
+    sets = all_pairs(evidence, PRIMARY)
     estimator = "1000 x unbiased MMD^2, RBF, sigma = median distance of the reference, all pairs"
     form = distance_form(evidence, PRIMARY, f"kernel_rbf/{PRIMARY}", estimator, CITE)
+    form = replace(form, estimator=form.estimator + sets.note, n_real=len(sets.real), n_fake=len(sets.fake))
+    say_forecast("kernel_rbf", sets.real, sets.fake, rbf_distance)
     try:
-        value, stderr = rbf_distance(real, fake, blocks=evidence.blocks)
+        value, stderr = rbf_distance(sets.real, sets.fake, blocks=sets.blocks)
     except ValueError as error:
         return [replace(form, value=None, missing=str(error))]
     if stderr is None:
         return [replace(form, value=FACTOR * value)]
-    return [replace(form, value=FACTOR * value, stderr=FACTOR * stderr, df=evidence.degrees)]
+    return [replace(form, value=FACTOR * value, stderr=FACTOR * stderr, df=sets.degrees)]
 
 
 ROW = Metric(

@@ -27,6 +27,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..images import LUMA, luma
+from ..io.large_arrays import blocks_of, empty_array, let_go
 from ..measurement import Measurement
 from .base import Evidence, ImageSet, NotMeasurable
 from .jackknife import degrees, mean_and_error
@@ -125,7 +126,7 @@ def _rings(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def spectra(image_set: ImageSet, channel: int | None = None) -> Spectra:
     """Return the radial energy of every image, kept in the set's memory so that all metrics share one pass.
 
-    Images are processed in blocks, so that 100,000 of them need only the memory of their result: 37 MB at 64 px.
+    Images are processed in blocks; the result, 370 bytes an image at 64 px, is mapped from a file above 32 MiB.
 
     Args:
         image_set: the images.
@@ -140,11 +141,11 @@ def spectra(image_set: ImageSet, channel: int | None = None) -> Spectra:
     order, starts, count = _rings(height, width)
     slot, size = "spectrum" if channel is None else f"spectrum {channel}", max(1, BLOCK // (height * width))
     if slot not in image_set.memory:
-        energy = np.empty((len(image_set), len(count)))
-        for first in range(0, len(image_set), size):
-            block = image_set.images[first : first + size]
+        energy = empty_array((len(image_set), len(count)), np.float64, image_set.cache)
+        for rows, block in blocks_of(image_set.images, size):
             power = power_spectrum(luma(block) if channel is None else block[:, channel] / 255.0)
-            energy[first : first + size] = np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1)
+            energy[rows] = np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1)
+        let_go(energy)
         image_set.memory[slot] = energy
     return Spectra(image_set.memory[slot], count, min(height, width), image_set.groups)
 

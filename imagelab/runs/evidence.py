@@ -19,6 +19,7 @@ from ..experiment import Experiment, ModelLine
 from ..families import kind_of
 from ..generators import Model, RunContext
 from ..io.chain import FEATURES
+from ..io.large_arrays import chosen_rows
 from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..measurement import Measurement
@@ -26,8 +27,9 @@ from ..metrics import Evidence, ImageSet, measure_panel
 from ..pool import REAL
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
+from .drawing import CANDIDATES
 from .planted import counter_of
-from .shard_files import write_npy
+from .shard_files import IMAGES, write_npy
 from .waiting import AwaitsDecisions, Decided, decided, pretended, settle
 
 __all__ = ["blank_twin", "copied_blanks", "curate", "measure_shard", "photocopy", "take_blanks", "write_groups"]
@@ -62,9 +64,9 @@ def curate(
     """
     if not experiment.curated:
         return images
-    n = len(read_npy(real / "images.npy", mmap=True))
+    n = len(read_npy(real / IMAGES, mmap=True))
     rng = rng_at(experiment.seed, "curation", generation, line)
-    candidates = Candidates(images, read_npy(real / "heldout.npy"), context.device, rng)
+    candidates = Candidates(images, read_npy(real / "heldout.npy", mmap=True), context.device, rng)
     try:
         people = _asked(experiment, shard, candidates, n, generation, line)
         candidates = replace(candidates, judged=people.shares if people else None)
@@ -75,7 +77,8 @@ def curate(
     asked = {} if people is None else {"looks": people.looks, "seconds_of_people": round(people.seconds, 1)}
     kept = replace(kept, cost={**kept.cost, **asked})
     _write_decision(experiment, shard, kept, len(images), told | _thrown_away(real, candidates, kept.rows))
-    return images[kept.rows]
+    (shard / CANDIDATES).unlink(missing_ok=True)  # the map of them is still there
+    return chosen_rows(images, kept.rows, shard)
 
 
 def _asked(
@@ -159,7 +162,7 @@ def take_blanks(shard: Path) -> np.ndarray | None:
 
 def blank_twin(folder: RunFolder, generation: int, line: int) -> ImageSet:
     """Return the images of a finished blank twin; what is counted in them is kept for every chain."""
-    return ImageSet(np.array(folder.images(generation, line)), _features(folder.shard_path(generation, line)))
+    return ImageSet(folder.images(generation, line), _features(folder.shard_path(generation, line)))
 
 
 def measure_shard(
@@ -189,17 +192,22 @@ def measure_shard(
     panel = [name for name in experiment.panel if line is None or not line.blank or name in COUNTED]
     of_train, of_heldout = _groups(real)
     evidence = Evidence(
-        real=ImageSet(read_npy(real / "heldout.npy"), _features(real), groups=of_heldout),
+        real=ImageSet(read_npy(real / "heldout.npy", mmap=True), _features(real), groups=of_heldout),
         fake=ImageSet(images, _features(shard), groups=of_train if shard == real else groups),
         blank=None if blank is None else ImageSet(blank),
         seed=seed_at(experiment.seed, "measure"),
         device=context.device,
-        train=None if shard == real else ImageSet(read_npy(real / "images.npy"), _features(real), groups=of_train),
+        train=None if shard == real else _real_set(real, of_train),
         pairs=_pairs(real),
         twin=twin,
         counter=counter_of(real),
+        compared=experiment.compared,
     )
     return measure_panel(evidence, panel)
+
+
+def _real_set(real: Path, groups: np.ndarray | None) -> ImageSet:
+    return ImageSet(read_npy(real / IMAGES, mmap=True), _features(real), groups=groups)
 
 
 def write_groups(shard: Path, train: Sample, heldout: Sample) -> None:
@@ -221,7 +229,7 @@ def _pairs(real: Path) -> tuple[ImageSet, ImageSet] | None:
     if not (real / "blank.npy").is_file():
         return None
     without = read_npy(real / "blank.npy")
-    return ImageSet(read_npy(real / "heldout.npy")[: len(without)], _features(real)), ImageSet(without)
+    return ImageSet(read_npy(real / "heldout.npy", mmap=True)[: len(without)], _features(real)), ImageSet(without)
 
 
 def _features(shard: Path) -> Path | None:

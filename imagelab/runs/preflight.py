@@ -115,7 +115,12 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
     real, fake = (ImageSet(images) for images in _noise(experiment))
     twins = folder.has_file(0, REAL, "blank.npy")  # as when generation 0 was measured
     evidence = Evidence(
-        real, fake, real if twins else None, device=context.device, pairs=(real, fake) if twins else None
+        real,
+        fake,
+        real if twins else None,
+        device=context.device,
+        pairs=(real, fake) if twins else None,
+        compared=experiment.compared,
     )
     for m in measure_panel(evidence, experiment.panel):
         before = floors.get(m.name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Gaussian, RunContext, gaussian
+from imagelab.generators import Gaussian, RunContext, principal_components
 from imagelab.seeds import image_seeds
 
 SIDE, MODES = 8, (30.0, 20.0, 12.0)  # standard deviations in grey levels over the whole image: small enough not to clip
@@ -137,8 +137,10 @@ def test_a_full_covariance_leaves_no_residual_and_a_square_number_of_images_is_n
 def components_of(values: np.ndarray, count: int, whole: bool, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Variances and projector of the leading components, by the decomposition of the whole matrix or of a part."""
     with monkeypatch.context() as patch:
-        patch.setattr(gaussian, "SMALL", 10**9 if whole else 64)
-        _, variances, directions, total = gaussian.principal_components(torch.from_numpy(values), count, False)
+        patch.setattr(principal_components, "SMALL", 10**9 if whole else 64)
+        _, variances, directions, total = principal_components.principal_components(
+            torch.from_numpy(values), count, False
+        )
     assert torch.allclose(directions @ directions.T, torch.eye(count, dtype=torch.float64), atol=1e-10)
     return [variances.numpy(), (directions.T @ directions).numpy(), np.array(total)]
 
@@ -164,7 +166,7 @@ def test_the_leading_components_alone_are_those_of_the_whole_decomposition(
 
 @pytest.mark.parametrize("values", [np.ones((1100, 1100)), np.eye(1100), np.zeros((1100, 1100))])
 def test_a_matrix_without_leading_components_is_decomposed_whole(values: np.ndarray):
-    _, variances, directions, total = gaussian.principal_components(torch.from_numpy(values), 4, False)
+    _, variances, directions, total = principal_components.principal_components(torch.from_numpy(values), 4, False)
     assert variances.shape == (4,) and directions.shape == (4, 1100)
     assert float(variances.sum()) == pytest.approx(4 * total / 1099)
     assert torch.isfinite(directions).all()
@@ -179,5 +181,5 @@ def test_a_fit_to_many_images_decomposes_no_matrix_of_their_number(monkeypatch: 
 
     monkeypatch.setattr(torch.linalg, "eigh", counted)
     values = np.random.default_rng(0).standard_normal((1200, 1100)) * 0.9 ** np.arange(1100)
-    gaussian.principal_components(torch.from_numpy(values), 8, False)
+    principal_components.principal_components(torch.from_numpy(values), 8, False)
     assert 8 <= max(sides) <= 300

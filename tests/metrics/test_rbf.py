@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist, pdist
 
 from imagelab.metrics.features import PRIMARY, feature_pair, restandardised
-from imagelab.metrics.rbf import kernel_rbf, median_distance, rbf_distance
+from imagelab.metrics.rbf import COLUMNS, kernel_rbf, median_distance, rbf_distance
 
 
 def textbook(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
@@ -17,9 +18,10 @@ def textbook(x: np.ndarray, y: np.ndarray, sigma: float) -> float:
     return (k[0].sum() - n) / (n * (n - 1)) + (k[1].sum() - m) / (m * (m - 1)) - 2 * k[2].mean()
 
 
-@pytest.mark.parametrize("block", [7, 1024])
-def test_the_value_is_that_of_the_definition(block: int, rng, monkeypatch):
+@pytest.mark.parametrize(("block", "columns"), [(7, 16_384), (1024, 16_384), (7, 5)])
+def test_the_value_is_that_of_the_definition(block: int, columns: int, rng, monkeypatch):
     monkeypatch.setattr("imagelab.metrics.rbf.BLOCK", block)
+    monkeypatch.setattr("imagelab.metrics.rbf.COLUMNS", columns)
     x, y = rng.standard_normal((40, 5)), rng.standard_normal((33, 5)) + 0.3
     assert rbf_distance(x, y, sigma=10.0)[0] == pytest.approx(textbook(x, y, 10.0), rel=1e-6, abs=1e-12)
     assert rbf_distance(x, y)[0] == pytest.approx(textbook(x, y, float(np.median(pdist(x)))), rel=1e-9)
@@ -58,6 +60,20 @@ def test_the_units_of_the_reference_are_part_of_the_error(rng):
         errors.append([found[1], rbf_distance(x, y, sigma=median_distance(x))[1]])
     true, (own, fixed) = np.std(values, ddof=1), np.sqrt(np.mean(np.square(errors), axis=0))
     assert 0.8 < own / true < 1.3 and fixed / true < own / true
+
+
+def test_blocks_of_pairs_do_not_grow_with_the_number_of_images(rng, monkeypatch):
+    assert COLUMNS == 16_384
+    monkeypatch.setattr("imagelab.metrics.rbf.BLOCK", 64)
+    monkeypatch.setattr("imagelab.metrics.rbf.COLUMNS", 128)
+    peaks = []
+    for count in (256, 2048):
+        x, y = rng.standard_normal((count, 2)), rng.standard_normal((count, 2))
+        tracemalloc.start()
+        rbf_distance(x, y, sigma=1.0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 30 * 8 * 2048 < 2048 * 64 * 8  # some columns [N], no block of pairs
 
 
 def test_equal_distributions_are_at_zero_and_far_images_count_once(rng):

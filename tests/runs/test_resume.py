@@ -133,7 +133,7 @@ def run(order):
     signal.signal(signal.SIGTERM, lambda *_: asked.append(None))
     if order["signal"]:
         closed = order["generator"]["kind"] == "gaussian"  # it has no checkpoint: before its images are drawn
-        at_call(imagelab.lab if closed else training, "sample" if closed else "write_checkpoint",
+        at_call(imagelab.lab if closed else training, "draw_shard" if closed else "write_checkpoint",
                 order["call"], order["signal"])
     experiment = Experiment(name="tiny", data=Textures(size=16), generator=order["generator"], generations=2, images=24,
                             heldout=12, tracked=2, metrics=("pixel_variance",),
