@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..io.untrusted import shown
 from ..seeds import normal, seed_at
@@ -41,6 +42,9 @@ __all__ = ["LatentDiffusion", "LatentModel"]
 
 PARTS = ("first_stage", "upper_prior", "detail_prior")
 """Folders of the three networks in a saved model, each as diffusers' ``save_pretrained`` writes it."""
+
+UNUSED = ("prior", "neighbours", "smoothing", "decoder_noise", "noise_scale")
+"""Settings of a first stage that concern drawing from a VAE alone."""
 
 UPPER_STEPS = 24
 """Steps of Heun's rule for z, which is cheap."""
@@ -90,6 +94,17 @@ class LatentDiffusion(Generator):
     solver: Literal["euler", "heun"] = "heun"
     steps: int = Field(default=18, ge=1)
     noise_scale: float = Field(default=1.0, ge=0.0)
+
+    @field_validator("first_stage", mode="after")
+    @classmethod
+    def _has_no_prior(cls, first_stage: Vae) -> Vae:
+        other = [name for name in UNUSED if getattr(first_stage, name) != getattr(Vae(prior="normal"), name)]
+        if other:
+            raise ValueError(
+                f"first_stage: {other[0]} has no effect, because codes are drawn by the priors of the latent diffusion "
+                f"model; expected {getattr(Vae(prior='normal'), other[0])!r}, got {getattr(first_stage, other[0])!r}"
+            )
+        return first_stage
 
     @property
     def training_length(self) -> int:
@@ -226,7 +241,8 @@ class LatentDiffusion(Generator):
         if start is None:
             return net, ""
         begun = warm_start(first, VaeModel(start.nets.first, self.first_stage, context), ["variance"])
-        return net, begun + warm_start(details, _WithNet(start.nets.details))
+        before: Any = SimpleNamespace(net=start.nets.details)
+        return net, begun + warm_start(details, before)
 
     def _stages(self, net: LatentNets, images: np.ndarray, context: RunContext, kept: bool) -> list[_Stage]:
         """Return the parts in the order of training; a first stage that is kept, or not trained, is left out."""
@@ -263,12 +279,6 @@ class _Stage:
     part: nn.Module
     plan: Plan
     prepare: Callable[[], tuple[Loss, np.ndarray]]
-
-
-class _WithNet(NamedTuple):
-    """A network in the place of a model, for :func:`imagelab.generators.training.warm_start`."""
-
-    net: nn.Module
 
 
 @dataclass(frozen=True, eq=False)
