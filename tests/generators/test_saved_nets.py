@@ -83,8 +83,7 @@ def refusal(name: str, folder: Path) -> str:
 
 
 def weights_of(folder: Path) -> Path:
-    (path,) = folder.rglob("*.safetensors")
-    return path
+    return sorted(folder.rglob("*.safetensors"))[-1]  # one of the three networks of latent diffusion
 
 
 def config_of(folder: Path) -> Path:
