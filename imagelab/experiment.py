@@ -180,11 +180,16 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _warm_start_is_taken(self) -> Experiment:
-        cold = [recipe.label for recipe in self.roles if self.warm_start and not recipe.continues]
+        cold = [recipe for recipe in self.roles if self.warm_start and not recipe.continues]
+        if cold and cold[0].takes_from_before:
+            raise ValueError(
+                f"warm_start: {cold[0].label!r} takes a part of the model before as it is, and trains the rest from "
+                "scratch. Use warm_start = false, or a model that is trained anew."
+            )
         if cold:
             raise ValueError(
-                f"warm_start: the command of {cold[0]!r} does not take the model before. Put {{previous_model}} into "
-                "it, or use warm_start = false."
+                f"warm_start: the command of {cold[0].label!r} does not take the model before. Put {{previous_model}} "
+                "into it, or use warm_start = false."
             )
         return self
 
@@ -250,6 +255,10 @@ class Experiment(BaseModel):
     def panel(self) -> tuple[str, ...]:
         """The metrics that this run takes."""
         return self.metrics if self.metrics is not None else tuple(self.data.panel)
+
+    def begins_from_before(self, line: int) -> bool:
+        """Return whether the models of a line, from generation 2 on, are fitted with the help of the model before."""
+        return self.warm_start or self.lines[line].takes_from_before
 
     @property
     def curated(self) -> bool:

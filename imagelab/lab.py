@@ -93,7 +93,8 @@ def make(
     here, archive = experiment.line(line), _archive(folder, experiment.line(line), generation)
     n, seed, recipe = len(archive.real), experiment.seed, experiment.lines[line]
     pool = experiment.regime(archive, here.role, n, rng_at(seed, "pool", generation, line))
-    start = folder.checked(generation - 1, line) / "model" if experiment.warm_start and generation > 1 else None
+    begins = experiment.begins_from_before(line) and generation > 1
+    start = folder.checked(generation - 1, line) / "model" if begins else None
     seeds = image_seeds(seed, "sample", generation, line, range(experiment.curation.candidates(n)))
     training, copies = training_images(experiment, folder, pool, context), photocopy(folder, generation - 1, line)
     real, shard = folder.checked(0), folder.begin(generation, line)

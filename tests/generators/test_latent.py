@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from imagelab import Experiment, Runtime, Textures, run
 from imagelab.generators import Interrupted, LatentDiffusion, RunContext, TrainRecord, Vae
 from imagelab.generators.latent import LatentModel
 from imagelab.generators.latent_net import DetailPrior
@@ -29,6 +30,7 @@ SMALL = LatentDiffusion(
     detail_widths=(8, 16),
     steps=4,
 )
+FILES = [f"{part}/diffusion_pytorch_model.safetensors" for part in ("first_stage", "detail_prior")]
 SEEDS = image_seeds(3, "sample", 1, 0, range(9))
 
 
@@ -51,6 +53,28 @@ def test_a_first_stage_that_is_trained_once_is_taken_over_as_it_is_and_the_prior
     assert weights(kept.nets.details) != weights(model.nets.details)
     first = once.fit(pictures, 0, RunContext())  # in generation 1 there is no model before
     np.testing.assert_array_equal(first.sample(SEEDS), model.sample(SEEDS))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_loop_hands_the_first_stage_of_generation_1_on(tmp_path: Path, workers: int):
+    experiment = Experiment(
+        data=Textures(size=16),
+        generator=SMALL.model_copy(update={"first_stage_trained": "once"}),
+        generations=2,
+        images=24,
+        heldout=12,
+        tracked=2,
+        metrics=("pixel_variance",),
+        runtime=Runtime(device="cpu", runs=tmp_path, workers=workers),
+    )
+    assert experiment.begins_from_before(0) and not experiment.model_copy(
+        update={"generator": SMALL}
+    ).begins_from_before(0)
+    folder = run(experiment)
+    weights = [(folder.shard_path(t, 0) / "model" / part).read_bytes() for t in (1, 2) for part in FILES]
+    assert weights[0] == weights[2] and weights[1] != weights[3]
+    with pytest.raises(ValidationError, match=r"takes a part of the model before as it is"):
+        Experiment(generator=experiment.generator, warm_start=True)
 
 
 def test_a_warm_start_changes_the_result_and_needs_a_model_of_its_kind(model: LatentModel, pictures: np.ndarray):
