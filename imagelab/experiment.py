@@ -27,10 +27,11 @@ from .io.own_code import OwnCode, load_source, own_code_in
 from .io.settings import read_settings
 from .io.untrusted import quoted, shown
 from .metrics import METRICS, Metric
+from .pool import ModelLine
 from .regimes import AnyRegime, Replace
 from .run_folder import SCHEMA
 
-__all__ = ["Experiment", "Keep", "ModelLine", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
+__all__ = ["Experiment", "Keep", "Runtime", "explain", "flatten", "read_config", "signature_of", "slug_of"]
 
 Keep = Literal["models", "last", "none"]  # which models a run keeps on the disk: runs/kept_models.py
 
@@ -44,27 +45,6 @@ keeps its name."""
 
 LATER = (("warm_start", False), ("fresh_draws", 1), ("replicates", 1), ("blank_twins", 0), ("compared", None))
 """Settings that came after the first version, with the value under which a run is what it was before them."""
-
-
-@dataclass(frozen=True)
-class ModelLine:
-    """What a line of a run is for.
-
-    Attributes:
-        index: its number.
-        chain: which replicate it belongs to, from 0 on.
-        role: its place in the chain: 0 for the main model, 1... for the arms.
-        together: the lines of its chain, whose images a regime may mix: a tuple of numbers, one for each role.
-        twin: the blank twin with which its counts are compared, None where there is none.
-        blank: whether it is a blank twin itself.
-    """
-
-    index: int
-    chain: int
-    role: int
-    together: tuple[int, ...]
-    twin: int | None
-    blank: bool = False
 
 
 class Runtime(BaseModel):
@@ -188,11 +168,16 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _warm_start_is_taken(self) -> Experiment:
-        cold = [recipe.label for recipe in self.roles if self.warm_start and not recipe.continues]
+        cold = [recipe for recipe in self.roles if self.warm_start and not recipe.continues]
+        if cold and cold[0].takes_from_before:
+            raise ValueError(
+                f"warm_start: {cold[0].label!r} takes a part of the model before as it is, and trains the rest from "
+                "scratch. Use warm_start = false, or a model that is trained anew."
+            )
         if cold:
             raise ValueError(
-                f"warm_start: the command of {cold[0]!r} does not take the model before. Put {{previous_model}} into "
-                "it, or use warm_start = false."
+                f"warm_start: the command of {cold[0].label!r} does not take the model before. Put {{previous_model}} "
+                "into it, or use warm_start = false."
             )
         return self
 
@@ -258,6 +243,15 @@ class Experiment(BaseModel):
     def panel(self) -> tuple[str, ...]:
         """The metrics that this run takes."""
         return self.metrics if self.metrics is not None else tuple(self.data.panel)
+
+    def begins_from_before(self, line: int) -> bool:
+        """Return whether the models of a line, from generation 2 on, are fitted with the help of the model before."""
+        return self.warm_start or self.lines[line].takes_from_before
+
+    @property
+    def reads_models(self) -> bool:
+        """Whether later generations read models of earlier ones, and not only their images."""
+        return self.fresh_draws > 1 or any(map(self.begins_from_before, self.order))
 
     @property
     def curated(self) -> bool:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .experiment import Experiment, ModelLine
+from .experiment import Experiment
 from .generators import RunContext, divergence_at
 from .io.measurements import read_measurements
 from .measurement import Measurement
-from .pool import REAL, TWINS, Archive, Pool, WholeShards
+from .pool import REAL, TWINS, Archive, ModelLine, Pool, WholeShards
 from .run_folder import CHECKPOINT, RunFolder
 from .runs.distributed import fit
 from .runs.drawing import draw_shard
@@ -91,7 +91,7 @@ def make(
     here, archive = experiment.line(line), _archive(folder, experiment.line(line), generation)
     n, seed, recipe = len(archive.real), experiment.seed, experiment.lines[line]
     pool = experiment.regime(archive, here.role, n, rng_at(seed, "pool", generation, line))
-    start = folder.model(generation - 1, line) if experiment.warm_start and generation > 1 else None
+    start = folder.model(generation - 1, line) if generation > 1 and experiment.begins_from_before(line) else None
     seeds = image_seeds(seed, "sample", generation, line, range(experiment.curation.candidates(n)))
     real, shard = folder.checked(0), folder.begin(generation, line)
     training = training_images(experiment, folder, pool, context, shard)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-__all__ = ["REAL", "RESERVE", "TWINS", "Archive", "Pool", "WholeShards"]
+__all__ = ["REAL", "RESERVE", "TWINS", "Archive", "ModelLine", "Pool", "WholeShards"]
 
 REAL = -1
 """The line of the real training images, generation 0."""
@@ -25,6 +25,27 @@ RESERVE = -2
 
 TWINS = -3
 """The line of the twins of the real training images, generation 0: the same without what is counted (freckles)."""
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """What a line of a run is for.
+
+    Attributes:
+        index: its number.
+        chain: which replicate it belongs to, from 0 on.
+        role: its place in the chain: 0 for the main model, 1... for the arms.
+        together: the lines of its chain, whose images a regime may mix: a tuple of numbers, one for each role.
+        twin: the blank twin with which its counts are compared, None where there is none.
+        blank: whether it is a blank twin itself.
+    """
+
+    index: int
+    chain: int
+    role: int
+    together: tuple[int, ...]
+    twin: int | None
+    blank: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,8 +50,7 @@ __all__ = ["CHECKPOINT", "SCHEMA", "RunFolder"]
 
 _LOG = logging.getLogger(__name__)
 
-SCHEMA = 1
-"""Version of this layout. A folder of another version is refused."""
+SCHEMA = 1  # version of this layout; another one is refused
 
 CHECKPOINT = "checkpoint.safetensors"
 """File in a partial shard that holds the state inside a generation; it survives a new start of that shard."""

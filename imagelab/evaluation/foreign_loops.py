@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..data.base import Data, Sample
-from ..experiment import Experiment, ModelLine, Runtime, signature_of
+from ..experiment import Experiment, Runtime, signature_of
 from ..generators import RunContext
 from ..io.grouping import group_keys
 from ..io.manifest import file_digest
@@ -35,7 +35,7 @@ from ..io.run_records import IMPORTED
 from ..io.untrusted import few, quoted, regular, shown
 from ..measurement import Measurement
 from ..metrics import METRICS
-from ..pool import REAL, Pool
+from ..pool import REAL, ModelLine, Pool
 from ..run_folder import SCHEMA, RunFolder
 from ..runs.environment import made_with, session_record
 from ..runs.evidence import measure_shard, write_groups

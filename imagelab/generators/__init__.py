@@ -17,6 +17,7 @@ from .command import Command
 from .ddpm import Ddpm
 from .gaussian import Gaussian
 from .guided import SelfGuided
+from .latent import LatentDiffusion
 from .neon import Neon
 from .pipeline import Pipeline
 from .vae import Vae
@@ -31,6 +32,7 @@ __all__ = [
     "Gaussian",
     "Generator",
     "Interrupted",
+    "LatentDiffusion",
     "Model",
     "Neon",
     "Pipeline",
@@ -49,6 +51,7 @@ GENERATORS: Family[type[Generator]] = Family.of(
         "vae": Vae,
         "ddpm": Ddpm,
         "cascade": Cascade,
+        "latent_diffusion": LatentDiffusion,
         "command": Command,
         "pipeline": Pipeline,
         "neon": Neon,

@@ -218,6 +218,11 @@ class Generator(Recipe, ABC):
         return True
 
     @property
+    def takes_from_before(self) -> bool:
+        """Whether :meth:`fit` takes a part of the model before as it is, and is given that model in every case."""
+        return False
+
+    @property
     def trials(self) -> int:
         """How often the rehearsal before a run fits it: 0, 1, or 2 to see whether a seed always gives the same."""
         return 1

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..curation import Candidates, Kept, losses
 from ..data.base import Sample
-from ..experiment import Experiment, ModelLine
+from ..experiment import Experiment
 from ..families import kind_of
 from ..generators import Model, RunContext
 from ..io.chain import FEATURES
@@ -24,7 +24,7 @@ from ..io.npy import npz_columns
 from ..io.pictures import read_npy
 from ..measurement import Measurement
 from ..metrics import Evidence, ImageSet, measure_panel
-from ..pool import REAL
+from ..pool import REAL, ModelLine
 from ..run_folder import RunFolder
 from ..seeds import rng_at, seed_at
 from .drawing import CANDIDATES

@@ -90,7 +90,9 @@ def models_read_by(experiment: Experiment, generation: int, line: int, n: int) -
         n: images of a generation.
     """
     here = experiment.line(line)
-    read = {(generation - 1, line)} if experiment.warm_start and generation > 1 else set[tuple[int, int]]()
+    read = (
+        {(generation - 1, line)} if experiment.begins_from_before(line) and generation > 1 else set[tuple[int, int]]()
+    )
     if experiment.fresh_draws > 1:
         parts = experiment.regime.composition(generation, here.role, n, len(here.together))
         read |= {(t, here.together[k]) for part in parts for t, k in part.shards if t > 0}

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..experiment import Experiment, ModelLine
+from ..experiment import Experiment
 from ..generators.sampler_law import predicted_by_sampler
 from ..io.pictures import read_npy
 from ..measurement import Measurement
+from ..pool import ModelLine
 from ..regimes.part import last_shard
 
 __all__ = ["Floors", "predictions", "regime_predictions", "sampler_predictions"]

@@ -124,7 +124,7 @@ class _Schedule:
         self.waits = Waits()
         self.asking: set[tuple[int, int]] = set()  # what cannot go on before people have decided
         self.stop = mmap.mmap(-1, 1)  # shared with the workers: 1 asks them to stop
-        self.at_once = experiment.warm_start or experiment.fresh_draws > 1  # these read models, of finished shards only
+        self.at_once = experiment.reads_models  # of finished shards only
 
     def shards(self) -> Iterator[Shard]:
         """Yield each shard as it is committed; raise what a step raised when the others have ended."""

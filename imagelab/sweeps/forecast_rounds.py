@@ -52,6 +52,7 @@ class _Stand:
     images: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     label: str = "stand-in"
     alone: bool = False
+    takes_from_before: bool = False
     training_length: int = 0
 
     @property

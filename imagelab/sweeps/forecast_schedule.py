@@ -50,7 +50,7 @@ def seconds_of_run(
     """
     if workers == 1:
         return sum(make[shard] + assess[shard] for shard in missing)
-    at_once = experiment.warm_start or experiment.fresh_draws > 1
+    at_once = experiment.reads_models
     left_make, left_assess, made, stored = set(missing), set(missing), set[Shard](), set[Shard]()
     now, running, whole = 0.0, list[tuple[float, int, str, Shard]](), frozenset(missing)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from imagelab.generators import GENERATORS, Cascade, Ddpm, Gaussian, Generator, RunContext, Vae
+from imagelab.generators import GENERATORS, Cascade, Ddpm, Gaussian, Generator, LatentDiffusion, RunContext, Vae
 from imagelab.seeds import image_seeds
 
 SMALL: dict[str, Generator] = {
@@ -34,6 +34,16 @@ SMALL: dict[str, Generator] = {
         coarse_batch=8,
         steps=2,
         coarse_steps=2,
+    ),
+    "latent_diffusion": LatentDiffusion(
+        first_stage=Vae(latent=4, details=2, width=8, images_seen=16, batch=8, crop=16, prior="normal"),
+        images_seen=8,
+        upper_share=1,
+        batch=8,
+        width=16,
+        blocks=1,
+        detail_widths=(8,),
+        steps=2,
     ),
 }
 SEEDS = image_seeds(3, "sample", 1, 0, range(4))
@@ -73,8 +83,7 @@ def refusal(name: str, folder: Path) -> str:
 
 
 def weights_of(folder: Path) -> Path:
-    (path,) = folder.rglob("*.safetensors")
-    return path
+    return sorted(folder.rglob("*.safetensors"))[-1]  # one of the three networks of latent diffusion
 
 
 def config_of(folder: Path) -> Path:

@@ -1,0 +1,134 @@
+"""The networks of latent diffusion: a two-level VAE as the first stage, and a flow over each level of its codes.
+
+The upper code z (vae_net.py) is drawn first, by a flow over its numbers. The map of details c is drawn second, by a
+convolutional flow that is given the outline, which is the image that z alone decodes to. Both are flows x_t = (1 - t) x
++ t e around a closed form (cascade_net.py, Eq. 1 and 2): a Gaussian with the measured variance of each number of z, and
+of each channel of c at each place. The networks add the rest and start at zero. So an untrained prior is a Gaussian
+without correlations, and it is the control that training has to beat.
+
+References:
+    High-resolution image synthesis with latent diffusion models (Rombach et al. 2022), arXiv:2112.10752.
+    Flow matching for generative modeling (Lipman et al. 2022), arXiv:2210.02747.
+    Diffusion priors in variational autoencoders (Wehenkel and Louppe 2021), arXiv:2106.15671.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .cascade_net import CoarseNet, velocity
+from .layers import TIMES, ConvBlock, Norm, times, zero
+from .vae_net import VaeNet
+
+__all__ = ["DetailPrior", "LatentNets", "UpperPrior"]
+
+
+class UpperPrior(ModelMixin, ConfigMixin):
+    """The flow over the upper code z, in units of what each number changes in the image.
+
+    Args:
+        latent: numbers in z.
+        width: width of the network.
+        blocks: residual blocks.
+    """
+
+    @register_to_config
+    def __init__(self, latent: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.flow = CoarseNet(latent, latent, width, blocks)
+
+    def forward(self, state: Tensor, t: Tensor) -> Tensor:
+        """States [B,latent] at times [B] -> velocity [B,latent]."""
+        return self.flow(state, t)
+
+
+class DetailPrior(ModelMixin, ConfigMixin):
+    """The flow over the map of details c, given the outline: a U-Net on its places.
+
+    Args:
+        grid: side of the map, in places.
+        details: channels of c.
+        outline: channels of the folded outline, C * 16.
+        widths: channels of each level of the network; every level but the first halves the side.
+
+    Buffers:
+        mean: [details,grid,grid], of c.
+        spread: [details,grid,grid], standard deviation of c.
+        usual: [2,outline,1,1], mean and standard deviation of the folded outline.
+        places: [2,grid,grid], x and y in -1..1.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    usual: Tensor
+    places: Tensor
+
+    @register_to_config
+    def __init__(self, grid: int, details: int, outline: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        time_width = 128
+        self.register_buffer("mean", torch.zeros(details, grid, grid))
+        self.register_buffer("spread", torch.ones(details, grid, grid))
+        self.register_buffer("usual", torch.tensor([0.0, 1.0])[:, None, None, None].repeat(1, outline, 1, 1))
+        line = torch.linspace(-1, 1, grid)
+        self.register_buffer("places", torch.stack([line.expand(grid, grid), line[:, None].expand(grid, grid)]).clone())
+        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
+        self.enter = nn.Conv2d(details + outline + 2, widths[0], 3, padding=1)
+        self.place = nn.Parameter(torch.zeros(widths[0], grid, grid))
+        self.falling = nn.ModuleList([ConvBlock(width, time_width) for width in widths])
+        self.rising = nn.ModuleList([ConvBlock(width, time_width) for width in widths[-2::-1]])
+        self.down = nn.ModuleList([nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairwise(widths)])
+        self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for coarse, fine in pairwise(widths[::-1])])
+        self.last = Norm(widths[0])
+        self.leave = nn.Conv2d(widths[0], details, 3, padding=1)
+        zero(self.leave)
+
+    def forward(self, state: Tensor, t: Tensor, given: Tensor) -> Tensor:
+        """Scaled details [B,details,grid,grid] at times [B], with :meth:`givens` -> velocity of the same form."""
+        moment = t[:, None, None, None]
+        level = ((1 - moment) ** 2 + moment**2).sqrt()
+        h = torch.cat([state / level, given], 1)
+        h = self.enter(h.contiguous(memory_format=torch.channels_last)) + self.place
+        time, kept = self.time(times(t)), list[Tensor]()
+        for block, down in zip(self.falling, self.down, strict=False):
+            h = block(h, time)
+            kept.append(h)
+            h = down(h)
+        h = self.falling[-1](h, time)
+        for block, up in zip(self.rising, self.up, strict=True):
+            h = block(kept.pop() + functional.interpolate(up(h), scale_factor=2.0), time)
+        answer = self.leave(functional.silu(self.last(h)))
+        return velocity(state, moment, answer)
+
+    def givens(self, outline: Tensor) -> Tensor:
+        """Return what the flow is given: folded outlines [B,outline,grid,grid] -> [B,outline + 2,grid,grid]."""
+        scaled = (outline - self.usual[0]) / self.usual[1]
+        return torch.cat([scaled, self.places.expand(len(outline), -1, -1, -1)], 1)
+
+    def encode(self, c: Tensor) -> Tensor:
+        """Details -> scaled details, [B,details,grid,grid]."""
+        return (c - self.mean) / self.spread
+
+    def decode(self, state: Tensor) -> Tensor:
+        """Scaled details -> details, [B,details,grid,grid]."""
+        return self.mean + self.spread * state
+
+
+class LatentNets(nn.Module):
+    """The three networks together.
+
+    Attributes:
+        first: the first stage.
+        upper: the prior of z.
+        details: the prior of c.
+    """
+
+    def __init__(self, first: VaeNet, upper: UpperPrior, details: DetailPrior) -> None:
+        super().__init__()
+        self.first, self.upper, self.details = first, upper, details

@@ -1,0 +1,102 @@
+"""What the priors of latent diffusion are trained on, and their losses.
+
+Codes are taken from blocks of a fixed size, so that a closed form does not depend on the batch that the user has set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..images import to_signed
+from .base import FIT_BLOCK, RunContext
+from .cascade import mirrored, moments
+from .latent_net import LatentNets, UpperPrior
+from .training import Loss
+
+__all__ = ["detail_prior_loss", "solve_detail_prior", "solve_upper_prior", "upper_prior_loss"]
+
+LEAST = 1e-4
+"""Least standard deviation that codes are divided by."""
+
+
+def coded(
+    net: LatentNets, images: np.ndarray, mirror: bool, context: RunContext
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield z, mean and log variance of c of blocks of images and, with ``mirror``, of their mirror images."""
+    for start in range(0, len(images), FIT_BLOCK):
+        signed = to_signed(torch.from_numpy(images[start : start + FIT_BLOCK]).to(context.device))
+        for view in (signed, signed.flip(3)) if mirror else (signed,):
+            with torch.no_grad():
+                yield net.first.encode(view)
+
+
+def solve_upper_prior(net: LatentNets, images: np.ndarray, mirror: bool, context: RunContext) -> np.ndarray:
+    """Set the closed form of the upper prior, and return its training data, float32 [N or 2N,latent]."""
+    flow = net.upper.flow
+    z = torch.cat([z for z, _, _ in coded(net, images, mirror, context)]) * net.first.axes.norm(dim=1)
+    flow.mean.copy_(z.mean(0))
+    flow.axes.copy_(torch.eye(z.shape[1]))
+    flow.deviations.copy_(z.std(0, correction=0).clamp(min=LEAST))
+    return flow.encode(z).cpu().numpy()
+
+
+def solve_detail_prior(net: LatentNets, images: np.ndarray, mirror: bool, context: RunContext) -> None:
+    """Set the closed form of the detail prior: mean and spread of c at each place, and the usual outline."""
+    part, count = net.details, 0
+    sums = [torch.zeros_like(part.mean).double() for _ in range(2)]
+    outlines = [torch.zeros_like(part.usual[0]).double() for _ in range(2)]
+    for z, mean, log_variance in coded(net, images, mirror, context):
+        outline = net.first.outline(z).double()
+        count += len(z)
+        sums[0] += mean.double().sum(0)
+        sums[1] += (mean.double().square() + log_variance.double().exp()).sum(0)  # c is drawn, with its noise
+        for power, total in enumerate(outlines, 1):
+            total += outline.pow(power).mean((2, 3)).sum(0)[:, None, None]
+    average = sums[0] / count
+    variance = functional.pad((sums[1] / count - average.square())[None], (1, 1, 1, 1), mode="replicate")
+    part.mean.copy_(average)
+    part.spread.copy_(functional.avg_pool2d(variance, 3, 1)[0].clamp(min=LEAST**2).sqrt())
+    usual = outlines[0] / count
+    part.usual[0] = usual
+    part.usual[1] = (outlines[1] / count - usual.square()).clamp(min=LEAST**2).sqrt()
+
+
+def upper_prior_loss(prior: UpperPrior) -> Loss:
+    """Return the loss of the upper prior: (coordinates, noise source) -> (loss per coordinate, its named parts)."""
+
+    def loss(z: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        e = torch.randn(z.shape, generator=noise, device=z.device)
+        t = moments(len(z), noise, z.device, 0.3, 1.0)
+        error = (prior((1 - t[:, None]) * z + t[:, None] * e, t) - (e - z)).square().mean()
+        return error, {"upper": error.detach()}
+
+    return loss
+
+
+def detail_prior_loss(net: LatentNets, mirror: bool) -> Loss:
+    """Return the loss of the detail prior: (images in -1..1, noise source) -> (loss per number of c, its parts).
+
+    The first stage encodes each batch anew, so that codes of the whole training set are never held.
+    """
+    prior, first = net.details, net.first
+
+    def loss(images: Tensor, noise: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        def draw(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=noise, device=like.device)
+
+        images = mirrored(images, noise) if mirror else images
+        with torch.no_grad():
+            z, mean, log_variance = first.encode(images)
+            state = prior.encode(mean + draw(mean) * (0.5 * log_variance).exp())
+            given = prior.givens(first.outline(z + first.spread * draw(z)))
+        e, t = draw(state), moments(len(state), noise, state.device, 0.2, 1.2)
+        at = t[:, None, None, None]
+        error = (prior((1 - at) * state + at * e, t, given) - (e - state)).square().mean()
+        return error, {"details": error.detach()}
+
+    return loss
