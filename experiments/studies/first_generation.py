@@ -4,7 +4,7 @@ Question:   does the model, before any loop, draw faces nearer to unseen real on
             and than the same network without training, on instruments that see beyond second order, in each of three
             seeds? And are the freckles it shows freckles, or noise that the same recipe also draws when it is trained
             on faces without freckles?
-Command:    python experiments/studies/first_generation.py --generator vae      (or cascade, ddpm, or a recipe as JSON)
+Command:    python experiments/studies/first_generation.py --generator vae      (or another kind, or a recipe as JSON)
             --runs DIR        keeps models and images, so that an interrupted run goes on
             --sheet faces.png draws generated faces beside real ones
             --quick           small sizes, to see that it runs
@@ -94,7 +94,7 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
 from imagelab.data import Faces, Sample
-from imagelab.generators import AnyGenerator, Cascade, Ddpm, Gaussian, RunContext, TrainRecord, Vae
+from imagelab.generators import AnyGenerator, Cascade, Ddpm, Gaussian, LatentDiffusion, RunContext, TrainRecord, Vae
 from imagelab.generators.training import fingerprint
 from imagelab.images import tile
 from imagelab.io.atomic import write_atomic
@@ -113,6 +113,15 @@ METER_SECONDS = 5.0  # seconds between two notes of the cost of a training so fa
 QUICK: dict[str, AnyGenerator] = {
     "vae": Vae(latent=8, details=2, width=8, images_seen=320, batch=16),
     "ddpm": Ddpm(channels=(8, 16), blocks=1, patch=4, images_seen=32, batch=8, noise_steps=20, steps=4),
+    "latent_diffusion": LatentDiffusion(
+        first_stage=Vae(latent=8, details=2, width=8, images_seen=160, batch=16, prior="normal"),
+        images_seen=32,
+        batch=8,
+        width=16,
+        blocks=1,
+        detail_widths=(8, 8),
+        steps=2,
+    ),
     "cascade": Cascade(
         components=12,
         width=16,

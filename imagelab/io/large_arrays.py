@@ -12,6 +12,7 @@ import math
 import mmap
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 __all__ = [
     "IN_MEMORY",
     "LetGo",
+    "MappedFile",
     "blocks_of",
     "chosen_rows",
     "copy_rows",
@@ -95,6 +97,35 @@ class LetGo:
         if self._read >= self._after:
             let_go(self._array)
             self._read = 0
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """An array that lies in a file, by the place of the file: what one process tells another that sees the same disk.
+
+    Attributes:
+        path: the file.
+        offset: of the first value, in bytes.
+        shape: of the array.
+        dtype: of its values.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> MappedFile | None:
+        """Return the place of an array that is mapped whole from a file with a name; None for any other array."""
+        if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or array.filename is None:
+            return None
+        path = Path(array.filename).absolute()
+        return cls(path, array.offset, array.shape, array.dtype.str) if path.is_file() else None
+
+    def mapped(self) -> np.ndarray:
+        """Return the array, copy on write."""
+        return np.memmap(self.path, self.dtype, "c", self.offset, self.shape)
 
 
 def blocks_of(array: np.ndarray, rows: int) -> Iterator[tuple[slice, np.ndarray]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DARK", "FAMILY", "LIGHT", "Theme", "cividis", "style", "themes"]
+__all__ = ["DARK", "FAMILY", "LIGHT", "Theme", "cividis", "ink_on", "style", "themes"]
 
 FAMILY = 16
 """The number of colours for the curves of a family, such as spectral bands."""
@@ -119,3 +119,11 @@ def _all(theme: Theme, steps: int) -> dict[str, str]:
     """Return the colours of a theme, with those of the generations (from 1) and of a family (from 0)."""
     made = {f"step-{k}": colour for k, colour in enumerate(cividis(steps, *theme.steps), 1)}
     return theme.variables() | made | {f"band-{k}": c for k, c in enumerate(cividis(FAMILY, *theme.bands))}
+
+
+def ink_on(colour: str) -> str:
+    """Return black or white, whichever stands out more on a colour; its contrast is 4.5 or more on any colour."""
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "#ffffff"

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from .numbers import NBSP, number
-from .palette import cividis
+from .palette import cividis, ink_on
 from .run_view import plain
 from .study_effects import Estimated, Scope, StudyValues, mean_of
 from .study_view import StudyPoint, StudyView, spoken
@@ -31,7 +31,6 @@ __all__ = [
     "choice_words",
     "estimated_cell",
     "heat_maps",
-    "ink_on",
     "is_number",
     "legend",
     "level_words",
@@ -311,14 +310,6 @@ def shade(position: float) -> str:
 @cache
 def _shades() -> list[str]:
     return cividis(SHADES, *RANGE)
-
-
-def ink_on(colour: str) -> str:
-    """Return black or white, whichever stands out more on a colour; its contrast is 4.5 or more on any colour."""
-    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "#ffffff"
 
 
 def legend(ends: tuple[float, float]) -> tuple[str, list[str]]:

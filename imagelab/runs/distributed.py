@@ -35,6 +35,7 @@ import numpy as np
 from ..experiment import Runtime
 from ..generators import Diverged, Generator, Interrupted, Model, RunContext
 from ..generators.base import SINGLE_PROCESS, ProcessGroup
+from ..io.large_arrays import MappedFile
 from .device import choose_device
 from .threads import limited
 
@@ -254,7 +255,9 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
         Interrupted: see ``Generator.fit``.
         ValueError: see ``Generator.fit``.
     """
-    group, work = context.group, partial(_fit, recipe, images, seed, start)
+    group = context.group
+    # a large training set that is one whole shard is not sent to the other ranks: they map its file
+    work = partial(_fit, recipe, MappedFile.of(images) or images, seed, start)
     if not isinstance(group, TorchProcessGroup):
         return work(context)
     if recipe.alone or not recipe.training_length:  # such as a closed form: rank 0 does it alone
@@ -262,7 +265,10 @@ def fit(recipe: Generator, images: np.ndarray, seed: int, context: RunContext, s
     return group.on_all_ranks(work, context)
 
 
-def _fit(recipe: Generator, images: np.ndarray, seed: int, start: Path | None, context: RunContext) -> Model:
+def _fit(
+    recipe: Generator, images: np.ndarray | MappedFile, seed: int, start: Path | None, context: RunContext
+) -> Model:
+    images = images.mapped() if isinstance(images, MappedFile) else images
     return recipe.fit(images, seed, context, None if start is None else recipe.load(start, context))
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from imagelab import Command, Gaussian, RunContext
 from imagelab.cli.experiments import experiments_folder
@@ -61,6 +65,35 @@ def test_the_programs_of_diffusers_learn_and_draw(rng: np.random.Generator, cont
     assert (model.program_model / "model_index.json").is_file(), "a pipeline that diffusers opens"
 
 
+def test_the_autoencoder_of_diffusers_copies_with_a_noise_of_its_own(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its programs run in this process: what a program of its own adds is tested with the other guests."""
+
+    def program(name: str, *words: object) -> None:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        with torch.random.fork_rng():
+            runpy.run_path(str(experiments_folder() / "guests" / name), run_name="__main__")
+
+    for name in ("data", "out", "again"):
+        (tmp_path / name).mkdir()
+    shades = np.linspace(0, 255, 8).round().astype(np.uint8)
+    for row, shade in enumerate(shades):
+        Image.fromarray(np.full((16, 16, 3), shade, np.uint8)).save(tmp_path / "data" / f"{row}.png")
+    small = ("--channels", 8, 16, "--latent", 4, "--batch", 8, "--images-seen", 640)
+    program("kl_train.py", "--data", tmp_path / "data", "--out", tmp_path / "model", *small)
+    (tmp_path / "seeds").write_text("5\n9\n5\n")
+    for place in ("out", "again"):
+        asked = ("--model", tmp_path / "model", "--out", tmp_path / place, "--count", 3, "--seeds", tmp_path / "seeds")
+        program("kl_sample.py", *asked)
+    drawn = [np.asarray(Image.open(tmp_path / "out" / f"{row}.png"), np.float64) for row in range(3)]
+    assert (drawn[0] == drawn[2]).all() and (drawn[0] != drawn[1]).any()
+    for row, seed in enumerate((5, 9)):
+        parent = shades[np.random.default_rng(seed).integers(8)]
+        assert abs(drawn[row].mean() - parent) < 40, "the copy of its parent, near its shade"
+    assert (tmp_path / "again" / "0.png").read_bytes() == (tmp_path / "out" / "0.png").read_bytes()
+
+
 LUCID = "pip install denoising-diffusion-pytorch; python -m pytest tests/generators/test_guests.py"
 
 
@@ -74,7 +107,7 @@ def test_a_package_of_others_learns_and_draws(rng: np.random.Generator, context:
     assert model.sample(SEEDS[:3]).shape == (3, 3, 8, 8)
 
 
-@pytest.mark.parametrize("name", ["program_pca", "program_unet", "program_lucid"])
+@pytest.mark.parametrize("name", ["program_pca", "program_kl", "program_unet", "program_lucid"])
 def test_every_program_of_an_experiment_is_signed_with_it(name: str):
     recipe = guest_of(name)
     named = {word for line in (recipe.train, recipe.sample) for word in shlex.split(line) if word.endswith(".py")}

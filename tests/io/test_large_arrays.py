@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from imagelab.io.large_arrays import (
     IN_MEMORY,
     READ_AT_ONCE,
     LetGo,
+    MappedFile,
     blocks_of,
     chosen_rows,
     copy_rows,
@@ -22,6 +24,7 @@ from imagelab.io.large_arrays import (
     let_go,
     new_npy,
 )
+from imagelab.io.npy import read_array
 
 
 def changed_map(folder: Path) -> np.ndarray:
@@ -108,3 +111,16 @@ def test_the_memory_of_taking_rows_does_not_grow_with_their_number(tmp_path: Pat
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] < 1 << 18
+
+
+def test_another_process_is_told_the_place_of_a_mapped_file_and_the_values_of_any_other_array(tmp_path: Path):
+    values = np.arange(60_000, dtype=np.uint8).reshape(100, 3, 20, 10)
+    np.save(tmp_path / "images.npy", values)
+    mapped = read_array(tmp_path / "images.npy", "images", "c")
+    place = MappedFile.of(mapped)
+    assert place is not None and len(pickle.dumps(place)) < 500
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(place)).mapped(), values)
+    nameless = np.memmap((tmp_path / "gone.bin").open("w+b"), np.uint8, "w+", shape=(8,))
+    (tmp_path / "gone.bin").unlink()
+    for array in (values, mapped[10:], mapped[::-1], empty_array((IN_MEMORY + 1,), np.uint8, tmp_path), nameless):
+        assert MappedFile.of(array) is None

@@ -19,7 +19,8 @@ from imagelab.cli import main
 from imagelab.measurement import Measurement
 from imagelab.report import write_study
 from imagelab.report.numbers import NBSP, number
-from imagelab.report.study_cells import arranged, choice_words, ink_on, shade
+from imagelab.report.palette import ink_on
+from imagelab.report.study_cells import arranged, choice_words, shade
 from imagelab.report.study_view import StudyPoint, StudyView
 
 from .conftest import small_run
