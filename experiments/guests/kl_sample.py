@@ -7,6 +7,7 @@ SEEDS is a file with one number a line; a picture depends on its own seed alone.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ ask.add_argument("--count", type=int, required=True)
 ask.add_argument("--seeds", required=True)
 asked = ask.parse_args()
 
-net = AutoencoderKL.from_pretrained(asked.model).eval()
+net: Any = AutoencoderKL.from_pretrained(asked.model)
+net.eval()
 codes = np.load(Path(asked.model, "codes.npz"))
 for row, seed in enumerate(Path(asked.seeds).read_text().split()[: asked.count]):
     rng = np.random.default_rng(int(seed))

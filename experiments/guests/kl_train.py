@@ -8,6 +8,7 @@ pictures. It knows nothing of imagelab.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +30,10 @@ asked = ask.parse_args()
 torch.manual_seed(asked.seed)
 pictures = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path(asked.data).iterdir())])
 images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
-levels = len(asked.channels)
-net = AutoencoderKL(
-    down_block_types=("DownEncoderBlock2D",) * levels,
-    up_block_types=("UpDecoderBlock2D",) * levels,
+types: Any = [(f"{way}Block2D",) * len(asked.channels) for way in ("DownEncoder", "UpDecoder")]
+net: Any = AutoencoderKL(
+    down_block_types=types[0],
+    up_block_types=types[1],
     block_out_channels=tuple(asked.channels),
     layers_per_block=1,
     latent_channels=asked.latent,
@@ -59,8 +60,5 @@ net.eval()
 with torch.inference_mode():
     codes = [net.encode(block).latent_dist for block in images.split(64)]
 net.save_pretrained(asked.out)
-moments = {
-    "mean": torch.cat([code.mean for code in codes]).numpy(),
-    "deviation": torch.cat([code.std for code in codes]).numpy(),
-}
-np.savez(Path(asked.out, "codes.npz"), **moments)
+mean, deviation = (torch.cat(parts).numpy() for parts in ([c.mean for c in codes], [c.std for c in codes]))
+np.savez(Path(asked.out, "codes.npz"), mean=mean, deviation=deviation)
