@@ -19,14 +19,17 @@ Generations 0 and 1 are made by the same code: fit, 1,000,000 drawn images, comm
 With --pairs 100000 no run is made: the metrics that compare all pairs are taken of two sets of so many random features
 (float64 [N,128], as many as the primary space has, mapped from files), and their seconds and memory are printed.
 
-Seen 2026-11-29, 2 x86-64 cores with a load of 8 to 11 (so the wall says nothing), seed 0, one generation after the real
-images. CPU ms/image of generation 1: .51 at n = 20,000, .48 at 50,000, .49 at 200,000: in proportion. Own memory in MB,
-generation 1: 439, 483, 514 (395, 403, 407 while the real images are made). Resident: 758, 804, 1,099, not within 10 %:
-the jackknife of the Frechet distance touched most pages of the mapped features, 360 MB at 200,000. It reads them in
-blocks since: its own resident peak is 96 MB at 20,000 and 111 at 200,000; the whole loop was not measured again.
+Seen 2026-11-29, 2 x86-64 cores shared with other work (so the wall says nothing), seed 0, one generation after the real
+images, each n once:
+        n  CPU ms/image  resident MB  own MB      (generation 1; the real images: 692, 698, 744 MB resident)
+   20,000           .54          816     497
+   50,000           .39          804     483
+  200,000           .39          825     503
+Time is in proportion to n or below it; memory is flat within 4 %. Before the jackknife of the Frechet distance read
+blocks, 200,000 images took 1,099 MB.
 --million: 6 s of CPU for the real images, 78 s for generation 1; resident 655 and 834 MB, own 362 and 526.
---pairs 100000 was not run to its end. Of 6,000 images the metrics of all pairs took 1, 2, 1 and 2 s; from this, 100,000
-take about half an hour of one core.
+--pairs 100000: the nearest of all took 67 s of CPU (resident 667 MB, own 393). The kernel distance and PRDC were not
+run to their end. Of 6,000 images the four took 1, 2, 1 and 2 s; from this, 100,000 take about half an hour of one core.
 """
 
 from __future__ import annotations
