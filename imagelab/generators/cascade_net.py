@@ -30,7 +30,6 @@ References:
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -38,7 +37,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .layers import TIMES, ConvBlock, DenseBlock, Norm, times, zero
+from .layers import TIMES, DenseBlock, Levels, times, zero
 
 __all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
 
@@ -130,7 +129,7 @@ class CoarseNet(nn.Module):
         return self.mean + (z * (self.deviations / self.scale)) @ self.axes
 
 
-class DetailNet(nn.Module):
+class DetailNet(Levels):
     """The flow of the details of one octave: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
 
     M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta); grey images keep their channel.
@@ -168,7 +167,7 @@ class DetailNet(nn.Module):
     def __init__(self, side: int, channels: int, width: int, regions: int, octaves: int = 1) -> None:
         super().__init__()
         self.side, self.grid, self.regions = side, side // 2, regions
-        time_width, folded, widths = 128, 4 * channels, (width, 2 * width, 3 * width)
+        folded = 4 * channels
         opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
         self.register_buffer("colours", torch.tensor(opponent) if channels == 3 else torch.eye(channels))
         self.register_buffer("mean", torch.zeros(channels, side, side))
@@ -178,16 +177,7 @@ class DetailNet(nn.Module):
         line = torch.linspace(-1, 1, self.grid)
         places = torch.stack([line.expand(self.grid, self.grid), line[:, None].expand(self.grid, self.grid)])
         self.register_buffer("places", places.clone())
-        self.place = nn.Parameter(torch.zeros(width, self.grid, self.grid))
-        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
-        self.enter = nn.Conv2d(folded + 2 * channels + 2 + octaves, width, 3, padding=1)
-        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths)])
-        self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
-        self.falling = nn.ModuleList([ConvBlock(level, time_width) for level in widths])
-        self.rising = nn.ModuleList([ConvBlock(level, time_width) for level in widths[:-1]])
-        self.last = Norm(width)
-        self.leave = nn.Conv2d(width, folded, 3, padding=1)
-        zero(self.leave)
+        self.add_levels(folded + 2 * channels + 2 + octaves, folded, (width, 2 * width, 3 * width), self.grid)
 
     def forward(self, y: Tensor, t: Tensor, given: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
         """Details [B,C,h,w] at times [B] -> velocity [B,C,h,w].
@@ -200,17 +190,8 @@ class DetailNet(nn.Module):
         """
         moment = t[:, None, None, None]
         level = ((1 - moment) ** 2 + moment**2).sqrt()
-        where = (..., *(window or (slice(None), slice(None))))
-        h = self.enter(torch.cat([functional.pixel_unshuffle(y / level, 2), given], 1))
-        h, time, kept = h + self.place[where], self.time(times(t)), []
-        for block, down in zip(self.falling, self.down, strict=False):
-            h = block(h, time)
-            kept.append(h)
-            h = down(h)
-        h = self.falling[-1](h, time)
-        for block, up in zip(reversed(self.rising), reversed(self.up), strict=True):
-            h = block(kept.pop() + functional.interpolate(up(h), scale_factor=2.0), time)
-        answer = functional.pixel_shuffle(self.leave(functional.silu(self.last(h))), 2)
+        seen = torch.cat([functional.pixel_unshuffle(y / level, 2), given], 1)
+        answer = functional.pixel_shuffle(self.through_levels(seen, t, window), 2)
         return velocity(y, moment, answer)
 
     def givens(self, coarse: Tensor, contrasts: Tensor) -> Tensor:

@@ -14,16 +14,13 @@ References:
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .cascade_net import CoarseNet, velocity
-from .layers import TIMES, ConvBlock, Norm, times, zero
+from .layers import Levels
 from .vae_net import VaeNet
 
 __all__ = ["DetailPrior", "LatentNets", "UpperPrior"]
@@ -48,7 +45,7 @@ class UpperPrior(ModelMixin, ConfigMixin):
         return self.flow(state, t)
 
 
-class DetailPrior(ModelMixin, ConfigMixin):
+class DetailPrior(Levels, ModelMixin, ConfigMixin):
     """The flow over the map of details c, given the outline: a U-Net on its places.
 
     Args:
@@ -72,39 +69,19 @@ class DetailPrior(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, grid: int, details: int, outline: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        time_width = 128
         self.register_buffer("mean", torch.zeros(details, grid, grid))
         self.register_buffer("spread", torch.ones(details, grid, grid))
         self.register_buffer("usual", torch.tensor([0.0, 1.0])[:, None, None, None].repeat(1, outline, 1, 1))
         line = torch.linspace(-1, 1, grid)
         self.register_buffer("places", torch.stack([line.expand(grid, grid), line[:, None].expand(grid, grid)]).clone())
-        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
-        self.enter = nn.Conv2d(details + outline + 2, widths[0], 3, padding=1)
-        self.place = nn.Parameter(torch.zeros(widths[0], grid, grid))
-        self.falling = nn.ModuleList([ConvBlock(width, time_width) for width in widths])
-        self.rising = nn.ModuleList([ConvBlock(width, time_width) for width in widths[-2::-1]])
-        self.down = nn.ModuleList([nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairwise(widths)])
-        self.up = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for coarse, fine in pairwise(widths[::-1])])
-        self.last = Norm(widths[0])
-        self.leave = nn.Conv2d(widths[0], details, 3, padding=1)
-        zero(self.leave)
+        self.add_levels(details + outline + 2, details, widths, grid)
 
     def forward(self, state: Tensor, t: Tensor, given: Tensor) -> Tensor:
         """Scaled details [B,details,grid,grid] at times [B], with :meth:`givens` -> velocity of the same form."""
         moment = t[:, None, None, None]
         level = ((1 - moment) ** 2 + moment**2).sqrt()
-        h = torch.cat([state / level, given], 1)
-        h = self.enter(h.contiguous(memory_format=torch.channels_last)) + self.place
-        time, kept = self.time(times(t)), list[Tensor]()
-        for block, down in zip(self.falling, self.down, strict=False):
-            h = block(h, time)
-            kept.append(h)
-            h = down(h)
-        h = self.falling[-1](h, time)
-        for block, up in zip(self.rising, self.up, strict=True):
-            h = block(kept.pop() + functional.interpolate(up(h), scale_factor=2.0), time)
-        answer = self.leave(functional.silu(self.last(h)))
-        return velocity(state, moment, answer)
+        seen = torch.cat([state / level, given], 1).contiguous(memory_format=torch.channels_last)
+        return velocity(state, moment, self.through_levels(seen, t))
 
     def givens(self, outline: Tensor) -> Tensor:
         """Return what the flow is given: folded outlines [B,outline,grid,grid] -> [B,outline + 2,grid,grid]."""

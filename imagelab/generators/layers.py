@@ -11,12 +11,13 @@ References:
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "times", "zero"]
+__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Levels", "Norm", "times", "zero"]
 
 TIMES = 64
 """Length of the encoding of a time: sines and cosines of 32 frequencies."""
@@ -91,3 +92,50 @@ class ConvBlock(nn.Module):
         gain, shift = self.told(time)[:, :, None, None].chunk(2, 1)
         inner = self.between(self.inner(functional.silu(self.before(h))))
         return h + self.outer(functional.silu(inner * (1 + gain) + shift))
+
+
+class Levels(nn.Module):
+    """A U-Net with one block a level on the way down and one on the way up; every level but the first halves the side.
+
+    A network inherits it, so that the names of its layers are keys in the saved model of that network.
+    """
+
+    def add_levels(self, enters: int, leaves: int, widths: tuple[int, ...], grid: int) -> None:
+        """Make the layers; the output of new ones is zero.
+
+        Args:
+            enters: channels of the input.
+            leaves: channels of the output.
+            widths: channels of each level, finest first.
+            grid: side of a whole input.
+        """
+        time_width = 128
+        self.place = nn.Parameter(torch.zeros(widths[0], grid, grid))
+        self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
+        self.enter = nn.Conv2d(enters, widths[0], 3, padding=1)
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths)])
+        self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
+        self.falling = nn.ModuleList([ConvBlock(level, time_width) for level in widths])
+        self.rising = nn.ModuleList([ConvBlock(level, time_width) for level in widths[:-1]])
+        self.last = Norm(widths[0])
+        self.leave = nn.Conv2d(widths[0], leaves, 3, padding=1)
+        zero(self.leave)
+
+    def through_levels(self, h: Tensor, t: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
+        """Return the output for an input: [B,enters,h,w] at times [B] -> [B,leaves,h,w].
+
+        Args:
+            h: the whole input, or a crop.
+            t: times in 0..1.
+            window: position of the crop (rows, columns); None for whole inputs.
+        """
+        where = (..., *(window or (slice(None), slice(None))))
+        h, time, kept = self.enter(h) + self.place[where], self.time(times(t)), list[Tensor]()
+        for block, down in zip(self.falling, self.down, strict=False):
+            h = block(h, time)
+            kept.append(h)
+            h = down(h)
+        h = self.falling[-1](h, time)
+        for block, up in zip(reversed(self.rising), reversed(self.up), strict=True):
+            h = block(kept.pop() + functional.interpolate(up(h), scale_factor=2.0), time)
+        return self.leave(functional.silu(self.last(h)))

@@ -40,6 +40,31 @@ class FirstImages:
             return False
         return any(self.key[other.name] == self.key[point.name] and not _has_first(other) for other in at_work)
 
+    def startable(self, waiting: Iterable[Point], at_work: Iterable[Point]) -> list[tuple[Point, str]]:
+        """Return the points that may start now, in order, each with what is wrong with its generation 0.
+
+        A point whose generation 0 another one is just making waits. For the others it is copied where one has it.
+
+        Args:
+            waiting: points that are to start.
+            at_work: points that have started.
+
+        Returns:
+            (point, fault), "" for none.
+        """
+        busy, found = list(at_work), list[tuple[Point, str]]()
+        for point in waiting:
+            if self.being_made(point, busy):
+                continue
+            try:
+                self.take(point)
+            except (ValueError, OSError) as error:
+                found.append((point, str(error)))
+            else:
+                busy.append(point)
+                found.append((point, ""))
+        return found
+
     def take(self, point: Point) -> None:
         """Copy generation 0 from another point of the study, where one has it and this point has not.
 

@@ -192,19 +192,15 @@ class _Tasks:
 
     def _submit_ready(self, waiting: list[Point]) -> list[Point]:
         """Hand over all points that need not wait for another one; return the others."""
-        left = []
-        for point in waiting:
-            if self.first.being_made(point, [other for other, _ in self.at_work.values()]):
-                left.append(point)
-                continue
-            try:
-                self.first.take(point)
-            except (ValueError, OSError) as error:
-                self.failed[point.name] = str(error)
-                self.on_change(point, f"failed: {error}")
+        startable = self.first.startable(waiting, [point for point, _ in self.at_work.values()])
+        for point, fault in startable:
+            if fault:
+                self.failed[point.name] = fault
+                self.on_change(point, f"failed: {fault}")
             else:
                 self.submit(point)
-        return left
+        gone = {point.name for point, _ in startable}
+        return [point for point in waiting if point.name not in gone]
 
 
 def _code(ray: Any, task: Any) -> int:

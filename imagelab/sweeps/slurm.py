@@ -229,15 +229,11 @@ class _Follower:
         seen_before = {p.name for p in missing if p.name in self.gone or p.name not in self.tries}
         self.gone = {p.name for p in missing} - seen_before
         at_work, ready = [p for p in self.study.points if p.name in queued], list[Point]()
-        for point in missing:
-            if point.name not in seen_before or self.first.being_made(point, [*at_work, *ready]):
-                continue
-            try:
-                self.first.take(point)
-            except (ValueError, OSError) as error:
+        for point, fault in self.first.startable([p for p in missing if p.name in seen_before], at_work):
+            if fault:
                 self.tries[point.name] = retries + 1
-                self.why[point.name] = str(error)
-                self.on_change(point, f"failed: {error}")
+                self.why[point.name] = fault
+                self.on_change(point, f"failed: {fault}")
             else:
                 ready.append(point)
         return ready

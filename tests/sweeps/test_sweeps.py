@@ -234,6 +234,8 @@ def test_points_of_the_same_data_and_seed_share_generation_0_and_no_other(tmp_pa
     shared, (zero, other, one, _, chosen, smaller) = FirstImages(study), study.points
     assert [shared.being_made(point, [zero]) for point in points[1:]] == [True, False, False, False, True]
     assert not shared.being_made(zero, []) and not shared.being_made(chosen, [smaller])
+    assert shared.startable(points, [zero]) == [(one, ""), (chosen, "")]
+    assert [point for point, _ in shared.startable(points, [])] == [zero, one, chosen]
     made = run(zero.experiment)
     assert not shared.being_made(other, [zero])  # it is there, to be copied
     for point in study.points:
