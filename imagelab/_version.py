@@ -1,3 +1,5 @@
-"""The version of the package, in this one place; pyproject.toml reads it from here."""
+"""The version of the package, which pyproject.toml reads from here, and the name under which pip knows it."""
 
 __version__ = "0.1.0"
+
+DISTRIBUTION = "imagelab-collapse"

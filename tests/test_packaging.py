@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import imagelab
-from imagelab.cli.doctor import DISTRIBUTION, FEATURES, PACKAGES, examine, name_clashes, optional_features
+from imagelab._version import DISTRIBUTION
+from imagelab.cli.doctor import FEATURES, PACKAGES, examine, name_clashes, optional_features
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

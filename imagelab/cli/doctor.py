@@ -10,15 +10,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .._version import __version__
+from .._version import DISTRIBUTION, __version__
 from ..io.cache import FOLDERS, VARIABLE, cache_entries, cache_folder, limit
 from ..metrics.weights import short, status
 from ..runs.environment import PACKAGES
 from ..runs.threads import default_threads, usable_cores
 
 __all__ = ["examine", "name_clashes", "optional_features"]
-
-DISTRIBUTION = "imagelab-collapse"
 
 FEATURES = {
     "audit": ("starlette", "uvicorn"),

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from .._version import DISTRIBUTION
 from ..experiment import flatten
 from ..images import tile
 from ..io.manifest import MANIFEST
@@ -33,7 +34,6 @@ from .signed_files import origin_in
 
 __all__ = ["MirrorState", "MirroredRun", "MirroredShard", "PictureStrip", "SeriesValue", "how_to_install"]
 
-DISTRIBUTION = "imagelab-collapse"
 REAL_SERIES = "real"
 STRIPS = {"tracked": "probe.npy", "photocopy": "photocopy.npy"}
 """Name of a picture strip -> its file in a shard."""

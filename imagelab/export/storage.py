@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from .._version import DISTRIBUTION
 from ..io.addresses import is_address
 from ..io.atomic import written_whole
 from ..io.chain import SEALS, refusal, seals_text
@@ -33,7 +34,6 @@ from ..run_folder import RunFolder
 
 __all__ = ["BESIDE", "Pushed", "Store", "is_run_name", "plain_name", "push_run"]
 
-DISTRIBUTION = "imagelab-collapse"
 BESIDE = ("signatures", "audits")
 """Folders of a run that are copied as they are: signatures of generations, and answers of people."""
 

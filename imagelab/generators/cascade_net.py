@@ -37,7 +37,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .layers import TIMES, DenseBlock, Levels, times, zero
+from .layers import TIMES, DenseBlock, UNetLayers, times, zero
 
 __all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
 
@@ -129,7 +129,7 @@ class CoarseNet(nn.Module):
         return self.mean + (z * (self.deviations / self.scale)) @ self.axes
 
 
-class DetailNet(Levels):
+class DetailNet(UNetLayers):
     """The flow of the details of one octave: y = (M (x - bicubic(coarse)) - mean) / spread, given the coarse image.
 
     M turns RGB into orthonormal opponent colours (light, red - blue, green - magenta); grey images keep their channel.

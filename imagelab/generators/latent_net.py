@@ -20,7 +20,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from .cascade_net import CoarseNet, velocity
-from .layers import Levels
+from .layers import UNetLayers
 from .vae_net import VaeNet
 
 __all__ = ["DetailPrior", "LatentNets", "UpperPrior"]
@@ -45,7 +45,7 @@ class UpperPrior(ModelMixin, ConfigMixin):
         return self.flow(state, t)
 
 
-class DetailPrior(Levels, ModelMixin, ConfigMixin):
+class DetailPrior(UNetLayers, ModelMixin, ConfigMixin):
     """The flow over the map of details c, given the outline: a U-Net on its places.
 
     Args:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Levels", "Norm", "times", "zero"]
+__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "UNetLayers", "times", "zero"]
 
 TIMES = 64
 """Length of the encoding of a time: sines and cosines of 32 frequencies."""
@@ -94,7 +94,7 @@ class ConvBlock(nn.Module):
         return h + self.outer(functional.silu(inner * (1 + gain) + shift))
 
 
-class Levels(nn.Module):
+class UNetLayers(nn.Module):
     """A U-Net with one block a level on the way down and one on the way up; every level but the first halves the side.
 
     A network inherits it, so that the names of its layers are keys in the saved model of that network.
