@@ -22,6 +22,7 @@ from .curation import AnyCuration, KeepAll
 from .data import AnyData, Faces
 from .families import kind_of
 from .generators import AnyGenerator, Generator, Vae
+from .generators.base import Precision
 from .io.addresses import refuse_address
 from .io.own_code import OwnCode, load_source, own_code_in
 from .io.settings import read_settings
@@ -60,6 +61,11 @@ class Runtime(BaseModel):
         workers: shards of a run that are worked on side by side, each in a process of its own, on a CPU. They change no
             byte. None: from the command line as many as there are cores to use, from Python one.
         processes: how many processes (torchrun) a run may go on with that was begun with another number. 0: as begun.
+        compile: compile the blocks of networks with torch.compile. None: as the run was begun; in a new run no.
+        graphs: record a training step as a CUDA graph, on a CUDA device. None: as the run was begun; in a new
+            run no.
+        precision: of networks on a CUDA device: "mixed" (bfloat16 and TF32) or "full" (float32). None: as the run was
+            begun; in a new run mixed. A CPU computes in float32.
         keep: models that stay on the disk: all ("models"), of each line the newest ("last"), or "none". Images and
             measurements are always kept. None: as the run was begun; in a new run all.
         runs: folder in which run folders are made.
@@ -72,6 +78,9 @@ class Runtime(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     processes: Annotated[int, Field(ge=0)] = 0
+    compile: bool | None = None
+    graphs: bool | None = None
+    precision: Precision | None = None
     keep: Keep | None = None
     runs: Annotated[Path, AfterValidator(refuse_address)] = Path("runs")
 

@@ -1,4 +1,4 @@
-"""Two common training loops, for comparison in experiments/benchmarks/generators.py; each takes a number of steps."""
+"""Two common training loops, for comparison in experiments/benchmarks/generators.py and gpu.py."""
 
 from __future__ import annotations
 
@@ -33,9 +33,19 @@ class DiffusersLoop:
 
     Its settings are the example's: betas .95 and .999, weight decay 1e-6, 500 steps of warm-up, clipping at 1, EMA with
     inverse gamma 1 and power 3/4. The images are decoded in memory, so that reading files is not timed.
+
+    Args:
+        net: a UNet2DModel.
+        images: uint8 [N,C,H,W].
+        batch: images a step.
+        steps: of the whole training, for the learning rate.
+        device: "cpu" or "cuda"; on the latter with bfloat16, as the example does where it is told to.
+        workers: processes that prepare batches.
     """
 
-    def __init__(self, net: Any, images: np.ndarray, batch: int, steps: int = 10_000) -> None:
+    def __init__(
+        self, net: Any, images: np.ndarray, batch: int, steps: int = 10_000, device: str = "cpu", workers: int = 0
+    ) -> None:
         from accelerate import Accelerator
         from diffusers import DDPMScheduler
         from diffusers.optimization import get_scheduler
@@ -53,8 +63,12 @@ class DiffusersLoop:
             ]
         )
         pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in images]
-        self.accelerator = Accelerator(cpu=True)
-        loader = DataLoader(Prepared(pictures, prepared), batch, shuffle=True, drop_last=True)
+        on_cpu = device == "cpu"
+        self.accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")
+        ready = Prepared(pictures, prepared)
+        loader = DataLoader(
+            ready, batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+        )
         optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
         rate = get_scheduler("cosine", optimizer=optimiser, num_warmup_steps=500, num_training_steps=steps)
         self.net, self.optimiser, self.loader, self.rate = self.accelerator.prepare(net, optimiser, loader, rate)

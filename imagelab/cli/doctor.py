@@ -54,6 +54,11 @@ def examine() -> list[str]:
         lines += [f"device cuda:{i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     else:
         lines.append("device: no CUDA; runs use the CPU")
+    lines.append(
+        "precision: a CPU computes in float32; a CUDA device trains networks in bfloat16 and may use TF32 "
+        "(--runtime.precision full: float32); closed forms and metrics are float32 everywhere"
+    )
+    lines.append("speed: imagelab doctor --bench measures what this device reaches, in about two minutes")
     lines.append(f"disk: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB free in this folder")
     lines.append(_cache())
     lines.append("weights of the official networks (not needed for the metrics in imagelab's own feature spaces):")

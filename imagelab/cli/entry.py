@@ -20,7 +20,8 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from pydantic import ValidationError
 
 from .._version import __version__
-from ..experiment import Experiment, explain
+from ..experiment import Experiment, Runtime, explain
+from ..generators.base import Precision
 from ..io.disk import sentence
 from ..run_folder import RunFolder
 from ..runs.distributed import LostProcess, is_worker, world_size
@@ -127,8 +128,48 @@ def report(run: Path, /, *, output: Annotated[Path | None, Parameter(alias="-o")
 
 
 @app.command(group=SET_UP, sort_key=1)
-def doctor() -> int:
-    """Print what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing."""
+def doctor(
+    *,
+    bench: bool = False,
+    json: bool = False,
+    device: str = "auto",
+    batch: int = 0,
+    threads: int = 0,
+    compile: bool | None = None,
+    graphs: bool | None = None,
+    precision: Precision | None = None,
+) -> int:
+    """Print what this machine has: versions, devices, local weights, disk. Changes nothing, downloads nothing.
+
+    Parameters
+    ----------
+    bench
+        Measure in about two minutes what the device reaches: its peak, training and sampling of the shipped recipes.
+        The options below hold for this only.
+    json
+        The measurements as one JSON object.
+    device
+        cpu, cuda or cuda:1; auto for CUDA where there is one.
+    batch
+        Images in a sampling batch on a CUDA device; 0 for 256.
+    threads
+        CPU threads; 0 for OMP_NUM_THREADS, else 1.
+    compile
+        Compile the blocks of networks.
+    graphs
+        Record training steps as CUDA graphs.
+    precision
+        Of networks on a CUDA device: mixed (bfloat16 and TF32) or full (float32).
+    """
+    how = Runtime(
+        device=device, batch=batch, threads=threads, compile=compile, graphs=graphs, precision=precision
+    )
+    if bench:
+        from .doctor_bench import bench as measured
+
+        return measured(how, json)
+    if json or how != Runtime():
+        raise UsageError("doctor: --json, --device and the other options measure something; give --bench with them")
     from .doctor import examine
 
     for line in examine():

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..experiment import Experiment, Keep, Runtime
-from ..generators.base import ProcessGroup
+from ..generators.base import Precision, ProcessGroup
 from ..io.cache import make_room
 from ..io.own_code import load_file
 from ..io.run_records import CONFIG
@@ -45,6 +45,9 @@ def resume(
     batch: int = 0,
     threads: int = 0,
     processes: int = 0,
+    compile: bool | None = None,
+    graphs: bool | None = None,
+    precision: Precision | None = None,
     keep: Keep | None = None,
     plugins: tuple[Path, ...] = (),
     allow_commands: bool = False,
@@ -63,6 +66,12 @@ def resume(
         CPU threads; 0 for the number that the run was begun with.
     processes
         How many processes the run may go on with where it was begun with another number (torchrun).
+    compile
+        Whether blocks of networks are compiled; as the run was begun if not given.
+    graphs
+        Whether a training step is recorded as a CUDA graph; as the run was begun if not given.
+    precision
+        Of networks on a CUDA device: mixed or full; as the run was begun if not given.
     keep
         Models that stay on the disk: models (all), last (of each line the newest) or none.
     plugins
@@ -73,7 +82,17 @@ def resume(
     for file in plugins:
         load_file(file)
     folder = RunFolder.open(run, remake=True)
-    how = Runtime(device=device, batch=batch, threads=threads, processes=processes, keep=keep, runs=folder.path.parent)
+    how = Runtime(
+        device=device,
+        batch=batch,
+        threads=threads,
+        processes=processes,
+        compile=compile,
+        graphs=graphs,
+        precision=precision,
+        keep=keep,
+        runs=folder.path.parent,
+    )
     return execute(reopen(folder, how, allow=allow_commands), folder)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 
@@ -30,7 +30,9 @@ __all__ = [
     "Diverged",
     "Generator",
     "Interrupted",
+    "Kernels",
     "Model",
+    "Precision",
     "ProcessGroup",
     "ProgramFailed",
     "RunContext",
@@ -127,6 +129,26 @@ class SingleProcess:
 SINGLE_PROCESS = SingleProcess()
 
 
+Precision = Literal["mixed", "full"]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How a device computes. It changes speed and rounding, and never what is computed (kernels.py).
+
+    Attributes:
+        compile: compile the repeated blocks of a network with torch.compile, in training and in sampling.
+        graphs: on a CUDA device, record the passes of a training step once as a CUDA graph and replay it.
+        precision: on a CUDA device. "mixed": networks are trained in bfloat16 where torch.autocast allows it, and other
+            float32 products of training and sampling may use TF32. "full": float32 without TF32. Weights, optimiser,
+            averages, closed forms and metrics are float32 without TF32 in both. A CPU always computes in float32.
+    """
+
+    compile: bool = False
+    graphs: bool = False
+    precision: Precision = "mixed"
+
+
 @dataclass(frozen=True)
 class RunContext:
     """Where and how the work is done; nothing here may change a result beyond the rounding of kernels.
@@ -142,6 +164,7 @@ class RunContext:
         group: the processes that share the training. More than one change the rounding of sums and the noise of the
             loss (each has its own), not the distribution of the result.
         on_line: called with what a program of somebody else writes, a line now and then, safe to print.
+        kernels: how the device computes.
     """
 
     device: str = "cpu"
@@ -151,6 +174,7 @@ class RunContext:
     checkpoint: Path | None = None
     group: ProcessGroup = SINGLE_PROCESS
     on_line: Callable[[str], None] = lambda line: None
+    kernels: Kernels = Kernels()
 
     def logged(self, log: TextIO, checkpoint: Path) -> RunContext:
         """Return this context for one training: its records are also written to a file, one JSON object per line."""

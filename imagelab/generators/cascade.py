@@ -244,6 +244,7 @@ def octave_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: 
     import torch
 
     from .cascade_net import shrink
+    from .kernels import drawn_on_host
 
     part = net.octaves[octave]
     size = min(crop // 2, part.grid)
@@ -260,8 +261,8 @@ def octave_loss(net: CascadeNet, octave: int, crop: int, mirror: bool, augment: 
         contrasts = net.contrasts(images)
         contrasts = contrasts + DOUBT * strength[1] * draw(*contrasts.shape)
         # corners of crops are multiples of 4: two halvings inside the net then group the same pixels as in whole images
-        corner = 4 * torch.randint((part.grid - size) // 4 + 1, (2,), generator=noise, device=fine.device)
-        rows, columns = (slice(start, start + size) for start in corner.tolist())
+        corner = drawn_on_host((part.grid - size) // 4 + 1, 2, noise)
+        rows, columns = (slice(4 * start, 4 * start + size) for start in corner)
         doubled = (..., *(slice(2 * along.start, 2 * along.stop) for along in (rows, columns)))
         y = part.encode(fine, coarse)[doubled].contiguous(memory_format=torch.channels_last)
         e = draw(*y.shape).contiguous(memory_format=torch.channels_last)
@@ -307,7 +308,7 @@ class CascadeModel:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; the noise of every stage depends on the seed only."""
         from .sampling import publish
 
-        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2)
+        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2, self.net)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a flow has no code to copy an image through (``reconstructs`` is False)."""

@@ -90,8 +90,11 @@ class TrainingState:
         self.net.load_state_dict(part("net."))
         self.average.load_state_dict(part("average."))
         moments: dict[int, dict[str, Tensor]] = {}
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         for key, value in part("optimiser.").items():
             index, entry = key.split(".")
+            if value.dim():  # a fused optimiser needs its moments in the memory format of the parameter
+                value = torch.empty_like(parameters[int(index)], device=value.device).copy_(value)
             moments.setdefault(int(index), {})[entry] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step = step
@@ -101,8 +104,9 @@ class TrainingState:
         decay = min(ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
-            for kept, new in zip(self.average.buffers(), self.net.buffers(), strict=True):
-                kept.copy_(new)
+            buffers = list(self.average.buffers()), list(self.net.buffers())
+            if buffers[0]:
+                torch._foreach_copy_(*buffers)
 
 
 def write_checkpoint(path: Path, state: TrainingState, mark: str, meter: LossMeter) -> None:

@@ -85,10 +85,10 @@ class SharedLoss(nn.Module):
         self.reduction = dist.all_reduce(self.sums, async_op=True)
         return value * (dist.get_world_size() * self.share), terms
 
-    def average(self) -> float:
-        """Finish the step: overwrite the buffers that it has changed by their averages; return the averaged loss."""
+    def average(self) -> Tensor:
+        """Finish the step: overwrite the buffers that it has changed by their averages; return the averaged loss, []."""
         self.reduction.wait()
         value, *means = self.sums.split([1, *(buffer.numel() for buffer in self.changed)])
         for buffer, mean in zip(self.changed, means, strict=True):
             buffer.copy_(mean.view_as(buffer))
-        return value.item()
+        return value[0]

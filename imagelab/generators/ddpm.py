@@ -343,7 +343,7 @@ class DdpmModel:
 
         config: Any = self.net.config
         side = config.sample_size * self.recipe.patch
-        return publish(self._draw, seeds, self.context, side**2)
+        return publish(self._draw, seeds, self.context, side**2, self.net)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Raise ValueError: a diffusion model has no code to copy an image through (``reconstructs`` is False)."""
@@ -361,9 +361,10 @@ class DdpmModel:
         # one CPU generator an image: the noise that an ancestral sampler adds must depend on the image's seed only
         sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         extra = {"generator": sources} if self.recipe.sampler == "ddpm" else {}
-        for time in scheduler.timesteps:
+        times = scheduler.timesteps.to(self.context.device)  # copied once: a copy in each step waits for the device
+        for time, there in zip(scheduler.timesteps, times, strict=True):
             scaled = scheduler.scale_model_input(state, time)  # Heun's state is x / sqrt(a_t), the net reads x_t
-            answer = self.net(scaled, time.to(self.context.device)).sample
+            answer = self.net(scaled, there).sample
             state = scheduler.step(answer, time, state, **extra).prev_sample
         return functional.pixel_shuffle(state, self.recipe.patch)
 

@@ -305,7 +305,7 @@ class LatentModel:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]; all noise of an image depends on its seed only."""
         from .sampling import publish
 
-        return publish(self._draw, seeds, self.context, self.nets.first.config["side"] ** 2)
+        return publish(self._draw, seeds, self.context, self.nets.first.config["side"] ** 2, self.nets)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return the first stage's copy of each image: uint8 [N,C,H,W] -> the same form."""

@@ -3,21 +3,50 @@
 A record falls after every 1/200 of a training's steps (``Plan.recorded``), never after a span of time. The meter keeps
 the records that it has sent, and the checkpoint holds them: a resumed training sends them again, so that its
 train.jsonl has the same lines as that of an undisturbed one. Only the column ``seconds`` depends on the machine.
+
+A loss is a number on the device. Reading it makes the host wait until the device has done all its work, so on a CUDA
+device the losses of many steps are read at once (:class:`UnreadLosses`): when a record is due, and before a checkpoint
+is written. A training that diverges is therefore stopped some steps later there; the message names the step, and no
+checkpoint holds what came after it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from .base import RunContext, TrainRecord
+from .base import Diverged, RunContext, TrainRecord
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .training import Plan
 
-__all__ = ["LossMeter"]
+__all__ = ["LossMeter", "UnreadLosses", "advice_after_divergence", "check_loss"]
+
+RUNAWAY = 1e4
+"""A loss beyond this counts as divergence; the losses of these generators are normally of order 1 to 100."""
+
+MOST_UNREAD = 256
+"""Steps after which the losses are read although no record is due."""
+
+
+def check_loss(loss: float, step: int, plan: Plan) -> None:
+    """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
+    if math.isfinite(loss) and abs(loss) < RUNAWAY:
+        return
+    raise Diverged(
+        f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. {advice_after_divergence(plan)}"
+    )
+
+
+def advice_after_divergence(plan: Plan) -> str:
+    """Return what to do about a training that diverged."""
+    rate = plan.learning_rate
+    return f"Lower learning_rate (now {rate:g}; try {rate / 4:g}) or raise batch (now {plan.batch})."
 
 
 @dataclass
@@ -78,3 +107,51 @@ class LossMeter:
         self.steps, self.loss, self.terms = said["steps"], said["loss"], said["terms"]
         for record in self.records:
             self.context.on_record(record)
+
+
+@dataclass
+class UnreadLosses:
+    """The losses of steps that the host has not read yet.
+
+    Attributes:
+        meter: gets each step's numbers, in order, when they are read.
+        plan: of the training.
+        each_step: read after every step, and not only when a record is due.
+        kept: of each step its number (counted from 1), the names of the loss's parts, and the numbers on the device.
+    """
+
+    meter: LossMeter
+    plan: Plan
+    each_step: bool
+    kept: list[tuple[int, tuple[str, ...], Tensor]] = field(default_factory=list)
+
+    def add(self, step: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Keep the numbers of a step, counted from 1, and read all where that is due.
+
+        Raises:
+            Diverged: for a loss that was read and is NaN or beyond ``RUNAWAY``.
+        """
+        import torch
+
+        numbers = torch.stack([part.detach().reshape(()) for part in (loss, *terms.values())])
+        self.kept.append((step, tuple(terms), numbers))
+        if self.each_step or self.plan.recorded(step) or len(self.kept) == MOST_UNREAD:
+            self.read()
+
+    def read(self) -> None:
+        """Read all losses by one copy to the host, check them, and give them to the meter.
+
+        Raises:
+            Diverged: see :meth:`add`.
+        """
+        import torch
+
+        if not self.kept:
+            return
+        numbers = iter(torch.cat([each for _, _, each in self.kept]).tolist())
+        kept, self.kept = self.kept, []
+        for step, names, _ in kept:
+            loss, *parts = (next(numbers) for _ in range(1 + len(names)))
+            check_loss(loss, step - 1, self.plan)
+            terms = {**dict(zip(names, parts, strict=True)), "learning_rate": self.plan.rate(step - 1)}
+            self.meter.add(self.plan, step, loss, terms)

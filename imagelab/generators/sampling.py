@@ -7,7 +7,7 @@ dropped. So the bytes of an image depend neither on the batch that the user has 
 
 On a GPU the batch is the user's. It changes only the rounding of sums, at most one grey level in under 0.1 % of the
 values. Where the device runs out of memory the batch is halved and the same batch is started again; no image is lost or
-drawn twice.
+drawn twice. With ``kernels.compile`` the last batch is filled up there, too, because compiled blocks know one size.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..images import to_bytes
 from .base import Diverged, RunContext
+from .kernels import blocks_compiled, first_line, is_cuda, precision_of
 
 __all__ = ["block_size", "publish", "publish_in_batches"]
 
@@ -44,22 +45,40 @@ def block_size(pixels: int) -> int:
     return max(1, min(BLOCK, PIXELS // pixels))
 
 
-def publish(make: Callable[[np.ndarray], Tensor], items: np.ndarray, context: RunContext, pixels: int) -> np.ndarray:
+def publish(
+    make: Callable[[np.ndarray], Tensor],
+    items: np.ndarray,
+    context: RunContext,
+    pixels: int,
+    net: nn.Module | None = None,
+) -> np.ndarray:
     """Return uint8 [N,C,H,W]: ``make`` applied to the items in blocks of fixed size (CPU) or in batches (GPU).
 
     Args:
         make: items [B,...] (seeds, or images) -> float [B,C,H,W] in about -1..1, on any device.
         items: [N,...].
-        context: device, and the batch for a GPU.
+        context: device, precision, and the batch for a GPU.
         pixels: of one image, height x width.
+        net: the network that ``make`` calls; its repeated blocks are compiled where the context asks for it.
 
     Raises:
         ValueError: for no items.
         Diverged: if a made value is NaN or infinite.
     """
-    if torch.device(context.device).type == "cpu":
-        return publish_in_batches(make, items, block_size(pixels), fill=True)
-    return publish_in_batches(make, items, context.batch)
+    batch, fill = (context.batch, False) if is_cuda(context.device) else (block_size(pixels), True)
+    with precision_of(context), blocks_compiled(net if isinstance(net, nn.Module) else None, context) as blocks:
+        if not blocks:
+            return publish_in_batches(make, items, batch, fill)
+        if is_cuda(context.device):  # a power of two: few sizes are compiled, and few items are drawn in vain
+            batch = min(batch, 1 << max(0, len(items) - 1).bit_length())
+        try:
+            return publish_in_batches(make, items, batch, fill=True)
+        except (Diverged, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception as error:  # compilers fail with any kind of error; one of ours comes again below
+            log.warning("torch.compile failed (%s); sampling goes on without it", first_line(error))
+    with precision_of(context):
+        return publish_in_batches(make, items, batch, fill)
 
 
 def publish_in_batches(

@@ -11,6 +11,10 @@ the first weights of a short run do not remain in the average.
 The processes of a group (``context.group``) share each batch: every rank reads its rows, with its own noise, and
 DistributedDataParallel averages the gradients, weighted by rows (data_parallel.py). So all ranks hold the same weights
 at all times. Only rank 0 decides when to stop and writes the checkpoint; every rank reads it.
+
+On a CUDA device the host waits for nothing within a step: it launches the passes (passes.py), the optimiser and the
+average, and reads the losses when a record is due (loss_meter.py). The indices of a batch are copied from page-locked
+memory, the noise source is seeded on the host, and crops are drawn there (kernels.py).
 """
 
 from __future__ import annotations
@@ -18,7 +22,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import logging
 import math
 import time
 from collections.abc import Callable, Collection
@@ -33,21 +36,25 @@ from torch.nn.parallel import DistributedDataParallel
 from ..images import to_signed
 from ..io.large_arrays import blocks_of
 from ..seeds import rng_at, seed_at
-from .base import FIT_BLOCK, Diverged, Interrupted, Model, RunContext
+from .base import FIT_BLOCK, Diverged, Interrupted, Kernels, Model, RunContext
 from .checkpoint import TrainingState, digest_of, part_reached, read_checkpoint, write_checkpoint
 from .data_parallel import SharedLoss, own_part
-from .loss_meter import LossMeter
+from .kernels import (
+    blocks_compiled,
+    in_channels_last,
+    is_cuda,
+    precision_of,
+    reads_each_step,
+    trains_in_bfloat16,
+)
+from .loss_meter import LossMeter, UnreadLosses, advice_after_divergence, check_loss
+from .passes import GradientPasses, Passes, passes_of
 from .training_images import TrainingImages
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["LossMeter", "Plan", "Whole", "fingerprint", "part_reached", "train", "warm_start"]
-
-log = logging.getLogger(__name__)
-
-RUNAWAY = 1e4
-"""A loss beyond this counts as divergence; the losses of these generators are normally of order 1 to 100."""
+__all__ = ["LossMeter", "Plan", "Whole", "check_loss", "fingerprint", "part_reached", "train", "warm_start"]
 
 RECORDS = 200
 """TrainRecords of a long training, but for its beginning. Their places depend on its length, never on the machine."""
@@ -121,12 +128,13 @@ def fingerprint(recipe: str, images: np.ndarray, seed: int, context: RunContext 
         recipe: the recipe as JSON.
         images: the training set.
         seed: of weights, order and noise.
-        context: its kind of device and its number of processes are part of the fingerprint, as are torch's version and
-            number of threads: a training that was begun otherwise is not continued, because it would end with bytes
-            that neither setting gives. None for one process on the CPU.
+        context: its kind of device, its number of processes and its kernels are part of the fingerprint, as are torch's
+            version and number of threads: a training that was begun otherwise is not continued, because it would end
+            with bytes that neither setting gives. None for one process on the CPU.
     """
     context = context or RunContext()
     kind = f"{torch.device(context.device).type}|{context.group.size}|{torch.get_num_threads()}"
+    kind += "" if context.kernels == Kernels() else f"|{context.kernels}"
     digest = hashlib.sha256(f"{recipe}|{seed}|{images.shape}|{torch.__version__}|{kind}|".encode())
     for _, block in blocks_of(images, FIT_BLOCK):
         digest.update(np.ascontiguousarray(block).data)
@@ -189,19 +197,6 @@ def _rows(seed: int, count: int, plan: Plan, step: int) -> np.ndarray:
     return batch_rows(seed, count, step * plan.batch, size)
 
 
-def check_loss(loss: float, step: int, plan: Plan) -> None:
-    """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
-    if math.isfinite(loss) and abs(loss) < RUNAWAY:
-        return
-    raise Diverged(f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. {lower(plan)}")
-
-
-def lower(plan: Plan) -> str:
-    """Return what to do about a training that diverged."""
-    rate = plan.learning_rate
-    return f"Lower learning_rate (now {rate:g}; try {rate / 4:g}) or raise batch (now {plan.batch})."
-
-
 def train(
     net: nn.Module,
     loss: Loss,
@@ -233,83 +228,124 @@ def train(
     """
     data, group = TrainingImages(images, context.device), context.group
     net.to(torch.device(context.device)).train()
+    in_channels_last(net, context.device)
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     beside, meter = (None, LossMeter(context, plan.images_seen)) if whole is None else (whole.net, whole.meter)
     state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
-    saved, accelerator = time.monotonic(), _accelerator(context.device)
-    shared = SharedLoss(net, loss) if group.size > 1 else None
-    parallel = shared and DistributedDataParallel(shared, gradient_as_bucket_view=True, static_graph=True)
-    noise, writes = torch.Generator(context.device), context.checkpoint if group.rank == 0 else None
-    if writes is not None and whole is not None and state.step == 0:  # keeps what was trained before this part
-        write_checkpoint(writes, state, mark, meter)
-    while state.step < plan.steps:
-        if group.broadcast_flag(context.should_stop()):
-            if writes is not None:
-                write_checkpoint(writes, state, mark, meter)
-            raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
-        mine, share = own_part(_rows(seed, len(images), plan, state.step), group)
-        noise.manual_seed(seed_at(seed, "noise", line=group.rank, row=state.step))
-        batch = data.read(mine, lambda: own_part(_rows(seed, len(images), plan, state.step + 1), group)[0])
-        if batch.dtype == torch.uint8:
-            batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
-        if shared is not None:
-            shared.share = share
-        meter.add(plan, state.step + 1, *take_step(accelerator, state, plan, parallel or loss, batch, noise, shared))
-        if writes is not None and time.monotonic() - saved > plan.checkpoint_seconds:
-            write_checkpoint(writes, state, mark, meter)
-            saved = time.monotonic()
-    if writes is not None:
-        if whole is None:
-            writes.unlink(missing_ok=True)
-        else:
-            write_checkpoint(writes, state, mark, meter)
-    if not all(bool(tensor.isfinite().all()) for tensor in state.average.parameters()):
-        raise Diverged(f"training diverged at its last steps: a weight is NaN or infinite. {lower(plan)}")
+    loop = _Loop(state, plan, data, len(images), seed, context, mark, meter)
+    if whole is not None and state.step == 0:  # keeps what was trained before this part
+        loop.save()
+    with precision_of(context, benchmark=True), blocks_compiled(net, context) as blocks:
+        loop.run(loss, blocks)
+    if context.checkpoint is not None and group.rank == 0 and whole is None:
+        context.checkpoint.unlink(missing_ok=True)
+    finite = [tensor.isfinite().all() for tensor in state.average.parameters()]
+    if finite and not bool(torch.stack(finite).all()):
+        raise Diverged(
+            f"training diverged at its last steps: a weight is NaN or infinite. {advice_after_divergence(plan)}"
+        )
+    if whole is not None:
+        loop.save()
+    for trained in (net, state.average):
+        in_channels_last(trained, context.device, back=True)
     return state.average.eval()
 
 
-def take_step(
-    accelerator: Accelerator,
-    state: TrainingState,
-    plan: Plan,
-    loss: Loss,
-    batch: Tensor,
-    noise: torch.Generator,
-    shared: SharedLoss | None = None,
-) -> tuple[float, dict[str, float]]:
-    """Do one step of Adam on a batch; return the loss, and its parts with the gradient's norm and the learning rate.
+@dataclass
+class _Loop:
+    """The steps of one training, from where its state is.
 
-    With several processes ``loss`` is the DistributedDataParallel of ``shared``.
+    Attributes:
+        state: nets, optimiser, steps done.
+        plan: length, batch, rates.
+        data: the training set, of ``count`` images.
+        count: see ``data``.
+        seed: of batch order and noise.
+        context: device, callbacks, checkpoint file, process group.
+        mark: fingerprint, for checkpoints.
+        meter: gets the losses.
     """
-    with accelerator.autocast():
-        value, terms = loss(batch, noise)
-    accelerator.backward(value)
-    average = value.item() if shared is None else shared.average()  # if one rank diverges, all raise in the same step
-    check_loss(average, state.step, plan)
-    norm = accelerator.clip_grad_norm_(state.net.parameters(), plan.clip)
+
+    state: TrainingState
+    plan: Plan
+    data: TrainingImages
+    count: int
+    seed: int
+    context: RunContext
+    mark: str
+    meter: LossMeter
+
+    def run(self, loss: Loss, blocks: list[nn.Module]) -> None:
+        """Take the steps that are left; the errors are those of :func:`train`."""
+        state, plan, context, group = self.state, self.plan, self.context, self.context.group
+        unread = UnreadLosses(self.meter, plan, each_step=reads_each_step(context.device))
+        shared = SharedLoss(state.net, loss) if group.size > 1 else None
+        parallel = shared and DistributedDataParallel(shared, gradient_as_bucket_view=True, static_graph=True)
+        accelerator = _accelerator(context.device, trains_in_bfloat16(context))
+        noise, saved = torch.Generator(context.device), time.monotonic()
+        plain = Passes(accelerator, state.net, plan.clip, parallel or loss, noise, shared)
+        passes = passes_of(plain, blocks, context)
+        while state.step < plan.steps:
+            if group.broadcast_flag(context.should_stop()):
+                unread.read()
+                self.save()
+                raise Interrupted(f"stopped after {state.step} of {plan.steps} steps")
+            batch, share = self._batch()
+            noise.manual_seed(seed_at(self.seed, "noise", line=group.rank, row=state.step))
+            if shared is not None:
+                shared.share = share
+            loss_and_terms = take_step(state, plan, passes, batch)
+            unread.add(state.step, *loss_and_terms)
+            if context.checkpoint is not None and time.monotonic() - saved > plan.checkpoint_seconds:
+                if group.size == 1:  # of several processes this one alone looks at the clock; it waits for a record
+                    unread.read()
+                if not unread.kept:
+                    self.save()
+                    saved = time.monotonic()
+        state.net.zero_grad(set_to_none=True)
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one; all losses so far must have been read."""
+        if self.context.checkpoint is not None and self.context.group.rank == 0:
+            write_checkpoint(self.context.checkpoint, self.state, self.mark, self.meter)
+
+    def _batch(self) -> tuple[Tensor, float]:
+        """Return the part of this step's batch that this process reads, and its share of the batch."""
+        group, step = self.context.group, self.state.step
+        mine, share = own_part(_rows(self.seed, self.count, self.plan, step), group)
+        batch = self.data.read(mine, lambda: own_part(_rows(self.seed, self.count, self.plan, step + 1), group)[0])
+        if batch.dtype == torch.uint8:
+            batch = to_signed(batch).contiguous(memory_format=torch.channels_last)
+        return batch, share
+
+
+def take_step(
+    state: TrainingState, plan: Plan, passes: GradientPasses, batch: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Do one step of Adam on a batch; return the loss, and its parts with the norm of the gradient, on the device."""
+    value, terms = passes(batch)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)
     state.optimiser.step()
-    state.optimiser.zero_grad(set_to_none=True)
+    if not passes.owns_gradients:
+        state.optimiser.zero_grad(set_to_none=True)
     state.step += 1
     state.update_average(plan.ema)
-    parts = {name: float(part) for name, part in terms.items()}
-    return average, {**parts, "gradient": float(norm or 0.0), "learning_rate": plan.rate(state.step - 1)}
+    return value, terms
 
 
 def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     return torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def _accelerator(device: str) -> Accelerator:
-    """Return the Accelerator (precision and gradient clipping) of one training: bf16 on a GPU, float32 on a CPU."""
+def _accelerator(device: str, bfloat16: bool = False) -> Accelerator:
+    """Return the Accelerator (precision and gradient clipping) of one training."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    on_cpu = torch.device(device).type == "cpu"
-    if not on_cpu:
+    if is_cuda(device):
         torch.cuda.set_device(device)
     AcceleratorState._reset_state(reset_partial_state=True)  # else all later trainings keep the first one's precision
-    return Accelerator(cpu=on_cpu, mixed_precision="no" if on_cpu else "bf16")
+    return Accelerator(cpu=not is_cuda(device), mixed_precision="bf16" if bfloat16 else "no")

@@ -218,6 +218,7 @@ def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
     import torch
     from torch.nn import functional
 
+    from .kernels import drawn_on_host
     from .vae_net import FOLD
 
     size = min(crop // FOLD, net.grid)
@@ -226,7 +227,7 @@ def detail_loss(net: VaeNet, crop: int, beta: float) -> Any:
         def draw(like: Tensor) -> Tensor:
             return torch.randn(like.shape, generator=noise, device=like.device)
 
-        top, left = torch.randint(net.grid - size + 1, (2,), generator=noise, device=images.device).tolist()
+        top, left = drawn_on_host(net.grid - size + 1, 2, noise)
         window = (..., slice(top, top + size), slice(left, left + size))
         with torch.no_grad():
             z = net.encode_upper(images)
@@ -283,14 +284,14 @@ class VaeModel:
         """Return one image a seed: uint64 [N] -> uint8 [N,C,H,W]."""
         from .sampling import publish
 
-        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2)
+        return publish(self._draw, seeds, self.context, self.net.config["side"] ** 2, self.net)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return D(posterior means of z and c) for each image: uint8 [N,C,H,W] -> the same form."""
         from .sampling import publish
 
         self.recipe._check(images)
-        return publish(self._copy, images, self.context, self.net.config["side"] ** 2)
+        return publish(self._copy, images, self.context, self.net.config["side"] ** 2, self.net)
 
     def codes(self, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the codes drawn for each seed: z [N,latent] and c [N,details,side / 4,side / 4]."""

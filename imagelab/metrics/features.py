@@ -226,11 +226,12 @@ def restandardised(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def batches(images: np.ndarray, device: str, size: int = BATCH) -> Iterator[Tensor]:
-    """Yield the images as uint8 tensors [B,C,H,W] on the device."""
+    """Yield the images as uint8 tensors [B,C,H,W] on the device. On a CUDA device the copy is only begun."""
     import torch
 
     for _, block in blocks_of(images, size):
-        yield torch.from_numpy(np.array(block)).to(device)
+        batch = torch.from_numpy(np.array(block))
+        yield batch.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else batch.to(device)
 
 
 @contextmanager
@@ -261,11 +262,20 @@ def _extract(images: np.ndarray, space: Space, device: str) -> np.ndarray:
 
 
 def _batches_of(images: np.ndarray, space: Space, device: str) -> Iterator[np.ndarray]:
-    """Yield the features of the images batch by batch, float32 [B,D]."""
+    """Yield the features of the images batch by batch, float32 [B,D].
+
+    The host reads those of a batch when the next batch has been launched, so that the device never waits for it.
+    """
     with full_precision():
         extractor = space.extractor(device)
+        launched: Tensor | None = None
         for batch in batches(images, device):
-            yield extractor(batch).float().cpu().numpy()
+            found = extractor(batch).float()
+            if launched is not None:
+                yield launched.cpu().numpy()
+            launched = found
+        if launched is not None:
+            yield launched.cpu().numpy()
 
 
 def _cache_name(image_set: ImageSet, space: Space, kind: str) -> str:

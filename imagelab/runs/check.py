@@ -25,7 +25,7 @@ from .waiting import WAITING
 
 __all__ = ["RunCheck", "check_run", "made_otherwise"]
 
-COMPARED = ("device", "batch", "threads", "processes", "flags", "imagelab", "torch")
+COMPARED = ("device", "batch", "threads", "processes", "flags", "kernels", "imagelab", "torch")
 """Entries of ``Manifest.made_with`` that should be the same for every shard of a run."""
 
 
@@ -98,8 +98,8 @@ def made_otherwise(made_with: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for key in COMPARED:
         groups: dict[str, list[str]] = {}
         for name, settings in made_with.items():
-            if key in settings:
-                groups.setdefault(quoted(settings[key], 200), []).append(name)
+            if key in settings or (key == "kernels" and settings):  # recorded where they are not the defaults
+                groups.setdefault(quoted(settings.get(key, "the defaults"), 200), []).append(name)
         if len(groups) > 1:
             parts = "; ".join(f"{value} for {_listed(names)}" for value, names in groups.items())
             sentences.append(f"{key}: {parts}. Sums may be rounded differently.")

@@ -125,13 +125,13 @@ class TorchProcessGroup:
         Args:
             work: a picklable function of the rank's context. If it raises Interrupted or Diverged, it must do so on all
                 ranks.
-            context: of rank 0. The others get its batch and checkpoint.
+            context: of rank 0. The others get its batch, checkpoint and kernels.
             own: further arguments on rank 0.
         """
         import torch
 
         checkpoint = context.checkpoint and context.checkpoint.absolute()
-        self.broadcast_object((work, context.batch, checkpoint, torch.get_num_threads()))
+        self.broadcast_object((work, context.batch, checkpoint, torch.get_num_threads(), context.kernels))
         self.idle = False
         try:
             made = work(context, *own)
@@ -142,12 +142,12 @@ class TorchProcessGroup:
         return made
 
     def serve(self, device: str) -> int:
-        """Call what rank 0 calls, with as many threads, until it sends None; return 0."""
+        """Call what rank 0 calls, with as many threads and the same kernels, until it sends None; return 0."""
         while (task := self.broadcast_object(None)) is not None:
-            work, batch, checkpoint, threads = task
+            work, batch, checkpoint, threads, kernels = task
             with limited(threads):
                 try:
-                    work(RunContext(device, batch, checkpoint=checkpoint, group=self))
+                    work(RunContext(device, batch, checkpoint=checkpoint, group=self, kernels=kernels))
                 except (Interrupted, Diverged) as stopped:  # rank 0 stops in the same way and reports it
                     logging.getLogger(__name__).info("rank %d: %s", self.rank, stopped)
         return 0

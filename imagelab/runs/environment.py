@@ -20,6 +20,7 @@ from typing import Any
 from .._version import __version__
 from ..experiment import Experiment
 from ..generators import RunContext
+from ..generators.base import Kernels
 from ..io.own_code import OwnCode, member_of
 from ..metrics import Metric
 from ..run_folder import RunFolder
@@ -79,6 +80,7 @@ def session_record(context: RunContext) -> dict[str, Any]:
         "processes": context.group.size,
         "threads": threads_record(),
         "flags": kernel_flags(),
+        **_kernels_record(context),
     }
 
 
@@ -87,7 +89,8 @@ def made_with(context: RunContext) -> dict[str, Any]:
 
     Returns:
         "device": the kind of device and its name. "batch": images in a sampling batch. "threads": of torch.
-        "processes": that shared the work. "flags": torch's settings for kernels. "imagelab", "torch": versions.
+        "processes": that shared the work. "flags": torch's settings for kernels. "kernels": ours, where they are not
+        the defaults. "imagelab", "torch": versions.
     """
     import torch
 
@@ -97,6 +100,7 @@ def made_with(context: RunContext) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": context.group.size,
         "flags": kernel_flags(),
+        **_kernels_record(context),
         "imagelab": __version__,
         "torch": torch.__version__,
     }
@@ -115,6 +119,11 @@ def kernel_flags() -> dict[str, Any]:
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
     }
+
+
+def _kernels_record(context: RunContext) -> dict[str, Any]:
+    """Return how the device was told to compute; nothing where that is the default, as in older runs."""
+    return {} if context.kernels == Kernels() else {"kernels": asdict(context.kernels)}
 
 
 def _own(code: OwnCode) -> dict[str, Any]:

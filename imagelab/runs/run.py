@@ -136,6 +136,7 @@ def steps(
             should_stop=should_stop,
             group=group,
             on_line=lambda line: on_event(Phase(quoted(line, 60))),
+            kernels=settings.kernels,
         )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
         side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))

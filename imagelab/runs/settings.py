@@ -1,6 +1,6 @@
 """The settings that may change the rounding of a result: a run keeps those that it was begun with.
 
-Device, sampling batch, threads and processes are no part of the question that an experiment asks, and no part of its
+Device, sampling batch, threads, processes and kernels are no part of the question that an experiment asks, and no part of its
 signature. But a sum in another order is rounded differently, and a training carries the difference on. So a run records
 them in provenance.json, goes on with them when it is resumed, and says so where it is told to go on with others. Each
 shard's manifest records with which settings it was made.
@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from ..experiment import Keep, Runtime
+from ..generators.base import Kernels, Precision
 from ..io.untrusted import quoted, shown
 from .device import choose_device
 from .threads import choose_threads, default_threads
 
-__all__ = ["DEFAULT_BATCH", "Settings", "begun_device", "choose_settings", "resume_command"]
+__all__ = ["DEFAULT_BATCH", "Settings", "begun_device", "choose_settings", "recorded_kernels", "resume_command"]
 
 DEFAULT_BATCH = 256
 """Images in a sampling batch of a new run that asks for no number."""
@@ -37,6 +38,7 @@ class Settings:
         batch: images in a sampling batch.
         threads: torch's threads on the CPU.
         keep: which models stay on the disk.
+        kernels: how the device computes.
         notes: what the user should know: settings that differ from those that the run was begun with.
         recorded: what provenance.json says of ``keep``, if the user gave it.
     """
@@ -45,6 +47,7 @@ class Settings:
     batch: int
     threads: int
     keep: Keep = "models"
+    kernels: Kernels = Kernels()
     notes: tuple[str, ...] = ()
     recorded: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -82,10 +85,15 @@ def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: in
         notes.append(f"This run was begun with {begun_with} processes and goes on with {processes}. {_ROUNDING}")
     choice = choose_threads(asked.threads, provenance, default_threads())
     notes += [choice.note] * bool(choice.note)
+    begun = recorded_kernels(provenance)
+    kernels = _kernels(asked, begun, device)
+    if begun_on and kernels != begun:
+        notes.append(f"This run was begun with {_words(begun)} and goes on with {_words(kernels)}, as asked. {_ROUNDING}")
     keep, recorded = asked.keep or _keep(provenance), {} if asked.keep is None else {"keep": asked.keep}
     if keep != "models":
         notes.append(f"Models that are not needed any more are removed (--keep {keep}). Images and numbers stay.")
-    return Settings(device, asked.batch or batch or DEFAULT_BATCH, choice.threads, keep, tuple(notes), recorded)
+    batch = asked.batch or batch or DEFAULT_BATCH
+    return Settings(device, batch, choice.threads, keep, kernels, tuple(notes), recorded)
 
 
 def begun_device(provenance: Mapping[str, Any]) -> str:
@@ -95,6 +103,28 @@ def begun_device(provenance: Mapping[str, Any]) -> str:
         if isinstance(device, str) and device:
             return quoted(device.partition(" ")[0].partition(":")[0], 20)
     return ""
+
+
+def recorded_kernels(provenance: Mapping[str, Any]) -> Kernels:
+    """Return how the device of a run, or of its stem, was told to compute; the defaults where nothing is recorded."""
+    for session in (provenance, provenance.get("branched_from")):
+        told = session.get("kernels") if isinstance(session, Mapping) else None
+        if isinstance(told, Mapping):
+            precision = next((each for each in get_args(Precision) if each == told.get("precision")), "mixed")
+            return Kernels(told.get("compile") is True, told.get("graphs") is True, precision)
+    return Kernels()
+
+
+def _kernels(asked: Runtime, begun: Kernels, device: str) -> Kernels:
+    """Return how the device computes; of what only a CUDA device can do, a CPU keeps the defaults."""
+    wanted = {name: value for name in asdict(begun) if (value := getattr(asked, name)) is not None}
+    kernels = replace(begun, **wanted)
+    return kernels if device.startswith("cuda") else Kernels(compile=kernels.compile)
+
+
+def _words(kernels: Kernels) -> str:
+    """Return kernels as they are given on the command line."""
+    return ", ".join(f"{name} {str(value).lower()}" for name, value in asdict(kernels).items())
 
 
 def resume_command(run: Path, processes: int = 1) -> str:

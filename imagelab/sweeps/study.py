@@ -165,8 +165,13 @@ class Study:
         """Return the words of ``imagelab`` that run a point, with paths that hold in any folder."""
         runs, config = self.runs.resolve(), self.config_of(point).resolve()
         how = ["--runtime.threads", str(threads), "--runtime.workers", str(workers), "--runtime.device", device]
-        keep = point.experiment.runtime.keep
-        return ["run", str(config), "--runtime.runs", str(runs), *how, *(["--keep", keep] if keep else [])]
+        runtime = point.experiment.runtime
+        for name in ("compile", "graphs"):
+            if (asked := getattr(runtime, name)) is not None:
+                how.append(f"--runtime.{'' if asked else 'no-'}{name}")
+        how += ["--runtime.precision", runtime.precision] if runtime.precision else []
+        how += ["--keep", runtime.keep] if runtime.keep else []
+        return ["run", str(config), "--runtime.runs", str(runs), *how]
 
     def write(self) -> None:
         """Write study.json and the settings of every point; what is there already is the same."""

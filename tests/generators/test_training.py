@@ -26,6 +26,7 @@ from imagelab.generators.training import (
     LossMeter,
     Plan,
     TrainingState,
+    Passes,
     _accelerator,
     _adam,
     batch_rows,
@@ -336,7 +337,7 @@ def step_by_step(plan: Plan, gradients: list[float]) -> tuple[list[float], list[
         def loss(images: torch.Tensor, noise: torch.Generator, g: float = gradient) -> Any:
             return g * net.at, {}
 
-        take_step(_accelerator("cpu"), state, plan, loss, torch.zeros(1), torch.Generator())
+        take_step(state, plan, Passes(_accelerator("cpu"), net, plan.clip, loss, torch.Generator()), torch.zeros(1))
         weights.append(float(net.at.detach()))
         averages.append(float(state.average.get_parameter("at")))
     return weights, averages

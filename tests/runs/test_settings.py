@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imagelab import Cascade, Experiment, Gaussian, Mix, Runtime, Textures, Vae, run
 from imagelab.cli import main
-from imagelab.generators import Interrupted
+from imagelab.cli.overrides import parse
+from imagelab.generators import Interrupted, RunContext
+from imagelab.generators.base import Kernels
+from imagelab.generators.training import fingerprint
 from imagelab.io.manifest import Manifest
 from imagelab.report import write_report
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import branch, branched
+from imagelab.runs.check import made_otherwise
+from imagelab.runs.environment import made_with, session_record
 from imagelab.runs.run import Note
 from imagelab.runs.settings import DEFAULT_BATCH, begun_device, choose_settings, resume_command
 
@@ -159,3 +165,50 @@ def test_notes_reach_whoever_runs_the_experiment(tmp_path: Path):
 def test_a_page_of_a_run_that_was_made_alike_says_nothing(tmp_path: Path):
     folder = run(tiny(tmp_path, NETS["gaussian"]))
     assert "were made alike" not in write_report(folder.path).read_text("utf-8")
+
+
+# -- kernels: compiled blocks, graphs, precision
+
+
+def test_kernels_are_no_part_of_the_question_and_of_no_older_record(tmp_path: Path):
+    plain, fast = (tiny(tmp_path, NETS["vae"], **how) for how in ({}, {"compile": True, "precision": "full"}))
+    assert plain.signature == fast.signature and plain.question() == fast.question()
+    default, compiled = RunContext(), RunContext(kernels=Kernels(compile=True))
+    assert "kernels" not in session_record(default) and "kernels" not in made_with(default)
+    assert session_record(compiled)["kernels"] == made_with(compiled)["kernels"]
+    (said,) = made_otherwise({"gen-000": made_with(default), "gen-001": made_with(compiled)})
+    assert said.startswith("kernels: the defaults for gen-000; {'compile': True")
+
+
+def test_a_training_is_not_continued_with_other_kernels():
+    images = np.zeros((2, 1, 4, 4), np.uint8)
+    marks = {fingerprint("{}", images, 0, RunContext(kernels=each)) for each in (Kernels(), Kernels(compile=True))}
+    assert len(marks) == 2
+
+
+def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(tmp_path: Path):
+    begun = {**BEGUN, "kernels": {"compile": True, "graphs": False, "precision": "mixed"}}
+    kept = choose_settings(Runtime(), begun, 1, tmp_path)
+    assert kept.kernels == Kernels(compile=True) and kept.notes == ()
+    other = choose_settings(Runtime(compile=False), begun, 1, tmp_path)
+    assert other.kernels == Kernels()
+    (note,) = other.notes
+    assert "begun with compile true, graphs false, precision mixed and goes on with compile false" in note
+    assert choose_settings(Runtime(), {"branched_from": begun}, 1, tmp_path).kernels == kept.kernels
+
+
+def test_a_cpu_takes_of_the_kernels_what_it_can_do(tmp_path: Path):
+    asked = Runtime(device="cpu", compile=True, graphs=True, precision="full")
+    assert choose_settings(asked, {}, 1, tmp_path).kernels == Kernels(compile=True)
+
+
+@pytest.mark.parametrize("told", ["fast", ["compile"], {"compile": "yes", "graphs": 1, "precision": "\x1b[2J"}])
+def test_kernels_of_a_record_that_somebody_wrote_are_not_believed(tmp_path: Path, told: object):
+    settings = choose_settings(Runtime(), {**BEGUN, "kernels": told}, 1, tmp_path)
+    assert settings.kernels == Kernels() and settings.notes == ()
+
+
+def test_kernels_are_given_on_the_command_line_as_studies_give_them():
+    words = ["--runtime.compile", "--runtime.no-graphs", "--runtime.precision", "full"]
+    runtime = parse(Experiment(), words, "imagelab run x").runtime
+    assert (runtime.compile, runtime.graphs, runtime.precision) == (True, False, "full")
