@@ -44,8 +44,9 @@ from rival_loops import DiffusersLoop
 from imagelab.generators import Ddpm, LatentDiffusion, RunContext, Vae
 from imagelab.generators.base import Kernels
 from imagelab.generators.ddpm import RECIPES
+from imagelab.generators.training import train
 from imagelab.runs.throughput import bench_subject, measured_peak, operations_of, sampling_spans, training_spans
-from imagelab.seeds import rng_at
+from imagelab.seeds import image_seeds, rng_at
 
 THEIRS = "diffusers' loop, UNet2DModel"
 PIPELINE = "diffusers' DDIMPipeline, UNet2DModel"
@@ -81,8 +82,9 @@ class Sizes:
     batch: int
 
 
+AS_THE_EXAMPLE = {"prediction": "epsilon", "schedule": "linear", "sampler": "ddim", "steps": 50}
 FULL = Sizes(
-    RECIPES["gpu-64"].model_copy(update={"prediction": "epsilon", "schedule": "linear", "sampler": "ddim", "steps": 50}),
+    RECIPES["gpu-64"].model_copy(update=AS_THE_EXAMPLE),
     LatentDiffusion(),
     Vae(),
     64,
@@ -105,7 +107,7 @@ QUICK = Sizes(
     16,
     0.01,
     2,
-    8,
+    64,
 )
 
 
@@ -138,8 +140,6 @@ def our_training(name: str, recipe: Any, sizes: Sizes, context: RunContext) -> R
     """Return our training of a recipe's last part."""
     subject = bench_subject(recipe, sizes.side, context)
     plain = replace(context, kernels=PLAIN)
-    from imagelab.generators.training import train
-
     plan = replace(subject.plan, images_seen=2, batch=2)
     operations = operations_of(lambda: train(subject.part, subject.loss, subject.data, plan, 0, plain, "")) / 2
     return Racer(name, operations, lambda: training_spans(subject, context, sizes.seconds, 1)[0])
@@ -149,7 +149,8 @@ def rivals_sampling(sizes: Sizes, device: str) -> Racer:
     """Return diffusers' DDIM pipeline, in float32 as ours."""
     from diffusers import DDIMPipeline, DDIMScheduler
 
-    net: Any = sizes.ddpm.blank(np.zeros((1, 3, sizes.side, sizes.side), np.uint8), 0).to(device).eval()
+    net: Any = sizes.ddpm.blank(np.zeros((1, 3, sizes.side, sizes.side), np.uint8), 0)
+    net.to(device).eval()
     pipeline: Any = DDIMPipeline(net, DDIMScheduler(num_train_timesteps=sizes.ddpm.noise_steps))
     pipeline.set_progress_bar_config(disable=True)
 
@@ -175,8 +176,6 @@ def our_sampling(name: str, recipe: Any, sizes: Sizes, context: RunContext) -> R
         if isinstance(net, torch.nn.Module):
             net.eval().requires_grad_(False)
     count = 64 if context.device == "cpu" else 8
-    from imagelab.seeds import image_seeds
-
     seeds = image_seeds(0, "bench", 0, 0, range(count))
     plain: Any = replace(model, context=replace(context, kernels=PLAIN))  # pyright: ignore[reportArgumentType]
     operations = operations_of(lambda: plain.sample(seeds)) / count
@@ -236,7 +235,7 @@ def trainings(sizes: Sizes, context: RunContext) -> list[Racer]:
     """Return the contenders in training, diffusers' loop first."""
     quick = replace(context, kernels=FAST)
     compiled, graphed = (replace(context, kernels=each) for each in (Kernels(compile=True), Kernels(graphs=True)))
-    wanted = [("our loop, the same net", sizes.ddpm, context)]
+    wanted: list[tuple[str, Any, RunContext]] = [("our loop, the same net", sizes.ddpm, context)]
     if context.device != "cpu":
         wanted += [
             ("our loop, the same net, compiled", sizes.ddpm, compiled),
@@ -254,7 +253,7 @@ def trainings(sizes: Sizes, context: RunContext) -> list[Racer]:
 
 def samplings(sizes: Sizes, context: RunContext) -> list[Racer]:
     """Return the contenders in sampling, diffusers' pipeline first."""
-    wanted = [("our sampling, the same net", sizes.ddpm, context)]
+    wanted: list[tuple[str, Any, RunContext]] = [("our sampling, the same net", sizes.ddpm, context)]
     if context.device != "cpu":
         wanted.append(
             ("our sampling, the same net, compiled", sizes.ddpm, replace(context, kernels=Kernels(compile=True)))

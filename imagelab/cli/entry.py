@@ -161,9 +161,7 @@ def doctor(
     precision
         Of networks on a CUDA device: mixed (bfloat16 and TF32) or full (float32).
     """
-    how = Runtime(
-        device=device, batch=batch, threads=threads, compile=compile, graphs=graphs, precision=precision
-    )
+    how = Runtime(device=device, batch=batch, threads=threads, compile=compile, graphs=graphs, precision=precision)
     if bench:
         from .doctor_bench import bench as measured
 

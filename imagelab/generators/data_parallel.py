@@ -86,7 +86,7 @@ class SharedLoss(nn.Module):
         return value * (dist.get_world_size() * self.share), terms
 
     def average(self) -> Tensor:
-        """Finish the step: overwrite the buffers that it has changed by their averages; return the averaged loss, []."""
+        """Finish the step: overwrite the buffers that it has changed by their averages; return the averaged loss."""
         self.reduction.wait()
         value, *means = self.sums.split([1, *(buffer.numel() for buffer in self.changed)])
         for buffer, mean in zip(self.changed, means, strict=True):

@@ -111,14 +111,15 @@ def in_channels_last(net: nn.Module, device: str | torch.device, back: bool = Fa
 
 
 def repeated_blocks(net: nn.Module) -> list[nn.Module]:
-    """Return the outermost blocks of a network that occur more than once: modules of one class that torch lacks.
+    """Return the outermost blocks of a network that occur more than once: layers together, of a class that torch lacks.
 
     Example:
         >>> from imagelab.generators.cascade_net import CoarseNet
         >>> [type(block).__name__ for block in repeated_blocks(CoarseNet(8, 4, 16, 3))]
         ['DenseBlock', 'DenseBlock', 'DenseBlock']
     """
-    counts = Counter(type(module) for module in net.modules() if not type(module).__module__.startswith("torch.nn."))
+    blocks = [module for module in net.modules() if not type(module).__module__.startswith("torch.nn.")]
+    counts = Counter(type(block) for block in blocks if next(block.children(), None) is not None)
     found: list[nn.Module] = []
 
     def search(module: nn.Module) -> None:
@@ -194,6 +195,12 @@ def no_host_draws() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the kind and the first line of an error, for a sentence of the log, at most 200 letters."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
+    """Return the kind and the first line of an error, for a sentence of the log, at most 200 letters.
+
+    Example:
+        >>> first_line(RuntimeError("the backend raised:" + chr(10) + "OSError: no compiler" + chr(10) + "its trace"))
+        'RuntimeError: the backend raised: OSError: no compiler'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {said}"[:200]

@@ -1,8 +1,8 @@
-"""The passes of one training step: forward, backward, and the clipping of the gradient. The host reads no number here.
+"""The passes of a training step: forward, backward, and the clipping of the gradient. The host reads no number of it.
 
-Three forms give the same gradients: step by step; with compiled blocks (kernels.py); and recorded as a CUDA graph, which
-is replayed for each batch with one call of the host (step_graph.py). A form that fails is left before the first weight
-is changed, and the log says why.
+Three forms give the same gradients: operation by operation; with compiled blocks (kernels.py); and recorded as a CUDA
+graph, which is replayed for each batch with one call of the host (step_graph.py). A form that fails is left before the
+first weight is changed, and the log says why.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class Passes:
             self.accelerator.backward(value)
         except torch.cuda.OutOfMemoryError as error:
             raise ValueError(
-                f"a training step with a batch of {len(batch)} does not fit into the memory of the device. The batch is "
-                "part of the recipe and is not changed without being asked: give a smaller one, such as --generator."
-                f"batch {max(1, len(batch) // 2)}. `imagelab doctor --bench` estimates what fits."
+                f"a training step with a batch of {len(batch)} does not fit into the memory of the device. The batch "
+                f"is part of the recipe: give a smaller one, such as --generator.batch {max(1, len(batch) // 2)}. "
+                "`imagelab doctor --bench` estimates what fits."
             ) from error
         average = value.detach() if self.shared is None else self.shared.average()
         norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.clip)

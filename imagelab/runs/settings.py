@@ -1,9 +1,9 @@
 """The settings that may change the rounding of a result: a run keeps those that it was begun with.
 
-Device, sampling batch, threads, processes and kernels are no part of the question that an experiment asks, and no part of its
-signature. But a sum in another order is rounded differently, and a training carries the difference on. So a run records
-them in provenance.json, goes on with them when it is resumed, and says so where it is told to go on with others. Each
-shard's manifest records with which settings it was made.
+Device, sampling batch, threads, processes and kernels are no part of the question that an experiment asks, and no part
+of its signature. But a sum in another order is rounded differently, and a training carries the difference on. So a run
+records them in provenance.json, goes on with them when it is resumed, and says so where it is told to go on with
+others. Each shard's manifest records with which settings it was made.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Settings:
     batch: int
     threads: int
     keep: Keep = "models"
-    kernels: Kernels = Kernels()
+    kernels: Kernels = field(default_factory=Kernels)
     notes: tuple[str, ...] = ()
     recorded: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -88,7 +88,8 @@ def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: in
     begun = recorded_kernels(provenance)
     kernels = _kernels(asked, begun, device)
     if begun_on and kernels != begun:
-        notes.append(f"This run was begun with {_words(begun)} and goes on with {_words(kernels)}, as asked. {_ROUNDING}")
+        said = f"This run was begun with {_words(begun)} and goes on with {_words(kernels)}, as asked."
+        notes.append(f"{said} {_ROUNDING}")
     keep, recorded = asked.keep or _keep(provenance), {} if asked.keep is None else {"keep": asked.keep}
     if keep != "models":
         notes.append(f"Models that are not needed any more are removed (--keep {keep}). Images and numbers stay.")
@@ -110,8 +111,8 @@ def recorded_kernels(provenance: Mapping[str, Any]) -> Kernels:
     for session in (provenance, provenance.get("branched_from")):
         told = session.get("kernels") if isinstance(session, Mapping) else None
         if isinstance(told, Mapping):
-            precision = next((each for each in get_args(Precision) if each == told.get("precision")), "mixed")
-            return Kernels(told.get("compile") is True, told.get("graphs") is True, precision)
+            full: Precision = "full" if told.get("precision") == "full" else "mixed"
+            return Kernels(told.get("compile") is True, told.get("graphs") is True, full)
     return Kernels()
 
 

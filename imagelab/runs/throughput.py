@@ -2,9 +2,9 @@
 
     share of peak = images a second x floating-point operations an image / operations a second of a matrix product
 
-The peak is measured, in the precision that the work uses, not taken from a data sheet. Operations are counted while they
-run (matrix products and convolutions, the backward pass included), not estimated. A small share means that the device
-waits: for the host that launches small kernels, or for memory.
+The peak is measured, in the precision that the work uses, not taken from a data sheet. Operations are counted while
+they run (matrix products and convolutions, the backward pass included), not estimated. A small share means that the
+device waits: for the host that launches small kernels, or for memory.
 
 Networks are trained on noise: speed does not depend on the images. Of a recipe that trains several parts, the last one
 is timed, which takes most of the time.
@@ -15,7 +15,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,14 +144,13 @@ def measured_peak(context: RunContext, seconds: float = 2.0, side: int = 0) -> P
 
     from ..generators.kernels import is_cuda, precision_of, trains_in_bfloat16
 
-    large = is_cuda(context.device)
-    side = side or (8192 if large else 1024)
+    side = side or (8192 if is_cuda(context.device) else 1024)
 
     def product(dtype: torch.dtype) -> float:
         left, right = (torch.randn(side, side, device=context.device).to(dtype) for _ in range(2))
         return 2 * side**3 / _fastest(lambda: left @ right, context.device, seconds)
 
-    source = torch.randn((256 if large else 16) * side * 64, device=context.device)
+    source = torch.randn(256 * 64 * side, device=context.device)  # 64 MB and more: larger than a cache
     target = torch.empty_like(source)
     copies = 2 * source.nbytes / _fastest(lambda: target.copy_(source), context.device, seconds)
     with precision_of(context):
@@ -173,13 +174,15 @@ def bench_subject(recipe: Generator, side: int, context: RunContext, seed: int =
     if isinstance(recipe, Vae):
         from ..generators.vae import solve_upper_level
 
-        net = recipe.blank(images, seed).to(context.device)
+        net: Any = recipe.blank(images, seed)
+        net.to(context.device)
         solve_upper_level(net, images, seed, context)
         return BenchSubject(
             net, *recipe.training(net, recipe.images_seen), images, recipe.finished(net, images, seed, context)
         )
     if isinstance(recipe, Ddpm):
-        found: Any = recipe.blank(images, seed).to(context.device)
+        found: Any = recipe.blank(images, seed)
+        found.to(context.device)
         return BenchSubject(
             found, *recipe.training(found, recipe.images_seen), images, recipe.finished(found, images, seed, context)
         )
@@ -267,13 +270,9 @@ def training_spans(subject: BenchSubject, context: RunContext, seconds: float, s
             marks.append((time.perf_counter(), steps))
         return len(marks) > spans
 
-    try:
+    with suppress(Interrupted):
         _train(subject, 10**9, subject.plan.batch, replace(context, should_stop=stop))
-    except Interrupted:
-        pass
-    return [
-        (then[1] - now[1]) * subject.plan.batch / (then[0] - now[0]) for now, then in zip(marks, marks[1:], strict=False)
-    ]
+    return [(then[1] - now[1]) * subject.plan.batch / (then[0] - now[0]) for now, then in pairwise(marks)]
 
 
 def sampling_spans(model: Model, batch: int, context: RunContext, seconds: float) -> list[float]:

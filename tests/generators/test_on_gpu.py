@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import Cascade, Ddpm, Generator, Interrupted, LatentDiffusion, RunContext, Vae
-from imagelab.generators import training
+from imagelab.generators import Cascade, Ddpm, Generator, Interrupted, LatentDiffusion, RunContext, Vae, training
 from imagelab.generators.base import Kernels, TrainRecord
 from imagelab.metrics.base import ImageSet
 from imagelab.metrics.features import PRIMARY, features
@@ -24,12 +23,20 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="gpu: torch sees no CUDA device"),
 ]
 
+PLAIN = Kernels()
 SEEDS = np.arange(64, dtype=np.uint64)
 RECIPES: dict[str, Generator] = {
     "vae": Vae(latent=8, details=4, width=16, images_seen=3200, batch=32, crop=16),
     "ddpm": Ddpm(channels=(32, 64), blocks=1, images_seen=3200, batch=32, sampler="ddim", steps=10),
     "ddpm on patches": Ddpm(
-        channels=(32, 64), blocks=1, patch=4, weighting="gaussian", images_seen=3200, batch=32, sampler="dpm++", steps=10
+        channels=(32, 64),
+        blocks=1,
+        patch=4,
+        weighting="gaussian",
+        images_seen=3200,
+        batch=32,
+        sampler="dpm++",
+        steps=10,
     ),
     "cascade": Cascade(coarse_side=16, width=32, images_seen=1600, batch=32, crop=16),
     "latent": LatentDiffusion(
@@ -50,7 +57,7 @@ def faces() -> np.ndarray:
     return Faces(size=32).load("train", 200, 0).images
 
 
-def fitted(recipe: Generator, images: np.ndarray, kernels: Kernels = Kernels()) -> tuple[list[float], np.ndarray]:
+def fitted(recipe: Generator, images: np.ndarray, kernels: Kernels = PLAIN) -> tuple[list[float], np.ndarray]:
     records: list[TrainRecord] = []
     context = RunContext(device="cuda", batch=64, on_record=records.append, kernels=kernels)
     drawn = recipe.fit(images, 1, context).sample(SEEDS)
@@ -98,7 +105,9 @@ def test_the_same_seed_on_cpu_and_gpu_gives_about_the_same_closed_form(name: str
     assert close(on_cpu, on_gpu, 1.0)
 
 
-@pytest.mark.parametrize("how", [Kernels(compile=True), Kernels(graphs=True), Kernels(compile=True, graphs=True)], ids=str)
+@pytest.mark.parametrize(
+    "how", [Kernels(compile=True), Kernels(graphs=True), Kernels(compile=True, graphs=True)], ids=str
+)
 @pytest.mark.parametrize("name", ["vae", "ddpm", "latent"])
 def test_compiled_and_recorded_trainings_have_about_the_same_losses(
     name: str, how: Kernels, faces: np.ndarray, caplog: pytest.LogCaptureFixture

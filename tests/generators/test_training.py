@@ -24,9 +24,9 @@ from imagelab.generators import checkpoint as checkpoint_module
 from imagelab.generators.base import SingleProcess
 from imagelab.generators.training import (
     LossMeter,
+    Passes,
     Plan,
     TrainingState,
-    Passes,
     _accelerator,
     _adam,
     batch_rows,
