@@ -16,7 +16,7 @@ from ..runs.threads import limited
 from ..runs.throughput import Peak, Throughput, measured_peak, timed_recipes, timed_throughput
 from .console import err, out
 
-__all__ = ["BENCH_SECONDS", "bench", "bench_table"]
+__all__ = ["BENCH_SECONDS", "bench", "bench_table", "memory_table"]
 
 BENCH_SECONDS = 120.0
 """After so many seconds no further recipe is begun."""
@@ -53,6 +53,8 @@ def bench(asked: Runtime, as_json: bool, seconds: float = 5.0, limit: float = BE
     for line in _heading(str(record["device"]), context, peak):
         out.print(line, markup=False)
     out.print(bench_table(found))
+    if any(row.fits is not None for row in found):
+        out.print(memory_table(found))
     for line in _notes(found, left, context):
         out.print(line, markup=False)
     return 0
@@ -68,24 +70,42 @@ def device_words(device: str, threads: int) -> str:
 
 
 def bench_table(rows: list[Throughput]) -> Table:
-    """Return the measurements as a table."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe", no_wrap=True)
-    for name in ("work", "batch", "images/s", "range", "GFLOP/image", "of peak", "MB/image", "batch that fits"):
-        table.add_column(name, justify="left" if name == "work" else "right")
+    """Return the speeds as a table of at most 80 columns."""
+    table = _table(("images/s", "range", "GF/img", "of peak"))
     for row in rows:
+        speeds = [_short(value) for value in (row.rate, row.slowest, row.fastest)]
         table.add_row(
             row.name,
             row.work,
             str(row.batch),
-            f"{row.rate:.3g}",
-            f"{row.slowest:.3g}-{row.fastest:.3g}",
-            f"{row.operations / 1e9:.3g}",
+            speeds[0],
+            f"{speeds[1]}-{speeds[2]}",
+            _short(row.operations / 1e9),
             f"{100 * row.share:.1f} %",
-            "-" if row.image_bytes is None else f"{row.image_bytes / 1e6:.1f}",
-            "-" if row.fits is None else f"{row.fits:,}",
         )
     return table
+
+
+def memory_table(rows: list[Throughput]) -> Table:
+    """Return what an image of a batch takes of a device's memory, and the batch that fits, as a table."""
+    table = _table(("MB/image", "batch that fits"))
+    for row in rows:
+        if row.image_bytes is not None and row.fits is not None:
+            table.add_row(row.name, row.work, str(row.batch), _short(row.image_bytes / 1e6), f"{row.fits:,}")
+    return table
+
+
+def _table(columns: tuple[str, ...]) -> Table:
+    """Return an empty table whose rows begin with the recipe, the work and the batch."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("recipe", "work", "batch", *columns):
+        table.add_column(name, justify="left" if name in ("recipe", "work") else "right", no_wrap=True)
+    return table
+
+
+def _short(value: float) -> str:
+    """Return a number in three digits, from 10,000 on in thousands."""
+    return f"{value / 1000:.3g}k" if value >= 9999.5 else f"{value:.0f}" if value >= 99.5 else f"{value:.3g}"
 
 
 def _measured(
@@ -120,8 +140,8 @@ def _heading(device: str, context: RunContext, peak: Peak) -> Iterator[str]:
 def _notes(rows: list[Throughput], left: list[str], context: RunContext) -> Iterator[str]:
     """Yield what the reader should know of the numbers."""
     yield (
-        "images/s: median of the timed spans, and their range. of peak: images/s x FLOP/image / the measured matrix "
-        "product in the same precision."
+        "images/s: median of the timed spans. GF/img: thousand million floating-point operations. of peak: images/s "
+        "x operations / the measured matrix product in the same precision."
     )
     yield "A recipe of several parts is timed in the training of its last part, which takes most of the time."
     sampled = [row for row in rows if row.work == "sampling" and row.fits is not None]

@@ -276,13 +276,12 @@ def training_spans(subject: BenchSubject, context: RunContext, seconds: float, s
 
 
 def sampling_spans(model: Model, batch: int, context: RunContext, seconds: float) -> list[float]:
-    """Return images a second of each batch; the first, which warms up, is not counted."""
+    """Return images a second of each batch. On a CUDA device a first one, which warms up, is not counted."""
     rates: list[float] = []
-    began = 0.0
+    if context.device != "cpu" or context.kernels.compile:
+        model.sample(_seeds(batch))
+    began = time.perf_counter()
     while not rates or time.perf_counter() - began < seconds:
-        if not began:
-            model.sample(_seeds(min(8, batch)) if context.device == "cpu" else _seeds(batch))
-            began = time.perf_counter()
         start = time.perf_counter()
         model.sample(_seeds(batch))
         _wait(context.device)
