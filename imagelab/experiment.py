@@ -25,7 +25,7 @@ from .generators import AnyGenerator, Generator, Vae
 from .generators.base import Precision
 from .io.addresses import refuse_address
 from .io.own_code import OwnCode, load_source, own_code_in
-from .io.settings import read_settings
+from .io.settings import flatten, read_settings
 from .io.untrusted import quoted, shown
 from .metrics import METRICS, Metric
 from .pool import ModelLine
@@ -42,7 +42,6 @@ LONG = 600  # letters of one fault; what is ours in it is shorter
 FORMER_NAMES = {"probe": "tracked", "stream": "fresh_draws"}
 """Settings by the name they had in version 0.1.0. It is still read, and signatures are taken under it, so that a run
 keeps its name."""
-
 
 LATER = (("warm_start", False), ("fresh_draws", 1), ("replicates", 1), ("blank_twins", 0), ("compared", None))
 """Settings that came after the first version, with the value under which a run is what it was before them."""
@@ -397,10 +396,3 @@ class _Repr:
 
     def __str__(self) -> str:
         return repr(self.value)
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level: dotted name -> value."""
-    if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in flatten(item, f"{prefix}{key}.").items()}
-    return {prefix.rstrip("."): value}

@@ -20,8 +20,6 @@ from .base import RunContext
 from .kernels import NotRecordable, first_line, is_cuda
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from .data_parallel import SharedLoss
 
 __all__ = ["CompiledPasses", "GradientPasses", "Passes", "passes_of", "unchanged"]
@@ -51,7 +49,7 @@ class Passes:
     """The passes, operation by operation.
 
     Attributes:
-        accelerator: precision and clipping.
+        accelerator: an accelerate.Accelerator: precision and clipping.
         net: the net that is trained.
         clip: largest norm of the gradient.
         loss: (batch, noise) -> (loss, parts); with several processes the DistributedDataParallel of ``shared``.
@@ -60,7 +58,7 @@ class Passes:
         owns_gradients: False.
     """
 
-    accelerator: Accelerator
+    accelerator: Any
     net: nn.Module
     clip: float
     loss: Any

@@ -17,7 +17,7 @@ from .untrusted import parsing, quoted, regular, shown
 if TYPE_CHECKING:
     from yaml import Node
 
-__all__ = ["check_plain", "read_settings"]
+__all__ = ["check_plain", "flatten", "read_settings"]
 
 MOST_BYTES = 500_000  # of a file; that of an experiment has about 3,000
 MOST_VALUES = 10_000
@@ -140,3 +140,10 @@ def _faults(value: object) -> Iterator[str]:
         yield f"expected a finite number, got {value}"
     elif value is not None and not isinstance(value, bool | int | float):
         yield f"expected a plain value, got {type(value).__name__} {quoted(value, 60)}"
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level: dotted name -> value."""
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): value}
