@@ -34,6 +34,8 @@ __all__ = [
     "drawn_on_host",
     "first_line",
     "in_channels_last",
+    "is_cuda",
+    "make_current",
     "no_host_draws",
     "precision_of",
     "reads_each_step",
@@ -60,6 +62,13 @@ class NotRecordable(RuntimeError):
 def is_cuda(device: str | torch.device) -> bool:
     """Return whether a device is a CUDA device."""
     return torch.device(device).type == "cuda"
+
+
+def make_current(device: str) -> None:
+    """Let torch use this CUDA device where none is named; "cuda" without a number is the current one already."""
+    index = torch.device(device).index
+    if is_cuda(device) and index is not None:
+        torch.cuda.set_device(index)
 
 
 def reads_each_step(device: str | torch.device) -> bool:

@@ -43,6 +43,7 @@ from .kernels import (
     blocks_compiled,
     in_channels_last,
     is_cuda,
+    make_current,
     precision_of,
     reads_each_step,
     trains_in_bfloat16,
@@ -345,7 +346,6 @@ def _accelerator(device: str, bfloat16: bool = False) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    if is_cuda(device):
-        torch.cuda.set_device(device)
+    make_current(device)
     AcceleratorState._reset_state(reset_partial_state=True)  # else all later trainings keep the first one's precision
     return Accelerator(cpu=not is_cuda(device), mixed_precision="bf16" if bfloat16 else "no")

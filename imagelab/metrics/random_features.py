@@ -76,11 +76,19 @@ def layers(images: Tensor, seed: int) -> list[Tensor]:
         size = f"{images.shape[-2]} x {images.shape[-1]}"
         raise NotMeasurable(f"needs images of at least {SMALLEST} px a side, got {size}")
     signal, maps = to_signed(images).expand(-1, 3, -1, -1), []
-    for weight in weights(seed):
-        filters = torch.from_numpy(weight).to(signal.device)
-        signal = torch.nn.functional.conv2d(signal, filters, stride=2, padding=weight.shape[-1] // 2).relu_()
+    for filters in _filters(seed, str(signal.device)):
+        signal = torch.nn.functional.conv2d(signal, filters, stride=2, padding=filters.shape[-1] // 2).relu_()
         maps.append(signal)
     return maps
+
+
+@cache
+def _filters(seed: int, device: str) -> tuple[Tensor, ...]:
+    """Return the weights as tensors; they are copied to a device once, and not for every batch."""
+    import torch
+
+    with torch.inference_mode(False):
+        return tuple(torch.from_numpy(weight).to(device) for weight in weights(seed))
 
 
 def statistics(images: Tensor, seed: int) -> Tensor:

@@ -143,7 +143,7 @@ def test_a_loss_that_reads_a_number_is_found_out_by_the_test_above(monkeypatch: 
 
 def reading(self: Passes, batch: torch.Tensor) -> Any:
     value, terms = self.loss(batch, self.noise)
-    return value, {**terms, "gradient": value.new_tensor(float(value))}
+    return value, {**terms, "gradient": value.new_tensor(float(value.detach()))}
 
 
 # -- the losses are read later, and are the same
@@ -437,7 +437,35 @@ def test_a_step_that_cannot_be_recorded_is_not_and_the_log_says_why(
     assert recorder.replays <= 2
 
 
-# -- precision and memory format
+@pytest.mark.parametrize(
+    ("found", "sound"),
+    [
+        ([[1.0, 3.0], [1.01, 3.1]], True),
+        ([[1.0, 3.0], [1.0, 3.0]], False),  # the noise of the first step again
+        ([[1.03, 3.0], [1.01, 3.1]], False),
+        ([[1.0, 3.1], [1.01, 3.1]], False),
+        ([[1.0, 3.0], [float("nan"), 3.1]], False),
+    ],
+)
+def test_a_replay_must_give_the_numbers_of_both_steps(found: list[list[float]], sound: bool):
+    expected = [[1.0, 3.0], [1.01, 3.05]]
+    if sound:
+        step_graph._compare(expected, found)
+    else:
+        with pytest.raises(NotRecordable, match="its replay gives"):
+            step_graph._compare(expected, found)
+
+
+# -- the device, precision and memory format
+
+
+def test_a_device_without_a_number_is_the_current_one(monkeypatch: pytest.MonkeyPatch):
+    chosen: list[int] = []  # torch.cuda.set_device refuses "cuda", the device of a run that asks for none
+    index_of = torch.cuda._utils._get_device_index
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(index_of(device)))
+    for device in ("cpu", "cuda", "cuda:1"):
+        kernels.make_current(device)
+    assert chosen == [1]
 
 
 @pytest.mark.parametrize(("precision", "fast"), [("mixed", True), ("full", False)])
