@@ -219,16 +219,19 @@ def timed_throughput(
         seconds: of timed work for each; at least one batch is timed.
     """
     subject = bench_subject(recipe, side, context)
-    count = operations_of(lambda: _train(subject, 2, 2, context)) / 2
+    plain = replace(context, kernels=replace(context.kernels, compile=False, graphs=False))  # operations can be counted
+    count = operations_of(lambda: _train(subject, 2, 2, plain)) / 2
     spans = training_spans(subject, context, seconds)
-    image_bytes, fits = _memory(lambda batch: _train(subject, batch, batch, context), subject.plan.batch, context)
+    image_bytes, fits = _memory(lambda batch: _train(subject, batch, batch, plain), subject.plan.batch, context)
     yield _throughput(f"{name}, {side} px", "training", subject.plan.batch, spans, count, peak.low, image_bytes, fits)
     subject.part.eval().requires_grad_(False)
     batch = BLOCK if context.device == "cpu" else context.batch
     few = BLOCK if context.device == "cpu" else min(8, batch)
-    count = operations_of(lambda: subject.model.sample(_seeds(few))) / few
-    spans = sampling_spans(subject.model, batch, context, seconds)
-    image_bytes, fits = _memory(lambda size: subject.model.sample(_seeds(size)), batch, context)
+    model: Any = subject.model
+    counted = replace(model, context=plain)
+    count = operations_of(lambda: counted.sample(_seeds(few))) / few
+    spans = sampling_spans(model, batch, context, seconds)
+    image_bytes, fits = _memory(lambda size: counted.sample(_seeds(size)), batch, context)
     yield _throughput(f"{name}, {side} px", "sampling", batch, spans, count, peak.single, image_bytes, fits)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from imagelab.cli import doctor_bench, main
+from imagelab.cli.console import out
 from imagelab.experiment import Runtime
 from imagelab.generators import Cascade, Ddpm, Gaussian, Generator, LatentDiffusion, RunContext, Vae
 from imagelab.runs import throughput
-from imagelab.runs.throughput import Peak, bench_subject, measured_peak, timed_recipes, timed_throughput
+from imagelab.runs.throughput import Peak, Throughput, bench_subject, measured_peak, timed_recipes, timed_throughput
 
 TINY: dict[str, tuple[Generator, int]] = {
     "vae": (Vae(latent=4, details=2, width=8, batch=4, crop=8), 16),
@@ -46,12 +47,21 @@ def test_every_recipe_is_timed_in_training_and_in_sampling(capsys: pytest.Captur
     assert all(value > 0 for value in record["peak"].values())
 
 
-def test_the_table_says_what_was_measured_and_how(capsys: pytest.CaptureFixture[str]):
+def test_the_table_says_what_was_measured_and_how(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor_bench, "timed_recipes", lambda device: {"vae": TINY["vae"]})
     text = printed(capsys, False)
     assert "device: cpu, 1 thread; compile off, graphs off, precision float32" in text
     assert "TFLOP/s in float32" in text and "bfloat16" not in text and "Left out" not in text
-    for name in TINY:
-        assert text.count(f"{name}, 16 px") == 2
+    assert text.count("vae, 16 px") == 2 and "batch that fits" not in text
+
+
+def test_the_memory_of_a_gpu_is_a_table_of_its_own(capsys: pytest.CaptureFixture[str]):
+    rows = [Throughput("vae, 64 px", "sampling", 256, 9e3, 9e3, 1e4, 5e7, 0.2, 2.5e6, 40_000)]
+    out.print(doctor_bench.memory_table(rows))
+    text = capsys.readouterr().out
+    assert "vae, 64 px  sampling    256       2.5           40,000" in text
+    notes = " ".join(doctor_bench._notes(rows, [], RunContext(device="cuda", batch=256)))
+    assert "40,000 fit for every recipe above" in notes and "--runtime.batch, now 256" in notes
 
 
 def test_what_does_not_fit_into_the_time_is_named(capsys: pytest.CaptureFixture[str]):

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def test_a_disagreement_is_loud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     _, faults = bench.run_races(["vendi"], quick=True, repeats=1)
     assert len(faults) == 2 and faults[0].startswith("vendi: vendi-score agrees with us to")
     assert "times ours" in capsys.readouterr().out
+
+
+def test_the_script_for_a_gpu_runs_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
+    bench = importlib.import_module("gpu")
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--quick", "--output", str(tmp_path / "gpu.json")])
+    assert bench.main() == 0
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    for work, rival in (("training", bench.THEIRS), ("sampling", bench.PIPELINE)):
+        theirs, same, *others = record[work]
+        assert theirs["name"] == rival and theirs["operations"] == same["operations"] > 0
+        assert all(len(each["rates"]) == 2 and min(each["rates"]) > 0 for each in record[work]) and len(others) == 2
+    table = (tmp_path / "gpu.md").read_text()
+    assert table.count("1.00 (1.00 to 1.00)") == 2 and table in capsys.readouterr().out
 
 
 def test_the_panel_is_timed_metric_by_metric(tmp_path: Path, run: Run) -> None:

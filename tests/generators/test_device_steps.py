@@ -34,6 +34,7 @@ from imagelab.generators import (
     RunContext,
     Vae,
     kernels,
+    latent,
     passes,
     step_graph,
     training,
@@ -52,13 +53,15 @@ SIDE = 16
 RECIPES: dict[str, Generator] = {
     "vae": VAE,
     "ddpm": Ddpm(channels=(8, 16), blocks=1, images_seen=80, batch=8, noise_steps=20, steps=4),
-    "unet": Ddpm(channels=(8, 8), blocks=1, attention=False, images_seen=20, batch=8, noise_steps=4, steps=2),
+    "unet": Ddpm(channels=(8,), blocks=1, attention=False, images_seen=20, batch=8, noise_steps=4, steps=1),
     "patches": Ddpm(  # nine batches of 8, and one of 4
         channels=(8, 16), blocks=1, patch=2, weighting="gaussian", images_seen=76, batch=8, noise_steps=20, steps=4
     ),
-    "cascade": Cascade(coarse_side=8, width=8, images_seen=32, batch=8, coarse_batch=8, crop=8),
+    "cascade": Cascade(
+        coarse_side=8, width=8, images_seen=32, batch=8, coarse_batch=8, crop=8, steps=1, coarse_steps=1
+    ),
     "latent": LatentDiffusion(
-        first_stage=FIRST, width=8, blocks=2, detail_widths=(8, 8), images_seen=32, batch=8, upper_batch=8
+        first_stage=FIRST, width=8, blocks=2, detail_widths=(8, 8), images_seen=32, batch=8, upper_batch=8, steps=1
     ),
 }
 
@@ -132,6 +135,21 @@ def host_is_real(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_step_on_a_cuda_device_reads_a_number_or_copies_one(name: str):
     _, later = on_fake_cuda(RECIPES[name], 2)  # the first copies the schedule of a diffusion to the device
     assert later == Counter()
+
+
+@pytest.mark.parametrize("name", ["vae", "cascade", "latent"])
+def test_sampling_on_a_cuda_device_reads_nothing_before_the_images_are_there(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """diffusers' samplers compute their rates on the host, from numbers of the host, and cannot be tested so."""
+    monkeypatch.setattr(latent, "UPPER_STEPS", 1)
+    model: Any = bench_subject(RECIPES[name], SIDE, RunContext()).model
+    model = replace(model, context=RunContext(device="cuda"))
+    net = getattr(model, "nets", None) or model.net
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        net.requires_grad_(False)._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
+        images = model._draw(np.arange(3, dtype=np.uint64))
+    assert images.device.type == "cuda" and images.shape == (3, 3, SIDE, SIDE)
 
 
 @pytest.mark.usefixtures("host_is_real")
