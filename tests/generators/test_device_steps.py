@@ -390,14 +390,16 @@ class Replayed:
         gradients = [parameter.grad for parameter in net.parameters()]
 
         def replay() -> None:
+            """Write into the tensors of the recording; which gradient a parameter has is nothing that a graph knows."""
             self.replays += 1
             if self.fault == "repeats its noise":
                 noise.manual_seed(1)
+            there = [parameter.grad for parameter in net.parameters()]
             fresh_value, fresh = work()
-            for kept, parameter in zip(gradients, net.parameters(), strict=True):
+            for kept, parameter, own in zip(gradients, net.parameters(), there, strict=True):
                 if kept is not None and parameter.grad is not None:
                     kept.copy_(parameter.grad)
-                parameter.grad = kept
+                parameter.grad = own
             value.copy_(fresh_value)
             for name, term in terms.items():
                 term.copy_(fresh[name])
