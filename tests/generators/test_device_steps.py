@@ -362,11 +362,14 @@ def test_a_compiler_that_fails_is_named_in_the_log_and_changes_nothing(
     assert all("no compiler was found" in message for message in said), said
 
 
-def test_a_compiled_net_is_plain_again_after_training_and_copies_as_one(
+def test_a_compiled_net_is_plain_again_after_training_and_is_compiled_once(
     pictures: np.ndarray, cheap_compiler: Counter[str]
 ):
     model: Any = VAE.fit(pictures, 4, COMPILED)
     model.sample(np.arange(3, dtype=np.uint64))
+    compiled = cheap_compiler["compiled"]
+    VAE.fit(pictures, 5, COMPILED).sample(np.arange(4, dtype=np.uint64))  # of the next generation
+    assert cheap_compiler["compiled"] == compiled > 0
     assert all(module._compiled_call_impl is None for module in copy.deepcopy(model.net).modules())
     assert all(module._compiled_call_impl is None for module in model.net.modules())
 

@@ -199,7 +199,12 @@ def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(tmp_path: Path):
 
 def test_a_cpu_takes_of_the_kernels_what_it_can_do(tmp_path: Path):
     asked = Runtime(device="cpu", compile=True, graphs=True, precision="full")
-    assert choose_settings(asked, {}, 1, tmp_path).kernels == Kernels(compile=True)
+    settings = choose_settings(asked, {}, 1, tmp_path)
+    assert settings.kernels == Kernels(compile=True)
+    assert settings.notes == (
+        "graphs and precision concern CUDA devices; this run is on the CPU and computes in float32.",
+    )
+    assert choose_settings(Runtime(device="cpu", compile=True), {}, 1, tmp_path).notes == ()
 
 
 @pytest.mark.parametrize("told", ["fast", ["compile"], {"compile": "yes", "graphs": 1, "precision": "\x1b[2J"}])
