@@ -46,8 +46,15 @@ from imagelab.generators import Ddpm, LatentDiffusion, RunContext, Vae
 from imagelab.generators.base import Kernels
 from imagelab.generators.ddpm import RECIPES
 from imagelab.generators.training import train
-from imagelab.runs.throughput import bench_subject, measured_peak, operations_of, sampling_spans, training_spans
-from imagelab.seeds import image_seeds, rng_at
+from imagelab.runs.throughput import (
+    bench_subject,
+    drawing_operations,
+    measured_peak,
+    operations_of,
+    sampling_spans,
+    training_spans,
+)
+from imagelab.seeds import rng_at
 
 THEIRS = "diffusers' loop, UNet2DModel"
 PIPELINE = "diffusers' DDIMPipeline, UNet2DModel"
@@ -176,10 +183,8 @@ def our_sampling(name: str, recipe: Any, sizes: Sizes, context: RunContext) -> R
     for net in (getattr(model, "net", None), getattr(model, "nets", None)):
         if isinstance(net, torch.nn.Module):
             net.eval().requires_grad_(False)
-    count = 64 if context.device == "cpu" else 8
-    seeds = image_seeds(0, "bench", 0, 0, range(count))
     plain: Any = replace(model, context=replace(context, kernels=PLAIN))  # pyright: ignore[reportArgumentType]
-    operations = operations_of(lambda: plain.sample(seeds)) / count
+    operations = drawing_operations(plain)
     return Racer(
         name, operations, lambda: statistics.median(sampling_spans(model, sizes.batch, context, sizes.seconds / 2))
     )

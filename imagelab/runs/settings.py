@@ -91,7 +91,7 @@ def choose_settings(asked: Runtime, provenance: Mapping[str, Any], processes: in
         said = f"This run was begun with {_words(begun)} and goes on with {_words(kernels)}, as asked."
         notes.append(f"{said} {_ROUNDING}")
     if device == "cpu" and (asked.graphs or asked.precision):
-        notes.append("graphs and precision concern CUDA devices; this run is on the CPU and computes in float32.")
+        notes.append("graphs and precision concern CUDA devices; the CPU computes in float32.")
     keep, recorded = asked.keep or _keep(provenance), {} if asked.keep is None else {"keep": asked.keep}
     if keep != "models":
         notes.append(f"Models that are not needed any more are removed (--keep {keep}). Images and numbers stay.")

@@ -35,6 +35,7 @@ __all__ = [
     "Peak",
     "Throughput",
     "bench_subject",
+    "drawing_operations",
     "measured_peak",
     "operations_of",
     "sampling_spans",
@@ -226,10 +227,9 @@ def timed_throughput(
     yield _throughput(f"{name}, {side} px", "training", subject.plan.batch, spans, count, peak.low, image_bytes, fits)
     subject.part.eval().requires_grad_(False)
     batch = BLOCK if context.device == "cpu" else context.batch
-    few = BLOCK if context.device == "cpu" else min(8, batch)
     model: Any = subject.model
     counted = replace(model, context=plain)
-    count = operations_of(lambda: counted.sample(_seeds(few))) / few
+    count = drawing_operations(counted)
     spans = sampling_spans(model, batch, context, seconds)
     image_bytes, fits = _memory(lambda size: counted.sample(_seeds(size)), batch, context)
     yield _throughput(f"{name}, {side} px", "sampling", batch, spans, count, peak.single, image_bytes, fits)
@@ -303,6 +303,14 @@ def operations_of(work: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counts:
         work()
     return float(counts.get_total_flops())
+
+
+def drawing_operations(model: Any) -> float:
+    """Return the floating-point operations of drawing an image: of a batch of two, without a block to be filled up."""
+    import torch
+
+    with torch.inference_mode():
+        return operations_of(lambda: model._draw(_seeds(2))) / 2
 
 
 def _memory(work: Callable[[int], object], batch: int, context: RunContext) -> tuple[float | None, int | None]:

@@ -69,6 +69,13 @@ def test_what_does_not_fit_into_the_time_is_named(capsys: pytest.CaptureFixture[
     assert "Left out, because the time was over: vae, ddpm, cascade, latent." in capsys.readouterr().out
 
 
+def test_a_recipe_may_be_left_out_after_its_training():
+    answers = iter([False, True])
+    found, left = doctor_bench._measured(Peak(1.0, 1.0, 1.0), RunContext(), 0.001, lambda: next(answers, True))
+    assert [row.work for row in found] == ["training"]
+    assert left == ["vae in sampling", "ddpm", "cascade", "latent"]
+
+
 def test_operations_are_those_of_the_work_alone():
     """A linear map of 3 inputs and 5 outputs: 2 x 3 x 5 forwards; nothing is counted of what is elementwise."""
     import torch
