@@ -16,7 +16,7 @@ from imagelab import Experiment, Runtime, Textures, run
 from imagelab.generators import Interrupted, LatentDiffusion, RunContext, TrainRecord, Vae
 from imagelab.generators.latent import LatentModel
 from imagelab.generators.latent_net import DetailPrior
-from imagelab.generators.latent_training import solve_detail_prior, solve_upper_prior
+from imagelab.generators.latent_training import averaged_target, solve_detail_prior, solve_upper_prior
 from imagelab.seeds import image_seeds
 
 SMALL = LatentDiffusion(
@@ -121,6 +121,18 @@ def test_an_untrained_prior_moves_by_the_velocity_of_a_gaussian_whatever_the_out
     expected = state * (2 * moment - 1) / ((1 - moment) ** 2 + moment**2)  # Eq. 1 of cascade_net.py with s = 1
     torch.testing.assert_close(net(state, t, net.givens(torch.randn(3, 48, 4, 4))), expected)
     torch.testing.assert_close(net.encode(net.decode(state)), state)
+
+
+@pytest.mark.parametrize(("spread", "time"), [(0.1, 0.2), (0.7, 0.4), (1.0, 0.9)])
+def test_the_target_is_the_mean_over_the_noise_of_the_first_stage(spread: float, time: float):
+    source, clean = torch.Generator().manual_seed(1), torch.tensor(0.6)
+    n, e = (torch.randn(200_000, generator=source) for _ in range(2))
+    blur = (1 - time) * spread * n + time * e
+    target = averaged_target(clean, blur, torch.tensor(spread), torch.tensor(time))
+    drawn = e - (clean + spread * n)
+    rest = drawn - target
+    assert abs(float(rest.mean())) < 0.02 and abs(float((rest * blur).mean())) < 0.02  # nothing of u is left in it
+    assert float(target.var()) < float(drawn.var())
 
 
 def test_the_copy_is_that_of_the_first_stage(model: LatentModel, pictures: np.ndarray):
