@@ -159,6 +159,8 @@ def blocks_compiled(net: nn.Module | None, context: RunContext) -> Iterator[list
     if not blocks:
         yield []
         return
+    # torch forbids forked processes (runs/workers.py) a backward pass if its compiler was loaded before the first one
+    torch.zeros((), requires_grad=True).backward()
     import torch._dynamo
 
     with torch._dynamo.config.patch(recompile_limit=RECOMPILATIONS):  # pyright: ignore[reportAttributeAccessIssue]

@@ -18,7 +18,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -68,7 +68,9 @@ class LatentDiffusion(Generator):
         upper_share: the upper prior reads this many times ``images_seen``; its codes are cheap.
         batch: images a training step of the detail prior.
         upper_batch: codes a training step of the upper prior.
-        learning_rate: peak rate of Adam for the detail prior; the upper prior takes half of it.
+        optimiser: of the detail prior: "muon" (muon.py) or "adam".
+        learning_rate: its peak rate; Adam takes a half of what Muon takes.
+        upper_learning_rate: peak rate of Adam for the upper prior.
         ema: highest decay of the weight average (warmed up).
         width: width of the upper prior's network.
         blocks: residual blocks of the upper prior's network.
@@ -83,13 +85,15 @@ class LatentDiffusion(Generator):
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "upper_batch", "steps")
 
     kind: Literal["latent_diffusion"] = "latent_diffusion"
-    first_stage: Vae = Vae(prior="normal")
+    first_stage: Vae = Vae(prior="normal", beta=0.5, images_seen=72_000)
     first_stage_trained: Literal["anew", "once"] = "anew"
     images_seen: int = Field(default=60_000, ge=0)
     upper_share: int = Field(default=6, ge=1)
     batch: int = Field(default=32, ge=1)
     upper_batch: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0.0)
+    optimiser: Literal["muon", "adam"] = "muon"
+    learning_rate: float = Field(default=4e-3, gt=0.0)
+    upper_learning_rate: float = Field(default=1e-3, gt=0.0)
     ema: float = Field(default=0.999, ge=0.0, lt=1.0)
     width: int = Field(default=512, ge=8)
     blocks: int = Field(default=3, ge=1)
@@ -257,12 +261,15 @@ class LatentDiffusion(Generator):
         if self.first_stage.images_seen and not kept:
             first_loss, plan = self.first_stage.training(net.first, self.first_stage.images_seen)
             stages.append(_Stage("first", net.first, plan, lambda: (first_loss, images)))
-        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        upper_plan = replace(
-            plan,
-            images_seen=self.images_seen * self.upper_share,
-            batch=self.upper_batch,
-            learning_rate=self.learning_rate / 2,
+        upper_seen = self.images_seen * self.upper_share
+        upper_plan = Plan(upper_seen, self.upper_batch, self.upper_learning_rate, ema=self.ema)
+        plan = Plan(
+            self.images_seen,
+            self.batch,
+            self.learning_rate,
+            ema=self.ema,
+            optimiser=self.optimiser,
+            by_adam=("leave.weight",),  # a last layer gains nothing from equal steps in all directions
         )
 
         def upper() -> tuple[Loss, np.ndarray]:

@@ -26,7 +26,7 @@ import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ from .kernels import (
     trains_in_bfloat16,
 )
 from .loss_meter import LossMeter, UnreadLosses, advice_after_divergence, check_loss
+from .muon import Muon
 from .passes import GradientPasses, Passes, passes_of
 from .training_images import TrainingImages
 
@@ -71,11 +72,13 @@ class Plan:
     Attributes:
         images_seen: length of the training, in images read; the last batch is shortened to match it exactly.
         batch: images a step.
-        learning_rate: peak rate of Adam: reached after a linear warm-up, held, then lowered to 0 by a half cosine.
+        learning_rate: peak rate: reached after a linear warm-up, held, then lowered to 0 by a half cosine.
         warm_up: share of the run, 0..1, in which the rate rises.
         decay: share of the run, 0..1, in which the rate falls.
         ema: the highest decay of the weight average, 0 for none.
         clip: largest gradient norm.
+        optimiser: "adam", or "muon" for matrices and kernels (muon.py).
+        by_adam: with "muon", names of matrices that Adam trains all the same.
         checkpoint_seconds: time between two checkpoints, in seconds.
     """
 
@@ -86,6 +89,8 @@ class Plan:
     decay: float = 0.5
     ema: float = 0.995
     clip: float = 1.0
+    optimiser: Literal["adam", "muon"] = "adam"
+    by_adam: tuple[str, ...] = ()
     checkpoint_seconds: float = 30.0
 
     @property
@@ -232,7 +237,7 @@ def train(
     in_channels_last(net, context.device)
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     beside, meter = (None, LossMeter(context, plan.images_seen)) if whole is None else (whole.net, whole.meter)
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _optimiser(net, plan), beside=beside)
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
     loop = _Loop(state, plan, data, len(images), seed, context, mark, meter)
@@ -337,7 +342,9 @@ def take_step(
     return value, terms
 
 
-def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def _optimiser(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    if plan.optimiser == "muon":
+        return Muon(net.named_parameters(), plan.learning_rate, plan.by_adam)
     return torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 

@@ -44,7 +44,7 @@ from imagelab.generators.checkpoint import TrainingState
 from imagelab.generators.kernels import NotRecordable, drawn_on_host, no_host_draws, precision_of, repeated_blocks
 from imagelab.generators.loss_meter import LossMeter, UnreadLosses
 from imagelab.generators.passes import Passes
-from imagelab.generators.training import Plan, _accelerator, _adam, take_step, train
+from imagelab.generators.training import Plan, _accelerator, _optimiser, take_step, train
 from imagelab.runs.throughput import bench_subject
 
 VAE = Vae(latent=4, details=2, width=8, images_seen=160, batch=8, crop=8)
@@ -66,11 +66,17 @@ RECIPES: dict[str, Generator] = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _first_backward_pass() -> None:
+    """Fake CUDA tensors before the first backward pass of a process forbid one to the processes that it forks."""
+    torch.zeros((), requires_grad=True).backward()
+
+
 def step_of(recipe: Generator) -> tuple[TrainingState, Plan, Passes, torch.Tensor, torch.nn.Module]:
     """A training step of the last part of a recipe, a batch, and the whole net."""
     subject = bench_subject(recipe, SIDE, RunContext())
     net, plan = subject.part.train(), subject.plan
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan))
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _optimiser(net, plan))
     step = Passes(_accelerator("cpu"), net, plan.clip, subject.loss, torch.Generator().manual_seed(1))
     batch = torch.rand(plan.batch, *subject.data.shape[1:]) * 2 - 1
     whole: Any = getattr(subject.model, "nets", None) or getattr(subject.model, "net", None)
@@ -100,7 +106,7 @@ def on_fake_cuda(recipe: Generator, steps: int) -> list[Counter[str]]:
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         for net in (whole, state.average):
             net._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
-        state.optimiser = _adam(state.net, plan)
+        state.optimiser = _optimiser(state.net, plan)
         batch = fake.from_tensor(batch).to("cuda")
         step.accelerator.backward = lambda loss, **kwargs: zero_gradients(state.net)
         unread = UnreadLosses(LossMeter(RunContext(), 0), plan, each_step=False)

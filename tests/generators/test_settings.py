@@ -126,6 +126,8 @@ OTHER: dict[str, dict[str, dict[str, Any]]] = {
         "upper_share": {"upper_share": 3},
         "batch": {"batch": 6},
         "upper_batch": {"upper_batch": 12},
+        "optimiser": {"optimiser": "adam"},
+        "upper_learning_rate": {"upper_learning_rate": 0.01},
         "learning_rate": {"learning_rate": 5e-2},
         "ema": {"ema": 0.1},
         "width": {"width": 24},
