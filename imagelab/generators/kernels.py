@@ -161,9 +161,9 @@ def blocks_compiled(net: nn.Module | None, context: RunContext) -> Iterator[list
         return
     # torch forbids forked processes (runs/workers.py) a backward pass if its compiler was loaded before the first one
     torch.zeros((), requires_grad=True).backward()
-    import torch._dynamo
+    from torch._dynamo import config
 
-    with torch._dynamo.config.patch(recompile_limit=RECOMPILATIONS):  # pyright: ignore[reportAttributeAccessIssue]
+    with config.patch(recompile_limit=RECOMPILATIONS):  # pyright: ignore[reportAttributeAccessIssue]
         for block in blocks:
             block.compile(backend=BACKEND, dynamic=False)
         try:

@@ -139,12 +139,10 @@ def steps(
             kernels=settings.kernels,
         )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
-        if settings.kernels.compile and asked != 1:
-            on_event(
-                Note("Compiled networks are trained one after the other (workers 1): a compiler cannot be forked.")
-            )
-            asked = 1
         side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
+        if settings.kernels.compile and side_by_side > 1:
+            on_event(Note("Compiled networks are trained one after the other: torch's compiler cannot be forked."))
+            side_by_side = 1
         record = {**provenance(experiment, folder, context), **settings.recorded}
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
