@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,3 +217,20 @@ def test_kernels_are_given_on_the_command_line_as_studies_give_them():
     words = ["--runtime.compile", "--runtime.no-graphs", "--runtime.precision", "full"]
     runtime = parse(Experiment(), words, "imagelab run x").runtime
     assert (runtime.compile, runtime.graphs, runtime.precision) == (True, False, "full")
+
+
+def test_a_compiled_run_uses_one_worker_and_records_its_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    graphs: list[int] = []
+
+    def traced(graph: Any, inputs: Any) -> Any:
+        graphs.append(1)
+        return graph.forward
+
+    monkeypatch.setattr("imagelab.generators.kernels.BACKEND", traced)
+    events: list[object] = []
+    small = NETS["vae"].model_copy(update={"images_seen": 8})
+    experiment = tiny(tmp_path, small, device="cpu", compile=True, workers=2)
+    folder = run(experiment.model_copy(update={"generations": 1}), on_event=events.append)
+    assert graphs and any(isinstance(event, Note) and "one after the other" in event.text for event in events)
+    told = {"compile": True, "graphs": False, "precision": "mixed"}
+    assert folder.provenance["kernels"] == Manifest.read(folder.shard_path(1, 0)).made_with["kernels"] == told
