@@ -18,7 +18,17 @@ TINY: dict[str, tuple[Generator, int]] = {
     "vae": (Vae(latent=4, details=2, width=8, batch=4, crop=8), 16),
     "ddpm": (Ddpm(channels=(8, 8), blocks=1, patch=2, weighting="gaussian", batch=4, sampler="dpm++", steps=2), 16),
     "cascade": (Cascade(coarse_side=8, width=8, batch=4, steps=1, coarse_steps=1), 16),
-    "latent": (LatentDiffusion(width=8, blocks=1, detail_widths=(8, 8), batch=4, steps=1), 16),
+    "latent": (
+        LatentDiffusion(
+            first_stage=Vae(latent=4, details=2, width=8, prior="normal"),
+            width=8,
+            blocks=1,
+            detail_widths=(8, 8),
+            batch=4,
+            steps=1,
+        ),
+        16,
+    ),
 }
 
 

@@ -243,7 +243,7 @@ class Point(torch.nn.Module):
         return value, {"part": value.detach()}
 
 
-def train_point(net: Point, context: RunContext, steps: int = 450, **plan: Any) -> torch.nn.Module:
+def train_point(net: Point, context: RunContext, steps: int = 250, **plan: Any) -> torch.nn.Module:
     asked = Plan(images_seen=2 * steps, batch=2, learning_rate=0.05, **plan)
     return train(net, net.loss, np.full((4, 1, 2, 2), 255, np.uint8), asked, 0, context, "mark")
 
@@ -254,9 +254,9 @@ def test_the_host_reads_as_often_as_records_are_due_and_not_in_every_step(monkey
         monkeypatch.setattr(training, "reads_each_step", lambda device, each_step=each_step: each_step)
         records: list[TrainRecord] = []
         with Reads() as counted:
-            train_point(Point(), RunContext(on_record=records.append), steps=450)
+            train_point(Point(), RunContext(on_record=records.append), steps=250)
         reads[each_step] = counted.found.total()
-    assert reads[True] == 450 + 1, "one read a step, and one of the weights at the end"
+    assert reads[True] == 250 + 1, "one read a step, and one of the weights at the end"
     assert reads[False] == len(records) + 1 < 210
 
 
@@ -266,18 +266,18 @@ def test_a_divergence_names_its_step_and_no_checkpoint_holds_what_came_after_it(
 ):
     monkeypatch.setattr(training, "reads_each_step", lambda device: each_step)
     checkpoint = tmp_path / "state.safetensors"
-    net, said = Point(bad=34), "diverged at step 34 of 450: the loss is nan"
+    net, said = Point(bad=10), "diverged at step 10 of 250: the loss is nan"
     with pytest.raises(Diverged, match=said):
         train_point(net, RunContext(checkpoint=checkpoint))
-    assert net.step == (35 if each_step else 36), "a record falls after the 34th and after the 36th step"
+    assert net.step == (11 if each_step else 12), "a record falls after the 10th and after the 12th step"
     assert not checkpoint.exists()
-    net = Point(bad=34)
+    net = Point(bad=10)
     with pytest.raises(Diverged, match=said):
         train_point(net, RunContext(checkpoint=checkpoint), checkpoint_seconds=0.0)
-    assert net.step == 35, "the loss is read before each checkpoint"
+    assert net.step == 11, "the loss is read before each checkpoint"
     net = Point()
     train_point(net, RunContext(checkpoint=checkpoint))
-    assert net.step == 450 - 34, "the checkpoint of the last sound step was used"
+    assert net.step == 250 - 10, "the checkpoint of the last sound step was used"
 
 
 def test_a_training_that_is_stopped_writes_the_losses_that_were_not_read_yet(
@@ -285,19 +285,19 @@ def test_a_training_that_is_stopped_writes_the_losses_that_were_not_read_yet(
 ):
     def stopping(checkpoint: Path) -> RunContext:
         asked: list[int] = []
-        return RunContext(checkpoint=checkpoint, should_stop=lambda: bool(asked.append(1)) or len(asked) > 35)
+        return RunContext(checkpoint=checkpoint, should_stop=lambda: bool(asked.append(1)) or len(asked) > 11)
 
     whole: list[TrainRecord] = []
     train_point(Point(), RunContext(on_record=whole.append))
     as_on_cuda(monkeypatch)
     checkpoint = tmp_path / "state.safetensors"
-    with pytest.raises(Interrupted, match="after 35"):
+    with pytest.raises(Interrupted, match="after 11"):
         train_point(Point(), stopping(checkpoint))
     resumed: list[TrainRecord] = []
     train_point(Point(), RunContext(checkpoint=checkpoint, on_record=resumed.append))
     assert [replace(each, seconds=0.0) for each in resumed] == [replace(each, seconds=0.0) for each in whole]
-    with pytest.raises(Diverged, match="step 34"):
-        train_point(Point(bad=34), stopping(checkpoint))
+    with pytest.raises(Diverged, match="step 10"):
+        train_point(Point(bad=10), stopping(checkpoint))
     assert not checkpoint.exists()
 
 
