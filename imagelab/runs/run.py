@@ -139,10 +139,7 @@ def steps(
             kernels=settings.kernels,
         )
         asked = workers if experiment.runtime.workers is None else experiment.runtime.workers
-        side_by_side = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
-        if settings.kernels.compile and side_by_side > 1:
-            on_event(Note("Compiled networks are trained one after the other: torch's compiler cannot be forked."))
-            side_by_side = 1
+        many = choose_workers(asked, settings.device, group.size, settings.threads, len(experiment.lines))
         record = {**provenance(experiment, folder, context), **settings.recorded}
         folder.write_provenance(record)
         on_event(Begun(folder, missing, record["data"]["counts"]))
@@ -161,7 +158,7 @@ def steps(
         on_event(Phase("generation 0"))
         left = len(missing)
         try:
-            for shard in run_side_by_side(experiment, folder, context, side_by_side):
+            for shard in run_side_by_side(experiment, folder, context, _alone_if_compiled(many, settings, on_event)):
                 left -= 1
                 forget_models(experiment, folder, settings.keep)
                 on_event(shard)
@@ -191,6 +188,14 @@ def _tell(settings: Settings, on_event: Callable[[Event], None], group: ProcessG
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))  # of this run, on this machine
     for sentence in (*settings.notes, *warnings(settings.threads, processes, usable_cores(), waiting())):
         on_event(Note(sentence))
+
+
+def _alone_if_compiled(workers: int, settings: Settings, on_event: Callable[[Event], None]) -> int:
+    """Return the workers, or one where networks are compiled; the user is told."""
+    if not settings.kernels.compile or workers == 1:
+        return workers
+    on_event(Note("Compiled networks are trained one after the other: torch's compiler cannot be forked."))
+    return 1
 
 
 def _is_full_disk(error: Exception) -> bool:
