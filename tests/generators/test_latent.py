@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,26 @@ def test_an_untrained_prior_moves_by_the_velocity_of_a_gaussian_whatever_the_out
     expected = state * (2 * moment - 1) / ((1 - moment) ** 2 + moment**2)  # Eq. 1 of cascade_net.py with s = 1
     torch.testing.assert_close(net(state, t, net.givens(torch.randn(3, 48, 4, 4))), expected)
     torch.testing.assert_close(net.encode(net.decode(state)), state)
+
+
+def test_drawn_codes_have_mean_and_variance_of_the_training_codes(model: LatentModel, pictures: np.ndarray):
+    crude = replace(  # two steps of Euler's rule draw codes of another variance
+        model, nets=copy.deepcopy(model.nets), recipe=model.recipe.model_copy(update={"solver": "euler", "steps": 2})
+    )
+    seeds, upper, details = image_seeds(8, "sample", 1, 0, range(512)), crude.nets.upper, crude.nets.details
+
+    def off() -> tuple[float, float]:
+        drawn = crude.draw_upper(seeds)
+        z = (drawn - upper.centre) * upper.gain
+        c = (details.decode(crude.draw_details(seeds, crude.z_of(drawn))) - details.mean) / details.spread
+        return float((z.std(0) / upper.flow.scale - 1).abs().max()), float((c.std((0, 2, 3)) - 1).abs().max())
+
+    before = off()
+    crude.match_moments(5)
+    after = off()
+    assert before[1] > 0.1 > 0.06 > after[1] and after[0] < 0.12
+    unmatched = SMALL.model_copy(update={"match_variance": False}).fit(pictures, 0, RunContext())
+    assert unmatched.nets.upper.gain.tolist() == [1.0] * 4 != model.nets.upper.gain.tolist()
 
 
 @pytest.mark.parametrize(("spread", "time"), [(0.1, 0.2), (0.7, 0.4), (1.0, 0.9)])

@@ -133,6 +133,7 @@ OTHER: dict[str, dict[str, dict[str, Any]]] = {
         "width": {"width": 24},
         "blocks": {"blocks": 2},
         "detail_widths": {"detail_widths": (8, 8)},
+        "match_variance": {"match_variance": False},
         "mirror": {"mirror": False},
         "solver": {"solver": "euler"},
         "steps": {"steps": 4},
