@@ -117,6 +117,37 @@ def dpm_erosion(variance: np.ndarray, alpha_bar: np.ndarray, first_order_last: b
     return gain**2
 
 
+def sde_dpm_erosion(variance: np.ndarray, alpha_bar: np.ndarray) -> np.ndarray:
+    """Return the variance of a Gaussian mode after SDE-DPM-Solver++(2M), exact score [Lu].
+
+    As :func:`dpm_erosion`, with noise z of variance one that is drawn anew at every step:
+
+        x' = (sigma'/sigma) e^{-h} x + alpha' (1 - e^{-2h}) [D + (D - D_before) h / (2 h_0)] + sigma' sqrt(1 - e^{-2h}) z.
+
+    The variance of x, that of D_before and their covariance follow a linear recursion.
+
+    Args:
+        variance: as in :func:`ddim_erosion`.
+        alpha_bar: as in :func:`ddim_erosion`; the last step is of first order, as the first one.
+    """
+    alpha_bar, mode = _grid(alpha_bar), np.asarray(variance, np.float64)
+    alpha, sigma = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
+    with np.errstate(divide="ignore"):
+        steps = np.diff(np.log(alpha) - np.log(sigma))
+    sampled, before, both = np.ones_like(mode), np.zeros_like(mode), np.zeros_like(mode)  # both: their covariance
+    for i, step in enumerate(steps):
+        denoise = alpha[i] * mode / (alpha_bar[i] * mode + 1 - alpha_bar[i])
+        slope = 0.0 if i in (0, len(steps) - 1) else step / (2 * steps[i - 1])
+        fresh = -np.expm1(-2 * step)
+        own = sigma[i + 1] / sigma[i] * np.exp(-step) + alpha[i + 1] * fresh * denoise * (1 + slope)
+        past = -alpha[i + 1] * fresh * slope
+        noise = sigma[i + 1] ** 2 * fresh
+        after = own**2 * sampled + 2 * own * past * both + past**2 * before + noise
+        both = denoise * (own * sampled + past * both)
+        before, sampled = denoise**2 * sampled, after
+    return sampled
+
+
 def flow_erosion(variance: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return the variance of a Gaussian mode after a rectified flow [Liu] with Euler steps, exact velocity.
 

@@ -1,4 +1,4 @@
-"""The exact network with the real samplers: losses of DDIM, DPM-Solver++, Heun and ancestral sampling, against theory.
+"""The exact network with the real samplers: losses of DDIM, DPM-Solver++ (two kinds), Heun and ancestral sampling.
 
 Random fields of known spectrum, 16 px. The network is the closed form for them (generators/exact_net.py); everything
 else is as in every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is that of the
@@ -23,7 +23,7 @@ from imagelab.seeds import image_seeds
 
 SIDE, N = 16, 192
 FIELD = RandomField(size=SIDE, slope=3, contrast=20, channels=1)
-SAMPLERS = ("ddim", "ddpm", "dpm++", "heun")
+SAMPLERS = ("ddim", "ddpm", "dpm++", "sde-dpm++", "heun")
 RADIUS = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))  # cycles per image
 BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12)]
 
@@ -73,6 +73,13 @@ def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler
         assert finest > 20 if steps == 10 else abs(finest) < 3.5  # too strong, or almost nothing lost
     elif steps < 250:
         assert finest < -20
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm++", "sde-dpm++"])
+def test_the_law_holds_on_the_levels_of_karras(sampler: Any) -> None:
+    recipe = Ddpm(sampler=sampler, spacing="karras", steps=20)
+    assert np.abs(scores(published(recipe), law(recipe))).max() < 3.5
+    assert np.abs(law(recipe) / law(Ddpm(sampler=sampler, steps=20)) - 1).max() > 0.5  # and it is another law
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
