@@ -80,13 +80,16 @@ class Walk:
 
 REFERENCE = Walk("ddpm", "even", 1000)
 WALKS = (
-    *(Walk("dpm++", "even", steps) for steps in (20, 50)),
-    *(Walk("dpm++", "karras", steps) for steps in (10, 20, 35)),
+    Walk("dpm++", "even", 20),
     *(Walk("sde-dpm++", "karras", steps) for steps in (20, 35, 50)),
-    Walk("ddpm", "even", 100),
+    *(Walk("dpm++", "karras", steps) for steps in (20, 35)),
     *(Walk("ddpm", "karras", steps) for steps in (50, 100)),
+    Walk("ddpm", "even", 100),
     Walk("ddim", "even", 50),
     Walk("heun", "even", 18),
+    Walk("sde-dpm++", "even", 50),
+    Walk("dpm++", "karras", 10),
+    Walk("dpm++", "even", 50),
 )
 QUICK_RECIPE = {"channels": (8, 16), "images_seen": 32, "batch": 8, "noise_steps": 20}
 
@@ -203,12 +206,13 @@ def main() -> int:
     options.add_argument("--made", type=int, default=512, help="images that each sampler draws")
     options.add_argument("--reference", type=int, default=256, help="images that the reference draws")
     options.add_argument("--only", nargs="*", help="names of samplers")
+    options.add_argument("--first", type=int, default=len(WALKS), help="of the list of samplers, the first so many")
     options.add_argument("--runs", type=Path, default=Path("runs/samplers"), help="where model and images are kept")
     options.add_argument("--quick", action="store_true", help="small sizes, only to see that it runs")
     asked = options.parse_args()
     torch.set_num_threads(1)
-    recipe, walks = RECIPES["cpu-64"], [walk for walk in WALKS if not asked.only or walk.sampler in asked.only]
-    first = REFERENCE
+    recipe, first = RECIPES["cpu-64"], REFERENCE
+    walks = [walk for walk in WALKS if not asked.only or walk.sampler in asked.only][: asked.first]
     if asked.quick:
         recipe = recipe.model_copy(update=QUICK_RECIPE)
         walks, first = [Walk(walk.sampler, walk.spacing, 4) for walk in walks], Walk("ddpm", "even", 20)

@@ -255,7 +255,7 @@ class LocalPatchNet(PatchNet):
         along = centred @ self.axes.T
         guess = root * rest / (a * rest + noise) * (centred - along @ self.axes)
         guess = guess + (root * self.variances / (a * self.variances + noise) * along) @ self.axes
-        spread = (noise * rest / (a * rest + noise) + (noise * self.variances / (a * self.variances + noise)) @ square)
+        spread = noise * rest / (a * rest + noise) + (noise * self.variances / (a * self.variances + noise)) @ square
         power, deviation = self._mean(a * self.variances + noise, a * rest + noise), self._mean(self.variances, rest)
         left = (centred - root * guess) * (a * rest + noise).sqrt() / noise
         read = [centred / power.sqrt(), guess / deviation.sqrt(), left]

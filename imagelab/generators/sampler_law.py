@@ -22,8 +22,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from ..images import LUMA
@@ -91,8 +89,8 @@ def predicted_by_sampler(recipe: object, images: np.ndarray, times: int = 1) -> 
 def alpha_bar(recipe: Ddpm) -> np.ndarray:
     """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
 
-    ``imagelab.theory.ddim_erosion``, ``ddpm_erosion``, ``dpm_erosion`` and ``sde_dpm_erosion`` take these; ``edm_erosion`` takes their
-    sigma = sqrt(1 / alpha_bar - 1), see :func:`erosion`.
+    ``imagelab.theory.ddim_erosion``, ``ddpm_erosion``, ``dpm_erosion`` and ``sde_dpm_erosion`` take these;
+    ``edm_erosion`` takes their sigma = sqrt(1 / alpha_bar - 1), see :func:`erosion`.
 
     Example:
         >>> from imagelab.generators import Ddpm

@@ -122,7 +122,7 @@ def sde_dpm_erosion(variance: np.ndarray, alpha_bar: np.ndarray) -> np.ndarray:
 
     As :func:`dpm_erosion`, with noise z of variance one that is drawn anew at every step:
 
-        x' = (sigma'/sigma) e^{-h} x + alpha' (1 - e^{-2h}) [D + (D - D_before) h / (2 h_0)] + sigma' sqrt(1 - e^{-2h}) z.
+        x' = (sigma'/sigma) e^{-h} x + alpha' q [D + (D - D_before) h / (2 h_0)] + sigma' sqrt(q) z,   q = 1 - e^{-2h}.
 
     The variance of x, that of D_before and their covariance follow a linear recursion.
 

@@ -1,4 +1,4 @@
-"""The study of samplers at a toy size: it runs, goes on where it was interrupted, and its errors are those of a pair."""
+"""The study of samplers at a toy size: it runs, reads what it has made, and its errors are those of a pair."""
 
 from __future__ import annotations
 

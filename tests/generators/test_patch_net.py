@@ -84,8 +84,15 @@ def test_prediction_changes_the_words_and_not_the_training_under_a_weighting(pic
 
 
 @pytest.mark.parametrize(
-    "change", [{"channels": (8, 8)}, {"blocks": 2}, {"attention": False}, {"weighting": "velocity"}, {"patch": 2}]
-    + [{"closed_form": "local"}],
+    "change",
+    [
+        {"channels": (8, 8)},
+        {"blocks": 2},
+        {"attention": False},
+        {"weighting": "velocity"},
+        {"patch": 2},
+        {"closed_form": "local"},
+    ],
 )
 def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], pictures: np.ndarray):
     usual = RECIPE.fit(pictures, 0, RunContext()).sample(SEEDS)
@@ -93,7 +100,9 @@ def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], 
 
 
 @pytest.mark.parametrize("closed_form", ["white", "local"])
-def test_a_saved_net_keeps_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray, closed_form: str):
+def test_a_saved_net_keeps_its_closed_form_and_draws_the_same_bytes(
+    tmp_path: Path, pictures: np.ndarray, closed_form: str
+):
     recipe = changed(RECIPE, closed_form=closed_form)
     model = recipe.fit(pictures, 0, RunContext())
     model.save(tmp_path)
@@ -180,10 +189,10 @@ def test_a_local_closed_form_makes_the_error_that_it_expects_and_a_smaller_one(
     flat = pictures.copy()
     flat[:, :, :8] = 128  # half of every image has no detail
     net, white = local(flat, monkeypatch), net_of(changed(UNTRAINED, prediction="sample").fit(flat, 0, RunContext()))
-    for time in (5, 25):
+    for time in (0, 3):
         made, expected = images_error(net, flat, time)
-        assert made == pytest.approx(expected, rel=0.15)
-        assert made < 0.9 * images_error(white, flat, time)[0]
+        assert made == pytest.approx(expected, rel=0.1)
+        assert made < 0.75 * images_error(white, flat, time)[0]
 
 
 def test_a_local_net_reads_values_of_variance_one_at_every_noise_level(
