@@ -22,6 +22,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import numpy as np
 
 from ..images import LUMA

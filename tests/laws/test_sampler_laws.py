@@ -111,6 +111,7 @@ def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() 
         ("ddpm", 50): (0.05, 0.31, 0.63, 0.83),
         ("ddpm", 250): (0.30, 0.68, 0.88, 0.96),
         ("ddpm", 1000): (0.60, 0.87, 0.96, 0.99),
+        ("dpm++", 20): (0.01, 0.11, 0.54, 0.95),
         ("dpm++", 50): (0.05, 0.36, 0.87, 1.0),
         ("dpm++", 250): (0.34, 0.85, 0.99, 1.0),
         ("dpm++", 1000): (0.71, 0.97, 1.0, 1.0),
@@ -120,4 +121,13 @@ def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() 
     }
     for (sampler, steps), printed in table.items():
         recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps})
+        np.testing.assert_allclose(erosion(modes, recipe) / modes, printed, atol=0.006)
+    karras = {
+        ("dpm++", 20): (0.63, 0.99, 1.09, 1.09),
+        ("dpm++", 35): (0.69, 0.99, 1.03, 1.03),
+        ("sde-dpm++", 20): (0.53, 0.95, 1.15, 1.21),
+        ("sde-dpm++", 50): (0.68, 0.99, 1.04, 1.03),
+    }
+    for (sampler, steps), printed in karras.items():
+        recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps, "spacing": "karras"})
         np.testing.assert_allclose(erosion(modes, recipe) / modes, printed, atol=0.006)
