@@ -11,7 +11,7 @@ import torch
 
 from imagelab.generators import Ddpm, RunContext
 from imagelab.generators.ddpm import RECIPES, DdpmModel
-from imagelab.generators.denoising_loss import loss_weight
+from imagelab.generators.denoising_loss import DETAIL, denoising_loss, loss_weight
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=50, steps=10)
@@ -142,6 +142,39 @@ def test_the_weights_are_those_of_the_papers():
     assert loss_weight(1 - torch.tensor([1e-4]), "sample", "velocity").item() == 25
     for prediction in ("epsilon", "v_prediction", "sample"):
         assert (loss_weight(kept, prediction, "none") == 1).all()
+
+
+class Listens(torch.nn.Module):
+    """A net that keeps what it is shown, and answers 0."""
+
+    def forward(self, state: torch.Tensor, time: torch.Tensor) -> Any:
+        self.state, self.time = state, time
+        return type("Answer", (), {"sample": torch.zeros_like(state)})
+
+
+def shown(recipe: Ddpm, images: torch.Tensor) -> Listens:
+    net = Listens()
+    denoising_loss(net, recipe._training_scheduler(), recipe)(images, torch.Generator().manual_seed(0))
+    return net
+
+
+@pytest.mark.parametrize("levels", ["even", "detail"])
+def test_training_draws_the_noise_levels_that_it_states(levels: Any):
+    times = shown(Ddpm(levels=levels), torch.zeros(8000, 1, 2, 2)).time.double()
+    logit = torch.logit((times + 0.5) / 1000)
+    if levels == "even":
+        assert float(times.mean()) == pytest.approx(499.5, abs=15) and 0 <= times.min() < times.max() <= 999
+    else:
+        assert (float(logit.mean()), float(logit.std())) == pytest.approx(DETAIL, abs=0.06)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_mirroring_shows_every_second_image_from_the_other_side(mirror: bool):
+    images = torch.ones(800, 1, 8, 8)
+    images[..., 4:] = -1
+    net = shown(Ddpm(mirror=mirror), images)
+    turned = (net.state[..., 4:].mean((1, 2, 3)) > net.state[..., :4].mean((1, 2, 3)))[net.time < 300]
+    assert float(turned.double().mean()) == pytest.approx(0.5 if mirror else 0, abs=0.15)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -214,3 +214,14 @@ def test_a_local_net_reads_values_of_variance_one_at_every_noise_level(
 def test_a_local_closed_form_without_patches_is_refused():
     with pytest.raises(ValueError, match='closed_form "local": expected a patch of 2 or more'):
         Ddpm(closed_form="local")
+
+
+@pytest.mark.parametrize("closed_form", ["white", "local"])
+def test_the_closed_form_of_mirrored_images_has_no_side(closed_form: str, pictures: np.ndarray):
+    tilted = np.ascontiguousarray(pictures // 2 + np.arange(0, 112, 7, dtype=np.uint8))
+    means = []
+    for mirror in (True, False):
+        net = net_of(changed(UNTRAINED, mirror=mirror, closed_form=closed_form).fit(tilted, 0, RunContext()))
+        means.append(functional.pixel_shuffle(net.rotate(net._fold(net.mean[None]), back=True), 4))
+    torch.testing.assert_close(means[0], means[0].flip(3), rtol=0, atol=1e-5)
+    assert (means[1] - means[1].flip(3)).abs().max() > 0.3
