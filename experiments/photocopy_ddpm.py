@@ -6,7 +6,7 @@ Command:    imagelab run photocopy_ddpm          (in a checkout also: python exp
             a short run: imagelab run photocopy_ddpm --quick
             on a GPU: imagelab run photocopy_ddpm --generator.patch 1 --generator.closed-form white
             --generator.weighting none --generator.images-seen 2000000
-Hardware:   one CPU core: 15 core-minutes of training a generation, and as much again for the blank twin, with some three
+Hardware:   one CPU core: 15 core-minutes of training a generation, and again for the blank twin, with some three
             core-minutes of sampling each for 2,000 images; two hours in all. No GPU, no download.
 Expected:   at generation 1 nearer to unseen faces than PPCA, with more freckles than the blank twin. From generation to
             generation detail and freckles are lost, because every model learns from what the sampler and the network

@@ -216,7 +216,7 @@ def main() -> int:
     if asked.quick:
         recipe = recipe.model_copy(update=QUICK_RECIPE)
         walks, first = [Walk(walk.sampler, walk.spacing, 4) for walk in walks], Walk("ddpm", "even", 20)
-        asked.images, asked.heldout, asked.made, asked.reference = 48, 48, 16, 16
+        asked.images, asked.heldout, asked.made, asked.reference = 24, 24, 12, 12
     asked.runs.mkdir(parents=True, exist_ok=True)
     faces = Faces(size=64, freckle_rate=0.6)
     model = trained(recipe, faces.load("train", asked.images, asked.seed).images, asked.seed, asked.runs)
