@@ -305,7 +305,7 @@ RECIPES: dict[str, Ddpm] = {
         learning_rate=2e-3,
         ema=0.998,
         sampler="sde-dpm++",
-        steps=35,
+        steps=20,
         spacing="karras",
     ),
     "gpu-64": Ddpm(),
