@@ -26,6 +26,7 @@ __all__ = ["TrainingState", "digest_of", "part_reached", "read_beside", "read_ch
 log = logging.getLogger(__name__)
 
 FORMAT = "2"
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")  # what Adam and Muon keep for each number of a parameter
 OTHER = "belongs to another training (recipe, images, seed, device, threads or number of processes differ)"
 
 
@@ -71,7 +72,7 @@ class TrainingState:
         if missing:
             raise ValueError(f"{missing[0]} is missing")
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        moments = {f"optimiser.{k}.{key}": p for k, p in enumerate(parameters) for key in ("exp_avg", "exp_avg_sq")}
+        moments = {f"optimiser.{k}.{key}": p for k, p in enumerate(parameters) for key in MOMENTS}
         counts = {f"optimiser.{k}.step": torch.zeros(()) for k in range(len(parameters))}
         expected = {**weights, **moments, **counts}
         for name, tensor in named.items():

@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +49,10 @@ UNUSED = ("prior", "neighbours", "smoothing", "decoder_noise", "noise_scale")
 UPPER_STEPS = 24
 """Steps of Heun's rule for z, which is cheap."""
 
+UPPER_DRAWN, DRAWN, MATCHING_BLOCK = 2048, 128, 64
+"""Codes z, and maps c, whose moments are matched, and how many are drawn at a time. A deviation of z is then known to
+1.6 %, and one of c, whose places count together, to less."""
+
 
 class LatentDiffusion(Generator):
     """A latent diffusion model of 16 px and more, by default at the price of nine core-minutes at 64 px.
@@ -68,11 +72,15 @@ class LatentDiffusion(Generator):
         upper_share: the upper prior reads this many times ``images_seen``; its codes are cheap.
         batch: images a training step of the detail prior.
         upper_batch: codes a training step of the upper prior.
-        learning_rate: peak rate of Adam for the detail prior; the upper prior takes half of it.
+        optimiser: of the detail prior: "muon" (muon.py) or "adam".
+        learning_rate: its peak rate; Adam takes a half of what Muon takes.
+        upper_learning_rate: peak rate of Adam for the upper prior.
         ema: highest decay of the weight average (warmed up).
         width: width of the upper prior's network.
         blocks: residual blocks of the upper prior's network.
         detail_widths: channels of the levels of the detail prior's network.
+        match_variance: bring mean and variance of drawn codes to those of the training codes, for each number of z and
+            each channel of c. Without it drawn codes vary less, and the loss adds up in a loop.
         mirror: mirror each image with probability 1/2 in training of the priors. Switch it off where left and right
             differ.
         solver: "euler" (first order) or "heun" (second order, two evaluations a step), of the detail prior.
@@ -83,17 +91,20 @@ class LatentDiffusion(Generator):
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "upper_batch", "steps")
 
     kind: Literal["latent_diffusion"] = "latent_diffusion"
-    first_stage: Vae = Vae(prior="normal")
+    first_stage: Vae = Vae(prior="normal", beta=0.5, images_seen=72_000)
     first_stage_trained: Literal["anew", "once"] = "anew"
-    images_seen: int = Field(default=60_000, ge=0)
+    images_seen: int = Field(default=36_000, ge=0)
     upper_share: int = Field(default=6, ge=1)
     batch: int = Field(default=32, ge=1)
     upper_batch: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0.0)
+    optimiser: Literal["muon", "adam"] = "muon"
+    learning_rate: float = Field(default=4e-3, gt=0.0)
+    upper_learning_rate: float = Field(default=1e-3, gt=0.0)
     ema: float = Field(default=0.999, ge=0.0, lt=1.0)
     width: int = Field(default=512, ge=8)
     blocks: int = Field(default=3, ge=1)
     detail_widths: tuple[int, ...] = Field(default=(64, 96, 128), min_length=1)
+    match_variance: bool = True
     mirror: bool = True
     solver: Literal["euler", "heun"] = "heun"
     steps: int = Field(default=18, ge=1)
@@ -166,9 +177,12 @@ class LatentDiffusion(Generator):
                 own_seed = seed_at(seed, "stage", row=index)
                 trained = train(stage.part, loss, data, stage.plan, own_seed, context, marks[index], whole)
                 stage.part.load_state_dict(trained.state_dict())
+        model = LatentModel(net.eval().requires_grad_(False), self, context)
+        if self.match_variance and self.images_seen:
+            replace(model, recipe=self.model_copy(update={"noise_scale": 1.0})).match_moments(seed)
         if context.checkpoint is not None:
             context.checkpoint.unlink(missing_ok=True)
-        return LatentModel(net.eval().requires_grad_(False), self, context)
+        return model
 
     def load(self, folder: Path, context: RunContext) -> LatentModel:
         """Read back what :meth:`LatentModel.save` wrote.
@@ -257,12 +271,15 @@ class LatentDiffusion(Generator):
         if self.first_stage.images_seen and not kept:
             first_loss, plan = self.first_stage.training(net.first, self.first_stage.images_seen)
             stages.append(_Stage("first", net.first, plan, lambda: (first_loss, images)))
-        plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
-        upper_plan = replace(
-            plan,
-            images_seen=self.images_seen * self.upper_share,
-            batch=self.upper_batch,
-            learning_rate=self.learning_rate / 2,
+        upper_seen = self.images_seen * self.upper_share
+        upper_plan = Plan(upper_seen, self.upper_batch, self.upper_learning_rate, ema=self.ema)
+        plan = Plan(
+            self.images_seen,
+            self.batch,
+            self.learning_rate,
+            ema=self.ema,
+            optimiser=self.optimiser,
+            by_adam=("leave.weight",),  # a last layer gains nothing from equal steps in all directions
         )
 
         def upper() -> tuple[Loss, np.ndarray]:
@@ -316,19 +333,49 @@ class LatentModel:
         for name, part in zip(PARTS, (self.nets.first, self.nets.upper, self.nets.details), strict=True):
             part.save_pretrained(str(folder / name), safe_serialization=True)
 
-    def _draw(self, seeds: np.ndarray) -> Tensor:
+    def match_moments(self, seed: int) -> None:
+        """Set mean and gain of both priors, so that drawn codes have mean and variance of the training codes."""
         import torch
 
-        first, prior, flow = self.nets.first, self.nets.details, self.nets.upper.flow
-        state = follow(self.nets.upper, self._noise(seeds, flow.deviations.shape, 0), UPPER_STEPS, second_order=True)
-        z = flow.decode(state) / first.axes.norm(dim=1)
-        given = prior.givens(first.outline(z))
-        state = self._noise(seeds, prior.spread.shape, 1).contiguous(memory_format=torch.channels_last)
-        heun = self.recipe.solver == "heun"
-        state = follow(lambda state, t: prior(state, t, given), state, self.recipe.steps, heun)
-        return first.decode(z, prior.decode(state))
+        upper, details = self.nets.upper, self.nets.details
+        with torch.inference_mode():
+            drawn = torch.cat([self.draw_upper(seeds) for seeds in _blocks(seed, "upper", UPPER_DRAWN)])
+            upper.centre.copy_(drawn.mean(0))
+            upper.gain.copy_(upper.flow.scale / drawn.std(0))
+            blocks = [(seeds, self.z_of(self.draw_upper(seeds))) for seeds in _blocks(seed, "details", DRAWN)]
+            maps = torch.cat([self.draw_details(seeds, z) for seeds, z in blocks])
+            details.centre.copy_(maps.mean((0, 2, 3), keepdim=True)[0])
+            details.gain.copy_(1 / maps.std((0, 2, 3), keepdim=True)[0])
+
+    def draw_upper(self, seeds: np.ndarray) -> Tensor:
+        """Return what the flow over z draws, in its coordinates: uint64 [N] -> [N,latent]."""
+        noise = self._noise(seeds, self.nets.upper.gain.shape, 0)
+        return follow(self.nets.upper, noise, UPPER_STEPS, second_order=True)
+
+    def z_of(self, drawn: Tensor) -> Tensor:
+        """Return z of coordinates that the flow has drawn, [N,latent]."""
+        return self.nets.upper.decode(drawn) / self.nets.first.axes.norm(dim=1)
+
+    def draw_details(self, seeds: np.ndarray, z: Tensor) -> Tensor:
+        """Return what the flow over c draws, given z: uint64 [N] -> scaled details [N,details,grid,grid]."""
+        import torch
+
+        prior, heun = self.nets.details, self.recipe.solver == "heun"
+        given = prior.givens(self.nets.first.outline(z))
+        noise = self._noise(seeds, prior.spread.shape, 1).contiguous(memory_format=torch.channels_last)
+        return follow(lambda state, t: prior(state, t, given), noise, self.recipe.steps, heun)
+
+    def _draw(self, seeds: np.ndarray) -> Tensor:
+        z = self.z_of(self.draw_upper(seeds))
+        return self.nets.first.decode(z, self.nets.details.decode(self.draw_details(seeds, z)))
 
     def _noise(self, seeds: np.ndarray, shape: tuple[int, ...], draw: int) -> Tensor:
         import torch
 
         return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.context.device)
+
+
+def _blocks(seed: int, part: str, count: int) -> Iterator[np.ndarray]:
+    """Yield seeds of so many images in blocks of one size, so that no batch of the user changes a byte."""
+    seeds = np.array([seed_at(seed, f"moments/{part}", row=row) for row in range(count)], np.uint64)
+    yield from np.split(seeds, count // MATCHING_BLOCK)

@@ -6,6 +6,11 @@ convolutional flow that is given the outline, which is the image that z alone de
 of each channel of c at each place. The networks add the rest and start at zero. So an untrained prior is a Gaussian
 without correlations, and it is the control that training has to beat.
 
+A trained flow draws codes that vary less than those it has learned from: a network that has to say something sensible
+at states between the training codes moves them a little towards their mean. In a loop this loss adds up. Therefore each
+prior has a mean and a gain, by which drawn codes are brought to mean and variance of the training codes
+(latent_training.py measures them on codes that the trained prior draws).
+
 References:
     High-resolution image synthesis with latent diffusion models (Rombach et al. 2022), arXiv:2112.10752.
     Flow matching for generative modeling (Lipman et al. 2022), arXiv:2210.02747.
@@ -33,16 +38,29 @@ class UpperPrior(ModelMixin, ConfigMixin):
         latent: numbers in z.
         width: width of the network.
         blocks: residual blocks.
+
+    Buffers:
+        centre: [latent], mean of what the flow draws, in coordinates of the flow.
+        gain: [latent], standard deviation of the training data over that of what the flow draws.
     """
+
+    centre: Tensor
+    gain: Tensor
 
     @register_to_config
     def __init__(self, latent: int, width: int, blocks: int) -> None:
         super().__init__()
+        self.register_buffer("centre", torch.zeros(latent))
+        self.register_buffer("gain", torch.ones(latent))
         self.flow = CoarseNet(latent, latent, width, blocks)
 
     def forward(self, state: Tensor, t: Tensor) -> Tensor:
         """States [B,latent] at times [B] -> velocity [B,latent]."""
         return self.flow(state, t)
+
+    def decode(self, state: Tensor) -> Tensor:
+        """Drawn states -> z in units of what each number changes in the image, [B,latent]."""
+        return self.flow.decode((state - self.centre) * self.gain)
 
 
 class DetailPrior(UNetLayers, ModelMixin, ConfigMixin):
@@ -59,8 +77,12 @@ class DetailPrior(UNetLayers, ModelMixin, ConfigMixin):
         spread: [details,grid,grid], standard deviation of c.
         usual: [2,outline,1,1], mean and standard deviation of the folded outline.
         places: [2,grid,grid], x and y in -1..1.
+        centre: [details,1,1], mean of what the flow draws, in scaled details.
+        gain: [details,1,1], 1 over the standard deviation of what the flow draws.
     """
 
+    centre: Tensor
+    gain: Tensor
     mean: Tensor
     spread: Tensor
     usual: Tensor
@@ -72,6 +94,8 @@ class DetailPrior(UNetLayers, ModelMixin, ConfigMixin):
         self.register_buffer("mean", torch.zeros(details, grid, grid))
         self.register_buffer("spread", torch.ones(details, grid, grid))
         self.register_buffer("usual", torch.tensor([0.0, 1.0])[:, None, None, None].repeat(1, outline, 1, 1))
+        self.register_buffer("centre", torch.zeros(details, 1, 1))
+        self.register_buffer("gain", torch.ones(details, 1, 1))
         line = torch.linspace(-1, 1, grid)
         self.register_buffer("places", torch.stack([line.expand(grid, grid), line[:, None].expand(grid, grid)]).clone())
         self.add_levels(details + outline + 2, details, widths, grid)
@@ -93,8 +117,8 @@ class DetailPrior(UNetLayers, ModelMixin, ConfigMixin):
         return (c - self.mean) / self.spread
 
     def decode(self, state: Tensor) -> Tensor:
-        """Scaled details -> details, [B,details,grid,grid]."""
-        return self.mean + self.spread * state
+        """Drawn scaled details -> details, [B,details,grid,grid]."""
+        return self.mean + self.spread * (state - self.centre) * self.gain
 
 
 class LatentNets(nn.Module):

@@ -23,7 +23,7 @@ import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from .base import FIT_BLOCK, Diverged, Interrupted, Model, RunContext
 from .checkpoint import TrainingState, digest_of, part_reached, read_checkpoint, write_checkpoint
 from .data_parallel import SharedLoss, own_part
 from .loss_meter import LossMeter
+from .muon import Muon
 from .training_images import TrainingImages
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ class Plan:
     Attributes:
         images_seen: length of the training, in images read; the last batch is shortened to match it exactly.
         batch: images a step.
-        learning_rate: peak rate of Adam: reached after a linear warm-up, held, then lowered to 0 by a half cosine.
+        learning_rate: peak rate: reached after a linear warm-up, held, then lowered to 0 by a half cosine.
         warm_up: share of the run, 0..1, in which the rate rises.
         decay: share of the run, 0..1, in which the rate falls.
         ema: the highest decay of the weight average, 0 for none.
         clip: largest gradient norm.
+        optimiser: "adam", or "muon" for matrices and kernels (muon.py).
+        by_adam: with "muon", names of matrices that Adam trains all the same.
         checkpoint_seconds: time between two checkpoints, in seconds.
     """
 
@@ -78,6 +81,8 @@ class Plan:
     decay: float = 0.5
     ema: float = 0.995
     clip: float = 1.0
+    optimiser: Literal["adam", "muon"] = "adam"
+    by_adam: tuple[str, ...] = ()
     checkpoint_seconds: float = 30.0
 
     @property
@@ -235,7 +240,7 @@ def train(
     net.to(torch.device(context.device)).train()
     group.broadcast([tensor.detach() for tensor in (*net.parameters(), *net.buffers())])
     beside, meter = (None, LossMeter(context, plan.images_seen)) if whole is None else (whole.net, whole.meter)
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan), beside=beside)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _optimiser(net, plan), beside=beside)
     if context.checkpoint is not None:
         read_checkpoint(context.checkpoint, state, mark, meter, in_turn=whole is not None)
     saved, accelerator = time.monotonic(), _accelerator(context.device)
@@ -299,7 +304,9 @@ def take_step(
     return average, {**parts, "gradient": float(norm or 0.0), "learning_rate": plan.rate(state.step - 1)}
 
 
-def _adam(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def _optimiser(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    if plan.optimiser == "muon":
+        return Muon(net.named_parameters(), plan.learning_rate, plan.by_adam)
     return torch.optim.Adam(net.parameters(), plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 

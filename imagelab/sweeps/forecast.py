@@ -194,7 +194,8 @@ def forecast_of(
     calibrated = _Calibrated(context, threads, report, on_phase)
     with limited(threads):
         calibrated.measure([point.experiment for point in left], budget)
-    starting = before + calibrated.clock(start)
+    # what earlier points have loaded for later ones, each process has to load itself
+    starting = before + calibrated.clock(start) + max(each.first_use for each in calibrated.rounds.values())
     if len(points) == 1:
         workers = max(1, min(workers, 2 * len(left[0].experiment.lines))) if settings.device == "cpu" else 1
     made = tuple(_cost_of(point, calibrated, starting, max(jobs, workers)) for point in points)

@@ -84,6 +84,7 @@ class RoundCost:
         report: seconds of the report.
         report_peak: bytes of memory while it is written.
         report_bytes: of the report, once.
+        first_use: seconds of what a process loads or prepares when it makes its first shards.
         largest: the most images that were tried.
         busy: seconds of the clock over seconds of the processor.
         unknown: sentences on what was not measured.
@@ -96,6 +97,7 @@ class RoundCost:
     report: float
     report_peak: int
     report_bytes: int
+    first_use: float
     largest: int
     busy: float
     unknown: tuple[str, ...]
@@ -212,8 +214,8 @@ class _Rounds:
         self.report_bytes = _size(folder.path / "report").rest
 
     def found(self) -> RoundCost:
-        """Return what all the runs together say. The first loads what later ones have: its seconds do not count."""
-        counted = self.runs[1:]
+        """Return what all the runs together say. The first loads what later ones have: that is counted apart."""
+        counted, sums = self.runs[1:], [sum(map(self.clock, costs.values())) for _, costs, _ in self.runs[:2]]
         parts = [part for part in PARTS if part in counted[0][1]]
         sizes = counted[0][2]
         cpu = sum(cost.cpu for run in counted for cost in run[1].values())
@@ -226,6 +228,7 @@ class _Rounds:
             self.report,
             self.report_peak,
             self.report_bytes,
+            max(0.0, sums[0] - sums[1]),  # both of the same size
             counted[-1][0],
             wall / max(cpu, 1e-9),
             tuple(dict.fromkeys(self.unknown)),

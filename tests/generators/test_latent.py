@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from imagelab import Experiment, Runtime, Textures, run
 from imagelab.generators import Interrupted, LatentDiffusion, RunContext, TrainRecord, Vae
 from imagelab.generators.latent import LatentModel
 from imagelab.generators.latent_net import DetailPrior
-from imagelab.generators.latent_training import solve_detail_prior, solve_upper_prior
+from imagelab.generators.latent_training import averaged_target, solve_detail_prior, solve_upper_prior
 from imagelab.seeds import image_seeds
 
 SMALL = LatentDiffusion(
@@ -121,6 +123,38 @@ def test_an_untrained_prior_moves_by_the_velocity_of_a_gaussian_whatever_the_out
     expected = state * (2 * moment - 1) / ((1 - moment) ** 2 + moment**2)  # Eq. 1 of cascade_net.py with s = 1
     torch.testing.assert_close(net(state, t, net.givens(torch.randn(3, 48, 4, 4))), expected)
     torch.testing.assert_close(net.encode(net.decode(state)), state)
+
+
+def test_drawn_codes_have_mean_and_variance_of_the_training_codes(model: LatentModel, pictures: np.ndarray):
+    crude = replace(  # two steps of Euler's rule draw codes of another variance
+        model, nets=copy.deepcopy(model.nets), recipe=model.recipe.model_copy(update={"solver": "euler", "steps": 2})
+    )
+    seeds, upper, details = image_seeds(8, "sample", 1, 0, range(512)), crude.nets.upper, crude.nets.details
+
+    def off() -> tuple[float, float]:
+        drawn = crude.draw_upper(seeds)
+        z = (drawn - upper.centre) * upper.gain
+        c = (details.decode(crude.draw_details(seeds, crude.z_of(drawn))) - details.mean) / details.spread
+        return float((z.std(0) / upper.flow.scale - 1).abs().max()), float((c.std((0, 2, 3)) - 1).abs().max())
+
+    before = off()
+    crude.match_moments(5)
+    after = off()
+    assert before[1] > 0.1 > 0.06 > after[1] and after[0] < 0.12
+    unmatched = SMALL.model_copy(update={"match_variance": False}).fit(pictures, 0, RunContext())
+    assert unmatched.nets.upper.gain.tolist() == [1.0] * 4 != model.nets.upper.gain.tolist()
+
+
+@pytest.mark.parametrize(("spread", "time"), [(0.1, 0.2), (0.7, 0.4), (1.0, 0.9)])
+def test_the_target_is_the_mean_over_the_noise_of_the_first_stage(spread: float, time: float):
+    source, clean = torch.Generator().manual_seed(1), torch.tensor(0.6)
+    n, e = (torch.randn(200_000, generator=source) for _ in range(2))
+    blur = (1 - time) * spread * n + time * e
+    target = averaged_target(clean, blur, torch.tensor(spread), torch.tensor(time))
+    drawn = e - (clean + spread * n)
+    rest = drawn - target
+    assert abs(float(rest.mean())) < 0.02 and abs(float((rest * blur).mean())) < 0.02  # nothing of u is left in it
+    assert float(target.var()) < float(drawn.var())
 
 
 def test_the_copy_is_that_of_the_first_stage(model: LatentModel, pictures: np.ndarray):

@@ -27,7 +27,7 @@ from imagelab.generators.training import (
     Plan,
     TrainingState,
     _accelerator,
-    _adam,
+    _optimiser,
     batch_rows,
     check_loss,
     fingerprint,
@@ -329,7 +329,7 @@ def test_a_start_of_another_form_or_family_is_refused(pictures: np.ndarray):
 def step_by_step(plan: Plan, gradients: list[float]) -> tuple[list[float], list[float]]:
     """Weights and averages after each step of a plan on one number whose gradients are given."""
     net = Point()
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, plan))
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _optimiser(net, plan))
     weights, averages = [], []
     for gradient in gradients:
 
@@ -385,7 +385,7 @@ def test_the_average_moves_by_the_decay_that_is_warmed_up(ema: float):
 
 def test_the_average_of_a_long_training_keeps_the_decay_that_was_asked_for():
     net = Point()
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _adam(net, Plan(1, 1, 0.1)), step=10**6)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _optimiser(net, Plan(1, 1, 0.1)), step=10**6)
     with torch.no_grad():
         net.at.fill_(1.0)
     state.update_average(0.9)
@@ -394,7 +394,7 @@ def test_the_average_of_a_long_training_keeps_the_decay_that_was_asked_for():
 
 def test_buffers_are_copied_into_the_average_and_not_averaged():
     net = torch.nn.BatchNorm1d(1)
-    state = TrainingState(net, copy.deepcopy(net), _adam(net, Plan(1, 1, 0.1)), step=1)
+    state = TrainingState(net, copy.deepcopy(net), _optimiser(net, Plan(1, 1, 0.1)), step=1)
     assert net.running_mean is not None
     net.running_mean.fill_(7.0)
     state.update_average(0.9)

@@ -18,12 +18,24 @@ from imagelab.cli import main
 from imagelab.cli.plan import tell_forecast
 from imagelab.curation import RandomFraction
 from imagelab.data import Faces
+from imagelab.data.base import Sample
 from imagelab.generators import RunContext
 from imagelab.regimes import Accumulate
-from imagelab.sweeps import Forecast, Limits, Point, Study, forecast_clock, forecast_models, forecast_of, refusals
+from imagelab.sweeps import (
+    Forecast,
+    Limits,
+    Point,
+    Study,
+    forecast_clock,
+    forecast_models,
+    forecast_of,
+    forecast_rounds,
+    refusals,
+)
 from imagelab.sweeps.forecast_account import PoolSize, pool_sizes
 from imagelab.sweeps.forecast_clock import CostCurve
 from imagelab.sweeps.forecast_models import cost_of_model
+from imagelab.sweeps.forecast_rounds import cost_of_rounds
 from imagelab.sweeps.forecast_schedule import Task, seconds_of_run, seconds_of_sweep
 
 Tiny = Callable[..., Experiment]
@@ -200,6 +212,22 @@ def test_a_training_is_drawn_out_from_a_few_steps(budget: float, monkeypatch: py
     assert cost.fit(50) == pytest.approx(205) and cost.ratio == pytest.approx(1)
     assert (cost.model_bytes, cost.model_files) == (77, 1)
     assert cost.drawn(64) == pytest.approx(3) and cost.drawn(65) == pytest.approx(6)
+
+
+def test_what_a_process_loads_once_is_counted_once(small: Experiment, monkeypatch: pytest.MonkeyPatch):
+    loaded, read = [], Textures.load
+
+    def load(self: Textures, *asked: Any) -> Sample:
+        CLOCK.now += 2 if loaded else 9
+        loaded.append(asked)
+        return read(self, *asked)
+
+    monkeypatch.setattr(Textures, "load", load)
+    monkeypatch.setattr(forecast_clock, "time", CLOCK)
+    monkeypatch.setattr(forecast_rounds, "time", CLOCK)
+    cost = cost_of_rounds(small, False, RunContext(), 0.0, lambda spent: spent.cpu)
+    assert cost.first_use == pytest.approx(7)
+    assert cost.seconds["first"](24) % 2 == pytest.approx(0)
 
 
 def test_shards_are_scheduled_as_a_run_takes_them(tiny: Tiny, tmp_path: Path):
