@@ -21,7 +21,7 @@ difference do not change that.
 Seen 2026-11-30, one thread of 2 x86-64 cores shared with other jobs (load 5), seed 0: RECIPES["cpu-64"] trained once on
 2,000 faces (108,224 images seen, 915 core-seconds, by the same code outside this program), 1,000 held out, --made 256
 --reference 192 --first 8, stopped after the seventh; +- one standard error over images; core-s are those of an image:
-                           evaluations  core-s   distance        of reference    FD            freckles   noise  at 16-32
+                           evaluations  core-s   distance        of reference    FD            freckles   noise at 16-32
   ddpm x 1000              1000         2.67     .134 +- .037    1               7.3 +- 1.4    1.66       2.11   -.81
   dpm++ x 20               20           .050     .624 +- .061    4.7 +- 1.2      29.8 +- 2.5   2.40       1.04   -1.53
   sde-dpm++, Karras x 20   20           .053     .050 +- .016    .37 +- .15      3.9 +- .6     1.82       2.15   -.23
