@@ -138,7 +138,7 @@ def averaged(loop: DiffusersLoop) -> DdpmModel:
 def our_loop(name: str, recipe: Ddpm, images: np.ndarray) -> Contender:
     """Return our loop on the recipe's net."""
     net = recipe.blank(images, SEED)
-    loss = recipe._loss(net, recipe._training_scheduler())
+    loss, _ = recipe.training(net, recipe.images_seen)
     return Contender(name, net, lambda steps: train(net, loss, images, plan_of(recipe, steps), SEED, RunContext(), ""))
 
 

@@ -1,4 +1,4 @@
-"""The weight of each noise level in the loss of a diffusion model.
+"""The loss of a diffusion model, and the weight of each noise level in it.
 
 References:
     Efficient diffusion training via Min-SNR weighting strategy (Hang et al. 2023), arXiv:2303.09556.
@@ -6,18 +6,24 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
-__all__ = ["Prediction", "Weighting", "loss_weight"]
+    from .ddpm import Ddpm
+    from .training import Loss
+
+__all__ = ["Prediction", "Weighting", "denoising_loss", "loss_weight"]
 
 WEIGHT_LIMIT = 25.0
 """Largest weight of the image's error with weighting "velocity", reached at the smallest noise."""
 
 SNR_LIMIT = 5.0
 """Largest weight of the image's error with weighting "min_snr", the gamma of Hang et al. 2023."""
+
+DETAIL = (-1.2, 1.4)
+"""Mean and standard deviation of the logit of time / noise_steps, for training levels "detail"."""
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Weighting = Literal["none", "velocity", "min_snr", "gaussian"]
@@ -43,3 +49,45 @@ def loss_weight(kept: Tensor, prediction: Prediction, weighting: Weighting, expe
     if expected is not None:
         return exchange / expected
     return exchange * (kept / (1 - kept)).clamp(max=SNR_LIMIT)  # Eq. of section 3.4, Hang et al. 2023
+
+
+def denoising_loss(net: Any, scheduler: Any, recipe: Ddpm) -> Loss:
+    """Return the loss of a training: the weighted squared error of the prediction at random noise levels.
+
+    Args:
+        net: called with x_t and times, folded; for weighting "gaussian" a PatchNet.
+        scheduler: diffusers' DDPMScheduler.
+        recipe: patch, prediction, weighting, levels and mirror are used.
+    """
+    import torch
+    from torch.nn import functional
+
+    steps, (mean, deviation) = recipe.noise_steps, DETAIL
+
+    def drawn(count: int, noise: Generator, device: Any) -> Tensor:
+        if recipe.levels == "even":
+            return torch.randint(steps, (count,), generator=noise, device=device)
+        logit = mean + deviation * torch.randn(count, generator=noise, device=device)
+        return (torch.sigmoid(logit) * steps).long().clamp(max=steps - 1)
+
+    def loss(images: Tensor, noise: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        device = images.device
+        if recipe.mirror:
+            turned = torch.rand(len(images), generator=noise, device=device) < 0.5
+            images = torch.where(turned[:, None, None, None], images.flip(3), images)
+        clean = functional.pixel_unshuffle(images, recipe.patch)
+        times = drawn(len(clean), noise, device)
+        added = torch.randn(clean.shape, generator=noise, device=device)
+        answer = net(scheduler.add_noise(clean, added, times), times).sample.float()
+        target = {"epsilon": added, "sample": clean}.get(recipe.prediction)
+        if target is None:
+            target = scheduler.get_velocity(clean, added, times)
+        error = (answer - target).square().mean((1, 2, 3))
+        if recipe.weighting == "none":
+            return error.mean(), {}
+        expected = net.gaussian_error(times) if recipe.weighting == "gaussian" else None
+        kept = scheduler.alphas_cumprod.to(device)[times]
+        weight = loss_weight(kept, recipe.prediction, recipe.weighting, expected)
+        return (weight * error).mean(), {"error": error.mean().detach()}
+
+    return loss

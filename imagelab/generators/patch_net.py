@@ -24,7 +24,9 @@ References:
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,11 +36,13 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import RunContext
+from ..images import to_signed
+from ..io.large_arrays import blocks_of
+from .base import FIT_BLOCK, RunContext
 from .gaussian import Gaussian
 from .layers import TIMES, ConvBlock, Norm, times, zero
 
-__all__ = ["COMPONENTS", "PatchNet", "solve_closed_form"]
+__all__ = ["COMPONENTS", "LocalPatchNet", "PatchNet", "patch_basis", "solve_closed_form"]
 
 COMPONENTS = 128
 """Principal components of the closed form, where there are enough images."""
@@ -92,6 +96,9 @@ class PatchNet(ModelMixin, ConfigMixin):
         rest: [], r.
     """
 
+    inputs: ClassVar[int] = 2
+    """Images that the network reads: x_t and G."""
+
     kept: Tensor
     mean: Tensor
     axes: Tensor
@@ -119,7 +126,7 @@ class PatchNet(ModelMixin, ConfigMixin):
         self.register_buffer("variances", torch.ones(components))
         self.register_buffer("rest", torch.ones(()))
         self.time = nn.Sequential(nn.Linear(TIMES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
-        self.enter = nn.Conv2d(2 * in_channels, channels[0], 1)
+        self.enter = nn.Conv2d(self.inputs * in_channels, channels[0], 1)
         self.place = nn.Parameter(torch.zeros(channels[0], sample_size, sample_size))
         self.falling = nn.ModuleList([ConvBlock(width, time_width) for width in channels for _ in range(blocks)])
         self.rising = nn.ModuleList([ConvBlock(width, time_width) for width in channels[-2::-1] for _ in range(blocks)])
@@ -141,11 +148,9 @@ class PatchNet(ModelMixin, ConfigMixin):
         with torch.autocast(state.device.type, enabled=False):  # half precision is too coarse at the smallest noise
             state = state.float()
             a = self.kept[time][:, None, None, None]
-            scaled, guess = self._gaussian(state, a)
-            deviation = self._mean(self.variances, self.rest).sqrt()
-        answer = self._rest(torch.cat([scaled, guess / deviation], 1), times(time / len(self.kept)))
-        spread = self.gaussian_error(time).sqrt()[:, None, None, None]
-        clean = self._fold(self.mean[None]) + guess + spread * answer.float()  # Eq. 2
+            read, guess, spread = self.estimate(state, a)
+        answer = self._rest(torch.cat(read, 1), times(time / len(self.kept)))
+        clean = self.rotate(guess + spread * answer.float(), back=True)  # Eq. 2
         if self.answers == "sample":
             return UNet2DOutput(sample=clean)
         noise = (state - a.sqrt() * clean) / (1 - a).sqrt()
@@ -154,10 +159,24 @@ class PatchNet(ModelMixin, ConfigMixin):
 
     def gaussian_error(self, time: Tensor) -> Tensor:
         """Return c^2, the expected squared error per value of the closed form: times [B] -> [B]."""
-        a = self.kept[time.long()][:, None]
+        return self._error(self.kept[time.long()][:, None])[:, 0]
+
+    def _error(self, a: Tensor) -> Tensor:
+        """c^2 at a [B,1]: [B,1]."""
         return self._mean(
             (1 - a) / (a * self.variances + 1 - a) * self.variances, (1 - a) / (a * self.rest + 1 - a) * self.rest
-        )[:, 0]
+        )
+
+    def rotate(self, values: Tensor, back: bool = False) -> Tensor:
+        """Folded pixels -> the values that the closed form describes, or back; here they are the same."""
+        return values
+
+    def estimate(self, state: Tensor, a: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return what the network reads, G, and the spread c of Eq. 2, from x_t [B,C p^2,y,x] and a [B,1,1,1]."""
+        scaled, guess = self._gaussian(state, a)
+        spread = self._error(a[:, :, 0, 0]).sqrt()[:, :, None, None]
+        deviation = self._mean(self.variances, self.rest).sqrt()
+        return [scaled, guess / deviation], self._fold(self.mean[None]) + guess, spread
 
     def _gaussian(self, state: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """Return x_t scaled to variance one, and G(x_t) - mu of Eq. 1, both folded; a [B,1,1,1]."""
@@ -195,6 +214,67 @@ class PatchNet(ModelMixin, ConfigMixin):
         return values.reshape(-1, *self.grid).permute(0, 3, 1, 2)
 
 
+class LocalPatchNet(PatchNet):
+    """A patch net whose closed form knows where detail is: outside the components, every value has its own variance.
+
+    A patch is described by its cosine transform in opponent colours, an orthonormal basis, so that the noise stays
+    white. Outside the components, each of its values at each place has a variance r_i of its own: that of fine detail
+    is large in hair and almost zero in a plain background. With V^T V the projection on the components, c = x_t -
+    sqrt(a) mu and R = diag(r_i),
+
+        G = mu + V^T diag(g) V c + sqrt(a) R (a R + 1 - a)^-1 (c - V^T V c),    g = sqrt(a) l / (a l + 1 - a),     (3)
+
+    which is optimal only where R does not mix the components with the rest; there are few of them. D = G + c_i(a) F_i,
+    with c_i^2 the error variance of each value, so that a small error of the network adds no grain to a plain
+    background. The network reads x_t and G, each divided by one number, and what G leaves of x_t, each value divided by
+    its standard deviation: there detail has the size of the large shapes.
+
+    Buffers:
+        rest: [D], r_i.
+        basis: [C p^2,C p^2], the transform of a patch; ``mean`` and ``axes`` are in this basis.
+    """
+
+    inputs: ClassVar[int] = 3
+    basis: Tensor
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        side, _, folded = self.grid
+        self.register_buffer("basis", torch.eye(folded))
+        self.register_buffer("rest", torch.ones(folded * side**2))
+
+    def rotate(self, values: Tensor, back: bool = False) -> Tensor:
+        """Folded pixels [B,C p^2,y,x] -> their values in the basis, or back."""
+        return torch.einsum("ji,bjyx->biyx" if back else "ij,bjyx->biyx", self.basis, values)
+
+    def estimate(self, state: Tensor, a: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """See ``PatchNet.estimate``."""
+        a, root = a[:, :, 0, 0], a[:, :, 0, 0].sqrt()
+        noise, rest, square = 1 - a, self.rest, self.axes.square()
+        centred = self.rotate(state).permute(0, 2, 3, 1).flatten(1) - root * self.mean
+        along = centred @ self.axes.T
+        guess = root * rest / (a * rest + noise) * (centred - along @ self.axes)
+        guess = guess + (root * self.variances / (a * self.variances + noise) * along) @ self.axes
+        spread = noise * rest / (a * rest + noise) + (noise * self.variances / (a * self.variances + noise)) @ square
+        power, deviation = self._mean(a * self.variances + noise, a * rest + noise), self._mean(self.variances, rest)
+        left = (centred - root * guess) * (a * rest + noise).sqrt() / noise
+        read = [centred / power.sqrt(), guess / deviation.sqrt(), left]
+        return [self._fold(each) for each in read], self._fold(self.mean + guess), self._fold(spread.sqrt())
+
+    def _mean(self, along: Tensor, beyond: Tensor) -> Tensor:
+        return (along.sum(-1, keepdim=True) + beyond.sum(-1, keepdim=True)) / len(self.mean)
+
+
+def patch_basis(channels: int, patch: int) -> Tensor:
+    """Return the orthonormal transform of a folded patch, [C p^2,C p^2]: cosines in y and x, and opponent colours."""
+    place = torch.arange(patch, dtype=torch.float64)
+    cosines = torch.cos(math.pi / patch * (place[None] + 0.5) * place[:, None]) * (2 / patch) ** 0.5
+    cosines[0] /= 2**0.5
+    opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
+    colours = torch.tensor(opponent, dtype=torch.float64) if channels == 3 else torch.eye(channels).double()
+    return torch.kron(colours, torch.kron(cosines, cosines)).float()
+
+
 def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tensor) -> None:
     """Set the closed form of a net: mean and principal components of the images, and the noise schedule.
 
@@ -208,10 +288,20 @@ def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tenso
     fitted = Gaussian(components=len(net.variances)).fit(pictures, 0, RunContext())
 
     def folded(values: Tensor) -> Tensor:
-        return functional.pixel_unshuffle(values.reshape(-1, *fitted.shape), patch).permute(0, 2, 3, 1).flatten(1)
+        places = net.rotate(functional.pixel_unshuffle(values.reshape(-1, *fitted.shape), patch))
+        return places.permute(0, 2, 3, 1).flatten(1)
 
     net.kept.copy_(kept)
+    if isinstance(net, LocalPatchNet):
+        net.basis.copy_(patch_basis(images.shape[1], patch))
     net.mean.copy_(folded(fitted.tensors["mean"])[0])
     net.axes.copy_(folded(fitted.tensors["directions"]))
     net.variances.copy_(fitted.tensors["variances"].clamp(min=LEAST_VARIANCE))
-    net.rest.fill_(max(fitted.residual, LEAST_VARIANCE))
+    if not isinstance(net, LocalPatchNet):
+        net.rest.fill_(max(fitted.residual, LEAST_VARIANCE))
+        return
+    power = torch.zeros(len(net.mean), dtype=torch.float64)
+    for _, block in blocks_of(pictures, FIT_BLOCK):
+        power += (folded(to_signed(torch.from_numpy(np.ascontiguousarray(block)))) - net.mean).double().square().sum(0)
+    explained = fitted.tensors["variances"].double() @ net.axes.double().square()
+    net.rest.copy_((power / len(pictures) - explained).clamp(min=LEAST_VARIANCE))

@@ -22,14 +22,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ..images import LUMA
 from ..measurement import Measurement
-from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion
+from ..theory.samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, sde_dpm_erosion
 from .ddpm import Ddpm
+from .sampling_scheduler import sampling_scheduler
 
 __all__ = ["NAME", "alpha_bar", "eroded_power", "erosion", "predicted_by_sampler"]
 
@@ -40,11 +40,18 @@ MAX_IMAGES = 1024  # images that the spectrum of the data is taken from
 MODES = 4096  # modes at a time: a law needs memory for every step of every mode
 ROUNDING = 1 / (12 * 127.5**2)  # variance of rounding to bytes, images in -1..1
 
-WORDS = {"ddim": "DDIM", "ddpm": "ancestral sampling", "dpm++": "DPM-Solver++", "heun": "Heun's rule"}
+WORDS = {
+    "ddim": "DDIM",
+    "ddpm": "ancestral sampling",
+    "dpm++": "DPM-Solver++",
+    "sde-dpm++": "SDE-DPM-Solver++",
+    "heun": "Heun's rule",
+}
 SOURCES = {
     "ddim": "arXiv:2010.02502",
     "ddpm": "arXiv:2006.11239",
     "dpm++": "arXiv:2211.01095",
+    "sde-dpm++": "arXiv:2211.01095",
     "heun": "arXiv:2206.00364",
 }
 
@@ -64,7 +71,8 @@ def predicted_by_sampler(recipe: object, images: np.ndarray, times: int = 1) -> 
     if not isinstance(recipe, Ddpm):
         return []
     passes = f", {times} times" if times > 1 else ""
-    words = f"{WORDS[recipe.sampler]}, {recipe.steps} steps{passes}, exact network of a Gaussian random field"
+    levels = " on the levels of Karras et al." if recipe.spacing == "karras" else ""
+    words = f"{WORDS[recipe.sampler]}, {recipe.steps} steps{levels}{passes}, exact network of a Gaussian random field"
     n = min(len(images), MAX_IMAGES)
 
     def predicted(name: str, value: float | None, missing: str = "") -> Measurement:
@@ -82,16 +90,16 @@ def predicted_by_sampler(recipe: object, images: np.ndarray, times: int = 1) -> 
 def alpha_bar(recipe: Ddpm) -> np.ndarray:
     """Return the noise levels that the recipe's sampler visits, in the order of sampling: float64 [steps + 1], to 1.
 
-    ``imagelab.theory.ddim_erosion``, ``ddpm_erosion`` and ``dpm_erosion`` take these; ``edm_erosion`` takes their
-    sigma = sqrt(1 / alpha_bar - 1), see :func:`erosion`.
+    ``imagelab.theory.ddim_erosion``, ``ddpm_erosion``, ``dpm_erosion`` and ``sde_dpm_erosion`` take these;
+    ``edm_erosion`` takes their sigma = sqrt(1 / alpha_bar - 1), see :func:`erosion`.
 
     Example:
         >>> from imagelab.generators import Ddpm
         >>> alpha_bar(Ddpm(sampler="ddim", steps=10)).shape
         (11,)
     """
-    scheduler: Any = recipe._sampling_scheduler()
-    if recipe.sampler == "dpm++":
+    scheduler = sampling_scheduler(recipe)
+    if recipe.sampler in ("dpm++", "sde-dpm++"):
         return 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
     if recipe.sampler == "heun":  # diffusers lists every level twice but the first and the last
         return 1 / (1 + np.append(scheduler.sigmas[:-1:2], scheduler.sigmas[-1]).astype(np.float64) ** 2)
@@ -103,7 +111,7 @@ def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
 
     Args:
         variance: l >= 0 of the data's modes, images in -1..1; any shape.
-        recipe: schedule, sampler and steps are used; noise_scale is taken as 1.
+        recipe: schedule, sampler, steps and spacing are used; noise_scale is taken as 1.
 
     Example:
         >>> from imagelab.generators import Ddpm
@@ -114,7 +122,7 @@ def erosion(variance: np.ndarray, recipe: Ddpm) -> np.ndarray:
     levels = alpha_bar(recipe)
     if recipe.sampler == "heun":
         return edm_erosion(variance, np.sqrt(1 / levels - 1))
-    laws = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion}
+    laws = {"ddim": ddim_erosion, "ddpm": ddpm_erosion, "dpm++": dpm_erosion, "sde-dpm++": sde_dpm_erosion}
     return laws[recipe.sampler](variance, levels)
 
 

@@ -33,7 +33,16 @@ from .gaussian import (
 )
 from .pools import pool_moments, window_moments
 from .replicas import gaussian_replicas, wishart_replica
-from .samplers import ddim_erosion, ddpm_erosion, dpm_erosion, edm_erosion, flow_erosion, heun_erosion, karras_times
+from .samplers import (
+    ddim_erosion,
+    ddpm_erosion,
+    dpm_erosion,
+    edm_erosion,
+    flow_erosion,
+    heun_erosion,
+    karras_times,
+    sde_dpm_erosion,
+)
 from .toys import chi_square_share, ou_share, truncation_kept, truncation_variance
 from .vae import linear_vae_lifetime, linear_vae_variance
 
@@ -65,6 +74,7 @@ __all__ = [
     "replace_log_variance",
     "replace_moments",
     "replace_variance",
+    "sde_dpm_erosion",
     "truncation_kept",
     "truncation_variance",
     "weighted_mean_error",

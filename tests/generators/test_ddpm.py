@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from imagelab.generators import Ddpm, RunContext
-from imagelab.generators.ddpm import RECIPES, DdpmModel, loss_weight
+from imagelab.generators.ddpm import RECIPES, DdpmModel
+from imagelab.generators.denoising_loss import DETAIL, denoising_loss, loss_weight
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(channels=(8, 16), blocks=1, images_seen=64, batch=8, noise_steps=50, steps=10)
@@ -48,11 +49,17 @@ class Knows(torch.nn.Module):
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
+@pytest.mark.parametrize(
+    ("sampler", "spacing"),
+    [
+        *((sampler, "even") for sampler in ("ddpm", "ddim", "dpm++", "sde-dpm++", "heun")),
+        *((sampler, "karras") for sampler in ("ddpm", "dpm++", "sde-dpm++")),
+    ],
+)
 @pytest.mark.parametrize("patch", [1, 4])
-def test_every_sampler_reaches_the_image_of_a_perfect_net(prediction: Any, sampler: Any, patch: int):
+def test_every_sampler_reaches_the_image_of_a_perfect_net(prediction: Any, sampler: Any, spacing: Any, patch: int):
     recipe = RECIPE.model_copy(
-        update={"prediction": prediction, "sampler": sampler, "patch": patch, "noise_steps": 1000}
+        update={"prediction": prediction, "sampler": sampler, "spacing": spacing, "patch": patch, "noise_steps": 1000}
     )
     net: Any = Knows(0.2, recipe)
     images = DdpmModel(net, recipe, RunContext()).sample(SEEDS)
@@ -69,7 +76,7 @@ def test_training_lowers_the_loss(pictures: np.ndarray):
     assert records[-1].loss < 0.8 * records[0].loss
 
 
-def test_only_the_ancestral_sampler_adds_noise_on_its_way(pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_only_two_samplers_add_noise_on_their_way(pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     model = RECIPE.fit(pictures, 0, RunContext())
     noise = np.zeros((4, 3, 16, 16), np.float32)
     monkeypatch.setattr("imagelab.generators.ddpm.normal", lambda seeds, shape: noise)
@@ -80,7 +87,10 @@ def test_only_the_ancestral_sampler_adds_noise_on_its_way(pictures: np.ndarray, 
 
     assert (drawn("ddim") == drawn("ddim")[0]).all() and (drawn("dpm++") == drawn("dpm++")[0]).all()
     assert (drawn("heun") == drawn("heun")[0]).all()
-    assert (drawn("ddpm")[0] != drawn("ddpm")[1]).any()
+    for sampler in ("ddpm", "sde-dpm++"):
+        images = drawn(sampler)
+        assert (images[0] != images[1]).any()
+        assert (images == drawn(sampler)).all(), "the noise of an image depends on its seed only"
 
 
 def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():
@@ -95,6 +105,19 @@ def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():
 def test_more_steps_than_noise_levels_are_refused():
     with pytest.raises(ValueError, match="at most noise_steps"):
         Ddpm(noise_steps=50, steps=51)
+
+
+def test_karras_levels_are_refused_where_they_have_no_effect():
+    for sampler in ("ddim", "heun"):
+        with pytest.raises(ValueError, match=f'spacing "karras": sampler "{sampler}"'):
+            Ddpm(sampler=sampler, spacing="karras")
+
+
+def test_settings_that_came_later_are_written_only_where_they_are_used():
+    assert not set(Ddpm.later) & set(Ddpm().model_dump()) and "spacing" not in Ddpm().model_dump_json()
+    used = Ddpm(patch=4, closed_form="local", spacing="karras")
+    assert used.model_dump()["closed_form"] == "local" and used.model_dump()["spacing"] == "karras"
+    assert Ddpm.model_validate(used.model_dump()) == used and Ddpm.model_validate(Ddpm().model_dump()) == Ddpm()
 
 
 @pytest.mark.parametrize("weighting", ["velocity", "min_snr"])
@@ -119,6 +142,39 @@ def test_the_weights_are_those_of_the_papers():
     assert loss_weight(1 - torch.tensor([1e-4]), "sample", "velocity").item() == 25
     for prediction in ("epsilon", "v_prediction", "sample"):
         assert (loss_weight(kept, prediction, "none") == 1).all()
+
+
+class Listens(torch.nn.Module):
+    """A net that keeps what it is shown, and answers 0."""
+
+    def forward(self, state: torch.Tensor, time: torch.Tensor) -> Any:
+        self.state, self.time = state, time
+        return type("Answer", (), {"sample": torch.zeros_like(state)})
+
+
+def shown(recipe: Ddpm, images: torch.Tensor) -> Listens:
+    net = Listens()
+    denoising_loss(net, recipe._training_scheduler(), recipe)(images, torch.Generator().manual_seed(0))
+    return net
+
+
+@pytest.mark.parametrize("levels", ["even", "detail"])
+def test_training_draws_the_noise_levels_that_it_states(levels: Any):
+    times = shown(Ddpm(levels=levels), torch.zeros(8000, 1, 2, 2)).time.double()
+    logit = torch.logit((times + 0.5) / 1000)
+    if levels == "even":
+        assert float(times.mean()) == pytest.approx(499.5, abs=15) and 0 <= times.min() < times.max() <= 999
+    else:
+        assert (float(logit.mean()), float(logit.std())) == pytest.approx(DETAIL, abs=0.06)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_mirroring_shows_every_second_image_from_the_other_side(mirror: bool):
+    images = torch.ones(800, 1, 8, 8)
+    images[..., 4:] = -1
+    net = shown(Ddpm(mirror=mirror), images)
+    turned = (net.state[..., 4:].mean((1, 2, 3)) > net.state[..., :4].mean((1, 2, 3)))[net.time < 300]
+    assert float(turned.double().mean()) == pytest.approx(0.5 if mirror else 0, abs=0.15)
 
 
 @pytest.mark.parametrize("name", RECIPES)

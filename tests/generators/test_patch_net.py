@@ -13,7 +13,7 @@ from torch.nn import functional
 from imagelab.generators import Ddpm, Gaussian, Model, RunContext
 from imagelab.generators.ddpm import DdpmModel
 from imagelab.generators.exact_net import ExactNet
-from imagelab.generators.patch_net import COMPONENTS, PatchNet
+from imagelab.generators.patch_net import COMPONENTS, PatchNet, patch_basis
 from imagelab.seeds import image_seeds
 
 RECIPE = Ddpm(
@@ -84,19 +84,34 @@ def test_prediction_changes_the_words_and_not_the_training_under_a_weighting(pic
 
 
 @pytest.mark.parametrize(
-    "change", [{"channels": (8, 8)}, {"blocks": 2}, {"attention": False}, {"weighting": "velocity"}, {"patch": 2}]
+    "change",
+    [
+        {"channels": (8, 8)},
+        {"blocks": 2},
+        {"attention": False},
+        {"weighting": "velocity"},
+        {"patch": 2},
+        {"closed_form": "local"},
+    ],
 )
 def test_every_setting_of_the_net_changes_what_is_drawn(change: dict[str, Any], pictures: np.ndarray):
     usual = RECIPE.fit(pictures, 0, RunContext()).sample(SEEDS)
     assert (usual != changed(RECIPE, **change).fit(pictures, 0, RunContext()).sample(SEEDS)).any()
 
 
-def test_a_saved_net_keeps_its_closed_form_and_draws_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
-    model = RECIPE.fit(pictures, 0, RunContext())
+@pytest.mark.parametrize("closed_form", ["white", "local"])
+def test_a_saved_net_keeps_its_closed_form_and_draws_the_same_bytes(
+    tmp_path: Path, pictures: np.ndarray, closed_form: str
+):
+    recipe = changed(RECIPE, closed_form=closed_form)
+    model = recipe.fit(pictures, 0, RunContext())
     model.save(tmp_path)
-    again = RECIPE.load(tmp_path, RunContext())
+    again = recipe.load(tmp_path, RunContext())
     torch.testing.assert_close(net_of(again).state_dict(), net_of(model).state_dict(), rtol=0, atol=0)
     np.testing.assert_array_equal(again.sample(SEEDS), model.sample(SEEDS))
+    other = changed(RECIPE, closed_form="local" if closed_form == "white" else "white")
+    with pytest.raises(ValueError, match="PatchNet"):
+        other.load(tmp_path, RunContext())
 
 
 def test_an_interrupted_training_resumes_to_the_same_bytes(tmp_path: Path, pictures: np.ndarray):
@@ -144,3 +159,69 @@ def test_the_prediction_of_an_image_does_not_depend_on_the_other_images_of_the_b
 def test_a_weight_by_the_closed_form_without_one_is_refused():
     with pytest.raises(ValueError, match="patch of 2 or more"):
         Ddpm(weighting="gaussian")
+
+
+def local(pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> PatchNet:
+    monkeypatch.setattr("imagelab.generators.patch_net.COMPONENTS", 8)
+    recipe = changed(UNTRAINED, closed_form="local", prediction="sample", **settings)
+    return net_of(recipe.fit(pictures, 0, RunContext()))
+
+
+@pytest.mark.parametrize(("channels", "patch"), [(3, 4), (3, 2), (1, 4)])
+def test_the_basis_of_a_patch_is_orthonormal_and_its_first_value_is_the_mean(channels: int, patch: int):
+    basis = patch_basis(channels, patch)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(channels * patch**2), rtol=0, atol=1e-6)
+    grey = torch.ones(channels * patch**2)
+    torch.testing.assert_close((basis @ grey)[1:], torch.zeros(len(grey) - 1), rtol=0, atol=1e-6)
+
+
+def test_a_local_closed_form_knows_the_variance_of_every_value(pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    net = local(pictures, monkeypatch)
+    values = net.rotate(functional.pixel_unshuffle(torch.from_numpy(pictures).float() / 127.5 - 1, 4))
+    values = values.permute(0, 2, 3, 1).flatten(1).double()
+    whole = net.rest + net.variances @ net.axes.square()
+    torch.testing.assert_close(whole.double(), values.var(0, correction=0), rtol=0.02, atol=1e-4)
+
+
+def test_a_local_closed_form_makes_the_error_that_it_expects_and_a_smaller_one(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    flat = pictures.copy()
+    flat[:, :, :8] = 128  # half of every image has no detail
+    net, white = local(flat, monkeypatch), net_of(changed(UNTRAINED, prediction="sample").fit(flat, 0, RunContext()))
+    for time in (0, 3):
+        made, expected = images_error(net, flat, time)
+        assert made == pytest.approx(expected, rel=0.1)
+        assert made < 0.75 * images_error(white, flat, time)[0]
+
+
+def test_a_local_net_reads_values_of_variance_one_at_every_noise_level(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    net = local(pictures, monkeypatch)
+    read: list[torch.Tensor] = []
+    net.enter.register_forward_pre_hook(lambda module, given: read.append(given[0]))
+    clean = functional.pixel_unshuffle(torch.from_numpy(pictures).float() / 127.5 - 1, 4)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    for time in (2, 20, 45):
+        a = net.kept[time]
+        net(a.sqrt() * clean + (1 - a).sqrt() * noise, torch.tensor(time))
+        state, _, left = read[-1].chunk(3, 1)
+        assert float(state.square().mean()) == pytest.approx(1, rel=0.1)
+        assert float(left.square().mean()) == pytest.approx(1, rel=0.15)
+
+
+def test_a_local_closed_form_without_patches_is_refused():
+    with pytest.raises(ValueError, match='closed_form "local": expected a patch of 2 or more'):
+        Ddpm(closed_form="local")
+
+
+@pytest.mark.parametrize("closed_form", ["white", "local"])
+def test_the_closed_form_of_mirrored_images_has_no_side(closed_form: str, pictures: np.ndarray):
+    tilted = np.ascontiguousarray(pictures // 2 + np.arange(0, 112, 7, dtype=np.uint8))
+    means = []
+    for mirror in (True, False):
+        net = net_of(changed(UNTRAINED, mirror=mirror, closed_form=closed_form).fit(tilted, 0, RunContext()))
+        means.append(functional.pixel_shuffle(net.rotate(net._fold(net.mean[None]), back=True), 4))
+    torch.testing.assert_close(means[0], means[0].flip(3), rtol=0, atol=1e-5)
+    assert (means[1] - means[1].flip(3)).abs().max() > 0.3

@@ -32,7 +32,7 @@ def measured(images: np.ndarray) -> np.ndarray:
     return np.array([m.value for m in rows], float)
 
 
-def levels_by_hand(sampler: str, schedule: str, steps: int, length: int) -> np.ndarray:
+def levels_by_hand(karras: bool, schedule: str, steps: int, length: int) -> np.ndarray:
     """The noise levels from the published schedules, "trailing" spacing or [Karras]'s: float64 [steps + 1]."""
     time = np.arange(length + 1)
     if schedule == "linear":
@@ -42,15 +42,23 @@ def levels_by_hand(sampler: str, schedule: str, steps: int, length: int) -> np.n
         beta = np.minimum(1 - cosine[1:] / cosine[:-1], 0.999)
     kept = np.cumprod(1 - beta)
     evenly = np.round(np.arange(length, 0, -length / steps)).astype(int) - 1
-    return np.append(kept[karras_times(kept, steps) if sampler == "heun" else evenly], 1.0)
+    return np.append(kept[karras_times(kept, steps) if karras else evenly], 1.0)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++", "heun"])
+@pytest.mark.parametrize(
+    ("sampler", "spacing"),
+    [
+        *((sampler, "even") for sampler in ("ddim", "ddpm", "dpm++", "sde-dpm++", "heun")),
+        *((sampler, "karras") for sampler in ("ddpm", "dpm++", "sde-dpm++")),
+    ],
+)
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
 @pytest.mark.parametrize(("steps", "length"), [(20, 1000), (7, 100), (50, 50)])
-def test_the_levels_are_those_that_the_sampler_visits(sampler: Any, schedule: Any, steps: int, length: int) -> None:
-    recipe = Ddpm(sampler=sampler, schedule=schedule, steps=steps, noise_steps=length)
-    expected = levels_by_hand(sampler, schedule, steps, length)
+def test_the_levels_are_those_that_the_sampler_visits(
+    sampler: Any, spacing: Any, schedule: Any, steps: int, length: int
+) -> None:
+    recipe = Ddpm(sampler=sampler, spacing=spacing, schedule=schedule, steps=steps, noise_steps=length)
+    expected = levels_by_hand(sampler == "heun" or spacing == "karras", schedule, steps, length)
     np.testing.assert_allclose(alpha_bar(recipe), expected, rtol=2e-5)  # diffusers counts in float32
 
 

@@ -1,4 +1,4 @@
-"""The exact network with the real samplers: losses of DDIM, DPM-Solver++, Heun and ancestral sampling, against theory.
+"""The exact network with the real samplers: losses of DDIM, DPM-Solver++ (two kinds), Heun and ancestral sampling.
 
 Random fields of known spectrum, 16 px. The network is the closed form for them (generators/exact_net.py); everything
 else is as in every diffusion run: seeds, schedule, sampler, rounding to bytes. So a band's variance is that of the
@@ -23,7 +23,7 @@ from imagelab.seeds import image_seeds
 
 SIDE, N = 16, 192
 FIELD = RandomField(size=SIDE, slope=3, contrast=20, channels=1)
-SAMPLERS = ("ddim", "ddpm", "dpm++", "heun")
+SAMPLERS = ("ddim", "ddpm", "dpm++", "sde-dpm++", "heun")
 RADIUS = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))  # cycles per image
 BANDS = [(0.5, 2), (2, 4), (4, 8), (8, 12)]
 
@@ -75,6 +75,13 @@ def test_a_sampler_with_an_exact_network_loses_what_its_closed_form_says(sampler
         assert finest < -20
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm++", "sde-dpm++"])
+def test_the_law_holds_on_the_levels_of_karras(sampler: Any) -> None:
+    recipe = Ddpm(sampler=sampler, spacing="karras", steps=20)
+    assert np.abs(scores(published(recipe), law(recipe))).max() < 3.5
+    assert np.abs(law(recipe) / law(Ddpm(sampler=sampler, steps=20)) - 1).max() > 0.5  # and it is another law
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
 def test_the_law_does_not_depend_on_prediction_patch_or_schedule(
@@ -104,6 +111,7 @@ def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() 
         ("ddpm", 50): (0.05, 0.31, 0.63, 0.83),
         ("ddpm", 250): (0.30, 0.68, 0.88, 0.96),
         ("ddpm", 1000): (0.60, 0.87, 0.96, 0.99),
+        ("dpm++", 20): (0.01, 0.11, 0.54, 0.95),
         ("dpm++", 50): (0.05, 0.36, 0.87, 1.0),
         ("dpm++", 250): (0.34, 0.85, 0.99, 1.0),
         ("dpm++", 1000): (0.71, 0.97, 1.0, 1.0),
@@ -113,4 +121,13 @@ def test_the_table_of_erosion_that_theory_prints_is_that_of_our_own_schedules() 
     }
     for (sampler, steps), printed in table.items():
         recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps})
+        np.testing.assert_allclose(erosion(modes, recipe) / modes, printed, atol=0.006)
+    karras = {
+        ("dpm++", 20): (0.63, 0.99, 1.09, 1.09),
+        ("dpm++", 35): (0.69, 0.99, 1.03, 1.03),
+        ("sde-dpm++", 20): (0.53, 0.95, 1.15, 1.21),
+        ("sde-dpm++", 50): (0.68, 0.99, 1.04, 1.03),
+    }
+    for (sampler, steps), printed in karras.items():
+        recipe = Ddpm.model_validate({"sampler": sampler, "steps": steps, "spacing": "karras"})
         np.testing.assert_allclose(erosion(modes, recipe) / modes, printed, atol=0.006)

@@ -30,6 +30,7 @@ LAWS = {
     "ddim": (theory.ddim_erosion, cosine),
     "ddpm": (theory.ddpm_erosion, cosine),
     "dpm++": (theory.dpm_erosion, cosine),
+    "sde-dpm++": (theory.sde_dpm_erosion, cosine),
     "euler": (theory.flow_erosion, euler_times),
     "heun": (theory.heun_erosion, euler_times),
     "edm": (theory.edm_erosion, karras),
@@ -89,6 +90,25 @@ def test_dpm_solver_agrees_with_diffusers_to_rounding(steps: int) -> None:
     assert_allclose(x.numpy() ** 2, theory.dpm_erosion(MODES, grid), rtol=2e-3)
 
 
+@pytest.mark.parametrize("steps", [5, 20])
+def test_the_stochastic_dpm_solver_agrees_with_diffusers(steps: int) -> None:
+    import torch
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+    scheduler: Any = DPMSolverMultistepScheduler(
+        algorithm_type="sde-dpmsolver++", prediction_type="sample", timestep_spacing="trailing"
+    )
+    scheduler.set_timesteps(steps)
+    grid = 1 / (1 + scheduler.sigmas.numpy().astype(np.float64) ** 2)
+    noise, modes, n = torch.Generator().manual_seed(0), torch.from_numpy(MODES).float(), 20_000
+    x = torch.randn((n, len(MODES)), generator=noise)
+    for time, a in zip(scheduler.timesteps, grid, strict=False):
+        clean = float(np.sqrt(a)) * modes / (float(a) * modes + 1 - float(a)) * x
+        x = scheduler.step(clean, time, x, generator=noise).prev_sample
+    played = (x.double() ** 2).mean(0).numpy()
+    assert_allclose(played, theory.sde_dpm_erosion(MODES, grid), rtol=4 * np.sqrt(2 / n))
+
+
 def test_dpm_solver_may_end_before_the_clean_image_in_second_order_only_there() -> None:
     grid = cosine(20)[:-1]
     assert (theory.dpm_erosion(MODES, grid, first_order_last=False) != theory.dpm_erosion(MODES, grid)).all()
@@ -97,7 +117,7 @@ def test_dpm_solver_may_end_before_the_clean_image_in_second_order_only_there() 
 
 
 def test_grids_that_make_no_sense_are_refused() -> None:
-    for law in (theory.ddim_erosion, theory.ddpm_erosion, theory.dpm_erosion):
+    for law in (theory.ddim_erosion, theory.ddpm_erosion, theory.dpm_erosion, theory.sde_dpm_erosion):
         with pytest.raises(ValueError, match="that rise"):
             law(MODES, np.array([1.0, 0.5]))
     for law in (theory.flow_erosion, theory.heun_erosion):
