@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,9 +49,9 @@ UNUSED = ("prior", "neighbours", "smoothing", "decoder_noise", "noise_scale")
 UPPER_STEPS = 24
 """Steps of Heun's rule for z, which is cheap."""
 
-UPPER_DRAWN, DRAWN, MATCHING_BLOCK = 2048, 128, 64
-"""Codes z, and maps c, whose moments are matched, and how many are drawn at a time. A deviation of z is then known to
-1.6 %, and one of c, whose places count together, to less."""
+UPPER_DRAWN, DRAWN = 2048, 128
+"""Codes z, and maps c, whose moments are matched. A deviation of z is then known to 1.6 %, and one of c, whose places
+count together, to less."""
 
 
 class LatentDiffusion(Generator):
@@ -339,10 +339,13 @@ class LatentModel:
 
         upper, details = self.nets.upper, self.nets.details
         with torch.inference_mode():
-            drawn = torch.cat([self.draw_upper(seeds) for seeds in _blocks(seed, "upper", UPPER_DRAWN)])
+            drawn = self.draw_upper(_seeds(seed, "upper", UPPER_DRAWN))
             upper.centre.copy_(drawn.mean(0))
             upper.gain.copy_(upper.flow.scale / drawn.std(0))
-            blocks = [(seeds, self.z_of(self.draw_upper(seeds))) for seeds in _blocks(seed, "details", DRAWN)]
+            both = np.split(
+                _seeds(seed, "details", DRAWN), 2
+            )
+            blocks = [(seeds, self.z_of(self.draw_upper(seeds))) for seeds in both]
             maps = torch.cat([self.draw_details(seeds, z) for seeds, z in blocks])
             details.centre.copy_(maps.mean((0, 2, 3), keepdim=True)[0])
             details.gain.copy_(1 / maps.std((0, 2, 3), keepdim=True)[0])
@@ -375,7 +378,6 @@ class LatentModel:
         return self.recipe.noise_scale * torch.from_numpy(normal(seeds, tuple(shape), draw)).to(self.context.device)
 
 
-def _blocks(seed: int, part: str, count: int) -> Iterator[np.ndarray]:
-    """Yield seeds of so many images in blocks of one size, so that no batch of the user changes a byte."""
-    seeds = np.array([seed_at(seed, f"moments/{part}", row=row) for row in range(count)], np.uint64)
-    yield from np.split(seeds, count // MATCHING_BLOCK)
+def _seeds(seed: int, part: str, count: int) -> np.ndarray:
+    """Return so many seeds of a purpose, uint64 [N]."""
+    return np.array([seed_at(seed, f"moments/{part}", row=row) for row in range(count)], np.uint64)

@@ -18,6 +18,7 @@ from imagelab import Experiment, Gaussian, Replace, Runtime, Textures
 from imagelab.cli import main
 from imagelab.cli.run import execute
 from imagelab.generators import Model, RunContext
+from imagelab.generators.base import Kernels
 from imagelab.generators.gaussian import GaussianModel
 from imagelab.run_folder import RunFolder
 from imagelab.runs.branch import adopt, branch, branched
@@ -320,6 +321,6 @@ class Told(TorchProcessGroup):
 def test_a_rank_that_helps_uses_as_many_threads_as_the_first(rng: np.random.Generator, two_threads: None):
     images, group = rng.integers(0, 256, (8, 3, 16, 16), np.uint8), Told(1, 2)
     recipe = Counting(components=2)
-    group.tasks = [(partial(_fit, recipe, images, 0, None), 8, None, threads) for threads in (3, 1)] + [None]
+    group.tasks = [(partial(_fit, recipe, images, 0, None), 8, None, threads, Kernels()) for threads in (3, 1)] + [None]
     group.serve("cpu")
     assert COUNTED == [3, 1] and torch.get_num_threads() == 2
