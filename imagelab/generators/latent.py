@@ -342,9 +342,7 @@ class LatentModel:
             drawn = self.draw_upper(_seeds(seed, "upper", UPPER_DRAWN))
             upper.centre.copy_(drawn.mean(0))
             upper.gain.copy_(upper.flow.scale / drawn.std(0))
-            both = np.split(
-                _seeds(seed, "details", DRAWN), 2
-            )
+            both = np.split(_seeds(seed, "details", DRAWN), 2)
             blocks = [(seeds, self.z_of(self.draw_upper(seeds))) for seeds in both]
             maps = torch.cat([self.draw_details(seeds, z) for seeds, z in blocks])
             details.centre.copy_(maps.mean((0, 2, 3), keepdim=True)[0])
