@@ -55,13 +55,13 @@ count together, to less."""
 
 
 class LatentDiffusion(Generator):
-    """A latent diffusion model of 16 px and more, by default at the price of nine core-minutes at 64 px.
+    """A latent diffusion model of 16 px and more, by default at the price of seven core-minutes at 64 px.
 
-    One trial of the defaults, on 2,000 rendered faces of 64 px (2026-11-29, one training seed, one thread of two busy
-    x86-64 cores, 1,000 drawn, 1,000 held out; +- one standard error over images): corrected FD[imagelab-ssl-v1] 8.0 +-
-    .6 where the local prior of the same VAE has 5.6 +- .7; 3.0 freckles found a face where that has 3.9, and copies by
-    the first stage 4.6; nearer to training faces .49 +- .02, so it does not copy, where the local prior has .56. Its
-    loss was still falling. Folding 2 x 2 places of c into channels failed: FD 20 after 10 core-minutes.
+    First generation on 2,000 rendered faces of 64 px (2026-11-30, three seeds, mean +- standard error over them, one
+    thread of two x86-64 cores with another job beside; experiments/studies/first_generation.py, where it is told what
+    was tried): corrected FD[imagelab-ssl-v1] 4.8 +- .3 where a VAE with the local prior has 6.5 +- .4; nearer to
+    training faces .50, so it does not copy; 3.11 +- .05 freckles a face, .81 +- .05 of its blank twin. Net of the twin
+    these are .54 to .57 of what its first stage copies.
 
     Attributes:
         first_stage: the autoencoder; its prior is not used.
