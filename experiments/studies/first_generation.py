@@ -8,7 +8,7 @@ Command:    python experiments/studies/first_generation.py --generator vae      
             --runs DIR        keeps models and images, so that an interrupted run goes on
             --sheet faces.png draws generated faces beside real ones
             --quick           small sizes, to see that it runs
-Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 400 (cascade, latent), see the tables.
+Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 400 (cascade, latent): tables.
 Expected:   FD and the starved detector put the learned model before both controls in every seed. Band powers, variance
             and noise need not, because PPCA reproduces second-order statistics by construction. Freckles are clearly
             above the blank control.
@@ -90,8 +90,8 @@ prior (6.5), and it does not copy at all. Freckles are above the blank control i
 .54 to .57 of those that its first stage copies (.8 was the aim); the VAE has more. "Untrained" draws 5.8, all grain.
 How the recipe was chosen (seed 0 alone, one training each, FD of 1,000 drawn): first stage with beta .1 and 24,000
 images, priors of 30,000 images by Adam: 10.3; with targets averaged over the encoder's noise 10.2; first stage with
-beta .5 and 72,000 images (4,350 nats a code in place of 9,900, copies at FD .4) 9.3; Muon in place of Adam 8.7, at a loss
-lower by 7 %; mean and variance of z matched to the training codes 6.6; of c, too, 4.5. The flows drew z with .93 and c
+beta .5 and 72,000 images (4,350 nats a code in place of 9,900, copies at FD .4) 9.3; Muon in place of Adam 8.7, at a
+loss lower by 7 %; mean and variance of z matched to the training codes 6.6; of c, too, 4.5. The flows drew z with .93 and c
 with .91 of the variance of their training codes. Without effect: 36 Heun steps, noise on the outline in sampling, the
 whole covariance of z, EMA .99. Worse: crops of 8 x 8 places, batches of 128 and a rate of 3e-3 in the upper prior;
 first stages with beta 1 (copies at FD 4.8) or 8 channels (4.8 to 17).
