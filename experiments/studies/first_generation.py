@@ -8,7 +8,7 @@ Command:    python experiments/studies/first_generation.py --generator vae      
             --runs DIR        keeps models and images, so that an interrupted run goes on
             --sheet faces.png draws generated faces beside real ones
             --quick           small sizes, to see that it runs
-Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 400 (cascade, latent): tables.
+Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 400 (cascade, latent).
 Expected:   FD and the starved detector put the learned model before both controls in every seed. Band powers, variance
             and noise need not, because PPCA reproduces second-order statistics by construction. Freckles are clearly
             above the blank control.
