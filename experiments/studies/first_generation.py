@@ -91,10 +91,10 @@ prior (6.5), and it does not copy at all. Freckles are above the blank control i
 How the recipe was chosen (seed 0 alone, one training each, FD of 1,000 drawn): first stage with beta .1 and 24,000
 images, priors of 30,000 images by Adam: 10.3; with targets averaged over the encoder's noise 10.2; first stage with
 beta .5 and 72,000 images (4,350 nats a code in place of 9,900, copies at FD .4) 9.3; Muon in place of Adam 8.7, at a
-loss lower by 7 %; mean and variance of z matched to the training codes 6.6; of c, too, 4.5. The flows drew z with .93 and
-c with .91 of the variance of their training codes. Without effect: 36 Heun steps, noise on the outline in sampling, the
-whole covariance of z, EMA .99. Worse: crops of 8 x 8 places, batches of 128 and a rate of 3e-3 in the upper prior;
-first stages with beta 1 (copies at FD 4.8) or 8 channels (4.8 to 17).
+loss lower by 7 %; mean and variance of z matched to the training codes 6.6; of c, too, 4.5. The flows drew z with .93
+and c with .91 of the variance of their training codes. Without effect: 36 Heun steps, noise on the outline in
+sampling, the whole covariance of z, EMA .99. Worse: crops of 8 x 8 places, batches of 128 and a rate of 3e-3 in the
+upper prior; first stages with beta 1 (copies at FD 4.8) or 8 channels (4.8 to 17).
 """
 
 from __future__ import annotations
