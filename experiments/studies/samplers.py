@@ -63,6 +63,7 @@ from imagelab.io.atomic import write_atomic
 from imagelab.io.pictures import read_npy, write_png
 from imagelab.metrics import Evidence, ImageSet, measure_panel
 from imagelab.metrics.features import PRIMARY, feature_pair
+from imagelab.metrics.jackknife import spread
 from imagelab.run_folder import CHECKPOINT
 from imagelab.runs.shard_files import write_npy
 from imagelab.seeds import image_seeds
@@ -141,12 +142,6 @@ class Distance:
         shared = spread(self.without_real / other.without_real)
         alone = math.hypot(spread(self.without_fake) / other.value, quotient * spread(other.without_fake) / other.value)
         return quotient, math.hypot(shared, alone)
-
-
-def spread(left_out: np.ndarray) -> float:
-    """Return the jackknife's standard error from the values without one image each."""
-    n = len(left_out)
-    return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
 
 
 def distance(real: np.ndarray, fake: np.ndarray) -> Distance:

@@ -37,7 +37,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .layers import TIMES, DenseBlock, UNetLayers, times, zero
+from .layers import TIMES, DenseBlock, UNetLayers, opponent_colours, times, zero
 
 __all__ = ["CascadeNet", "CoarseNet", "DetailNet", "enlarge", "shrink", "velocity"]
 
@@ -168,8 +168,7 @@ class DetailNet(UNetLayers):
         super().__init__()
         self.side, self.grid, self.regions = side, side // 2, regions
         folded = 4 * channels
-        opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
-        self.register_buffer("colours", torch.tensor(opponent) if channels == 3 else torch.eye(channels))
+        self.register_buffer("colours", opponent_colours(channels).float())
         self.register_buffer("mean", torch.zeros(channels, side, side))
         self.register_buffer("spread", torch.ones(channels, side, side))
         self.register_buffer("specks", torch.ones(channels, self.grid, self.grid))

@@ -62,6 +62,8 @@ def denoising_loss(net: Any, scheduler: Any, recipe: Ddpm) -> Loss:
     import torch
     from torch.nn import functional
 
+    from .cascade import mirrored
+
     steps, (mean, deviation) = recipe.noise_steps, DETAIL
 
     def drawn(count: int, noise: Generator, device: Any) -> Tensor:
@@ -72,9 +74,7 @@ def denoising_loss(net: Any, scheduler: Any, recipe: Ddpm) -> Loss:
 
     def loss(images: Tensor, noise: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = images.device
-        if recipe.mirror:
-            turned = torch.rand(len(images), generator=noise, device=device) < 0.5
-            images = torch.where(turned[:, None, None, None], images.flip(3), images)
+        images = mirrored(images, noise) if recipe.mirror else images
         clean = functional.pixel_unshuffle(images, recipe.patch)
         times = drawn(len(clean), noise, device)
         added = torch.randn(clean.shape, generator=noise, device=device)

@@ -9,7 +9,7 @@ without correlations, and it is the control that training has to beat.
 A trained flow draws codes that vary less than those it has learned from: a network that has to say something sensible
 at states between the training codes moves them a little towards their mean. In a loop this loss adds up. Therefore each
 prior has a mean and a gain, by which drawn codes are brought to mean and variance of the training codes
-(latent_training.py measures them on codes that the trained prior draws).
+(``LatentModel.match_moments`` in latent.py measures them on codes that the trained prior draws).
 
 References:
     High-resolution image synthesis with latent diffusion models (Rombach et al. 2022), arXiv:2112.10752.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "UNetLayers", "times", "zero"]
+__all__ = ["TIMES", "ConvBlock", "DenseBlock", "Norm", "UNetLayers", "opponent_colours", "times", "zero"]
 
 TIMES = 64
 """Length of the encoding of a time: sines and cosines of 32 frequencies."""
@@ -28,6 +28,18 @@ def times(t: Tensor) -> Tensor:
     rates = torch.exp(torch.linspace(0.0, math.log(200.0), TIMES // 2, device=t.device))
     angles = t[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def opponent_colours(channels: int) -> Tensor:
+    """Return the orthonormal transform of RGB to light, red - blue and green - magenta, float64 [C,C].
+
+    Args:
+        channels: C; of other images than colour images the transform changes nothing.
+    """
+    if channels != 3:
+        return torch.eye(channels, dtype=torch.float64)
+    rows = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def zero(*layers: nn.Linear | nn.Conv2d) -> None:

@@ -6,7 +6,7 @@ columns, found by a few products of matrices (a Newton-Schulz iteration). A kern
 [outputs, inputs x places]. Biases, gains, maps of places and the last layer are trained by Adam.
 
 torch.optim.Muon takes neither kernels of convolutions nor parameters for Adam, and it rounds to bfloat16, which is slow
-on a CPU. What it does better than Adam is said where it is used (latent.py).
+on a CPU. What it gains over Adam is told in experiments/studies/first_generation.py.
 
 References:
     Muon: an optimizer for hidden layers in neural networks (Jordan et al. 2024), kellerjordan.github.io/posts/muon.

@@ -40,7 +40,7 @@ from ..images import to_signed
 from ..io.large_arrays import blocks_of
 from .base import FIT_BLOCK, RunContext
 from .gaussian import Gaussian
-from .layers import TIMES, ConvBlock, Norm, times, zero
+from .layers import TIMES, ConvBlock, Norm, opponent_colours, times, zero
 
 __all__ = ["COMPONENTS", "LocalPatchNet", "PatchNet", "patch_basis", "solve_closed_form"]
 
@@ -270,9 +270,7 @@ def patch_basis(channels: int, patch: int) -> Tensor:
     place = torch.arange(patch, dtype=torch.float64)
     cosines = torch.cos(math.pi / patch * (place[None] + 0.5) * place[:, None]) * (2 / patch) ** 0.5
     cosines[0] /= 2**0.5
-    opponent = [[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]]
-    colours = torch.tensor(opponent, dtype=torch.float64) if channels == 3 else torch.eye(channels).double()
-    return torch.kron(colours, torch.kron(cosines, cosines)).float()
+    return torch.kron(opponent_colours(channels), torch.kron(cosines, cosines)).float()
 
 
 def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tensor) -> None:

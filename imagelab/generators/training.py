@@ -48,7 +48,7 @@ from .kernels import (
     reads_each_step,
     trains_in_bfloat16,
 )
-from .loss_meter import LossMeter, UnreadLosses, advice_after_divergence, check_loss
+from .loss_meter import LossMeter, UnreadLosses, advice_after_divergence
 from .muon import Muon
 from .passes import GradientPasses, Passes, passes_of
 from .training_images import TrainingImages
@@ -56,7 +56,7 @@ from .training_images import TrainingImages
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["LossMeter", "Plan", "Whole", "check_loss", "fingerprint", "part_reached", "train", "warm_start"]
+__all__ = ["LossMeter", "Plan", "Whole", "fingerprint", "part_reached", "train", "warm_start"]
 
 RECORDS = 200
 """TrainRecords of a long training, but for its beginning. Their places depend on its length, never on the machine."""
@@ -330,7 +330,7 @@ class _Loop:
 def take_step(
     state: TrainingState, plan: Plan, passes: GradientPasses, batch: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Do one step of Adam on a batch; return the loss, and its parts with the norm of the gradient, on the device."""
+    """Do one step on a batch; return the loss, and its parts with the norm of the gradient, on the device."""
     value, terms = passes(batch)
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)

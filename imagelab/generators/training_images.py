@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..io.large_arrays import LetGo
+from .kernels import is_cuda
 
 __all__ = ["DEVICE_SHARE", "TrainingImages", "stays_on_host"]
 
@@ -76,12 +77,12 @@ class TrainingImages:
 
     def _on_device(self, rows: Tensor) -> Tensor:
         """Return indices on the device; on a GPU the copy is only begun."""
-        if torch.device(self._device).type != "cuda":
+        if not is_cuda(self._device):
             return rows.to(self._device)
         return rows.pin_memory().to(self._device, non_blocking=True)
 
     def _gather(self, rows: np.ndarray) -> Tensor:
         """Return rows of the host's set, in page-locked memory where the device is a GPU."""
-        locked = torch.device(self._device).type == "cuda"
+        locked = is_cuda(self._device)
         into = torch.empty((len(rows), *self._data.shape[1:]), dtype=self._data.dtype, pin_memory=locked)
         return torch.index_select(self._data, 0, torch.from_numpy(rows), out=into)

@@ -50,9 +50,6 @@ IMAGES = 512
 WARM_STEPS = 6
 """Steps of a training that are not timed: compilation, the recording of a graph, the choice of kernels."""
 
-BLOCK = 64
-"""Images of a sampling batch on a CPU (sampling.py)."""
-
 SPARE = 0.9
 """Share of the memory of a device that an estimated batch may fill."""
 
@@ -172,20 +169,15 @@ def bench_subject(recipe: Generator, side: int, context: RunContext, seed: int =
         TypeError: for a recipe of another kind.
     """
     images = rng_at(seed, "bench").integers(0, 256, (IMAGES, 3, side, side), np.uint8)
-    if isinstance(recipe, Vae):
+    if isinstance(recipe, Vae | Ddpm):
         from ..generators.vae import solve_upper_level
 
         net: Any = recipe.blank(images, seed)
         net.to(context.device)
-        solve_upper_level(net, images, seed, context)
+        if isinstance(recipe, Vae):
+            solve_upper_level(net, images, seed, context)
         return BenchSubject(
             net, *recipe.training(net, recipe.images_seen), images, recipe.finished(net, images, seed, context)
-        )
-    if isinstance(recipe, Ddpm):
-        found: Any = recipe.blank(images, seed)
-        found.to(context.device)
-        return BenchSubject(
-            found, *recipe.training(found, recipe.images_seen), images, recipe.finished(found, images, seed, context)
         )
     if isinstance(recipe, Cascade):
         from ..generators.cascade import CascadeModel
@@ -225,8 +217,10 @@ def timed_throughput(
     spans = training_spans(subject, context, seconds)
     image_bytes, fits = _memory(lambda batch: _train(subject, batch, batch, plain), subject.plan.batch, context)
     yield _throughput(f"{name}, {side} px", "training", subject.plan.batch, spans, count, peak.low, image_bytes, fits)
+    from ..generators.sampling import block_size
+
     subject.part.eval().requires_grad_(False)
-    batch = BLOCK if context.device == "cpu" else context.batch
+    batch = block_size(side**2) if context.device == "cpu" else context.batch
     model: Any = subject.model
     counted = replace(model, context=plain)
     count = drawing_operations(counted)

@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from imagelab.generators import Ddpm, Diverged, Gaussian, Generator, Interrupted, Model, RunContext, TrainRecord, Vae
 from imagelab.generators import checkpoint as checkpoint_module
 from imagelab.generators.base import SingleProcess
+from imagelab.generators.loss_meter import check_loss
 from imagelab.generators.training import (
     LossMeter,
     Passes,
@@ -30,7 +31,6 @@ from imagelab.generators.training import (
     _accelerator,
     _optimiser,
     batch_rows,
-    check_loss,
     fingerprint,
     take_step,
     train,
