@@ -194,6 +194,7 @@ def freckles(case: Case) -> dict[str, Found]:
     values, parts, relative, false = _by_skin(count, tone, card, True)
     error = math.hypot(standard_error(values) or 0, float(np.linalg.norm(parts * relative)), false)
     found["freckles/corrected"] = Found(float(values.mean()), error)
+    found["freckles/spread"] = _spread(count.astype(float))
     called = int((count >= 3).sum())
     found["freckles/prevalence"] = rogan_gladen(
         called, len(count), card["figures"]["sensitivity"], card["figures"]["specificity"]
@@ -207,6 +208,14 @@ def freckles(case: Case) -> dict[str, Found]:
     if case.copied is not None:
         found["freckles/blank"] = _mean(counted(case.copied, case)[0])
     return found | _controls(case, (count, tone), card)
+
+
+def _spread(values: np.ndarray) -> Found:
+    """The standard deviation, and its error from the fourth moment."""
+    n, squares = len(values), (values - values.mean()) ** 2
+    variance = float(squares.sum() / (n - 1))
+    error = math.sqrt(max(0.0, (float((squares**2).mean()) - variance**2 * (n - 3) / (n - 1)) / n) / (4 * variance))
+    return Found(math.sqrt(variance), error)
 
 
 def _mean(values: np.ndarray) -> Found:

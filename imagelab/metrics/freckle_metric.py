@@ -1,6 +1,8 @@
 """The metric ``freckles``: three numbers of freckles a face, and the controls that say what they are worth.
 
     freckles/count          detected: raw detections a face, false ones included;
+    freckles/spread         standard deviation of the detections a face, over all faces: real faces have many freckles
+                            or none, and a model that gives every face a few keeps the mean and loses this;
     freckles/corrected      corrected for what the counter misses and invents on SHARP renders, by skin tone
                             (freckles.py);
     freckles/net            net of what the model invents: detected, less detected on a control without freckles, over
@@ -21,11 +23,11 @@ are there: their difference from the truth is the factor 1 / matched at most, an
 inside that of corrected, which stays the number of freckles that a sharp image with as many detections has.
 
 Outside the calibration. The card states the range of blur, noise, contrast and saturation (against real images) for
-which the counter was measured. Outside it, corrected, prevalence and net have no value and say why: a referee could not
-accept a correction by a factor that was never measured. Count, blank, twin, contrast, noise and the matched null are
-readings, not corrections; they keep their values (matched is missing where blur lies beyond its ruler). JPEG, which
-leaves noise and sharpness of edges in range, invents spots that no range tells; ``freckles/matched_blank`` does not see
-them either.
+which the counter was measured. Outside it, corrected, prevalence and net have no value and say why: a referee could
+not accept a correction by a factor that was never measured. Count, spread, blank, twin, contrast, noise and the
+matched null are readings, not corrections; they keep their values (matched is missing where blur lies beyond its
+ruler). JPEG, which leaves noise and sharpness of edges in range, invents spots that no range tells;
+``freckles/matched_blank`` does not see them either.
 """
 
 from __future__ import annotations
@@ -48,13 +50,14 @@ from .freckles import (
     skin_tone,
     uncountable,
 )
-from .jackknife import mean_and_error
+from .jackknife import mean_and_error, spread_and_error
 from .looks import Appearance
 
 __all__ = ["UNITS", "freckle_counts"]
 
 UNITS = {
     "count": "freckles/face",
+    "spread": "freckles/face",
     "corrected": "freckles/face",
     "net": "freckles/face",
     "prevalence": "share of faces",
@@ -75,7 +78,7 @@ _NO_CONTROL = {
 
 
 def freckle_counts(evidence: Evidence) -> list[Measurement]:
-    """Count the freckles of the images under test: the ten Measurements ``freckles/...`` of this file's docstring.
+    """Count the freckles of the images under test: the eleven Measurements ``freckles/...`` of this file's docstring.
 
     All are two-sided except blank, twin and matched_blank, for which lower is better. Trust them from about 200 faces
     on. For images of another size or without colour, the values are missing and the reason is given.
@@ -94,6 +97,7 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     low, high = prevalence_limits(count, card)
     rows = {
         "count": _row("count", n, *mean_and_error(count)),
+        "spread": _row("spread", n, *spread_and_error(count), missing="" if n > 1 else "one face does not vary"),
         "corrected": _row("corrected", n, *corrected_count(count, tone, card)),
         "net": _net(evidence, (count, tone), matched, card),
         "prevalence": _row("prevalence", n, *prevalence(count, card), low=low, high=high),
@@ -164,6 +168,7 @@ def _estimators(card: Calibration) -> dict[str, str]:
     pairs = ", ".join(f"({one.false_spots.value:.3f}, {one.response.value:.3f})" for one in card.by_skin)
     said = {
         "count": "raw detections",
+        "spread": "standard deviation of raw detections",
         "corrected": f"(count - lambda) / R by skin tone, dark to light (lambda, R) = {pairs}, as on sharp renders",
         "net": "(count - control) / R by skin tone; control: the loop's blank twin where freckles/twin has a value, "
         "else copied blanks; the interval is systematic: freckles hidden as in freckles/matched are lost or kept",

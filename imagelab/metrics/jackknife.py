@@ -21,6 +21,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -39,6 +40,7 @@ __all__ = [
     "leave_out",
     "mean_and_error",
     "spread",
+    "spread_and_error",
 ]
 
 GROUPS = 20
@@ -162,6 +164,35 @@ def spread(values: np.ndarray) -> np.ndarray:
     """Return the jackknifed standard error from the g leave-one-group-out values: [g] or [g,K] -> scalar or [K]."""
     g = len(values)
     return np.sqrt((g - 1) / g * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+
+
+def spread_and_error(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the standard deviation s of values [N] and its standard error; s is None for one value.
+
+    The error is None for fewer than four values.
+    With m4 the fourth central moment, the variance s^2 has variance (m4 - s^4 (N - 3) / (N - 1)) / N, whatever the
+    distribution, and s has that divided by 4 s^2.
+
+    Args:
+        values: float [N].
+
+    Example:
+        >>> s, error = spread_and_error(np.arange(10.0) % 2)
+        >>> round(s, 3), round(error, 3)
+        (0.527, 0.015)
+
+    References:
+        Introduction to the theory of statistics (the variance of s^2; Mood, Graybill and Boes 1974), page 229.
+    """
+    n = len(values)
+    if n < 2:
+        return None, None
+    variance = float(values.var(ddof=1))
+    if n < 4 or variance == 0:
+        return math.sqrt(variance), None if n < 4 else 0.0
+    fourth = float(((values - values.mean()) ** 4).mean())
+    of_variance = max(0.0, (fourth - variance**2 * (n - 3) / (n - 1)) / n)
+    return math.sqrt(variance), math.sqrt(of_variance / (4 * variance))
 
 
 def mean_and_error(values: np.ndarray, blocks: np.ndarray | None = None) -> tuple[float, float | None]:

@@ -22,6 +22,7 @@ __all__ = ["OPEN_PANELS", "PANEL_TEXT", "Panel", "family_of", "open_families", "
 
 OPEN_PANELS = (
     "freckles/count",
+    "freckles/spread",
     "freckles/net",
     "freckles/corrected",
     "freckles/prevalence",
@@ -51,6 +52,7 @@ OPEN_PANELS = (
 
 TITLES = {
     "freckles/count": "Freckles found a face",
+    "freckles/spread": "How much the number of freckles differs between faces",
     "freckles/corrected": "Freckles a face, corrected as if the images were sharp",
     "freckles/net": "Freckles a face, net of what the model invents",
     "freckles/prevalence": "Faces with freckles",
@@ -91,6 +93,8 @@ PANEL_TEXT = {
     "both readings of blur: that freckles hidden by it are lost, and that they are there.",
     "freckles/count": "All spots that the counter finds, false detections included, as a mean over all faces, "
     "freckled or not. The dotted curve is what it finds where there are none.",
+    "freckles/spread": "The standard deviation of the number of spots found, over all faces. Real faces have many "
+    "freckles or none. A model that gives every face a few can keep the mean, and loses this.",
     "freckles/prevalence": "The share of faces with three freckles or more, corrected for the counter’s errors.",
     "freckles/contrast": "How much darker than the skin the detected freckles are: freckles can fade before they "
     "disappear.",

@@ -42,7 +42,7 @@ def interval(m: Measurement) -> tuple[float, float]:
     return m.interval
 
 
-def test_the_metric_returns_its_ten_names_and_the_digest_of_the_counter(faces):
+def test_the_metric_returns_its_eleven_names_and_the_digest_of_the_counter(faces):
     found = taken(faces.images, faces, faces.twins, faces.twins)
     assert tuple(found) == tuple(UNITS)
     digest = shipped_calibration().digest[:8]
@@ -51,6 +51,19 @@ def test_the_metric_returns_its_ten_names_and_the_digest_of_the_counter(faces):
         assert (m.n_fake, m.unit) == (80, UNITS[name])
         assert m.better == ("lower" if name in ("blank", "twin", "matched_blank") else "two-sided")
     assert found["blank"].value == freckles.counts(faces.twins).mean()
+
+
+def test_faces_that_all_have_a_few_freckles_keep_the_mean_and_lose_the_spread(monkeypatch, faces):
+    """What a learned model does at its first generation: real faces have many freckles or none."""
+    spots = np.ones((40, 4))
+    given = {"real": [spots[: 10 * (row % 2)] for row in range(80)], "same": [spots[:5]] * 80}
+    found = {}
+    for name, each in given.items():
+        monkeypatch.setattr(freckle_metric, "count_with_noise", lambda *_, each=each: (each, np.ones(80)))
+        found[name] = taken(faces.images, faces, pairs=False)
+    assert value(found["real"]["count"]) == value(found["same"]["count"]) == 5
+    assert value(found["real"]["spread"]) == pytest.approx(5 * (80 / 79) ** 0.5)
+    assert value(found["same"]["spread"]) == 0
 
 
 def test_without_a_control_net_is_missing_and_the_rest_is_not(faces):
@@ -171,6 +184,7 @@ def test_one_face_has_a_count_but_no_error(faces):
     found = taken(faces.images[:1], faces, faces.twins)
     for name in ("count", "corrected", "net"):
         assert found[name].value is not None and found[name].stderr is None
+    assert found["spread"].value is None and "one face" in found["spread"].missing
 
 
 def test_skin_without_freckles_has_a_count_of_zero_and_no_contrast(faces):

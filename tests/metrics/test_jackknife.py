@@ -11,6 +11,7 @@ from imagelab.metrics.jackknife import (
     jackknifed,
     leave_out,
     mean_and_error,
+    spread_and_error,
 )
 
 
@@ -113,3 +114,20 @@ def test_blocks_of_one_image_are_no_blocks(rng):
 def test_degrees_of_freedom_are_those_of_the_smaller_set_and_are_not_said_of_many():
     assert (degrees(50, 30), degrees(30), degrees(200, 500), degrees(199, 500)) == (29, 29, None, 198)
     assert jackknife(lambda r, f: float(len(f)), 40, 40, 0).df == 19
+
+
+@pytest.mark.parametrize("draw", ["poisson", "some have none", "normal"])
+def test_the_error_of_a_standard_deviation_is_its_spread_over_repeats(rng, draw):
+    shapes = {
+        "poisson": lambda: rng.poisson(4, 300),
+        "some have none": lambda: rng.poisson(8, 300) * (rng.random(300) < 0.6),
+        "normal": lambda: rng.standard_normal(300),
+    }
+    values, errors = np.array([spread_and_error(shapes[draw]()) for _ in range(2000)]).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.06)
+
+
+def test_a_standard_deviation_of_too_few_has_no_error():
+    assert spread_and_error(np.array([1.0])) == (None, None)
+    assert spread_and_error(np.array([1.0, 3.0])) == (pytest.approx(2**0.5), None)
+    assert spread_and_error(np.ones(5)) == (0.0, 0.0)
