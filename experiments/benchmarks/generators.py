@@ -29,10 +29,10 @@ before any comparison was run. Our patch network is given 25 and 50 core-seconds
 drawn from with 20 even steps of dpm++ and with 20 of SDE-DPM-Solver++ on the levels of Karras et al. (the sampler that
 experiments/studies/samplers.py found at 64 px on other faces); what reaches the quality first counts, for both.
 denoising-diffusion-pytorch draws from its averaged weights with its own sampler, 50 steps of DDIM.
-The latent model has fixed lengths, chosen by a trial on the faces of seed 2026 (2026-11-30, load 2 to 3, 384 images drawn):
-the recipe taken needed 45.5 core-seconds for first stage and priors and gave a kernel distance of .17; one with the
-default widths and 6,000 images for the detail prior 74.9, and .17 as well. Copies by the first stage have .12. Two more
-recipes of the trial were not reached.
+The latent model has fixed lengths, chosen by a trial on the faces of seed 2026 (2026-11-30, load 2 to 3, 384 images
+drawn): the recipe taken needed 45.5 core-seconds for first stage and priors and gave a kernel distance of .17; one with
+the default widths and 6,000 images for the detail prior 74.9, and .17 as well. Copies by the first stage have .12. Two
+more recipes of the trial were not reached.
 
 Seen 2026-11-30, one thread of 2 x Intel Xeon, shared with other jobs (load 3 to 4.3), one seed; torch 2.15.0, diffusers
 0.42.1, denoising-diffusion-pytorch 2.3.4; medians of four rounds (latent prior 368 to 707):
