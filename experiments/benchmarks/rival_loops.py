@@ -1,11 +1,12 @@
-"""Two common training loops, for comparison in experiments/benchmarks/generators.py and gpu.py."""
+"""Two common training loops, and what they draw, for comparison in experiments/benchmarks/generators.py and gpu.py."""
 
 from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,14 @@ class DiffusersLoop:
             loss.detach().item()
 
 
-def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module, Callable[[int], object]]:
-    """Return denoising-diffusion-pytorch's net, and the steps of its own Trainer, which reads image files.
+def lucid_trainer(images: np.ndarray, folder: Path, batch: int, steps: int | None = None) -> Any:
+    """Return denoising-diffusion-pytorch's own Trainer, which reads image files; its net has .72 M parameters.
+
+    Args:
+        images: uint8 [N,C,H,W], 100 or more, as the Trainer demands; written to the folder as PNG.
+        folder: an empty folder.
+        batch: images a step, 16 or more, as the Trainer demands.
+        steps: of the package's DDIM sampler; None for its 1,000 ancestral ones.
 
     Raises:
         ImportError: if the package is not installed.
@@ -112,8 +119,8 @@ def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module,
     for place, image in enumerate(images):
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{place}.png")
     net = package.Unet(dim=16, dim_mults=(1, 2, 4), flash_attn=False)
-    trainer = package.Trainer(
-        package.GaussianDiffusion(net, image_size=images.shape[2]),
+    return package.Trainer(
+        package.GaussianDiffusion(net, image_size=images.shape[2], sampling_timesteps=steps),
         str(folder),
         train_batch_size=batch,
         train_num_steps=0,
@@ -122,9 +129,47 @@ def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module,
         results_folder=str(folder / "results"),
     )
 
-    def advance(steps: int) -> None:
-        trainer.train_num_steps += steps
-        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # its progress bar and final message
-            trainer.train()
 
-    return net, advance
+def advance_lucid(trainer: Any, steps: int) -> None:
+    """Take this number of further steps of the package's Trainer."""
+    trainer.train_num_steps += steps
+    with quiet():
+        trainer.train()
+
+
+def lucid_loop(images: np.ndarray, folder: Path, batch: int) -> tuple[nn.Module, Callable[[int], object]]:
+    """Return denoising-diffusion-pytorch's net, and the steps of its own Trainer; see :func:`lucid_trainer`."""
+    trainer = lucid_trainer(images, folder, batch)
+    return trainer.model.model, lambda steps: advance_lucid(trainer, steps)
+
+
+def draw_lucid(trainer: Any, count: int, batch: int = 64) -> np.ndarray:
+    """Return what the Trainer's averaged weights draw with the package's own sampler, uint8 [count,C,H,W].
+
+    The noise is that of torch's global generator; values are rounded to whole levels.
+    """
+    average = trainer.ema.ema_model.eval()
+    with quiet():
+        blocks = [average.sample(batch_size=min(batch, count - start)) for start in range(0, count, batch)]
+    return (torch.cat(blocks) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide progress bars and final messages of the package."""
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+        yield
+
+
+def at_budgets(advance: Callable[[int], object], budgets: Sequence[float], steps: int = 5) -> Iterator[float]:
+    """Train until each budget, in core-seconds of this process, is used up, and yield the seconds used so far.
+
+    What the caller does between two budgets is not counted. ``steps`` are taken between two looks at the clock.
+    """
+    spent = 0.0
+    for budget in budgets:
+        start = time.process_time()
+        while spent + time.process_time() - start < budget:
+            advance(steps)
+        spent += time.process_time() - start
+        yield spent

@@ -102,16 +102,26 @@ def test_the_trainings_and_samplers_are_raced_against_those_of_the_field(tmp_pat
     done = run("benchmarks/generators.py", "--quick", "--output", "generators.json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "generators.json").read_text())
-    theirs, same, own, stage, *lucid = record["training"]  # the last where its package is installed
+    theirs, same, own, stage, prior, *lucid = record["training"]  # the last where its package is installed
     assert theirs["parameters"] == same["parameters"] and theirs["operations"] == same["operations"]
     for row in (own, *lucid):
         assert 0.8 < row["parameters"] / theirs["parameters"] < 1.2, row["name"]
     assert own["operations"] < stage["operations"] < theirs["operations"]
+    assert prior["name"] == "our loop, detail prior of the latent model" and prior["operations"] > 0
     for row in record["training"]:
         assert all(rate > 0 for rate in row["rates"]) and all(0 < share < 2 for share in row["shares"])
-    assert {(net, count) for net, _, count, _ in record["sampling"]} >= {("patch U-Net", n) for n in (20, 35, 50, 1000)}
+    samplers = {("ddpm", 1000), ("ddim", 50), ("dpm++", 20), ("sde-dpm++, Karras", 20), ("heun", 35)}
+    for net in ("patch U-Net", "UNet2DModel"):
+        assert {(sampler, count) for name, sampler, count, _ in record["sampling"] if name == net} == samplers
+    assert {"cascade", "latent"} < {net for net, *_ in record["sampling"]}
     assert record["quality"]["controls"].keys() == {"other real faces", "closed-form Gaussian", "patch net, untrained"}
-    assert all(record["quality"]["curves"].values())
+    found, package = record["quality"], "denoising-diffusion-pytorch, its Unet"
+    assert found["walks"].keys() == {"dpm++", "sde-dpm++, Karras", "ddpm"}
+    named = {"latent": 1, "cascade": 1, "our loop, patch U-Net": 2, "our loop, patch U-Net, sde-dpm++, Karras": 2}
+    named |= {"diffusers' loop, UNet2DModel": 2, "diffusers' loop, UNet2DModel, sde-dpm++, Karras": 2}
+    named |= {package: 2} if lucid else {}
+    assert {name: len(curve) for name, curve in found["curves"].items()} == named
+    assert (f"{package}: left out: No module named" in done.stdout) == bool(found["missing"]) == (not lucid)
     assert done.stdout.count("target ") == 7
 
 
