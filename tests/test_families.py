@@ -305,6 +305,7 @@ SHIPPED = {
     "photocopy": ("4ddb4afc", "12d6f703"),
     "photocopy_cascade": ("164b4e1d", "1f691f3e"),
     "photocopy_ddpm": ("72223213", "39a01244"),
+    "photocopy_latent": ("2f35d49a", "0ddb0615"),
     "smoke": ("2087051a", "90bdf051"),
     "textures": ("b257fba7", "b4f361fc"),
 }
