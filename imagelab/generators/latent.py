@@ -60,9 +60,10 @@ class LatentDiffusion(Generator):
     First generation on 2,000 rendered faces of 64 px (2026-11-30, three seeds, mean +- standard error over them, one
     thread of two x86-64 cores with another job beside; experiments/studies/first_generation.py, where it is told what
     was tried): corrected FD[imagelab-ssl-v1] 4.8 +- .3 where a VAE with the local prior has 6.5 +- .4; nearer to
-    training faces .50, so it does not copy; 3.11 +- .05 freckles a face, .81 +- .05 of its blank twin. Net of the twin
-    these are .54 to .57 of what its first stage copies. It does not decide for a whole face: on almost every face it puts
-    some freckles, where real faces have many or none (standard deviation of their number 2.0, real 4.8; one training).
+    training faces .50, so it does not copy; 3.11 +- .05 freckles a face, .81 +- .05 of its blank twin. Net of the
+    twin these are .54 to .57 of what its first stage copies. It does not decide for a whole face: on almost every
+    face it puts some freckles, where real faces have many or none (standard deviation of their number 2.0, real 4.8;
+    one training).
 
     Attributes:
         first_stage: the autoencoder; its prior is not used.
