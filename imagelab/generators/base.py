@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TextIO, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TextIO, runtime_checkable
 
 import numpy as np
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ..families import Recipe
 
@@ -221,10 +222,18 @@ class Generator(Recipe, ABC):
         duration_settings: names of the settings that change only how long fitting and sampling take, such as
             ``images_seen``; the rehearsal before a run sets them to 2.
         alone: whether one process fits and samples, however many share the run.
+        later: settings that came after the kind was first published, with their defaults, under which a recipe is what
+            it was before them. They are written only where they are used, so that older experiments keep their names.
     """
 
     duration_settings: ClassVar[tuple[str, ...]] = ()
     alone: ClassVar[bool] = False
+    later: ClassVar[dict[str, Any]] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        later = self.later
+        return {name: value for name, value in plain(self).items() if name not in later or value != later[name]}
 
     @property
     @abstractmethod

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from ..images import check_images
 from ..seeds import normal
@@ -83,8 +83,6 @@ class Ddpm(Generator):
 
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "steps")
     later: ClassVar[dict[str, Any]] = {"closed_form": "white", "mirror": False, "levels": "even", "spacing": "even"}
-    """Settings that came later, with the value under which a recipe is what it was before them. They are written only
-    where they are used, so that older experiments keep their names."""
 
     kind: Literal["ddpm"] = "ddpm"
     channels: tuple[int, ...] = Field(default=(64, 128, 256), min_length=1)
@@ -127,11 +125,6 @@ class Ddpm(Generator):
             why = "takes even steps only" if self.sampler == "ddim" else "visits these levels always"
             raise ValueError(f'spacing "karras": sampler "{self.sampler}" {why}; leave spacing at "even"')
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        later = self.later
-        return {name: value for name, value in plain(self).items() if name not in later or value != later[name]}
 
     @property
     def training_length(self) -> int:

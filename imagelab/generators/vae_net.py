@@ -63,7 +63,7 @@ class VaeNet(ModelMixin, ConfigMixin):
         shrink: [latent]; the posterior mean of z is shrink * (x - mean) @ axes.T.
         spread: [latent], standard deviation of the posterior of z.
         variance: [C * 16, side / 4, side / 4], the decoder's noise at each value, the running mean squared error.
-        bank_z: [N,latent], codes of training images, for the fitted and the local prior.
+        bank_z: [N,latent], codes of training images, for all priors but the normal one.
         bank_c: [N,details,h,w], likewise.
         bank_spread: [details,h,w], mean posterior standard deviation of c.
         places: [2,h,w], x and y in -1..1.

@@ -119,6 +119,7 @@ FORMS = {
     "vae, untrained": SMALL["vae"].model_copy(update={"images_seen": 0}),
     "vae, fitted prior": SMALL["vae"].model_copy(update={"prior": "fitted", "decoder_noise": True}),
     "vae, normal prior": SMALL["vae"].model_copy(update={"prior": "normal"}),
+    "vae, recombined prior": SMALL["vae"].model_copy(update={"prior": "recombined", "optimiser": "muon"}),
     "ddpm on patches": SMALL["ddpm"].model_copy(update={"patch": 2, "weighting": "gaussian", "sampler": "dpm++"}),
     "ddpm, ddim": SMALL["ddpm"].model_copy(update={"sampler": "ddim"}),
     "ddpm, heun": SMALL["ddpm"].model_copy(update={"sampler": "heun"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import RunContext, TrainRecord, Vae
+from imagelab.generators import RunContext, TrainRecord, Vae, training
 from imagelab.generators.vae import VaeModel
-from imagelab.seeds import image_seeds
+from imagelab.seeds import image_seeds, rng_at
 
 RECIPE = Vae(latent=6, details=2, width=8, images_seen=800, batch=16, crop=16, neighbours=5)
 SEEDS = image_seeds(1, "sample", 1, 0, range(3000))
@@ -67,6 +68,36 @@ def test_without_smoothing_the_local_prior_resamples_the_codes_of_the_training_i
     assert distance[1] > 1.5 * distance[0]
 
 
+def test_recombined_details_are_those_of_one_neighbour_each_as_likely_on_a_mixed_outline(model: VaeModel):
+    silent = with_settings(model, prior="recombined", noise_scale=1.0)
+    z, c = silent.codes(SEEDS)
+    mixed, _ = with_settings(model, prior="local").codes(SEEDS)
+    torch.testing.assert_close(z, mixed)  # the outline is that of the local prior
+    noise = silent._noise(SEEDS, model.net.bank_spread.shape, 1) * model.net.bank_spread
+    distances = torch.cdist((c - noise).flatten(1), model.net.bank_c.flatten(1))
+    assert float(distances.min(1).values.max()) < 1e-2 * float(distances.mean())
+    parents = [int(rng_at(int(seed), "parent").integers(len(model.net.bank_z))) for seed in SEEDS]
+    near = model._neighbours(parents)
+    place = (near == distances.argmin(1)[:, None]).double()
+    assert bool((place.sum(1) == 1).all())
+    shares = place.mean(0).numpy()
+    np.testing.assert_allclose(shares, 1 / near.shape[1], atol=4 * (0.2 * 0.8 / len(SEEDS)) ** 0.5)
+
+
+def test_recombined_details_keep_the_contrast_that_a_mixture_loses(model: VaeModel):
+    net = copy.deepcopy(model.net)
+    places = net.bank_c[0].numel()
+    dots = torch.eye(places)[torch.arange(len(net.bank_z)) % places]  # one spot in each map, elsewhere in the next
+    net.hold(net.bank_z, dots.reshape(net.bank_c.shape), torch.zeros_like(net.bank_spread))
+    spotted = dataclasses.replace(model, net=net)
+    strongest = {
+        prior: float(with_settings(spotted, prior=prior, neighbours=16).codes(SEEDS[:400])[1].amax((1, 2, 3)).mean())
+        for prior in ("local", "recombined")
+    }
+    assert strongest["recombined"] == pytest.approx(1.0)
+    assert strongest["local"] < 0.8
+
+
 def test_decoder_noise_raises_the_fine_band_by_the_noise_it_states(model: VaeModel):
     seeds = SEEDS[:400]
     plain, noisy = (with_settings(model, decoder_noise=flag).sample(seeds).astype(float) for flag in (False, True))
@@ -111,6 +142,22 @@ def test_a_training_of_no_length_writes_no_record_and_of_some_length_learns(pict
         return float(((model.reconstruct(pictures).astype(float) - pictures) ** 2).mean())
 
     assert error(trained) < 0.9 * error(control)
+
+
+def test_the_optimiser_that_is_asked_for_trains(pictures: np.ndarray):
+    for name, kept in (("adam", "exp_avg"), ("muon", "momentum")):
+        recipe = RECIPE.model_copy(update={"optimiser": name})
+        net = recipe.blank(pictures, 0)
+        _, plan = recipe.training(net, 16)
+        optimiser = training._optimiser(net, plan)
+        torch.stack([parameter.square().sum() for parameter in net.parameters()]).sum().backward()
+        optimiser.step()
+        assert kept in optimiser.state[net.unfold.weight], name
+
+
+def test_the_optimiser_is_written_only_where_it_is_not_adam():
+    assert "optimiser" not in RECIPE.model_dump()  # so that older experiments keep their names
+    assert RECIPE.model_copy(update={"optimiser": "muon"}).model_dump()["optimiser"] == "muon"
 
 
 def test_less_beta_copies_more_faithfully(pictures: np.ndarray):
