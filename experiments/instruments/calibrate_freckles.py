@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from freckle_card import COUNTABLE, MATCH, SEED, Marked, figures, on_ghosts, pixels, render, tables, tally
+from freckle_card import COUNTABLE, SEED, Marked, figures, on_ghosts, pixels, reach, render, tables, tally
 from freckles_by_skin import counted_pairs, skin_tables, strata_of
 from scipy import ndimage
 
@@ -50,11 +50,20 @@ from imagelab.data.faces import Faces
 from imagelab.faces.render import RENDERER_VERSION
 from imagelab.metrics import freckles
 from imagelab.metrics.degradations import Ghosts, noised, spoiled
-from imagelab.metrics.freckle_calibration import Calibration, Trees, match, read_calibration
+from imagelab.metrics.freckle_calibration import (
+    STYLES,
+    Calibration,
+    Style,
+    Trees,
+    match,
+    read_calibration,
+    shipped_path,
+)
 from imagelab.metrics.freckle_candidates import FreckleCandidates, Optics, find_candidates
 from imagelab.seeds import rng_at
 
 WINDOW = 0.95  # share of all countable freckles that the skin window holds
+FINE = 64  # fine freckles are about as large in px at 128 px as countable ones at 64 px: the same lengths find them
 
 
 def skin_window(faces: Marked, size: int) -> np.ndarray:
@@ -114,7 +123,7 @@ def _answers(spots: FreckleCandidates, truth: list[np.ndarray], optics: Optics) 
     place = np.stack([spots.x, spots.y], axis=1)
     for row, marks in enumerate(truth):
         mine = np.flatnonzero(spots.image == row)
-        answer[mine] = match(place[mine], marks, MATCH * optics.size / 64)[0]
+        answer[mine] = match(place[mine], marks, reach(optics))[0]
     return answer
 
 
@@ -129,21 +138,24 @@ def choose_threshold(counter: Calibration, faces: Marked) -> Calibration:
     raise SystemExit("no threshold meets the limits: precision .95, .4 false freckles a face, 1 under noise .02")
 
 
-def calibrate(size: int, faces: int, kept: Calibration | None = None) -> Calibration:
-    """Fit the counter of one size, or keep a fitted one, and measure it on unseen faces."""
+def calibrate(size: int, faces: int, kept: Calibration | None = None, style: Style = "countable") -> Calibration:
+    """Fit the counter of one size and style, or keep a fitted one, and measure it on unseen faces."""
     started = time.monotonic()
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {what}", flush=True)
 
-    reserve = render(size, "reserve", faces, None)
-    counter = kept or _fitted(size, faces, reserve, say)
-    heldout, dense = render(size, "heldout", faces, None), render(size, "heldout", faces // 2, 1.0, SEED + 1)
+    reserve = render(size, "reserve", faces, None, style=style)
+    recipe = Faces(size=size, freckle_style=style).model_dump(mode="json", exclude={"cache"})
+    counter = kept or _fitted(size, faces, reserve, style, say)
+    counter = replace(counter, origin={"renderer": {**recipe, "version": RENDERER_VERSION}})
+    heldout = render(size, "heldout", faces, None, style=style)
+    dense = render(size, "heldout", faces // 2, 1.0, SEED + 1, style)
     pairs = counted_pairs(counter, 2 * faces, SEED + 2)
     counter = replace(counter, figures=figures(tally(counter, heldout)), strata=strata_of(pairs))
     say("measured the response by skin tone")
     origin = {
-        "renderer": {**Faces(size=size).model_dump(mode="json", exclude={"cache"}), "version": RENDERER_VERSION},
+        **counter.origin,
         "seed": SEED,
         "faces": {
             "train": 2 * faces,
@@ -154,7 +166,7 @@ def calibrate(size: int, faces: int, kept: Calibration | None = None) -> Calibra
         },
         "skin": "median luma of the skin window; strata by the image under test",
         "countable": f"inside the skin window and at least {COUNTABLE:g} of 255 grey levels darker than the twin",
-        "match": f"one to one (Hungarian), within {MATCH * size / 64:g} px",
+        "match": f"one to one (Hungarian), within {reach(counter.optics):g} px",
         "freckled": f"at least {freckles.FRECKLED} countable freckles; called so from as many detections on",
     }
     made = {**tables(counter, heldout, dense, Ghosts.of(reserve.twins)), **skin_tables(pairs)}
@@ -162,11 +174,12 @@ def calibrate(size: int, faces: int, kept: Calibration | None = None) -> Calibra
     return replace(counter, tables=made, origin=origin)
 
 
-def _fitted(size: int, faces: int, reserve: Marked, say: Callable[[str], None]) -> Calibration:
+def _fitted(size: int, faces: int, reserve: Marked, style: Style, say: Callable[[str], None]) -> Calibration:
     """Fit the trees and choose the threshold."""
-    fit, clean = render(size, "train", faces, 1.0), render(size, "train", faces, 0.0, SEED + 1)
+    fit = render(size, "train", faces, 1.0, style=style)
+    clean = render(size, "train", faces, 0.0, SEED + 1, style)
     say(f"drew {2 * faces} training faces")
-    skin, optics = skin_window(fit, size), Optics.at(size)
+    skin, optics = skin_window(fit, size), replace(Optics.at(size if style == "countable" else FINE), size=size)
     trees = learn(fit, clean.images, skin, optics)
     say(f"fitted {len(trees.first)} trees; skin window of {skin.sum()} px")
     counter = choose_threshold(Calibration(optics, skin, trees, 0.5, {}, {}, {}), reserve)
@@ -176,7 +189,7 @@ def _fitted(size: int, faces: int, reserve: Marked, say: Callable[[str], None]) 
 
 def show(counter: Calibration) -> None:
     """Print the card."""
-    print(f"freckles-{counter.size}@{counter.digest[:8]}  threshold {counter.threshold}  {dict(counter.origin)}")
+    print(f"{counter.name}  threshold {counter.threshold}  {dict(counter.origin)}")
     for name, figure in counter.figures.items():
         print(f"  {name:24s} {figure.value:8.4f} +- {figure.stderr:.4f}   n {figure.n}")
     for one in counter.strata:
@@ -206,13 +219,15 @@ def main() -> None:
     """Read the command line; fit, show, and write or compare."""
     parser = argparse.ArgumentParser(description="Fit and measure the freckle counter.")
     parser.add_argument("--size", type=int, default=64, help="size of the faces in px")
+    parser.add_argument("--style", choices=STYLES, default="countable", help="freckle_style of the faces")
     parser.add_argument("--faces", type=int, default=1500, help="faces in each of the sets")
     parser.add_argument("--check", action="store_true", help="compare with the shipped calibration, write nothing")
     parser.add_argument("--keep", action="store_true", help="keep the shipped trees and threshold")
     parser.add_argument("--out", type=Path, help="file to write; the package's own file if not given")
     asked = parser.parse_args()
-    shipped = Path(freckles.__file__).with_name(f"freckles-{asked.size}.npz")
-    show(counter := calibrate(asked.size, asked.faces, read_calibration(shipped) if asked.keep else None))
+    shipped = shipped_path(asked.size, asked.style)
+    kept = read_calibration(shipped) if asked.keep else None
+    show(counter := calibrate(asked.size, asked.faces, kept, asked.style))
     if asked.check:
         wrong = compare(counter, read_calibration(shipped))
         raise SystemExit("\n".join(wrong) if wrong else 0)

@@ -18,15 +18,15 @@ from imagelab.data.faces import Faces
 from imagelab.images import luma
 from imagelab.metrics import freckles
 from imagelab.metrics.degradations import Ghosts, blurred, compressed, noised, toned
-from imagelab.metrics.freckle_calibration import Calibration, CardValue, match
-from imagelab.metrics.freckle_candidates import noise_levels
+from imagelab.metrics.freckle_calibration import Calibration, CardValue, Style, match
+from imagelab.metrics.freckle_candidates import Optics, noise_levels
 from imagelab.metrics.looks import MOST, readings
 from imagelab.seeds import rng_at
 
 SEED = 640_001
 COUNTABLE = 6.0  # grey levels of 255 that a freckle must be darker than the same skin without it
 PRESENT = 2.0  # grey levels from which a detection of a listed freckle counts as correct
-MATCH = 1.5  # largest distance (px at 64 px) of a detection from its freckle: half the least distance of two freckles
+MATCH = 1.5  # largest distance of a detection from its freckle, px at scale 1: half the least distance of two freckles
 BLURS = (0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5)
 NOISES = (0.01, 0.02, 0.03, 0.04)
 TONINGS = (0.5, 0.75, 1.25)  # contrast, and saturation, times those of the renders
@@ -70,9 +70,9 @@ class Marked:
         return [marks[skin[pixels(marks, len(skin))]] for marks in deep]
 
 
-def render(size: int, split: Any, n: int, rate: float | None, seed: int = SEED) -> Marked:
+def render(size: int, split: Any, n: int, rate: float | None, seed: int = SEED, style: Style = "countable") -> Marked:
     """Draw faces and measure how deep each listed freckle is, against the twin."""
-    sample = Faces(size=size, freckle_rate=rate).load(split, n, seed)
+    sample = Faces(size=size, freckle_rate=rate, freckle_style=style).load(split, n, seed)
     assert sample.freckles is not None and sample.twins is not None  # Faces always has these attributes
     bare = 255 * luma(sample.twins)
     drop = ndimage.maximum_filter(bare - 255 * luma(sample.images), (0, 3, 3))
@@ -83,6 +83,16 @@ def render(size: int, split: Any, n: int, rate: float | None, seed: int = SEED) 
         present.append(listed[listed[:, 4] >= PRESENT])
     freckled = np.array([len(marks) > 0 for marks in present])
     return Marked(sample.images, sample.twins, present, freckled, dict(sample.attributes))
+
+
+def scale_of(optics: Optics) -> float:
+    """Return how large the freckles are, in the unit of countable ones at 64 px; lengths of the card grow with it."""
+    return optics.fine / Optics().fine
+
+
+def reach(optics: Optics) -> float:
+    """Return how far a detection may be from its freckle, in px."""
+    return MATCH * scale_of(optics)
 
 
 def pixels(marks: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +142,7 @@ def tally(counter: Calibration, faces: Marked, spoil: Spoil = lambda images: ima
     twin = count.copy()
     twin[faces.freckled] = freckles.counts(spoil(faces.twins[faces.freckled]), counter)
     truth = faces.countable(counter.skin)
-    radius = MATCH * counter.size / 64
+    radius = reach(counter.optics)
     right = [match(a, b, radius)[0].sum() for a, b in zip(found, faces.present, strict=True)]
     met = [match(a, b, radius)[1] for a, b in zip(found, truth, strict=True)]
     number, tone = np.array([len(marks) for marks in truth], float), freckles.skin_tone(faces.images, counter)
@@ -164,7 +174,7 @@ def tables(counter: Calibration, faces: Marked, dense: Marked, ghosts: Ghosts) -
     owner = np.repeat(np.arange(len(dense)), seen.truth.astype(int))
     lumas = [0.0, 40, 70, 110, 150, 190, 255]
     tone = np.median(255 * luma(faces.twins)[:, counter.skin], axis=1)
-    scale = counter.size / 64
+    scale = scale_of(counter.optics)
     radius = [round(scale * edge, 2) for edge in (0, 0.8, 0.9, 1.0, 1.1, 1.3, 3)]
     card = {
         "recall by radius": _binned(marks[:, 2], met, radius, owner),
@@ -202,7 +212,7 @@ def tables(counter: Calibration, faces: Marked, dense: Marked, ghosts: Ghosts) -
 
 def _sharpness(counter: Calibration, faces: Marked) -> list[Row]:
     """Return the sharpness (looks.py) of blurred faces against that of sharp ones."""
-    scale, rows, sharp = counter.size / 64, [], 1.0
+    scale, rows, sharp = scale_of(counter.optics), [], 1.0
     for sigma in (0.0, *BLURS):
         ratio, error = readings(blurred(faces.images, sigma * scale), counter.skin).sharpness()
         sharp = ratio if sigma == 0 else sharp

@@ -54,7 +54,7 @@ import numpy as np
 from freckle_card import render
 
 from imagelab.data.faces import Faces
-from imagelab.metrics.freckle_calibration import Calibration, CardValue, Stratum, shipped_calibration
+from imagelab.metrics.freckle_calibration import STYLES, Calibration, CardValue, Stratum, shipped_calibration
 from imagelab.metrics.freckles import corrected_count, counts, skin_tone
 
 TONES = (0.0, 90.0, 150.0, 256.0)
@@ -87,7 +87,7 @@ class Pairs:
 
 def counted_pairs(counter: Calibration, n: int, seed: int) -> Pairs:
     """Count n held-out faces that all have freckles, and their twins."""
-    faces = render(counter.size, "heldout", n, 1.0, seed)
+    faces = render(counter.size, "heldout", n, 1.0, seed, counter.style)
     truth = np.array([len(marks) for marks in faces.countable(counter.skin)])
     count, twin = (counts(images, counter) for images in (faces.images, faces.twins))
     tone, twin_tone = (skin_tone(images, counter) for images in (faces.images, faces.twins))
@@ -166,11 +166,12 @@ def main() -> None:
     """Read the command line, draw, count, print."""
     parser = argparse.ArgumentParser(description="Check the corrected freckle count by skin tone and freckle rate.")
     parser.add_argument("--size", type=int, default=64, help="size of the faces in px")
+    parser.add_argument("--style", choices=STYLES, default="countable", help="freckle_style of the faces")
     parser.add_argument("--faces", type=int, default=4000, help="number of faces")
     parser.add_argument("--seed", type=int, default=991_177, help="seed of the faces; not one of the calibration")
     asked = parser.parse_args()
-    counter = shipped_calibration(asked.size)
-    print(f"freckles-{counter.size}@{counter.digest[:8]}, {asked.faces} held-out faces of seed {asked.seed}")
+    counter = shipped_calibration(asked.size, asked.style)
+    print(f"{counter.name}, {asked.faces} held-out faces of seed {asked.seed}")
     lines = check(counted_pairs(counter, asked.faces, asked.seed), counter)
     print("\n".join(lines))
     raise SystemExit(any(line.endswith("OUTSIDE") for line in lines))

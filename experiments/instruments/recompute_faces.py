@@ -30,13 +30,13 @@ def sealed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def counter(case: Case) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the freckle counter of these images' size."""
-    return sealed(case.package / "metrics" / f"freckles-{case.fake.images.shape[-1]}.npz")
+    return sealed(case.package / "metrics" / f"{case.counter}-{case.fake.images.shape[-1]}.npz")
 
 
 def countable(case: Case) -> bool:
     """Whether there is a counter for images of this form."""
     _, channels, height, width = case.fake.images.shape
-    return channels == 3 and height == width and (case.package / "metrics" / f"freckles-{width}.npz").is_file()
+    return channels == 3 and height == width and (case.package / "metrics" / f"{case.counter}-{width}.npz").is_file()
 
 
 # the counter

@@ -55,6 +55,7 @@ class Case:
     copied: Shard | None  # the control of net where there is no twin; of a model it is not kept in the run
     seed: int
     package: Path  # the folder with the files of weights, read by path
+    counter: str = "freckles"  # how the file of the freckle counter is called
 
 
 def _sequence(seed: int, purpose: str, row: int) -> np.random.SeedSequence:

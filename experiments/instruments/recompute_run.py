@@ -153,12 +153,13 @@ class Run:
         assert fake is not None and real is not None
         seed = pixels.seed_of(int(self.experiment["seed"]), "measure")
         blank = self.shard(0, REAL, "blank")
+        counter = "fine-freckles" if self.experiment["data"].get("freckle_style") == "fine" else "freckles"
         if generation == 0:
-            return Case(fake, real, None, None, blank, blank, seed, PACKAGE)
+            return Case(fake, real, None, None, blank, blank, seed, PACKAGE, counter)
         train, twin, blanks = self.shard(0, REAL), None, int(self.experiment.get("blank_twins", 0))
         if blanks and line % self.roles == 0:
             twin = self.shard(generation, self.roles * self.chains + (line // self.roles) % blanks)
-        return Case(fake, real, train, twin, blank, None, seed, PACKAGE)
+        return Case(fake, real, train, twin, blank, None, seed, PACKAGE, counter)
 
     def recomputed(self, name: str, generation: int, line: int) -> Found | None:
         """Return a number from the arrays; None where this script has no form of it."""

@@ -7,6 +7,7 @@ Question:   does the model, before any loop, draw faces nearer to unseen real on
 Command:    python experiments/studies/first_generation.py --generator vae      (or another kind, or a recipe as JSON)
             --runs DIR        keeps models and images, so that an interrupted run goes on
             --sheet faces.png draws generated faces beside real ones
+            --size 128 --freckle-style fine  faces of another size, with small, realistic freckles
             --quick           small sizes, to see that it runs
 Hardware:   one CPU core; training takes some 33 core-seconds a seed and arm (VAE) or 400 (cascade, latent).
 Expected:   FD and the starved detector put the learned model before both controls in every seed. Band powers, variance
@@ -135,6 +136,7 @@ from imagelab.images import tile
 from imagelab.io.atomic import write_atomic
 from imagelab.io.pictures import read_npy, write_png
 from imagelab.metrics import Evidence, ImageSet, measure_panel
+from imagelab.metrics.freckle_calibration import STYLES, Style
 from imagelab.report.grids import INK, MUTED, write_line
 from imagelab.run_folder import CHECKPOINT
 from imagelab.runs.environment import processor
@@ -142,6 +144,7 @@ from imagelab.runs.shard_files import write_npy
 from imagelab.seeds import image_seeds, seed_at
 
 MADE: tuple[Arm, ...] = ("model", *CONTROLS, "blank")
+FACES = Faces(size=64, freckle_rate=0.6)
 PANEL = ("frechet", "detector", "spectrum", "pixel_variance", "freckles", "memorisation", "generalisation")
 METER_SECONDS = 5.0  # seconds between two notes of the cost of a training so far
 
@@ -177,11 +180,12 @@ QUICK: dict[str, AnyGenerator] = {
 
 @dataclass(frozen=True)
 class World:
-    """One seed: its training faces with their freckle-free twins, and its held-out faces."""
+    """One seed: its training faces with their freckle-free twins, its held-out faces, and how their freckles look."""
 
     seed: int
     train: Sample
     heldout: np.ndarray
+    freckle_style: Style = "countable"
 
 
 @dataclass(frozen=True)
@@ -194,10 +198,10 @@ class Made:
     sampling: float
 
 
-def world(seed: int, images: int, heldout: int) -> World:
+def world(seed: int, images: int, heldout: int, faces: Faces = FACES) -> World:
     """Return the faces of a seed."""
-    faces = Faces(size=64, freckle_rate=0.6)
-    return World(seed, faces.load("train", images, seed), faces.load("heldout", heldout, seed).images)
+    known, unseen = faces.load("train", images, seed), faces.load("heldout", heldout, seed).images
+    return World(seed, known, unseen, faces.freckle_style)
 
 
 def untrained(recipe: Any) -> AnyGenerator:
@@ -273,8 +277,8 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
 
     Args:
         of: the faces of the seed.
-        images: uint8 [N,3,64,64].
-        training: uint8 [M,3,64,64], the images that their model was trained on.
+        images: uint8 [N,3,H,W].
+        training: uint8 [M,3,H,W], the images that their model was trained on.
         features: folder in which features are kept.
     """
     evidence = Evidence(
@@ -282,6 +286,7 @@ def read(of: World, images: np.ndarray, training: np.ndarray, features: Path) ->
         fake=ImageSet(images, features),
         seed=seed_at(of.seed, "measure"),
         train=ImageSet(training, features),
+        freckle_style=of.freckle_style,
     )
     # faces without freckles are nearer to training faces without than to held-out faces with: no sign of copying
     panel = [name for name in PANEL if training is of.train.images or name not in ("memorisation", "generalisation")]
@@ -340,13 +345,13 @@ def draw_sheet(path: Path, made: Made, real: np.ndarray, columns: int = 8, rows:
 
 
 def run(
-    recipe: AnyGenerator, seeds: int, images: int, drawn: int, heldout: int, runs: Path
+    recipe: AnyGenerator, seeds: int, images: int, drawn: int, heldout: int, runs: Path, faces: Faces = FACES
 ) -> tuple[Table, dict[Arm, list[Made]]]:
     """Make every arm of every seed and measure it with all instruments; prints its progress."""
     table: dict[Arm, list[Readings]] = {arm: [] for arm in ("real", *MADE)}
     made: dict[Arm, list[Made]] = {arm: [] for arm in MADE}
     for seed in range(seeds):
-        of = world(seed, images, heldout)
+        of = world(seed, images, heldout, faces)
         look = partial(read, of, features=runs / "features")
         table["real"].append(look(of.train.images, of.train.images))
         for arm, (asked, training) in arms(recipe, of).items():
@@ -385,6 +390,8 @@ def main() -> int:
     options.add_argument("--images", type=int, default=2000, help="training faces")
     options.add_argument("--made", type=int, help="images that each arm draws; --images if not given")
     options.add_argument("--heldout", type=int, default=1000)
+    options.add_argument("--size", type=int, default=64, help="side of the faces, px")
+    options.add_argument("--freckle-style", choices=STYLES, default="countable", help="how their freckles look")
     options.add_argument("--runs", type=Path, default=Path("runs/first-generation"), help="where models are kept")
     options.add_argument("--sheet", type=Path, help="a PNG of generated and real faces, seed 0")
     options.add_argument("--quick", action="store_true", help="small sizes, one seed, only to see that it runs")
@@ -394,13 +401,14 @@ def main() -> int:
     seeds, images, heldout = (1, 64, 64) if asked.quick else (asked.seeds, asked.images, asked.heldout)
     asked.runs.mkdir(parents=True, exist_ok=True)
     drawn = asked.made or images
-    table, made = run(recipe, seeds, images, drawn, heldout, asked.runs)
+    faces = FACES.model_copy(update={"size": asked.size, "freckle_style": asked.freckle_style})
+    table, made = run(recipe, seeds, images, drawn, heldout, asked.runs, faces)
     print(f"\n{recipe!r}\n{images} training faces, {drawn} made, {heldout} held out, {seeds} seeds; {where()}")
     print("\n".join(report_lines(table, made)) + "\n")
     found = judge(table)
     print("\n".join(found.lines()))
     if asked.sheet is not None:
-        draw_sheet(asked.sheet, made["model"][0], world(0, images, heldout).heldout)
+        draw_sheet(asked.sheet, made["model"][0], world(0, images, heldout, faces).heldout)
     return 0
 
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -127,6 +127,11 @@ class Data(Recipe, ABC):
     noun: ClassVar[str] = "image"
     drawn: ClassVar[bool] = False
     has_twins: ClassVar[bool] = False
+
+    @property
+    def counted_style(self) -> Literal["countable", "fine"]:
+        """The style of its freckles, which chooses the counter; "countable" where it has none."""
+        return "countable"
 
     @property
     @abstractmethod

@@ -89,6 +89,11 @@ class Faces(Data):
         return size
 
     @property
+    def counted_style(self) -> Literal["countable", "fine"]:
+        """``freckle_style``."""
+        return self.freckle_style
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(3, size, size)."""
         return 3, self.size, self.size

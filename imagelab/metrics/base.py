@@ -25,6 +25,7 @@ from ..measurement import Direction, Measurement
 from .jackknife import degrees
 
 if TYPE_CHECKING:
+    from .freckle_calibration import Style
     from .planted_counter import PlantedCounter
 
 DIGEST_BLOCK = 256  # images hashed at a time
@@ -116,6 +117,7 @@ class Evidence:
         train: the real training images; only memorisation looks at them. In later generations they still tell whether
             single pictures live on as copies of copies. None where unknown (and for the floor, where fake is train).
         compared: the most images of each set that metrics of all pairs compare (all_pairs.py); None for all.
+        freckle_style: the style of the freckles of the real images; each style has a counter of its own.
     """
 
     real: ImageSet
@@ -128,6 +130,7 @@ class Evidence:
     pairs: tuple[ImageSet, ImageSet] | None = None
     counter: PlantedCounter | None = None
     compared: int | None = None
+    freckle_style: Style = "countable"
 
     @property
     def blocks(self) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -3,8 +3,9 @@
 The counter was fitted on rendered faces on which every freckle is known, including a freckle-free version of each
 face. It was then evaluated on renders not used for fitting. The trees and the results are stored in one file,
 ``freckles-<size>.npz``: decision trees as plain arrays (evaluated here in numpy; nothing is unpickled) and a card of
-figures, each with its standard error and its n. The file contains the SHA-256 of its own contents, and the first eight
-digits of it are part of every measurement made with it.
+figures, each with its standard error and its n. Faces with fine freckles have a counter of their own,
+``fine-freckles-<size>.npz``: fine dots are missed more often, so one response for both would be wrong. The file
+contains the SHA-256 of its own contents, and the first eight digits of it are part of every measurement made with it.
 
 References:
     Greedy function approximation: a gradient boosting machine (Friedman 2001), doi:10.1214/aos/1013203451.
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,17 +26,28 @@ from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes,
 from .freckle_candidates import FEATURES, Optics
 
 __all__ = [
+    "STYLES",
     "Calibration",
     "CardValue",
     "Stratum",
+    "Style",
     "Trees",
     "blur_ruler",
     "calibrated_sizes",
     "calibration_card",
     "match",
+    "not_calibrated",
     "read_calibration",
     "shipped_calibration",
+    "shipped_path",
 ]
+
+Style = Literal["countable", "fine"]
+"""The style of the freckles that a counter is calibrated for: ``Faces.freckle_style``."""
+
+STYLES: tuple[Style, ...] = ("countable", "fine")
+
+_STEMS: dict[Style, str] = {"countable": "freckles", "fine": "fine-freckles"}
 
 FORMAT = 2
 """Format 2 has the response by skin tone; a file of format 1 is read as one stratum for all skins."""
@@ -217,6 +229,16 @@ class Calibration:
         return self.optics.size
 
     @property
+    def style(self) -> Style:
+        """The style of freckles it is calibrated for."""
+        return self.origin.get("renderer", {}).get("freckle_style", "countable")
+
+    @property
+    def name(self) -> str:
+        """Its name in measurements, such as "freckles-64@5f2c01aa"."""
+        return f"{_STEMS[self.style]}-{self.size}@{self.digest[:8]}"
+
+    @property
     def by_skin(self) -> tuple[Stratum, ...]:
         """The strata; one for all skins where the file has none."""
         return self.strata or (Stratum(0.0, 256.0, self.figures["false freckles"], self.figures["response"]),)
@@ -284,22 +306,33 @@ def read_calibration(path: Path) -> Calibration:
 
 
 @cache
-def shipped_calibration(size: int = 64) -> Calibration:
-    """Return the calibration that the package contains for faces of this size; read and checked once.
+def shipped_calibration(size: int = 64, style: Style = "countable") -> Calibration:
+    """Return the calibration that the package contains for faces of this size and style; read and checked once.
 
     Raises:
-        ValueError: if there is none for this size, or the file is damaged.
+        ValueError: if there is none, or the file is damaged.
     """
-    if size not in calibrated_sizes():
-        sizes = " or ".join(map(str, calibrated_sizes()))
-        raise ValueError(f"the freckle counter is calibrated for RGB faces of {sizes} px, not of {size} px")
-    return read_calibration(Path(__file__).with_name(f"freckles-{size}.npz"))
+    if size not in calibrated_sizes(style):
+        raise ValueError(f"{not_calibrated(style)}; got {size} px")
+    return read_calibration(shipped_path(size, style))
+
+
+def shipped_path(size: int, style: Style = "countable") -> Path:
+    """Return where the package contains, or would contain, the calibration for faces of this size and style."""
+    return Path(__file__).with_name(f"{_STEMS[style]}-{size}.npz")
 
 
 @cache
-def calibrated_sizes() -> tuple[int, ...]:
+def calibrated_sizes(style: Style = "countable") -> tuple[int, ...]:
     """Return the image sizes in px for which the package contains a calibration."""
-    return shipped_sizes("freckles")
+    return shipped_sizes(_STEMS[style])
+
+
+def not_calibrated(style: Style = "countable") -> str:
+    """Return the first part of a sentence that says for which faces there is a calibration."""
+    sizes = " or ".join(map(str, calibrated_sizes(style)))
+    fine = "" if style == "countable" else " with fine freckles"
+    return f"the freckle counter is calibrated for {sizes} px RGB faces{fine}"
 
 
 def calibration_card(calibration: Calibration | None = None) -> dict[str, Any]:

@@ -85,9 +85,9 @@ def freckle_counts(evidence: Evidence) -> list[Measurement]:
     """
     images = evidence.fake.images
     n = len(images)
-    if why := uncountable(images, None):
+    if why := uncountable(images, None, evidence.freckle_style):
         return [_row(name, n, missing=why) for name in UNITS]
-    card = shipped_calibration(images.shape[-1])
+    card = shipped_calibration(images.shape[-1], evidence.freckle_style)
     how = _estimators(card)
     spots, noise = count_with_noise(images, card)
     count, tone = np.array([len(each) for each in spots]), skin_tone(images, card)
@@ -181,7 +181,7 @@ def _estimators(card: Calibration) -> dict[str, str]:
         "matched_blank": "raw detections on freckle-free real faces at that look",
         "noise": "MAD of the Immerkaer mask outside the skin window",
     }
-    return {name: f"freckles-{card.size}@{card.digest[:8]}: {text}" for name, text in said.items()}
+    return {name: f"{card.name}: {text}" for name, text in said.items()}
 
 
 def _row(

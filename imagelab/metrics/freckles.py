@@ -40,9 +40,11 @@ from ..images import check_images, luma
 from .freckle_calibration import (
     Calibration,
     CardValue,
+    Style,
     blur_ruler,
     calibrated_sizes,
     calibration_card,
+    not_calibrated,
     shipped_calibration,
 )
 from .freckle_candidates import find_candidates
@@ -90,20 +92,20 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
     return count_with_noise(images, calibration or shipped_calibration(images.shape[-1]))[0]
 
 
-def uncountable(images: np.ndarray, calibration: Calibration | None) -> str:
+def uncountable(images: np.ndarray, calibration: Calibration | None, style: Style = "countable") -> str:
     """Return why these images cannot be counted, "" if they can.
 
     Args:
         images: uint8 [N,C,H,W].
-        calibration: the calibrated counter; the shipped one of the images' size if None.
+        calibration: the calibrated counter; the shipped one of the images' size and ``style`` if None.
+        style: of the freckles.
     """
     _, channels, height, width = images.shape
     got = f"got {channels} channel{'s' * (channels > 1)} of {height} x {width} px"
     if calibration is not None and (channels, height, width) != (3, calibration.size, calibration.size):
         return f"this freckle counter is calibrated for {calibration.size} px RGB faces; {got}"
-    if calibration is None and (channels != 3 or height != width or height not in calibrated_sizes()):
-        sizes = " or ".join(map(str, calibrated_sizes()))
-        return f"the freckle counter is calibrated for {sizes} px RGB faces; {got}"
+    if calibration is None and (channels != 3 or height != width or height not in calibrated_sizes(style)):
+        return f"{not_calibrated(style)}; {got}"
     return ""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.freckle_calibration import calibrated_sizes, shipped_calibration
+from ..metrics.freckle_calibration import STYLES, Calibration, calibrated_sizes, shipped_calibration
 from ..metrics.freckles import count_freckles, uncountable
 from .planted import planted_counter
 from .run_view import Run
@@ -67,12 +67,17 @@ def pictured(run: Run, pictures: Mapping[int, np.ndarray]) -> Pictured | None:
     if run.real("planted/count") is not None and (counter := planted_counter(run)) is not None:
         found = {g: [rows[:, :4] for rows in counter.find(images)] for g, images in pictures.items()}
         return Pictured(found, counter.word)
-    real = run.real("freckles/count")
-    if real is None or not pictures or any(uncountable(images, None) for images in pictures.values()):
+    if run.real("freckles/count") is None or not pictures:
         return None
-    size = next(iter(pictures.values())).shape[-1]
+    counter = _freckle_counter(run, next(iter(pictures.values())).shape[-1])
+    if counter is None or any(uncountable(images, counter) for images in pictures.values()):
+        return None
+    return Pictured({generation: count_freckles(images, counter) for generation, images in pictures.items()})
+
+
+def _freckle_counter(run: Run, size: int) -> Calibration | None:
+    """Return the shipped counter that this run was counted with, None if it is not one of this version."""
     card = run.provenance.get("freckle_calibration")
     known = card.get("digest") if isinstance(card, Mapping) else None
-    if size not in calibrated_sizes() or known != shipped_calibration(size).digest:
-        return None
-    return Pictured({generation: count_freckles(images) for generation, images in pictures.items()})
+    shipped = [shipped_calibration(size, style) for style in STYLES if size in calibrated_sizes(style)]
+    return next((counter for counter in shipped if counter.digest == known), None)

@@ -59,9 +59,9 @@ def provenance(experiment: Experiment, folder: RunFolder, context: RunContext) -
     if "freckles" in experiment.panel:
         from ..metrics.freckle_calibration import calibrated_sizes, calibration_card, shipped_calibration
 
-        side = experiment.data.shape[1]
-        if side in calibrated_sizes():
-            record["freckle_calibration"] = calibration_card(shipped_calibration(side))
+        side, style = experiment.data.shape[1], experiment.data.counted_style
+        if side in calibrated_sizes(style):
+            record["freckle_calibration"] = calibration_card(shipped_calibration(side, style))
     return record
 
 

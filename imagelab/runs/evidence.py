@@ -202,6 +202,7 @@ def measure_shard(
         twin=twin,
         counter=counter_of(real),
         compared=experiment.compared,
+        freckle_style=experiment.data.counted_style,
     )
     return measure_panel(evidence, panel)
 

@@ -121,6 +121,7 @@ def check_instruments(experiment: Experiment, folder: RunFolder, context: RunCon
         device=context.device,
         pairs=(real, fake) if twins else None,
         compared=experiment.compared,
+        freckle_style=experiment.data.counted_style,
     )
     for m in measure_panel(evidence, experiment.panel):
         before = floors.get(m.name)

@@ -38,8 +38,9 @@ def test_trees_return_an_empty_array_for_no_candidate():
     assert shipped_calibration().trees.probability(np.zeros((0, len(FEATURES)))).shape == (0,)
 
 
-def test_the_shipped_calibration_meets_its_stated_limits():
-    figures = shipped_calibration().figures
+@pytest.mark.parametrize(("size", "style"), [(64, "countable"), (128, "countable"), (128, "fine")])
+def test_the_shipped_calibration_meets_its_stated_limits(size, style):
+    figures = shipped_calibration(size, style).figures
     assert figures["precision"].value >= 0.95
     assert figures["recall"].value >= 0.80
     assert figures["count correlation"].value >= 0.90
@@ -130,8 +131,18 @@ def test_a_calibration_of_other_features_or_another_window_is_refused(tmp_path: 
         read_calibration(path)
 
 
+def test_fine_freckles_have_a_counter_of_their_own():
+    fine, countable = shipped_calibration(128, "fine"), shipped_calibration(128)
+    assert (fine.style, countable.style) == ("fine", "countable")
+    assert fine.name == f"fine-freckles-128@{fine.digest[:8]}" and countable.name.startswith("freckles-128@")
+    assert fine.optics.fine < countable.optics.fine  # its dots are smaller
+    assert fine.limits()["blur"] == (0, 1.5)
+    with pytest.raises(ValueError, match="calibrated for 128 px RGB faces with fine freckles; got 64 px"):
+        shipped_calibration(64, "fine")
+
+
 def test_a_size_without_calibration_is_refused():
-    with pytest.raises(ValueError, match="calibrated for RGB faces of"):
+    with pytest.raises(ValueError, match="calibrated for 64 or 128 px RGB faces"):
         shipped_calibration(48)
 
 

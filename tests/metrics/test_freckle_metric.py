@@ -6,15 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter
 
+from imagelab import Experiment
 from imagelab.data.base import Sample
 from imagelab.data.faces import Faces
+from imagelab.generators import RunContext
+from imagelab.images import luma
 from imagelab.measurement import Measurement
 from imagelab.metrics import freckle_metric, freckles
 from imagelab.metrics.base import Evidence, ImageSet
 from imagelab.metrics.degradations import blurred, noised, toned
 from imagelab.metrics.freckle_calibration import shipped_calibration
 from imagelab.metrics.freckle_metric import UNITS, freckle_counts
+from imagelab.runs.evidence import measure_shard
+from imagelab.runs.shard_files import write_npy
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +164,7 @@ def test_a_card_without_ruler_or_strata_still_corrects(faces, monkeypatch):
     card = shipped_calibration()
     tables = {name: rows for name, rows in card.tables.items() if name != "sharpness by blur"}
     old = replace(card, strata=(), tables=tables)
-    monkeypatch.setattr(freckle_metric, "shipped_calibration", lambda size: old)
+    monkeypatch.setattr(freckle_metric, "shipped_calibration", lambda size, style: old)
     found = taken(faces.images, faces, faces.twins)
     assert value(found["corrected"]) > 3 and "no ruler" in found["matched"].missing
 
@@ -178,6 +184,42 @@ def test_images_without_calibration_give_missing_values_not_errors(shape):
         assert "calibrated for" in answer.missing and f"{shape[2]} x {shape[3]}" in answer.missing
     with pytest.raises(ValueError, match="calibrated for"):
         freckles.count_freckles(images)
+
+
+def test_fine_freckles_are_counted_by_the_counter_for_them():
+    real = Faces(size=128, freckle_style="fine", freckle_rate=1.0, cache=False).load("heldout", 60, 5)
+    images = ImageSet(real.images)
+    own, other = (
+        {m.name: m for m in freckle_counts(Evidence(images, images, freckle_style=style))}
+        for style in ("fine", "countable")
+    )
+    counter = shipped_calibration(128, "fine")
+    assert all(m.estimator.startswith(f"{counter.name}: ") for m in own.values())
+    assert real.twins is not None and real.freckles is not None
+    drop = 255 * (luma(real.twins) - luma(real.images))
+    truth = 0
+    for row, marks in enumerate(real.freckles):
+        x, y = np.clip(np.rint(marks[:, :2]), 0, 127).astype(int).T
+        deep = maximum_filter(drop[row], 3)[y, x] >= 6
+        truth += int((deep & counter.skin[y, x]).sum())
+    found, missed = value(own["freckles/corrected"]), value(other["freckles/corrected"])
+    assert found == pytest.approx(truth / 60, rel=0.08)
+    assert missed < 0.75 * found  # the other counter would have missed a quarter or more, in silence
+
+
+def test_fine_freckles_of_a_size_without_a_counter_are_not_counted():
+    images = ImageSet(np.zeros((3, 3, 64, 64), np.uint8))
+    for m in freckle_counts(Evidence(images, images, freckle_style="fine")):
+        assert m.value is None and "calibrated for 128 px RGB faces with fine freckles" in m.missing
+
+
+def test_a_run_tells_the_counter_which_freckles_its_faces_have(tmp_path):
+    images = np.zeros((4, 3, 64, 64), np.uint8)
+    for name in ("images", "heldout"):
+        write_npy(tmp_path / f"{name}.npy", images)
+    asked = Experiment(data=Faces(size=64, freckle_style="fine"), metrics=("freckles",), images=4, heldout=4)
+    found = measure_shard(asked, tmp_path, tmp_path, images, None, RunContext())
+    assert found and all("with fine freckles" in m.missing for m in found)
 
 
 def test_one_face_has_a_count_but_no_error(faces):
