@@ -90,12 +90,12 @@ def draw_slides(view: Run, out: Path) -> list[Path]:
     if copies:
         title = f"{label}, a photocopy of a photocopy: each generation copies the copies before it"
         written.append(_slide(view, copies, out / "photocopy.png", title))
-    either = copies or tracked
+    either, copied = view.pictures(view.leading), view.leading == "photocopy"
     if max(either, default=0) > 0:
         ends = {generation: either[generation] for generation in (min(either), max(either))}
         times = "photocopy" if view.last == 1 else f"photocopy, {view.last} times over"
-        what = f"and their {times}" if copies else f"and what generation {view.last} draws"
-        aside = "" if copies else "the images in a column do not correspond"
+        what = f"and their {times}" if copied else f"and what generation {view.last} draws"
+        aside = "" if copied else "the images in a column do not correspond"
         written.append(_slide(view, ends, out / "first-and-last.png", f"{label}: real images {what}", aside))
     return written
 

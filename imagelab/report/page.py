@@ -245,7 +245,8 @@ def _strips(run: Run) -> list[Strip]:
             title = f"Drawn from scratch: {label}"
             alt = "drawn from the same seeds" if run.same_seeds else "in the same places of their sets"
             strips.append(_strip(run, line, "tracked", title, text, tracked, alt))
-    return strips
+    first_kind = "tracked" if run.leading == "tracked" else "copies"
+    return sorted(strips, key=lambda strip: (strip.line, not strip.key.startswith(first_kind)))
 
 
 def _strip(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -240,6 +240,11 @@ class Run:
         if (kind, line) not in self._pictures:
             self._pictures[kind, line] = self._read_pictures(kind, line)
         return dict(self._pictures[kind, line])
+
+    @property
+    def leading(self) -> Literal["tracked", "photocopy"]:
+        """The pictures to show first: newly drawn ones, of which the figures are; copies where none were drawn."""
+        return "tracked" if max(self.pictures("tracked"), default=0) else "photocopy"
 
     @property
     def imported(self) -> bool:

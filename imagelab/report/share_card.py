@@ -37,7 +37,7 @@ def card_picture(run: Run) -> str:
 
     Real images are above, the last generation is below; pixels are enlarged by whole numbers.
     """
-    pictures = run.pictures("photocopy") or run.pictures("tracked")
+    pictures = run.pictures(run.leading)
     if not pictures:
         return ""
     ends = [pictures[generation][:CARD_COLUMNS] for generation in dict.fromkeys((min(pictures), max(pictures)))]

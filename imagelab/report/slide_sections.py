@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pptx.presentation import Presentation
     from pptx.slide import Slide
 
-__all__ = ["add_charts", "add_film", "add_links", "add_stages", "film_title"]
+__all__ = ["add_charts", "add_film", "add_links", "add_stages", "drawn_title", "film_title"]
 
 NAMED = 3  # up to this number of bars, the title names the stage of each
 
@@ -44,8 +44,9 @@ def add_film(
     title: str,
     notes: Sequence[str],
     labels: Sequence[str] = (),
+    which: Literal["photocopy", "tracked"] = "photocopy",
 ) -> None:
-    """Add the animated photocopies of one run, or of several side by side.
+    """Add the animated pictures of one run, or of several side by side.
 
     Args:
         deck: the deck.
@@ -54,15 +55,23 @@ def add_film(
         title: of the slide.
         notes: for the speaker.
         labels: a name for each of several runs.
+        which: copies of the same pictures, or newly drawn ones.
     """
-    film = animate([view.folder for view in views], scratch / "film.gif", seconds=0.6, labels=labels)[0]
+    film = animate([view.folder for view in views], scratch / "film.gif", which, seconds=0.6, labels=labels)[0]
+    told = {
+        "photocopy": ("Each generation copies the copies before it.", "real images, then each generation of copies"),
+        "tracked": (
+            "Each generation draws from the same seeds. The real images have none.",
+            "real images, then what each generation draws",
+        ),
+    }[which]
     spoken = [
         "The animation plays in slide show mode, one frame per generation. A GIF has 256 colours per frame; "
         "lossless pictures are in the report folder of the run. The bars are of newly drawn images, not of these.",
         *notes,
     ]
-    slide, top = new_slide(deck, title, "Each generation copies the copies before it.", spoken)
-    add_picture(slide, film, "Animation: real images, then each generation of copies; bars: what is left.", top)
+    slide, top = new_slide(deck, title, told[0], spoken)
+    add_picture(slide, film, f"Animation: {told[1]}; bars: what is left.", top)
 
 
 def film_title(views: Sequence[tuple[str, Run]]) -> str:
@@ -84,6 +93,20 @@ def film_title(views: Sequence[tuple[str, Run]]) -> str:
     counted = known[0][1]
     what = "faces" if counted.word == "freckles" else "pictures"
     return f"{shown} {what} copied {times}: {before} {counted.per_picture} counted before, {after} after"
+
+
+def drawn_title(view: Run) -> str:
+    """Return what is counted on the pictures drawn from the same seeds; what they are where nothing is counted."""
+    drawn = view.pictures("tracked")
+    last, shown = max(drawn), len(drawn[0])
+    count = pictured(view, {generation: drawn[generation] for generation in {0, 1, last} & set(drawn)})
+    if count is None or last == 1:
+        return f"What the models draw from the same seeds: {shown} pictures in each generation"
+    what = "faces" if count.word == "freckles" else "pictures"
+    return (
+        f"{shown} {what} drawn in each generation: {count.words(1)} {count.per_picture} counted on those of "
+        f"generation 1, {count.words(last)} on those of generation {last}"
+    )
 
 
 def add_charts(deck: Presentation, charts: Sequence[SlideChart]) -> dict[str, Slide]:

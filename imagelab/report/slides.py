@@ -24,7 +24,7 @@ from .slide_charts import data_slides, generation_word
 from .slide_findings import caveats, charts_of_run
 from .slide_groups import tell_groups
 from .slide_parts import HIGH, WIDE, add_bullets, new_slide, picture_rows
-from .slide_sections import add_charts, add_film, add_links, add_stages, film_title
+from .slide_sections import add_charts, add_film, add_links, add_stages, drawn_title, film_title
 from .stage_bar import ribbons
 from .survival import survival
 
@@ -83,7 +83,9 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
 def _tell(deck: Presentation, view: Run, scratch: Path, rare: Sheet | None) -> None:
     """Add the slides of one run to the deck."""
     _opening(deck, view, headline(view))
-    if max(view.pictures("photocopy"), default=0):
+    if view.leading == "tracked" and view.same_seeds:
+        add_film(deck, [view], scratch, drawn_title(view), caveats(view), which="tracked")
+    elif max(view.pictures("photocopy"), default=0):
         add_film(deck, [view], scratch, film_title([("", view)]), caveats(view))
     charts = charts_of_run(view)
     places = add_charts(deck, charts)
@@ -100,19 +102,18 @@ def _tell(deck: Presentation, view: Run, scratch: Path, rare: Sheet | None) -> N
 
 def _opening(deck: Presentation, view: Run, result: Headline) -> None:
     slide, top = new_slide(deck, result.sentence, plain(view.title, 90), [*result.remarks, *caveats(view)])
-    copies, tracked = view.pictures("photocopy"), view.pictures("tracked")
-    pictures = copies or tracked
+    pictures, copied = view.pictures(view.leading), view.leading == "photocopy"
     if not pictures:
         return
     ends = sorted({min(pictures), max(pictures)})
-    count = pictured(view, {generation: pictures[generation] for generation in ends}) if copies else None
+    count = pictured(view, {generation: pictures[generation] for generation in ends})
     shown = min(4, len(pictures[ends[0]]))
     rows = []
     for generation in ends:
-        name = "real" if generation == 0 else f"copied {generation} times" if copies else f"generation {generation}"
+        name = "real" if generation == 0 else f"copied {generation} times" if copied else f"generation {generation}"
         seen = f": {count.words(generation, shown)} {count.per_picture} counted on these" if count else ""
         rows.append((f"{name}{seen}", pictures[generation][:shown]))
-    what = "the same pictures, copied again and again" if copies else f"images of generation {ends[-1]}"
+    what = "the same pictures, copied again and again" if copied else f"images of generation {ends[-1]}"
     alt = f"{shown} real images" + (f" above {what}." if len(ends) > 1 else ".")
     picture_rows(slide, rows, alt, top + 0.1, columns=shown)
 

@@ -224,7 +224,7 @@ def test_a_chart_comes_as_data_as_a_picture_and_as_a_page_of_its_own(
 
 
 def test_circles_stand_on_what_the_counter_counted(open_page: OpenPage, page: Path, run: Run) -> None:
-    found = pictured(run, run.pictures("photocopy"))
+    found = pictured(run, run.pictures(run.leading))
     assert found is not None
     with open_page(page, at="#generation=1") as visit:
         assert visit.tab.locator(".spots").count() == 0
