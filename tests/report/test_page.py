@@ -187,6 +187,13 @@ def test_pictures_of_another_shape_are_refused(make_run: MakeRun) -> None:
         write_report(run)
 
 
+def test_the_page_opens_with_what_the_models_draw_because_the_figures_are_of_that(make_run: MakeRun) -> None:
+    page = Page(write_report(make_run()))
+    flip = next(attributes for _, attributes in page.tags if attributes.get("id") == "flip")
+    assert flip["data-strip"] == "tracked-0"
+    assert page.text.index("Drawn from scratch: VAE") < page.text.index("A photocopy of a photocopy: VAE")
+
+
 def test_without_photocopies_the_page_opens_with_drawn_pictures(make_run: MakeRun) -> None:
     path = write_report(make_run(copies=False))
     flip = next(attributes for _, attributes in Page(path).tags if attributes.get("id") == "flip")
