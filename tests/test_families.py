@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shlex
 import shutil
 import socket
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from imagelab import Experiment, Mix, Replace, Runtime, Schedule
 from imagelab.cli import main
-from imagelab.cli.overrides import load_experiment
+from imagelab.cli.overrides import load_experiment, parse
 from imagelab.experiment import explain, read_config
 from imagelab.families import FAMILIES, kind_of
 from imagelab.io.own_code import load_file, load_source, own_code, own_code_in
@@ -302,7 +303,7 @@ def test_a_metric_may_not_take_the_measurements_of_another(tmp_path: Path):
 
 
 SHIPPED = {
-    "photocopy": ("4ddb4afc", "12d6f703"),
+    "photocopy": ("f11bc8a8", "d38cf671"),
     "photocopy_cascade": ("164b4e1d", "1f691f3e"),
     "photocopy_ddpm": ("72223213", "39a01244"),
     "photocopy_latent": ("2f35d49a", "0ddb0615"),
@@ -325,6 +326,14 @@ def test_a_run_of_one_chain_with_the_metrics_of_an_older_version_has_its_old_sig
     experiment = load_experiment(ROOT / "experiments" / f"{name}.py")
     older = {"replicates": 1, "blank_twins": 0, "metrics": [m for m in experiment.panel if m not in ADDED]}
     assert Experiment(**{**experiment.question(), **older}).signature == SHIPPED[name][1]
+
+
+def test_photocopy_with_the_settings_it_had_before_its_better_first_model_keeps_its_signature():
+    changes = " ".join((ROOT / ".github" / "CHANGELOG.md").read_text(encoding="utf-8").split())
+    told = re.search(r"the settings before are `(--generator[^`]+)`", changes)
+    assert told is not None
+    before = parse(load_experiment(ROOT / "experiments" / "photocopy.py"), told[1].split(), "test")
+    assert before.signature == "4ddb4afc"
 
 
 def test_the_signature_of_settings_under_their_new_names_does_not_change():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .animate import animate
+from .headline import noun_of
 from .palette import LIGHT
 from .pictured import pictured
 from .run_view import Run, plain
@@ -96,17 +97,9 @@ def film_title(views: Sequence[tuple[str, Run]]) -> str:
 
 
 def drawn_title(view: Run) -> str:
-    """Return what is counted on the pictures drawn from the same seeds; what they are where nothing is counted."""
-    drawn = view.pictures("tracked")
-    last, shown = max(drawn), len(drawn[0])
-    count = pictured(view, {generation: drawn[generation] for generation in {0, 1, last} & set(drawn)})
-    if count is None or last == 1:
-        return f"What the models draw from the same seeds: {shown} pictures in each generation"
-    what = "faces" if count.word == "freckles" else "pictures"
-    return (
-        f"{shown} {what} drawn in each generation: {count.words(1)} {count.per_picture} counted on those of "
-        f"generation 1, {count.words(last)} on those of generation {last}"
-    )
+    """Return what the pictures show that are drawn from the same seeds. A count on so few would be chance."""
+    shown = len(view.pictures("tracked")[0])
+    return f"What the model of each generation draws: {shown} {noun_of(view)}s from the same seeds"
 
 
 def add_charts(deck: Presentation, charts: Sequence[SlideChart]) -> dict[str, Slide]:
