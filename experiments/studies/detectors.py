@@ -20,6 +20,8 @@ It holds training, real images and test images. Detectors read features (imagela
 and copying errors (16) and are logistic regressions, trained on 400 held-out faces and 250 generated ones, tested on
 400 and 250 others. With 400 real test faces 1 % false positives are four faces, so those rates are not shown.
 
+The runs were those of photocopy's former model; its settings are in .github/CHANGELOG.md under Changed.
+
 Seen 2026-11-29, one thread of two shared x86-64 cores (8 to 20 minutes a run under load), the runs of seeds 0 to 2,
 64 px, 10 generations, replace, 1,000 faces a generation. "Copy" is the copying error under the generator's first model.
 AUROC, where nothing else is said; the rows that matter of some 90:

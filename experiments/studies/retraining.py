@@ -13,9 +13,10 @@ and fitted by a + b (t - 1)^2 (evaluation/chains.py). Few chains know a variance
 with the median over all measurements, weights d and 4, where d is the degrees of freedom of the runs. "other" is the
 upper quartile. Arms that are closed forms give "closed_form", the same quartile of theirs.
 
-Seen 2026-11-29, photocopy, seeds 0, 1 and 2, three chains of 1,000 images each (so with six degrees of freedom for
-each measurement), ratio at generations 1, 5 and 10: upper quartile 1.2, 1.9, 3.4; closed form 1.2, 1.5, 2.3; freckles
-found 1.3, 1.7, 2.8; corrected 1.0, 1.4, 2.4.
+Seen 2026-11-30, photocopy, seeds 0, 1 and 2, three chains of 1,000 images each (so with six degrees of freedom for
+each measurement), ratio at generations 1, 5 and 10: upper quartile 1.4, 2.0, 3.4; closed form 1.2, 1.5, 2.3; freckles
+found 1.8, 2.2, 3.3; corrected 1.7, 1.8, 2.2; their spread 1.4, 1.5, 2.0. With the former model of photocopy
+(2026-11-29): 1.2, 1.9, 3.4; 1.2, 1.5, 2.3; 1.3, 1.7, 2.8; 1.0, 1.4, 2.4.
 """
 
 from __future__ import annotations

@@ -241,12 +241,16 @@ def _strips(run: Run) -> list[Strip]:
                 f"Images that the {label} of each generation draws from the same random seeds, one seed per column. "
                 if run.same_seeds
                 else f"Images in the same places of the sets of {label}, imported: their random seeds are not known. "
-            ) + (f"The real row shows real images{chosen}; they do not correspond to the images below them.")
+            ) + f"The real row shows {_real_row(run, chosen)}; they do not correspond to the images below them."
             title = f"Drawn from scratch: {label}"
             alt = "drawn from the same seeds" if run.same_seeds else "in the same places of their sets"
             strips.append(_strip(run, line, "tracked", title, text, tracked, alt))
     first_kind = "tracked" if run.leading == "tracked" else "copies"
     return sorted(strips, key=lambda strip: (strip.line, not strip.key.startswith(first_kind)))
+
+
+def _real_row(run: Run, chosen: str) -> str:
+    return "held-out real images, spread evenly over all of them" if run.real_spread else f"real images{chosen}"
 
 
 def _strip(

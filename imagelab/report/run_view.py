@@ -230,7 +230,9 @@ class Run:
     def pictures(self, kind: str, line: int = 0) -> dict[int, np.ndarray]:
         """Return generation -> uint8 [P,C,H,W] of ``tracked`` or ``photocopy`` for one line, real images (0) first.
 
-        Photocopies are empty if the line has none after generation 0; tracked pictures then hold the real ones.
+        Photocopies are empty if the line has none after generation 0; tracked pictures then hold the real ones. The
+        real row of tracked pictures is spread evenly over the held-out images where these are in the run: drawn
+        pictures are not chosen, so the real ones beside them are not either.
 
         They are read once; the arrays are not to be changed.
 
@@ -281,11 +283,22 @@ class Run:
                 continue
             path = self.store.file(generation, owner, name)
             found[generation] = read_npy(path)
+            if generation == 0 and kind == "tracked" and self.real_spread:
+                found[0] = self._spread(len(found[0]))
             first = found[min(found)]
             if found[generation].shape[1:] != first.shape[1:]:
                 shapes = f"{first.shape[1:]} in generation {min(found)}, {found[generation].shape[1:]} here"
                 raise ValueError(f"{path}: expected pictures of one shape, got {shapes}. Run the generation again.")
         return found if any(generation > 0 for generation in found) or kind == "tracked" else {}
+
+    @property
+    def real_spread(self) -> bool:
+        """Whether the real row of drawn pictures is spread over the held-out images, not chosen."""
+        return not self.imported and self.store.has_file(0, REAL, "heldout.npy")
+
+    def _spread(self, count: int) -> np.ndarray:
+        images = read_npy(self.store.file(0, REAL, "heldout.npy"), mmap=True)
+        return np.array(images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)])
 
     def training(self) -> list[Training]:
         """Return the last line of the training record of each model that has one."""

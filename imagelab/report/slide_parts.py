@@ -68,7 +68,8 @@ def new_slide(deck: Presentation, title: str, caption: str, notes: Sequence[str]
 
     Args:
         deck: the deck.
-        title: a statement; it is cut after three lines, the notes then hold the whole of it.
+        title: a statement; it is cut after three lines, before a semicolon if it has one, and the notes then hold the
+            whole of it.
         caption: "" for none.
         notes: paragraphs; empty ones are left out.
 
@@ -86,6 +87,8 @@ def new_slide(deck: Presentation, title: str, caption: str, notes: Sequence[str]
     if lines_of_text(whole, size, ROOM_WIDE, bold=True) > 1:
         size = TITLE
     short = whole
+    if lines_of_text(short, size, ROOM_WIDE, bold=True) > TITLE_LINES and "; " in short:
+        short = short.rpartition("; ")[0] + "."
     while lines_of_text(short, size, ROOM_WIDE, bold=True) > TITLE_LINES:
         short = short.removesuffix("…")[:-8].rstrip() + "…"
     head = slide.shapes.title

@@ -107,7 +107,9 @@ def test_the_deck_is_sixteen_by_nine_and_begins_with_the_headline(make_run: Make
     run = make_run(generations=3)
     deck = deck_of(run, out=tmp_path / "deck.pptx")
     assert deck.slide_width / deck.slide_height == pytest.approx(16 / 9, rel=1e-3)
-    assert headline(read_run(run)).sentence.replace("\u00a0", " ") in texts(deck.slides[0])
+    sentence = headline(read_run(run)).sentence.replace("\u00a0", " ")
+    assert sentence.partition(";")[0] in texts(deck.slides[0]) and "…" not in texts(deck.slides[0])
+    assert sentence in texts(deck.slides[0]) + notes(deck.slides[0])
     assert not list(tmp_path.glob("*.partial"))
 
 
