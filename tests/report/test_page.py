@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from imagelab.evaluation.chains import retraining_ratio
+from imagelab.io.pictures import read_npy
 from imagelab.measurement import Measurement
 from imagelab.report import write_report
+from imagelab.report.run_view import read_run
 
 MakeRun = Callable[..., Path]
 
@@ -192,6 +194,22 @@ def test_the_page_opens_with_what_the_models_draw_because_the_figures_are_of_tha
     flip = next(attributes for _, attributes in page.tags if attributes.get("id") == "flip")
     assert flip["data-strip"] == "tracked-0"
     assert page.text.index("Drawn from scratch: VAE") < page.text.index("A photocopy of a photocopy: VAE")
+
+
+def test_the_real_row_beside_drawn_pictures_is_spread_over_the_heldout_images(make_run: MakeRun) -> None:
+    folder = make_run()
+    heldout = np.random.default_rng(3).integers(0, 256, (50, 3, 16, 16), np.uint8)
+    chosen = read_run(folder).pictures("tracked")[0]
+    text = spoken(write_report(folder))
+    assert "The real row shows real images; they do not" in text
+    np.save(folder / "gen-000" / "heldout.npy", heldout)
+    run = read_run(folder)
+    np.testing.assert_array_equal(run.pictures("tracked")[0], heldout[[0, 7, 14, 21, 28, 35, 42, 49]])
+    np.testing.assert_array_equal(run.pictures("photocopy")[0], read_npy(folder / "gen-000" / "photocopy.npy"))
+    assert not np.array_equal(chosen, heldout[:8])
+    assert "The real row shows held-out real images, spread evenly over all of them; they do not" in spoken(
+        write_report(folder)
+    )
 
 
 def test_without_photocopies_the_page_opens_with_drawn_pictures(make_run: MakeRun) -> None:
