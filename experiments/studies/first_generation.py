@@ -141,8 +141,8 @@ times 1.1 (5.8, 2.70), noise added in each step (5.8, 3.11). None decides. The c
 almost without a flow, already has FD 12.9.
 
 Seen 2026-11-30, 128 px with fine freckles (--size 128 --freckle-style fine), two jobs beside it, seed 0 alone, one
-training each, 2,000 training faces, 1,000 held out. Latent diffusion (first stage: 24,000 images by Muon at 8e-3; detail
-prior: 18,000 images in batches of 16; --made 500):
+training each, 2,000 training faces, 1,000 held out. Latent diffusion (first stage: 24,000 images by Muon at 8e-3;
+detail prior: 18,000 images in batches of 16; --made 500):
                                         real          latent        PPCA, k = 512   untrained      blank
   FD[imagelab-ssl-v1], corrected        .0            13.2          89.2            79.9           22.1
   starved detector, AUC                 .50           .65           .98             .97            .68
