@@ -26,6 +26,7 @@ MARKERS = "osD^vP"
 SIZE = (4.7, 3.1)
 CONTROL = "without freckles"  # the label of the count where there are none
 EDGE = 3.0  # pixels between the label of an axis and the edge of the figure, at least
+LONGEST = 18  # letters of the name at the end of a curve
 NAMES = 10.5  # points: size of the letters that label a curve
 
 
@@ -194,7 +195,13 @@ def _draw(axes: Axes, run: Run, name: str, line: int) -> tuple[float, str, str]:
     colour, (x, y) = line_colour(line), _points(run, name, line)
     _band(axes, run, name, line, colour)
     _marked(axes, x, y, colour, line, 2.2 if line == 0 else 1.6)
-    return float(y[-1]), run.label(line, 18), colour
+    return float(y[-1]), _name(run, line), colour
+
+
+def _name(run: Run, line: int) -> str:
+    """Return the name at the end of a line; a long one without what no other line needs to be told from it."""
+    whole = run.label(line, 40)
+    return whole if len(whole) <= LONGEST or line == REAL else plain(run.model(line), LONGEST)
 
 
 def _marked(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, order: int, width: float) -> None:

@@ -31,6 +31,15 @@ def test_labels_are_text_and_name_lines_floor_and_control(make_run: MakeRun) -> 
     assert {"VAE", "PPCA, k = 128", "real", "without freckles"} <= words
 
 
+def test_a_long_label_gives_its_short_name_and_is_not_cut(make_run: MakeRun) -> None:
+    for name, end in (("VAE, recombined prior", "VAE"), ("VAE, local prior", "VAE, local prior")):
+        run = read_run(make_run(f"run-{len(name)}-00000000", labels=(name, "PPCA, k = 128")))
+        figure = curves.lines(run, ["freckles/corrected"], "a", "freckles")
+        assert figure is not None
+        words = set(ElementTree.fromstring(figure.svg).itertext())
+        assert {end, "PPCA, k = 128"} <= words and not any("…" in word for word in words)
+
+
 def test_theory_is_drawn_once_and_dashed(make_run: MakeRun) -> None:
     figure = curves.lines(read_run(make_run()), ["pixel_variance"], "a", "ratio")
     assert figure is not None
