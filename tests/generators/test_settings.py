@@ -73,6 +73,7 @@ OTHER: dict[str, dict[str, dict[str, Any]]] = {
         "width": {"width": 16},
         "images_seen": {"images_seen": 56},
         "batch": {"batch": 6},
+        "optimiser": {"optimiser": "muon"},
         "learning_rate": {"learning_rate": 1e-3},
         "crop": {"crop": 16},
         "ema": {"ema": 0.1},

@@ -61,6 +61,17 @@ def page_of_a_run(make_shared_run: MakeRun) -> Path:
 
 
 @pytest.fixture(scope="module")
+def page_of_copies(make_shared_run: MakeRun) -> Path:
+    """The page of a run that drew no pictures from the same seeds: it begins with copies of real ones."""
+    faces = np.repeat(np.repeat(_noise(8, 32), 2, axis=2), 2, axis=3)
+    run = make_shared_run(name="copies", generations=10, faces=faces)
+    for pictures in run.glob("gen-*/probe.npy"):
+        if pictures.parent.name != "gen-000":
+            pictures.unlink()
+    return write_report(run)
+
+
+@pytest.fixture(scope="module")
 def page_of_two_runs(make_shared_run: MakeRun) -> Path:
     runs = [
         make_shared_run(name="a", generations=4),
@@ -119,8 +130,21 @@ def lens(visit: Any, order: int) -> str:
     return visit.tab.locator("#loupe canvas").nth(order).evaluate("canvas => canvas.toDataURL()")
 
 
-def test_the_loupe_follows_pointer_keys_and_slider(open_page: OpenPage, page_of_a_run: Path) -> None:
+def test_the_loupe_shows_drawn_pictures_alone_because_no_real_one_belongs_to_them(
+    open_page: OpenPage, page_of_a_run: Path
+) -> None:
     with open_page(page_of_a_run) as visit:
+        assert visit.tab.locator("#loupe canvas").count() == 1
+        before = lens(visit, 0)
+        visit.tab.locator("#generation").focus()
+        visit.tab.keyboard.press("ArrowLeft")
+        assert lens(visit, 0) != before
+        label = visit.tab.locator("#loupe canvas").get_attribute("aria-label")
+        assert label == "Picture 1, enlarged: generation 9"
+
+
+def test_the_loupe_follows_pointer_keys_and_slider(open_page: OpenPage, page_of_copies: Path) -> None:
+    with open_page(page_of_copies) as visit:
         loupe = visit.tab.locator("#loupe")
         first = lens(visit, 0), lens(visit, 1)
         assert loupe.is_visible() and first[0] != first[1]
@@ -143,8 +167,8 @@ def test_the_loupe_follows_pointer_keys_and_slider(open_page: OpenPage, page_of_
         assert label == "Picture 5, enlarged: real"
 
 
-def test_a_tap_moves_the_loupe_on_a_phone(open_page: OpenPage, page_of_a_run: Path) -> None:
-    with open_page(page_of_a_run, 380, has_touch=True, is_mobile=True) as visit:
+def test_a_tap_moves_the_loupe_on_a_phone(open_page: OpenPage, page_of_copies: Path) -> None:
+    with open_page(page_of_copies, 380, has_touch=True, is_mobile=True) as visit:
         frame = visit.tab.locator("#flip .frame").first
         box = frame.bounding_box()
         frame.tap(position={"x": box["width"] * 0.9, "y": box["height"] * 0.5})
