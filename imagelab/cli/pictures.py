@@ -98,7 +98,7 @@ def animate(
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    which: Literal["photocopy", "tracked"] = "photocopy",
+    which: Literal["photocopy", "tracked"] | None = None,
     seconds: float = 0.7,
     labels: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     still: Annotated[bool, Parameter(negative=())] = False,
@@ -111,9 +111,10 @@ def animate(
         One to four run folders.
     output
         The file: .webp or .apng (lossless), .gif, .mp4 or .webm (for video, a lossless crop is written as well); by
-        default photocopy.webp, for a still photocopy.png.
+        default loop.webp, for a still loop.png.
     which
-        photocopy: given images copied again and again; tracked: images that each model draws from the same seeds.
+        photocopy: given images copied again and again; tracked: images that each model draws from the same seeds. By
+        default tracked, because the figures are of drawn images; photocopy where none were drawn.
     seconds
         How long a generation is shown.
     labels
@@ -125,7 +126,7 @@ def animate(
 
     for run in runs:
         RunFolder.open(run)
-    output = output or Path("photocopy.png" if still else "photocopy.webp")
+    output = output or Path("loop.png" if still else "loop.webp")
     with storing(output):
         written = write(runs, output, which, seconds, labels or (), still)
     for path in written:

@@ -96,7 +96,7 @@ class _Column:
 def animate(
     runs: Sequence[Path],
     out: Path,
-    which: Literal["photocopy", "tracked"] = "photocopy",
+    which: Literal["photocopy", "tracked"] | None = None,
     seconds: float = 0.7,
     labels: Sequence[str] = (),
     still: bool = False,
@@ -107,7 +107,7 @@ def animate(
         runs: run folders; a run with fewer generations shows its last one until the end.
         out: the file; .webp, .gif, .apng (also .png), .mp4 or .webm.
         which: "photocopy" shows given images copied through all generations, "tracked" what each model draws from the
-            same seeds. If the model cannot copy, "photocopy" is an error.
+            same seeds. If the model cannot copy, "photocopy" is an error. None: "tracked" if all runs drew some.
         seconds: how long a generation is shown; the first and the last are shown three times as long.
         labels: a name for each run; by default its model, or for several runs its regime, with the model if two runs
             have the same regime.
@@ -131,6 +131,8 @@ def animate(
     if not 0.02 <= seconds <= 30:
         raise ValueError(f"animate: expected 0.02 to 30 seconds per generation, got {seconds:g}")
     views = [read_run(Path(run)) for run in runs]
+    if which is None:
+        which = "tracked" if all(view.leading == "tracked" and view.same_seeds for view in views) else "photocopy"
     names = list(labels) or _labels(views)
     if len(names) != len(views):
         raise ValueError(f"animate: expected one label per run, got {len(names)} for {len(views)} runs")

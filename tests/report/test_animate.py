@@ -43,7 +43,7 @@ def test_webp_and_apng_lose_nothing_of_the_pictures(make_run: MakeRun, tmp_path:
     (webp,), (apng,) = (animate([run], tmp_path / f"loop.{suffix}") for suffix in ("webp", "apng"))
     for left, right in zip(frames(webp), frames(apng), strict=True):
         np.testing.assert_array_equal(left, right)
-    last = read_run(run).pictures("photocopy")[2][0].transpose(1, 2, 0)
+    last = read_run(run).pictures("tracked")[2][0].transpose(1, 2, 0)  # drawn pictures are shown by default
     whole = frames(webp)[2]
     top, left = np.argwhere((whole != 255).any(2) & (np.arange(HEIGHT)[:, None] > 106))[0]
     scale = max(s for s in range(1, 40) if (whole[top : top + s, left : left + s] == whole[top, left]).all())
@@ -159,11 +159,17 @@ def test_which_chooses_what_is_shown(make_run: MakeRun, tmp_path: Path):
     run = make_run(generations=1)
     (copies,), (tracked,) = (animate([run], tmp_path / f"{w}.webp", w) for w in ("photocopy", "tracked"))
     assert np.any(frames(copies)[0] != frames(tracked)[0])
+    (default,) = animate([run], tmp_path / "default.webp")
+    np.testing.assert_array_equal(frames(default)[1], frames(tracked)[1])
+    for pictures in run.glob("gen-001*/probe.npy"):
+        pictures.unlink()
+    (left,) = animate([run], tmp_path / "left.webp")  # nothing was drawn: copies
+    np.testing.assert_array_equal(frames(left)[1], frames(copies)[1])
 
 
 def test_a_run_without_copies_says_what_to_ask_for(make_run: MakeRun, tmp_path: Path):
     with pytest.raises(ValueError, match=r"no photocopy pictures after generation 0\. Try --which tracked"):
-        animate([make_run(copies=False)], tmp_path / "loop.webp")
+        animate([make_run(copies=False)], tmp_path / "loop.webp", "photocopy")
 
 
 @pytest.mark.parametrize(
