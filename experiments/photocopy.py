@@ -19,9 +19,10 @@ Frechet distance is below 10, and net of invented ones four in five freckles are
 outline of a drawn face is a mixture of neighbouring faces, its details are those of one of them. So it stays close to
 its training images: see "copies".
 
-Seen 2026-11-30, two x86-64 cores beside other work: 15 min 52 s from the start of Python to the report, 28 min of CPU
-time, 1.4 GB at most in a process. n = 1,000 images a generation, 800 held out, seed 0, mean of three chains; +- is half
-of the 95 % interval in which another run with three other trainings (and other real faces) would have the figure.
+Seen 2026-11-30, two x86-64 cores: 13 min 5 s from the start of Python to the report, 23 min of CPU time (beside other
+work 15 min 52 s and 28 min), 1.4 GB at most in a process; both times the same bytes. n = 1,000 images a generation,
+800 held out, seed 0, mean of three chains; +- is half of the 95 % interval in which another run with three other
+trainings (and other real faces) would have the figure.
                            real           VAE, gen. 1          VAE, gen. 10         PPCA, gen. 1      PPCA, gen. 10
   freckles found a face    4.7 +- .3      4.1 +- .7            3.2 +- .3            .36 +- .07        .33 +- .08
   their standard deviation 4.6 +- .2      3.7 +- .3            2.0 +- .2            .64 +- .09        .61 +- .10
