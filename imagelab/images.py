@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_images",
     "luma",
+    "spread_over",
     "tile",
     "to_bytes",
     "to_signed",
@@ -27,6 +28,16 @@ __all__ = [
 
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as used by clean-fid's and most spectral papers' grey
+
+
+def spread_over(total: int, most: int) -> np.ndarray:
+    """Return at most ``most`` of the rows 0..total - 1, evenly spread, the first and the last among them: int64 [K].
+
+    Example:
+        >>> spread_over(50, 4).tolist(), spread_over(3, 8).tolist()
+        ([0, 16, 33, 49], [0, 1, 2])
+    """
+    return np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
 
 
 def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ..families import Recipe
-from ..images import check_images
+from ..images import check_images, spread_over
 from ..io.catalogue import BadFile, Split
 from ..measurement import Measurement
 from ..pool import REAL
@@ -70,7 +70,7 @@ class Sample:
         name = "freckled" if self.marks is None else "marked"
         known = np.flatnonzero(self.attributes.get(name, np.zeros(len(self), bool)))
         rows = known if len(known) >= count else np.arange(len(self))
-        return self.images[rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]]
+        return self.images[rows[spread_over(len(rows), count)]]
 
     def truth(self) -> list[Measurement]:
         """Return what the dataset knows for certain: visible freckles a face and the share of every attribute."""

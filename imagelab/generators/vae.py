@@ -274,6 +274,11 @@ def keep_codes(net: VaeNet, images: np.ndarray, context: RunContext) -> None:
     net.hold(torch.cat(uppers).clone(), torch.cat(details).clone(), torch.cat(variances).mean(0).sqrt().clone())
 
 
+def _one_of(count: int, seeds: np.ndarray, purpose: str) -> list[int]:
+    """Return a number 0..count - 1 for each image, each as likely."""
+    return [int(rng_at(int(seed), purpose).integers(count)) for seed in seeds]
+
+
 @dataclass(frozen=True, eq=False)
 class VaeModel:
     """A trained variational autoencoder.
@@ -316,7 +321,7 @@ class VaeModel:
             mean_z, mean_c = net.bank_z.mean(0), net.bank_c.mean(0)
             varied = weights @ (net.bank_c - mean_c).flatten(1)
             return z + mean_z + weights @ (net.bank_z - mean_z), c + mean_c + varied.unflatten(1, mean_c.shape)
-        chosen = [int(rng_at(int(seed), "parent").integers(len(net.bank_z))) for seed in seeds]
+        chosen = _one_of(len(net.bank_z), seeds, "parent")
         near = self._neighbours(chosen)
         weights = self._noise(seeds, (near.shape[1],), 2) / near.shape[1] ** 0.5
         # centre + k (parent - centre) + s sum_j w_j (code_j - centre), w_j ~ N(0, 1 / M), k = sqrt(1 - s^2), written as
@@ -326,7 +331,7 @@ class VaeModel:
         shares[:, 0] += keep  # the nearest code is the parent itself
         z = z + (shares[:, :, None] * net.bank_z[near]).sum(1)
         if self.recipe.prior == "recombined":
-            donors = [int(rng_at(int(seed), "donor").integers(near.shape[1])) for seed in seeds]
+            donors = _one_of(near.shape[1], seeds, "donor")
             return z, c + net.bank_c[near[range(len(donors)), donors]]
         return z, c + self._mix_details(shares, near)
 

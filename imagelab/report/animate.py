@@ -131,8 +131,7 @@ def animate(
     if not 0.02 <= seconds <= 30:
         raise ValueError(f"animate: expected 0.02 to 30 seconds per generation, got {seconds:g}")
     views = [read_run(Path(run)) for run in runs]
-    if which is None:
-        which = "tracked" if all(view.leading == "tracked" and view.same_seeds for view in views) else "photocopy"
+    which = which or shown_by_default(views)
     names = list(labels) or _labels(views)
     if len(names) != len(views):
         raise ValueError(f"animate: expected one label per run, got {len(names)} for {len(views)} runs")
@@ -151,6 +150,12 @@ def animate(
         return [out, crop]
     _moving(frames, times, out, suffix)
     return [out]
+
+
+def shown_by_default(views: Sequence[Run]) -> Literal["photocopy", "tracked"]:
+    """Return "tracked" if all runs drew pictures from the same seeds, else "photocopy"."""
+    drawn = all(view.leading == "tracked" and view.same_seeds for view in views)
+    return "tracked" if drawn else "photocopy"
 
 
 def _labels(views: Sequence[Run]) -> list[str]:

@@ -79,5 +79,5 @@ def _freckle_counter(run: Run, size: int) -> Calibration | None:
     """Return the shipped counter that this run was counted with, None if it is not one of this version."""
     card = run.provenance.get("freckle_calibration")
     known = card.get("digest") if isinstance(card, Mapping) else None
-    shipped = [shipped_calibration(size, style) for style in STYLES if size in calibrated_sizes(style)]
+    shipped = (shipped_calibration(size, style) for style in STYLES if size in calibrated_sizes(style))
     return next((counter for counter in shipped if counter.digest == known), None)

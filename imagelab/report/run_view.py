@@ -19,6 +19,7 @@ import numpy as np
 
 from ..data import DATASETS
 from ..evaluation.chains import means_of_run
+from ..images import spread_over
 from ..io.pictures import read_npy
 from ..io.run_records import IMPORTED
 from ..io.untrusted import parsing
@@ -298,7 +299,7 @@ class Run:
 
     def _spread(self, count: int) -> np.ndarray:
         images = read_npy(self.store.file(0, REAL, "heldout.npy"), mmap=True)
-        return np.array(images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)])
+        return np.array(images[spread_over(len(images), count)])
 
     def training(self) -> list[Training]:
         """Return the last line of the training record of each model that has one."""

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ..images import spread_over
 from ..io.atomic import written_whole
 from ..io.disk import storing
+from .animate import shown_by_default
 from .headline import Headline, headline, noun_of
 from .pictured import pictured
 from .print_sheets import Sheet
@@ -83,10 +83,10 @@ def write_slides(runs: Sequence[Path], out: Path, rare: Mapping[Path, Sheet] | N
 def _tell(deck: Presentation, view: Run, scratch: Path, rare: Sheet | None) -> None:
     """Add the slides of one run to the deck."""
     _opening(deck, view, headline(view))
-    if view.leading == "tracked" and view.same_seeds:
-        add_film(deck, [view], scratch, drawn_title(view), caveats(view), which="tracked")
-    elif max(view.pictures("photocopy"), default=0):
-        add_film(deck, [view], scratch, film_title([("", view)]), caveats(view))
+    which = shown_by_default([view])
+    if max(view.pictures(which), default=0):
+        title = drawn_title(view) if which == "tracked" else film_title([("", view)])
+        add_film(deck, [view], scratch, title, caveats(view), which=which)
     charts = charts_of_run(view)
     places = add_charts(deck, charts)
     if rare is not None:
@@ -120,7 +120,7 @@ def _opening(deck: Presentation, view: Run, result: Headline) -> None:
 
 def _who_disappears(deck: Presentation, view: Run, rare: Sheet) -> None:
     """Add the faces with the highest score for each rare attribute, with captions as text of the slide."""
-    steps = np.linspace(0, len(rare.rows) - 1, min(RARE_ROWS, len(rare.rows))).round().astype(int)
+    steps = spread_over(len(rare.rows), RARE_ROWS)
     rows = [(rare.rows[step].caption, rare.rows[step].images) for step in steps]
     notes = [
         rare.note,
