@@ -113,9 +113,9 @@ def _in_parts(real: Path, fake: Path, options: MeasureOptions) -> int:
     flag = "--by-class" if options.by_class else "--paired"
     unfit = [name for name in ("train", "blank", "floor", "against", "network", "space") if getattr(options, name)]
     unfit += ["paired"] if options.by_class and options.paired else []
-    unfit += ["metrics"] if options.paired and options.metrics else []
+    unfit += [name for name in ("metrics", "freckle_style") if options.paired and getattr(options, name)]
     if unfit:
-        raise UsageError(f"{flag} and --{unfit[0]} cannot be given together")
+        raise UsageError(f"{flag} and --{unfit[0].replace('_', '-')} cannot be given together")
     make_room()
     if options.paired:
         return say_pairs(real, fake, options)
@@ -144,6 +144,7 @@ def _measured(real: Path, fake: Path, options: MeasureOptions) -> Measured:
             key=options.key,
             column=options.column,
             networks=options.network,
+            freckle_style=options.freckle_style,
             seed=options.seed,
             device=options.device,
             cache=options.cache,

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, Field
 
 from ..evaluation.sources import Opening
+from ..faces.freckles import Style
 from ..io.arrays import Layout
 from ..io.resample import Kernel
 from .console import UsageError
@@ -36,6 +37,8 @@ class MeasureOptions(BaseModel):
         key: the ending of the pictures of .tar and .zip files, such as jpg or seg.png, if a sample has several; all
             takes each.
         column: the column of pictures of .parquet files, if there are several.
+        freckle_style: how the freckles of the faces look, which chooses their counter: countable or fine; by default as
+            the run says that the images are from, else countable.
         seed: the seed of the division for the floor and of all random choices of the estimators.
         device: auto, cpu, cuda or cuda:1.
         cache: keep decoded pixels and features in $IMAGELAB_CACHE for the next time.
@@ -69,6 +72,7 @@ class MeasureOptions(BaseModel):
     page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     key: str = ""
     column: str = ""
+    freckle_style: Style | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     cache: bool = True

@@ -34,7 +34,14 @@ NAMES = 10  # unmatched names that are given one by one
 def say_by_class(real: Path, fake: Path, options: MeasureOptions, names: Sequence[str] | None) -> int:
     """Measure class by class and print the result in the form that is asked for."""
     found = measure_by_class(
-        real, fake, options.opening, names, options.seed, options.device, lambda name: err.print(f"class {shown(name)}")
+        real,
+        fake,
+        options.opening,
+        names,
+        options.seed,
+        options.device,
+        options.freckle_style,
+        lambda name: err.print(f"class {shown(name)}"),
     )
     if options.output is not None:
         _write(options.output, _class_records(found), CLASS_HEAD, _class_rows(found, options.everything))

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from ..faces.freckles import Style
 from ..families import Recipe
 
 __all__ = ["Candidates", "Curation", "KeepAll", "Kept", "ShareKept", "features_of"]
@@ -38,6 +39,7 @@ class Candidates:
         rng: for random choices; it depends on run seed, generation and line alone.
         judged: float64 [M], the share of the people who keep a candidate, NaN where nobody looked at it; None where
             people were not asked.
+        freckle_style: how the freckles of the real images look, which chooses their counter.
     """
 
     images: np.ndarray
@@ -45,6 +47,7 @@ class Candidates:
     device: str
     rng: np.random.Generator
     judged: np.ndarray | None = None
+    freckle_style: Style = "countable"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
+from ..faces.freckles import Style
 from ..families import Recipe
 from ..images import check_images, spread_over
 from ..io.catalogue import BadFile, Split
@@ -129,7 +130,7 @@ class Data(Recipe, ABC):
     has_twins: ClassVar[bool] = False
 
     @property
-    def counted_style(self) -> Literal["countable", "fine"]:
+    def counted_style(self) -> Style:
         """The style of its freckles, which chooses the counter; "countable" where it has none."""
         return "countable"
 

@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from ..faces.freckles import freckle_chance
+from ..faces.freckles import Style, freckle_chance
 from ..faces.latent import Face
 from ..faces.parallel import Job, draw_together, pose, record
 from ..faces.rare import RARE, choose
@@ -66,7 +66,7 @@ class Faces(Data):
 
     kind: Literal["faces"] = "faces"
     size: int = 64
-    freckle_style: Literal["countable", "fine"] = "countable"
+    freckle_style: Style = "countable"
     freckle_rate: float | None = Field(default=None, ge=0, le=1)
     rare: bool = True
     supersample: int = Field(default=2, ge=1, le=8)
@@ -89,7 +89,7 @@ class Faces(Data):
         return size
 
     @property
-    def counted_style(self) -> Literal["countable", "fine"]:
+    def counted_style(self) -> Style:
         """``freckle_style``."""
         return self.freckle_style
 

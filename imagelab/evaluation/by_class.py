@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..faces.freckles import Style
 from ..io.untrusted import few
 from ..measurement import t95
 from ..metrics import METRICS, row_of
@@ -79,6 +80,7 @@ def measure_by_class(
     metrics: Sequence[str] | None = None,
     seed: int = 0,
     device: str = "auto",
+    freckle_style: Style | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> ByClass:
     """Measure every class that both folders hold.
@@ -90,6 +92,7 @@ def measure_by_class(
         metrics: names of metrics; None for those of general images.
         seed: of every random choice.
         device: torch device.
+        freckle_style: as :func:`~imagelab.evaluation.evaluate.measure` takes it.
         tell: called with each class before it is measured.
 
     Raises:
@@ -114,7 +117,9 @@ def measure_by_class(
             continue
         tell(each)
         pair = _part_of(left, ours[each], each), _part_of(right, theirs[each], each)
-        measured[each] = measure(*pair, metrics=metrics, seed=seed, device=device, cache=how.cache)
+        measured[each] = measure(
+            *pair, metrics=metrics, seed=seed, device=device, cache=how.cache, freckle_style=freckle_style
+        )
         rows = {row for m in measured[each] if (row := row_of(m.name)) is not None}
         short = sorted(row for row in rows if METRICS[row].least > min(counts))
         if short:

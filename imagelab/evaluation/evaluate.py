@@ -14,13 +14,14 @@ Every number is reported with its floor: the same metric on real images against 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from ..faces.freckles import Style
 from ..io.arrays import Layout
 from ..io.cache import cache_folder
 from ..io.decode import Progress, pick
@@ -178,6 +179,7 @@ def measure(
     key: str = "",
     column: str = "",
     networks: Sequence[Path | str] = (),
+    freckle_style: Style | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Measure generated images against real ones, each number with its real-against-real floor.
@@ -202,6 +204,7 @@ def measure(
         key: the ending of the pictures in archives (jpg, seg.png), where samples have several; "all" takes each.
         column: the column of the pictures in tables, where several columns hold pictures.
         networks: descriptions of feature networks of your own (:mod:`imagelab.metrics.own_network`), used as well.
+        freckle_style: of faces, for their counter; if not given, that of the run that they are from, else "countable".
         progress: called with (description of the step, number of steps done, total number).
 
     Raises:
@@ -215,18 +218,27 @@ def measure(
     chosen, left = _chosen(metrics, train is not None, networks)
     how = Opening(size or 0, resize, value_range, layout, on_bad, cache, white, page, key, column)
     given = {"real": real, "fake": fake, "floor": floor, "train": train, "blank": blank}
-    sets, warnings = of_one_form({k: open_images(x, how, k, progress) for k, x in given.items() if x is not None})
-    (progress or _silent)("looking for copies", 0, 1)
-    warnings += notes_of(sets) + lossy_beside_lossless(sets["real"], sets["fake"]) + copies_among(sets, seed)
-    warnings += warn_of_few(sets, chosen)
+    sets, warnings = _opened(given, how, chosen, seed, progress)
     division = _divide(sets, seed)
-    panel = _Panel(chosen, seed_at(seed, "measure"), choose_device(device), cache, progress)
+    style = freckle_style or sets["real"].freckle_style or sets["fake"].freckle_style or "countable"
+    panel = _Panel(chosen, seed_at(seed, "measure"), choose_device(device), cache, progress, style)
     keep = {name: panel.image_set(sets[name].images) for name in ("train", "blank") if name in sets}
     both = panel.image_set(division.reference), panel.image_set(sets["fake"].images)
     values = panel.take("measuring", *both, **keep)
     floors = panel.floors(division, both[0], keep)
     warnings += below_zero(values) + below_zero(floors, "the real images of the floor", "the other real ones")
     return _placed(values, floors, sets, warnings, (division.note, *_left_out(left)))
+
+
+def _opened(
+    given: Mapping[str, object], how: Opening, chosen: Sequence[str], seed: int, progress: Progress | None
+) -> tuple[dict[str, OpenedImages], list[str]]:
+    """Return the sets that are given, by name, and what has to be known of them."""
+    sets, warnings = of_one_form({k: open_images(x, how, k, progress) for k, x in given.items() if x is not None})
+    (progress or _silent)("looking for copies", 0, 1)
+    pair = sets["real"], sets["fake"]
+    warnings += notes_of(sets) + lossy_beside_lossless(*pair) + copies_among(sets, seed) + warn_of_few(sets, chosen)
+    return sets, warnings
 
 
 def _chosen(
@@ -300,6 +312,7 @@ class _Panel:
     device: str
     cache: bool
     progress: Progress | None
+    style: Style
 
     def image_set(self, images: np.ndarray) -> ImageSet:
         return ImageSet(images, cache_folder("features") if self.cache else None)
@@ -315,7 +328,7 @@ class _Panel:
         self, what: str, real: ImageSet, fake: ImageSet, train: ImageSet | None = None, blank: ImageSet | None = None
     ) -> list[Measurement]:
         """Measure the panel row by row; what cannot be measured on these images is missing, with the reason."""
-        evidence = Evidence(real, fake, blank, self.seed, self.device, train)
+        evidence = Evidence(real, fake, blank, self.seed, self.device, train, freckle_style=self.style)
         measured = []
         for number_of, name in enumerate(self.panel):
             if self.progress is not None:

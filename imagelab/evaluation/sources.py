@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from PIL import Image
 
+from ..faces.freckles import STYLES, Style
 from ..images import check_images
 from ..io.archives import Archives, archive_catalogue
 from ..io.arrays import Layout, array_file, as_bytes, planar_view
@@ -117,6 +118,7 @@ class OpenedImages:
         generation: the generation of a run that the set is from; None if it is not from a run.
         line: the line of the run.
         source: where it came from, "" for data in memory.
+        freckle_style: how the freckles of its faces look, if it is from a run that says so.
     """
 
     images: np.ndarray
@@ -128,6 +130,7 @@ class OpenedImages:
     generation: int | None = None
     line: int = 0
     source: str = ""
+    freckle_style: Style | None = None
 
     def __post_init__(self) -> None:
         """Check shape and dtype once."""
@@ -283,7 +286,14 @@ def _from_run(run: Path, what: str, line: str | None, how: Opening, name: str) -
             raise ValueError(f"{name}: {label} is not finished or does not exist; there are {_places(folder)}")
         path, number = folder.file(generation, number, "images.npy"), number if generation else REAL
     values, stamp = array_file(path, how.cache)
-    return replace(_from_array(values, replace(how, layout="nchw"), name, stamp), generation=generation, line=number)
+    opened, style = _from_array(values, replace(how, layout="nchw"), name, stamp), _style_of(folder)
+    return replace(opened, generation=generation, line=number, freckle_style=style)
+
+
+def _style_of(run: RunFolder) -> Style | None:
+    """Return how the freckles of a run's faces look, None where its data have no such setting."""
+    found = run.config["experiment"].get("data", {}).get("freckle_style")
+    return found if found in STYLES else None
 
 
 def _places(folder: RunFolder) -> str:

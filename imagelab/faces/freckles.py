@@ -10,6 +10,7 @@ the forward map, so it is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,22 @@ from .latent import Face, Head
 from .shape import Frame, project, to_pixels
 from .skin import S_MEL
 
-__all__ = ["FreckleStyle", "Freckles", "freckle_chance", "freckle_style", "sample_freckles", "stamp", "truth"]
+__all__ = [
+    "STYLES",
+    "FreckleStyle",
+    "Freckles",
+    "Style",
+    "freckle_chance",
+    "freckle_style",
+    "sample_freckles",
+    "stamp",
+    "truth",
+]
+
+Style = Literal["countable", "fine"]
+"""How freckles look: dots that a small model can reproduce and a counter can detect, or small, realistic ones."""
+
+STYLES: tuple[Style, ...] = ("countable", "fine")
 
 
 @dataclass(frozen=True)
@@ -56,11 +72,11 @@ _FINE = {
 }
 
 
-def freckle_style(name: str, size: int) -> FreckleStyle:
+def freckle_style(name: Style, size: int) -> FreckleStyle:
     """Return the style ``countable`` or ``fine`` for an image size in px; the radii are chosen for each size.
 
     Args:
-        name: "countable"; any other name gives "fine".
+        name: of the style.
         size: 32, 64, 128 or 256.
     """
     return (_COUNTABLE if name == "countable" else _FINE)[size]

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..seeds import rng_at
-from .freckles import Freckles, freckle_style, sample_freckles
+from .freckles import Freckles, Style, freckle_style, sample_freckles
 from .latent import Face
 from .rare import add_rare
 from .render import Portrait, render
@@ -51,7 +51,7 @@ class Job:
     """
 
     size: int
-    freckle_look: str
+    freckle_look: Style
     supersample: int
     split: str
     seed: int

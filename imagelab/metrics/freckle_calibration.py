@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from ..faces.freckles import STYLES, Style
 from .artifacts import contents_digest, packed_card, read_sealed, shipped_sizes, write_sealed
 from .freckle_candidates import FEATURES, Optics
 
@@ -41,11 +42,6 @@ __all__ = [
     "shipped_calibration",
     "shipped_path",
 ]
-
-Style = Literal["countable", "fine"]
-"""The style of the freckles that a counter is calibrated for: ``Faces.freckle_style``."""
-
-STYLES: tuple[Style, ...] = ("countable", "fine")
 
 _STEMS: dict[Style, str] = {"countable": "freckles", "fine": "fine-freckles"}
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Evidence, ImageSet
+from .base import Evidence
 
 __all__ = ["IMAGE_SCORES", "ImageScore"]
 
@@ -28,28 +28,26 @@ class ImageScore:
     """A score of single images.
 
     Attributes:
-        of: (images uint8 [N,C,H,W], real uint8 [R,C,H,W], torch device) -> float64 [N].
+        of: Evidence -> float64 [N], a score of each of the N images under test (``fake``).
         what: what it measures, in a few words.
         blind: what it rewards wrongly.
         reads_real: whether it looks at the real images.
     """
 
-    of: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
+    of: Callable[[Evidence], np.ndarray]
     what: str
     blind: str
     reads_real: bool = False
 
 
-def realism(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+def realism(evidence: Evidence) -> np.ndarray:
     """Return minus the distance to the nearest real image, in units of the real images' own nearest distances.
 
     With features f in the primary space, -min_r |f(x) - f(r)| / m, m being the median over real images of the distance
     to the nearest other real image. 0 is a copy of a real image, -1 is as near as real images are to each other.
 
     Args:
-        images: uint8 [N,C,H,W].
-        real: uint8 [R,C,H,W], R >= 10.
-        device: torch device for the features.
+        evidence: images under test and 10 real images or more.
 
     Raises:
         NotMeasurable: if the features cannot be compared (see ``feature_pair``).
@@ -57,44 +55,45 @@ def realism(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.nda
     from .features import PRIMARY, feature_pair
     from .neighbours import nearest
 
-    reference, made = feature_pair(Evidence(ImageSet(real), ImageSet(images), device=device), PRIMARY)
-    _, apart = nearest(reference, reference, exclude_self=True, device=device)
-    _, distance = nearest(made, reference, device=device)
+    reference, made = feature_pair(evidence, PRIMARY)
+    _, apart = nearest(reference, reference, exclude_self=True, device=evidence.device)
+    _, distance = nearest(made, reference, device=evidence.device)
     return -distance[:, 0] / max(float(np.median(apart[:, 0])), 1e-12)
 
 
-def detail(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+def detail(evidence: Evidence) -> np.ndarray:
     """Return the share of each image's energy at N/4 cycles per image and above, 0..1; 0 for a flat image.
 
     Args:
-        images: uint8 [N,C,H,W].
-        real: not used.
-        device: not used.
+        evidence: images under test; the real ones are not read.
     """
     from .spectrum import spectra
 
-    spec = spectra(ImageSet(images))
+    spec = spectra(evidence.fake)
     high, total = spec.band(spec.side // 4, len(spec.count)), spec.band(1, len(spec.count))
     return np.divide(high, total, out=np.zeros(len(high)), where=total > 0)
 
 
-def freckles(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+def freckles(evidence: Evidence) -> np.ndarray:
     """Return how many freckles are found on each face, not corrected for the counter's errors.
 
     Args:
-        images: uint8 [N,3,size,size], aligned faces of a size that the counter is calibrated for.
-        real: not used.
-        device: not used.
+        evidence: aligned faces of a size that the counter of their style of freckles is calibrated for; the real ones
+            are not read.
 
     Raises:
         ValueError: for another size or number of channels.
     """
-    from .freckles import counts
+    from .freckle_calibration import shipped_calibration
+    from .freckles import counts, uncountable
 
-    return counts(images).astype(np.float64)
+    images, style = evidence.fake.images, evidence.freckle_style
+    if why := uncountable(images, None, style):
+        raise ValueError(why)
+    return counts(images, shipped_calibration(images.shape[-1], style)).astype(np.float64)
 
 
-def rarity(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndarray:
+def rarity(evidence: Evidence) -> np.ndarray:
     """Return how rare each image is among the others, where real images support it; else a negative number.
 
     An image is supported if it lies in the ball of some real image: the ball that reaches to this one's third nearest
@@ -106,9 +105,7 @@ def rarity(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndar
     makes more uniform; and images without support have a score, so that all can be ordered.
 
     Args:
-        images: uint8 [N,C,H,W], N >= 2.
-        real: uint8 [R,C,H,W], R >= 10.
-        device: torch device for the features.
+        evidence: two images under test or more, and 10 real images or more.
 
     Raises:
         NotMeasurable: if the features cannot be compared (see ``feature_pair``).
@@ -116,7 +113,8 @@ def rarity(images: np.ndarray, real: np.ndarray, device: str = "cpu") -> np.ndar
     from .features import PRIMARY, feature_pair
     from .neighbours import balls_holding, nearest
 
-    reference, made = feature_pair(Evidence(ImageSet(real), ImageSet(images), device=device), PRIMARY)
+    device = evidence.device
+    reference, made = feature_pair(evidence, PRIMARY)
     radii = nearest(reference, reference, NEIGHBOURS, exclude_self=True, device=device)[1][:, -1]
     supported = balls_holding(made, reference, radii, device) > 0
     index, distance = nearest(made, reference, device=device)

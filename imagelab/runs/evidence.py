@@ -66,7 +66,8 @@ def curate(
         return images
     n = len(read_npy(real / IMAGES, mmap=True))
     rng = rng_at(experiment.seed, "curation", generation, line)
-    candidates = Candidates(images, read_npy(real / "heldout.npy", mmap=True), context.device, rng)
+    heldout, style = read_npy(real / "heldout.npy", mmap=True), experiment.data.counted_style
+    candidates = Candidates(images, heldout, context.device, rng, freckle_style=style)
     try:
         people = _asked(experiment, shard, candidates, n, generation, line)
         candidates = replace(candidates, judged=people.shares if people else None)

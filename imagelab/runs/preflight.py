@@ -59,6 +59,7 @@ def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
         group=SINGLE_PROCESS,
     )
     repeatable: dict[str, bool] = {}
+    style = experiment.data.counted_style
     for recipe in dict.fromkeys(experiment.lines):
         with _trying(recipe.label):
             here = replace(alone, should_stop=context.should_stop) if recipe.alone else alone  # it may take long
@@ -68,12 +69,13 @@ def preflight(experiment: Experiment, context: RunContext) -> dict[str, bool]:
                 repeatable[recipe.label] = all(np.array_equal(drawn[0], other) for other in drawn[1:])
     with _trying("metrics"):
         real, fake = (ImageSet(images) for images in noise)
-        measure_panel(Evidence(real, fake, blank=real, device=context.device, train=real), experiment.panel)
+        given = Evidence(real, fake, blank=real, device=context.device, train=real, freckle_style=style)
+        measure_panel(given, experiment.panel)
     with _trying(f"curation {kind_of(experiment.curation)}"):
         drawn = np.resize(noise[1], (experiment.curation.candidates(2), *experiment.data.shape))
         rows = experiment.curation.to_look_at(len(drawn), rng_at(0, "preflight/looks"))
         judged = pretended(len(drawn), rows) if len(rows) else None  # people are not asked about noise
-        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), judged)
+        candidates = Candidates(drawn, noise[0], context.device, rng_at(0, "preflight/curation"), judged, style)
         experiment.curation.choose(candidates, 2).check(2, len(drawn))
     return repeatable
 

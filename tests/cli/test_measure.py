@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagelab import Faces
 from imagelab.cli.entry import main
 from imagelab.cli.measure_tables import Judged, beyond_by_chance, judged, text_table
 from imagelab.evaluation.comparison import compare_to_floor, figures
@@ -352,3 +353,17 @@ def test_json_by_its_format_is_json(here: Path, capsys: pytest.CaptureFixture[st
 def test_one_table_has_no_room_for_a_second(words: tuple[str, ...], here: Path, capsys: pytest.CaptureFixture[str]):
     assert command("real", "fake", "--metrics", "tone", "--format", "csv", *words) == 2
     assert f"{words[0]} needs --format table or json" in " ".join(capsys.readouterr().err.split())
+
+
+def test_fine_freckles_are_counted_by_the_counter_that_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str]):
+    faces = Faces(size=128, freckle_style="fine", freckle_rate=1.0, cache=False)
+    np.save("faces.npy", faces.load("heldout", 8, 3).images)
+    counted = []
+    for words in ((), ("--freckle-style", "fine"), ("--freckle-style", "countable")):
+        assert command("faces.npy", "faces.npy", "--metrics", "freckles", "--json", *words) == 0
+        (row,) = (m for m in json.loads(capsys.readouterr().out)["measurements"] if m["name"] == "freckles/count")
+        counted.append((row["value"], row["estimator"]))
+    assert counted[0] == counted[2] != counted[1]
+    assert counted[1][0] > 1.5 * counted[0][0] and "fine-freckles-128" in counted[1][1]
+    assert command("faces.npy", "faces.npy", "--freckle-style", "bold") == 2
+    assert "countable" in capsys.readouterr().err

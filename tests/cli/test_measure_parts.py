@@ -129,6 +129,8 @@ def test_arrays_are_paired_by_order_and_need_equal_numbers(here: Path, capsys: p
     assert found["matched"] == "by order" and len(found["pairs"]) == 6
     assert ask("real/birds", "fake/cats", "--paired", "--metrics", "fid") == 2
     assert "--paired and --metrics cannot be given together" in capsys.readouterr().err
+    assert ask("real/birds", "fake/cats", "--paired", "--freckle-style", "fine") == 2
+    assert "--paired and --freckle-style cannot be given together" in capsys.readouterr().err
 
 
 def test_names_that_meet_nowhere_or_twice_are_refused(here: Path, capsys: pytest.CaptureFixture[str]):

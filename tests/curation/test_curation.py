@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from imagelab import (
     DetectorFilter,
     Experiment,
+    Faces,
     Farthest,
     Gaussian,
     KeepAll,
@@ -34,6 +36,9 @@ from imagelab.export.citations import cited_by
 from imagelab.export.generation import export_generation
 from imagelab.families import kind_of
 from imagelab.generators import Interrupted, RunContext
+from imagelab.metrics import Evidence, ImageSet
+from imagelab.metrics.freckle_calibration import shipped_calibration
+from imagelab.metrics.freckles import counts
 from imagelab.metrics.image_scores import detail
 from imagelab.pool import REAL
 from imagelab.report import write_report
@@ -103,6 +108,15 @@ def tiny(runs: Path, **changes) -> Experiment:
     return Experiment(**{**settings, **changes})
 
 
+class Styled(KeepAll):
+    """A curation that says how the freckles of the faces look that it is given."""
+
+    kind: Literal["styled"] = "styled"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def choose(self, candidates: Candidates, n: int) -> Kept:
+        return Kept(np.arange(n), f"{candidates.freckle_style} freckles")
+
+
 def contents(folder: RunFolder) -> dict[str, str]:
     """Every file except those that contain the time."""
     files = (path for path in folder.path.rglob("*") if path.is_file())
@@ -137,13 +151,29 @@ def test_the_best_by_detail_are_kept_in_the_order_of_drawing():
     given = Candidates(images, images, "cpu", np.random.default_rng(0))
     best = TopFraction(fraction=1 / 3, score="detail").choose(given, 2)
     np.testing.assert_array_equal(best.rows, [1, 3])
-    np.testing.assert_allclose(best.scores, detail(images, images))
+    np.testing.assert_allclose(best.scores, detail(Evidence(ImageSet(images), ImageSet(images))))
     assert best.scores[1] == pytest.approx(1.0) and best.scores[0] < 1e-12 < best.scores[2] < 0.5
     assert best.cost["candidates"] == 6 and best.cost["seconds"] >= 0
     assert best.reason == "highest 0.333333 by detail (share of fine detail)"
     low = TopFraction(fraction=1 / 3, score="detail", best="low").choose(given, 2)
     np.testing.assert_array_equal(low.rows, [0, 4])
     assert low.reason.startswith("lowest ")
+
+
+def test_faces_are_scored_by_the_counter_of_their_style_of_freckles():
+    faces = Faces(size=128, freckle_style="fine", freckle_rate=1.0, cache=False).load("heldout", 6, 3).images
+    given = Candidates(faces, faces, "cpu", rng_at(0, "x"), freckle_style="fine")
+    scores = TopFraction(score="freckles").choose(given, 3).scores
+    np.testing.assert_array_equal(scores, counts(faces, shipped_calibration(128, "fine")))
+    assert (
+        scores.sum() > TopFraction(score="freckles").choose(replace(given, freckle_style="countable"), 3).scores.sum()
+    )
+
+
+def test_a_curation_is_told_how_the_freckles_of_the_faces_look(tmp_path: Path):
+    fine = Faces(size=32, freckle_style="fine", cache=False)
+    folder = run(tiny(tmp_path, data=fine, curation=Styled(), generations=1))
+    assert json.loads((folder.shard_path(1) / "curation.json").read_text())["reason"] == "fine freckles"
 
 
 def test_equal_scores_are_decided_by_the_order_of_drawing():
@@ -291,7 +321,7 @@ def test_the_published_images_are_the_candidates_that_were_kept(curated: tuple[E
         rows = folder.candidates(generation, line)
         np.testing.assert_array_equal(folder.images(generation, line), drawn[rows])
         with np.load(folder.shard_path(generation, line) / "curation.npz") as decision:
-            np.testing.assert_allclose(decision["scores"], detail(drawn, drawn))
+            np.testing.assert_allclose(decision["scores"], detail(Evidence(ImageSet(drawn), ImageSet(drawn))))
     np.testing.assert_array_equal(folder.candidates(0, REAL), np.arange(24))
 
 

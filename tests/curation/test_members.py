@@ -20,6 +20,7 @@ from imagelab.curation import CURATIONS, Candidates, Curation
 from imagelab.curation.farthest import farthest_points
 from imagelab.curation.latent_filter import off_structure
 from imagelab.curation.nearest_real import greedy_match
+from imagelab.metrics.base import Evidence, ImageSet
 from imagelab.metrics.image_scores import rarity
 from imagelab.metrics.neighbours import nearest
 from imagelab.seeds import rng_at
@@ -242,7 +243,7 @@ def test_rare_images_that_real_ones_support_are_kept_and_broken_ones_are_not():
     real = np.concatenate([near(common.repeat(40, 0), 4, by=10), near(rare.repeat(8, 0), 5, by=10)])
     broken = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), np.uint8)
     images = np.concatenate([broken, near(common.repeat(30, 0), 6, by=10), near(real[40:43], 7, by=2)])
-    scores = rarity(images, real)
+    scores = rarity(Evidence(ImageSet(real), ImageSet(images)))
     assert (scores[:4] <= -1).all() and (scores[34:] > 0).all()
     rows = TopFraction(score="rarity").choose(given(images, real), 3).rows
     assert rows.tolist() == [34, 35, 36]

@@ -12,6 +12,7 @@ import imagelab
 from imagelab.evaluation.comparison import by_name, compare_to_floor, gaps
 from imagelab.evaluation.evaluate import Measured, general_panel, measure
 from imagelab.evaluation.sources import OpenedImages
+from imagelab.faces.freckles import Style
 from imagelab.io.cache import cache_folder
 from imagelab.measurement import Measurement
 from imagelab.metrics import METRICS, Evidence, ImageSet, NotMeasurable
@@ -46,6 +47,26 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
 
     monkeypatch.setitem(METRICS._ours, "counting", replace(METRICS["tone"], measure=counting, gives=(), least=1))
     return seen
+
+
+# -- the style of freckles
+
+
+def test_the_style_of_freckles_is_that_of_the_real_images_unless_it_is_given(counted: list[Evidence]):
+    real, fake = OpenedImages(sixteen(20, 0), "real"), OpenedImages(sixteen(10, 1), "fake")
+    fine = replace(real, freckle_style="fine")
+    cases: list[tuple[tuple[OpenedImages, OpenedImages], Style | None, Style]] = [
+        ((real, fake), None, "countable"),
+        ((fine, fake), None, "fine"),
+        ((real, replace(fake, freckle_style="fine")), None, "fine"),
+        ((fine, replace(fake, freckle_style="countable")), None, "fine"),
+        ((fine, fake), "countable", "countable"),
+        ((real, fake), "fine", "fine"),
+    ]
+    for sets, given, style in cases:
+        counted.clear()
+        measure(*sets, metrics=["counting"], freckle_style=given)
+        assert [evidence.freckle_style for evidence in counted] == [style, style]  # the images, and the floor
 
 
 # -- the floor

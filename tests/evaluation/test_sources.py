@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,22 @@ def test_a_generation_of_a_run_is_opened_by_its_name(
     assert np.array_equal(opened.images, pictures[rows])
     assert (opened.generation, opened.line) == place
     assert opened.source.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("style", "known"), [("fine", "fine"), ("countable", "countable"), ("bold", None), (None, None)]
+)
+def test_a_run_says_how_the_freckles_of_its_faces_look(tmp_path: Path, pictures: np.ndarray, style: Any, known: Any):
+    data = {"kind": "faces"} if style is None else {"kind": "faces", "freckle_style": style}
+    config = {"schema": 1, "signature": "1a2b3c4d", "experiment": {"data": data}}
+    folder = RunFolder.create(tmp_path / "tiny-1a2b3c4d", config)
+    shard = folder.begin(0, REAL)
+    write_npy(shard / "heldout.npy", pictures[4:6])
+    write_images(shard, pictures[:4], Pool.of(0, REAL, range(2)))
+    write_measurements(shard, [])
+    folder.commit(0, REAL)
+    assert open_images(f"{folder.path}@heldout").freckle_style == known
+    assert open_images(f"{folder.path}@0").freckle_style == known
 
 
 def test_a_generation_s_own_folder_is_its_images_and_not_its_contact_sheet(run: Path, pictures: np.ndarray):
