@@ -4,7 +4,8 @@ A headline gives the values of the last generation, of the first, whose model wa
 images, each with its 95 % interval (numbers.py). So the loss of the first training is not charged to the loop. It says
 what is measured: of freckles, what the counter finds, and how many it also finds where there are none; the corrected
 counts follow with their conditions. It reports the first of freckles, finest detail and distance whose difference from
-real images is beyond chance.
+real images is beyond chance. The last remark is what the rare attributes keep, if chance would leave more: a mean count
+can stay while they go.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..evaluation.chains import loop_error
 from ..measurement import Measurement
@@ -20,6 +21,7 @@ from ..metrics.planted_counter import MOST_FALSE
 from .numbers import NBSP, Z95, half_interval, interval, number
 from .planted import counted_thing
 from .run_view import Run, plain
+from .survival import rare_remark
 from .yardstick import as_blur
 
 __all__ = [
@@ -79,16 +81,13 @@ def headline(run: Run) -> Headline:
     if run.last == 0:
         return Headline("No generation is finished yet.", ("Below are the real images with which this run begins.",))
     written = [result for write in (_freckles, _detail, _distance, _any_metric) if (result := write(run))]
-    for result in written:
-        if result.telling:
-            return result
-    return next(
-        iter(written),
-        Headline(
+    if not written:
+        return Headline(
             f"{_after(run)}, there are images, but no measurement to report.",
             ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
-        ),
-    )
+        )
+    chosen = next((result for result in written if result.telling), written[0])
+    return replace(chosen, remarks=tuple(filter(None, (*chosen.remarks, rare_remark(run)))))
 
 
 def _after(run: Run) -> str:

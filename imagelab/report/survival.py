@@ -37,7 +37,7 @@ from .kept_shares import KeptShares, kept_together
 from .run_view import Run, plain
 from .small_multiples import small_multiples
 
-__all__ = ["AttributeTrend", "Survival", "presence", "survival"]
+__all__ = ["AttributeTrend", "Survival", "presence", "rare_remark", "survival"]
 
 NONE_OF_N = 3.0
 """Where none of n images has an attribute, the 95 % limit of its share is about this over n."""
@@ -193,13 +193,9 @@ def presence(run: Run, name: str, line: int = 0) -> str:
 
 def survival(run: Run, line: int = 0) -> Survival | None:
     """Return the changes of the rare attributes of a run; None if none was measured in any generation."""
-    names = [name for name in run.names if name.startswith(ATTRIBUTES) and run.real(name) and run.series(name, line)]
-    rare = [name for name in names if 0 < _value(run.real(name)) < RARE]
+    generation, names, rare = _measured(run, line)
     if not rare:
         return None
-    generation = max(run.series(name, line)[-1].generation for name in rare)
-    names = [name for name in names if run.at(name, generation, line)]
-    rare = sorted((name for name in names if name in rare), key=lambda name: -_value(run.real(name)))
     last = run.at(rare[0], generation, line)
     assert last is not None
     n, chains = max(last.n_fake, 2), last.chains
@@ -219,6 +215,26 @@ def survival(run: Run, line: int = 0) -> Survival | None:
         curve=small_multiples(run, line, bands),
         planted=rare[0].startswith("symbols/"),
     )
+
+
+def rare_remark(run: Run) -> str:
+    """Return what the rare attributes keep in the last generation, if that is less than chance would leave; else ""."""
+    generation, _, rare = _measured(run, 0)
+    if not rare or generation < run.last:
+        return ""
+    kept = _kept(run, rare, 0, generation)
+    if kept.high >= kept.chance[0]:
+        return ""
+    return f"Rare attributes together keep {kept.words} of their share in real images; {kept.by_chance}."
+
+
+def _measured(run: Run, line: int) -> tuple[int, list[str], list[str]]:
+    """Return the last generation in which rare attributes were measured, what was measured in it, and the rare ones."""
+    names = [name for name in run.names if name.startswith(ATTRIBUTES) and run.real(name) and run.series(name, line)]
+    rare = [name for name in names if 0 < _value(run.real(name)) < RARE]
+    generation = max((run.series(name, line)[-1].generation for name in rare), default=0)
+    names = [name for name in names if run.at(name, generation, line)]
+    return generation, names, sorted((name for name in names if name in rare), key=lambda name: -_value(run.real(name)))
 
 
 def _value(m: Measurement | None) -> float:

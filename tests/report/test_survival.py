@@ -10,8 +10,9 @@ import pytest
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
 from imagelab.report import write_report
+from imagelab.report.headline import headline
 from imagelab.report.run_view import Run, read_run
-from imagelab.report.survival import presence, survival
+from imagelab.report.survival import presence, rare_remark, survival
 from imagelab.theory import wright_fisher_bands
 
 MakeRun = Callable[..., Path]
@@ -35,6 +36,20 @@ def test_a_share_below_what_chance_leaves_is_lost(make_run: MakeRun):
     assert (lost.name, lost.beyond, lost.extinct) == ("scarf", "lost", None)
     assert (kept.beyond, kept.words) == ("", "within chance")
     assert found.rare.value == pytest.approx(0.043 / 0.08)
+
+
+def test_the_headline_ends_with_what_the_rare_attributes_keep_where_chance_would_leave_more(make_run: MakeRun):
+    lost = with_tails(make_run(generations=2), {"scarf": (0.04, 0.02, 0.005), "bald": (0.04, 0.041, 0.038)})
+    found = survival(lost)
+    assert found is not None and found.rare.high < found.rare.chance[0]
+    assert rare_remark(lost) == (
+        f"Rare attributes together keep {found.rare.words} of their share in real images; {found.rare.by_chance}."
+    )
+    assert headline(lost).remarks[-1] == rare_remark(lost) and "keep 54 % (" in rare_remark(lost)
+    kept = with_tails(make_run("kept-00000000", generations=2), {"scarf": (0.04, 0.04, 0.039)})
+    assert rare_remark(kept) == "" and not any("Rare attributes" in remark for remark in headline(kept).remarks)
+    early = with_tails(make_run("early-0000000", generations=2), {"scarf": (0.04, 0.005)})
+    assert rare_remark(early) == ""  # the last generation has no shares
 
 
 def test_what_the_error_covers_is_nobodys_fault(make_run: MakeRun):
