@@ -28,6 +28,7 @@ import numpy as np
 from ..data.base import Data, Sample
 from ..experiment import Experiment, Runtime, signature_of
 from ..generators import RunContext
+from ..images import spread_over
 from ..io.grouping import group_keys
 from ..io.manifest import file_digest
 from ..io.measurements import read_measurements
@@ -375,22 +376,16 @@ def _first(
 
 
 def _next(
-    loop: ForeignLoop,
-    stand_in: Experiment,
-    run: RunFolder,
-    images: _Set,
-    context: RunContext,
-    generation: int,
-    line: int,
+    loop: ForeignLoop, stand_in: Experiment, run: RunFolder, made: _Set, context: RunContext, generation: int, line: int
 ) -> None:
-    shard, real, pixels = run.begin(generation, line), run.checked(0), np.array(images.images)
-    spread = np.linspace(0, len(pixels) - 1, min(EXAMPLES, len(pixels))).round().astype(int)
-    write_npy(shard / "probe.npy", pixels[: loop.same_seeds] if loop.same_seeds else pixels[spread])
-    _write_origin(shard, images.files)
+    shard, real, pixels = run.begin(generation, line), run.checked(0), np.array(made.images)
+    shown_rows = slice(loop.same_seeds) if loop.same_seeds else spread_over(len(pixels), EXAMPLES)
+    write_npy(shard / "probe.npy", pixels[shown_rows])
+    _write_origin(shard, made.files)
     write_images(shard, pixels, Pool.of(0, REAL, range(0)))
     floors: dict[str, Measurement] = {m.name: m for m in read_measurements(run.file(0, REAL, "metrics.jsonl"))}
     here = ModelLine(line, 0, line, tuple(range(len(loop.lines))), None)
-    measured = measure_shard(stand_in, real, shard, pixels, None, context, here, groups=images.groups)
+    measured = measure_shard(stand_in, real, shard, pixels, None, context, here, groups=made.groups)
     write_measurements(shard, [m.at(generation, line, floors.get(m.name)) for m in measured])
     run.commit(generation, line, [(0, REAL)], made_with(context))
 
