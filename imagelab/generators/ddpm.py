@@ -320,13 +320,14 @@ reads x_t - sqrt(a) G in place of x_t denoises held-out faces better at every le
 show a grain at first: .34 (.18) with 48,000 images, .18 (.18) with 200,000 in 300 s. The grain is visible with finer
 samplers: with 48,000 images that net has .47 (.10) with 50 steps of dpm++ and 1.3 (.13) with 18 of Heun; this one has
 .27 (.12) with 50 steps.
-"cpu-64": 15 core-minutes. Measured 2026-11-30 on one thread of two x86-64 cores with a load of 5, 2,000 rendered faces
-of 64 px (freckle_rate .6), one seed, 384 samples with 30 steps of sde-dpm++, 1,000 held out, +- one standard error over
-images: corrected FD[imagelab-ssl-v1] 4.5 +- .7, starved detector .53, precision .94, recall .87, power -.6 dB at 8-16
-and -.5 at 16-32 cycles an image, noise 2.2 grey levels (real 1.5); 1.9 +- .1 freckles found a face where real ones have
-4.7; closer to training faces .50 +- .03, so it does not copy. The loss was still falling, and on held-out faces it is
-2 to 6 % higher than on training faces. By eye: distinct persons with sharp eyes, hair and pose; some faces are blotched
-where freckles were begun, hair is coarse. How it was chosen: experiments/photocopy_ddpm.py. What its sampler costs and
+"cpu-64": 13 core-minutes, and one for 1,000 images. Measured 2026-11-30 on one thread of two x86-64 cores with another
+job beside it, 2,000 rendered faces of 64 px (freckle_rate .6), three seeds, 1,000 drawn, 1,000 held out, +- one
+standard error over seeds: corrected FD[imagelab-ssl-v1] 5.3 +- .5, starved detector .53, power -.55 dB at 8-16 and -.31
+at 16-32 cycles an image, noise 2.1 grey levels (real 1.5); 1.78 +- .05 freckles found a face where real ones have 4.7
+and faces of its blank twin .43 +- .01; nearer to training faces .50, so it does not copy. The loss was still falling,
+and on held-out faces it is 2 to 6 % higher than on training faces. By eye: distinct persons with sharp eyes, hair and
+pose; some faces are blotched where freckles were begun, hair is coarse. The whole table:
+experiments/studies/first_generation.py. How it was chosen: experiments/photocopy_ddpm.py. What its sampler costs and
 gains: experiments/studies/samplers.py; with 20 even steps of dpm++ the same network has FD 30.
 "gpu-64": two million images; not yet timed on a GPU.
 """
