@@ -139,6 +139,9 @@ the flow (6.2 and 6.7, 3.6, standard deviation 2.1); with 12,000 images, contras
 cascade (10.1 in place of 11.6; R2 of freckles .23 from 32 components). In sampling: velocities beyond the closed form
 times 1.1 (5.8, 2.70), noise added in each step (5.8, 3.11). None decides. The closed form given the outline alone,
 almost without a flow, already has FD 12.9.
+Not adopted yet, because all figures above rest on the former: a first stage of 36,000 images by Muon at 8e-3 in place
+of 72,000 by Adam, with the same priors: FD 4.2 +- .4, power at 16-32 -.73, 3.12 +- .07 freckles, nearer .49 (seed 0,
+1,000 drawn). Its first stage took 46 core-s and its copies are at FD 1.3 +- .5 (24,000 images: 35 core-s, 2.0 +- .5).
 
 Seen 2026-11-30, the DDPM on pixels, RECIPES["cpu-64"] (generators/ddpm.py) as JSON, one thread of 2 x Intel Xeon,
 another job beside it, seeds 0 to 2, 2,000 training faces, --made 1000, 1,000 held out (assets/ddpm64.png shows seed 0):
@@ -175,9 +178,21 @@ detail prior: 18,000 images in batches of 16; --made 500):
   nearer to training faces              .75           .52           .45             .46            -
   core-s of training                    -             638           10              84             818
   core-s of sampling 500                -             133           1               143            210
-The VAE of photocopy, 1,000 drawn, without controls: 24,000 images in crops of 32 px (62 core-s) FD 5.7, 8.55 freckles,
-.06 near-copies, copies of held-out faces at FD .1; 12,000 images in crops of 64 px (67 core-s) 5.3, 8.33, copies at
--.6. So a VAE whose details are copied is nearer than a flow that has to draw them (assets/faces128.png).
+The VAE of photocopy with 24,000 images (as JSON), another job beside it, seeds 0 to 2, --made 1000:
+                                        real          VAE           PPCA, k = 512   untrained      blank
+  FD[imagelab-ssl-v1], corrected        .0 +- .1      6.2 +- .3     90.4 +- 1.7     235.9 +- 1.7   16.8 +- .4
+  starved detector, AUC                 .50 +- .00    .57 +- .00    .98 +- .00      1.00 +- .00    .62 +- .01
+  power at 8-16 c/image, dB             -.03 +- .02   -.36 +- .01   -.36 +- .02     -2.42 +- .06   -.39 +- .02
+  power at 16-32 c/image, dB            .00 +- .01    -.39 +- .03   -.82 +- .01     -8.35 +- .13   -.47 +- .04
+  noise, grey levels                    1.30 +- .00   .77 +- .02    6.48 +- .02     .50 +- .00     .77 +- .02
+  freckles found a face                 10.41 +- .08  8.16 +- .25   .58 +- .03      .09 +- .01     .77 +- .06
+  corrected by calibration              13.67 +- .11  10.90 +- .33  .58 +- .04      -.02 +- .01    .99 +- .10
+  nearer to training faces              .75 +- .01    .57 +- .00    .50 +- .02      .52 +- .05     -
+  core-s of training                    -             74 +- 3       13 +- 1         16 +- 1        72 +- 3
+It beats both controls in 3 of 3 seeds on FD, both detectors, power at 16-32, noise and freckles. Net of the blank
+control .72 of the real freckles are there (at 64 px .82). Without controls (seed 0 alone): .06 near-copies, copies of
+held-out faces at FD .1; 12,000 images in crops of 64 px (67 core-s) 5.3, 8.33 freckles, copies at -.6. So a VAE whose
+details are copied is nearer than a flow that has to draw them (assets/faces128.png).
 """
 
 from __future__ import annotations
