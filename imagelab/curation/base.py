@@ -17,13 +17,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..faces.freckles import Style
 from ..families import Recipe
+
+if TYPE_CHECKING:
+    from ..metrics.base import Evidence
 
 __all__ = ["Candidates", "Curation", "KeepAll", "Kept", "ShareKept", "features_of"]
 
@@ -48,6 +51,14 @@ class Candidates:
     rng: np.random.Generator
     judged: np.ndarray | None = None
     freckle_style: Style = "countable"
+
+    @property
+    def evidence(self) -> Evidence:
+        """The candidates as images under test, beside the real images."""
+        from ..metrics.base import Evidence, ImageSet
+
+        real, drawn = ImageSet(self.real), ImageSet(self.images)
+        return Evidence(real, drawn, device=self.device, freckle_style=self.freckle_style)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +154,11 @@ def features_of(candidates: Candidates, spectrum: bool = False) -> tuple[np.ndar
     Raises:
         ValueError: if they cannot be compared: the reason, and what to change.
     """
-    from ..metrics.base import Evidence, ImageSet, NotMeasurable
+    from ..metrics.base import NotMeasurable
     from ..metrics.detector import detector_features
     from ..metrics.features import PRIMARY, feature_pair
 
-    given = Evidence(ImageSet(candidates.real), ImageSet(candidates.images), device=candidates.device)
+    given = candidates.evidence
     try:
         return detector_features(given) if spectrum else feature_pair(given, PRIMARY)
     except NotMeasurable as error:

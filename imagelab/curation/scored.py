@@ -43,13 +43,11 @@ class TopFraction(ShareKept):
 
     def choose(self, candidates: Candidates, n: int) -> Kept:
         """Return the n candidates with the best score."""
-        from ..metrics.base import Evidence, ImageSet
         from ..metrics.image_scores import IMAGE_SCORES
 
         began = time.monotonic()
         score = IMAGE_SCORES[self.score]
-        real, drawn = ImageSet(candidates.real), ImageSet(candidates.images)
-        scores = score.of(Evidence(real, drawn, device=candidates.device, freckle_style=candidates.freckle_style))
+        scores = score.of(candidates.evidence)
         order = np.argsort(-scores if self.best == "high" else scores, kind="stable")
         looks = len(scores) + (len(candidates.real) if score.reads_real else 0)
         cost = {"candidates": float(len(scores)), "looks": float(looks), "seconds": round(time.monotonic() - began, 3)}

@@ -72,12 +72,15 @@ FRECKLED = 3
 _CHUNK = 128  # images at a time: they need a few tens of megabytes
 
 
-def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -> list[np.ndarray]:
+def count_freckles(
+    images: np.ndarray, calibration: Calibration | None = None, style: Style = "countable"
+) -> list[np.ndarray]:
     """Find the freckles of each face.
 
     Args:
         images: uint8 [N,3,size,size], aligned faces.
-        calibration: the calibrated counter; the shipped one of this size if None.
+        calibration: the calibrated counter; the shipped one of this size and ``style`` if None.
+        style: of the freckles.
 
     Returns:
         N arrays float64 [K,4]: x px, y px (0 is the centre of the first pixel), score (probability of a freckle,
@@ -87,9 +90,9 @@ def count_freckles(images: np.ndarray, calibration: Calibration | None = None) -
         ValueError: if the images are not RGB of the size that the counter is calibrated for.
     """
     check_images(images)
-    if why := uncountable(images, calibration):
+    if why := uncountable(images, calibration, style):
         raise ValueError(why)
-    return count_with_noise(images, calibration or shipped_calibration(images.shape[-1]))[0]
+    return count_with_noise(images, calibration or shipped_calibration(images.shape[-1], style))[0]
 
 
 def uncountable(images: np.ndarray, calibration: Calibration | None, style: Style = "countable") -> str:
@@ -134,9 +137,9 @@ def _count_chunk(images: np.ndarray, calibration: Calibration) -> tuple[list[np.
     return np.split(rows, ends[:-1]), spots.noise
 
 
-def counts(images: np.ndarray, calibration: Calibration | None = None) -> np.ndarray:
+def counts(images: np.ndarray, calibration: Calibration | None = None, style: Style = "countable") -> np.ndarray:
     """Return the raw number of freckles found on each face: uint8 [N,3,size,size] -> int64 [N]."""
-    return np.array([len(spots) for spots in count_freckles(images, calibration)], np.int64)
+    return np.array([len(spots) for spots in count_freckles(images, calibration, style)], np.int64)
 
 
 def skin_tone(images: np.ndarray, calibration: Calibration) -> np.ndarray:

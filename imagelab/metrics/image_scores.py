@@ -84,13 +84,9 @@ def freckles(evidence: Evidence) -> np.ndarray:
     Raises:
         ValueError: for another size or number of channels.
     """
-    from .freckle_calibration import shipped_calibration
-    from .freckles import counts, uncountable
+    from .freckles import counts
 
-    images, style = evidence.fake.images, evidence.freckle_style
-    if why := uncountable(images, None, style):
-        raise ValueError(why)
-    return counts(images, shipped_calibration(images.shape[-1], style)).astype(np.float64)
+    return counts(evidence.fake.images, style=evidence.freckle_style).astype(np.float64)
 
 
 def rarity(evidence: Evidence) -> np.ndarray:

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..evaluation.chains import lines_of_chains
+from ..images import spread_over
 from ..io.pictures import read_npy
 from ..io.untrusted import quoted, shown
 from ..pool import REAL, RESERVE
@@ -200,7 +201,7 @@ def _generations(folder: RunFolder, asked: Asked) -> list[int]:
     if asked.generations:
         return sorted(set(asked.generations))
     most = min(MOST_GENERATIONS, len(there), max(1, asked.pictures // 2))
-    return [there[int(place)] for place in np.linspace(0, len(there) - 1, most).round()] if most > 1 else [there[-1]]
+    return [there[row] for row in spread_over(len(there), most)] if most > 1 else [there[-1]]
 
 
 def _check_line(folder: RunFolder, line: int) -> None:
