@@ -70,7 +70,7 @@ class Runtime(BaseModel):
         runs: folder in which run folders are made.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     batch: Annotated[int, Field(ge=0)] = 0
@@ -118,7 +118,7 @@ class Experiment(BaseModel):
         runtime: device and other matters that are not part of the question.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(min_length=1, max_length=60)] = "experiment"
     title: Annotated[str, Field(max_length=200)] = ""

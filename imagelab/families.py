@@ -41,7 +41,7 @@ class Recipe(BaseModel, ABC):
     its docstring (``References:``), which ``imagelab cite`` then prints.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def kind_of(recipe: Recipe | type[Recipe]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 import shlex
 import shutil
@@ -21,8 +22,11 @@ from pydantic import ValidationError
 from imagelab import Experiment, Mix, Replace, Runtime, Schedule
 from imagelab.cli import main
 from imagelab.cli.overrides import load_experiment, parse
+from imagelab.curation import CURATIONS
+from imagelab.data import DATASETS
 from imagelab.experiment import explain, read_config
-from imagelab.families import FAMILIES, kind_of
+from imagelab.families import FAMILIES, Recipe, kind_of
+from imagelab.generators import GENERATORS
 from imagelab.io.own_code import load_file, load_source, own_code, own_code_in
 from imagelab.metrics import METRICS
 from imagelab.regimes import REGIMES
@@ -297,6 +301,23 @@ def test_a_metric_may_not_take_the_measurements_of_another(tmp_path: Path):
     code = METRIC.replace('name="level"', 'name="mine", gives=("brightness",)')
     with pytest.raises(ValueError, match="metric tone gives measurements named 'brightness'"):
         load_file(written(tmp_path / "mine.py", code))
+
+
+NUMBERS = [
+    (cls, name)
+    for family in (REGIMES, GENERATORS, DATASETS, CURATIONS)
+    for cls in family.values()
+    for name, field in cls.model_fields.items()
+    if field.annotation is float
+]
+
+
+@pytest.mark.parametrize(("cls", "name"), NUMBERS, ids=lambda part: getattr(part, "__name__", part))
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_setting_is_a_finite_number(cls: type[Recipe], name: str, value: float):
+    with pytest.raises(ValidationError) as caught:
+        cls.model_validate({name: value})
+    assert (name,) in [error["loc"] for error in caught.value.errors()]
 
 
 # -- signatures
