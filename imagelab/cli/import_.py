@@ -17,6 +17,7 @@ from ..evaluation.comparison import figures
 from ..evaluation.foreign_loops import ForeignLoop, import_loop
 from ..evaluation.sources import Opening
 from ..experiment import Runtime
+from ..faces.freckles import Style
 from ..io.arrays import Layout
 from ..io.atomic import write_atomic
 from ..io.cache import make_room
@@ -62,6 +63,8 @@ class ImportOptions(BaseModel):
         group: images that belong together (persons, scenes, scanners), whose errors are then taken over groups: folder,
             folder:1 (first folder of the path), or a regular expression with one group on the path; in every set, which
             are folders of picture files then. No group is divided between REAL and what is held out of it.
+        freckle_style: how the freckles of the faces look, which chooses their counter: countable or fine; by default as
+            the run says that REAL is from, and countable where it is from none.
         table: also write the numbers as a table into this file: .csv (all digits), .md or .tex (booktabs).
         seed: of every random choice; numbers of a run are repeated with its seed.
         size: crop every picture to its centre square and resample it to this many pixels per side; 0 for no resizing.
@@ -86,6 +89,7 @@ class ImportOptions(BaseModel):
     same_seeds: Annotated[int, Field(ge=0, le=256)] = 0
     metrics: str | None = None
     group: str = ""
+    freckle_style: Style | None = None
     table: Path | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     size: Annotated[int, Field(ge=0, le=4096)] = 0
@@ -138,6 +142,7 @@ def import_run(
         None if metrics is None else tuple(metrics),
         asked.seed,
         asked.group,
+        asked.freckle_style,
     )
     how = Opening(
         size=asked.size,

@@ -15,25 +15,24 @@ on them, distances come out too small and memorisation is not seen; say ``heldou
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data import Faces
 from ..data.base import Data, Sample
 from ..experiment import Experiment, Runtime, signature_of
+from ..faces.freckles import Style
 from ..generators import RunContext
 from ..images import spread_over
 from ..io.grouping import group_keys
-from ..io.manifest import file_digest
 from ..io.measurements import read_measurements
 from ..io.run_records import IMPORTED
-from ..io.untrusted import few, quoted, regular, shown
+from ..io.untrusted import few, quoted, shown
 from ..measurement import Measurement
 from ..metrics import METRICS
 from ..pool import REAL, ModelLine, Pool
@@ -45,16 +44,15 @@ from ..runs.shard_files import write_images, write_measurements, write_npy
 from ..runs.threads import limited
 from ..seeds import rng_at
 from .named_pictures import open_named
+from .origins import files_of, write_origin
 from .sources import Opening, open_images
 
 __all__ = ["ForeignLoop", "import_loop"]
 
-ORIGIN = "origin.jsonl"
 LEAST_IMAGES = 12
 """Of a set: the fewest by which a feature space can be standardised, and two."""
 
 EXAMPLES = 16
-MOST_FILES = 1_000_000  # of one source
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class ForeignLoop:
         seed: of every random choice.
         group: rule by which images of every set belong together (io/grouping.py), "" if all are independent. All sets
             are folders of picture files then, and no group is divided between the real and the held-out images.
+        freckle_style: how the freckles of faces look, which chooses their counter; None as the run says that the real
+            images are from, else "countable".
     """
 
     real: str
@@ -85,6 +85,7 @@ class ForeignLoop:
     metrics: tuple[str, ...] | None = None
     seed: int = 0
     group: str = ""
+    freckle_style: Style | None = None
 
     def __post_init__(self) -> None:
         """Check that there are generations, as many on every line."""
@@ -105,7 +106,7 @@ class ForeignLoop:
         words += ["--heldout", self.heldout] if self.heldout else []
         words += ["--metrics", ",".join(self.metrics)] if self.metrics is not None else []
         chosen = {"title": self.title, "images": self.images, "same-seeds": self.same_seeds, "seed": self.seed}
-        chosen |= {"group": self.group}
+        chosen |= {"group": self.group, "freckle-style": self.freckle_style}
         return shlex.join(
             [*words, *(word for name, value in chosen.items() if value for word in (f"--{name}", str(value)))]
         )
@@ -127,6 +128,7 @@ class _Set:
         files: its files: name, bytes, SHA-256.
         of: how many images the source holds.
         groups: int64 [N], images that belong together; None if all are independent.
+        freckle_style: what a run says of the freckles of its faces; None for other sources.
     """
 
     images: np.ndarray
@@ -134,6 +136,7 @@ class _Set:
     files: tuple[dict[str, Any], ...]
     of: int
     groups: np.ndarray | None = None
+    freckle_style: Style | None = None
 
     def take(self, rows: np.ndarray) -> _Set:
         """Some of its images."""
@@ -180,7 +183,8 @@ def import_loop(
     short = sorted(name for name in loop.panel if METRICS[name].least > n)
     if short:
         tell(f"{n:,} images are too few to trust these, or to take them at all: {few(short, 12)}")
-    config = _config(loop, real, heldout, lines)
+    style = loop.freckle_style or real.freckle_style or "countable"
+    config = _config(loop, real, heldout, lines, style)
     place = folder or runtime.runs / f"{loop.name}-{config['signature']}"
     run = RunFolder.create(place, config, {})
     settings = choose_settings(runtime, run.provenance, 1, run.path)
@@ -188,7 +192,8 @@ def import_loop(
     with run.lock(), limited(settings.threads):
         run.mend()
         run.write_provenance(_provenance(loop, real, heldout, lines, context))
-        stand_in = Experiment(name=loop.name, metrics=loop.panel, seed=loop.seed)  # its panel and its seed are used
+        # its panel, its seed and its counter of freckles are used
+        stand_in = Experiment(name=loop.name, data=Faces(freckle_style=style), metrics=loop.panel, seed=loop.seed)
         if not run.has(0):
             _first(loop, stand_in, run, real, heldout, context)
             tell("generation 0: real images done")
@@ -262,7 +267,8 @@ def _open(
         )
     for note in opened.notes:
         tell(f"{name}: {note}")
-    return _Set(opened.images, shown(source), tuple(_files(source)), len(opened.images), groups)
+    files = tuple(files_of(source))
+    return _Set(opened.images, shown(source), files, len(opened.images), groups, opened.freckle_style)
 
 
 def _divided(real: _Set, seed: int) -> tuple[_Set, _Set]:
@@ -284,33 +290,12 @@ def _some(images: _Set, n: int, seed: int) -> _Set:
     return images.take(rows)
 
 
-def _files(source: str) -> Iterator[dict[str, Any]]:
-    """Yield name, bytes and SHA-256 of every file of a source; links and names with a dot at the front are left out."""
-    path = Path(source).expanduser()
-    if not path.exists():  # RUN@3: a shard of a run, whose manifest lists its files
-        path = Path(source.rpartition("@")[0]).expanduser() / "seals.json"
-    if path.is_file():
-        yield _fact(path, path.name)
-        return
-    count = 0
-    for parent, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file, count = Path(parent) / name, count + 1
-            if count > MOST_FILES:
-                raise ValueError(f"{shown(source)}: holds more than {MOST_FILES:,} files")
-            if not name.startswith(".") and not file.is_symlink() and file.is_file():
-                yield _fact(file, file.relative_to(path).as_posix())
-
-
-def _fact(path: Path, name: str) -> dict[str, Any]:
-    return {"file": shown(name), "bytes": regular(path).st_size, "sha256": file_digest(path)}
-
-
 # -- writing
 
 
-def _config(loop: ForeignLoop, real: _Set, heldout: _Set, lines: Sequence[Sequence[_Set]]) -> dict[str, Any]:
+def _config(
+    loop: ForeignLoop, real: _Set, heldout: _Set, lines: Sequence[Sequence[_Set]], style: Style
+) -> dict[str, Any]:
     recipes = [
         {"kind": IMPORTED, "name": name, "pixels_sha256": [each.digest for each in sets]}
         for name, sets in zip(loop.lines, lines, strict=True)
@@ -331,6 +316,8 @@ def _config(loop: ForeignLoop, real: _Set, heldout: _Set, lines: Sequence[Sequen
     }
     if loop.group:
         question["group"] = loop.group
+    if style != "countable":
+        question["data"]["freckle_style"] = style
     return {"schema": SCHEMA, "signature": signature_of(question), "experiment": question}
 
 
@@ -368,7 +355,7 @@ def _first(
         write_npy(shard / name, Sample(np.array(heldout.images)).examples(loop.same_seeds or EXAMPLES))
     if real.groups is not None and heldout.groups is not None:
         write_groups(shard, Sample(real.images, groups=real.groups), Sample(heldout.images, groups=heldout.groups))
-    _write_origin(shard, [*real.files, *(heldout.files if loop.heldout else ())])
+    write_origin(shard, [*real.files, *(heldout.files if loop.heldout else ())])
     measured = measure_shard(stand_in, shard, shard, np.array(real.images), None, context)
     write_images(shard, np.array(real.images), Pool.of(0, REAL, range(len(real.images))))
     write_measurements(shard, [m.at(0, REAL, floor=m) for m in measured])
@@ -381,15 +368,10 @@ def _next(
     shard, real, pixels = run.begin(generation, line), run.checked(0), np.array(made.images)
     shown_rows = slice(loop.same_seeds) if loop.same_seeds else spread_over(len(pixels), EXAMPLES)
     write_npy(shard / "probe.npy", pixels[shown_rows])
-    _write_origin(shard, made.files)
+    write_origin(shard, made.files)
     write_images(shard, pixels, Pool.of(0, REAL, range(0)))
     floors: dict[str, Measurement] = {m.name: m for m in read_measurements(run.file(0, REAL, "metrics.jsonl"))}
     here = ModelLine(line, 0, line, tuple(range(len(loop.lines))), None)
     measured = measure_shard(stand_in, real, shard, pixels, None, context, here, groups=made.groups)
     write_measurements(shard, [m.at(generation, line, floors.get(m.name)) for m in measured])
     run.commit(generation, line, [(0, REAL)], made_with(context))
-
-
-def _write_origin(shard: Path, files: Sequence[Mapping[str, Any]]) -> None:
-    lines = "".join(json.dumps(dict(each), ensure_ascii=False) + "\n" for each in files)
-    (shard / ORIGIN).write_text(lines, encoding="utf-8")

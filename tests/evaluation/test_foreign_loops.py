@@ -17,11 +17,12 @@ from PIL import Image
 from imagelab import Experiment, Gaussian, Runtime, run
 from imagelab.cli import main
 from imagelab.cli.import_ import _write_table
-from imagelab.data import RandomField
+from imagelab.data import Faces, RandomField
 from imagelab.evaluation.foreign_loops import ForeignLoop, import_loop
 from imagelab.export.generation import export_generation
 from imagelab.io.run_records import IMPORTED
 from imagelab.measurement import Measurement
+from imagelab.metrics.freckles import counts
 from imagelab.pool import REAL
 from imagelab.provenance.ledger import Ledger
 from imagelab.run_folder import RunFolder
@@ -181,6 +182,24 @@ def test_without_held_out_images_half_of_the_real_ones_are_held_out(home: Path, 
     assert len(train) == len(heldout) == 16 and train | heldout == every
     other = import_loop(apart, tmp_path / "again").images(1)
     np.testing.assert_array_equal(other, folder.images(1))
+
+
+def test_fine_freckles_are_counted_by_their_counter_and_the_run_says_so(tmp_path: Path):
+    faces = Faces(size=128, freckle_style="fine", freckle_rate=1.0, cache=False).load("heldout", 36, 5).images
+    paths = [tmp_path / f"{name}.npy" for name in ("real", "heldout", "made")]
+    for path, images in zip(paths, np.split(faces, 3), strict=True):
+        np.save(path, images)
+    sources = {"real": str(paths[0]), "heldout": str(paths[1]), "lines": {"theirs": [str(paths[2])]}}
+    fine = ForeignLoop(**sources, metrics=("freckles",), freckle_style="fine")
+    import_loop(fine, tmp_path / "fine")
+    found = numbers(tmp_path / "fine")["freckles/count", 1, 0].value
+    assert found == pytest.approx(counts(faces[24:], style="fine").mean())
+    assert found != pytest.approx(counts(faces[24:]).mean())
+    assert shlex.split(fine.command)[-2:] == ["--freckle-style", "fine"]
+    # a loop whose real images are those of a run is counted as that run is
+    again = {"real": f"{tmp_path / 'fine'}@0", "lines": {"theirs": [f"{tmp_path / 'fine'}@1"]}}
+    import_loop(ForeignLoop(**{**sources, **again}, metrics=("freckles",)), tmp_path / "again")
+    assert numbers(tmp_path / "again")["freckles/count", 1, 0].value == found
 
 
 def test_images_of_the_same_noise_can_be_followed(home: Path, tmp_path: Path):
