@@ -327,7 +327,7 @@ SHIPPED = {
     "photocopy": ("f11bc8a8", "d38cf671"),
     "photocopy_cascade": ("164b4e1d", "1f691f3e"),
     "photocopy_ddpm": ("72223213", "39a01244"),
-    "photocopy_latent": ("2f35d49a", "0ddb0615"),
+    "photocopy_latent": ("8491fd2e", "361b7777"),
     "smoke": ("2087051a", "90bdf051"),
     "textures": ("b257fba7", "b4f361fc"),
 }

@@ -27,6 +27,9 @@ LATENT = LatentDiffusion(  # 46 core-seconds in all on the faces of seed 2026
     images_seen=10_000,
     upper_share=4,
     batch=BATCH,
+    learning_rate=4e-3,
+    time_centre=0.2,
+    time_spread=1.2,
     width=256,
     detail_widths=(48, 64),
 )

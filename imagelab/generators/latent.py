@@ -55,15 +55,14 @@ count together, to less."""
 
 
 class LatentDiffusion(Generator):
-    """A latent diffusion model of 16 px and more, by default at the price of seven core-minutes at 64 px.
+    """A latent diffusion model of 16 px and more, by default at the price of five core-minutes at 64 px.
 
     First generation on 2,000 rendered faces of 64 px (2026-11-30, three seeds, mean +- standard error over them, one
     thread of two x86-64 cores with another job beside; experiments/studies/first_generation.py, where it is told what
-    was tried): corrected FD[imagelab-ssl-v1] 4.8 +- .3 where a VAE with the local prior has 6.5 +- .4; nearer to
-    training faces .50, so it does not copy; 3.11 +- .05 freckles a face, .81 +- .05 of its blank twin. Net of the
-    twin these are .54 to .57 of what its first stage copies. It does not decide for a whole face: on almost every
-    face it puts some freckles, where real faces have many or none (standard deviation of their number 2.0, real 4.8;
-    one training).
+    was tried): corrected FD[imagelab-ssl-v1] 4.6 +- .2 where a VAE with the local prior has 6.5 +- .4; nearer to
+    training faces .52 +- .01, so it does not copy; 3.35 +- .05 freckles a face, .77 +- .02 of its blank twin. Net of
+    the twin these are .59 to .63 of what its first stage copies. On almost every face it puts some freckles, where real
+    faces have many or none (standard deviation of their number 2.1, real 4.8).
 
     Attributes:
         first_stage: the autoencoder; its prior is not used.
@@ -77,6 +76,8 @@ class LatentDiffusion(Generator):
         optimiser: of the detail prior: "muon" (muon.py) or "adam".
         learning_rate: its peak rate; Adam takes a half of what Muon takes.
         upper_learning_rate: peak rate of Adam for the upper prior.
+        time_centre: median logit of the times at which the detail prior is trained; below 0: more at little noise.
+        time_spread: standard deviation of that logit, which is normally distributed.
         ema: highest decay of the weight average (warmed up).
         width: width of the upper prior's network.
         blocks: residual blocks of the upper prior's network.
@@ -93,15 +94,17 @@ class LatentDiffusion(Generator):
     duration_settings: ClassVar[tuple[str, ...]] = ("images_seen", "batch", "upper_batch", "steps")
 
     kind: Literal["latent_diffusion"] = "latent_diffusion"
-    first_stage: Vae = Vae(prior="normal", beta=0.5, images_seen=72_000)
+    first_stage: Vae = Vae(prior="normal", beta=0.5, images_seen=36_000, optimiser="muon", learning_rate=8e-3)
     first_stage_trained: Literal["anew", "once"] = "anew"
-    images_seen: int = Field(default=36_000, ge=0)
-    upper_share: int = Field(default=6, ge=1)
+    images_seen: int = Field(default=24_000, ge=0)
+    upper_share: int = Field(default=9, ge=1)
     batch: int = Field(default=32, ge=1)
     upper_batch: int = Field(default=256, ge=1)
     optimiser: Literal["muon", "adam"] = "muon"
-    learning_rate: float = Field(default=4e-3, gt=0.0)
+    learning_rate: float = Field(default=8e-3, gt=0.0)
     upper_learning_rate: float = Field(default=1e-3, gt=0.0)
+    time_centre: float = Field(default=-0.5, ge=-5.0, le=5.0)
+    time_spread: float = Field(default=1.0, gt=0.0, le=5.0)
     ema: float = Field(default=0.999, ge=0.0, lt=1.0)
     width: int = Field(default=512, ge=8)
     blocks: int = Field(default=3, ge=1)
@@ -289,7 +292,7 @@ class LatentDiffusion(Generator):
 
         def details() -> tuple[Loss, np.ndarray]:
             solve_detail_prior(net, images, self.mirror, context)
-            return detail_prior_loss(net, self.mirror), images
+            return detail_prior_loss(net, self.mirror, self.time_centre, self.time_spread), images
 
         return [*stages, _Stage("upper", net.upper, upper_plan, upper), _Stage("details", net.details, plan, details)]
 

@@ -78,7 +78,7 @@ def upper_prior_loss(prior: UpperPrior) -> Loss:
     return loss
 
 
-def detail_prior_loss(net: LatentNets, mirror: bool) -> Loss:
+def detail_prior_loss(net: LatentNets, mirror: bool, time_centre: float, time_spread: float) -> Loss:
     """Return the loss of the detail prior: (images in -1..1, noise source) -> (loss per number of c, its parts).
 
     The first stage encodes each batch anew, so that codes of the whole training set are never held. It gives c a
@@ -95,7 +95,7 @@ def detail_prior_loss(net: LatentNets, mirror: bool) -> Loss:
             z, mean, log_variance = first.encode(images)
             clean, spread = prior.encode(mean), (0.5 * log_variance).exp() / prior.spread
             given = prior.givens(first.outline(z + first.spread * draw(z)))
-        t = moments(len(clean), noise, clean.device, 0.2, 1.2)
+        t = moments(len(clean), noise, clean.device, time_centre, time_spread)
         at = t[:, None, None, None]
         blur = (1 - at) * spread * draw(clean) + at * draw(clean)
         target = averaged_target(clean, blur, spread, at)

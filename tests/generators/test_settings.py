@@ -132,6 +132,8 @@ OTHER: dict[str, dict[str, dict[str, Any]]] = {
         "batch": {"batch": 6},
         "upper_batch": {"upper_batch": 12},
         "optimiser": {"optimiser": "adam"},
+        "time_centre": {"time_centre": 1.0},
+        "time_spread": {"time_spread": 0.3},
         "upper_learning_rate": {"upper_learning_rate": 0.01},
         "learning_rate": {"learning_rate": 5e-2},
         "ema": {"ema": 0.1},
