@@ -38,10 +38,10 @@ def say_by_class(real: Path, fake: Path, options: MeasureOptions, names: Sequenc
         fake,
         options.opening,
         names,
-        options.seed,
-        options.device,
-        options.freckle_style,
-        lambda name: err.print(f"class {shown(name)}"),
+        seed=options.seed,
+        device=options.device,
+        freckle_style=options.freckle_style,
+        tell=lambda name: err.print(f"class {shown(name)}"),
     )
     if options.output is not None:
         _write(options.output, _class_records(found), CLASS_HEAD, _class_rows(found, options.everything))

@@ -78,6 +78,7 @@ def measure_by_class(
     fake: Path,
     how: Opening,
     metrics: Sequence[str] | None = None,
+    *,
     seed: int = 0,
     device: str = "auto",
     freckle_style: Style | None = None,
