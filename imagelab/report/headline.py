@@ -3,9 +3,9 @@
 A headline gives the values of the last generation, of the first, whose model was trained on real images, and of real
 images, each with its 95 % interval (numbers.py). So the loss of the first training is not charged to the loop. It says
 what is measured: of freckles, what the counter finds, and how many it also finds where there are none; the corrected
-counts follow with their conditions. It reports the first of freckles, finest detail and distance whose difference from
-real images is beyond chance. The last remark is what the rare attributes keep, if chance would leave more: a mean count
-can stay while they go.
+counts follow with their conditions. It reports the first of freckles, finest detail and distance whose loss against
+real images is beyond chance. The last remarks are a mean count that hides a loss, because all images have about the
+same number, and what the rare attributes keep, if chance would leave more: a mean count can stay while they go.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ __all__ = [
     "CONTROLS",
     "COUNT",
     "Headline",
+    "alike_remark",
     "data_kind",
     "finest_band",
     "headline",
     "noun_of",
     "percent",
+    "regained",
     "sigmas_from_real",
     "with_article",
 ]
@@ -76,7 +78,8 @@ def finest_band(run: Run) -> str | None:
 def headline(run: Run) -> Headline:
     """Return the first result of freckles, detail and distance that chance cannot explain, else the first measured.
 
-    A gain of energy is not such a result, because noise is fine detail too.
+    A gain is not such a result: noise is fine detail too, and blotches are counted as freckles. Nor is detail that was
+    missing after the first training, and that the loop has brought back in part.
     """
     if run.last == 0:
         return Headline("No generation is finished yet.", ("Below are the real images with which this run begins.",))
@@ -87,7 +90,7 @@ def headline(run: Run) -> Headline:
             ("No metric was measured both in real images and in the last generation; the reasons are listed below.",),
         )
     chosen = next((result for result in written if result.telling), written[0])
-    return replace(chosen, remarks=tuple(filter(None, (*chosen.remarks, rare_remark(run)))))
+    return replace(chosen, remarks=tuple(filter(None, (*chosen.remarks, alike_remark(run), rare_remark(run)))))
 
 
 def _after(run: Run) -> str:
@@ -151,7 +154,7 @@ def _freckles(run: Run) -> Headline | None:
     return Headline(
         _with_start(run, count, sentence, interval, "it found", f"real {noun}s"),
         tuple(filter(None, remarks)),
-        _beyond_chance(run, count),
+        last.value is not None and last.value < real.value and _beyond_chance(run, count),
     )
 
 
@@ -221,6 +224,26 @@ def _net(run: Run) -> str:
     return f"Net of what it finds {shown}, it is {interval(net)}; this interval holds what blur may hide."
 
 
+def alike_remark(run: Run) -> str:
+    """Return what qualifies a mean count that is no loss, but of numbers more equal than on real images; else ""."""
+    thing = counted_thing(run)
+    count, spread = thing.count, thing.name("spread")
+    last, real = run.at(count, run.last), run.real(count)
+    wide, usual = run.at(spread, run.last), run.real(spread)
+    values = [m.value if m else None for m in (last, real, wide, usual)]
+    if last is None or real is None or wide is None or usual is None or None in values:
+        return ""
+    found, known, deviation, wanted = (value or 0.0 for value in values)
+    if (found < known and _beyond_chance(run, count)) or deviation >= wanted or not _beyond_chance(run, spread):
+        return ""
+    noun, word = noun_of(run), thing.word
+    return (
+        f"The counter finds {interval(last)} {word} {with_article(noun)}, on real {noun}s {interval(real)}; but their "
+        f"number differs less from one {noun} to another (standard deviation {interval(wide)}, real "
+        f"{interval(usual)}), so this mean does not show that {word} are kept."
+    )
+
+
 def _detail(run: Run) -> Headline | None:
     name = finest_band(run)
     last = run.at(name, run.last) if name else None
@@ -240,8 +263,16 @@ def _detail(run: Run) -> Headline | None:
     return Headline(
         _with_start(run, name, f"{_after(run)}, {claim}", percent, "it was", ""),
         tuple(filter(None, remarks)),
-        last.value < 0 and _beyond_chance(run, name),
+        last.value < 0 and _beyond_chance(run, name) and not regained(run, name),
     )
+
+
+def regained(run: Run, name: str) -> bool:
+    """Return whether a value has risen since the first training by more than the 95 % errors of both."""
+    first, last = run.at(name, 1), run.at(name, run.last)
+    if first is None or last is None or first.value is None or last.value is None:
+        return False
+    return last.value - first.value > math.hypot(half_interval(first) or 0.0, half_interval(last) or 0.0)
 
 
 def _distance(run: Run) -> Headline | None:

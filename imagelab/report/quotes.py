@@ -2,7 +2,9 @@
 
 Whoever writes about a run needs a sentence that is short and right. The cleared ones name the model, the number of
 trainings, the first generation and real images, so that no part of the loss is charged to the wrong cause. The others
-are what such runs are most often quoted for; each stands with the reason why this run does not show it.
+are what such runs are most often quoted for; each stands with the reason why this run does not show it. A number that
+has risen in the loop and yet is no gain is not among the cleared ones: a mean count, while images have more equal
+numbers than real ones, or fine detail, which may be noise.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 from ..evaluation.moves import first_moves
 from ..measurement import Measurement
-from .headline import finest_band, noun_of, percent, with_article
+from .headline import alike_remark, finest_band, noun_of, percent, regained, with_article
 from .numbers import interval
 from .planted import counted_thing
 from .run_view import Run
@@ -40,8 +42,10 @@ def quotes(run: Run) -> Quotes | None:
     """Return the sentences of a run; None before two generations are finished, when no loop was closed."""
     if run.last < 2:
         return None
-    cleared = tuple(sentence for write in (_counted, _detail, _spread) if (sentence := write(run)))[:2]
-    return Quotes(cleared, tuple(filter(None, (_other_models(run), _one_training(run), _rare_first(run)))))
+    cleared = tuple(sentence for write in (_counted, _detail, _spread, _far) if (sentence := write(run)))[:2]
+    return Quotes(
+        cleared, tuple(filter(None, (_come_back(run), _other_models(run), _one_training(run), _rare_first(run))))
+    )
 
 
 def _setting(run: Run) -> str:
@@ -61,7 +65,7 @@ def _ends(run: Run, name: str | None) -> tuple[Measurement, Measurement, Measure
 def _counted(run: Run) -> str:
     thing = counted_thing(run)
     ends = _ends(run, thing.count)
-    if ends is None:
+    if ends is None or alike_remark(run):
         return ""
     real, first, last = ends
     noun = noun_of(run)
@@ -74,7 +78,7 @@ def _counted(run: Run) -> str:
 
 def _detail(run: Run) -> str:
     ends = _ends(run, finest_band(run))
-    if ends is None or (ends[2].value or 0.0) > 0:
+    if ends is None or (ends[2].value or 0.0) > 0 or regained(run, ends[2].name):
         return ""
     _, first, last = ends
     noun = noun_of(run)
@@ -93,6 +97,26 @@ def _spread(run: Run) -> str:
         f"The images of generation {run.last} vary {interval(last)} times as much as real ones; those of the first "
         f"model {interval(first)} times ({_setting(run)})."
     )
+
+
+def _far(run: Run) -> str:
+    ends = _ends(run, next((name for name in run.names if name.split("/")[0] in ("frechet", "kernel")), None))
+    if ends is None:
+        return ""
+    real, first, last = ends
+    noun = noun_of(run)
+    return (
+        f"The distance of the {noun}s that the {run.model(0)} draws from real ones was {interval(first)} after the "
+        f"first training and {interval(last)} in generation {run.last}; between two sets of real {noun}s it is "
+        f"{interval(real)} ({last.name}; {_setting(run)})."
+    )
+
+
+def _come_back(run: Run) -> tuple[str, str] | None:
+    """Return the claim that what is counted comes back, if its mean has risen and hides a loss."""
+    thing = counted_thing(run)
+    remark = alike_remark(run)
+    return (f"“{thing.word.capitalize()} come back.”", remark) if remark and regained(run, thing.count) else None
 
 
 def _other_models(run: Run) -> tuple[str, str]:

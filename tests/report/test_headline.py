@@ -9,6 +9,7 @@ import pytest
 
 from imagelab.measurement import Measurement
 from imagelab.metrics import Metric
+from imagelab.pool import REAL
 from imagelab.regimes import REGIMES, Fresh, Mix, Regime, Replace, Schedule
 from imagelab.report.headline import finest_band, headline
 from imagelab.report.key_figures import facts
@@ -82,6 +83,41 @@ def test_gained_energy_is_not_sold_as_detail(make_run: MakeRun) -> None:
     louder = tuple(replace(m, value=abs(m.value or 0.0) * 3 + 0.5) for m in run.measurements)
     told = headline(replace(run, measurements=louder))
     assert "noise is fine detail too" in " ".join(told.remarks)
+
+
+@pytest.mark.parametrize(
+    ("count", "spread", "is_said"), [(9.0, 3.0, True), (6.7, 3.0, True), (9.0, 4.7, False), (2.0, 3.0, False)]
+)
+def test_a_mean_count_that_is_no_loss_is_told_with_its_spread(
+    count: float, spread: float, is_said: bool, make_run: MakeRun
+) -> None:
+    run = read_run(make_run(generations=2))
+    values = {("freckles/count", 0): count}
+    changed = [
+        replace(m, value=values.get((m.name, m.line), m.value)) if m.generation == 2 else m for m in run.measurements
+    ]
+    wide = Measurement("freckles/spread", spread, stderr=0.1)
+    usual = replace(wide, value=4.6)
+    told = headline(replace(run, measurements=(*changed, usual.at(0, REAL), wide.at(2, 0))))
+    assert ("the counter finds" in told.sentence) == (count == 2.0)
+    assert ("this mean does not show that freckles are kept" in " ".join(told.remarks)) == is_said
+    if is_said:
+        assert f"standard deviation {interval(wide)}, real {interval(usual)}" in " ".join(told.remarks)
+
+
+def test_detail_that_the_loop_brings_back_is_not_the_result(make_run: MakeRun) -> None:
+    run = read_run(make_run(generations=2, keep=lambda m: not m.name.startswith("freckles")))
+
+    def told(first: float) -> str:
+        values = {1: first, 2: -0.6}
+        changed = [
+            replace(m, value=values[m.generation]) if m.name == "band_power/8-16" and m.generation and not m.line else m
+            for m in run.measurements
+        ]
+        return headline(replace(run, measurements=tuple(changed))).sentence
+
+    assert "finest detail" in told(-0.5) and "finest detail" in told(-0.7)
+    assert "the distance of" in told(-2.0)
 
 
 def test_a_count_that_could_not_be_corrected_falls_back_to_the_raw_count(make_run: MakeRun) -> None:
@@ -233,7 +269,7 @@ def test_numbers_up_to_nine_million_are_written_out():
     ("errors", "words"), [(999.6, "is 1,000 standard"), (999.0, "is 999 standard"), (2000.0, "is over 1,000")]
 )
 def test_a_difference_beyond_a_thousand_errors_is_not_counted_further(errors: float, words: str, make_run: MakeRun):
-    said = text_of(read_run(make_run(generations=2)), real=(9.0, 0.003), count=(9.0 + 0.005 * errors, 0.004))
+    said = text_of(read_run(make_run(generations=2)), real=(19.0, 0.003), count=(19.0 - 0.005 * errors, 0.004))
     assert words in said
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagelab.measurement import Measurement
+from imagelab.pool import REAL
 from imagelab.report import write_report
 from imagelab.report.numbers import interval
 from imagelab.report.quotes import quotes
@@ -40,6 +41,45 @@ def test_cleared_sentences_name_the_first_training_the_loop_real_images_and_the_
         assert interval(m) in found.cleared[0]
     assert all("one training of a small VAE" in sentence for sentence in found.cleared)
     assert "finest detail" in found.cleared[1] and "after the first training" in found.cleared[1]
+
+
+def with_counts(run: Run, first: float, last: float, spread: float) -> Run:
+    """The run whose main line has these counts, and this standard deviation of the last (real: 4.6)."""
+    values = {1: first, run.last: last}
+    changed = [
+        replace(m, value=values.get(m.generation, m.value)) if m.name == "freckles/count" and not m.line else m
+        for m in run.measurements
+    ]
+    wide = Measurement("freckles/spread", spread, stderr=0.1)
+    return replace(run, measurements=(*changed, replace(wide, value=4.6).at(0, REAL), wide.at(run.last, 0)))
+
+
+def test_a_count_that_hides_a_loss_is_no_cleared_quote_and_its_return_is_refused(make_run: MakeRun):
+    run = read_run(make_run(generations=3))
+    hidden, kept = quotes(with_counts(run, 5.0, 9.0, 3.0)), quotes(with_counts(run, 5.0, 9.0, 4.6))
+    assert hidden is not None and kept is not None
+    assert not any("the counter found" in sentence for sentence in hidden.cleared) and len(hidden.cleared) == 2
+    assert "the counter found" in kept.cleared[0]
+    claim, reason = hidden.unsupported[0]
+    assert claim == "“Freckles come back.”" and "does not show that freckles are kept" in reason
+    assert not any("come back" in claim for claim, _ in kept.unsupported)
+    steady = quotes(with_counts(run, 9.0, 9.0, 3.0))  # hidden, but nothing has come back
+    assert steady is not None and not any("come back" in claim for claim, _ in steady.unsupported)
+
+
+def test_detail_that_has_risen_in_the_loop_is_no_cleared_quote_and_the_distance_is(make_run: MakeRun):
+    run = read_run(make_run(generations=3, keep=lambda m: m.name.split("/")[0] in ("band_power", "frechet")))
+    found = quotes(run)
+    assert found is not None and "finest detail" in found.cleared[0]
+    values = {1: -2.0, 3: -0.5}
+    changed = [
+        replace(m, value=values.get(m.generation, m.value)) if m.name == "band_power/8-16" and not m.line else m
+        for m in run.measurements
+    ]
+    risen = quotes(replace(run, measurements=tuple(changed)))
+    assert risen is not None and len(risen.cleared) == 1
+    ends = run.real("frechet/randconv-s0"), run.at("frechet/randconv-s0", 1), run.at("frechet/randconv-s0", 3)
+    assert all(end and interval(end) in risen.cleared[0] for end in ends)
 
 
 def test_no_loop_no_quote(make_run: MakeRun):
