@@ -195,7 +195,7 @@ seeds). "Untrained", the closed form alone, draws 3.1, all grain.
 
 Seen 2026-11-30, 128 px with fine freckles (--size 128 --freckle-style fine), two jobs beside it, seed 0 alone, one
 training each, 2,000 training faces, 1,000 held out. Latent diffusion (first stage: 24,000 images by Muon at 8e-3;
-detail prior: 18,000 images in batches of 16; --made 500):
+detail prior: 18,000 images in batches of 16, at the rate and times of before, 4e-3 and .2 +- 1.2; --made 500):
                                         real          latent        PPCA, k = 512   untrained      blank
   FD[imagelab-ssl-v1], corrected        .0            13.2          89.2            79.9           22.1
   starved detector, AUC                 .50           .65           .98             .97            .68
