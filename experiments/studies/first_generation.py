@@ -164,8 +164,8 @@ the number .47) has FD 2.5 in place of 3.0, 3.0 freckles, correlation .37. The n
 noisy codes. Of the difference between the codes of a freckled face and of its freckle-free twin, one step of
 denoising keeps .91 at t = .2, .80 at .3, .64 at .4, .47 at .5 and .32 at .6, for faces with eight freckles or more and
 for those with one to four alike: what a linear filter keeps, and what the closed form alone keeps (.94, .85, .69, .50,
-.31). It is the same after 190 steps and after 4,500 (144,000 images, 868 core-s: FD 3.1, 2.6 freckles), with 128
-channels in each level (2.7, 2.8) and with 512 hidden numbers at each place (3.2, 2.8), although the loss falls. The
+.31). It is no more after 4,500 steps (144,000 images, 868 core-s: FD 3.1, 2.6 freckles) than after 190, nor with 128
+channels in each level (2.7, 2.8) or 512 hidden numbers at each place (3.2, 2.8), although the loss falls. The
 difference is no small signal: it is 6 % of the variance of c on faces with eight freckles or more, 27 % on their cheeks
 (all of this seed 0, one training each, c drawn for z of 400 or 600 training faces).
 
