@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..io.annotation_lists import changed, class_columns
 from ..io.arrays import Layout, array_file, labels_beside, planar_view
@@ -47,8 +47,8 @@ class Arrays(PictureSet):
     layout: Layout = "auto"
     key: str = ""
     labels: str = "labels"
-    white: float | None = Field(default=None, allow_inf_nan=False)
-    black: float | None = Field(default=None, allow_inf_nan=False)
+    white: float | None = None
+    black: float | None = None
 
     later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "black"}
 

@@ -71,7 +71,7 @@ class Patches(PictureFiles):
 
     kind: Literal["patches"] = "patches"
     path: FilePath
-    scale: float = Field(default=1.0, gt=0, le=2, allow_inf_nan=False)
+    scale: float = Field(default=1.0, gt=0, le=2)
     split_by: Literal["region", "picture"] = "region"
     per_picture: int = Field(default=0, ge=0)
     mirror: bool = True

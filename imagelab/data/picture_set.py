@@ -354,10 +354,10 @@ class PictureFiles(PictureSet):
     """
 
     alpha_over: tuple[Level, Level, Level] = (255, 255, 255)
-    white: float | None = Field(default=None, allow_inf_nan=False)
+    white: float | None = None
     page: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     group: Annotated[str, AfterValidator(_rule_or_none)] = ""
-    black: float | None = Field(default=None, allow_inf_nan=False)
+    black: float | None = None
 
     later: ClassVar[frozenset[str]] = PictureSet.later | {"white", "page", "group", "black"}
 
