@@ -30,6 +30,7 @@ __all__ = [
     "Headline",
     "alike_remark",
     "data_kind",
+    "distance_of",
     "finest_band",
     "headline",
     "noun_of",
@@ -154,7 +155,7 @@ def _freckles(run: Run) -> Headline | None:
     return Headline(
         _with_start(run, count, sentence, interval, "it found", f"real {noun}s"),
         tuple(filter(None, remarks)),
-        last.value is not None and last.value < real.value and _beyond_chance(run, count),
+        _below_real(run, count),
     )
 
 
@@ -171,9 +172,13 @@ def _with_start(run: Run, name: str, sentence: str, say: Callable[[Measurement],
 def _drowned(run: Run, line: int) -> bool:
     """Whether the count on the images of a line is no higher than where there are no freckles."""
     raw, blank = run.at(counted_thing(run).count, run.last, line), _blank(run, line)
-    if raw is None or blank is None or raw.value is None or blank.value is None:
-        return False
-    return raw.value - blank.value <= math.hypot(half_interval(raw) or 0.0, half_interval(blank) or 0.0)
+    return raw is not None and blank is not None and not _clearly_above(raw, blank)
+
+
+def _clearly_above(one: Measurement, other: Measurement) -> bool:
+    """Whether a value is above another by more than the 95 % errors of both."""
+    apart = (one.value or 0.0) - (other.value or 0.0)
+    return apart > math.hypot(half_interval(one) or 0.0, half_interval(other) or 0.0)
 
 
 def _blank(run: Run, line: int) -> Measurement | None:
@@ -230,11 +235,7 @@ def alike_remark(run: Run) -> str:
     count, spread = thing.count, thing.name("spread")
     last, real = run.at(count, run.last), run.real(count)
     wide, usual = run.at(spread, run.last), run.real(spread)
-    values = [m.value if m else None for m in (last, real, wide, usual)]
-    if last is None or real is None or wide is None or usual is None or None in values:
-        return ""
-    found, known, deviation, wanted = (value or 0.0 for value in values)
-    if (found < known and _beyond_chance(run, count)) or deviation >= wanted or not _beyond_chance(run, spread):
+    if not (last and real and wide and usual) or _below_real(run, count) or not _below_real(run, spread):
         return ""
     noun, word = noun_of(run), thing.word
     return (
@@ -270,34 +271,35 @@ def _detail(run: Run) -> Headline | None:
 def regained(run: Run, name: str) -> bool:
     """Return whether a value has risen since the first training by more than the 95 % errors of both."""
     first, last = run.at(name, 1), run.at(name, run.last)
-    if first is None or last is None or first.value is None or last.value is None:
-        return False
-    return last.value - first.value > math.hypot(half_interval(first) or 0.0, half_interval(last) or 0.0)
+    return first is not None and last is not None and _clearly_above(last, first)
+
+
+def distance_of(run: Run) -> str | None:
+    """Return the name of the first distance that was measured in the last generation and in real images, or None."""
+    named = (name for name in run.names if name.split("/")[0] in ("kernel", "frechet", "kid", "fid"))
+    return next((name for name in named if run.at(name, run.last) and run.real(name)), None)
 
 
 def _distance(run: Run) -> Headline | None:
-    for name in run.names:
-        last, real = run.at(name, run.last), run.real(name)
-        if name.split("/")[0] in ("kernel", "frechet", "kid", "fid") and last and real:
-            noun = noun_of(run)
-            sentence = f"{_after(run)}, the distance of the {run.model(0)}’s {noun}s from real ones is {interval(last)}"
-            blur = as_blur(last, data_kind(run), run.side)
-            remarks = (
-                f"That is as far from real as {blur}." if blur else "",
-                f"Measured as {name}.",
-                _chance(run, name),
-                _arms(run, name, ""),
-            )
-            return Headline(
-                _with_start(run, name, sentence, interval, "it was", "").removesuffix(".")
-                + f"; between two sets of real {noun}s it is {interval(real)}.",
-                tuple(filter(None, remarks)),
-                last.value is not None
-                and real.value is not None
-                and last.value > real.value
-                and _beyond_chance(run, name),
-            )
-    return None
+    name = distance_of(run)
+    last, real = (run.at(name, run.last), run.real(name)) if name else (None, None)
+    if name is None or last is None or real is None:
+        return None
+    noun = noun_of(run)
+    sentence = f"{_after(run)}, the distance of the {run.model(0)}’s {noun}s from real ones is {interval(last)}"
+    blur = as_blur(last, data_kind(run), run.side)
+    remarks = (
+        f"That is as far from real as {blur}." if blur else "",
+        f"Measured as {name}.",
+        _chance(run, name),
+        _arms(run, name, ""),
+    )
+    return Headline(
+        _with_start(run, name, sentence, interval, "it was", "").removesuffix(".")
+        + f"; between two sets of real {noun}s it is {interval(real)}.",
+        tuple(filter(None, remarks)),
+        last.value is not None and real.value is not None and last.value > real.value and _beyond_chance(run, name),
+    )
 
 
 def _any_metric(run: Run) -> Headline | None:
@@ -335,6 +337,13 @@ def sigmas_from_real(run: Run, name: str) -> float | None:
 def _beyond_chance(run: Run, name: str) -> bool:
     z = sigmas_from_real(run, name)
     return z is not None and z >= Z95
+
+
+def _below_real(run: Run, name: str) -> bool:
+    last, real = run.at(name, run.last), run.real(name)
+    if last is None or real is None or last.value is None or real.value is None:
+        return False
+    return last.value < real.value and _beyond_chance(run, name)
 
 
 def _chance(run: Run, name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..evaluation.moves import first_moves
 from ..measurement import Measurement
-from .headline import alike_remark, finest_band, noun_of, percent, regained, with_article
+from .headline import alike_remark, distance_of, finest_band, noun_of, percent, regained, with_article
 from .numbers import interval
 from .planted import counted_thing
 from .run_view import Run
@@ -100,7 +100,7 @@ def _spread(run: Run) -> str:
 
 
 def _far(run: Run) -> str:
-    ends = _ends(run, next((name for name in run.names if name.split("/")[0] in ("frechet", "kernel")), None))
+    ends = _ends(run, distance_of(run))
     if ends is None:
         return ""
     real, first, last = ends

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from PIL import ImageDraw
 
 from imagelab.measurement import Direction, Measurement
+from imagelab.report.run_view import Run
 
 BANDS = ("1-2", "2-4", "4-8", "8-16")
 
@@ -94,6 +96,15 @@ def measured(generation: int, line: int, n: int) -> list[Measurement]:
     else:
         put("spectrum/floor", (1 / 255) ** 2 / 12 / 16**2, None, "none", "power")
     return found
+
+
+def with_values(run: Run, name: str, values: Mapping[int, float]) -> Run:
+    """The run with these values of a measurement of its main line in some generations from 1 on."""
+    changed = [
+        replace(m, value=values.get(m.generation, m.value)) if m.name == name and m.line == 0 else m
+        for m in run.measurements
+    ]
+    return replace(run, measurements=tuple(changed))
 
 
 def small_run(

@@ -16,6 +16,8 @@ from imagelab.report.key_figures import facts
 from imagelab.report.numbers import interval, number, too_few
 from imagelab.report.run_view import Run, read_run
 
+from .conftest import with_values
+
 MakeRun = Callable[..., Path]
 
 
@@ -91,14 +93,10 @@ def test_gained_energy_is_not_sold_as_detail(make_run: MakeRun) -> None:
 def test_a_mean_count_that_is_no_loss_is_told_with_its_spread(
     count: float, spread: float, is_said: bool, make_run: MakeRun
 ) -> None:
-    run = read_run(make_run(generations=2))
-    values = {("freckles/count", 0): count}
-    changed = [
-        replace(m, value=values.get((m.name, m.line), m.value)) if m.generation == 2 else m for m in run.measurements
-    ]
+    run = with_values(read_run(make_run(generations=2)), "freckles/count", {2: count})
     wide = Measurement("freckles/spread", spread, stderr=0.1)
     usual = replace(wide, value=4.6)
-    told = headline(replace(run, measurements=(*changed, usual.at(0, REAL), wide.at(2, 0))))
+    told = headline(replace(run, measurements=(*run.measurements, usual.at(0, REAL), wide.at(2, 0))))
     assert ("the counter finds" in told.sentence) == (count == 2.0)
     assert ("this mean does not show that freckles are kept" in " ".join(told.remarks)) == is_said
     if is_said:
@@ -109,12 +107,7 @@ def test_detail_that_the_loop_brings_back_is_not_the_result(make_run: MakeRun) -
     run = read_run(make_run(generations=2, keep=lambda m: not m.name.startswith("freckles")))
 
     def told(first: float) -> str:
-        values = {1: first, 2: -0.6}
-        changed = [
-            replace(m, value=values[m.generation]) if m.name == "band_power/8-16" and m.generation and not m.line else m
-            for m in run.measurements
-        ]
-        return headline(replace(run, measurements=tuple(changed))).sentence
+        return headline(with_values(run, "band_power/8-16", {1: first, 2: -0.6})).sentence
 
     assert "finest detail" in told(-0.5) and "finest detail" in told(-0.7)
     assert "the distance of" in told(-2.0)

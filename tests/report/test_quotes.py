@@ -11,6 +11,8 @@ from imagelab.report.numbers import interval
 from imagelab.report.quotes import quotes
 from imagelab.report.run_view import Run, read_run
 
+from .conftest import with_values
+
 MakeRun = Callable[..., Path]
 
 
@@ -45,13 +47,10 @@ def test_cleared_sentences_name_the_first_training_the_loop_real_images_and_the_
 
 def with_counts(run: Run, first: float, last: float, spread: float) -> Run:
     """The run whose main line has these counts, and this standard deviation of the last (real: 4.6)."""
-    values = {1: first, run.last: last}
-    changed = [
-        replace(m, value=values.get(m.generation, m.value)) if m.name == "freckles/count" and not m.line else m
-        for m in run.measurements
-    ]
+    counted = with_values(run, "freckles/count", {1: first, run.last: last})
     wide = Measurement("freckles/spread", spread, stderr=0.1)
-    return replace(run, measurements=(*changed, replace(wide, value=4.6).at(0, REAL), wide.at(run.last, 0)))
+    spreads = replace(wide, value=4.6).at(0, REAL), wide.at(run.last, 0)
+    return replace(counted, measurements=(*counted.measurements, *spreads))
 
 
 def test_a_count_that_hides_a_loss_is_no_cleared_quote_and_its_return_is_refused(make_run: MakeRun):
@@ -71,12 +70,7 @@ def test_detail_that_has_risen_in_the_loop_is_no_cleared_quote_and_the_distance_
     run = read_run(make_run(generations=3, keep=lambda m: m.name.split("/")[0] in ("band_power", "frechet")))
     found = quotes(run)
     assert found is not None and "finest detail" in found.cleared[0]
-    values = {1: -2.0, 3: -0.5}
-    changed = [
-        replace(m, value=values.get(m.generation, m.value)) if m.name == "band_power/8-16" and not m.line else m
-        for m in run.measurements
-    ]
-    risen = quotes(replace(run, measurements=tuple(changed)))
+    risen = quotes(with_values(run, "band_power/8-16", {1: -2.0, 3: -0.5}))
     assert risen is not None and len(risen.cleared) == 1
     ends = run.real("frechet/randconv-s0"), run.at("frechet/randconv-s0", 1), run.at("frechet/randconv-s0", 3)
     assert all(end and interval(end) in risen.cleared[0] for end in ends)
