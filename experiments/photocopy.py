@@ -60,7 +60,7 @@ and its rare attributes at once, because it cannot represent them, and it hardly
 limited capacity, the loss of the VAE from the loop.
 
 At 128 px with fine freckles (--data.size 128 --data.freckle-style fine --generations 5 --replicates 1; seed 0, one
-training a generation, one blank twin, 1,000 faces, 800 held out), generations 1 to 5:
+training a generation, one blank twin, 1,000 faces, 800 held out; finished 2026-11-30), generations 1 to 5:
   FD, corrected                                8.9    19     28     42     53       real faces .1
   recall                                       .87    .68    .53    .35    .30      .97
   power at 16-32 c/image, dB                   -.46   -.80   -.97   -1.32  -1.52    .02
@@ -68,6 +68,8 @@ training a generation, one blank twin, 1,000 faces, 800 held out), generations 1
   found on the blank twin                      1.1    1.9    2.6    2.5    2.4      -
   corrected, net of the twin                   7.9    6.1    5.2    4.8    5.3      13.3
   deviation of the count                       7.4    5.6    5.1    4.5    4.3      11.4
+95 % intervals for another training, estimated from how much trainings of other runs differed: found in generation 1
+6.8 +- 1.3, in generation 5 5.9 +- .9, on the twin 2.4 +- .5, on real faces 10.2 +- .7; net 5 (4 to 18) in generation 5.
 
 Before 2026-11-30 the first model was worse: 8 channels of details in place of 16, beta .3 in place of .1, and a prior
 that mixes the details of 16 neighbours. Its loop lost more of everything (three chains, in the same form):
