@@ -30,7 +30,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 def test_a_run_shows_its_headline_pictures_and_figures(experiment: Experiment):
     shown = run(experiment)._repr_html_()
-    assert "After 2 generations" in shown and shown.count("<img") == 3 and "Energy of the finest detail" in shown
+    assert "After 2 generations" in shown and shown.count("<img") == 3 and "Energy of fine detail" in shown
     assert look(experiment.folder)._repr_html_() == shown
 
 

@@ -96,8 +96,13 @@ class Printed:
     form: str = ""
 
 
-FORMS = {"Finest detail left": "percent", "Energy of the finest detail": "percent", "Variety": "share"}
-"""Label of a key figure -> its form."""
+FORMS = {
+    "Finest detail left": "percent",
+    "Energy of the finest detail": "percent",
+    "Energy of fine detail": "percent",
+    "Variety": "share",
+}
+"""Label of a key figure, in older reports too -> its form."""
 
 VALUE = r"\(?[−\d][\d,]*(?:\.\d+)?(?: ± [\d,]*\d(?:\.\d+)?)?\)?(?: × 10[⁻⁰¹²³⁴-⁹]+)?(?: \([^()]* to [^()]*\))?"
 
@@ -196,7 +201,7 @@ images), its form; V is a number with its interval."""
 
 
 def _of_sentence(sentence: str, run: Named, page_sentences: Sequence[str]) -> Iterator[Printed]:
-    known = {"distance": "Distance from real", "detail": "Energy of the finest detail", "drawn": "Freckles a face"}
+    known = {"distance": "Distance from real", "detail": "Energy of fine detail", "drawn": "Freckles a face"}
     rest = sentence
     for pattern, what, whose, form in SENTENCES:
         for match in re.finditer(pattern.replace("V", VALUE), sentence):
@@ -206,7 +211,7 @@ def _of_sentence(sentence: str, run: Named, page_sentences: Sequence[str]) -> It
             )
             rest = rest.replace(match[1], "", 1)
     for arm, match in enumerate(re.finditer(rf" gives ({VALUE})", sentence), 1):
-        label = "Energy of the finest detail" if " dB" in sentence else "Distance from real"
+        label = "Energy of fine detail" if " dB" in sentence else "Distance from real"
         old = "Before correction" in sentence or "counter" not in " ".join(page_sentences)
         counted = run.named("Freckles a face") if old else "freckles/count"
         name = counted if "freckles" in sentence else run.named(label)

@@ -126,7 +126,7 @@ class Run:
             return "freckles/corrected" if both[0] and both[1] is not None else "freckles/count"
         if label == "Freckles found a face":
             return "freckles/count"
-        if label in ("Finest detail left", "Energy of the finest detail"):
+        if label in ("Finest detail left", "Energy of the finest detail", "Energy of fine detail"):
             octaves = [tuple(map(int, m.groups())) for n in names if (m := re.fullmatch(r"band_power/(\d+)-(\d+)", n))]
             return "band_power/{}-{}".format(*max(octaves)) if octaves else ""
         found = (

@@ -244,7 +244,7 @@ def _row(form: ClipForm, name: str, title: str) -> Metric:
         measure,
         title=title,
         unit="",
-        what="How far the made images are from the real ones as a crowd, seen through a network that learned from "
+        what="How far the set of generated images is from the real set, seen through a network that learned from "
         "pictures and their captions.",
         blind="Fine detail, noise and blur that leave what a picture shows as it is; a lost small group.",
         better="lower",

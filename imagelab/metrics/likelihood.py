@@ -170,7 +170,7 @@ ROW = Metric(
     likelihood,
     title="Held-out likelihood",
     unit="nats",
-    what="How probable the made images make real ones that no model has seen: fidelity and variety in one number.",
+    what="How probable unseen real images are under a density of the generated ones: fidelity and variety in one.",
     blind="All but the ten main ways in which real images differ; small groups; copies of training images.",
     better="higher",
     least=500,

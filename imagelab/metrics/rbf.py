@@ -174,7 +174,7 @@ ROW = Metric(
     kernel_rbf,
     title="RBF kernel distance (the form of CMMD, not CMMD)",
     unit="",
-    what="How far the made images are from the real ones as a crowd; a few odd images count no more than others.",
+    what="How far the set of generated images is from the real set; a few odd images count no more than others.",
     blind="A lost group: a fifth of all faces may be missing and it hardly moves; what its network does not notice.",
     better="lower",
     least=100,

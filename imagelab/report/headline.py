@@ -3,7 +3,7 @@
 A headline gives the values of the last generation, of the first, whose model was trained on real images, and of real
 images, each with its 95 % interval (numbers.py). So the loss of the first training is not charged to the loop. It says
 what is measured: of freckles, what the counter finds, and how many it also finds where there are none; the corrected
-counts follow with their conditions. It reports the first of freckles, finest detail and distance whose loss against
+counts follow with their conditions. It reports the first of freckles, fine detail and distance whose loss against
 real images is beyond chance. The last remarks are a mean count that hides a loss, because all images have about the
 same number, and what the rare attributes keep, if chance would leave more: a mean count can stay while they go.
 """
@@ -31,6 +31,7 @@ __all__ = [
     "alike_remark",
     "data_kind",
     "distance_of",
+    "fed_on",
     "finest_band",
     "headline",
     "noun_of",
@@ -98,7 +99,12 @@ def _after(run: Run) -> str:
     plural = "generation" if run.last == 1 else "generations"
     if run.last == 1:
         return "After 1 generation, trained on real images only"
-    return f"After {run.last} {plural} of {_fed(run, run.experiment.get('regime'), run.last)}"
+    return f"After {run.last} {plural} of {fed_on(run)}"
+
+
+def fed_on(run: Run) -> str:
+    """Return what the models of a run were trained on, such as "training on its own output"."""
+    return _fed(run, run.experiment.get("regime"), run.last)
 
 
 def _fed(run: Run, regime: object, last: int) -> str:
@@ -146,10 +152,10 @@ def _freckles(run: Run) -> Headline | None:
         found += f", no more than on {noun}s without {thing.word} ({interval(blank)}),"
     sentence = f"{_after(run)}, the counter finds {found} on the {noun}s that the {model} draws"
     remarks = [
+        _chance(run, count),  # of the count itself, so before the corrected ones
         _control(run),
         _corrected(run),
         _net(run),
-        _chance(run, count),
         _arms(run, count, f"{thing.word} {with_article(noun)}"),
     ]
     return Headline(
@@ -252,7 +258,7 @@ def _detail(run: Run) -> Headline | None:
         return None
     band, noun = name.rpartition("/")[2].replace("-", "–"), noun_of(run)
     verb = "draws" if last.value > 0 else "keeps"
-    claim = f"the {run.model(0)} {verb} {percent(last)} of the energy that real {noun}s have in their finest detail"
+    claim = f"the {run.model(0)} {verb} {percent(last)} of the energy that real {noun}s have in their fine detail"
     remarks = [f"That is {interval(last)} dB at {band} cycles per image."]
     if last.value > 0:
         remarks.append("More is not better: noise is fine detail too.")
@@ -325,12 +331,18 @@ def with_article(noun: str) -> str:
 
 
 def sigmas_from_real(run: Run, name: str) -> float | None:
-    """Return the difference of the last generation from real images in standard errors of both; None if unknown."""
+    """Return the difference of the last generation from real images in standard errors of both; None if unknown.
+
+    Limits that hold a systematic error, such as what blur may hide, count on the side of real images.
+    """
     last, real = run.at(name, run.last), run.real(name)
     loop = loop_error(last) if last else None
     if last is None or real is None or loop is None or real.stderr is None or last.value is None or real.value is None:
         return None
     error = math.hypot(loop[0], real.stderr)
+    if last.low is not None and last.high is not None:
+        side = last.high - last.value if real.value > last.value else last.value - last.low
+        error = max(error, math.hypot(side / Z95, real.stderr))
     return abs(last.value - real.value) / error if error else math.inf
 
 

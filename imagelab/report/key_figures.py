@@ -36,13 +36,13 @@ class Fact:
 
 
 def facts(run: Run) -> list[Fact]:
-    """Return up to four key figures: freckles, finest detail, variety, distance from real images."""
+    """Return up to four key figures: freckles, fine detail, variety, distance from real images."""
     if run.last == 0:
         return []
     thing = counted_thing(run)
     candidates = [
         (thing.count if run.real(thing.count) else None, thing.told("Freckles found a face"), interval, _freckle_note),
-        (finest_band(run), "Energy of the finest detail", percent, _band_note),
+        (finest_band(run), "Energy of fine detail", percent, _band_note),
         (_first(run, "perceptual_diversity", "lpips_diversity", "pixel_variance"), "Variety", _share_of(run), _variety),
         (_first(run, "frechet", "fid", "kernel", "kid"), "Distance from real", interval, _distance_note),
     ]
@@ -74,7 +74,8 @@ def _fact(
         beside.append((words, dict.fromkeys(run.generations, say(real))))
     thing = counted_thing(run)
     if name == thing.count:
-        words_of = (f"in a loop without {thing.word}", "on blank copies")
+        alone = " (one chain)" if run.replicates > 1 and run.experiment.get("blank_twins") == 1 else ""
+        words_of = (f"in a loop without {thing.word}{alone}", "on blank copies")
         for control, words in zip(thing.controls, words_of, strict=True):
             if run.series(control):
                 beside.append((words, {m.generation: interval(m) for m in run.series(control)}))
@@ -82,7 +83,7 @@ def _fact(
     for line in run.lines[1:3]:
         own = {m.generation: say(m) for m in run.series(name, line)}
         if own:
-            beside.append((run.label(line, 20), own))
+            beside.append((run.label(line, 40), own))
     return Fact(name, label, value, tuple(beside), {m.generation: remark(run, m) for m in series})
 
 

@@ -104,15 +104,16 @@ def half_interval(m: Measurement) -> float | None:
 
 
 def trainings(run: Run) -> str:
-    """Return of how many trainings a run's figures are, and which interval they have, as one sentence."""
+    """Return of how many chains a run's figures are, and which interval they have, as one sentence."""
     if run.replicates > 1:
         return (
-            f"Each figure of a model is the mean of {run.replicates} trainings; ± is half the width of the 95 % "
-            f"interval in which another run with {run.replicates} other trainings would find it."
+            f"Each figure of a model is the mean of {run.replicates} chains, loops with trainings of their own; ± is "
+            f"half the width of the 95 % interval in which another run with {run.replicates} other chains would "
+            "find it."
         )
     return (
-        "Each figure of a model is of one training; ± is half the width of a 95 % interval for another training, "
-        "estimated from how much trainings of other runs differed."
+        "Each figure of a model is of one chain, one training a generation; ± is half the width of a 95 % interval for "
+        "another chain, estimated from how much those of a VAE and of PPCA on 1,000 faces differed."
     )
 
 

@@ -1,7 +1,7 @@
 """How to say it: sentences about a run that may be quoted as they stand, and sentences that the run does not support.
 
 Whoever writes about a run needs a sentence that is short and right. The cleared ones name the model, the number of
-trainings, the first generation and real images, so that no part of the loss is charged to the wrong cause. The others
+loops, the first generation and real images, so that no part of the loss is charged to the wrong cause. The others
 are what such runs are most often quoted for; each stands with the reason why this run does not show it. A number that
 has risen in the loop and yet is no gain is not among the cleared ones: a mean count, while images have more equal
 numbers than real ones, or fine detail, which may be noise.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..evaluation.moves import first_moves
 from ..measurement import Measurement
-from .headline import alike_remark, distance_of, finest_band, noun_of, percent, regained, with_article
+from .headline import alike_remark, distance_of, fed_on, finest_band, noun_of, percent, regained, with_article
 from .numbers import interval
 from .planted import counted_thing
 from .run_view import Run
@@ -49,9 +49,9 @@ def quotes(run: Run) -> Quotes | None:
 
 
 def _setting(run: Run) -> str:
-    trainings = f"{run.replicates} trainings of a" if run.replicates > 1 else "one training of a"
+    loops = f"{run.replicates} loops of a" if run.replicates > 1 else "one loop of a"
     size = f" for images of {run.side} px" if run.side else ""
-    return f"{trainings} small {run.model(0)}{size}"
+    return f"{loops} small {run.model(0)}{size}"
 
 
 def _ends(run: Run, name: str | None) -> tuple[Measurement, Measurement, Measurement] | None:
@@ -71,8 +71,8 @@ def _counted(run: Run) -> str:
     noun = noun_of(run)
     return (
         f"In {_setting(run)}, the counter found {interval(first)} {thing.word} {with_article(noun)} after the first "
-        f"training and {interval(last)} after {run.last} generations, each trained on what the one before had made; "
-        f"real {noun}s have {interval(real)} by the same counter."
+        f"training and {interval(last)} after {run.last} generations of {fed_on(run)}; real {noun}s have "
+        f"{interval(real)} by the same counter."
     )
 
 
@@ -83,7 +83,7 @@ def _detail(run: Run) -> str:
     _, first, last = ends
     noun = noun_of(run)
     return (
-        f"Of the energy that real {noun}s have in their finest detail, {percent(first)} was left after the first "
+        f"Of the energy that real {noun}s have in their fine detail, {percent(first)} was left after the first "
         f"training and {percent(last)} in generation {run.last} ({_setting(run)})."
     )
 
@@ -126,11 +126,13 @@ def _other_models(run: Run) -> tuple[str, str]:
     regime = run.experiment.get("regime")
     kind = str(regime.get("kind", "")) if isinstance(regime, dict) else ""
     under = f", under one regime ({kind})" if kind else ""
+    others = (
+        "models that are given fresh real images" if kind == "replace" else "models that are trained on other images"
+    )
     what = f"images of {run.model(0)}, made elsewhere," if run.imported else f"a small {run.model(0)}"
     return (
         "“AI image models forget what they were shown.”",
-        f"Measured were {what} on {of}{under}. Nothing here is about other models, other sizes or "
-        "models that are given fresh real images.",
+        f"Measured were {what} on {of}{under}. Nothing here is about other models, other sizes or {others}.",
     )
 
 
@@ -139,7 +141,7 @@ def _one_training(run: Run) -> tuple[str, str] | None:
         return None
     return (
         f"“The {run.model(0)} loses this much.”",
-        "One training was made. How far another would differ is estimated from other runs, not measured.",
+        "The loop was run once. How far another would differ is estimated from the loops of a VAE, not measured.",
     )
 
 

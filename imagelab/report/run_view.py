@@ -8,6 +8,7 @@ model that cannot copy) is absent from the view.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -192,7 +193,8 @@ class Run:
         short = {other: self.label(other).split(",")[0].strip() for other in self.lines}
         alone = sum(name == short.get(line) for name in short.values()) == 1
         name, _, rest = self.label(line).partition(",")
-        return name.strip() if alone or not rest else f"{name.strip()} ({rest.strip()})"
+        name = re.sub(r"(?<=diffusion)$", " model", name.strip())
+        return name if alone or not rest else f"{name} ({rest.strip()})"
 
     @cached_property
     def _index(self) -> dict[tuple[str, int, bool], list[Measurement]]:

@@ -194,7 +194,7 @@ def later(role: str, view: Run, name: str, rows: Sequence[Measurement | None]) -
         "freckles": thing.told(
             {thing.count: "Freckles found", thing.name("net"): "Net freckles"}.get(name, "Corrected freckles")
         ),
-        "detail": "Energy of the finest detail",
+        "detail": "Energy of fine detail",
         "variety": "Pixel variance",
         "distance": wording(view, name).title.partition(" (")[0],
     }[role]

@@ -151,7 +151,7 @@ def _finding(role: str, groups: Sequence[Group], name: str) -> str:
 
     head = {
         "freckles": wording(run, name).title,
-        "detail": "Energy of the finest detail, of real",
+        "detail": "Energy of fine detail, of real",
         "variety": "Pixel variance, of real",
         "distance": wording(run, name).title.partition(" (")[0],
     }[role]

@@ -59,7 +59,7 @@ def spectra_curve(run: Run, key: str, predicted: Mapping[int, np.ndarray] | None
     alt = f"Radial power spectra of {count} generations on logarithmic axes, coarse detail left, fine detail right."
     ends_at = [(g, run.at(names[-1], g) if g else run.real(names[-1])) for g in (0, 1, run.last)]
     ends_as = [f"{'real images' if g == 0 else f'generation {g}'} {m.value:.3g}" for g, m in dict(ends_at).items() if m]
-    return Curve(themed_svg(figure, key), f"{alt} Power of the finest detail: {'; '.join(ends_as)}.")
+    return Curve(themed_svg(figure, key), f"{alt} Power of fine detail: {'; '.join(ends_as)}.")
 
 
 def _logarithmic(axes: Axes, finest: int) -> None:

@@ -135,13 +135,15 @@ class Survival:
         """How many rare attributes are gone, and how many of the losses chance does not explain, as text."""
         seen = [fate for fate in self.fates if fate.measured]
         gone = sum(fate.extinct is not None for fate in seen)
+        doubtful = sum((repetition(fate.last) or (1.0,))[0] <= 0 for fate in seen)
         could = [fate for fate in self.fates if fate.testable]
         lost = sum(fate.beyond == "lost" for fate in could)
         text = (
             f"Rare attributes are those that fewer than {100 * RARE:g} % of real images have. Of "
             f"{_count(len(self.fates), 'rare attribute')}, {len(seen) or 'none'} can be distinguished from zero in "
             f"real images; {gone or 'none'} of these cannot be in generation {self.generation} (95 %, for other images "
-            "of the same models). A rare attribute can disappear by chance: "
+            f"of the same models; the intervals in the figures hold other trainings, too, and {doubtful or 'none'} of "
+            f"them {'contains' if doubtful == 1 else 'contain'} zero). A rare attribute can disappear by chance: "
         )
         if not could:
             return text + "alone, it could remove each of them, so no loss can be attributed to the model."

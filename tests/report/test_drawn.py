@@ -394,7 +394,7 @@ def test_every_chart_of_a_deck_holds_every_line_and_the_real_value(make_run: Mak
     found = charts(deck_of(folder, out=tmp_path / "deck.pptx"))
     names = {
         "Freckles found": "freckles/count",
-        "Energy of the finest detail": "band_power/8-16",
+        "Energy of fine detail": "band_power/8-16",
         "Pixel variance": "pixel_variance",
         "Fréchet distance": "frechet/randconv-s0",
     }

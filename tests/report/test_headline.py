@@ -11,7 +11,7 @@ from imagelab.measurement import Measurement
 from imagelab.metrics import Metric
 from imagelab.pool import REAL
 from imagelab.regimes import REGIMES, Fresh, Mix, Regime, Replace, Schedule
-from imagelab.report.headline import finest_band, headline
+from imagelab.report.headline import finest_band, headline, sigmas_from_real
 from imagelab.report.key_figures import facts
 from imagelab.report.numbers import interval, number, too_few
 from imagelab.report.run_view import Run, read_run
@@ -109,7 +109,7 @@ def test_detail_that_the_loop_brings_back_is_not_the_result(make_run: MakeRun) -
     def told(first: float) -> str:
         return headline(with_values(run, "band_power/8-16", {1: first, 2: -0.6})).sentence
 
-    assert "finest detail" in told(-0.5) and "finest detail" in told(-0.7)
+    assert "fine detail" in told(-0.5) and "fine detail" in told(-0.7)
     assert "the distance of" in told(-2.0)
 
 
@@ -132,7 +132,7 @@ def test_facts_end_with_the_last_generation_and_hold_real_beside_it(make_run: Ma
     found = facts(run)
     assert [fact.label for fact in found] == [
         "Freckles found a face",
-        "Energy of the finest detail",
+        "Energy of fine detail",
         "Variety",
         "Distance from real",
     ]
@@ -143,11 +143,26 @@ def test_facts_end_with_the_last_generation_and_hold_real_beside_it(make_run: Ma
     assert last is not None and found[0].value[3] == interval(last)
 
 
+@pytest.mark.parametrize(("chains", "twins", "said"), [(3, 1, True), (3, 3, False), (1, 1, False)])
+def test_a_twin_of_one_chain_is_said_to_be_one_beside_means_of_several(
+    chains: int, twins: int, said: bool, make_run: MakeRun
+) -> None:
+    run = read_run(make_run(generations=2))
+    twin = Measurement("freckles/twin", 0.5, stderr=0.1).at(2, 0)
+    experiment = {**run.experiment, "replicates": chains, "blank_twins": twins}
+    beside = facts(replace(run, experiment=experiment, measurements=(*run.measurements, twin)))[0].beside
+    assert ("in a loop without freckles" + " (one chain)" * said) in [words for words, _ in beside]
+
+
 def test_a_sentence_says_vae_where_the_label_says_more(make_run: MakeRun) -> None:
     told = headline(read_run(make_run(labels=("VAE, fitted prior", "PPCA, k = 128"))))
     assert "the VAE draws" in told.sentence
     alike = headline(read_run(make_run(name="alike", labels=("VAE, fitted prior", "VAE, free"))))
     assert "the VAE (fitted prior) draws" in alike.sentence and "VAE (free) gives" in " ".join(alike.remarks)
+    latent = headline(
+        read_run(make_run(name="latent", labels=("latent diffusion", "latent diffusion, first stage kept")))
+    )
+    assert "latent diffusion model (first stage kept) gives" in " ".join(latent.remarks)
 
 
 def test_a_distance_on_too_few_images_gives_way_to_one_that_can_be_trusted(make_run: MakeRun) -> None:
@@ -213,6 +228,20 @@ def test_a_count_within_the_errors_of_the_blank_control_is_no_more_than_it(
     view = read_run(make_run(generations=2))
     said = text_of(view, count=(1.0 + 0.5 * errors, 0.3), blank=(1.0, 0.4))
     assert ("no more than on faces without freckles" in said) == drowned
+
+
+def test_limits_of_a_systematic_error_count_on_the_side_of_real_images(make_run: MakeRun):
+    run = read_run(make_run(generations=2))
+    real, last = Measurement("freckles/net", 5.6, stderr=0.1), Measurement("freckles/net", 3.6, stderr=0.1)
+
+    def sigmas(low: float, high: float) -> float | None:
+        limited = replace(last, low=low, high=high).at(2, 0)
+        return sigmas_from_real(
+            replace(run, measurements=(*run.measurements, real.at(0, REAL), limited)), "freckles/net"
+        )
+
+    assert sigmas(3.1, 6.0) == pytest.approx(2.0 / math.hypot(2.4 / 1.96, 0.1), rel=1e-3)
+    assert sigmas(0.0, 3.8) == pytest.approx(2.0 / math.hypot(0.1, 0.2 / 1.96), rel=0.01)
 
 
 def test_the_interval_of_real_images_is_1_96_standard_errors_wide_to_either_side():
@@ -293,7 +322,7 @@ def test_the_headline_tells_what_is_found_before_and_after_the_loop_and_where_th
     assert blank and f"It also finds {interval(blank)} on freckle-free faces copied by the VAE." in told.remarks
     twin = replace(blank, name="freckles/twin", value=0.77)
     with_twin = headline(replace(run, measurements=(*run.measurements, twin)))
-    assert "0.77" in with_twin.remarks[0] and "the same loop trained on faces without freckles" in with_twin.remarks[0]
+    assert "0.77" in with_twin.remarks[1] and "the same loop trained on faces without freckles" in with_twin.remarks[1]
 
 
 def test_a_measurement_within_chance_never_heads_a_page_while_another_is_beyond_it(make_run: MakeRun):
@@ -308,7 +337,7 @@ def test_a_measurement_within_chance_never_heads_a_page_while_another_is_beyond_
 
         return replace(run, measurements=tuple(map(changed, run.measurements)))
 
-    assert "finest detail" in headline(same("freckles")).sentence
+    assert "fine detail" in headline(same("freckles")).sentence
     found = headline(same("freckles", "band_power"))
     assert "the distance of the VAE’s faces" in found.sentence and found.telling
     nothing = headline(same("freckles", "band_power", "frechet"))

@@ -223,7 +223,7 @@ def test_without_photocopies_the_page_opens_with_drawn_pictures(make_run: MakeRu
 def test_data_without_freckles_is_headed_by_its_finest_detail(make_run: MakeRun) -> None:
     run = make_run(keep=lambda m: not m.name.startswith("freckles"), experiment={"data": {"kind": "textures"}})
     heading = Page(write_report(run)).heading.replace("\u00a0", " ")
-    assert re.search(r"the VAE keeps \d+ ± \d+ % of the energy that real textures have in their finest detail", heading)
+    assert re.search(r"the VAE keeps \d+ ± \d+ % of the energy that real textures have in their fine detail", heading)
 
 
 def test_data_with_distances_only_is_headed_by_a_distance(make_run: MakeRun) -> None:

@@ -3,6 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from imagelab.measurement import Measurement
 from imagelab.pool import REAL
@@ -41,8 +44,25 @@ def test_cleared_sentences_name_the_first_training_the_loop_real_images_and_the_
     assert first and last and real
     for m in (first, last, real):
         assert interval(m) in found.cleared[0]
-    assert all("one training of a small VAE" in sentence for sentence in found.cleared)
-    assert "finest detail" in found.cleared[1] and "after the first training" in found.cleared[1]
+    assert all("one loop of a small VAE" in sentence for sentence in found.cleared)
+    assert "fine detail" in found.cleared[1] and "after the first training" in found.cleared[1]
+
+
+@pytest.mark.parametrize(
+    ("regime", "fed", "others"),
+    [
+        ({"kind": "replace"}, "training on its own output;", "models that are given fresh real images"),
+        ({"kind": "mix", "real_fraction": 0.2}, "real images;", "models that are trained on other images"),
+    ],
+)
+def test_quotes_say_what_the_regime_of_the_run_trains_on(
+    regime: dict[str, Any], fed: str, others: str, make_run: MakeRun
+):
+    run = read_run(make_run(generations=3))
+    found = quotes(replace(run, experiment={**run.experiment, "regime": regime}))
+    assert found is not None and fed in found.cleared[0]
+    (reason,) = [reason for claim, reason in found.unsupported if "forget what they were shown" in claim]
+    assert reason.endswith(f"or {others}.")
 
 
 def with_counts(run: Run, first: float, last: float, spread: float) -> Run:
@@ -69,7 +89,7 @@ def test_a_count_that_hides_a_loss_is_no_cleared_quote_and_its_return_is_refused
 def test_detail_that_has_risen_in_the_loop_is_no_cleared_quote_and_the_distance_is(make_run: MakeRun):
     run = read_run(make_run(generations=3, keep=lambda m: m.name.split("/")[0] in ("band_power", "frechet")))
     found = quotes(run)
-    assert found is not None and "finest detail" in found.cleared[0]
+    assert found is not None and "fine detail" in found.cleared[0]
     risen = quotes(with_values(run, "band_power/8-16", {1: -2.0, 3: -0.5}))
     assert risen is not None and len(risen.cleared) == 1
     ends = run.real("frechet/randconv-s0"), run.at("frechet/randconv-s0", 1), run.at("frechet/randconv-s0", 3)
@@ -84,10 +104,10 @@ def test_no_loop_no_quote(make_run: MakeRun):
 def test_what_one_training_does_not_show_is_said(make_run: MakeRun):
     found = quotes(read_run(make_run(generations=3)))
     assert found is not None
-    assert any("One training was made" in reason for _, reason in found.unsupported)
+    assert any("The loop was run once" in reason for _, reason in found.unsupported)
     three = quotes(replicated(read_run(make_run("b-00000000", generations=3)), {}))
-    assert three is not None and not any("One training" in reason for _, reason in three.unsupported)
-    assert "3 trainings of a small VAE" in three.cleared[0]
+    assert three is not None and not any("run once" in reason for _, reason in three.unsupported)
+    assert "3 loops of a small VAE" in three.cleared[0]
 
 
 def test_rare_first_is_refused_only_where_something_else_was_first(make_run: MakeRun):

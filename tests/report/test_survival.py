@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,13 @@ def test_what_cannot_be_measured_in_real_images_is_not_counted_as_gone(make_run:
     )
     words = {fate.name: fate.words for fate in found.fates}
     assert words["albinism"] == "indistinguishable from zero in real images, too"
+    wide = with_tails(make_run("wide", generations=1), shares)
+    spread = tuple(
+        replace(m, between=0.05) if m.name == "tails/scar" and m.generation else m for m in wide.measurements
+    )
+    assert "1 of them contains zero" in found.sentence
+    both = survival(replace(wide, measurements=spread))
+    assert both is not None and "1 of these cannot be" in both.sentence and "2 of them contain zero" in both.sentence
 
 
 def test_a_loss_that_chance_would_not_let_show_is_not_counted_as_a_test(make_run: MakeRun):
