@@ -20,9 +20,9 @@ outline of a drawn face is a mixture of neighbouring faces, its details are thos
 its training images: see "copies".
 
 Seen 2026-11-30, two x86-64 cores: 13 min 5 s from the start of Python to the report, 23 min of CPU time (beside other
-work 15 min 52 s and 28 min), 1.4 GB at most in a process; both times the same bytes. n = 1,000 images a generation,
-800 held out, seed 0, mean of three chains; +- is half of the 95 % interval in which another run with three other
-trainings (and other real faces) would have the figure.
+work 15 min 52 s and 28 min), 1.4 GB at most in a process; both times the same bytes. n = 1,000 images a generation, 800
+held out, seed 0, mean of three chains (blank twin: one); +- is half of the 95 % interval in which another run with
+three other trainings (and other real faces) would have the figure.
                            real           VAE, gen. 1          VAE, gen. 10         PPCA, gen. 1      PPCA, gen. 10
   freckles found a face    4.7 +- .3      4.1 +- .7            3.2 +- .3            .36 +- .07        .33 +- .08
   their standard deviation 4.6 +- .2      3.7 +- .3            2.0 +- .2            .64 +- .09        .61 +- .10
@@ -50,14 +50,14 @@ trainings (and other real faces) would have the figure.
 pale as the generated ones.
 What is rare goes: at generation 10 rare attributes together keep 10 % (0 to 29 %) of their share in real faces, where
 chance alone would leave 63 to 96 %; common ones keep 70 % (61 to 79 %). Variety goes with them: recall falls from .93
-to .2, the Vendi score from 10.7 to 6.2. Freckles stay longest: corrected, 4.2 of 5.5 are left. But they are paler,
-and almost every face gets a few: in the first chain none is found on 4 % of the faces of generation 10 and eight or
-more on 3 %, on real faces on 38 and 27 %. A mean count alone would have missed that. One drawn face in eleven of
-generation 1 is a copy or near-copy of a training face.
+to .2, the Vendi score from 10.7 to 6.2. Corrected, 4.2 of 5.5 freckles are left. But they are paler, and almost every
+face gets a few: in the first chain none is found on 4 % of the faces of generation 10 and eight or more on 3 %, on real
+faces on 38 and 27 %. A mean count alone would have missed that. One drawn face in eleven of generation 1 is a copy or
+near-copy of a training face.
 Stages (imagelab watch), against generation 1: tails fading from generation 4, homogenising from 8. First to move are
-FD, KD, recall and diversity, within one generation of each other, so their order is not known. PPCA loses its freckles
-and its rare attributes at once, because it cannot represent them, and it hardly changes after that: its loss comes from
-limited capacity, the loss of the VAE from the loop.
+FD, KD, recall and diversity, within one generation of each other, so their order is not known. After its first
+training PPCA has lost its freckles and most of the rare attributes, because it cannot represent them (it keeps 27 %, 16
+to 39; after ten generations 30 %, 18 to 42). Variety it loses in the loop, as the VAE does (Vendi score).
 
 At 128 px with fine freckles (--data.size 128 --data.freckle-style fine --generations 5 --replicates 1; seed 0, one
 training a generation, one blank twin, 1,000 faces, 800 held out; finished 2026-11-30), generations 1 to 5:
@@ -80,8 +80,8 @@ that mixes the details of 16 neighbours. Its loop lost more of everything (three
   FD[imagelab-ssl-v1]        16 +- 4         187 +- 31
   Vendi score                10.1 +- .5      3.5 +- .6
   copies of training faces   .16 +- .04      .05 +- .07
-So much of what that loop was said to lose, a weak model lost, generation after generation. How the new settings were
-found is told in experiments/studies/first_generation.py.
+So a large part of the loss that was ascribed to that loop came from a weak model, which lost it again in each
+generation. How the new settings were found is told in experiments/studies/first_generation.py.
 """
 
 from imagelab import Experiment, Faces, Gaussian, Replace, Vae, launch
