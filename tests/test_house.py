@@ -16,7 +16,7 @@ PACKAGE = ROOT / "imagelab"
 
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "imagelab", "experiments", "tests", "assets"}
 
-FLOORS = [
+LAYERS = [
     ["_version", "images", "seeds", "measurement"],
     ["pool", "theory"],
     ["io", "faces", "families"],
@@ -29,11 +29,11 @@ FLOORS = [
     ["report", "server"],
     ["cli", "notebook", "__main__"],
 ]
-"""The order of the rooms (folders) and of the files at the root: an import goes down, or stays on its floor."""
+"""The order of the folders and of the files at the root: an import goes down, or stays on its layer."""
 
-LEVEL = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+LEVEL = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 APART = {"data", "regimes", "generators", "metrics", "evaluation", "export"}
-"""Rooms of one floor that do not know each other."""
+"""Folders of one layer that do not know each other."""
 
 ONLY = {
     "ray": {"sweeps/"},
@@ -115,14 +115,14 @@ def test_the_top_level_is_exactly_the_agreed_list():
     assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
 
 
-def test_every_room_and_every_file_at_the_root_has_its_floor():
+def test_every_folder_and_every_file_at_the_root_has_its_floor():
     there = {module_of(path)[0] for path in sources() if module_of(path)}
     unknown = sorted(there - LEVEL.keys())
-    assert not unknown, f"imagelab/{unknown[0]}: no floor is known for it. Give it one in FLOORS, tests/test_house.py."
+    assert not unknown, f"imagelab/{unknown[0]}: no layer is known for it. Give it one in LAYERS, tests/test_house.py."
 
 
 @pytest.mark.parametrize("path", sources(), ids=inside)
-def test_imports_go_down_and_never_sideways_between_rooms(path: Path):
+def test_imports_go_down_and_never_sideways_between_folders(path: Path):
     if not module_of(path):  # the door of the package
         return
     here = module_of(path)[0]
@@ -132,7 +132,7 @@ def test_imports_go_down_and_never_sideways_between_rooms(path: Path):
             continue
         assert LEVEL[name] <= LEVEL[here], f"{inside(path)}:{line} imports up: {name}"
         assert not (name in APART and here in APART and LEVEL[name] == LEVEL[here]), (
-            f"{inside(path)}:{line} imports another room of its floor: {name}"
+            f"{inside(path)}:{line} imports another folder of its layer: {name}"
         )
 
 
@@ -171,14 +171,14 @@ def test_lab_reads_in_one_go():
     assert (PACKAGE / "lab.py").read_text().count("\n") <= 150
 
 
-def test_rooms_have_no_second_level_and_no_drawer_for_everything():
+def test_folders_have_no_second_level_and_no_drawer_for_everything():
     for path in sources():
-        assert len(path.relative_to(PACKAGE).parts) <= 2, f"{inside(path)}: no room has a second level"
+        assert len(path.relative_to(PACKAGE).parts) <= 2, f"{inside(path)}: no folder has a second level"
         assert path.name not in BANNED_NAMES, f"{inside(path)}: name the idea, not the drawer"
 
 
 def test_imports_have_no_cycle_between_files():
-    """File by file: what a file imports when it is imported, the doors of the rooms on the way included."""
+    """File by file: what a file imports when it is imported, the __init__ of the folders on the way included."""
     graph: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for path in sources():
         here = module_of(path)
@@ -197,7 +197,7 @@ def test_imports_have_no_cycle_between_files():
         visit(module, ())
 
 
-def test_the_readme_shows_every_room_and_every_file_at_the_root():
+def test_the_readme_shows_every_folder_and_every_file_at_the_root():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = readme.partition("```\nimagelab/\n")[2].partition("```")[0]
     shown = set(re.findall(r"\b([a-z_]+)(?:\.py|/)", tree)) - {"experiments", "studies", "benchmarks", "instruments"}
@@ -207,8 +207,8 @@ def test_the_readme_shows_every_room_and_every_file_at_the_root():
 
 def test_the_root_is_small():
     files = [path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("_")]
-    rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
-    assert len(files) + len(rooms) <= 26, "at most 26 rooms and files at the level of the package"
+    folders = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    assert len(files) + len(folders) <= 26, "at most 26 folders and files at the level of the package"
 
 
 def test_no_machine_path_or_registry_host_is_written_down():

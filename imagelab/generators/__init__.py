@@ -1,7 +1,7 @@
 """Generators: what learns from images and makes more of them.
 
 ``GENERATORS`` is the whole family, one row a kind; ``AnyGenerator`` is the union that pydantic decodes by ``kind``.
-Importing this room loads neither torch nor diffusers.
+Importing this package loads neither torch nor diffusers.
 """
 
 from __future__ import annotations
