@@ -15,9 +15,10 @@ Refuted by: less. The program prints the ratios and their ranges; its exit code 
 
 How it is timed: the contenders take turns, forwards and then backwards through the list. Each turn warms up first, then
 is timed until the device has finished. A ratio is that of a contender and of diffusers' loop in the same round; the
-table has the median of the rounds and the range. Both train in bfloat16 with float32 weights. diffusers' loop has
-worker processes for its images; ours holds them on the device. The operations of an image are counted: latent diffusion
-and Vae are other networks, and their ratio compares images, not work.
+table has the median of the rounds and the range. Both train in bfloat16 with float32 weights, and sample with TF32.
+diffusers' loop has worker processes for its images, and 128 batches in a pass; ours holds them on the device. The
+operations of an image are counted: latent diffusion and Vae are other networks, and their ratio compares images, not
+work.
 
 Seen 2026-11-30: not yet run on a GPU; none was at hand. `--quick` ran on one busy core of 2 x Intel Xeon in 12 s: our
 loop 1.25 (1.23 to 1.27) of diffusers' images a second with the same tiny net, which says nothing of a GPU.
@@ -45,13 +46,14 @@ from rival_loops import DiffusersLoop
 from imagelab.generators import Ddpm, LatentDiffusion, RunContext, Vae
 from imagelab.generators.base import Kernels
 from imagelab.generators.ddpm import RECIPES
-from imagelab.generators.training import train
+from imagelab.generators.kernels import precision_of
 from imagelab.runs.throughput import (
     bench_subject,
     drawing_operations,
     measured_peak,
     operations_of,
     sampling_spans,
+    training_operations,
     training_spans,
 )
 from imagelab.seeds import rng_at
@@ -60,6 +62,9 @@ THEIRS = "diffusers' loop, UNet2DModel"
 PIPELINE = "diffusers' DDIMPipeline, UNet2DModel"
 LIMIT = 520.0
 """Seconds after which no further round is begun."""
+
+PASS = 128
+"""Batches of one pass of diffusers' loop over its images: it waits for its workers whenever a pass begins."""
 
 TESTS = "tests/generators/test_on_gpu.py"
 
@@ -121,7 +126,7 @@ QUICK = Sizes(
 
 def rivals_training(sizes: Sizes, device: str) -> Racer:
     """Return diffusers' loop."""
-    images = rng_at(0, "bench").integers(0, 256, (512, 3, sizes.side, sizes.side), np.uint8)
+    images = rng_at(0, "bench").integers(0, 256, (PASS * sizes.ddpm.batch, 3, sizes.side, sizes.side), np.uint8)
     batch, workers = sizes.ddpm.batch, 0 if device == "cpu" else 8
     loop = DiffusersLoop(sizes.ddpm.blank(images, 0), images, batch, device=device, workers=workers)
     loop.advance(1)
@@ -147,14 +152,12 @@ def rivals_training(sizes: Sizes, device: str) -> Racer:
 def our_training(name: str, recipe: Any, sizes: Sizes, context: RunContext) -> Racer:
     """Return our training of a recipe's last part."""
     subject = bench_subject(recipe, sizes.side, context)
-    plain = replace(context, kernels=PLAIN)
-    plan = replace(subject.plan, images_seen=2, batch=2)
-    operations = operations_of(lambda: train(subject.part, subject.loss, subject.data, plan, 0, plain, "")) / 2
+    operations = training_operations(subject, replace(context, kernels=PLAIN))
     return Racer(name, operations, lambda: training_spans(subject, context, sizes.seconds, 1)[0])
 
 
 def rivals_sampling(sizes: Sizes, device: str) -> Racer:
-    """Return diffusers' DDIM pipeline, in float32 as ours."""
+    """Return diffusers' DDIM pipeline, in float32 and with TF32 as ours."""
     from diffusers import DDIMPipeline, DDIMScheduler
 
     net: Any = sizes.ddpm.blank(np.zeros((1, 3, sizes.side, sizes.side), np.uint8), 0)
@@ -163,7 +166,8 @@ def rivals_sampling(sizes: Sizes, device: str) -> Racer:
     pipeline.set_progress_bar_config(disable=True)
 
     def draw(count: int) -> None:
-        pipeline(batch_size=count, num_inference_steps=sizes.ddpm.steps, output_type="np")
+        with precision_of(RunContext(device=device)):  # as ours
+            pipeline(batch_size=count, num_inference_steps=sizes.ddpm.steps, output_type="np")
 
     draw(2)
 

@@ -185,7 +185,12 @@ class Cascade(Generator):
         plan = Plan(self.images_seen, self.batch, self.learning_rate, ema=self.ema)
         coarse_seen = self.images_seen * self.coarse_share
         coarse_plan = replace(
-            plan, images_seen=coarse_seen, batch=self.coarse_batch, learning_rate=self.learning_rate / 2
+            plan,
+            images_seen=coarse_seen,
+            batch=self.coarse_batch,
+            learning_rate=self.learning_rate / 2,
+            part="the coarse stage",
+            settings=("learning_rate", "coarse_batch"),
         )
         stages = [Stage(net.coarse, coarse_loss(net.coarse), coarse_plan, coordinates)]
         for octave, part in enumerate(net.octaves):

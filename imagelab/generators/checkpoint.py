@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "2"
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")  # what Adam and Muon keep for each number of a parameter
-OTHER = "belongs to another training (recipe, images, seed, device, threads or number of processes differ)"
+OTHER = "belongs to another training (recipe, images, seed, device, kernels, torch, threads or processes differ)"
 
 
 @dataclass

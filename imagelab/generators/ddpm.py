@@ -26,8 +26,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..images import check_images
-from ..seeds import normal
+from ..seeds import normal, rng_at
 from .base import Generator, Model, RunContext, noise_label
+from .ddpm_checks import HEAD, unworkable
 from .denoising_loss import Prediction, Weighting
 
 if TYPE_CHECKING:
@@ -106,24 +107,9 @@ class Ddpm(Generator):
     noise_scale: float = Field(default=1.0, ge=0.0)
 
     @model_validator(mode="after")
-    def _steps_there(self) -> Self:
-        if self.steps > self.noise_steps:
-            raise ValueError(f"steps: expected at most noise_steps ({self.noise_steps}), got {self.steps}")
-        return self
-
-    @model_validator(mode="after")
-    def _closed_form_there(self) -> Self:
-        if self.weighting == "gaussian" and self.patch == 1:
-            raise ValueError('weighting "gaussian": expected a patch of 2 or more, whose net has a closed form, got 1')
-        if self.closed_form == "local" and self.patch == 1:
-            raise ValueError('closed_form "local": expected a patch of 2 or more, whose net has a closed form, got 1')
-        return self
-
-    @model_validator(mode="after")
-    def _spacing_there(self) -> Self:
-        if self.spacing == "karras" and self.sampler in ("ddim", "heun"):
-            why = "takes even steps only" if self.sampler == "ddim" else "visits these levels always"
-            raise ValueError(f'spacing "karras": sampler "{self.sampler}" {why}; leave spacing at "even"')
+    def _work_together(self) -> Self:
+        if why := next(unworkable(self), ""):
+            raise ValueError(why)
         return self
 
     @property
@@ -167,7 +153,7 @@ class Ddpm(Generator):
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(seed_at(seed, "weights"))
             if self.patch > 1:
-                return self._solved_patch_net(images)
+                return self._solved_patch_net(images, seed)
             net = self._pixel_net(images.shape[1], images.shape[2])
         if not self.images_seen:
             zero(net.conv_out)
@@ -229,7 +215,7 @@ class Ddpm(Generator):
             down_block_types=("DownBlock2D",) * (levels - 1) + (deepest[0],),
             up_block_types=(deepest[1],) + ("UpBlock2D",) * (levels - 1),
             norm_num_groups=min(group, 8),
-            attention_head_dim=8,
+            attention_head_dim=HEAD,
             add_attention=self.attention,
         )
 
@@ -248,12 +234,12 @@ class Ddpm(Generator):
             components=components,
         )
 
-    def _solved_patch_net(self, images: np.ndarray) -> PatchNet:
+    def _solved_patch_net(self, images: np.ndarray, seed: int) -> PatchNet:
         from .patch_net import COMPONENTS, MOST_IMAGES, solve_closed_form
 
+        images = some_of(images, MOST_IMAGES // (1 + self.mirror), seed)
         if self.mirror:
-            half = images[: MOST_IMAGES // 2]
-            images = np.concatenate([half, half[..., ::-1]])
+            images = np.concatenate([images, images[..., ::-1]])
         count, channels, side, _ = images.shape
         components = min(COMPONENTS, max(1, count - 1), channels * side**2)
         net = self._patch_net(channels * self.patch**2, side // self.patch, components)
@@ -331,6 +317,13 @@ experiments/studies/first_generation.py. How it was chosen: experiments/photocop
 gains: experiments/studies/samplers.py; with 20 even steps of dpm++ the same network has FD 30.
 "gpu-64": two million images; not yet timed on a GPU.
 """
+
+
+def some_of(images: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return the images, or of more than ``most`` so many at random: a regime puts the oldest first."""
+    if len(images) <= most:
+        return images
+    return images[np.sort(rng_at(seed, "closed form").permutation(len(images))[:most])]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ __all__ = [
     "blocks_compiled",
     "drawn_on_host",
     "first_line",
+    "full_precision_of",
     "in_channels_last",
     "is_cuda",
     "make_current",
@@ -104,6 +106,11 @@ def precision_of(context: RunContext, benchmark: bool = False) -> Iterator[None]
             yield
         finally:
             torch.set_float32_matmul_precision(before)
+
+
+def full_precision_of(context: RunContext) -> AbstractContextManager[None]:
+    """Forbid TF32 whatever the context says: for closed forms, and codes that are kept."""
+    return precision_of(replace(context, kernels=replace(context.kernels, precision="full")))
 
 
 def in_channels_last(net: nn.Module, device: str | torch.device, back: bool = False) -> None:

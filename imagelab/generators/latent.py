@@ -156,7 +156,8 @@ class LatentDiffusion(Generator):
             seed: of weights, order and noise.
             context: device, batch, callbacks.
             start: with ``first_stage_trained="once"`` the model whose first stage is taken as it is, None in generation
-                1; otherwise the model whose weights the training of all parts begins from.
+                1; otherwise the model from whose weights first stage and detail prior begin. The upper prior begins
+                anew, because the axes of z are solved anew.
 
         Raises:
             ValueError: for images that the first stage cannot take, or a ``start`` of another form.
@@ -166,7 +167,7 @@ class LatentDiffusion(Generator):
         from .checkpoint import read_beside
         from .training import LossMeter, Whole, fingerprint, part_reached, train
 
-        self.first_stage._check(images)
+        self.first_stage._check_set(images)
         net, begun = self._begun(images, seed, context, start)
         mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
         stages = self._stages(net, images, context, kept=self.takes_from_before and start is not None)
@@ -259,13 +260,12 @@ class LatentDiffusion(Generator):
             before = VaeModel(start.nets.first, self.first_stage, context)
             return net, warm_start(first, before, [name for name, _ in first.named_buffers()])
         solve_upper_level(first, images, seed_at(seed, "axes"), context)
+        first_before: Any = None if start is None else SimpleNamespace(net=start.nets.first)
+        details_before: Any = None if start is None else SimpleNamespace(net=start.nets.details)
+        begun = warm_start(first, first_before, ["variance"])
         if not self.first_stage.images_seen:
             zero_details(first)
-        if start is None:
-            return net, ""
-        begun = warm_start(first, VaeModel(start.nets.first, self.first_stage, context), ["variance"])
-        before: Any = SimpleNamespace(net=start.nets.details)
-        return net, begun + warm_start(details, before)
+        return net, begun + warm_start(details, details_before)
 
     def _stages(self, net: LatentNets, images: np.ndarray, context: RunContext, kept: bool) -> list[_Stage]:
         """Return the parts in the order of training; a first stage that is kept, or not trained, is left out."""
@@ -275,9 +275,17 @@ class LatentDiffusion(Generator):
         stages = []
         if self.first_stage.images_seen and not kept:
             first_loss, plan = self.first_stage.training(net.first, self.first_stage.images_seen)
+            names = ("first_stage.learning_rate", "first_stage.batch")
+            plan = replace(plan, part="the first stage", settings=names)
             stages.append(_Stage("first", net.first, plan, lambda: (first_loss, images)))
-        upper_seen = self.images_seen * self.upper_share
-        upper_plan = Plan(upper_seen, self.upper_batch, self.upper_learning_rate, ema=self.ema)
+        upper_plan = Plan(
+            self.images_seen * self.upper_share,
+            self.upper_batch,
+            self.upper_learning_rate,
+            ema=self.ema,
+            part="the upper prior",
+            settings=("upper_learning_rate", "upper_batch"),
+        )
         plan = Plan(
             self.images_seen,
             self.batch,
@@ -285,6 +293,7 @@ class LatentDiffusion(Generator):
             ema=self.ema,
             optimiser=self.optimiser,
             by_adam=("leave.weight",),  # a last layer gains nothing from equal steps in all directions
+            part="the detail prior",
         )
 
         def upper() -> tuple[Loss, np.ndarray]:
@@ -342,8 +351,10 @@ class LatentModel:
         """Set mean and gain of both priors, so that drawn codes have mean and variance of the training codes."""
         import torch
 
+        from .kernels import precision_of
+
         upper, details = self.nets.upper, self.nets.details
-        with torch.inference_mode():
+        with torch.inference_mode(), precision_of(self.context):  # as in sampling
             drawn = self.draw_upper(_seeds(seed, "upper", UPPER_DRAWN))
             upper.centre.copy_(drawn.mean(0))
             upper.gain.copy_(upper.flow.scale / drawn.std(0))

@@ -15,6 +15,7 @@ from torch.nn import functional
 from ..images import to_signed
 from .base import FIT_BLOCK, RunContext
 from .cascade import mirrored, moments
+from .kernels import full_precision_of
 from .latent_net import LatentNets, UpperPrior
 from .training import Loss
 
@@ -31,8 +32,9 @@ def coded(
     for start in range(0, len(images), FIT_BLOCK):
         signed = to_signed(torch.from_numpy(images[start : start + FIT_BLOCK]).to(context.device))
         for view in (signed, signed.flip(3)) if mirror else (signed,):
-            with torch.no_grad():
-                yield net.first.encode(view)
+            with torch.no_grad(), full_precision_of(context):
+                codes = net.first.encode(view)
+            yield codes
 
 
 def solve_upper_prior(net: LatentNets, images: np.ndarray, mirror: bool, context: RunContext) -> np.ndarray:

@@ -35,18 +35,19 @@ MOST_UNREAD = 256
 
 
 def check_loss(loss: float, step: int, plan: Plan) -> None:
-    """Raise Diverged unless the loss is finite and below ``RUNAWAY``."""
+    """Raise Diverged unless the loss of a step, counted from 1, is finite and below ``RUNAWAY``."""
     if math.isfinite(loss) and abs(loss) < RUNAWAY:
         return
+    of = f" of {plan.part}" if plan.part else ""
     raise Diverged(
-        f"training diverged at step {step} of {plan.steps}: the loss is {loss:g}. {advice_after_divergence(plan)}"
+        f"training{of} diverged at step {step} of {plan.steps}: the loss is {loss:g}. {advice_after_divergence(plan)}"
     )
 
 
 def advice_after_divergence(plan: Plan) -> str:
     """Return what to do about a training that diverged."""
-    rate = plan.learning_rate
-    return f"Lower learning_rate (now {rate:g}; try {rate / 4:g}) or raise batch (now {plan.batch})."
+    rate, batch = plan.settings
+    return f"Lower {rate} to a quarter (peak rate now {plan.learning_rate:g}) or raise {batch} (now {plan.batch})."
 
 
 @dataclass
@@ -152,6 +153,6 @@ class UnreadLosses:
         kept, self.kept = self.kept, []
         for step, names, _ in kept:
             loss, *parts = (next(numbers) for _ in range(1 + len(names)))
-            check_loss(loss, step - 1, self.plan)
+            check_loss(loss, step, self.plan)
             terms = {**dict(zip(names, parts, strict=True)), "learning_rate": self.plan.rate(step - 1)}
             self.meter.add(self.plan, step, loss, terms)

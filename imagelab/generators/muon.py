@@ -3,7 +3,8 @@
 The gradients of a network's matrices are dominated by few directions, and Adam, which scales every number by itself,
 leaves it so. Muon replaces the running mean of a matrix's gradients by the nearest matrix with orthonormal rows or
 columns, found by a few products of matrices (a Newton-Schulz iteration). A kernel of a convolution counts as the matrix
-[outputs, inputs x places]. Biases, gains, maps of places and the last layer are trained by Adam.
+[outputs, inputs x places]. Biases, gains, maps of places, and matrices that are named, are
+trained by Adam.
 
 torch.optim.Muon takes neither kernels of convolutions nor parameters for Adam, and it rounds to bfloat16, which is slow
 on a CPU. What it gains over Adam is told in experiments/studies/first_generation.py.
@@ -55,7 +56,8 @@ class Muon(torch.optim.Optimizer):
         for name, parameter in named:
             (matrices if _is_matrix(parameter) and name not in by_adam else others).append(parameter)
         groups = [{"params": matrices, "matrices": True}, {"params": others, "matrices": False}]
-        defaults = {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8}
+        # "fused": so that load_state_dict leaves the counters of steps on the device, where fused Adam reads them
+        defaults = {"lr": learning_rate, "momentum": momentum, "betas": betas, "eps": 1e-8, "fused": True}
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()

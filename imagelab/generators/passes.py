@@ -67,21 +67,10 @@ class Passes:
     owns_gradients: bool = False
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """See :class:`GradientPasses`.
-
-        Raises:
-            ValueError: if the step does not fit into the memory of the device.
-        """
-        try:
-            with self.accelerator.autocast():
-                value, terms = self.loss(batch, self.noise)
-            self.accelerator.backward(value)
-        except torch.cuda.OutOfMemoryError as error:
-            raise ValueError(
-                f"a training step with a batch of {len(batch)} does not fit into the memory of the device. The batch "
-                f"is part of the recipe: give a smaller one, such as --generator.batch {max(1, len(batch) // 2)}. "
-                "`imagelab doctor --bench` estimates what fits."
-            ) from error
+        """See :class:`GradientPasses`."""
+        with self.accelerator.autocast():
+            value, terms = self.loss(batch, self.noise)
+        self.accelerator.backward(value)
         average = value.detach() if self.shared is None else self.shared.average()
         norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.clip)
         return average, {**terms, "gradient": value.new_zeros(()) if norm is None else norm}

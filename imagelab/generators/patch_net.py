@@ -150,12 +150,13 @@ class PatchNet(ModelMixin, ConfigMixin):
             a = self.kept[time][:, None, None, None]
             read, guess, spread = self.estimate(state, a)
         answer = self._rest(torch.cat(read, 1), times(time / len(self.kept)))
-        clean = self.rotate(guess + spread * answer.float(), back=True)  # Eq. 2
-        if self.answers == "sample":
-            return UNet2DOutput(sample=clean)
-        noise = (state - a.sqrt() * clean) / (1 - a).sqrt()
-        velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
-        return UNet2DOutput(sample=noise if self.answers == "epsilon" else velocity)
+        with torch.autocast(state.device.type, enabled=False):  # the rotation back is a product, too
+            clean = self.rotate(guess + spread * answer.float(), back=True)  # Eq. 2
+            if self.answers == "sample":
+                return UNet2DOutput(sample=clean)
+            noise = (state - a.sqrt() * clean) / (1 - a).sqrt()
+            velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
+            return UNet2DOutput(sample=noise if self.answers == "epsilon" else velocity)
 
     def gaussian_error(self, time: Tensor) -> Tensor:
         """Return c^2, the expected squared error per value of the closed form: times [B] -> [B]."""
@@ -278,11 +279,11 @@ def solve_closed_form(net: PatchNet, images: np.ndarray, patch: int, kept: Tenso
 
     Args:
         net: a net for images of this form; its buffers are overwritten.
-        images: uint8 [N,C,H,W]; of more than 4,096 the first 4,096 are taken.
+        images: uint8 [N,C,H,W], at most ``MOST_IMAGES``.
         patch: side of the folded block.
         kept: alpha-bar of the schedule, falling.
     """
-    pictures = images[:MOST_IMAGES] if len(images) > 1 else np.repeat(images, 2, 0)
+    pictures = images if len(images) > 1 else np.repeat(images, 2, 0)
     fitted = Gaussian(components=len(net.variances)).fit(pictures, 0, RunContext())
 
     def folded(values: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ class Plan:
         optimiser: "adam", or "muon" for matrices and kernels (muon.py).
         by_adam: with "muon", names of matrices that Adam trains all the same.
         checkpoint_seconds: time between two checkpoints, in seconds.
+        part: for messages, the part of a net that is trained, such as "the upper prior"; "" for the whole net.
+        settings: for messages, the settings of the recipe that hold the rate and the batch.
     """
 
     images_seen: int
@@ -92,6 +94,8 @@ class Plan:
     optimiser: Literal["adam", "muon"] = "adam"
     by_adam: tuple[str, ...] = ()
     checkpoint_seconds: float = 30.0
+    part: str = field(default="", compare=False)
+    settings: tuple[str, str] = field(default=("learning_rate", "batch"), compare=False)
 
     @property
     def steps(self) -> int:
@@ -330,8 +334,20 @@ class _Loop:
 def take_step(
     state: TrainingState, plan: Plan, passes: GradientPasses, batch: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Do one step on a batch; return the loss, and its parts with the norm of the gradient, on the device."""
-    value, terms = passes(batch)
+    """Do one step on a batch; return the loss, and its parts with the norm of the gradient, on the device.
+
+    Raises:
+        ValueError: if the step does not fit into the memory of the device.
+    """
+    try:
+        value, terms = passes(batch)
+    except torch.cuda.OutOfMemoryError as error:
+        setting, of = plan.settings[1].replace("_", "-"), f" of {plan.part}" if plan.part else ""
+        raise ValueError(
+            f"a training step{of} with a batch of {plan.batch} does not fit into the memory of the device. The batch "
+            f"is part of the recipe: give a smaller one, such as --generator.{setting} {max(1, plan.batch // 2)}. "
+            "`imagelab doctor --bench` estimates what fits."
+        ) from error
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)
     state.optimiser.step()

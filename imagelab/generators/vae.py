@@ -124,15 +124,13 @@ class Vae(Generator):
 
         from .training import fingerprint, train, warm_start
 
-        self._check(images)
-        if len(images) < 2:
-            raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
+        self._check_set(images)
         net: Any = self.blank(images, seed)
         net.to(torch.device(context.device))
         solve_upper_level(net, images, seed_at(seed, "axes"), context)
+        begun = warm_start(net, start, ["variance"])
         if not self.images_seen:
             zero_details(net)
-        begun = warm_start(net, start, ["variance"])
         loss, plan = self.training(net, self.images_seen)
         mark = fingerprint(self.model_dump_json() + begun, images, seed, context)
         return self.finished(train(net, loss, images, plan, seed, context, mark), images, seed, context)
@@ -143,7 +141,7 @@ class Vae(Generator):
 
         from .vae_net import VaeNet
 
-        latent = min(self.latent, len(images) - 1, images[0].size)
+        latent = min(self.latent, min(len(images), BANK) - 1, images[0].size)
         with torch.random.fork_rng(devices=[]):  # the initial weights are drawn by torch's global generator
             torch.manual_seed(seed_at(seed, "weights"))
             return VaeNet(images.shape[2], images.shape[1], latent, self.details, self.width)
@@ -172,6 +170,12 @@ class Vae(Generator):
 
         sizes = {"side": 1, "channels": 1, "latent": 1, "bank": 0}
         return VaeModel(read_net(folder, sizes, build, context.device), self, context)
+
+    def _check_set(self, images: np.ndarray) -> None:
+        """Refuse a training set that has too few images, or images that the network cannot take."""
+        self._check(images)
+        if len(images) < 2:
+            raise ValueError(f"Vae: expected at least 2 images to learn from, got {len(images)}")
 
     def _check(self, images: np.ndarray) -> None:
         check_images(images)
@@ -263,8 +267,10 @@ def keep_codes(net: VaeNet, images: np.ndarray, context: RunContext) -> None:
     """Store the codes of these images in the net; all priors but the normal one are built from them."""
     import torch
 
+    from .kernels import full_precision_of
+
     uppers, details, variances = [], [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision_of(context):
         for start in range(0, len(images), FIT_BLOCK):
             batch = to_signed(torch.from_numpy(images[start : start + FIT_BLOCK]).to(context.device))
             z, mean, log_variance = net.encode(batch)

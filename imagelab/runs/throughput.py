@@ -41,6 +41,7 @@ __all__ = [
     "sampling_spans",
     "timed_recipes",
     "timed_throughput",
+    "training_operations",
     "training_spans",
 ]
 
@@ -213,7 +214,7 @@ def timed_throughput(
     """
     subject = bench_subject(recipe, side, context)
     plain = replace(context, kernels=replace(context.kernels, compile=False, graphs=False))  # operations can be counted
-    count = operations_of(lambda: _train(subject, 2, 2, plain)) / 2
+    count = training_operations(subject, plain)
     spans = training_spans(subject, context, seconds)
     image_bytes, fits = _memory(lambda batch: _train(subject, batch, batch, plain), subject.plan.batch, context)
     yield _throughput(f"{name}, {side} px", "training", subject.plan.batch, spans, count, peak.low, image_bytes, fits)
@@ -288,6 +289,18 @@ def sampling_spans(model: Model, batch: int, context: RunContext, seconds: float
 
 def _seeds(count: int) -> np.ndarray:
     return image_seeds(0, "bench", 0, 0, range(count))
+
+
+def training_operations(subject: BenchSubject, context: RunContext) -> float:
+    """Return the floating-point operations of a training step at the plan's batch, divided by the images of the batch.
+
+    Some operations are done once a step: Muon's products of weights, for example. So steps of two and of four images
+    are counted, and the part that does not grow is shared among the images of the batch. Operations of compiled blocks
+    and of graphs cannot be counted: the context must ask for neither.
+    """
+    two, four = (operations_of(lambda size=size: _train(subject, size, size, context)) for size in (2, 4))
+    an_image = (four - two) / 2
+    return an_image + (two - 2 * an_image) / subject.plan.batch
 
 
 def operations_of(work: Callable[[], object]) -> float:

@@ -94,6 +94,15 @@ def test_operations_are_those_of_the_work_alone():
     assert throughput.operations_of(lambda: layer(torch.ones(7, 3)).relu()) == 7 * 2 * 3 * 5
 
 
+def test_what_is_done_once_a_step_is_shared_among_the_images_of_the_batch():
+    recipe = Vae(latent=4, details=2, width=8, batch=8, crop=16, optimiser="muon")
+    subject = throughput.bench_subject(recipe, 16, RunContext())
+    expected = throughput.operations_of(lambda: throughput._train(subject, 8, 8, RunContext())) / 8
+    assert throughput.training_operations(subject, RunContext()) == pytest.approx(expected)
+    alone = throughput.operations_of(lambda: throughput._train(subject, 2, 2, RunContext())) / 2
+    assert alone > 1.2 * expected, "the products of Muon do not grow with the batch"
+
+
 def test_the_operations_of_an_image_do_not_depend_on_the_batch():
     subject = bench_subject(*TINY["ddpm"], RunContext())
     counts = [throughput.operations_of(lambda n=n: throughput._train(subject, n, n, RunContext())) / n for n in (2, 4)]

@@ -102,9 +102,30 @@ def test_heun_asks_the_net_twice_a_step_but_once_at_the_last():
     assert len(asked) == 13 and len(set(asked)) == 7
 
 
-def test_more_steps_than_noise_levels_are_refused():
-    with pytest.raises(ValueError, match="at most noise_steps"):
-        Ddpm(noise_steps=50, steps=51)
+@pytest.mark.parametrize(
+    ("settings", "said", "mended"),
+    [
+        ({"noise_steps": 50, "steps": 51}, "at most noise_steps", {"steps": 50}),
+        ({"sampler": "ddim", "steps": 60}, "divisor of noise_steps", {"steps": 50}),
+        ({"schedule": "linear", "noise_steps": 455}, "still has 1 % of its energy", {"noise_steps": 460}),
+        ({"weighting": "velocity", "prediction": "epsilon"}, "weight is about 1 / a_t", {"patch": 2}),
+        ({"channels": (8, 4)}, "expected at least 8 as the last width, got 4", {"attention": False}),
+        ({"weighting": "gaussian"}, "expected a patch of 2 or more", {"patch": 2}),
+        ({"closed_form": "local"}, "expected a patch of 2 or more", {"patch": 2}),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(settings: dict[str, Any], said: str, mended: dict[str, Any]):
+    with pytest.raises(ValueError, match=said):
+        Ddpm(**settings)
+    Ddpm(**{**settings, **mended})
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_closed_form_of_a_large_set_is_not_that_of_its_oldest_images(mirror: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("imagelab.generators.patch_net.MOST_IMAGES", 64)
+    old, new = np.full((64, 1, 8, 8), 100, np.uint8), np.full((64, 1, 8, 8), 200, np.uint8)
+    net: Any = Ddpm(channels=(8,), attention=False, patch=4, mirror=mirror).blank(np.concatenate([old, new]), 3)
+    assert 130 < 127.5 * (1 + float(net.mean.mean())) < 170
 
 
 def test_karras_levels_are_refused_where_they_have_no_effect():

@@ -266,7 +266,7 @@ def test_a_divergence_names_its_step_and_no_checkpoint_holds_what_came_after_it(
 ):
     monkeypatch.setattr(training, "reads_each_step", lambda device: each_step)
     checkpoint = tmp_path / "state.safetensors"
-    net, said = Point(bad=10), "diverged at step 10 of 250: the loss is nan"
+    net, said = Point(bad=10), "diverged at step 11 of 250: the loss is nan"
     with pytest.raises(Diverged, match=said):
         train_point(net, RunContext(checkpoint=checkpoint))
     assert net.step == (11 if each_step else 12), "a record falls after the 10th and after the 12th step"
@@ -296,7 +296,7 @@ def test_a_training_that_is_stopped_writes_the_losses_that_were_not_read_yet(
     resumed: list[TrainRecord] = []
     train_point(Point(), RunContext(checkpoint=checkpoint, on_record=resumed.append))
     assert [replace(each, seconds=0.0) for each in resumed] == [replace(each, seconds=0.0) for each in whole]
-    with pytest.raises(Diverged, match="step 10"):
+    with pytest.raises(Diverged, match="step 11"):
         train_point(Point(bad=10), stopping(checkpoint))
     assert not checkpoint.exists()
 

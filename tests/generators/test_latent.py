@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from imagelab import Experiment, Runtime, Textures, run
-from imagelab.generators import Interrupted, LatentDiffusion, RunContext, TrainRecord, Vae
+from imagelab.generators import Diverged, Interrupted, LatentDiffusion, RunContext, TrainRecord, Vae
 from imagelab.generators.latent import LatentModel
 from imagelab.generators.latent_net import DetailPrior
 from imagelab.generators.latent_training import averaged_target, solve_detail_prior, solve_upper_prior
@@ -77,6 +77,15 @@ def test_a_loop_hands_the_first_stage_of_generation_1_on(tmp_path: Path, workers
     assert weights[0] == weights[2] and weights[1] != weights[3]
     with pytest.raises(ValidationError, match=r"takes a part of the model before as it is"):
         Experiment(generator=experiment.generator, warm_start=True)
+
+
+def test_one_image_is_too_few_to_learn_from_and_a_part_that_diverges_is_named(pictures: np.ndarray):
+    with pytest.raises(ValueError, match="expected at least 2 images to learn from, got 1"):
+        SMALL.fit(pictures[:1], 0, RunContext())
+    wild = SMALL.model_copy(update={"upper_learning_rate": 1e12})
+    said = r"training of the upper prior diverged at step \d+ .*Lower upper_learning_rate .*or raise upper_batch"
+    with pytest.raises(Diverged, match=said):
+        wild.fit(pictures, 0, RunContext())
 
 
 def test_a_warm_start_changes_the_result_and_needs_a_model_of_its_kind(model: LatentModel, pictures: np.ndarray):

@@ -70,3 +70,14 @@ def test_its_state_goes_on_where_it_was():
     stepped(again, resumed, 5)
     for one, two in zip(trained.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def test_a_state_from_the_cpu_goes_to_the_device_of_the_parameters_counters_included():
+    trained = net()
+    optimiser = Muon(trained.named_parameters(), 0.1)
+    stepped(trained, optimiser)
+    there = Muon(net().to("meta").named_parameters(), 0.1)  # stands for a CUDA device
+    there.load_state_dict({**there.state_dict(), "state": optimiser.state_dict()["state"]})
+    entries = [(name, value.device.type) for kept in there.state.values() for name, value in kept.items()]
+    assert {name for name, _ in entries} == {"momentum", "step", "exp_avg", "exp_avg_sq"}
+    assert {device for _, device in entries} == {"meta"}

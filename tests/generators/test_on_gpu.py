@@ -128,8 +128,9 @@ def test_the_noise_of_a_recorded_step_is_that_of_the_step(faces: np.ndarray):
     np.testing.assert_allclose(losses[:5], plain[:5], rtol=1e-3)
 
 
-def test_a_training_on_a_gpu_resumes_and_its_model_can_be_saved(faces: np.ndarray, tmp_path: Path):
-    recipe, asked = RECIPES["ddpm"], []
+@pytest.mark.parametrize("name", ["ddpm", "latent"])
+def test_a_training_on_a_gpu_resumes_and_its_model_can_be_saved(name: str, faces: np.ndarray, tmp_path: Path):
+    recipe, asked = RECIPES[name], []
     context = RunContext(device="cuda", checkpoint=tmp_path / "state.safetensors")
     stopping = replace(context, should_stop=lambda: bool(asked.append(1)) or len(asked) > 20)
     with pytest.raises(Interrupted):

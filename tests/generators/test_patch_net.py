@@ -57,6 +57,14 @@ def test_the_untrained_net_is_the_exact_answer_for_a_gaussian(
         torch.testing.assert_close(net(state, torch.tensor(time)).sample, expected, rtol=1e-3, atol=2e-3)
 
 
+def test_half_precision_reaches_the_network_only_and_not_the_closed_form(pictures: np.ndarray):
+    net = net_of(changed(UNTRAINED, closed_form="local").fit(pictures, 0, RunContext()))
+    state = torch.randn(3, 48, 4, 4, generator=torch.Generator().manual_seed(0))
+    plain = net(state, torch.tensor(0)).sample
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(net(state, torch.tensor(0)).sample, plain, rtol=0, atol=0)
+
+
 def test_the_closed_form_makes_the_error_that_it_expects(pictures: np.ndarray):
     net = net_of(changed(UNTRAINED, prediction="sample").fit(pictures, 0, RunContext()))
     for time in (5, 25, 45):

@@ -450,8 +450,16 @@ def test_a_loss_beyond_ten_thousand_is_divergence(value: float, sound: bool):
     if sound:
         check_loss(value, 3, plan)
     else:
-        with pytest.raises(Diverged, match=r"at step 3 of 2: .*now 0\.4; try 0\.1.*now 5"):
+        with pytest.raises(
+            Diverged,
+            match=r"at step 3 of 2: .*Lower learning_rate to a quarter \(peak rate now 0\.4\) or raise batch \(now 5\)",
+        ):
             check_loss(value, 3, plan)
+        of_a_part = replace(plan, part="the upper prior", settings=("upper_learning_rate", "upper_batch"))
+        with pytest.raises(
+            Diverged, match=r"training of the upper prior diverged.*Lower upper_learning_rate.*upper_batch"
+        ):
+            check_loss(value, 3, of_a_part)
 
 
 def test_a_checkpoint_is_written_as_often_as_the_plan_says(tmp_path: Path):
@@ -483,6 +491,6 @@ def test_a_training_whose_loss_is_no_number_ends_at_that_step():
         steps.append(len(images))
         return net.at * (float("nan") if len(steps) == 3 else 1.0), {}
 
-    with pytest.raises(Diverged, match="at step 2 of 5"):
+    with pytest.raises(Diverged, match="at step 3 of 5"):
         train(net, loss, np.zeros((4, 1, 2, 2), np.uint8), Plan(10, 2, 0.1), 0, RunContext(), "mark")
     assert len(steps) == 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagelab.generators import RunContext, TrainRecord, Vae, training
+from imagelab.generators import RunContext, TrainRecord, Vae, kernels, training, vae
 from imagelab.generators.vae import VaeModel
 from imagelab.seeds import image_seeds, rng_at
 
@@ -192,3 +192,35 @@ def test_a_model_with_the_normal_prior_keeps_no_codes_and_loads(tmp_path: Path, 
     model.save(tmp_path)
     assert len(model.net.bank_z) == 0
     np.testing.assert_array_equal(recipe.load(tmp_path, RunContext()).sample(SEEDS[:3]), model.sample(SEEDS[:3]))
+
+
+def test_an_untrained_control_has_the_noise_of_its_own_images_after_a_warm_start(pictures: np.ndarray):
+    untrained = RECIPE.model_copy(update={"images_seen": 0})
+    before, flat = untrained.fit(pictures, 0, RunContext()), pictures // 4 + 96
+    from_scratch, warm = (untrained.fit(flat, 0, RunContext(), start) for start in (None, before))
+    assert float(before.net.variance.mean()) > 2 * float(warm.net.variance.mean())
+    torch.testing.assert_close(warm.net.variance, from_scratch.net.variance)
+
+
+def test_z_has_fewer_numbers_than_the_images_that_its_closed_form_is_solved_from(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(vae, "BANK", 8)
+    many = RECIPE.model_copy(update={"latent": 30, "images_seen": 0}).fit(pictures[:12], 0, RunContext())
+    assert len(many.net.shrink) == 7
+
+
+def test_codes_that_are_kept_are_computed_without_tf32(
+    model: VaeModel, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[bool] = []
+    encode = type(model.net).encode
+    monkeypatch.setattr(kernels, "is_cuda", lambda device: True)  # so that the flags are set on this machine
+    monkeypatch.setattr(
+        type(model.net),
+        "encode",
+        lambda net, images: seen.append(torch.backends.cudnn.allow_tf32) or encode(net, images),
+    )
+    before = torch.backends.cudnn.allow_tf32
+    vae.keep_codes(copy.deepcopy(model.net), pictures[:4], RunContext())
+    assert before and seen == [False] and torch.backends.cudnn.allow_tf32
