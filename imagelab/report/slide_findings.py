@@ -69,7 +69,7 @@ def charts_of_run(view: Run) -> list[SlideChart]:
 
 def _bars(view: Run) -> str:
     if view.replicates > 1:
-        return f"Bars: where another run of {view.replicates} trainings would lie (95 %)."
+        return f"Bars: where another run of {view.replicates} chains would lie (95 %)."
     return "Bars: where another training would lie (95 %), estimated from other runs."
 
 

@@ -148,7 +148,7 @@ def _rare_title(view: Run) -> str:
 def _method(deck: Presentation, view: Run) -> None:
     question = view.experiment
     kinds = {part: (question.get(part) or {}).get("kind", "?") for part in ("data", "regime", "generator")}
-    each = f"the mean of {view.replicates} trainings" if view.replicates > 1 else "of one training"
+    each = f"the mean of {view.replicates} chains" if view.replicates > 1 else "of one chain"
     points = [
         f"Data: {kinds['data']}. Regime: {kinds['regime']}. Models: {', '.join(view.label(i) for i in view.lines)}.",
         *caveats(view)[:2],
