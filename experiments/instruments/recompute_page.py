@@ -151,6 +151,7 @@ BESIDE = {
     "real images": (REAL, ""),
     "two real sets": (REAL, ""),
     "in a loop without freckles": (0, "freckles/twin"),
+    "in a loop without freckles (one chain)": (0, "freckles/twin"),
     "on blank copies": (0, "freckles/blank"),
 }
 """What stands beside a key figure -> whose it is, and another measurement if it is one; all others are arms."""
