@@ -14,6 +14,7 @@ from ..io.untrusted import few, quoted, shown
 from ..provenance.inspection import Answer, inspect_file
 from ..provenance.keys import own_key
 from ..provenance.ledger import Ledger, find_runs
+from ..sweeps.study import with_runs_of_studies
 from .console import UsageError, err, out
 
 __all__ = ["inspect_command"]
@@ -49,7 +50,7 @@ def inspect_command(
     files
         Pictures, and folders of pictures.
     runs
-        Run folders, or folders of runs, in which the pictures are looked for; ./runs if not given.
+        Run folders, folders of runs, or studies, in which the pictures are looked for; ./runs if not given.
     trust
         Certificates (PEM) of further keys that you trust; your own key is trusted.
     json_lines
@@ -99,7 +100,10 @@ def _ledger(runs: list[Path] | None) -> Ledger:
             shown_at = done * 10 // total
             err.print(f"reading the runs: {done} of {total} arrays  {what}", markup=False)
 
-    ledger = Ledger.read(find_runs(folders), told)
+    found = find_runs(with_runs_of_studies(folders))
+    if runs is not None and not found:
+        raise ValueError(f"--runs: {few([str(path) for path in runs])}: no run lies there, so nothing can be searched")
+    ledger = Ledger.read(found, told)
     for name, reason in list(ledger.unread.items())[:10]:
         err.print(f"not searched: {name}: {quoted(reason)}", markup=False)
     if len(ledger.unread) > 10:

@@ -173,9 +173,15 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     inner(words, exit_on_error=False, print_error=False)
     if not found:  # --help was asked for and printed
         sys.exit(0)
-    asked = Experiment(**{**found[0].model_dump(), "arms": arms})
+    asked = _with_its_title(Experiment(**{**found[0].model_dump(), "arms": arms}), experiment)
     asked = quick_look(asked) if quick else _with_twins(asked, twins)
     return _alone(asked, left) if isolating else asked
+
+
+def _with_its_title(asked: Experiment, experiment: Experiment) -> Experiment:
+    """Return the experiment without the title of its file where that is of other data, or of another generator."""
+    other = any(kind_of(getattr(asked, name)) != kind_of(getattr(experiment, name)) for name in ("data", "generator"))
+    return asked.model_copy(update={"title": ""}) if other and asked.title == experiment.title else asked
 
 
 def _with_twins(asked: Experiment, twins: int) -> Experiment:

@@ -126,9 +126,26 @@ def _shared(one: str, these: Counter[bytes], other: str, those: Counter[bytes], 
     if these == those:
         return [f"{one} and {other} are the SAME pictures: {meaning}"]
     shared = sum(count for picture, count in those.items() if picture in these)
-    return [f"{shared} of {those.total()} {other} pictures occur in {one} too, pixel by pixel: {meaning}"] * bool(
-        shared
-    )
+    words = f"{shared} of {those.total()} {other} pictures occur in {one} too, pixel by pixel: {meaning}"
+    return [words] if shared else []
+
+
+def shared_in_loop(real: np.ndarray, heldout: np.ndarray, made: Mapping[str, np.ndarray]) -> list[str]:
+    """Return warnings about pictures that occur in two sets of a loop that ran elsewhere, pixel by pixel.
+
+    Args:
+        real: what the first model was trained on, uint8 [N,C,H,W].
+        heldout: real images that no model has seen.
+        made: name of a generation -> its images.
+    """
+    known = copies(real), copies(heldout)
+    meaning = "the held-out images were trained on, so distances and memorisation mean nothing"
+    warnings = _shared("the real images", known[0], "the held-out images", known[1], meaning)
+    for name, images in made.items():
+        seen = copies(images)
+        warnings += _shared("the real images", known[0], name, seen, "these were not made by a model, or are copies")
+        warnings += _shared("the held-out images", known[1], name, seen, "distances are too small")
+    return warnings
 
 
 def near_copies_among(small: Mapping[str, Small], seen: Mapping[str, Counter[bytes]], seed: int = 0) -> list[str]:

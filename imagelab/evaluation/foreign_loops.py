@@ -43,6 +43,7 @@ from ..runs.settings import choose_settings
 from ..runs.shard_files import write_images, write_measurements, write_npy
 from ..runs.threads import limited
 from ..seeds import rng_at
+from .checks import shared_in_loop
 from .named_pictures import open_named
 from .origins import files_of, write_origin
 from .sources import Opening, open_images
@@ -186,6 +187,10 @@ def import_loop(
     style = loop.freckle_style or real.freckle_style or "countable"
     config = _config(loop, real, heldout, lines, style)
     place = folder or runtime.runs / f"{loop.name}-{config['signature']}"
+    if place.is_dir() and not (place / "config.json").exists() and any(place.iterdir()):
+        raise ValueError(
+            f"{shown(place)}: holds other files; expected a new folder for the run, or the folder of this run"
+        )
     run = RunFolder.create(place, config, {})
     settings = choose_settings(runtime, run.provenance, 1, run.path)
     context = RunContext(settings.device, settings.batch)
@@ -227,9 +232,12 @@ def _opened(
         )
         for name, all_ in loop.lines.items()
     )
-    sizes = {"real images": len(real.images)}
-    for name, sets in zip(loop.lines, lines, strict=True):
-        sizes |= {f"generation {t} of {quoted(name, 40)}": len(each.images) for t, each in enumerate(sets, 1)}
+    made = {
+        f"generation {t} of {quoted(name, 40)}": each.images
+        for name, sets in zip(loop.lines, lines, strict=True)
+        for t, each in enumerate(sets, 1)
+    }
+    sizes = {"real images": len(real.images)} | {name: len(images) for name, images in made.items()}
     n = loop.images or min(sizes.values())
     few_images = [f"{name}: {count:,}" for name, count in sizes.items() if count < max(n, LEAST_IMAGES)]
     if few_images:
@@ -241,6 +249,8 @@ def _opened(
     larger = [f"{name}: {count:,}" for name, count in sizes.items() if count > n]
     if larger:
         tell(f"{n:,} images of every set are taken, chosen by the seed where there are more ({few(larger)})")
+    for warning in shared_in_loop(real.images, heldout.images, made):
+        tell(f"warning: {warning}")
     taken = tuple(tuple(_some(each, n, loop.seed) for each in sets) for sets in lines)
     return _some(real, n, loop.seed), heldout, taken
 

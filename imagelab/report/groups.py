@@ -80,7 +80,9 @@ def group_runs(folders: Sequence[Path]) -> tuple[list[Group], dict[str, Any]]:
     rule = {"curation": {"kind": "keep_all"}} if any("curation" in run.experiment for run in runs) else {}
     settings = [flatten({k: v for k, v in {**rule, **run.experiment}.items() if k not in SET_ASIDE}) for run in runs]
     keys = sorted({key for each in settings for key in each})
-    shared = {key: settings[0][key] for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)}
+    shared = {
+        key: settings[0].get(key) for key in keys if all(_same(s.get(key), settings[0].get(key)) for s in settings)
+    }
     different = [key for key in keys if key not in shared]
     alike: dict[str, list[int]] = {}
     for index, each in enumerate(settings):

@@ -263,11 +263,11 @@ class Run:
 
     @property
     def repeated_by(self) -> str:
-        """The command that makes the run again, from the folder that holds it."""
+        """The command that makes the run again, where runs lie under ``runs``."""
         record = self.provenance.get(IMPORTED)
         if self.imported:
             return plain(record.get("command"), 4000) if isinstance(record, Mapping) else "imagelab import"
-        return f"imagelab run {shlex.quote(self.name)}/config.json"
+        return f"imagelab run runs/{shlex.quote(self.name)}/config.json"
 
     @cached_property
     def side(self) -> int:

@@ -73,6 +73,15 @@ def test_a_new_kind_starts_from_its_own_defaults():
     assert merged.arms == (Gaussian(components=3),)
 
 
+def test_a_title_goes_with_the_data_and_the_generator_that_it_is_of():
+    experiment = Experiment(title="A VAE on faces", data=Faces(size=32), generator=Vae())
+    for other in (["--data.kind", "textures"], ["--generator.kind=gaussian"]):
+        assert parse(experiment, other, "test").title == ""
+        assert parse(experiment, [*other, "--title", "Mine"], "test").title == "Mine"
+    for same in (["--data.size", "64"], ["--generations", "3"], ["--data.kind", "faces"]):
+        assert parse(experiment, same, "test").title == "A VAE on faces"
+
+
 def test_stages_of_a_schedule_are_chosen_and_set_by_their_flags():
     words = "--regime.kind schedule --regime.until 3 --regime.first.kind window --regime.first.last=2 "
     words += "--regime.then.kind schedule --regime.then.until 6 "

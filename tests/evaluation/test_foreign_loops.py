@@ -202,6 +202,32 @@ def test_fine_freckles_are_counted_by_their_counter_and_the_run_says_so(tmp_path
     assert numbers(tmp_path / "again")["freckles/count", 1, 0].value == found
 
 
+def test_a_folder_with_other_files_is_no_place_for_a_run(home: Path, tmp_path: Path):
+    shutil.copytree(home / "g0", tmp_path / "pictures")
+    before = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    with pytest.raises(ValueError, match="pictures: holds other files; expected a new folder"):
+        import_loop(loop(home), tmp_path / "pictures")
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == before
+    (tmp_path / "empty").mkdir()
+    import_loop(loop(home), tmp_path / "empty")
+
+
+def test_sets_that_share_pictures_are_warned_of(home: Path, tmp_path: Path):
+    told: list[str] = []
+    same = {
+        "real": str(home / "g0"),
+        "heldout": str(home / "g0"),
+        "lines": {"theirs": [str(home / "g0"), str(home / "g1")]},
+    }
+    import_loop(loop(home, **same), tmp_path / "same", tell=told.append)
+    warnings = [sentence for sentence in told if sentence.startswith("warning: ")]
+    assert "the real images and the held-out images are the SAME pictures: the held-out" in warnings[0]
+    assert len(warnings) == 3 and all("generation 1 of theirs" in each for each in warnings[1:])
+    told.clear()
+    import_loop(loop(home), tmp_path / "sound", tell=told.append)
+    assert not [sentence for sentence in told if "warning" in sentence]
+
+
 def test_images_of_the_same_noise_can_be_followed(home: Path, tmp_path: Path):
     seeded = loop(home, lines={"theirs": [str(home / "g1")]}, metrics=("pixel_variance",), same_seeds=3)
     folder = import_loop(seeded, tmp_path / "imported")

@@ -316,6 +316,20 @@ def test_a_folder_is_expanded_and_plain_words_are_printed(picture, run, tmp_path
     assert "The model of generation 1 (VAE) was trained on 12 real training pictures (generation 0)." in text
 
 
+def test_a_study_stands_for_its_runs_and_a_folder_without_any_run_is_refused(
+    picture: Writer, run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    study = run.path.parent / "many.study"
+    (study / "points").mkdir(parents=True)
+    (study / "study.json").write_text("{}")
+    (study / "points" / f"{run.path.name}.json").write_text("{}")
+    assert exit_code("inspect", picture(), "--runs", study) == 0
+    assert "row 3 of generation 2" in capsys.readouterr().out
+    (tmp_path / "nothing").mkdir()
+    assert exit_code("inspect", picture(), "--runs", tmp_path / "nothing") == 1
+    assert "nothing: no run lies there, so nothing can be searched" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_wrong_command_and_a_run_that_is_not_there(picture, tmp_path, capsys):
     assert exit_code("inspect") == 2
     assert exit_code("inspect", picture(), "--runs", tmp_path / "nowhere") == 1

@@ -83,6 +83,15 @@ def test_single_runs_carry_a_warning_and_repeats_do_not(make_run: MakeRun, tmp_p
     assert "another training may differ by more" in alone and "another training may differ by more" not in repeated
 
 
+def test_the_order_of_runs_does_not_matter_where_one_lacks_what_another_sets_to_nothing(
+    make_run: MakeRun, tmp_path: Path
+):
+    free = make_run("free-00000000", experiment={"generator": {"kind": "gaussian", "components": None}})
+    runs = [make_run("vae-00000000", experiment={"generator": {"kind": "vae"}}), free]
+    there, back = (write_comparison(each, tmp_path / "page.html").read_text("utf-8") for each in (runs, runs[::-1]))
+    assert all("vae" in html and "gaussian" in html for html in (there, back))
+
+
 def test_hostile_settings_stay_text(make_run: MakeRun, tmp_path: Path):
     runs = two(make_run, generator={"kind": "<script>alert(1)</script>\u202e"})
     html = write_comparison(runs, tmp_path / "page.html").read_text("utf-8")
