@@ -119,6 +119,9 @@ def test_a_damaged_config_is_refused(folder: RunFolder):
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="not a run folder"):
         RunFolder.open(tmp_path)
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(ValueError, match="not a run folder but a study, whose runs lie beside it"):
+        RunFolder.open(tmp_path)
 
 
 def test_a_folder_of_another_question_is_not_taken_over(folder: RunFolder):

@@ -91,7 +91,8 @@ def list_batches(
         now: s since 1970; the clock of this machine if not given.
 
     Raises:
-        ValueError: if the folder does not exist, or holds more than five million files.
+        ValueError: if the folder does not exist, holds more than five million files, or has pictures but no subfolder
+            where that is a batch.
     """
     if not folder.is_dir():
         raise ValueError(f"--folder: {shown(folder)} is no folder; expected the one that the production system fills")
@@ -104,6 +105,11 @@ def list_batches(
         key = file.name.partition("/")[0] if form.kind == "subfolder" else _day(file.modified)
         groups.setdefault(key if form.kind == "day" or "/" in file.name else "", []).append(file)
     outside = groups.pop("", [])
+    if outside and not groups:
+        raise ValueError(
+            f"--folder: the {len(outside):,} pictures in {shown(folder)} lie in no subfolder and belong to no batch; "
+            "expected a subfolder a batch. Or give --batch 100, for as many files, or --batch day"
+        )
     remarks = [f"{len(outside)} pictures lie in no subfolder and belong to no batch"] if outside else []
     batches = []
     for name in sorted(groups, key=natural_key):

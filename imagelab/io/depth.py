@@ -120,7 +120,9 @@ class Levels:
         if self.unknown:
             low, example = self.least < 0, "1" if self.most <= 1 else f"{self.most:g}"
             flags = f"--data.black {self.least:g} --data.white {example}" if low else f"--white {example}"
-            python = f"black={self.least:g}, white={example}" if low else f"white={example}"
+            python = (
+                f"black={self.least:g}, white={example}" if low else f"white={example}; of a run --data.white {example}"
+            )
             which = "which values are black and white" if low else "which value is white"
             raise ValueError(
                 f"{self.unknown} without an agreed white, from {self.least:g} to {self.most:g} in this picture; say "
@@ -130,7 +132,8 @@ class Levels:
             bits = int(self.most).bit_length()
             raise ValueError(
                 f"16 bits a value, but none above {self.most:g} of 65535: most likely {bits}-bit values; say which "
-                f"value is white: --white {2**bits - 1}, or --white 65535 if it is that dark (in Python white=...)"
+                f"value is white: --white {2**bits - 1}, or --white 65535 if it is that dark (in Python white=...; "
+                "of a run --data.white)"
             )
 
 

@@ -41,6 +41,11 @@ def stored_config(root: Path) -> dict[str, Any]:
     path = root / CONFIG
     if not os.path.lexists(path):
         refuse_address(root)
+        if (root / "study.json").is_file():
+            raise ValueError(
+                f"{shown(root)}: not a run folder but a study, whose runs lie beside it; expected one of them. The "
+                "study itself is taken by `imagelab sweep status` and `imagelab report`"
+            )
         raise ValueError(f"{shown(root)}: not a run folder (expected a config.json in it). Runs lie under runs/.")
     stored = read_object(path)
     if "checksum" in stored:

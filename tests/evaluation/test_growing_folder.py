@@ -45,6 +45,16 @@ def test_subfolders_come_in_natural_order_and_wait_while_they_are_written(tmp_pa
     assert remarks == ["1 pictures lie in no subfolder and belong to no batch"]
 
 
+def test_pictures_without_any_subfolder_are_refused_and_the_other_forms_of_a_batch_named(tmp_path: Path):
+    put(tmp_path, "1.png", NOON - 100)
+    said = r"the 1 pictures in .* no subfolder and belong to no batch.*--batch 100.*--batch day"
+    with pytest.raises(ValueError, match=said):
+        listed(tmp_path, "subfolder", NOON)
+    assert listed(tmp_path, "1", NOON)[0]
+    (tmp_path / "1.png").unlink()
+    assert listed(tmp_path, "subfolder", NOON) == ([], [])
+
+
 def test_a_day_is_judged_when_it_is_over(tmp_path: Path):
     put(tmp_path, "1.png", NOON - DAY)
     put(tmp_path, "deep/2.png", NOON - DAY)

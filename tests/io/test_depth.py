@@ -24,7 +24,10 @@ def test_other_values_have_no_agreed_white(form: ValueForm):
     levels = levels_of(form, None)
     assert not levels.bytes_of(np.array([0, 3], np.int16)).any()
     assert not levels.bytes_of(np.array([9, 2], np.int16)).any()
-    told = rf"{form.bits}-bit \w+ values without an agreed white, from 0 to 9 .*--white 9 \(in Python white=9\)"
+    told = (
+        rf"{form.bits}-bit \w+ values without an agreed white, "
+        r"from 0 to 9 .*--white 9 \(in Python white=9; of a run --data.white 9\)"
+    )
     with pytest.raises(ValueError, match=told):
         levels.check()
     assert levels_of(form, 7.0).white == 7.0
