@@ -43,7 +43,7 @@ from .console import UsageError, err, out
 from .measure_list import catalogue_lines
 from .measure_options import MeasureOptions, value_range_of
 from .measure_parts import say_by_class, say_pairs
-from .measure_tables import ERRORS_HOLD, FORMS, beyond_by_chance, judged, text_table
+from .measure_tables import ERRORS_HOLD, FORMS, TEXTS, beyond_by_chance, judged, text_table
 
 __all__ = ["measure_command", "names_of_metrics", "read_results"]
 
@@ -84,8 +84,8 @@ def measure_command(
         raise UsageError("expected two sets of images, imagelab measure REAL FAKE; --help describes the possible forms")
     for given in (real, fake, options.train, options.blank, options.floor):
         _check_exists(given)
-    if options.output is not None and not options.output.absolute().parent.is_dir():
-        raise ValueError(f"--output: the folder of {options.output} does not exist; create it first")
+    if options.output is not None:
+        _check_output(options.output, rows=bool(options.by_class or options.paired))
     if options.form in FORMS and (options.against or options.as_json):
         other = "--against" if options.against else "--json"
         raise UsageError(f"--format {options.form} prints one table; {other} needs --format table or json")
@@ -106,6 +106,24 @@ def measure_command(
     if options.output is not None:
         err.print(f"numbers: {options.output}", markup=False)
     return 0
+
+
+def _check_output(output: Path, rows: bool) -> None:
+    """Refuse, before anything is measured, a file that cannot be written or whose ending says another form.
+
+    Args:
+        output: the file.
+        rows: whether rows are written, of classes or pictures; they can be tables.
+    """
+    if output.is_dir():
+        raise ValueError(f"--output: {output} is a folder; expected the name of a file")
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"--output: the folder of {output} does not exist; create it first")
+    if not rows and (form := TEXTS.get(output.suffix.lower())):
+        raise UsageError(
+            f"--output: numbers are stored one JSON object a line; expected a name that ends in .jsonl, got {output}. "
+            f"For a table: --format {form} > {output}"
+        )
 
 
 def _in_parts(real: Path, fake: Path, options: MeasureOptions) -> int:

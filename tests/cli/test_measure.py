@@ -144,6 +144,8 @@ def test_the_list_says_of_every_metric_what_it_sees_and_what_it_takes(capsys: py
         (("real", "float.npy"), 1, "say which values are black|Say which values are black"),
         (("real", "large"), 1, "fake is 32 x 32 pixels.*--size 16"),
         (("real", "fake", "--output", "nowhere/kept.jsonl"), 1, "does not exist; create it first"),
+        (("real", "fake", "--output", "real"), 1, "real is a folder; expected the name of a file"),
+        (("real", "fake", "--output", "n.csv"), 2, "ends in .jsonl, got n.csv. For a table: --format csv > n.csv"),
         (("real", "fake", "--against", "nowhere.jsonl"), 1, "expected a .jsonl file or a generation"),
         (("real", "fake", "--against", "float.npy"), 1, "float.npy: not a text file"),
         (("real", "fake", "--against", "real/00.png"), 1, "not a text file"),
