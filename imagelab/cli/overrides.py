@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, UnknownOptionError
 from pydantic import BaseModel, ValidationError
 
 from ..curation import CURATIONS
@@ -23,7 +23,7 @@ from ..io.addresses import refuse_address
 from ..io.own_code import load_file
 from ..io.run_records import IMPORTED
 from ..io.settings import read_settings
-from ..io.untrusted import regular
+from ..io.untrusted import few, regular
 from ..regimes import REGIMES
 from ..runs.consent import allow_commands, require_allowed
 from ..runs.distributed import is_worker
@@ -170,12 +170,32 @@ def parse(experiment: Experiment, words: Sequence[str], source: str) -> Experime
     inner = App(name=source, result_action="return_value", version_flags=[], help_flags=["--help", "-h"], console=pages)
     inner.default(take)
     inner["--help"].show = False
-    inner(words, exit_on_error=False, print_error=False)
+    try:
+        inner(words, exit_on_error=False, print_error=False)
+    except UnknownOptionError as error:
+        told = next(filter(None, (_of_another_kind(word, words, experiment) for word in words)), "")
+        if told:
+            raise UsageError(told) from error
+        raise
     if not found:  # --help was asked for and printed
         sys.exit(0)
     asked = _with_its_title(Experiment(**{**found[0].model_dump(), "arms": arms}), experiment)
     asked = quick_look(asked) if quick else _with_twins(asked, twins)
     return _alone(asked, left) if isolating else asked
+
+
+def _of_another_kind(word: str, words: Sequence[str], experiment: Experiment) -> str:
+    """Return that a flag is a setting of other kinds of data, regime and so on than the chosen one; "" if not."""
+    family, _, setting = word.partition("=")[0].removeprefix("--").partition(".")
+    name = setting.replace("-", "_")
+    if not word.startswith("--") or family not in FAMILIES or not name:
+        return ""
+    chosen = taken(words, f"--{family}.kind")[0] or kind_of(getattr(experiment, family))
+    kinds = [kind for kind, recipe in FAMILIES[family].items() if name in recipe.model_fields]
+    if not kinds or chosen in kinds:
+        return ""
+    others = few(kinds, 6)
+    return f"--{family}.{setting} belongs to --{family}.kind {others}, not to {chosen}; add --{family}.kind {kinds[0]}"
 
 
 def _with_its_title(asked: Experiment, experiment: Experiment) -> Experiment:

@@ -73,6 +73,24 @@ def test_a_new_kind_starts_from_its_own_defaults():
     assert merged.arms == (Gaussian(components=3),)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data.path", "x"], r"--data\.path belongs to --data\.kind folder.*, not to faces; add --data\.kind folder"),
+        (["--regime.real-fraction=0.2"], r"--regime\.real-fraction belongs to --regime\.kind mix.*, not to replace"),
+        (
+            ["--generator.kind", "gaussian", "--generator.steps", "5"],
+            r"belongs to --generator\.kind .*, not to gaussian",
+        ),
+    ],
+)
+def test_a_setting_of_another_kind_is_told_apart_from_an_unknown_one(words: list[str], said: str):
+    with pytest.raises(UsageError, match=said):
+        parse(Experiment(data=Faces(size=32), generator=Vae()), words, "test")
+    with pytest.raises(CycloptsError, match="Unknown option"):
+        parse(Experiment(), ["--data.nowhere", "5"], "test")
+
+
 def test_a_title_goes_with_the_data_and_the_generator_that_it_is_of():
     experiment = Experiment(title="A VAE on faces", data=Faces(size=32), generator=Vae())
     for other in (["--data.kind", "textures"], ["--generator.kind=gaussian"]):
