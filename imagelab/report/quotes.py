@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..evaluation.moves import first_moves
 from ..measurement import Measurement
 from .headline import alike_remark, distance_of, fed_on, finest_band, noun_of, percent, regained, with_article
-from .numbers import interval
+from .numbers import half_interval, interval, too_few
 from .planted import counted_thing
 from .run_view import Run
 
@@ -55,11 +55,18 @@ def _setting(run: Run) -> str:
 
 
 def _ends(run: Run, name: str | None) -> tuple[Measurement, Measurement, Measurement] | None:
-    """Return (real images, generation 1, last generation) of a measurement that has all three."""
+    """Return (real images, generation 1, last generation) of a measurement that has all three, fit to be quoted.
+
+    It is not where a value of a model has no error, or is of too few images.
+    """
     if name is None:
         return None
-    found = run.real(name), run.at(name, 1), run.at(name, run.last)
-    return found if all(found) else None  # pyright: ignore[reportReturnType]
+    real, first, last = run.real(name), run.at(name, 1), run.at(name, run.last)
+    if real is None or first is None or last is None:
+        return None
+    if any(half_interval(m) is None or too_few(run, m) for m in (first, last)):
+        return None
+    return real, first, last
 
 
 def _counted(run: Run) -> str:

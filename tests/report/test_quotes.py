@@ -65,6 +65,19 @@ def test_quotes_say_what_the_regime_of_the_run_trains_on(
     assert reason.endswith(f"or {others}.")
 
 
+def test_a_number_without_an_error_or_of_too_few_images_is_not_quoted(make_run: MakeRun):
+    run = read_run(make_run(generations=3))
+
+    def cleared(**changes: Any) -> tuple[str, ...]:
+        changed = tuple(replace(m, **changes) if m.generation == 3 else m for m in run.measurements)
+        found = quotes(replace(run, measurements=changed))
+        assert found is not None
+        return found.cleared
+
+    assert len(cleared()) == 2
+    assert cleared(stderr=None, between=None) == () and cleared(n_fake=8) == ()
+
+
 def with_counts(run: Run, first: float, last: float, spread: float) -> Run:
     """The run whose main line has these counts, and this standard deviation of the last (real: 4.6)."""
     counted = with_values(run, "freckles/count", {1: first, run.last: last})
