@@ -108,7 +108,7 @@ def test_ten_kills_at_random_moments_change_no_byte(tmp_path: Path):
 # Every generator, (kill, stop by signal) x (batch, threads). A process that has computed nothing forks a child for each
 # run, as above. A training writes a checkpoint after every step, and the signal comes just before one is written.
 WORKER = """
-import json, os, signal, sys
+import inspect, json, os, signal, sys
 from pathlib import Path
 import torch, diffusers, accelerate
 import imagelab, imagelab.lab
@@ -116,8 +116,8 @@ from imagelab import Experiment, Runtime, Textures
 from imagelab.generators import Interrupted, training
 import imagelab.generators.vae_net, imagelab.generators.cascade_net, imagelab.generators.patch_net
 
-usual = training.Plan.__init__.__defaults__
-training.Plan.__init__.__defaults__ = (*usual[:-1], 0.0)  # seconds between two checkpoints
+usual = [each for each in inspect.signature(training.Plan).parameters.values() if each.default is not each.empty]
+training.Plan.__init__.__defaults__ = tuple(0.0 if p.name == "checkpoint_seconds" else p.default for p in usual)
 
 def at_call(place, name, number, kind):
     work, calls = getattr(place, name), []
