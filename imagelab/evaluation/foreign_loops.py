@@ -31,7 +31,7 @@ from ..generators import RunContext
 from ..images import spread_over
 from ..io.grouping import group_keys
 from ..io.measurements import read_measurements
-from ..io.run_records import IMPORTED
+from ..io.run_records import CONFIG, IMPORTED
 from ..io.untrusted import few, quoted, shown
 from ..measurement import Measurement
 from ..metrics import METRICS
@@ -187,7 +187,7 @@ def import_loop(
     style = loop.freckle_style or real.freckle_style or "countable"
     config = _config(loop, real, heldout, lines, style)
     place = folder or runtime.runs / f"{loop.name}-{config['signature']}"
-    if place.is_dir() and not (place / "config.json").exists() and any(place.iterdir()):
+    if place.is_dir() and not (place / CONFIG).exists() and any(place.iterdir()):
         raise ValueError(
             f"{shown(place)}: holds other files; expected a new folder for the run, or the folder of this run"
         )
