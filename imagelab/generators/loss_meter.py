@@ -38,9 +38,9 @@ def check_loss(loss: float, step: int, plan: Plan) -> None:
     """Raise Diverged unless the loss of a step, counted from 1, is finite and below ``RUNAWAY``."""
     if math.isfinite(loss) and abs(loss) < RUNAWAY:
         return
-    of = f" of {plan.part}" if plan.part else ""
     raise Diverged(
-        f"training{of} diverged at step {step} of {plan.steps}: the loss is {loss:g}. {advice_after_divergence(plan)}"
+        f"training{plan.of_part} diverged at step {step} of {plan.steps}: the loss is {loss:g}. "
+        f"{advice_after_divergence(plan)}"
     )
 
 

@@ -98,6 +98,11 @@ class Plan:
     settings: tuple[str, str] = field(default=("learning_rate", "batch"), compare=False)
 
     @property
+    def of_part(self) -> str:
+        """The part for a message, such as " of the upper prior"; "" for the whole net."""
+        return f" of {self.part}" if self.part else ""
+
+    @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return math.ceil(self.images_seen / self.batch)
@@ -342,11 +347,11 @@ def take_step(
     try:
         value, terms = passes(batch)
     except torch.cuda.OutOfMemoryError as error:
-        setting, of = plan.settings[1].replace("_", "-"), f" of {plan.part}" if plan.part else ""
+        setting = plan.settings[1].replace("_", "-")
         raise ValueError(
-            f"a training step{of} with a batch of {plan.batch} does not fit into the memory of the device. The batch "
-            f"is part of the recipe: give a smaller one, such as --generator.{setting} {max(1, plan.batch // 2)}. "
-            "`imagelab doctor --bench` estimates what fits."
+            f"a training step{plan.of_part} with a batch of {plan.batch} does not fit into the memory of the device. "
+            "The batch is part of the recipe: give a smaller one, such as "
+            f"--generator.{setting} {max(1, plan.batch // 2)}. `imagelab doctor --bench` estimates what fits."
         ) from error
     for group in state.optimiser.param_groups:
         group["lr"] = plan.rate(state.step)
